@@ -1,0 +1,394 @@
+"""One recipe, one model: dataclasses filled from defaults < recipe (TOML) < key=value on the command line.
+
+    config = load("recipes/demo.toml", ["optim.lr=3e-4"])
+
+Every option carries its own line of help (`docs/recipes.md` is made from them) and its bounds. All mistakes of a recipe
+are told at once, an unknown key with the nearest known one. Knows nothing about what the stages do with the values.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minitron.errors import MinitronError
+
+
+def option(default: Any, help: str, *, choices: tuple = (), low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its help text, its legal values or its bounds (inclusive)."""
+    metadata = {"help": help, "choices": choices, "low": low, "high": high}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class DataConfig:
+    """Which dialogues come in, which of them stay, and which are held out."""
+
+    synth_rows: int = option(0, "make this many built-in dialogues (`minitron synth`) and use them", low=0)
+    files: list[str] = option([], "parquet, .jsonl or .json files; globs allowed, relative to the current directory")
+    hub: str = option("", "a dataset id, read through `datasets`, streaming")
+    hub_config: str = option("", "the dataset's configuration name, where it has several")
+    hub_split: str = option("train", "the dataset's split")
+    format: str = option(
+        "auto",
+        "`messages`: a list of turns in one column (role/content or from/value); `alpaca`: instruction, input, output",
+        choices=("auto", "messages", "alpaca"),
+    )
+    column: str = option("auto", "the column with the turns; auto: messages, conversation, conversations or dialogue")
+    roles: dict[str, str] = option({}, "further role names, such as {teacher = 'assistant'}; human and gpt are known")
+    keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
+    missing_scores: str = option(
+        "drop", "rows whose score is missing, not a number, or -1 (not judged)", choices=("drop", "keep")
+    )
+    probes: str = option("", "rows held out by design, as a rule such as 'probe == 1': never trained on, asked in eval")
+    valid_fraction: float = option(0.02, "share of the dialogues held out at random (by a hash of the dialogue)", low=0)
+    max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
+    sources: list[dict] = option([], "name, licence and address of what went in; shown by the chat program's `info`")
+
+
+@dataclass
+class TokenizerConfig:
+    """The SentencePiece BPE model."""
+
+    vocab_size: int = option(2048, "number of tokens", low=300)
+    byte_fallback: bool = option(True, "unknown characters become byte tokens, so that nothing is unreadable")
+    split_digits: bool = option(True, "every digit its own token (sums are easier so)")
+    character_coverage: float = option(0.9995, "share of the text's characters that get tokens", low=0.9, high=1.0)
+    normalization: str = option(
+        "identity", "SentencePiece's rule; the others turn newlines into spaces", choices=("identity", "nfkc", "nmt_nfkc")
+    )
+    max_train_chars: int = option(20_000_000, "characters of text that the trainer sees at most", low=1000)
+
+
+@dataclass
+class ModelConfig:
+    """The transformer's shape."""
+
+    arch: str = option(
+        "llama",
+        "`llama`: RMSNorm, RoPE, SwiGLU; `nanogpt`: learned positions, LayerNorm, GELU",
+        choices=("llama", "nanogpt"),
+    )
+    n_layers: int = option(4, "number of blocks", low=1, high=256)
+    n_heads: int = option(4, "attention heads", low=1, high=256)
+    n_kv_heads: int = option(0, "key/value heads (llama); 0: as many as heads", low=0)
+    d_model: int = option(256, "width", low=8)
+    d_ff: int = option(0, "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama), 4 d_model (nanogpt)", low=0)
+    context: int = option(256, "tokens that the model sees at once", low=16, high=65536)
+    dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
+    qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
+    bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
+    rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0)
+    norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12)
+
+
+@dataclass
+class OptimConfig:
+    """AdamW and its schedule, for pretrain and sft; kto takes all but lr, min_lr and warm-up."""
+
+    lr: float = option(1e-3, "peak learning rate", low=0.0)
+    min_lr: float = option(1e-4, "learning rate at the end of the cosine", low=0.0)
+    warmup_steps: int = option(100, "steps of linear warm-up", low=0)
+    weight_decay: float = option(0.1, "on matrices; vectors have none", low=0.0)
+    beta1: float = option(0.9, "AdamW's first moment", low=0.0, high=1.0)
+    beta2: float = option(0.95, "AdamW's second moment", low=0.0, high=1.0)
+    eps: float = option(1e-8, "AdamW's epsilon", low=0.0)
+    grad_clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0.0)
+    precision: str = option("auto", "auto measures at the start and says what it chose", choices=("auto", "fp32", "bf16"))
+
+
+@dataclass
+class TrainConfig:
+    """What pretrain and sft share."""
+
+    steps: int = option(1000, "optimizer steps", low=1)
+    batch_rows: int = option(16, "rows of `model.context` tokens per micro-batch", low=1)
+    accumulation: int = option(1, "micro-batches per step", low=1)
+    eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
+    eval_rows: int = option(256, "packed rows of the validation set to measure on; 0: all", low=0)
+    keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, beside the best", low=1)
+
+
+@dataclass
+class PretrainConfig(TrainConfig):
+    """Raw text before dialogues. Left out of the recipe, the stage does not run."""
+
+    files: list[str] = option([], "text files (one document each) or parquet files; globs allowed")
+    column: str = option("text", "the column with the text, in parquet files")
+    valid_fraction: float = option(0.05, "share of the documents (of the text, if there is one document) held out", low=0)
+
+
+@dataclass
+class SftConfig(TrainConfig):
+    """Supervised training on dialogues, from scratch or from pretrain."""
+
+
+@dataclass
+class PresetConfig:
+    """How to sample one kind of failure."""
+
+    temperature: float = option(1.0, "softmax temperature", low=0.0)
+    top_k: int = option(0, "keep the k likeliest tokens; 0: all", low=0)
+    top_p: float = option(1.0, "keep the likeliest tokens up to this mass", low=0.0, high=1.0)
+    min_p: float = option(0.0, "keep tokens at least this likely relative to the likeliest", low=0.0, high=1.0)
+    repeat_penalty: float = option(1.0, "divides the logits of tokens already in the answer", low=0.01)
+    max_tokens: int = option(200, "longest answer", low=1)
+
+
+# The reference article's three ways to make a model show its failures (its lengths were 400, 80 and 500).
+PRESETS = {
+    "loops": PresetConfig(temperature=1.2, max_tokens=400),
+    "canned": PresetConfig(temperature=0.4, repeat_penalty=1.15, max_tokens=80),
+    "tutorial": PresetConfig(temperature=0.7, repeat_penalty=1.10, max_tokens=500),
+}
+
+
+@dataclass
+class RejectConfig:
+    """The model's own failures, sampled with presets. Left out of the recipe, the stage does not run."""
+
+    prompts: int = option(1000, "training prompts per preset", low=1)
+    batch_rows: int = option(64, "prompts answered at once", low=1)
+    max_tokens: int = option(0, "a shorter limit for all presets; 0: the preset's own", low=0)
+    presets: dict[str, PresetConfig] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+
+
+@dataclass
+class KtoConfig:
+    """Alignment on the pairs of reject. Left out of the recipe, the stage does not run."""
+
+    steps: int = option(200, "optimizer steps", low=1)
+    batch_rows: int = option(16, "chosen and as many rejected completions per step", low=2)
+    lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
+    warmup_steps: int = option(20, "steps of linear warm-up", low=0)
+    beta: float = option(2.0, "strength, in the unit of `ratio`: 0.1 suits sums, 2 to 10 suit means", low=0.0)
+    ratio: str = option("mean", "log-ratios per completion: mean over its tokens, or their sum", choices=("mean", "sum"))
+    z_decay: float = option(0.99, "decay of the running z_ref; 0: this batch's alone", low=0.0, high=1.0)
+    weight_chosen: float = option(1.0, "lambda_d, on chosen completions", low=0.0)
+    weight_rejected: float = option(1.0, "lambda_u, on rejected completions", low=0.0)
+    nll_weight: float = option(1.0, "weight of the cross-entropy on chosen completions", low=0.0)
+    eval_every_steps: int = option(20, "steps between checks of the guards (each that passes is a checkpoint)", low=1)
+    eval_rows: int = option(64, "packed rows of the validation set to measure held-out loss on; 0: all", low=0)
+    max_z_drop: float = option(0.2, "stop when the raw z_ref is below minus this (nats per token)", low=0.0)
+    max_loss_rise: float = option(0.01, "stop when held-out loss is above the SFT model's by this share", low=0.0)
+
+
+@dataclass
+class EvalConfig:
+    """The report card."""
+
+    probes: int = option(1000, "held-out probes asked, spread over the skills; 0: all", low=0)
+    prompts: int = option(300, "validation prompts answered with every preset", low=1)
+    max_tokens: int = option(200, "longest answer; a longer one is a runaway", low=1)
+    batch_rows: int = option(64, "prompts answered at once", low=1)
+    eval_rows: int = option(0, "packed rows of the validation set to measure loss on; 0: all", low=0)
+
+
+@dataclass
+class ExportConfig:
+    """What the chat program gets beside the weights."""
+
+    title: str = option("", "the program's name; empty: the recipe's")
+    system: str = option("", "system message of every chat; empty: none")
+    greeting: str = option("", "what the program says first")
+    questions: list[str] = option([], "what to ask first; `make demo` asks them")
+    temperature: float = option(0.7, "default sampling temperature", low=0.0)
+    top_k: int = option(40, "default top-k; 0: off", low=0)
+    top_p: float = option(0.95, "default top-p", low=0.0, high=1.0)
+    min_p: float = option(0.0, "default min-p", low=0.0, high=1.0)
+    repeat_penalty: float = option(1.0, "default repetition penalty", low=0.01)
+    max_tokens: int = option(200, "default longest answer", low=1)
+
+
+@dataclass
+class Config:
+    """A whole recipe, resolved. `name` is the recipe's file name and names its folder under `runs/`."""
+
+    name: str
+    recipe: Path
+    seed: int = option(1, "of everything random", low=0)
+    device: str = option("auto", "auto: cuda, else mps, else cpu", choices=("auto", "cpu", "cuda", "mps"))
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    pretrain: PretrainConfig | None = None
+    sft: SftConfig = field(default_factory=SftConfig)
+    reject: RejectConfig | None = None
+    kto: KtoConfig | None = None
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path("runs") / self.name
+
+    def stage_dir(self, stage: str) -> Path:
+        return self.run_dir / stage
+
+    def section(self, name: str) -> dict:
+        """One section as plain values, for fingerprints and for saving."""
+        value = getattr(self, name)
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else {name: value}
+
+
+OPTIONAL_SECTIONS = ("pretrain", "reject", "kto")
+_DERIVED = ("name", "recipe")  # fields of Config that no recipe can set
+
+
+def load(recipe: str | Path, overrides: list[str] | None = None) -> Config:
+    """Reads a recipe and applies `section.key=value` overrides. Raises one MinitronError with all mistakes."""
+    path = Path(recipe)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.toml")], n=1)
+        hint = f"did you mean {path.parent / near[0]}?" if near else "name a recipe, such as recipes/demo.toml"
+        raise MinitronError(f"there is no recipe {path}", hint=hint, code=2) from None
+    except IsADirectoryError:
+        raise MinitronError(f"{path} is a folder, not a recipe", hint="name a .toml file in it", code=2) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MinitronError(f"{path} is not valid TOML: {error}", hint="mend that line", code=2) from None
+    problems: list[str] = []
+    for text in overrides or []:
+        _apply_override(raw, text, problems)
+    config = _fill(Config, raw, "", problems, extra={"name": path.stem, "recipe": path})
+    if not problems:
+        _check_whole(config, problems)
+    if problems:
+        message = f"{path} has {len(problems)} mistakes:\n" + "\n".join(f"  - {p}" for p in problems)
+        if len(problems) == 1:
+            message = f"{path}: {problems[0]}"
+        raise MinitronError(message, hint="all options are in docs/recipes.md", code=2)
+    return config
+
+
+def _apply_override(raw: dict, text: str, problems: list[str]) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        problems.append(f"'{text}' is not an override; write section.key=value")
+        return
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string
+    table = raw
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            problems.append(f"'{text}': {parent} is not a section")
+            return
+    table[last] = parsed
+
+
+def _fill(cls: type, raw: dict, where: str, problems: list[str], extra: dict | None = None) -> Any:
+    """Builds dataclass `cls` from a TOML table, collecting every problem instead of raising."""
+    values = dict(extra or {})
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.name not in values}
+    for key, value in raw.items():
+        name = f"{where}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            problems.append(f"unknown key '{name}'" + (f"; did you mean '{where}{near[0]}'?" if near else ""))
+            continue
+        converted = _convert(hints[key], value, name, problems)
+        if converted is not _BAD:
+            values[key] = converted
+            _check_bounds(fields[key], converted, name, problems)
+    return cls(**values)
+
+
+_BAD = object()
+
+
+def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
+    """`value` as the type `kind`, or _BAD after noting why not."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # `PretrainConfig | None`
+        kind = args[0]
+    if dataclasses.is_dataclass(kind):
+        if isinstance(value, dict):
+            return _fill(kind, value, f"{name}.", problems)
+        wanted = "a section"
+    elif origin is list:
+        wanted = "a list"
+        if isinstance(value, list):
+            items = [_convert(args[0], v, f"{name}[{i}]", problems) for i, v in enumerate(value)]
+            return _BAD if _BAD in items else items
+    elif origin is dict:
+        wanted = "a table"
+        if isinstance(value, dict):
+            items = {k: _convert(args[1], v, f"{name}.{k}", problems) for k, v in value.items()}
+            return _BAD if _BAD in items.values() else items
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif kind is float:
+        wanted = "a number"
+    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    else:
+        wanted = {int: "a whole number", bool: "true or false", str: "a text", dict: "a table"}[kind]
+    problems.append(f"{name} must be {wanted}, not {value!r}")
+    return _BAD
+
+
+def _check_bounds(spec: dataclasses.Field, value: Any, name: str, problems: list[str]) -> None:
+    meta = spec.metadata
+    if meta.get("choices") and value not in meta["choices"]:
+        problems.append(f"{name} must be one of {', '.join(meta['choices'])}, not {value!r}")
+    if meta.get("low") is not None and not value >= meta["low"]:
+        problems.append(f"{name} must be at least {meta['low']}, not {value}")
+    if meta.get("high") is not None and not value <= meta["high"]:
+        problems.append(f"{name} must be at most {meta['high']}, not {value}")
+
+
+def _check_whole(config: Config, problems: list[str]) -> None:
+    """What no single value can tell."""
+    model, data = config.model, config.data
+    if model.d_model % model.n_heads:
+        problems.append(f"model.d_model {model.d_model} is no multiple of model.n_heads {model.n_heads}")
+    elif model.arch == "llama" and (model.d_model // model.n_heads) % 2:
+        problems.append("model.d_model / model.n_heads must be even: RoPE turns pairs")
+    if model.n_heads % (model.n_kv_heads or model.n_heads):
+        problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
+    if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
+        problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
+    if config.kto and not config.reject:
+        problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
+    # Derived values are filled in here, once, so that nobody below has to know about zeros.
+    model.n_kv_heads = model.n_kv_heads or model.n_heads
+    if not model.d_ff:
+        model.d_ff = 4 * model.d_model if model.arch == "nanogpt" else -(-8 * model.d_model // 3 // 64) * 64
+
+
+def dump(config: Config) -> str:
+    """The resolved recipe as TOML, which `load` reads back to the same values."""
+    lines = [f"seed = {config.seed}", f"device = {_toml(config.device)}"]
+    for spec in dataclasses.fields(Config):
+        value = getattr(config, spec.name)
+        if dataclasses.is_dataclass(value):
+            lines += ["", f"[{spec.name}]"]
+            lines += [f"{key} = {_toml(item)}" for key, item in dataclasses.asdict(value).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        import json
+
+        return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    return repr(value)
