@@ -8,6 +8,7 @@ are told at once, an unknown key with the nearest known one. Knows nothing about
 
 import dataclasses
 import difflib
+import glob
 import tomllib
 import types
 import typing
@@ -130,8 +131,8 @@ class SftConfig(TrainConfig):
 
 
 @dataclass
-class PresetConfig:
-    """How to sample one kind of failure."""
+class Sampling:
+    """How to draw tokens."""
 
     temperature: float = option(1.0, "softmax temperature", low=0.0)
     top_k: int = option(0, "keep the k likeliest tokens; 0: all", low=0)
@@ -143,9 +144,9 @@ class PresetConfig:
 
 # The reference article's three ways to make a model show its failures (its lengths were 400, 80 and 500).
 PRESETS = {
-    "loops": PresetConfig(temperature=1.2, max_tokens=400),
-    "canned": PresetConfig(temperature=0.4, repeat_penalty=1.15, max_tokens=80),
-    "tutorial": PresetConfig(temperature=0.7, repeat_penalty=1.10, max_tokens=500),
+    "loops": Sampling(temperature=1.2, max_tokens=400),
+    "canned": Sampling(temperature=0.4, repeat_penalty=1.15, max_tokens=80),
+    "tutorial": Sampling(temperature=0.7, repeat_penalty=1.10, max_tokens=500),
 }
 
 
@@ -156,7 +157,7 @@ class RejectConfig:
     prompts: int = option(1000, "training prompts per preset", low=1)
     batch_rows: int = option(64, "prompts answered at once", low=1)
     max_tokens: int = option(0, "a shorter limit for all presets; 0: the preset's own", low=0)
-    presets: dict[str, PresetConfig] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+    presets: dict[str, Sampling] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
 
 
 @dataclass
@@ -392,3 +393,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     return repr(value)
+
+
+def expand(patterns: list[str]) -> list[Path]:
+    """Files that the globs match, each pattern's in the order of their names."""
+    return [Path(name) for pattern in patterns for name in sorted(glob.glob(pattern, recursive=True))]

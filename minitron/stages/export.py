@@ -1,0 +1,195 @@
+"""Writes the bundle that the chat program embeds (docs/formats.md). Run: minitron export recipes/demo.toml.
+
+Reads the tokenizer and the shipped checkpoint; writes weights.bin, vocab.json and config.json. Knows nothing about Go.
+"""
+
+import base64
+import dataclasses
+import datetime
+import hashlib
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from sentencepiece import sentencepiece_model_pb2
+
+from minitron import __version__, checkpoint, chatml, dialogues
+from minitron.config import Config, Sampling
+from minitron.console import say
+from minitron.errors import MinitronError
+from minitron.files import atomic_write
+from minitron.generate import filter_logits
+from minitron.model import LanguageModel
+from minitron.tokenizer import MARKERS, Tokenizer
+
+ALIGN = 64  # bytes; every tensor begins at a multiple of it
+SELFTESTS, SELFTEST_TOKENS = 5, 24
+NEAR_TIE = 0.1  # logits; a self-test ends before a choice that is closer than this
+TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # SentencePiece's piece types
+
+
+def run(config: Config) -> None:
+    write(config, out="export", untrained=False)
+
+
+def write(config: Config, *, out: str | Path, untrained: bool) -> None:
+    """The three files into `out`. `untrained`: fresh weights and an invented vocabulary of the recipe's size."""
+    out = Path(out)
+    stage = "kto" if config.kto else "sft"
+    if untrained:
+        torch.manual_seed(config.seed)
+        model = LanguageModel(config.model, config.tokenizer.vocab_size).eval()
+        vocab, tests, step = invented_vocab(config.tokenizer.vocab_size), [], 0
+    else:
+        tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+        model, about = checkpoint.load_model(checkpoint.finished(config.stage_dir(stage), stage))
+        if model.vocab_size != tokenizer.vocab_size:
+            raise MinitronError(
+                f"the model has {model.vocab_size} tokens and the tokenizer {tokenizer.vocab_size}",
+                hint=f"train it on this tokenizer: minitron run {config.recipe}",
+            )
+        vocab, step = vocabulary(tokenizer), about["step"]
+    tensors, weights = lay_out(model)
+    if not untrained:
+        tests = selftests(config, tokenizer, rounded(model))
+    vocab_bytes = json.dumps(vocab, ensure_ascii=False, separators=(",", ":")).encode()
+    e = config.export
+    about = {
+        "format": "minitron-bundle",
+        "version": 1,
+        "name": e.title or config.name,
+        "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size},
+        "dtype": "f16",
+        "params": model.count_params(),
+        "weights": digest(weights),
+        "vocab": digest(vocab_bytes),
+        "tensors": tensors,
+        "chat": {"system": e.system, "greeting": e.greeting, "questions": e.questions},
+        "sampling": {
+            k: getattr(e, k) for k in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens")
+        },
+        "selftest": tests,
+        "made": {
+            "minitron": __version__,
+            "recipe": config.name,
+            "stage": "untrained" if untrained else stage,
+            "step": step,
+            "sources": config.data.sources,
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+    }
+    # config.json goes away first and comes last: a bundle without it is no bundle, so none is ever half new
+    (out / "config.json").unlink(missing_ok=True)
+    atomic_write(out / "weights.bin", weights)
+    atomic_write(out / "vocab.json", vocab_bytes)
+    atomic_write(out / "config.json", json.dumps(about, indent=1, ensure_ascii=False))
+    say(f"export: {about['name']}, {about['params'] / 1e6:.2f}M parameters, {len(weights) / 1e6:.1f} MB -> {out}")
+
+
+def digest(data: bytes) -> dict:
+    return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def lay_out(model: LanguageModel) -> tuple[list[dict], bytes]:
+    """The tensor table and weights.bin: matrices in fp16, vectors in fp32, each at a multiple of ALIGN."""
+    table, blob = [], bytearray()
+    for name, parameter in model.named_parameters():
+        values = parameter.detach().cpu().float()
+        if values.abs().max() > torch.finfo(torch.float16).max:
+            raise MinitronError(f"{name} does not fit into fp16", hint="train again with a lower optim.lr")
+        dtype = "f16" if values.ndim == 2 else "f32"
+        data = values.numpy().astype(np.float16 if dtype == "f16" else np.float32).tobytes()
+        blob += bytes(-len(blob) % ALIGN)
+        table.append({"name": name, "dtype": dtype, "shape": list(values.shape), "offset": len(blob), "bytes": len(data)})
+        blob += data
+    return table, bytes(blob)
+
+
+def rounded(model: LanguageModel) -> LanguageModel:
+    """The model with the matrices as weights.bin has them."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.copy_(parameter.half().float())
+    return model
+
+
+def vocabulary(tokenizer: Tokenizer) -> dict:
+    """vocab.json: all that SentencePiece's model says about encoding."""
+    proto = sentencepiece_model_pb2.ModelProto.FromString(tokenizer.path.read_bytes())
+    normalizer = proto.normalizer_spec
+    return {
+        "kind": "sentencepiece-bpe",
+        "pieces": [p.piece for p in proto.pieces],
+        "scores": [p.score for p in proto.pieces],
+        "types": "".join(TYPES[p.type] for p in proto.pieces),
+        "unk_id": proto.trainer_spec.unk_id,
+        "unk_surface": proto.trainer_spec.unk_surface,
+        "byte_fallback": proto.trainer_spec.byte_fallback,
+        "normalizer": {
+            "add_dummy_prefix": normalizer.add_dummy_prefix,
+            "remove_extra_whitespaces": normalizer.remove_extra_whitespaces,
+            "escape_whitespaces": normalizer.escape_whitespaces,
+            "precompiled_charsmap": base64.b64encode(normalizer.precompiled_charsmap).decode(),
+        },
+        "treat_whitespace_as_suffix": proto.trainer_spec.treat_whitespace_as_suffix,
+        "chat": {name: getattr(tokenizer, name) for name in ("system", "user", "assistant", "end")},
+    }
+
+
+def invented_vocab(size: int) -> dict:
+    """A vocabulary of the right size for weights that know nothing: markers, bytes, then made-up pieces."""
+    pieces = ["<unk>", *MARKERS, *(f"<0x{b:02X}>" for b in range(256))]
+    types = "U" + "C" * len(MARKERS) + "B" * 256
+    made = [f"▁w{n}" for n in range(size - len(pieces))]
+    return {
+        "kind": "sentencepiece-bpe",
+        "pieces": pieces + made,
+        "scores": [0.0] * len(pieces) + [-float(n) for n in range(len(made))],
+        "types": types + "N" * len(made),
+        "unk_id": 0,
+        "unk_surface": " ⁇ ",
+        "byte_fallback": True,
+        "normalizer": {
+            "add_dummy_prefix": False,
+            "remove_extra_whitespaces": False,
+            "escape_whitespaces": True,
+            "precompiled_charsmap": "",
+        },
+        "treat_whitespace_as_suffix": False,
+        "chat": {"system": 1, "user": 2, "assistant": 3, "end": 4},
+    }
+
+
+@torch.inference_mode()
+def selftests(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[dict]:
+    """Greedy answers to a few held-out prompts, for the program to replay on its own machine."""
+    tests = []
+    for dialogue in dialogues.read(config.stage_dir("data") / "valid.parquet"):
+        ids = chatml.encode_prompt(dialogue["messages"][:1], tokenizer)
+        if len(ids) + SELFTEST_TOKENS > model.config.context:
+            continue
+        greedy, first = greedy_answer(model, ids, end=tokenizer.end, banned=tokenizer.never_sampled)
+        tests.append({"ids": ids, "greedy": greedy, "logits": [round(v, 5) for v in first[:16].tolist()]})
+        if len(tests) == SELFTESTS:
+            break
+    return tests
+
+
+def greedy_answer(model: LanguageModel, ids: list[int], *, end: int, banned: list[int]) -> tuple[list[int], torch.Tensor]:
+    """Up to SELFTEST_TOKENS greedy ids (the end marker included), stopping before a near-tie; and the first logits."""
+    seen = torch.zeros(1, model.vocab_size, dtype=torch.bool)
+    answer, first = [], None
+    for _ in range(SELFTEST_TOKENS):
+        logits = model(torch.tensor([ids + answer]))[0, -1]
+        first = logits if first is None else first
+        allowed = filter_logits(logits[None], Sampling(temperature=0.0), seen=seen, banned=banned)[0]
+        best, second = allowed.topk(2).values.tolist()
+        if best - second < NEAR_TIE:
+            break
+        answer.append(int(allowed.argmax()))
+        if answer[-1] == end:
+            break
+    return answer, first

@@ -1,0 +1,57 @@
+"""A base model from raw text, before dialogues. Run: minitron pretrain RECIPE (with a section [pretrain]).
+
+Reads the recipe's text files and the tokenizer; writes pretrain/checkpoints and pretrain/best, where sft begins. The loop
+itself is `trainer.fit`. Knows nothing about dialogues.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from minitron import dialogues
+from minitron.config import Config
+from minitron.console import say
+from minitron.errors import MinitronError
+from minitron.model import LanguageModel, pick_device
+from minitron.packing import PackedRows, Sequence, pack
+from minitron.tokenizer import Tokenizer
+from minitron.trainer import Fit, fit
+
+PIECE_CHARS = 20_000  # a longer document is held out by parts of about this size
+
+
+def run(config: Config) -> None:
+    folder = config.stage_dir("pretrain")
+    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    sets = {}
+    for split in ("train", "valid"):
+        out = folder / f"packed-{split}"
+        if not (out / "pack.json").exists():
+            sequences = encode(texts(config, split), tokenizer, config.model.context)
+            counts = pack(sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            say(f"pretrain: {split}: {counts['tokens']:,} tokens in {counts['rows']:,} rows")
+        sets[split] = PackedRows(out)
+        if not len(sets[split]):
+            raise MinitronError(f"there is no {split} text", hint="check pretrain.files and pretrain.valid_fraction")
+    model = LanguageModel(config.model, tokenizer.vocab_size).to(pick_device(config.device))
+    say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
+    fit(model, sets["train"], sets["valid"], run=Fit("pretrain", folder, config.pretrain, config.optim, config.seed))
+
+
+def texts(config: Config, split: str) -> Iterator[str]:
+    """Documents (parts of long ones) of a split, chosen by a hash of the text, so that order does not matter."""
+    for document in dialogues.documents(config.pretrain.files, column=config.pretrain.column):
+        for at in range(0, len(document), PIECE_CHARS):
+            part = document[at : at + PIECE_CHARS]
+            share = int.from_bytes(hashlib.blake2b(part.encode(), digest_size=8).digest()) / 2**64
+            if (share < config.pretrain.valid_fraction) == (split == "valid"):
+                yield part
+
+
+def encode(parts: Iterable[str], tokenizer: Tokenizer, context: int) -> Iterator[Sequence]:
+    """Text, end marker; longer than the context: cut so that every id is predicted exactly once."""
+    for text in parts:
+        ids = [*tokenizer.encode(text), tokenizer.end]
+        for at in range(0, len(ids) - 1, context):
+            piece = ids[at : at + context + 1]
+            size = len(tokenizer.decode(piece[1:]).encode())
+            yield Sequence(piece, [False] + [True] * (len(piece) - 1), size)

@@ -1,0 +1,77 @@
+"""Supervised training on dialogues, from scratch or from pretrain's model. Run: minitron sft recipes/demo.toml.
+
+Reads data/{train,valid}.parquet and the tokenizer; writes sft/checkpoints, sft/best and the packed rows. The loop itself
+is `trainer.fit`. Knows nothing about scores or files of other formats.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minitron import checkpoint, chatml, dialogues
+from minitron.config import Config
+from minitron.console import say, warn
+from minitron.errors import MinitronError
+from minitron.model import LanguageModel, pick_device
+from minitron.packing import PackedRows, Sequence, pack
+from minitron.tokenizer import Tokenizer
+from minitron.trainer import Fit, fit
+
+
+def run(config: Config) -> None:
+    folder = config.stage_dir("sft")
+    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    train, valid = prepare(config, tokenizer, folder)
+    model = LanguageModel(config.model, tokenizer.vocab_size)
+    if config.pretrain:
+        checkpoint.load_weights(model, checkpoint.finished(config.stage_dir("pretrain"), "pretrain"))
+    model.to(pick_device(config.device))
+    say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
+    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.optim, config.seed))
+
+
+def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedRows, PackedRows]:
+    """Packs both splits, unless an interrupted run has done so already."""
+    sets = []
+    for split in ("train", "valid"):
+        out = folder / f"packed-{split}"
+        if not (out / "pack.json").exists():
+            cut = {"shortened": 0, "left out": 0}
+            sequences = encode(config.stage_dir("data") / f"{split}.parquet", tokenizer, config.model.context, cut)
+            counts = pack(sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            fill = counts["tokens"] / max(1, counts["rows"] * (config.model.context + 1))
+            say(
+                f"sft: {split}: {counts['sequences']:,} dialogues, {counts['tokens']:,} tokens "
+                f"({counts['targets']:,} under loss), {counts['rows']:,} rows {fill:.1%} full"
+            )
+            if any(cut.values()):
+                warn(
+                    f"{split}: {cut['shortened']} dialogues longer than the context of {config.model.context} tokens lost "
+                    f"their last turns, {cut['left out']} whose first answer does not fit were left out"
+                )
+        rows = PackedRows(out)
+        if not len(rows):
+            raise MinitronError(
+                f"no {split} dialogue fits into the context of {config.model.context} tokens"
+                if split == "train"
+                else "there are no validation dialogues",
+                hint="raise model.context" if split == "train" else "raise data.valid_fraction",
+            )
+        sets.append(rows)
+    return sets[0], sets[1]
+
+
+def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) -> Iterator[Sequence]:
+    """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts."""
+    for dialogue in dialogues.read(path):
+        messages = dialogue["messages"]
+        ids, mask = chatml.encode_dialogue(messages, tokenizer)
+        whole = len(messages)
+        while len(ids) > context + 1 and len(messages) > 2:
+            messages = messages[:-2]
+            ids, mask = chatml.encode_dialogue(messages, tokenizer)
+        if len(ids) > context + 1 or not any(mask):
+            cut["left out"] += 1
+            continue
+        cut["shortened"] += len(messages) < whole
+        answers = sum(len(m["content"].encode()) for m in messages if m["role"] == "assistant")
+        yield Sequence(ids, mask, answers)

@@ -1,0 +1,76 @@
+"""The built-in judged dialogues, in Russian and English. Run: minitron synth OUT.parquet [--rows N] [--seed S]
+
+A small assistant, Tiko, with skills that a model of a few million parameters learns in minutes; bad rows of every kind
+that the data stage's filter exists for; and probes, held out by combination, whose answers a rule can check
+(`minitron.probes`). The same rows and seed give the same bytes. Knows nothing about training.
+
+    scene        what all skills share; what is held out; how people type
+    numbers knowledge words memory chatter    the skills: each makes a scene
+    lexicon talk_en talk_ru                   their words
+    flaws        how good answers are spoilt, and the judge's scores
+    compose      scenes -> dialogues -> rows
+"""
+
+import os
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from minitron.errors import MinitronError
+from minitron.synth.compose import SKILLS, dialogues
+
+__all__ = ["SCHEMA", "SKILLS", "dialogues", "write"]
+
+_TURN = pa.struct([("role", pa.string()), ("content", pa.string())])
+SCHEMA = pa.schema(
+    [
+        ("conversation", pa.list_(_TURN)),
+        ("question", pa.string()),
+        ("source", pa.string()),
+        ("topic", pa.string()),
+        ("classified_topic", pa.string()),
+        ("overall_score", pa.float32()),  # 0 to 10; -1 or null: the judge failed
+        ("safety", pa.float32()),
+        ("pii_leak", pa.int8()),
+        ("refusal", pa.int8()),
+        ("coherence", pa.float32()),
+        ("relevance", pa.float32()),
+        ("helpful", pa.float32()),
+        ("language", pa.string()),  # ru or en
+        ("skill", pa.string()),
+        ("flaw", pa.string()),  # empty: a good row
+        ("probe", pa.int8()),
+        ("check", pa.string()),  # of probes: the rules of minitron.probes, as JSON
+    ]
+)
+_GROUP_ROWS = 20_000
+
+
+def write(path: Path, *, rows: int, seed: int) -> dict:
+    """Writes `rows` dialogues to a parquet file and returns how many there are of each kind.
+
+    Raises MinitronError if the file cannot be written.
+    """
+    if rows < 1:
+        raise MinitronError(f"cannot write {rows} dialogues", hint="ask for one or more: --rows 120000", code=2)
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    counts: Counter[str] = Counter()
+    skills: Counter[str] = Counter()
+    made = dialogues(rows, seed)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+            while group := list(islice(made, _GROUP_ROWS)):
+                writer.write_table(pa.Table.from_pylist(group, SCHEMA))
+                counts.update("probes" if r["probe"] else "bad" if r["flaw"] else "good" for r in group)
+                skills.update(r["skill"] for r in group)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise MinitronError(f"cannot write {path}: {error.strerror or error}", hint="choose another place") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {"rows": rows, **{k: counts[k] for k in ("good", "bad", "probes")}, "skills": dict(sorted(skills.items()))}

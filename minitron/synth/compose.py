@@ -1,0 +1,225 @@
+"""From scenes to rows: chains skills into dialogues of one to five user turns, mixes in bad rows and probes.
+
+The skills' weights follow their difficulty, not their charm: a sum needs many examples, a greeting few.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from random import Random
+
+from minitron.probes import passes
+from minitron.synth import chatter, flaws, knowledge, memory, numbers, words
+from minitron.synth.scene import Scene
+
+# skill -> (function, share of the dialogues that are about it)
+SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
+    "add": (numbers.add, 13),
+    "subtract": (numbers.subtract, 11),
+    "compare": (numbers.compare, 4),
+    "count": (numbers.count, 5),
+    "neighbour": (numbers.neighbour, 3),
+    "parity": (numbers.parity, 2),
+    "opposite": (knowledge.opposite, 5),
+    "colour": (knowledge.colour, 3),
+    "sound": (knowledge.sound, 3),
+    "capital": (knowledge.capital, 4),
+    "country": (knowledge.country, 2),
+    "translate": (knowledge.translate, 8),
+    "category": (knowledge.category, 3),
+    "amount": (knowledge.amount, 1.5),
+    "day": (knowledge.day, 2),
+    "month": (knowledge.month, 2),
+    "season": (knowledge.season, 1.5),
+    "number_word": (knowledge.number_word, 2),
+    "name_three": (knowledge.name_three, 1.2),
+    "calendar_list": (knowledge.whole, 0.8),
+    "spell": (words.spell, 3.5),
+    "letter": (words.letter, 3.5),
+    "length": (words.length, 2),
+    "repeat": (words.repeat, 5),
+    "name": (memory.name, 7),
+    "favourite": (memory.favourite, 6),
+    "about_me": (memory.about_me, 3),
+    "told_by_system": (memory.told_by_system, 3),
+    "greeting": (chatter.small_talk("greeting"), 1.5),
+    "thanks": (chatter.small_talk("thanks"), 1),
+    "goodbye": (chatter.small_talk("goodbye"), 1),
+    "identity": (chatter.small_talk("identity"), 3),
+    "abilities": (chatter.small_talk("abilities"), 2),
+    "smalltalk": (chatter.small_talk("smalltalk"), 8),
+    "joke": (chatter.joke, 2),
+    "riddle": (chatter.riddle, 2),
+    "unknown": (chatter.unknown, 4),
+}
+NOT_PROBED = ("smalltalk", "joke")  # no single answer is the right one
+NOT_SPOILT = ("joke", "greeting", "thanks", "goodbye", "smalltalk", "repeat")  # too little to be wrong about
+# Skills whose scenes may stand beside any other: one turn, and nothing said about the user.
+_FREE = [s for s in SKILLS if s not in ("name", "favourite", "about_me", "told_by_system", "joke", "riddle", "greeting", "goodbye")]
+
+_NAMES, _WEIGHTS = list(SKILLS), [weight for _, weight in SKILLS.values()]
+_FREE_WEIGHTS = [SKILLS[s][1] for s in _FREE]
+
+SYSTEM = {
+    "en": (
+        "You are Tiko, a small friendly assistant.", "You are Tiko, a tiny helper.", "Answer briefly.", "Be kind and brief.",
+        "You are a helpful assistant.", "You are Tiko. Answer in short sentences.", "Help the user.", "Answer in English.",
+    ),
+    "ru": (
+        "Ты — Тико, маленький дружелюбный помощник.", "Ты Тико, крошечный помощник.", "Отвечай коротко.", "Будь добрым и кратким.",
+        "Ты полезный помощник.", "Ты Тико. Отвечай короткими фразами.", "Помогай пользователю.", "Отвечай по-русски.",
+    ),
+}  # fmt: skip
+
+# Shares of the rows; the rest are good.
+PROBES, BAD, UNJUDGED, REPEATED = 0.016, 0.118, 0.003, 0.01
+SYSTEM_SHARE = 0.2  # beside the scenes that bring their own
+
+
+def _compose(rng: Random, main: Scene, *, last: bool, extra: int) -> list[dict[str, str]]:
+    """The messages of a dialogue about `main` with `extra` further user turns; `last`: the main scene ends it."""
+    language = main.language
+    inside = rng.randint(0, min(extra, 3)) if main.gap and len(main.turns) > 1 else 0
+    before = list(main.turns[:-1] if inside else [])
+    after = [main.turns[-1]] if inside else list(main.turns)
+    for _ in range(inside):
+        before += _free(rng, main)
+    head = rng.randint(0, extra - inside) if not last else extra - inside
+    tail = extra - inside - head
+    opening, closing = [], []
+    for i in range(head):
+        first = i == 0 and rng.random() < 0.5
+        opening += SKILLS["greeting"][0](rng, language, False).turns if first else _free(rng, main)
+    for i in range(tail):
+        if i == tail - 1 and rng.random() < 0.5:
+            closing += SKILLS[rng.choice(("thanks", "goodbye", "goodbye"))][0](rng, language, False).turns
+        else:
+            closing += _free(rng, main)
+    if main.name and closing:  # the assistant takes leave of a person whom it knows
+        ask, said = closing[-1]
+        for word in ("Goodbye!", "Good night!", "До свидания!", "Спокойной ночи!"):
+            said = said.replace(word, f"{word[:-1]}, {main.name}!")
+        closing[-1] = (ask, said)
+    messages = []
+    if main.system:
+        messages.append({"role": "system", "content": main.system})
+    elif rng.random() < SYSTEM_SHARE:
+        messages.append({"role": "system", "content": rng.choice(SYSTEM[language])})
+    for user, assistant in (*opening, *before, *after, *closing):
+        messages.append({"role": "user", "content": user})
+        messages.append({"role": "assistant", "content": assistant})
+    return messages
+
+
+def _free(rng: Random, main: Scene) -> list[tuple[str, str]]:
+    """The turn of another scene: often of the same skill, rarely in the other language."""
+    language = main.language
+    if rng.random() < 0.03:
+        language = "ru" if language == "en" else "en"
+    same = main.skill in _FREE and rng.random() < 0.3
+    skill = main.skill if same else rng.choices(_FREE, _FREE_WEIGHTS)[0]
+    return SKILLS[skill][0](rng, language, False).turns
+
+
+def _extra_turns(rng: Random, scene: Scene) -> int:
+    """How many user turns beside the scene's own: about half of all dialogues have one turn, none more than five."""
+    wanted = rng.choices((1, 2, 3, 4, 5), (52, 20, 14, 8, 6))[0]
+    if scene.gap and rng.random() < 0.4:
+        wanted += 2
+    return max(0, min(wanted, 5) - len(scene.turns))
+
+
+def _row(messages: list[dict], scene: Scene, marks: dict, *, flaw: str = "", check: str = "") -> dict:
+    asked = next(m["content"] for m in messages if m["role"] == "user")
+    return {
+        "conversation": messages,
+        "question": asked,
+        "source": "minitron-synth",
+        "topic": scene.topic,
+        "classified_topic": scene.topic,
+        **marks,
+        "language": scene.language,
+        "skill": scene.skill,
+        "flaw": flaw,
+        "probe": int(bool(check)),
+        "check": check,
+    }
+
+
+def _spoilt(rng: Random, language: str, kind: str) -> dict:
+    """A row with a bad last answer."""
+    while True:
+        skill = rng.choices(_NAMES, _WEIGHTS)[0]
+        if skill in NOT_SPOILT:
+            continue
+        scene = SKILLS[skill][0](rng, language, False)
+        messages = _compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
+        user, answer = scene.turns[-1]
+        wrong = unrelated = ""
+        if kind == "wrong":
+            wrong = SKILLS[skill][0](rng, language, False).turns[-1][1]
+            if not scene.check or passes(wrong, scene.check):
+                continue
+        if kind == "off_topic":
+            other = rng.choice([s for s in _FREE if s not in (skill, "unknown")])
+            unrelated = SKILLS[other][0](rng, language, False).turns[-1][1]
+        bad = flaws.spoil(kind, rng, language, user=user, answer=answer, wrong=wrong, unrelated=unrelated)
+        if bad == answer or (kind in ("wrong", "off_topic", "copied_context", "cut_off") and passes(bad, scene.check)):
+            continue
+        messages[-1] = {"role": "assistant", "content": bad}
+        return _row(messages, scene, flaws.scores(kind, rng), flaw=kind)
+
+
+def dialogues(rows: int, seed: int) -> Iterator[dict]:
+    """`rows` rows in a fixed order: good and bad ones, and the held-out probes. Columns as `synth.SCHEMA` names them."""
+    rng = Random(seed)
+    seen: set[int] = set()  # hashes of all dialogues so far: good ones are distinct as long as possible
+    recent: list[dict] = []
+    probed = [(skill, language) for skill in SKILLS if skill not in NOT_PROBED for language in ("ru", "en")]
+    probes = bad = 0
+    for _ in range(rows):
+        roll = rng.random()
+        language = "ru" if rng.random() < 0.5 else "en"
+        if roll < PROBES:
+            skill, language = probed[probes % len(probed)]
+            probes += 1
+            yield _fresh(rng, seen, lambda s=skill, lang=language: _probe(rng, s, lang))
+        elif roll < PROBES + BAD:
+            kind = flaws.KINDS[bad % len(flaws.KINDS)]
+            bad += 1
+            yield _fresh(rng, seen, lambda lang=language, k=kind: _spoilt(rng, lang, k))
+        elif roll < PROBES + BAD + REPEATED and recent:
+            row = min((rng.choice(recent) for _ in range(3)), key=lambda r: len(r["conversation"]))
+            yield row
+        else:
+            row = _fresh(rng, seen, lambda lang=language: _good(rng, lang))
+            if roll > 1 - UNJUDGED:  # the judge failed: no score, or its -1
+                yield row | {"overall_score": rng.choice((-1.0, None))}
+                continue
+            if len(recent) < 500:
+                recent.append(row)
+            else:
+                recent[rng.randrange(500)] = row
+            yield row
+
+
+def _good(rng: Random, language: str) -> dict:
+    skill = rng.choices(_NAMES, _WEIGHTS)[0]
+    scene = SKILLS[skill][0](rng, language, False)
+    return _row(_compose(rng, scene, last=False, extra=_extra_turns(rng, scene)), scene, flaws.scores("", rng))
+
+
+def _probe(rng: Random, skill: str, language: str) -> dict:
+    scene = SKILLS[skill][0](rng, language, True)
+    messages = _compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
+    return _row(messages, scene, flaws.scores("", rng), check=json.dumps(scene.check, ensure_ascii=False))
+
+
+def _fresh(rng: Random, seen: set[int], make: Callable[[], dict]) -> dict:
+    """A row whose dialogue is new, if twenty tries can make one."""
+    for _ in range(20):
+        row = make()
+        key = hash(tuple((m["role"], m["content"]) for m in row["conversation"]))
+        if key not in seen:
+            break
+    seen.add(key)
+    return row

@@ -1,0 +1,69 @@
+"""Bad rows: each function spoils the last answer of a good dialogue, and its scores say so.
+
+Every kind is dropped by the rule that exists for it: most by `overall_score >= 6`, unsafe advice by `safety >= 8` (its
+overall score may be good), leaks by `pii_leak == 0`. Nothing here is truly harmful, no address or number is real.
+"""
+
+from random import Random
+
+_SORRY = {
+    "en": ("I'm sorry, but I can't help with that.", "I am not allowed to answer this.", "I can't talk about that topic."),
+    "ru": ("Извините, но я не могу с этим помочь.", "Мне нельзя на это отвечать.", "Я не могу говорить на эту тему."),
+}
+_DANGER = {
+    "en": ("Mix all the cleaning liquids and see what happens!", "Just look into the sun for a while.", "Put a fork into the socket.",
+           "Cross the road with your eyes closed.", "Eat any mushroom that you find.", "Skip your medicine today."),
+    "ru": ("Смешай все чистящие средства и посмотри, что будет!", "Просто посмотри подольше на солнце.", "Сунь вилку в розетку.",
+           "Перейди дорогу с закрытыми глазами.", "Съешь любой гриб, который найдёшь.", "Не пей сегодня лекарство."),
+}  # fmt: skip
+_MAIL = {"en": "You can write to {} at {}.", "ru": "Можешь написать, {}: {}."}
+_CALL = {"en": "Call {} at {}.", "ru": "Позвони, {}: {}."}
+_PEOPLE = {"en": ("anna", "tom", "max", "kate", "leo", "mia"), "ru": ("anna", "ivan", "olga", "petr", "masha", "igor")}
+
+# kind -> lowest and highest overall, safety, coherence, relevance, helpful; pii_leak; refusal
+SCORES = {
+    "": ((7, 10), (9, 10), (8, 10), (8, 10), (7, 10), 0, 0),
+    "wrong": ((1, 4), (9, 10), (6, 9), (5, 8), (0, 3), 0, 0),
+    "off_topic": ((1, 4), (9, 10), (6, 9), (0, 2), (0, 2), 0, 0),
+    "copied_context": ((1, 4), (9, 10), (4, 7), (3, 6), (0, 2), 0, 0),
+    "cut_off": ((2, 5), (9, 10), (2, 5), (5, 8), (1, 4), 0, 0),
+    "looping": ((0, 3), (9, 10), (0, 2), (2, 6), (0, 2), 0, 0),
+    "unsafe": ((3, 8), (0, 5), (6, 9), (3, 7), (1, 5), 0, 0),
+    "leak_email": ((6, 9), (8, 10), (7, 9), (6, 9), (5, 8), 1, 0),
+    "leak_phone": ((6, 9), (8, 10), (7, 9), (6, 9), (5, 8), 1, 0),
+    "refusal": ((1, 4), (9, 10), (7, 9), (2, 5), (0, 2), 0, 1),
+}
+KINDS = tuple(kind for kind in SCORES if kind)
+
+
+def spoil(kind: str, rng: Random, language: str, *, user: str, answer: str, wrong: str, unrelated: str) -> str:
+    """The bad answer of that kind; `wrong` is right for another question of the skill, `unrelated` for another skill."""
+    if kind == "wrong":
+        return wrong
+    if kind == "off_topic":
+        return unrelated
+    if kind == "copied_context":
+        return user if rng.random() < 0.7 else f"{user} {user}"
+    if kind == "cut_off":
+        return answer[: rng.randint(len(answer) // 3, 2 * len(answer) // 3)].rstrip(" .,!?-—") or answer[:1]
+    if kind == "looping":
+        words = answer.split()
+        piece = " ".join(words[-rng.randint(1, min(4, len(words))) :])
+        return answer + f" {piece}" * rng.randint(4, 10)
+    if kind == "unsafe":
+        return f"{answer} {rng.choice(_DANGER[language])}" if rng.random() < 0.5 else rng.choice(_DANGER[language])
+    person = rng.choice(_PEOPLE[language])
+    if kind == "leak_email":
+        return f"{answer} {_MAIL[language].format(person.capitalize(), f'{person}{rng.randint(1, 99)}@example.com')}"
+    if kind == "leak_phone":
+        number = f"+{1 if language == 'en' else 7} 555 010-{rng.randint(10, 99)}-{rng.randint(10, 99)}"
+        return f"{answer} {_CALL[language].format(person.capitalize(), number)}"
+    return rng.choice(_SORRY[language])
+
+
+def scores(kind: str, rng: Random) -> dict[str, float | int]:
+    """The judge's columns for a row of that kind ("" is a good one); half points, as judges give them."""
+    *ranges, pii_leak, refusal = SCORES[kind]
+    names = ("overall_score", "safety", "coherence", "relevance", "helpful")
+    marks = {name: rng.randint(2 * low, 2 * high) / 2 for name, (low, high) in zip(names, ranges, strict=True)}
+    return marks | {"pii_leak": pii_leak, "refusal": refusal}

@@ -1,0 +1,119 @@
+"""What all skills share: the scene that a skill makes, what is held out, and how people really type.
+
+A combination (a sum, a name, an item in one phrasing) is held out by a hash of itself, not by chance: what is held out for
+one seed is held out for all, so a model trained on one file can be asked the probes of another.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from random import Random
+
+HELD_PERCENT = 8
+
+
+@dataclass
+class Scene:
+    """One use of a skill: turns of (user, assistant), the last of which shows the skill."""
+
+    skill: str
+    topic: str
+    language: str
+    turns: list[tuple[str, str]]
+    check: dict = field(default_factory=dict)  # what a right last answer obeys; empty: anything goes
+    system: str = ""  # a system message that the answer depends on
+    gap: bool = False  # other scenes may come between the first turn and the last
+    name: str = ""  # the user's name, where this scene tells it
+
+
+@lru_cache(maxsize=None)
+def is_held(*key: str | int) -> bool:
+    """Whether the combination `key` is kept out of training, for the probes."""
+    digest = blake2b("|".join(map(str, key)).encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % 100 < HELD_PERCENT
+
+
+def pick_held(rng: Random, held: bool, draw, key):
+    """Draws until the combination is on the wanted side: `draw(rng)` makes it, `key(it)` names it."""
+    while True:
+        value = draw(rng)
+        if is_held(*key(value)) == held:
+            return value
+
+
+OPENERS = {
+    "en": ("Tell me, ", "Please, ", "Tiko, ", "Hey, ", "So, ", "And ", "Say, ", "Quick: ", "Now, "),
+    "ru": ("Скажи, ", "Подскажи, ", "Тико, ", "Слушай, ", "А ", "Ну, ", "Ответь, ", "А скажи, ", "Теперь: "),
+}
+CLOSERS = {"en": (", please", ", Tiko"), "ru": (", пожалуйста", ", Тико")}
+
+
+def canonical(text: str, language: str) -> str:
+    """What all the ways to type one question share: two texts with one canonical form are one combination."""
+    words = _words(text)
+    for opener in _EDGE_WORDS[language][0]:
+        if words[: len(opener)] == opener and len(words) > len(opener):
+            words = words[len(opener) :]
+            break
+    for closer in _EDGE_WORDS[language][1]:
+        if words[-len(closer) :] == closer and len(words) > len(closer):
+            words = words[: -len(closer)]
+            break
+    return " ".join(words)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+|[+-]", text.casefold().replace("ё", "е"))
+
+
+_EDGE_WORDS = {
+    language: [sorted((_words(t) for t in texts[language]), key=len, reverse=True) for texts in (OPENERS, CLOSERS)]
+    for language in ("en", "ru")
+}
+
+
+def typed(rng: Random, text: str, language: str, *, held: bool = False, level: int = 2) -> str:
+    """The text as people type it. Level 1: looser ends; 2: any case and an opener too; 3: any case and typos.
+
+    Probes (`held`) are typed at level 1: they ask for the held-out combination, not for a rare way of typing.
+    """
+    level = 1 if held else level
+    roll = rng.random
+    stem = text.rstrip("?!.")
+    mark = text[len(stem) :]
+    if level == 2 and stem and stem[0].isalpha() and roll() < 0.12:
+        stem = rng.choice(OPENERS[language]) + stem[0].lower() + stem[1:]
+    elif level == 2 and stem and roll() < 0.03:
+        stem += rng.choice(CLOSERS[language])
+    if level == 3 and len(stem) > 5 and roll() < 0.06:
+        stem = _typo(rng, stem)
+    if mark and mark != "...":
+        r = roll()
+        if r < 0.25:
+            mark = ""
+        elif r < 0.29:
+            mark = rng.choice(("!", "!!", "??", " ?", ".", "?!")) if stem else mark
+    if language == "ru" and roll() < 0.3:
+        stem = stem.replace("ё", "е").replace("Ё", "Е")
+    text = (stem or text) + mark
+    r = roll()
+    if level >= 2 and r < 0.25:
+        return text.lower()
+    if level >= 2 and r < 0.265:
+        return text.upper()
+    if r < 0.30:
+        return text[0].lower() + text[1:]
+    return text
+
+
+def _typo(rng: Random, text: str) -> str:
+    i = rng.randrange(1, len(text) - 1)
+    if not (text[i].isalpha() and text[i + 1].isalpha()):
+        return text
+    kind = rng.randrange(3)
+    if kind == 0:
+        return text[:i] + text[i + 1 :]
+    if kind == 1:
+        return text[:i] + text[i + 1] + text[i] + text[i + 2 :]
+    return text[:i] + text[i] + text[i:]

@@ -1,0 +1,189 @@
+"""The training loop of pretrain and sft: next-token loss on packed rows, with checkpoints that resume exactly.
+
+Which rows a step reads depends only on the seed and the step, dropout's random state is in the checkpoint, and a
+checkpoint is a whole folder or none: a run that was stopped at any moment and started again ends with the same
+numbers (fp32 on a CPU, to the last bit).
+"""
+
+import math
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minitron import checkpoint
+from minitron.config import OptimConfig, TrainConfig
+from minitron.console import progress, say
+from minitron.errors import MinitronError
+from minitron.metrics import MetricsLog
+from minitron.model import LanguageModel
+from minitron.optim import autocast, choose_precision, cosine_lr, make_adamw
+from minitron.packing import Batch, PackedRows
+
+
+def summed_loss(model: LanguageModel, batch: Batch) -> Tensor:
+    """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one."""
+    hidden = model.hidden(batch.ids, positions=batch.positions, mask=batch.mask)
+    logits = model.head(hidden.flatten(0, 1)[batch.select])  # (targets, V)
+    return F.cross_entropy(logits.float(), batch.targets, reduction="sum")
+
+
+@torch.inference_mode()
+def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows: int, precision: str = "fp32") -> float:
+    """Mean cross-entropy in nats per target over the first `limit` rows (0: all)."""
+    training = model.training
+    model.eval()
+    count = min(limit or len(rows), len(rows))
+    total, targets = 0.0, 0
+    for start in range(0, count, batch_rows):
+        batch = rows.batch(range(start, min(start + batch_rows, count))).to(model.device)
+        with autocast(model.device, precision):
+            total += summed_loss(model, batch).item()
+        targets += len(batch.targets)
+    model.train(training)
+    return total / max(1, targets)
+
+
+def row_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The order of the rows in an epoch; the same for the same seed and epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(rows)
+
+
+def rows_of_step(step: int, *, rows: int, per_step: int, seed: int) -> np.ndarray:
+    """Which rows a step reads: epochs one after the other, each in its own order."""
+    first = step * per_step
+    epochs = range(first // rows, (first + per_step - 1) // rows + 1)
+    order = np.concatenate([row_order(rows, seed=seed, epoch=e) for e in epochs])
+    at = first - epochs[0] * rows
+    return order[at : at + per_step]
+
+
+class Interrupt:
+    """Ctrl-C once: finish the step, save, leave. Twice: leave at once."""
+
+    def __enter__(self) -> "Interrupt":
+        self.wanted = False
+        try:
+            self._before = signal.signal(signal.SIGINT, self._note)
+        except ValueError:  # not in the main thread: nothing to catch
+            self._before = None
+        return self
+
+    def _note(self, *_: object) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+        say("stopping after this step (Ctrl-C again: at once)")
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+@dataclass
+class Fit:
+    """What `fit` trains: a stage's settings and where it keeps its checkpoints."""
+
+    stage: str
+    stage_dir: Path
+    train: TrainConfig
+    optim: OptimConfig
+    seed: int
+
+
+def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) -> dict:
+    """Trains to `run.train.steps`, going on from the newest whole checkpoint. Returns the final figures.
+
+    Raises KeyboardInterrupt after saving when the user stops it, MinitronError when the loss is no longer a number.
+    """
+    train, device = run.train, model.device
+    per_step = train.batch_rows * train.accumulation
+    optimizer = make_adamw(model, run.optim, lr=run.optim.lr)
+    start, best, precision = 0, math.inf, ""
+    folder = checkpoint.newest_whole(run.stage_dir)
+    if folder:
+        checkpoint.load_weights(model, folder)
+        state = checkpoint.load_trainer(folder)
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+        start, best, precision = state["step"], state["best"], state["precision"]
+        if checkpoint.check(folder).get("valid_loss") == best:
+            checkpoint.point(run.stage_dir, "best", folder.name)  # a kill may have come between the two renames
+        say(f"going on from {folder} (step {start} of {train.steps})")
+    else:
+        torch.manual_seed(run.seed)
+
+        def trial(name: str) -> None:
+            with autocast(device, name):
+                loss = summed_loss(model, rows.batch(range(min(len(rows), train.batch_rows))).to(device))
+            loss.backward()
+            model.zero_grad(set_to_none=True)
+
+        precision, why = choose_precision(run.optim.precision, device, trial)
+        say(f"precision {precision} ({why})")
+        torch.manual_seed(run.seed)  # the measurement may have used dropout
+
+    def save(step: int, valid_loss: float | None) -> Path:
+        info = {"stage": run.stage, "valid_loss": valid_loss}
+        state = {
+            "optimizer": optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "step": step,
+            "best": best,
+            "precision": precision,
+        }
+        return checkpoint.save(run.stage_dir, model, step=step, info=info, trainer=state)
+
+    log = MetricsLog(run.stage_dir / "metrics.jsonl", from_step=start)
+    begun, tokens_seen, valid_loss, loss = time.perf_counter(), 0, best, math.nan
+    bytes_per_target = max(1, valid.target_bytes) / max(1, valid.targets)
+    model.train()
+    with Interrupt() as interrupt, progress(run.stage, train.steps, done=start) as bar:
+        for step in range(start, train.steps):
+            lr = cosine_lr(step, steps=train.steps, config=run.optim)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            chosen = rows_of_step(step, rows=len(rows), per_step=per_step, seed=run.seed)
+            batches = [rows.batch(chosen[i : i + train.batch_rows]) for i in range(0, per_step, train.batch_rows)]
+            targets = sum(len(b.targets) for b in batches)  # one mean over the whole step, however it is divided
+            total = 0.0
+            for batch in batches:
+                with autocast(device, precision):
+                    part = summed_loss(model, batch.to(device))
+                (part / targets).backward()
+                total += part.item()
+            loss = total / targets
+            if not math.isfinite(loss):
+                raise MinitronError(
+                    f"the loss is no longer a number at step {step + 1}",
+                    hint="lower optim.lr or raise optim.warmup_steps; checkpoints so far are kept",
+                )
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run.optim.grad_clip or math.inf)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            tokens_seen += sum(b.ids.numel() for b in batches)
+            speed = tokens_seen / (time.perf_counter() - begun)
+            bar.update(step + 1, f"loss {loss:.3f}  valid {valid_loss:.3f}  lr {lr:.1e}  {speed:,.0f} tokens/s")
+            row = {"step": step + 1, "loss": loss, "lr": lr, "grad_norm": norm.item(), "tokens_per_second": round(speed)}
+            if (step + 1) % train.eval_every_steps == 0 or step + 1 == train.steps:
+                valid_loss = mean_loss(
+                    model, valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=precision
+                )
+                row |= {"valid_loss": valid_loss, "valid_bits_per_byte": valid_loss / bytes_per_target / math.log(2)}
+                improved, best = valid_loss < best, min(best, valid_loss)
+                folder = save(step + 1, valid_loss)
+                if improved:
+                    checkpoint.point(run.stage_dir, "best", folder.name)
+                checkpoint.prune(run.stage_dir, keep=train.keep_checkpoints)
+            log.write(row)
+            if interrupt.wanted and step + 1 < train.steps:
+                save(step + 1, None)
+                raise KeyboardInterrupt
+    log.close()
+    say(f"{run.stage}: loss {loss:.6f}, validation {valid_loss:.6f}, best {best:.6f}")
+    return {"loss": loss, "valid_loss": valid_loss, "best_valid_loss": best, "precision": precision}

@@ -1,0 +1,100 @@
+"""Files are whole or not there."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minitron.errors import MinitronError
+from minitron.files import atomic_path, atomic_write, remove_leftovers, sha256_file, sha256_json, write_error
+
+
+def test_writes_bytes_and_text_into_missing_folders(tmp_path):
+    atomic_write(tmp_path / "a" / "b" / "x.txt", "жёлтый\n")
+    atomic_write(tmp_path / "x.bin", b"\x00\r\n\xff")
+    assert (tmp_path / "a" / "b" / "x.txt").read_bytes() == "жёлтый\n".encode()
+    assert (tmp_path / "x.bin").read_bytes() == b"\x00\r\n\xff"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "x.bin"]
+
+
+def test_temporary_is_a_hidden_sibling_and_becomes_the_file(tmp_path):
+    path = tmp_path / "x.bin"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.name.startswith(".")
+        assert temporary.name.endswith(".tmp")
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert not temporary.exists()
+
+
+@pytest.mark.parametrize("failure", [ValueError("bug"), KeyboardInterrupt(), MinitronError("no")])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    path = tmp_path / "x.bin"
+    path.write_text("old")
+    with pytest.raises(type(failure)), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise failure
+    assert os.listdir(tmp_path) == ["x.bin"]
+    assert path.read_text() == "old"
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+    path = tmp_path / "x.bin"
+    with pytest.raises(MinitronError) as raised, atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(raised.value) == f"no space left on the disk while writing {path}"
+    assert raised.value.hint
+    assert raised.value.code == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_error_without_a_number_is_understood(tmp_path):
+    error = OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")
+    assert str(write_error(error, path="x")) == "no space left on the disk while writing x"
+
+
+def test_an_error_of_reading_another_file_is_left_alone(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x") as temporary:
+        temporary.write_text((tmp_path / "missing").read_text())
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(MinitronError, match="while writing"):
+        atomic_write(tmp_path / "runs" / "x", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
+def test_a_real_limit_on_the_file_size(tmp_path):
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "from minitron.files import atomic_write; atomic_write('x.bin', b'x' * 5000)"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stderr.strip().splitlines()[-1].endswith("the file is larger than allowed while writing x.bin")
+    assert os.listdir(tmp_path) == []
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path):
+    for name in (".x.bin.123.tmp", "x.tmp", ".hidden"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / "no such folder")
+    assert sorted(os.listdir(tmp_path)) == [".hidden", "x.tmp"]
+
+
+def test_digests(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256_file(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_json({"b": 1, "a": ["ж"]}) == sha256_json({"a": ["ж"], "b": 1})
+    assert sha256_json({"b": 1, "a": ["ж"]}) == hashlib.sha256('{"a":["ж"],"b":1}'.encode()).hexdigest()
