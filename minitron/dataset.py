@@ -114,14 +114,14 @@ def to_messages(turns: Any, *, roles: dict[str, str], unknown: set[str]) -> list
 
 
 def _reason_against(messages: list[dict[str, str]]) -> str:
-    if messages and messages[-1]["role"] == "user":
-        del messages[-1]
     begin = 1 if messages and messages[0]["role"] == "system" else 0
     for i, message in enumerate(messages[begin:]):
         if message["role"] == "system":
             return LATE_SYSTEM
         if message["role"] != ("assistant" if i % 2 else "user"):
             return NO_ALTERNATION if i else NOT_USER_FIRST
+    if len(messages) > begin and messages[-1]["role"] == "user":
+        del messages[-1]
     if len(messages) == begin:
         return NO_ANSWER
     return "" if all(message["content"] for message in messages) else EMPTY

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         ours = (path, temporary, *path.parents)
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in ours:
             raise
         raise write_error(error, path=path) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
 
 
@@ -63,7 +63,7 @@ def write_error(error: OSError, *, path: str | Path) -> MinitronError:
     """The user's view of an OSError met while writing `path`."""
     code = error.errno
     if code is None:  # some libraries tell the number only in the text
-        code = next((number for number in _REASONS if f"[Errno {number}]" in str(error)), None)
+        code = next((number for number in _REASONS if f"[errno {number}]" in str(error).lower()), None)
     reason, hint = _REASONS.get(code, (error.strerror or str(error), "check that the path can be written"))
     return MinitronError(f"{reason} while writing {path}", hint=hint)
 
@@ -71,7 +71,7 @@ def write_error(error: OSError, *, path: str | Path) -> MinitronError:
 def remove_leftovers(folder: str | Path) -> None:
     """Removes the temporary files that a killed process left in `folder`."""
     for leftover in Path(folder).glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        _remove(leftover)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -84,6 +84,11 @@ def sha256_json(value: Any) -> str:
     """64 hex digits of a plain value; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # a failure to tidy up must not hide the failure before it
+        file.unlink()
 
 
 def _flush(file: Path) -> None:

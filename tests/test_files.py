@@ -34,22 +34,26 @@ def test_temporary_is_a_hidden_sibling_and_becomes_the_file(tmp_path):
     assert not temporary.exists()
 
 
+def _fail(path, failure):
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise failure
+
+
 @pytest.mark.parametrize("failure", [ValueError("bug"), KeyboardInterrupt(), MinitronError("no")])
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, failure):
     path = tmp_path / "x.bin"
     path.write_text("old")
-    with pytest.raises(type(failure)), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise failure
+    with pytest.raises(type(failure)):
+        _fail(path, failure)
     assert os.listdir(tmp_path) == ["x.bin"]
     assert path.read_text() == "old"
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path):
     path = tmp_path / "x.bin"
-    with pytest.raises(MinitronError) as raised, atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(MinitronError) as raised:
+        _fail(path, OSError(errno.ENOSPC, "No space left on device"))
     assert str(raised.value) == f"no space left on the disk while writing {path}"
     assert raised.value.hint
     assert raised.value.code == 1

@@ -13,6 +13,7 @@ that the data stage's filter exists for; and probes, held out by combination, wh
 
 import os
 from collections import Counter
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -72,5 +73,6 @@ def write(path: Path, *, rows: int, seed: int) -> dict:
     except OSError as error:
         raise MinitronError(f"cannot write {path}: {error.strerror or error}", hint="choose another place") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return {"rows": rows, **{k: counts[k] for k in ("good", "bad", "probes")}, "skills": dict(sorted(skills.items()))}

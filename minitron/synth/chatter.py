@@ -53,7 +53,11 @@ def riddle(rng: Random, language: str, held: bool) -> Scene:
     roll = rng.random()
     if roll < 0.4 and not held:
         tried = answer if roll < 0.2 else rng.choice([a for _, a in talk.RIDDLES if a != answer])
-        guess = rng.choice(("{}?", "Is it {}?", "It is {}.")) if language == "en" else rng.choice(("{}?", "Это {}?", "Наверное, {}."))
+        guess = (
+            rng.choice(("{}?", "Is it {}?", "It is {}."))
+            if language == "en"
+            else rng.choice(("{}?", "Это {}?", "Наверное, {}."))
+        )
         guess = guess.format(tried)
         right, wrong = ("Right! ", "Not quite! ") if language == "en" else ("Верно! ", "Не совсем! ")
         said = (right if tried == answer else wrong) + said
@@ -73,7 +77,10 @@ def unknown(rng: Random, language: str, held: bool) -> Scene:
         question, answer = rng.choice(talk.UNKNOWN_PLAIN), talk.UNKNOWN_ANSWER
     elif roll < 0.7:
         a, b, c = rng.randint(11, 999), rng.randint(2, 99), rng.randint(101, 999)
-        question, answer = rng.choice(talk.TOO_BIG_ASKS).format(a=a, b=b, c=c, d=rng.randint(11, 999)), talk.TOO_BIG_ANSWER
+        question, answer = (
+            rng.choice(talk.TOO_BIG_ASKS).format(a=a, b=b, c=c, d=rng.randint(11, 999)),
+            talk.TOO_BIG_ANSWER,
+        )
         check = {"any": ["too big" if language == "en" else "слишком много"]}
     else:
         while True:

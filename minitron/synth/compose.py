@@ -54,18 +54,25 @@ SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
 NOT_PROBED = ("smalltalk", "joke")  # no single answer is the right one
 NOT_SPOILT = ("joke", "greeting", "thanks", "goodbye", "smalltalk", "repeat")  # too little to be wrong about
 # Skills whose scenes may stand beside any other: one turn, and nothing said about the user.
-_FREE = [s for s in SKILLS if s not in ("name", "favourite", "about_me", "told_by_system", "joke", "riddle", "greeting", "goodbye")]
+_FREE = [
+    s
+    for s in SKILLS
+    if s not in ("name", "favourite", "about_me", "told_by_system", "joke", "riddle", "greeting", "goodbye")
+]
 
 _NAMES, _WEIGHTS = list(SKILLS), [weight for _, weight in SKILLS.values()]
 _FREE_WEIGHTS = [SKILLS[s][1] for s in _FREE]
 
 SYSTEM = {
     "en": (
-        "You are Tiko, a small friendly assistant.", "You are Tiko, a tiny helper.", "Answer briefly.", "Be kind and brief.",
-        "You are a helpful assistant.", "You are Tiko. Answer in short sentences.", "Help the user.", "Answer in English.",
+        "You are Tiko, a small friendly assistant.", "You are Tiko, a tiny helper.", "Answer briefly.",
+        "Be kind and brief.",
+        "You are a helpful assistant.", "You are Tiko. Answer in short sentences.", "Help the user.",
+        "Answer in English.",
     ),
     "ru": (
-        "Ты — Тико, маленький дружелюбный помощник.", "Ты Тико, крошечный помощник.", "Отвечай коротко.", "Будь добрым и кратким.",
+        "Ты — Тико, маленький дружелюбный помощник.", "Ты Тико, крошечный помощник.", "Отвечай коротко.",
+        "Будь добрым и кратким.",
         "Ты полезный помощник.", "Ты Тико. Отвечай короткими фразами.", "Помогай пользователю.", "Отвечай по-русски.",
     ),
 }  # fmt: skip

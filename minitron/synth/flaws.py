@@ -7,7 +7,11 @@ overall score may be good), leaks by `pii_leak == 0`. Nothing here is truly harm
 from random import Random
 
 _SORRY = {
-    "en": ("I'm sorry, but I can't help with that.", "I am not allowed to answer this.", "I can't talk about that topic."),
+    "en": (
+        "I'm sorry, but I can't help with that.",
+        "I am not allowed to answer this.",
+        "I can't talk about that topic.",
+    ),
     "ru": ("Извините, но я не могу с этим помочь.", "Мне нельзя на это отвечать.", "Я не могу говорить на эту тему."),
 }
 _DANGER = {

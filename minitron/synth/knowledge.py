@@ -23,10 +23,13 @@ def ask_item(rng: Random, skill: str, topic: str, language: str, held: bool, *, 
 
 
 _OPPOSITE = {
-    "en": ("What is the opposite of {x}?", "Opposite of {x}?", "Give me the opposite of {x}.", "What's the opposite of {x}?",
-           "Say the opposite of {x}.", "{x}, and the opposite?", "What word is the opposite of {x}?", "The opposite of {x}?",
+    "en": ("What is the opposite of {x}?", "Opposite of {x}?", "Give me the opposite of {x}.",
+           "What's the opposite of {x}?",
+           "Say the opposite of {x}.", "{x}, and the opposite?", "What word is the opposite of {x}?",
+           "The opposite of {x}?",
            "~What might be the opposite of {x}?", "Find the opposite of {x}.", "Antonym of {x}?"),
-    "ru": ("Какое слово противоположно слову {x}?", "Антоним к слову {x}?", "Назови антоним слова {x}.", "{x}, а наоборот?",
+    "ru": ("Какое слово противоположно слову {x}?", "Антоним к слову {x}?", "Назови антоним слова {x}.",
+           "{x}, а наоборот?",
            "Какой антоним у слова {x}?", "Подбери антоним: {x}.", "Что противоположно слову {x}?", "Наоборот: {x}?",
            "~Назови антоним к слову {x}.", "Антоним слова {x}?", "Противоположность слова {x}?"),
 }  # fmt: skip
@@ -43,7 +46,8 @@ def opposite(rng: Random, language: str, held: bool) -> Scene:
 
 
 _COLOUR = {
-    "en": ("What colour is {x}?", "What color is {x}?", "Which colour is {x}?", "The colour of {x}?", "What is the colour of {x}?",
+    "en": ("What colour is {x}?", "What color is {x}?", "Which colour is {x}?", "The colour of {x}?",
+           "What is the colour of {x}?",
            "{x}: what colour?", "Do you know the colour of {x}?", "~Which color is {x}?", "What's the color of {x}?"),
     "ru": ("Какого цвета {x}?", "{x} какого цвета?", "Знаешь, какого цвета {x}?", "{x}: какой цвет?", "Цвет: {x}?",
            "Какого {x} цвета?", "Какой это цвет: {x}?", "~Какого же цвета {x}?", "Назови цвет: {x}."),
@@ -64,8 +68,10 @@ def colour(rng: Random, language: str, held: bool) -> Scene:
 
 
 _SOUND = {
-    "en": ("What does a {x} say?", "What sound does a {x} make?", "How does a {x} sound?", "What does the {x} say?", "{x}: what sound?",
-           "What noise does a {x} make?", "Make the sound of a {x}.", "~What sound does the {x} make?", "Sound of a {x}?"),
+    "en": ("What does a {x} say?", "What sound does a {x} make?", "How does a {x} sound?", "What does the {x} say?",
+           "{x}: what sound?",
+           "What noise does a {x} make?", "Make the sound of a {x}.", "~What sound does the {x} make?",
+           "Sound of a {x}?"),
     "ru": ("Как говорит {x}?", "Что говорит {x}?", "Какой звук издаёт {x}?", "{x} как говорит?", "Как кричит {x}?",
            "Какие звуки издаёт {x}?", "Изобрази: {x}.", "~Какие звуки обычно издаёт {x}?", "Звук: {x}?"),
 }  # fmt: skip
@@ -87,14 +93,17 @@ _CAPITAL = {
     "en": ("What is the capital of {x}?", "Capital of {x}?", "The capital of {x}?", "What's the capital of {x}?",
            "Name the capital of {x}.", "Which city is the capital of {x}?", "Do you know the capital of {x}?",
            "~Which is the capital of {x}?", "What city is the capital of {x}?", "Tell me the capital of {x}."),
-    "ru": ("Какая столица у {x}?", "Столица {x}?", "Назови столицу {x}.", "Какой город столица {x}?", "Знаешь столицу {x}?",
+    "ru": ("Какая столица у {x}?", "Столица {x}?", "Назови столицу {x}.", "Какой город столица {x}?",
+           "Знаешь столицу {x}?",
            "Какая столица {x}?", "Скажи столицу {x}.", "~Какой город является столицей {x}?", "Главный город {x}?",
            "Как называется столица {x}?"),
 }  # fmt: skip
 _COUNTRY = {
     "en": ("{y} is the capital of which country?", "{y} is the capital of what?", "Which country has the capital {y}?",
-           "What country is {y} the capital of?", "{y}: capital of what country?", "~{y} is the capital of what country?"),
-    "ru": ("{y} — столица чего?", "{y} — столица какой страны?", "Столица какой страны {y}?", "Город {y} — чья столица?",
+           "What country is {y} the capital of?", "{y}: capital of what country?",
+           "~{y} is the capital of what country?"),
+    "ru": ("{y} — столица чего?", "{y} — столица какой страны?", "Столица какой страны {y}?",
+           "Город {y} — чья столица?",
            "Какой страны столица {y}?", "~Город {y} — столица какой страны?"),
 }  # fmt: skip
 
@@ -119,13 +128,16 @@ def country(rng: Random, language: str, held: bool) -> Scene:
 
 # (language asked in, language of the word) -> phrasings
 _TRANSLATE = {
-    ("en", "en"): ("How do you say {x} in Russian?", "{x} in Russian?", "Translate {x} into Russian.", "What is {x} in Russian?",
+    ("en", "en"): ("How do you say {x} in Russian?", "{x} in Russian?", "Translate {x} into Russian.",
+                   "What is {x} in Russian?",
                    "What is the Russian for {x}?", "Russian word for {x}?", "What's {x} in Russian?",
-                   "~How does one say {x} in Russian?", "Please translate {x} to Russian.", "How to say {x} in Russian?"),
+                   "~How does one say {x} in Russian?", "Please translate {x} to Russian.",
+                   "How to say {x} in Russian?"),
     ("en", "ru"): ("What does {x} mean?", "Translate {x} into English.", "{x} in English?", "What is {x} in English?",
                    "How do you say {x} in English?", "Meaning of {x}?", "~How does one say {x} in English?",
                    "What's {x} in English?"),
-    ("ru", "ru"): ("Как по-английски {x}?", "{x} по-английски?", "Переведи на английский: {x}", "Как будет {x} по-английски?",
+    ("ru", "ru"): ("Как по-английски {x}?", "{x} по-английски?", "Переведи на английский: {x}",
+                   "Как будет {x} по-английски?",
                    "Как сказать {x} по-английски?", "Переведи {x} на английский.", "Как по-английски будет {x}?",
                    "~Как по-английски сказать {x}?", "Перевод слова {x} на английский?"),
     ("ru", "en"): ("Что значит {x}?", "Как переводится {x}?", "Переведи на русский: {x}", "Как по-русски {x}?",
@@ -139,7 +151,7 @@ def translate(rng: Random, language: str, held: bool) -> Scene:
         en, ru = r.choice(lexicon.TRANSLATIONS)
         of = "en" if r.random() < 0.5 else "ru"
         x, y = (en, ru) if of == "en" else (ru, en)
-        into = {"en": "In {}, {} is {}.", "ru": "{}, {} — {}."}[language]
+        into = {"en": "In {}, {} is {}.", "ru": "{} {} — {}."}[language]
         where = {"en": ("English", "Russian"), "ru": ("По-английски", "По-русски")}[language][of == "en"]
         return _TRANSLATE[language, of], {"x": x}, into.format(where, x, y), {"all": [y]}
 
@@ -149,7 +161,8 @@ def translate(rng: Random, language: str, held: bool) -> Scene:
 _CATEGORY = {
     "en": ("What is {x}?", "What kind of thing is {x}?", "What's {x}?", "{x} is what?", "Is {x} a thing? What kind?",
            "Do you know what {x} is?", "Explain what {x} is.", "~Can you explain what {x} is?", "{x}: what is that?"),
-    "ru": ("Что значит слово {x}?", "Что означает слово {x}?", "Объясни слово {x}.", "{x} — это что за слово?", "Объясни, что такое {x}.",
+    "ru": ("Что значит слово {x}?", "Что означает слово {x}?", "Объясни слово {x}.", "{x} — это что за слово?",
+           "Объясни, что такое {x}.",
            "{x}: что это?", "Поясни слово {x}.", "~Поясни, что такое {x}.", "Что такое {x}?"),
 }  # fmt: skip
 
@@ -166,8 +179,10 @@ def category(rng: Random, language: str, held: bool) -> Scene:
 
 
 _AMOUNT = {
-    "en": ("How many {x}?", "Do you know how many {x}?", "Tell me, how many {x}?", "~Can you say how many {x}?", "I wonder how many {x}."),
-    "ru": ("Сколько {x}?", "Знаешь, сколько {x}?", "Сколько всего {x}?", "~Как думаешь, сколько всего {x}?", "Интересно, сколько {x}?",
+    "en": ("How many {x}?", "Do you know how many {x}?", "Tell me, how many {x}?", "~Can you say how many {x}?",
+           "I wonder how many {x}."),
+    "ru": ("Сколько {x}?", "Знаешь, сколько {x}?", "Сколько всего {x}?", "~Как думаешь, сколько всего {x}?",
+           "Интересно, сколько {x}?",
            "Как думаешь, сколько {x}?"),
 }  # fmt: skip
 
@@ -183,27 +198,32 @@ def amount(rng: Random, language: str, held: bool) -> Scene:
 # Slots: x nominative, g genitive, i instrumental, was: "был" in its gender. The answer names the neighbour y.
 _DAY_AFTER = {
     "en": ("What day comes after {x}?", "What day is after {x}?", "Which day follows {x}?", "The day after {x}?",
-           "Today is {x}. What day is tomorrow?", "If today is {x}, what is tomorrow?", "~Which day comes after {x}?", "What comes after {x}?"),
+           "Today is {x}. What day is tomorrow?", "If today is {x}, what is tomorrow?",
+           "~Which day comes after {x}?", "What comes after {x}?"),
     "ru": ("Какой день идёт после {g}?", "Какой день после {g}?", "День после {g}?", "Что идёт после {g}?",
            "Сегодня {x}. Какой день завтра?", "Если сегодня {x}, то что завтра?", "~Какой день недели идёт после {g}?",
            "Что после {g}?"),
 }  # fmt: skip
 _DAY_BEFORE = {
     "en": ("What day comes before {x}?", "What day is before {x}?", "The day before {x}?", "Which day is before {x}?",
-           "Today is {x}. What day was yesterday?", "If today is {x}, what was yesterday?", "~Which day comes before {x}?",
+           "Today is {x}. What day was yesterday?", "If today is {x}, what was yesterday?",
+           "~Which day comes before {x}?",
            "What comes before {x}?"),
     "ru": ("Какой день идёт перед {i}?", "Какой день перед {i}?", "День перед {i}?", "Что идёт перед {i}?",
-           "Сегодня {x}. Какой день был вчера?", "Если сегодня {x}, то что было вчера?", "~Какой день недели идёт перед {i}?",
+           "Сегодня {x}. Какой день был вчера?", "Если сегодня {x}, то что было вчера?",
+           "~Какой день недели идёт перед {i}?",
            "Что перед {i}?"),
 }  # fmt: skip
 _MONTH_AFTER = {
-    "en": ("What month comes after {x}?", "What month is after {x}?", "Which month follows {x}?", "The month after {x}?",
+    "en": ("What month comes after {x}?", "What month is after {x}?", "Which month follows {x}?",
+           "The month after {x}?",
            "~Which month comes after {x}?", "What is the next month after {x}?", "What comes after {x}?"),
     "ru": ("Какой месяц идёт после {g}?", "Какой месяц после {g}?", "Месяц после {g}?", "Что идёт после {g}?",
            "~Какой месяц года идёт после {g}?", "Следующий месяц после {g}?", "Что после {g}?"),
 }  # fmt: skip
 _MONTH_BEFORE = {
-    "en": ("What month comes before {x}?", "What month is before {x}?", "The month before {x}?", "Which month is before {x}?",
+    "en": ("What month comes before {x}?", "What month is before {x}?", "The month before {x}?",
+           "Which month is before {x}?",
            "~Which month comes before {x}?", "What comes before {x}?"),
     "ru": ("Какой месяц идёт перед {i}?", "Какой месяц перед {i}?", "Месяц перед {i}?", "Что идёт перед {i}?",
            "~Какой месяц года идёт перед {i}?", "Что перед {i}?"),
@@ -216,10 +236,11 @@ def _cycle(rng: Random, skill: str, language: str, held: bool, words: list, afte
         x, y = words[n], words[(n + step) % len(words)][0]
         slots = {"x": x[0], "g": x[1], "i": x[2]} if language == "ru" else {"x": x[0]}
         if language == "en":
-            said = f"{'After' if step == 1 else 'Before'} {x[0]} comes {y}"
+            start = f"{'After' if step == 1 else 'Before'} {x[0]} comes"
         else:
-            said = f"После {x[1]} идёт {y}" if step == 1 else f"Перед {x[2]} идёт {y}"
-        return (after if step == 1 else before)[language], slots, said + ".", {"all": [y]}
+            start = f"После {x[1]} идёт" if step == 1 else f"Перед {x[2]} идёт"
+        verb = start.split()[-1]  # the answer may name the neighbour first, but must say which of the two comes
+        return (after if step == 1 else before)[language], slots, f"{start} {y}.", {"all": [f"{verb} {y}"]}
 
     return ask_item(rng, skill, "calendar", language, held, draw=draw)
 
@@ -233,9 +254,11 @@ def month(rng: Random, language: str, held: bool) -> Scene:
 
 
 _SEASON = {
-    "en": ("What season is {x}?", "What season is {x} in?", "In which season is {x}?", "{x} is what season?", "Season of {x}?",
+    "en": ("What season is {x}?", "What season is {x} in?", "In which season is {x}?", "{x} is what season?",
+           "Season of {x}?",
            "~In what season is {x}?", "Which season is {x}?"),
-    "ru": ("{x} — это какое время года?", "Какое время года {x}?", "К какому времени года относится {x}?", "{x}: какое время года?",
+    "ru": ("{x} — это какое время года?", "Какое время года {x}?", "К какому времени года относится {x}?",
+           "{x}: какое время года?",
            "~Какому времени года принадлежит {x}?", "Какое время года — {x}?"),
 }  # fmt: skip
 
@@ -251,14 +274,18 @@ def season(rng: Random, language: str, held: bool) -> Scene:
 
 
 _NUMBER_WORD = {
-    "en": ("Write {n} in words.", "How do you write {n} in words?", "{n} in words?", "Say {n} in words.", "Spell the number {n}.",
+    "en": ("Write {n} in words.", "How do you write {n} in words?", "{n} in words?", "Say {n} in words.",
+           "Spell the number {n}.",
            "~Can you write {n} in words?", "What is {n} in words?"),
-    "ru": ("Напиши {n} словом.", "Как пишется {n} словом?", "{n} словом?", "Запиши {n} словом.", "Напиши словом число {n}.",
+    "ru": ("Напиши {n} словом.", "Как пишется {n} словом?", "{n} словом?", "Запиши {n} словом.",
+           "Напиши словом число {n}.",
            "~Как написать {n} словом?", "Назови число {n} словом."),
 }  # fmt: skip
 _WORD_NUMBER = {
-    "en": ("Write {w} as a number.", "{w} as a number?", "What number is {w}?", "Write {w} in digits.", "~Can you write {w} in digits?"),
-    "ru": ("Напиши {w} цифрами.", "{w} цифрами?", "Какое число {w}?", "Запиши {w} цифрами.", "~Как написать {w} цифрами?"),
+    "en": ("Write {w} as a number.", "{w} as a number?", "What number is {w}?", "Write {w} in digits.",
+           "~Can you write {w} in digits?"),
+    "ru": ("Напиши {w} цифрами.", "{w} цифрами?", "Какое число {w}?", "Запиши {w} цифрами.",
+           "~Как написать {w} цифрами?"),
 }  # fmt: skip
 
 
@@ -268,16 +295,18 @@ def number_word(rng: Random, language: str, held: bool) -> Scene:
         word = lexicon.NUMBER_WORDS[language][n]
         is_ = "is" if language == "en" else "— это"
         if r.random() < 0.5:
-            return _NUMBER_WORD[language], {"n": n}, f"{n} {is_} {word}.", {"all": [word]}
-        return _WORD_NUMBER[language], {"w": word}, f"{word[0].upper()}{word[1:]} {is_} {n}.", {"all": [str(n)]}
+            return _NUMBER_WORD[language], {"n": n}, f"{n} {is_} {word}.", {"all": [f"{is_} {word}"]}
+        return _WORD_NUMBER[language], {"w": word}, f"{word[0].upper()}{word[1:]} {is_} {n}.", {"all": [f"{is_} {n}"]}
 
     return ask_item(rng, "number_word", "words", language, held, draw=draw)
 
 
 _LIST = {
-    "en": ("Name three {x}.", "Name 3 {x}.", "List three {x}.", "Tell me three {x}.", "Give me three {x}.", "Three {x}, please.",
+    "en": ("Name three {x}.", "Name 3 {x}.", "List three {x}.", "Tell me three {x}.", "Give me three {x}.",
+           "Three {x}, please.",
            "~Could you name three {x}?", "Can you name three {x}?"),
-    "ru": ("Назови три {x}.", "Назови 3 {x}.", "Перечисли три {x}.", "Какие три {x} ты знаешь?", "Приведи три {x}.", "Три {x}, пожалуйста.",
+    "ru": ("Назови три {x}.", "Назови 3 {x}.", "Перечисли три {x}.", "Какие три {x} ты знаешь?", "Приведи три {x}.",
+           "Три {x}, пожалуйста.",
            "~Перечисли, пожалуйста, три {x}.", "Можешь назвать три {x}?"),
 }  # fmt: skip
 
@@ -291,17 +320,22 @@ def name_three(rng: Random, language: str, held: bool) -> Scene:
 
 
 _WHOLE = {
-    ("en", "days"): ("Name the days of the week.", "What are the days of the week?", "List the days of the week.", "All days of the week?",
+    ("en", "days"): ("Name the days of the week.", "What are the days of the week?", "List the days of the week.",
+                     "All days of the week?",
                      "~Can you name the days of the week?", "Days of the week?"),
-    ("en", "months"): ("Name the months.", "What are the months of the year?", "List all months.", "All months of the year?",
+    ("en", "months"): ("Name the months.", "What are the months of the year?", "List all months.",
+                       "All months of the year?",
                        "~Can you list all months?", "Months of the year?"),
-    ("en", "seasons"): ("Name the seasons.", "What are the four seasons?", "List the seasons.", "All seasons of the year?",
+    ("en", "seasons"): ("Name the seasons.", "What are the four seasons?", "List the seasons.",
+                        "All seasons of the year?",
                         "~Can you name the seasons?", "Seasons of the year?"),
     ("ru", "days"): ("Назови дни недели.", "Какие есть дни недели?", "Перечисли дни недели.", "Все дни недели?",
                      "~Назови, пожалуйста, дни недели.", "Дни недели?"),
-    ("ru", "months"): ("Назови месяцы.", "Какие есть месяцы?", "Перечисли все месяцы.", "Все месяцы года?", "~Назови все месяцы.",
+    ("ru", "months"): ("Назови месяцы.", "Какие есть месяцы?", "Перечисли все месяцы.", "Все месяцы года?",
+                       "~Назови все месяцы.",
                        "Месяцы года?"),
-    ("ru", "seasons"): ("Назови времена года.", "Какие есть времена года?", "Перечисли времена года.", "Все времена года?",
+    ("ru", "seasons"): ("Назови времена года.", "Какие есть времена года?", "Перечисли времена года.",
+                        "Все времена года?",
                         "~Перечисли все времена года.", "Времена года?"),
 }  # fmt: skip
 

@@ -9,6 +9,10 @@ def _rows(text: str, *, columns: int) -> list[tuple[str, ...]]:
     return rows
 
 
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 OPPOSITES = {
     "en": _rows(
         """
@@ -205,97 +209,136 @@ MONTHS = {
 SEASONS = {"en": ("winter", "spring", "summer", "autumn"), "ru": ("зима", "весна", "лето", "осень")}
 
 NUMBER_WORDS = {
-    "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-    " seventeen eighteen nineteen twenty".split(),
-    "ru": "ноль один два три четыре пять шесть семь восемь девять десять одиннадцать двенадцать тринадцать"
-    " четырнадцать пятнадцать шестнадцать семнадцать восемнадцать девятнадцать двадцать".split(),
+    "en": _words(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+        " seventeen eighteen nineteen twenty"
+    ),
+    "ru": _words(
+        "ноль один два три четыре пять шесть семь восемь девять десять одиннадцать двенадцать тринадцать"
+        " четырнадцать пятнадцать шестнадцать семнадцать восемнадцать девятнадцать двадцать"
+    ),
 }
 
 # Words to spell and to take letters from: short, and all their letters common.
 SPELLING = {
-    "en": "cat dog sun moon tree house milk bread fish bird book star rain snow hand nose frog lion bear duck ball door"
-    " lamp king ship rose leaf apple water green happy small river table chair smile train money night light"
-    " paper plant stone".split(),
-    "ru": "кот дом сон лес мир сад рот нос лист стол стул снег дождь рука нога вода зима лето река гора мост парк хлеб"
-    " сыр мама папа книга школа ручка лампа кошка рыба птица цветок дерево город ветер небо море луна песня".split(),
+    "en": _words(
+        "cat dog sun moon tree house milk bread fish bird book star rain snow hand nose frog lion bear duck ball door"
+        " lamp king ship rose leaf apple water green happy small river table chair smile train money night light"
+        " paper plant stone"
+    ),
+    "ru": _words(
+        "кот дом сон лес мир сад рот нос лист стол стул снег дождь рука нога вода зима лето река гора мост парк хлеб"
+        " сыр мама папа книга школа ручка лампа кошка рыба птица цветок дерево город ветер небо море луна песня"
+    ),
 }
 
 # Words to repeat: any order, any number.
 ECHO = {
-    "en": "sun cat tree red blue car moon fish book happy dog milk snow star green lamp apple river ball king rain bird"
-    " ship cloud bread stone chair fox leaf gold sweet train".split(),
-    "ru": "солнце кот дерево синий машина луна рыба книга снег звезда лампа яблоко река мяч дождь птица корабль облако"
-    " хлеб камень стул лиса лист золото поезд дом гора чай мёд весна".split(),
+    "en": _words(
+        "sun cat tree red blue car moon fish book happy dog milk snow star green lamp apple river ball king rain bird"
+        " ship cloud bread stone chair fox leaf gold sweet train"
+    ),
+    "ru": _words(
+        "солнце кот дерево синий машина луна рыба книга снег звезда лампа яблоко река мяч дождь птица корабль облако"
+        " хлеб камень стул лиса лист золото поезд дом гора чай мёд весна"
+    ),
 }
 # Little sentences to repeat: every combination is grammatical (Russian nouns here are all masculine).
 ECHO_SENTENCE = {
     "en": (
-        "the".split(),
-        "red little old kind funny brave white sleepy big quick".split(),
-        "cat dog bear fox robot king bird horse wolf mouse".split(),
-        "sleeps sings runs dances laughs reads jumps smiles thinks eats".split(),
+        _words("the"),
+        _words("red little old kind funny brave white sleepy big quick"),
+        _words("cat dog bear fox robot king bird horse wolf mouse"),
+        _words("sleeps sings runs dances laughs reads jumps smiles thinks eats"),
     ),
     "ru": (
-        "наш мой твой".split(),
-        "рыжий маленький старый добрый смешной смелый белый сонный большой быстрый".split(),
-        "кот пёс медведь заяц робот король слон конь волк ёжик".split(),
-        "спит поёт бежит танцует смеётся читает прыгает улыбается думает ест".split(),
+        _words("наш мой твой"),
+        _words("рыжий маленький старый добрый смешной смелый белый сонный большой быстрый"),
+        _words("кот пёс медведь заяц робот король слон конь волк ёжик"),
+        _words("спит поёт бежит танцует смеётся читает прыгает улыбается думает ест"),
     ),
 }
 
 NAMES = {
-    "en": "Anna Emma Olivia Mia Sophie Alice Grace Lily Ella Lucy Ruby Chloe Eva Zoe Kate Mary Sarah Laura Julia Helen Jane"
-    " Rose Amy Nora Clara Diana Victoria Maria Linda Susan Karen Nancy Betty Carol Sandra Donna Tina Rita Vera Hannah"
-    " Tom Jack Harry Oscar Leo Max Sam Ben Adam Alex Daniel David Peter Paul Mark John James Robert Michael William"
-    " George Henry Oliver Noah Liam Lucas Ethan Mason Logan Jacob Ryan Nathan Dylan Luke Simon Martin Victor Eric Kevin"
-    " Brian Steve Frank Walter Arthur Felix Hugo Ivan Igor Oleg Boris Denis Anton Roman Kirill Masha Dasha Olga Nina Katya"
-    " Bella Fiona Gloria Heidi Irene Joan Kelly Lena Megan Naomi Paula Rachel Stella Tanya Wendy Aaron Bruce Carl Derek"
-    " Edgar Fred Gary Ian Joel Keith Larry Miles Neil Owen Philip Ralph Scott Todd Vincent Wayne".split(),
-    "ru": "Анна Мария Ольга Елена Наталья Ирина Татьяна Светлана Юлия Анастасия Дарья Екатерина Ксения Полина Алиса Вера"
-    " Надежда Любовь София Виктория Вероника Марина Нина Лариса Галина Людмила Тамара Зоя Валентина Алёна Маша Даша Катя"
-    " Оля Лена Наташа Таня Света Юля Настя Ксюша Поля Вика Соня Иван Пётр Сергей Андрей Алексей Дмитрий Михаил Николай"
-    " Владимир Александр Максим Артём Илья Кирилл Никита Егор Роман Олег Игорь Борис Виктор Юрий Павел Антон Денис"
-    " Евгений Константин Григорий Фёдор Степан Матвей Тимофей Лев Марк Глеб Захар Тимур Руслан Вадим Вова Петя Ваня Серёжа"
-    " Андрюша Лёша Дима Миша Коля Саша Рома Паша Антоша Женя Костя Гриша Федя Стёпа Кристина Диана Карина Яна Эмма Ева"
-    " Ульяна Арина Варвара Василиса Милана Злата Регина Инна Жанна Эльвира Семён Ярослав Богдан Данила Савелий Арсений"
-    " Герман Филипп Эдуард Леонид Аркадий Давид".split(),
+    "en": _words(
+        "Anna Emma Olivia Mia Sophie Alice Grace Lily Ella Lucy Ruby Chloe Eva Zoe Kate Mary Sarah Laura Julia Helen Jane"
+        " Rose Amy Nora Clara Diana Victoria Maria Linda Susan Karen Nancy Betty Carol Sandra Donna Tina Rita Vera Hannah"
+        " Tom Jack Harry Oscar Leo Max Sam Ben Adam Alex Daniel David Peter Paul Mark John James Robert Michael William"
+        " George Henry Oliver Noah Liam Lucas Ethan Mason Logan Jacob Ryan Nathan Dylan Luke Simon Martin Victor Eric Kevin"
+        " Brian Steve Frank Walter Arthur Felix Hugo Ivan Igor Oleg Boris Denis Anton Roman Kirill Masha Dasha Olga Nina Katya"
+        " Bella Fiona Gloria Heidi Irene Joan Kelly Lena Megan Naomi Paula Rachel Stella Tanya Wendy Aaron Bruce Carl Derek"
+        " Edgar Fred Gary Ian Joel Keith Larry Miles Neil Owen Philip Ralph Scott Todd Vincent Wayne"
+    ),
+    "ru": _words(
+        "Анна Мария Ольга Елена Наталья Ирина Татьяна Светлана Юлия Анастасия Дарья Екатерина Ксения Полина Алиса Вера"
+        " Надежда Любовь София Виктория Вероника Марина Нина Лариса Галина Людмила Тамара Зоя Валентина Алёна Маша Даша Катя"
+        " Оля Лена Наташа Таня Света Юля Настя Ксюша Поля Вика Соня Иван Пётр Сергей Андрей Алексей Дмитрий Михаил Николай"
+        " Владимир Александр Максим Артём Илья Кирилл Никита Егор Роман Олег Игорь Борис Виктор Юрий Павел Антон Денис"
+        " Евгений Константин Григорий Фёдор Степан Матвей Тимофей Лев Марк Глеб Захар Тимур Руслан Вадим Вова Петя Ваня Серёжа"
+        " Андрюша Лёша Дима Миша Коля Саша Рома Паша Антоша Женя Костя Гриша Федя Стёпа Кристина Диана Карина Яна Эмма Ева"
+        " Ульяна Арина Варвара Василиса Милана Злата Регина Инна Жанна Эльвира Семён Ярослав Богдан Данила Савелий Арсений"
+        " Герман Филипп Эдуард Леонид Аркадий Давид"
+    ),
 }
 # Syllables of invented names: they teach copying what was told, not recalling a list.
 NAME_SYLLABLES = {
-    "en": ("ba be bo da do fa fi ga ka ki la le li lo ma mi mo na ne no pa ra re ri ro sa se ta ti to va vi za zo".split()),
-    "ru": ("ба бе бо да до фа фи га ка ки ла ле ли ло ма ми мо на не но па ра ре ри ро са се та ти то ва ви за зо".split()),
+    "en": (
+        _words("ba be bo da do fa fi ga ka ki la le li lo ma mi mo na ne no pa ra re ri ro sa se ta ti to va vi za zo")
+    ),
+    "ru": (
+        _words("ба бе бо да до фа фи га ка ки ла ле ли ло ма ми мо на не но па ра ре ри ро са се та ти то ва ви за зо")
+    ),
 }
 
 CITIES = {
-    "en": "Paris London Berlin Rome Madrid Moscow Tokyo Vienna Prague Oslo Dublin Boston Chicago Kazan Sochi Omsk".split(),
-    "ru": "Москва Казань Сочи Омск Самара Тула Пермь Париж Лондон Берлин Рим Прага Минск Псков Тверь Уфа".split(),
+    "en": _words(
+        "Paris London Berlin Rome Madrid Moscow Tokyo Vienna Prague Oslo Dublin Boston Chicago Kazan Sochi Omsk"
+    ),
+    "ru": _words("Москва Казань Сочи Омск Самара Тула Пермь Париж Лондон Берлин Рим Прага Минск Псков Тверь Уфа"),
+}
+
+CATS = {
+    "en": _words("Murka Fluffy Tiger Snowy Smokey Ginger Puss Misty Shadow Honey Pepper Coco Luna Felix"),
+    "ru": _words("Мурка Барсик Пушок Снежок Дымок Рыжик Васька Маркиз Тишка Соня Багира Симба Кузя Персик"),
 }
 
 # kind | values; the Russian kind comes with "мой любимый" and "твой любимый" in its gender, and with "какой"
 FAVOURITES = {
     "en": [
-        ("colour", "red blue green yellow white black orange purple pink grey brown gold".split()),
-        ("animal", "cat dog fox bear wolf horse rabbit owl tiger lion dolphin panda".split()),
-        ("fruit", "apple pear banana lemon peach plum cherry orange mango kiwi grape melon".split()),
-        ("drink", "tea coffee milk water juice cocoa lemonade kvass cola soda".split()),
-        ("number", "1 2 3 4 5 6 7 8 9 10 11 12 13 15 17 21 42".split()),
-        ("season", "winter spring summer autumn".split()),
-        ("food", "pizza soup pasta rice bread cheese salad borscht sushi cake porridge pancakes".split()),
-        ("sport", "football tennis hockey chess boxing swimming skiing running golf rugby".split()),
-        ("day", "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()),
-        ("city", "Paris London Berlin Rome Madrid Moscow Tokyo Vienna Prague Oslo Dublin Boston".split()),
+        ("colour", _words("red blue green yellow white black orange purple pink grey brown gold")),
+        ("animal", _words("cat dog fox bear wolf horse rabbit owl tiger lion dolphin panda")),
+        ("fruit", _words("apple pear banana lemon peach plum cherry orange mango kiwi grape melon")),
+        ("drink", _words("tea coffee milk water juice cocoa lemonade kvass cola soda")),
+        ("number", _words("1 2 3 4 5 6 7 8 9 10 11 12 13 15 17 21 42")),
+        ("season", _words("winter spring summer autumn")),
+        ("food", _words("pizza soup pasta rice bread cheese salad borscht sushi cake porridge pancakes")),
+        ("sport", _words("football tennis hockey chess boxing swimming skiing running golf rugby")),
+        ("day", _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")),
+        ("city", _words("Paris London Berlin Rome Madrid Moscow Tokyo Vienna Prague Oslo Dublin Boston")),
     ],
     "ru": [
-        ("цвет|мой любимый|твой любимый|какой", "красный синий зелёный жёлтый белый чёрный оранжевый розовый серый".split()),
-        ("животное|моё любимое|твоё любимое|какое", "кошка собака лиса медведь волк лошадь кролик сова тигр лев панда".split()),
-        ("фрукт|мой любимый|твой любимый|какой", "яблоко груша банан лимон персик слива апельсин манго киви дыня".split()),
-        ("напиток|мой любимый|твой любимый|какой", "чай кофе молоко вода сок какао лимонад квас кола компот".split()),
-        ("число|моё любимое|твоё любимое|какое", "1 2 3 4 5 6 7 8 9 10 11 12 13 15 17 21 42".split()),
-        ("время года|моё любимое|твоё любимое|какое", "зима весна лето осень".split()),
-        ("еда|моя любимая|твоя любимая|какая", "пицца суп каша рис хлеб сыр салат борщ плов торт блины".split()),
-        ("спорт|мой любимый|твой любимый|какой", "футбол теннис хоккей шахматы бокс плавание лыжи бег гольф".split()),
-        ("день|мой любимый|твой любимый|какой", "понедельник вторник среда четверг пятница суббота воскресенье".split()),
-        ("город|мой любимый|твой любимый|какой", "Москва Казань Сочи Омск Самара Тула Пермь Париж Лондон Рим".split()),
+        (
+            "цвет|мой любимый|твой любимый|какой",
+            _words("красный синий зелёный жёлтый белый чёрный оранжевый розовый серый"),
+        ),
+        (
+            "животное|моё любимое|твоё любимое|какое",
+            _words("кошка собака лиса медведь волк лошадь кролик сова тигр лев панда"),
+        ),
+        (
+            "фрукт|мой любимый|твой любимый|какой",
+            _words("яблоко груша банан лимон персик слива апельсин манго киви дыня"),
+        ),
+        ("напиток|мой любимый|твой любимый|какой", _words("чай кофе молоко вода сок какао лимонад квас кола компот")),
+        ("число|моё любимое|твоё любимое|какое", _words("1 2 3 4 5 6 7 8 9 10 11 12 13 15 17 21 42")),
+        ("время года|моё любимое|твоё любимое|какое", _words("зима весна лето осень")),
+        ("еда|моя любимая|твоя любимая|какая", _words("пицца суп каша рис хлеб сыр салат борщ плов торт блины")),
+        ("спорт|мой любимый|твой любимый|какой", _words("футбол теннис хоккей шахматы бокс плавание лыжи бег гольф")),
+        (
+            "день|мой любимый|твой любимый|какой",
+            _words("понедельник вторник среда четверг пятница суббота воскресенье"),
+        ),
+        ("город|мой любимый|твой любимый|какой", _words("Москва Казань Сочи Омск Самара Тула Пермь Париж Лондон Рим")),
     ],
 }
 

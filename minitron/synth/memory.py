@@ -11,30 +11,62 @@ from minitron.synth.scene import Scene, is_held, typed
 
 # Names that are no other word, so that a trained dialogue has them nowhere.
 HELD_NAMES = {
-    "en": ("Olivia", "Clara", "Nathan", "Simon", "Karen", "Stella", "Edgar", "Oscar", "Dylan", "Naomi", "Martin", "Hannah"),
-    "ru": ("Полина", "Тамара", "Никита", "Кристина", "Глеб", "Карина", "Степан", "Арина", "Борис", "Захар", "Татьяна", "Фёдор"),
+    "en": (
+        "Olivia",
+        "Clara",
+        "Nathan",
+        "Simon",
+        "Karen",
+        "Stella",
+        "Edgar",
+        "Oscar",
+        "Dylan",
+        "Naomi",
+        "Martin",
+        "Hannah",
+    ),
+    "ru": (
+        "Полина",
+        "Тамара",
+        "Никита",
+        "Кристина",
+        "Глеб",
+        "Карина",
+        "Степан",
+        "Арина",
+        "Борис",
+        "Захар",
+        "Татьяна",
+        "Фёдор",
+    ),
 }
 _TRAINED_NAMES = {lang: [n for n in names if n not in HELD_NAMES[lang]] for lang, names in lexicon.NAMES.items()}
 
 _TELL = {
-    "en": ("My name is {n}.", "I'm {n}.", "I am {n}.", "Call me {n}.", "Hi, I'm {n}.", "Hello, my name is {n}.", "My name's {n}.",
-           "You can call me {n}.", "Hi! My name is {n}.", "Please call me {n}.", "Hello! I am {n}.", "Remember: my name is {n}."),
-    "ru": ("Меня зовут {n}.", "Я {n}.", "Моё имя {n}.", "Привет, я {n}.", "Привет! Меня зовут {n}.", "Зови меня {n}.", "Меня звать {n}.",
-           "Можешь звать меня {n}.", "Здравствуй, меня зовут {n}.", "Привет! Я {n}.", "Запомни: меня зовут {n}.", "А меня зовут {n}."),
+    "en": ("My name is {n}.", "I'm {n}.", "I am {n}.", "Call me {n}.", "Hi, I'm {n}.", "Hello, my name is {n}.",
+           "My name's {n}.",
+           "You can call me {n}.", "Hi! My name is {n}.", "Please call me {n}.", "Hello! I am {n}.",
+           "Remember: my name is {n}."),
+    "ru": ("Меня зовут {n}.", "Я {n}.", "Моё имя {n}.", "Привет, я {n}.", "Привет! Меня зовут {n}.",
+           "Зови меня {n}.", "Меня звать {n}.",
+           "Можешь звать меня {n}.", "Здравствуй, меня зовут {n}.", "Привет! Я {n}.", "Запомни: меня зовут {n}.",
+           "А меня зовут {n}."),
 }  # fmt: skip
 _RENAME = {
     "en": ("No, my name is {n}.", "Sorry, I meant {n}.", "Actually, call me {n}."),
     "ru": ("Нет, меня зовут {n}.", "Ошибся, я {n}.", "Лучше зови меня {n}."),
 }
 _ASK_NAME = {
-    "en": ("What is my name?", "What's my name?", "Do you remember my name?", "Who am I?", "What am I called?", "Do you know my name?",
+    "en": ("What is my name?", "What's my name?", "Do you remember my name?", "Who am I?", "What am I called?",
+           "Do you know my name?",
            "Say my name.", "And what is my name?", "Tell me my name.", "So what's my name?", "My name?"),
-    "ru": ("Как меня зовут?", "Ты помнишь, как меня зовут?", "Какое у меня имя?", "Кто я?", "Помнишь моё имя?", "Назови моё имя.",
+    "ru": ("Как меня зовут?", "Ты помнишь, как меня зовут?", "Какое у меня имя?", "Кто я?", "Помнишь моё имя?",
+           "Назови моё имя.",
            "А как меня зовут?", "Скажи, как меня зовут.", "Ты знаешь моё имя?", "Так как меня зовут?", "Моё имя?"),
 }  # fmt: skip
 _MET = {"en": "Nice to meet you, {n}!", "ru": "Приятно познакомиться, {n}!"}
 _NAMED = {"en": "Your name is {n}.", "ru": "Тебя зовут {n}."}
-_NO_NAME = {"en": "You have not told me your name yet.", "ru": "Ты пока не сказал мне своё имя."}
+_NO_NAME = {"en": "I don't know your name yet. What is it?", "ru": "Я пока не знаю твоего имени. Как тебя зовут?"}
 
 
 def some_name(rng: Random, language: str, held: bool) -> str:
@@ -73,26 +105,34 @@ def name(rng: Random, language: str, held: bool) -> Scene:
     if roll < 0.46:  # told twice: the later name holds
         other = some_name(rng, language, False)
         if other != n:
-            scene.turns = [_tell_name(rng, language, other, False), _tell_name(rng, language, n, held, _RENAME[language])]
+            scene.turns = [
+                _tell_name(rng, language, other, False),
+                _tell_name(rng, language, n, held, _RENAME[language]),
+            ]
             scene.check = {"all": [n], "none": [other]}
     scene.turns.append((ask, said))
     return scene
 
 
 _TELL_FAVOURITE = {
-    "en": ("My favourite {k} is {v}.", "My favorite {k} is {v}.", "{v} is my favourite {k}.", "Remember: my favourite {k} is {v}.",
+    "en": ("My favourite {k} is {v}.", "My favorite {k} is {v}.", "{v} is my favourite {k}.",
+           "Remember: my favourite {k} is {v}.",
            "Know what? My favourite {k} is {v}.", "{v} is my favorite {k}."),
-    "ru": ("{my} {k} — {v}.", "{my} {k} это {v}.", "{v} — {my} {k}.", "Запомни: {my} {k} — {v}.", "Знаешь, {my} {k} — {v}.", "{my} {k}: {v}."),
+    "ru": ("{my} {k} — {v}.", "{my} {k} это {v}.", "{v} — {my} {k}.", "Запомни: {my} {k} — {v}.",
+           "Знаешь, {my} {k} — {v}.", "{my} {k}: {v}."),
 }  # fmt: skip
 _ASK_FAVOURITE = {
-    "en": ("What is my favourite {k}?", "What's my favorite {k}?", "Do you remember my favourite {k}?", "Which {k} is my favourite?",
-           "My favourite {k}?", "And what is my favorite {k}?", "Do you know my favourite {k}?", "Tell me my favorite {k}."),
-    "ru": ("{which} {my} {k}?", "{which} у меня {fav} {k}?", "Помнишь, {which} {my} {k}?", "{my} {k}?", "Так {which} {my} {k}?",
+    "en": ("What is my favourite {k}?", "What's my favorite {k}?", "Do you remember my favourite {k}?",
+           "Which {k} is my favourite?",
+           "My favourite {k}?", "And what is my favorite {k}?", "Do you know my favourite {k}?",
+           "Tell me my favorite {k}."),
+    "ru": ("{which} {my} {k}?", "{which} у меня {fav} {k}?", "Помнишь, {which} {my} {k}?", "{my} {k}?",
+           "Так {which} {my} {k}?",
            "А {which} {my} {k}?", "Скажи, {which} {my} {k}?", "Ты знаешь, {which} {my} {k}?"),
 }  # fmt: skip
 _GOT_FAVOURITE = {"en": "Got it: your favourite {k} is {v}.", "ru": "Запомнил: {your} {k} — {v}."}
 _FAVOURITE_IS = {"en": "Your favourite {k} is {v}.", "ru": "{your} {k} — {v}."}
-_NOT_TOLD = {"en": "You have not told me that yet.", "ru": "Ты мне этого пока не говорил."}
+_NOT_TOLD = {"en": "I don't know that yet. Tell me!", "ru": "Этого я пока не знаю. Расскажи!"}
 
 
 def _favourite_slots(rng: Random, language: str) -> dict[str, str]:
@@ -139,34 +179,36 @@ def favourite(rng: Random, language: str, held: bool) -> Scene:
 # fact -> what the user tells, the reply, how it is asked, the answer; what a system message says instead
 _FACTS = {
     ("en", "city"): (("I live in {v}.", "My home is in {v}.", "I'm from {v}."), "Got it: you live in {v}.",
-                     ("Where do I live?", "Which city do I live in?", "Do you remember where I live?", "Where is my home?"),
+                     ("Where do I live?", "Which city do I live in?", "Do you remember where I live?",
+                      "Where is my home?"),
                      "You live in {v}.", "The user lives in {v}."),
     ("en", "age"): (("I am {v} years old.", "I'm {v} years old.", "My age is {v}."), "Got it: you are {v} years old.",
                     ("How old am I?", "What is my age?", "Do you remember my age?", "Do you know how old I am?"),
                     "You are {v} years old.", "The user is {v} years old."),
-    ("en", "cat"): (("My cat is called {v}.", "I have a cat, {v}.", "My cat's name is {v}."), "Got it: your cat is called {v}.",
+    ("en", "cat"): (("My cat is called {v}.", "I have a cat, {v}.",
+                     "My cat's name is {v}."), "Got it: your cat is called {v}.",
                     ("What is my cat called?", "What's my cat's name?", "Do you remember my cat?", "Who is my cat?"),
                     "Your cat is called {v}.", "The user's cat is called {v}."),
     ("en", "name"): ((), "", _ASK_NAME["en"], _NAMED["en"].replace("{n}", "{v}"), "The user's name is {v}."),
     ("en", "today"): ((), "", ("What day is it today?", "What day is today?", "Which day is it?", "Today is what day?"),
                       "Today is {v}.", "Today is {v}."),
-    ("ru", "city"): (("Я живу в городе {v}.", "Мой дом в городе {v}.", "Мой город — {v}."), "Запомнил: твой город — {v}.",
+    ("ru", "city"): (("Я живу в городе {v}.", "Мой дом в городе {v}.",
+                      "Мой город — {v}."), "Запомнил: твой город — {v}.",
                      ("Где я живу?", "В каком городе я живу?", "Помнишь, где я живу?", "Какой мой город?"),
                      "Твой город — {v}.", "Город пользователя — {v}."),
     ("ru", "age"): (("Мне {v} лет.", "Мой возраст — {v} лет.", "Мне уже {v} лет."), "Запомнил: тебе {v} лет.",
-                    ("Сколько мне лет?", "Какой у меня возраст?", "Помнишь, сколько мне лет?", "Ты знаешь, сколько мне лет?"),
+                    ("Сколько мне лет?", "Какой у меня возраст?", "Помнишь, сколько мне лет?",
+                     "Ты знаешь, сколько мне лет?"),
                     "Тебе {v} лет.", "Пользователю {v} лет."),
-    ("ru", "cat"): (("Мою кошку зовут {v}.", "У меня есть кошка {v}.", "Кошку зовут {v}."), "Запомнил: твою кошку зовут {v}.",
+    ("ru", "cat"): (("Мою кошку зовут {v}.", "У меня есть кошка {v}.",
+                     "Кошку зовут {v}."), "Запомнил: твою кошку зовут {v}.",
                     ("Как зовут мою кошку?", "Как зовут кошку?", "Помнишь мою кошку?", "А как зовут мою кошку?"),
                     "Твою кошку зовут {v}.", "Кошку пользователя зовут {v}."),
     ("ru", "name"): ((), "", _ASK_NAME["ru"], _NAMED["ru"].replace("{n}", "{v}"), "Пользователя зовут {v}."),
-    ("ru", "today"): ((), "", ("Какой сегодня день?", "Какой день сегодня?", "Какой сейчас день недели?", "Сегодня какой день?"),
+    ("ru", "today"): ((), "", ("Какой сегодня день?", "Какой день сегодня?", "Какой сейчас день недели?",
+     "Сегодня какой день?"),
                       "Сегодня {v}.", "Сегодня {v}."),
 }  # fmt: skip
-_CATS = {
-    "en": "Murka Fluffy Tiger Snowy Smokey Ginger Puss Misty Shadow Honey Pepper Coco Luna Felix".split(),
-    "ru": "Мурка Барсик Пушок Снежок Дымок Рыжик Васька Маркиз Тишка Соня Багира Симба Кузя Персик".split(),
-}
 
 
 @cache
@@ -174,8 +216,8 @@ def _fact_values(language: str, kind: str, held: bool) -> list[str]:
     if kind == "today":
         return [] if held else [row[0] for row in lexicon.DAYS[language]]  # seven days: nothing to hold out
     ages = [str(n) for n in range(5, 21)]  # these all take "лет"
-    values = {"city": lexicon.CITIES[language], "age": ages, "cat": _CATS[language]}[kind]
-    return [v for v in values if is_held("fact", language, kind, v) == held]
+    values = {"city": lexicon.CITIES[language], "age": ages, "cat": lexicon.CATS[language]}[kind]
+    return [v for i, v in enumerate(values) if (i % 5 == 2) == held]  # too few to leave it to a hash
 
 
 def _fact(rng: Random, language: str, kinds: tuple[str, ...], held: bool) -> tuple[str, str]:
@@ -203,7 +245,9 @@ def told_by_system(rng: Random, language: str, held: bool) -> Scene:
     _, _, asks, said, system = _FACTS[language, kind]
     ask = typed(rng, rng.choice(asks), language, held=held)
     if kind == "today" and rng.random() < 0.3:
-        return Scene("told_by_system", "memory", language, [(ask, _NO_CALENDAR[language])], {"equals": _NO_CALENDAR[language]})
+        return Scene(
+            "told_by_system", "memory", language, [(ask, _NO_CALENDAR[language])], {"equals": _NO_CALENDAR[language]}
+        )
     scene = Scene("told_by_system", "memory", language, [(ask, said.format(v=value))], {"all": [value]})
     scene.system = system.format(v=value)
     return scene

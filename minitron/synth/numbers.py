@@ -13,13 +13,15 @@ LIMIT = 20  # the largest operand
 _ADD = {
     "en": (
         "What is {a} + {b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} = ?", "{a}+{b}=?", "How much is {a} plus {b}?",
-        "What is {a} plus {b}?", "{a} plus {b}?", "Add {a} and {b}.", "Calculate {a} + {b}.", "Can you add {a} and {b}?",
+        "What is {a} plus {b}?", "{a} plus {b}?", "Add {a} and {b}.", "Calculate {a} + {b}.",
+        "Can you add {a} and {b}?",
         "What's {a} + {b}?", "What's the sum of {a} and {b}?", "I have {a} apples and get {b} more. How many now?",
         "Sum: {a} + {b}", "How much is {a} + {b}?", "{a} + {b} is what?", "What do {a} and {b} make?",
     ),
     "ru": (
         "Сколько будет {a} + {b}?", "{a} + {b}", "{a}+{b}", "{a} + {b} = ?", "{a}+{b}=?", "Сколько будет {a} плюс {b}?",
-        "Чему равно {a} + {b}?", "{a} плюс {b}?", "Сложи {a} и {b}.", "Посчитай {a} + {b}.", "Можешь сложить {a} и {b}?",
+        "Чему равно {a} + {b}?", "{a} плюс {b}?", "Сложи {a} и {b}.", "Посчитай {a} + {b}.",
+        "Можешь сложить {a} и {b}?",
         "Вычисли {a} + {b}.", "Какая сумма чисел {a} и {b}?", "Яблок было {a}, дали ещё {b}. Сколько стало?",
         "Сумма: {a} + {b}", "Прибавь к {a} число {b}.", "Реши: {a} + {b}", "А сколько будет {a} + {b}?",
     ),
@@ -32,7 +34,8 @@ _SUBTRACT = {
         "{a} - {b} is what?", "{a} take away {b}?",
     ),
     "ru": (
-        "Сколько будет {a} - {b}?", "{a} - {b}", "{a}-{b}", "{a} - {b} = ?", "{a}-{b}=?", "Сколько будет {a} минус {b}?",
+        "Сколько будет {a} - {b}?", "{a} - {b}", "{a}-{b}", "{a} - {b} = ?", "{a}-{b}=?",
+        "Сколько будет {a} минус {b}?",
         "Чему равно {a} - {b}?", "{a} минус {b}?", "Посчитай {a} - {b}.", "Вычисли {a} - {b}.",
         "Из {a} вычти {b}.", "Яблок было {a}, съели {b}. Сколько осталось?", "Реши: {a} - {b}",
         "А сколько будет {a} - {b}?", "Отними от {a} число {b}.",
@@ -44,9 +47,16 @@ def _sum_key(pair: tuple[int, int]) -> tuple:
     return ("add", min(pair), max(pair))  # 7 + 5 and 5 + 7 are held out together
 
 
+def _ask(rng: Random, phrasings: tuple, a: int, b: int, language: str, held: bool) -> str:
+    text = rng.choice(phrasings).format(a=a, b=b)
+    if rng.random() < 0.15:
+        text = text.replace(" + ", "+").replace(" - ", "-")
+    return typed(rng, text, language, held=held)
+
+
 def add(rng: Random, language: str, held: bool) -> Scene:
     a, b = pick_held(rng, held, lambda r: (r.randint(0, LIMIT), r.randint(0, LIMIT)), _sum_key)
-    ask = typed(rng, rng.choice(_ADD[language]).format(a=a, b=b), language, held=held)
+    ask = _ask(rng, _ADD[language], a, b, language, held)
     return Scene("add", "arithmetic", language, [(ask, f"{a} + {b} = {a + b}.")], {"all": [f"= {a + b}"]})
 
 
@@ -56,13 +66,14 @@ def subtract(rng: Random, language: str, held: bool) -> Scene:
         return max(a, b), min(a, b)
 
     a, b = pick_held(rng, held, draw, lambda p: ("subtract", *p))
-    ask = typed(rng, rng.choice(_SUBTRACT[language]).format(a=a, b=b), language, held=held)
+    ask = _ask(rng, _SUBTRACT[language], a, b, language, held)
     return Scene("subtract", "arithmetic", language, [(ask, f"{a} - {b} = {a - b}.")], {"all": [f"= {a - b}"]})
 
 
 _COMPARE = {
     "en": (
-        ("Which is {w}, {a} or {b}?", "What is {w}: {a} or {b}?", "{a} or {b}: which is {w}?", "Which number is {w}, {a} or {b}?",
+        ("Which is {w}, {a} or {b}?", "What is {w}: {a} or {b}?", "{a} or {b}: which is {w}?",
+         "Which number is {w}, {a} or {b}?",
          "Which one is {w}: {a} or {b}?", "Compare {a} and {b}: which is {w}?"),
         (("bigger", "larger", "greater"), ("smaller",)),
     ),
@@ -91,9 +102,11 @@ def compare(rng: Random, language: str, held: bool) -> Scene:
 
 
 _COUNT = {
-    "en": ("Count from {a} to {b}.", "Count {a} to {b}.", "Can you count from {a} to {b}?", "Please count from {a} to {b}.",
+    "en": ("Count from {a} to {b}.", "Count {a} to {b}.", "Can you count from {a} to {b}?",
+           "Please count from {a} to {b}.",
            "Numbers from {a} to {b}.", "Say the numbers from {a} to {b}.", "Count up from {a} to {b}."),
-    "ru": ("Посчитай от {a} до {b}.", "Сосчитай от {a} до {b}.", "Можешь посчитать от {a} до {b}?", "Считай от {a} до {b}.",
+    "ru": ("Посчитай от {a} до {b}.", "Сосчитай от {a} до {b}.", "Можешь посчитать от {a} до {b}?",
+           "Считай от {a} до {b}.",
            "Числа от {a} до {b}.", "Назови числа от {a} до {b}.", "Счёт от {a} до {b}."),
 }  # fmt: skip
 _COUNT_TO = {"en": ("Count to {b}.", "Can you count to {b}?"), "ru": ("Посчитай до {b}.", "Сосчитай до {b}.")}
@@ -120,19 +133,24 @@ def count(rng: Random, language: str, held: bool) -> Scene:
         ask = rng.choice((_COUNT_DOWN if down else _COUNT)[language]).format(a=a, b=b)
     step = 1 if b > a else -1
     said = ", ".join(map(str, range(a, b + step, step)))
-    return Scene("count", "arithmetic", language, [(typed(rng, ask, language, held=held), said + ".")], {"equals": said})
+    return Scene(
+        "count", "arithmetic", language, [(typed(rng, ask, language, held=held), said + ".")], {"equals": said}
+    )
 
 
 _NEXT = {
-    "en": (("What number comes after {n}?", "What comes after {n}?", "Which number follows {n}?", "Next number after {n}?",
+    "en": (("What number comes after {n}?", "What comes after {n}?", "Which number follows {n}?",
+            "Next number after {n}?",
             "The number after {n}?", "What is the next number after {n}?"), "After {n} comes {m}."),
-    "ru": (("Какое число идёт после {n}?", "Что идёт после {n}?", "Какое число следует за {n}?", "Какое число после {n}?",
+    "ru": (("Какое число идёт после {n}?", "Что идёт после {n}?", "Какое число следует за {n}?",
+            "Какое число после {n}?",
             "Следующее число после {n}?", "Число после {n}?"), "После {n} идёт {m}."),
 }  # fmt: skip
 _BEFORE = {
     "en": (("What number comes before {n}?", "What comes before {n}?", "Which number is before {n}?",
             "The number before {n}?", "What is the number before {n}?"), "Before {n} comes {m}."),
-    "ru": (("Какое число идёт перед {n}?", "Что идёт перед {n}?", "Какое число стоит перед {n}?", "Какое число перед {n}?",
+    "ru": (("Какое число идёт перед {n}?", "Что идёт перед {n}?", "Какое число стоит перед {n}?",
+            "Какое число перед {n}?",
             "Число перед {n}?"), "Перед {n} идёт {m}."),
 }  # fmt: skip
 
@@ -146,7 +164,8 @@ def neighbour(rng: Random, language: str, held: bool) -> Scene:
 
 
 _PARITY = {
-    "en": ("Is {n} even or odd?", "{n}: even or odd?", "Is the number {n} even?", "Is {n} odd?", "Even or odd: {n}?", "Is {n} even?"),
+    "en": ("Is {n} even or odd?", "{n}: even or odd?", "Is the number {n} even?", "Is {n} odd?", "Even or odd: {n}?",
+           "Is {n} even?"),
     "ru": ("{n} чётное или нечётное?", "Чётное или нечётное число {n}?", "Число {n} чётное?", "{n} нечётное?",
            "Чётное или нечётное: {n}?", "Чётное ли число {n}?"),
 }  # fmt: skip

@@ -6,7 +6,7 @@ one seed is held out for all, so a model trained on one file can be asked the pr
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from hashlib import blake2b
 from random import Random
 
@@ -27,7 +27,7 @@ class Scene:
     name: str = ""  # the user's name, where this scene tells it
 
 
-@lru_cache(maxsize=None)
+@cache
 def is_held(*key: str | int) -> bool:
     """Whether the combination `key` is kept out of training, for the probes."""
     digest = blake2b("|".join(map(str, key)).encode(), digest_size=4).digest()

@@ -7,10 +7,13 @@ from minitron.synth.knowledge import ask_item
 from minitron.synth.scene import Scene, is_held, typed
 
 _SPELL = {
-    "en": ("Spell {x}.", "How do you spell {x}?", "Spell the word {x}.", "Can you spell {x}?", "Spell {x} for me.", "{x} letter by letter?",
+    "en": ("Spell {x}.", "How do you spell {x}?", "Spell the word {x}.", "Can you spell {x}?", "Spell {x} for me.",
+           "{x} letter by letter?",
            "~Can you spell the word {x}?", "Please spell {x}.", "How is {x} spelled?"),
-    "ru": ("Скажи {x} по буквам.", "Как пишется {x}?", "{x} по буквам?", "Произнеси {x} по буквам.", "Слово {x} по буквам.",
-           "Назови {x} по буквам.", "~Произнеси слово {x} по буквам.", "Как пишется слово {x}?", "Разбери по буквам: {x}"),
+    "ru": ("Скажи {x} по буквам.", "Как пишется {x}?", "{x} по буквам?", "Произнеси {x} по буквам.",
+           "Слово {x} по буквам.",
+           "Назови {x} по буквам.", "~Произнеси слово {x} по буквам.", "Как пишется слово {x}?",
+           "Разбери по буквам: {x}"),
 }  # fmt: skip
 
 
@@ -25,16 +28,20 @@ def spell(rng: Random, language: str, held: bool) -> Scene:
 
 _LETTER = {
     "en": (
-        ("What is the first letter of {x}?", "First letter of {x}?", "{x} starts with which letter?", "What letter does {x} start with?",
+        ("What is the first letter of {x}?", "First letter of {x}?", "{x} starts with which letter?",
+         "What letter does {x} start with?",
          "~What is the first letter in {x}?", "Which letter comes first in {x}?"),
-        ("What is the last letter of {x}?", "Last letter of {x}?", "{x} ends with which letter?", "What letter does {x} end with?",
+        ("What is the last letter of {x}?", "Last letter of {x}?", "{x} ends with which letter?",
+         "What letter does {x} end with?",
          "~What is the last letter in {x}?", "Which letter comes last in {x}?"),
         ("The first letter of {x} is {y}.", "The last letter of {x} is {y}."),
     ),
     "ru": (
-        ("Какая первая буква в слове {x}?", "Первая буква слова {x}?", "На какую букву начинается {x}?", "С какой буквы начинается {x}?",
+        ("Какая первая буква в слове {x}?", "Первая буква слова {x}?", "На какую букву начинается {x}?",
+         "С какой буквы начинается {x}?",
          "~На какую букву начинается слово {x}?", "{x}: первая буква?"),
-        ("Какая последняя буква в слове {x}?", "Последняя буква слова {x}?", "На какую букву кончается {x}?", "{x}: последняя буква?",
+        ("Какая последняя буква в слове {x}?", "Последняя буква слова {x}?", "На какую букву кончается {x}?",
+         "{x}: последняя буква?",
          "~На какую букву кончается слово {x}?", "На какую букву заканчивается {x}?"),
         ("Первая буква слова {x} — {y}.", "Последняя буква слова {x} — {y}."),
     ),
@@ -51,9 +58,11 @@ def letter(rng: Random, language: str, held: bool) -> Scene:
 
 
 _LENGTH = {
-    "en": ("How many letters are in {x}?", "How many letters does {x} have?", "Number of letters in {x}?", "How long is the word {x}?",
+    "en": ("How many letters are in {x}?", "How many letters does {x} have?", "Number of letters in {x}?",
+           "How long is the word {x}?",
            "~How many letters are there in {x}?", "Count the letters in {x}."),
-    "ru": ("Сколько букв в слове {x}?", "Сколько в слове {x} букв?", "Посчитай буквы в слове {x}.", "{x}: сколько букв?",
+    "ru": ("Сколько букв в слове {x}?", "Сколько в слове {x} букв?", "Посчитай буквы в слове {x}.",
+           "{x}: сколько букв?",
            "~Сколько букв содержит слово {x}?", "Какая длина у слова {x}?"),
 }  # fmt: skip
 
@@ -62,16 +71,20 @@ def length(rng: Random, language: str, held: bool) -> Scene:
     def draw(r: Random):
         x = r.choice(lexicon.SPELLING[language])
         n = len(x)
-        said = f"The word {x} has {n} letters." if language == "en" else f"В слове {x} {n} {'буквы' if n < 5 else 'букв'}."
+        said = (
+            f"The word {x} has {n} letters." if language == "en" else f"В слове {x} {n} {'буквы' if n < 5 else 'букв'}."
+        )
         return _LENGTH[language], {"x": x}, said, {"all": [str(n)]}
 
     return ask_item(rng, "length", "words", language, held, draw=draw)
 
 
 _REPEAT = {
-    "en": ("Repeat after me: {x}", "Repeat: {x}", "Say after me: {x}", "Please repeat: {x}", "Say: {x}", "Can you repeat this: {x}",
+    "en": ("Repeat after me: {x}", "Repeat: {x}", "Say after me: {x}", "Please repeat: {x}", "Say: {x}",
+           "Can you repeat this: {x}",
            "Repeat these words: {x}", "Copy this: {x}"),
-    "ru": ("Повтори за мной: {x}", "Повтори: {x}", "Скажи за мной: {x}", "Повтори, пожалуйста: {x}", "Скажи: {x}", "Можешь повторить: {x}",
+    "ru": ("Повтори за мной: {x}", "Повтори: {x}", "Скажи за мной: {x}", "Повтори, пожалуйста: {x}", "Скажи: {x}",
+           "Можешь повторить: {x}",
            "Повтори слова: {x}", "Повторяй: {x}"),
 }  # fmt: skip
 

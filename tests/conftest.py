@@ -1,0 +1,97 @@
+"""What many tests share: a tiny tokenizer, a tiny model, a tiny recipe, all made on the spot."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from minitron import tokenizer
+from minitron.config import ModelConfig, TokenizerConfig
+from minitron.model import LanguageModel
+
+WORDS = "hello who are you i am a small model and this is what you said to me today привет как дела мир".split()
+
+
+def tiny_texts(count: int = 400) -> list[str]:
+    return [" ".join(WORDS[(i * k + k) % len(WORDS)] for k in range(1, 9)) + f" {i % 37}." for i in range(count)]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory) -> tokenizer.Tokenizer:
+    """320 tokens, byte fallback."""
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    path.write_bytes(tokenizer.train(tiny_texts(), config=TokenizerConfig(vocab_size=340), seed=1))
+    return tokenizer.Tokenizer(path)
+
+
+def tiny_shape(arch: str = "llama", **changes) -> ModelConfig:
+    return ModelConfig(
+        **{"arch": arch, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_ff": 64, "context": 64} | changes
+    )
+
+
+@pytest.fixture(params=["llama", "nanogpt"])
+def tiny_model(request, tiny_tokenizer) -> LanguageModel:
+    torch.manual_seed(0)
+    return LanguageModel(tiny_shape(request.param), tiny_tokenizer.vocab_size).eval()
+
+
+def write_dialogues(path: Path, count: int = 200, first: int = 0) -> Path:
+    """A JSONL file of little dialogues that all differ."""
+    texts = tiny_texts(count + first)
+    with path.open("w", encoding="utf-8") as file:
+        for i in range(first, first + count):
+            messages = [
+                {"role": "user", "content": f"say {i}"},
+                {"role": "assistant", "content": f"{i}: {texts[i]}"},
+            ]
+            file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
+    return path
+
+
+TINY_RECIPE = """
+seed = 3
+[data]
+files = ["dialogues.jsonl"]
+valid_fraction = 0.2
+[tokenizer]
+vocab_size = 340
+[model]
+n_layers = 2
+n_heads = 2
+d_model = 32
+d_ff = 64
+context = 64
+dropout = 0.1
+[optim]
+lr = 3e-3
+warmup_steps = 3
+precision = "fp32"
+[sft]
+steps = 24
+batch_rows = 4
+eval_every_steps = 6
+[reject]
+prompts = 40
+max_tokens = 24
+[kto]
+steps = 12
+batch_rows = 8
+lr = 1e-4
+eval_every_steps = 3
+max_loss_rise = 1.0
+max_z_drop = 100.0
+[eval]
+prompts = 20
+max_tokens = 24
+"""
+
+
+@pytest.fixture
+def tiny_run(tmp_path, monkeypatch) -> Path:
+    """The current directory, with a recipe and its dialogues in it."""
+    monkeypatch.chdir(tmp_path)
+    write_dialogues(tmp_path / "dialogues.jsonl")
+    (tmp_path / "tiny.toml").write_text(TINY_RECIPE)
+    return tmp_path / "tiny.toml"

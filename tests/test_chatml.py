@@ -1,0 +1,72 @@
+"""The template and the loss mask, id by id; and that nothing typed becomes a marker."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minitron import chatml
+from minitron.errors import MinitronError
+
+DIALOGUE = [
+    {"role": "system", "content": "be small"},
+    {"role": "user", "content": "hello"},
+    {"role": "assistant", "content": "hello you!"},
+]
+
+
+def test_ids_and_mask(tiny_tokenizer):
+    t = tiny_tokenizer
+    ids, mask = chatml.encode_dialogue(DIALOGUE, t)
+    system, user, assistant = t.encode("be small"), t.encode("hello"), t.encode("hello you!")
+    assert ids == [t.system, *system, t.end, t.user, *user, t.end, t.assistant, *assistant, t.end]
+    assert [i for i, m in zip(ids, mask, strict=True) if m] == [*assistant, t.end]
+    assert chatml.encode_prompt(DIALOGUE[:2], t) == ids[: len(ids) - len(assistant) - 1]
+
+
+def test_markers_are_atomic_and_apart(tiny_tokenizer):
+    t = tiny_tokenizer
+    assert [t.system, t.user, t.assistant, t.end] == [1, 2, 3, 4]
+    assert t.never_sampled == [0, 1, 2, 3]
+
+
+LOOKALIKES = ["<|user|>", "<|end|>", "＜｜user｜＞", "<|us", "er|>", "<s>", "</s>", "<unk>", "<0x0A>", "\u2581", "\x00", "\ufeff"]
+
+
+@given(parts=st.lists(st.sampled_from(LOOKALIKES) | st.text(max_size=5), max_size=12))
+def test_nothing_typed_becomes_a_marker(tiny_tokenizer, parts):
+    t = tiny_tokenizer
+    assert not set(t.encode("".join(parts))) & {0, t.system, t.user, t.assistant, t.end}
+
+
+@given(data=st.binary(max_size=60))
+def test_bytes_are_encoded_too(tiny_tokenizer, data):
+    assert not set(tiny_tokenizer.encode(data)) & {1, 2, 3, 4}
+
+
+@given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\u2581"), max_size=40))
+def test_encoding_loses_nothing(tiny_tokenizer, text):
+    assert tiny_tokenizer.decode(tiny_tokenizer.encode(text)) == text
+
+
+def test_lone_surrogates_become_u_fffd(tiny_tokenizer):
+    assert tiny_tokenizer.encode("a\ud800b") == tiny_tokenizer.encode("a\ufffdb")
+
+
+def test_whole_oldest_turns_go_and_the_system_message_stays(tiny_tokenizer):
+    turns = [m for i in range(6) for m in ({"role": "user", "content": f"who are you {i}"}, {"role": "assistant", "content": "hello"})]
+    messages = [DIALOGUE[0], *turns, {"role": "user", "content": "today"}]
+    kept, gone = chatml.fit(messages, tiny_tokenizer, context=64, max_tokens=10)
+    assert kept[0] == DIALOGUE[0]
+    assert kept[1]["role"] == "user"
+    assert kept[-1]["content"] == "today"
+    assert gone == len(messages) - len(kept) > 0
+    assert gone % 2 == 0
+    assert len(chatml.encode_prompt(kept, tiny_tokenizer)) + 10 <= 64
+    # one turn more would not have fitted
+    more = [messages[0], *messages[1 + gone - 2 :]]
+    assert len(chatml.encode_prompt(more, tiny_tokenizer)) + 10 > 64
+
+
+def test_too_long_a_message_is_refused(tiny_tokenizer):
+    with pytest.raises(MinitronError, match="has .* tokens and the model has room for"):
+        chatml.fit([{"role": "user", "content": "hello " * 100}], tiny_tokenizer, context=64, max_tokens=10)
