@@ -22,7 +22,6 @@ setup: .venv/.ready ## a virtual environment with everything, the Go toolchain i
 
 demo: setup ## from nothing to a chat program of your own, in ten minutes
 	$(MINITRON) run recipes/demo.toml
-	@$(MINITRON) show recipes/demo.toml
 
 $(STAGES): setup ## that stage of RECIPE (and those before it, unless done)
 	$(MINITRON) run $(RECIPE) --to $@ $(ARGS)
@@ -39,11 +38,11 @@ test: .venv/.ready-test ## all tests, Python and Go
 
 lint: .venv/.ready-test ## formatting and static checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	cd go_serve && export GO=$$(../$(BIN)/python -m minitron.go) && test -z "$$($${GO%/*}/gofmt -l .)" && $$GO vet ./...
+	cd go_serve && go=$$(../$(BIN)/python -m minitron.go) && test -z "$$($${go}fmt -l . | tee /dev/stderr)" && GOTOOLCHAIN=local $$go vet ./...
 
 fmt: .venv/.ready-test ## format everything
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
-	cd go_serve && export GO=$$(../$(BIN)/python -m minitron.go) && $${GO%/*}/gofmt -w .
+	cd go_serve && $$(../$(BIN)/python -m minitron.go)fmt -w .
 
 bench: setup ## side-by-side measurements
 	@for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done

@@ -7,13 +7,13 @@ What it says and which commands it has are those of the Go program (go_serve/int
 
 import codecs
 import difflib
-import math
+import os
 import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -56,13 +56,13 @@ def load_target(text: str, overrides: list[str]) -> Config:
             hint = f"did you mean {path.parent / near[0]}?" if near else "such as recipes/demo.toml or runs/demo"
             raise MinitronError(f"there is no recipe and no run {path}", hint=hint, code=2)
         return configs.load(path, overrides)
-    path = path.resolve()
+    path = Path(os.path.abspath(path))
     saved = [path / stage / "config.toml" for stage in STAGE_DIRS]
     newest = next((file for file in saved if file.exists()), None)
     if newest is None:
         hint = "name a run's folder, such as runs/demo, or a recipe"
         raise MinitronError(f"{text} holds no run: none of its folders has a config.toml", hint=hint, code=2)
-    if path.parent != Path("runs").resolve():
+    if not (Path("runs").exists() and path.parent.samefile("runs")):
         hint = f"go to {path.parent.parent} and run: minitron chat runs/{path.name}"
         if path.parent.name != "runs":
             hint = f"move it to runs/{path.name} and run: minitron chat runs/{path.name}"
@@ -114,9 +114,8 @@ class Session:
         Where the context is full, the oldest turns are forgotten for good. Raises MinitronError, and leaves the
         conversation as it was, when the message does not fit.
         """
-        asked = [*self.messages(), {"role": "user", "content": text}]
         context, limit = self.model.config.context, self.sampling.max_tokens
-        kept, dropped = chatml.fit(asked, self.tokenizer, context=context, max_tokens=limit)
+        kept = self._fitting(text)
         prompt = chatml.encode_prompt(kept, self.tokenizer)
         ids: list[int] = []
         times = [time.perf_counter()]
@@ -125,11 +124,11 @@ class Session:
         def heard() -> Iterator[int]:
             how = {"end": self.tokenizer.end, "banned": self.tokenizer.never_sampled, "seed": self.seed}
             for token in stream(self.model, prompt, sampling=self.sampling, **how):
+                if stopped():
+                    return
                 times.append(time.perf_counter())
                 ids.append(token)
                 yield token
-                if stopped():
-                    return
 
         for part in whole_characters(heard(), self.tokenizer):
             on_text(part)
@@ -141,14 +140,27 @@ class Session:
         elif len(prompt) + len(ids) >= context:
             why = "context"
         answer = self.tokenizer.decode(ids)
-        self.turns = [m for m in kept if m["role"] != "system"][:-1]
+        forgotten = len(self.messages()) + 1 - len(kept)
+        self.turns = self.turns[forgotten:]
         if ids or why != "interrupted":
-            self.turns += [asked[-1], {"role": "assistant", "content": answer}]
+            self.turns += [kept[-1], {"role": "assistant", "content": answer}]
         first = times[min(1, len(times) - 1)]
-        forgotten = sum(m["role"] == "user" for m in asked) - sum(m["role"] == "user" for m in kept)
-        costs = (len(prompt), len(ids), first - times[0], time.perf_counter() - first)
-        self.last = Reply(answer, why, forgotten, *costs)
+        costs = (len(prompt), len(ids), first - times[0], times[-1] - first)
+        self.last = Reply(answer, why, forgotten // 2, *costs)
         return self.last
+
+    def _fitting(self, text: str) -> list[chatml.Message]:
+        """The messages of the next prompt, the oldest turns left out where they do not fit."""
+        how = {"context": self.model.config.context, "max_tokens": self.sampling.max_tokens}
+        try:
+            return chatml.fit([*self.messages(), {"role": "user", "content": text}], self.tokenizer, **how)[0]
+        except MinitronError:
+            if self.system and text:
+                self._fitting("")  # where not even this fits, the system message is to blame
+            elif self.system:
+                hint = "shorten it with /system"
+                raise MinitronError("what the model is told first takes all the room", hint=hint) from None
+            raise
 
     def command(self, line: str) -> str:
         """Carries out a line that begins with a slash and returns what to tell. Raises EOFError for /quit."""
@@ -207,7 +219,7 @@ def _number(text: str, kind: type, *, low: float, high: float) -> float | None:
         value = kind(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and low <= value <= high else None
+    return value if low <= value <= high else None
 
 
 def whole_characters(ids: Iterable[int], tokenizer: Tokenizer) -> Iterator[str]:
@@ -243,7 +255,9 @@ def run(config: Config, *, stage: str | None = None) -> None:
     )
     if config.export.greeting:
         say(config.export.greeting)
+    sys.stdin.reconfigure(errors="replace")
     if interactive():
+        sys.stdout.reconfigure(errors="replace")
         _talk(session, _typed_lines(config.run_dir / "chat.history"), on_terminal=True)
     else:
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
@@ -257,33 +271,34 @@ def _talk(session: Session, lines: Iterator[str], *, on_terminal: bool) -> None:
         sys.stdout.write(part.translate(CONTROLS) if on_terminal else part)
         sys.stdout.flush()
 
-    for line in lines:
-        text = line.rstrip("\r\n")
-        try:
-            if text.startswith("/"):
-                say(session.command(text), style="dim")
-            elif text.strip():
-                with _interruptible(on_terminal) as stopped:
-                    reply = session.ask(text, write, stopped=stopped)
-                write("\n")
-                for remark in reply.remarks():
-                    say(remark, style="dim")
-        except EOFError:
-            return
-        except MinitronError as error:
-            say(f"{error}: {error.hint}", style="yellow")
+    with _ctrl_c_noted(on_terminal) as pressed:
+        for line in lines:
+            text = line.rstrip("\r\n")
+            try:
+                if text.startswith("/"):
+                    say(session.command(text), style="dim")
+                elif text.strip():
+                    pressed.clear()
+                    reply = session.ask(text, write, stopped=lambda: bool(pressed))
+                    write("\n")
+                    for remark in reply.remarks():
+                        say(remark, style="dim")
+            except EOFError:
+                return
+            except MinitronError as error:
+                say(f"{error}: {error.hint}", style="yellow")
 
 
 @contextmanager
-def _interruptible(wanted: bool) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C within the block only makes the yielded function true (off a terminal it ends the program, as ever)."""
-    pressed = []
-    if not wanted:
-        yield lambda: False
+def _ctrl_c_noted(on_terminal: bool) -> Iterator[list[bool]]:
+    """Within the block Ctrl-C only adds to the yielded list. Off a terminal it ends the program, as ever."""
+    pressed: list[bool] = []
+    if not on_terminal:
+        yield pressed
         return
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
     try:
-        yield lambda: bool(pressed)
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -307,19 +322,30 @@ def _typed_lines(history: Path) -> Iterator[str]:
 
 def _reader(history: Path) -> Callable[[], str]:
     """A function that asks for one line: with arrow keys and history, or plain on a terminal that cannot do more."""
-    if console().is_dumb_terminal:
-        return lambda: input("> ")
     from prompt_toolkit import PromptSession
     from prompt_toolkit.formatted_text import FormattedText
     from prompt_toolkit.history import FileHistory
+    from prompt_toolkit.utils import is_dumb_terminal
+
+    if is_dumb_terminal():
+        return _read_plainly
 
     class History(FileHistory):
         def store_string(self, string: str) -> None:
-            try:
+            with suppress(OSError, UnicodeError):  # a full disk or a stray byte is no reason to stop talking
                 super().store_string(string)
-            except (OSError, UnicodeError):
-                pass  # a full disk or a stray byte is no reason to stop talking
 
     session = PromptSession(history=History(history))
     style = "" if console().no_color else "bold ansigreen"
     return lambda: session.prompt(FormattedText([(style, "> ")]))
+
+
+def _read_plainly() -> str:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which raises KeyboardInterrupt
+    try:
+        return input("> ")
+    except (EOFError, KeyboardInterrupt):
+        say("")  # leave the line of the prompt
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from minitron import __version__
 from minitron.console import fail, say
@@ -94,16 +95,12 @@ def main(argv: list[str] | None = None) -> None:
 
 def _dispatch(a: argparse.Namespace) -> None:
     if a.command == "synth":
-        from pathlib import Path
-
         from minitron import synth
 
         counts = synth.write(Path(a.out), rows=a.rows, seed=a.seed)
         say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
         return
     if a.command == "binary":
-        from pathlib import Path
-
         from minitron import go
 
         go.build(Path(a.bundle), Path(a.out), targets=a.target)
@@ -133,8 +130,13 @@ def _dispatch(a: argparse.Namespace) -> None:
 def _run(config, a: argparse.Namespace) -> None:
     from minitron import pipeline
 
-    for stage in pipeline.select(config, a.first, a.last):
+    stages = pipeline.select(config, a.first, a.last)
+    for stage in stages:
         pipeline.run_stage(stage, config, force=a.force)
+    if stages[-1].name == "binary":
+        from minitron import go
+
+        go.introduce(config, Path("dist") / go.program_name(None))
 
 
 def _stage(config, a: argparse.Namespace) -> None:

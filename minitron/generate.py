@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from minitron import parallel
 from minitron.config import Sampling
 from minitron.model import KVCache, LanguageModel
 
@@ -58,7 +59,6 @@ def draw(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: list[int],
     return torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator).squeeze(1).to(logits.device)
 
 
-@torch.inference_mode()
 def generate(
     model: LanguageModel,
     prompts: list[list[int]],
@@ -76,16 +76,20 @@ def generate(
     """
     answers: list[Answer | None] = [None] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    for start in range(0, len(order), batch_rows):
+
+    def work(start: int) -> None:
         numbers = order[start : start + batch_rows]
         generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
         batch = _generate_batch(model, [prompts[i] for i in numbers], sampling, end, banned, generator)
         for number, answer in zip(numbers, batch, strict=True):
             answers[number] = answer
-        on_progress(start + len(numbers))
+        on_progress(len(answers) - answers.count(None))
+
+    parallel.each(work, range(0, len(order), batch_rows), device=model.device)
     return answers
 
 
+@torch.inference_mode()
 def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[Answer]:
     context, device = model.config.context, model.device
     width = max(map(len, prompts))

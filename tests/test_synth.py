@@ -1,8 +1,12 @@
 """The built-in dialogues: columns, variety, bad rows that the three rules drop, probes disjoint from training."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,6 +68,15 @@ def test_the_same_rows_and_seed_give_the_same_bytes(tmp_path):
     assert first == again
     assert first != other
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "c"]  # no temporary file stays
+
+
+def test_another_process_writes_the_same_bytes(tmp_path):
+    """Python salts the hashes of texts anew in every process; nothing may depend on that."""
+    for salt in ("1", "2"):
+        code = f"from minitron import synth; from pathlib import Path; synth.write(Path({salt!r}), rows=500, seed=7)"
+        environment = os.environ | {"PYTHONHASHSEED": salt, "PYTHONPATH": str(Path(synth.__file__).parents[2])}
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 def test_write_counts_what_it_wrote(tmp_path):
@@ -270,7 +283,7 @@ def questions(text: str) -> set[str]:
 
 
 def test_the_question_of_a_probe_is_never_trained(trained, probes):
-    """But for memory, where the same question is asked about another name, and riddles, where it is about another riddle."""
+    """But for memory and riddles, where the same question is asked about another name, another riddle."""
     asked = {q for r in trained for text in said(r, "user") for q in questions(text)}
     assert len(asked) > 20_000
     others = [r for r in probes if r["skill"] not in ("name", "favourite", "about_me", "told_by_system", "riddle")]
@@ -358,6 +371,23 @@ def test_the_favourites_of_probes_are_never_favourites_in_training(trained, prob
             seen |= favourites(answer, row["language"])
     assert len(held) >= 8
     assert len(seen) > 100
+    assert not held & seen
+
+
+def test_the_facts_of_probes_are_never_told_in_training(trained, probes):
+    pattern = re.compile(
+        r"(You live in|You are|Your cat is called|The word is) ([\w ]+?)(?: years old)?\."
+        r"|(Твой город|Твой возраст|Твою кошку зовут|Слово)(?: —)? ([\w-]+)\."
+    )
+
+    def facts(text: str) -> set[tuple[str, ...]]:
+        return {tuple(filter(None, found)) for found in pattern.findall(text)}
+
+    asked = [r for r in probes if r["skill"] in ("about_me", "told_by_system")]
+    held = set().union(*(facts(said(r, "assistant")[-1]) for r in asked))
+    seen = set().union(*(facts(a) for r in trained for a in said(r, "assistant")[: -1 if r["flaw"] else None]))
+    assert len(held) > 30
+    assert len(seen) > 1000  # invented cats and words among them
     assert not held & seen
 
 

@@ -8,13 +8,14 @@ kto/report.json. Knows nothing about where the pairs come from.
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minitron import chatml, checkpoint
+from minitron import chatml, checkpoint, parallel
 from minitron.config import Config, KtoConfig
 from minitron.console import progress, say, warn
 from minitron.errors import MinitronError
@@ -24,9 +25,10 @@ from minitron.model import LanguageModel, pick_device
 from minitron.optim import make_adamw
 from minitron.packing import PackedRows
 from minitron.tokenizer import Tokenizer
-from minitron.trainer import Interrupt, mean_loss, rows_of_step
+from minitron.trainer import Interrupt, accumulate, mean_loss, rows_of_step
 
-REFERENCE_ROWS = 64  # completions scored at once by the frozen model
+REFERENCE_ROWS = 32  # completions scored at once by the frozen model
+MICRO_ROWS = 8  # completions computed at once in a step; an even number keeps pairs together
 
 
 @dataclass
@@ -72,13 +74,14 @@ def completion_log_probs(model: LanguageModel, examples: list[Example]) -> Tenso
     return torch.zeros(len(examples), device=device).index_add(0, torch.tensor(owner, device=device), log_probs)
 
 
-@torch.inference_mode()
-def reference_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
-    """The frozen model's log-probabilities of all examples, computed once, (N,)."""
-    parts = [
-        completion_log_probs(model, examples[i : i + REFERENCE_ROWS]) for i in range(0, len(examples), REFERENCE_ROWS)
-    ]
-    return torch.cat(parts)
+def scored(model: LanguageModel, examples: list[Example], *, at_once: int = REFERENCE_ROWS) -> Tensor:
+    """`completion_log_probs` of any number of examples, without gradients, (N,)."""
+
+    def part(start: int) -> Tensor:
+        with torch.no_grad():
+            return completion_log_probs(model, examples[start : start + at_once])
+
+    return torch.cat(parallel.each(part, range(0, len(examples), at_once), device=model.device))
 
 
 def read_pairs(config: Config, tokenizer: Tokenizer) -> list[Example]:
@@ -136,7 +139,7 @@ def run(config: Config) -> None:
         return
 
     mixed = mismatch(examples, config.model.context)
-    reference, mixed_reference = reference_log_probs(model, examples), reference_log_probs(model, mixed)
+    reference, mixed_reference = scored(model, examples), scored(model, mixed)  # the frozen model's, computed once
     labels = torch.tensor([e.label for e in examples], device=device)
     optimizer = make_adamw(model, config.optim, lr=settings.lr)
     start, z, passed = 0, 0.0, 0
@@ -160,12 +163,12 @@ def run(config: Config) -> None:
     log = MetricsLog(folder / "metrics.jsonl", from_step=start)
     why = ""
 
-    def log_ratios(numbers: list[int], *, of: list[Example], reference: Tensor) -> Tensor:
-        part = [of[i] for i in numbers]
-        ratios = completion_log_probs(model, part) - reference[numbers]
-        if settings.ratio == "mean":
-            ratios = ratios / torch.tensor([e.length for e in part], device=device)
-        return ratios
+    def log_ratios(log_probs: Tensor, numbers: list[int], of: list[Example], reference: Tensor) -> Tensor:
+        ratios = log_probs - reference[numbers]
+        return ratios / lengths(of, numbers) if settings.ratio == "mean" else ratios
+
+    def lengths(of: list[Example], numbers: list[int]) -> Tensor:
+        return torch.tensor([of[i].length for i in numbers], device=device)
 
     # No dropout: at the first step policy and reference agree exactly.
     with Interrupt() as interrupt, progress("kto", settings.steps, done=start) as bar:
@@ -175,24 +178,31 @@ def run(config: Config) -> None:
             # pairs stay together: row 2i is a chosen completion, row 2i + 1 the rejected one of the same prompt
             pairs = rows_of_step(step, rows=len(examples) // 2, per_step=settings.batch_rows // 2, seed=config.seed)
             numbers = [n for pair in pairs for n in (2 * int(pair), 2 * int(pair) + 1)]
-            with torch.no_grad():
-                raw = log_ratios(numbers, of=mixed, reference=mixed_reference).mean().item()
+            mixed_now = scored(model, [mixed[i] for i in numbers], at_once=MICRO_ROWS)
+            raw = log_ratios(mixed_now, numbers, mixed, mixed_reference).mean().item()
             z = raw if step == 0 else settings.z_decay * z + (1 - settings.z_decay) * raw
-            ratios = log_ratios(numbers, of=examples, reference=reference)
+            chosen_tokens = lengths(examples, numbers)[labels[numbers]].sum()
+
+            def part(some: list[int], count: int = len(numbers), z: float = z, tokens: Tensor = chosen_tokens):
+                good = labels[some]
+                log_probs = completion_log_probs(model, [examples[i] for i in some])
+                ratios = log_ratios(log_probs, some, examples, reference)
+                # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions
+                nll = -log_probs[good].sum() / tokens
+                loss = kto_loss(ratios, labels=good, z=z, config=settings).sum() / count
+                return loss + settings.nll_weight * nll, (ratios.detach(), nll.item())
+
+            micro = [numbers[i : i + MICRO_ROWS] for i in range(0, len(numbers), MICRO_ROWS)]
+            results = accumulate(model, [partial(part, some) for some in micro])
+            ratios = torch.cat([ratios for _, (ratios, _) in results])
             good = labels[numbers]
-            # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions
-            lengths = torch.tensor([examples[i].length for i in numbers], device=device)
-            scale = lengths if settings.ratio == "mean" else 1
-            nll = -(ratios * scale + reference[numbers])[good].sum() / lengths[good].sum()
-            loss = kto_loss(ratios, labels=good, z=z, config=settings).mean() + settings.nll_weight * nll
-            loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.grad_clip or math.inf)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             row = {
                 "step": step + 1,
-                "loss": loss.item(),
-                "nll": nll.item(),
+                "loss": sum(value for value, _ in results),
+                "nll": sum(nll for _, (_, nll) in results),
                 "raw_z": z,
                 "chosen_log_ratio": ratios[good].mean().item(),
                 "rejected_log_ratio": ratios[~good].mean().item(),

@@ -7,6 +7,8 @@ itself is `trainer.fit`. Knows nothing about dialogues.
 import hashlib
 from collections.abc import Iterable, Iterator
 
+import torch
+
 from minitron import dialogues
 from minitron.config import Config
 from minitron.console import say
@@ -32,6 +34,7 @@ def run(config: Config) -> None:
         sets[split] = PackedRows(out)
         if not len(sets[split]):
             raise MinitronError(f"there is no {split} text", hint="check pretrain.files and pretrain.valid_fraction")
+    torch.manual_seed(config.seed)  # the fresh weights
     model = LanguageModel(config.model, tokenizer.vocab_size).to(pick_device(config.device))
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     fit(model, sets["train"], sets["valid"], run=Fit("pretrain", folder, config.pretrain, config.optim, config.seed))

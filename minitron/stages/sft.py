@@ -7,6 +7,8 @@ is `trainer.fit`. Knows nothing about scores or files of other formats.
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from minitron import checkpoint, chatml, dialogues
 from minitron.config import Config
 from minitron.console import say, warn
@@ -21,6 +23,7 @@ def run(config: Config) -> None:
     folder = config.stage_dir("sft")
     tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
     train, valid = prepare(config, tokenizer, folder)
+    torch.manual_seed(config.seed)  # the fresh weights
     model = LanguageModel(config.model, tokenizer.vocab_size)
     if config.pretrain:
         checkpoint.load_weights(model, checkpoint.finished(config.stage_dir("pretrain"), "pretrain"))

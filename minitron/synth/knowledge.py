@@ -95,7 +95,7 @@ _CAPITAL = {
            "~Which is the capital of {x}?", "What city is the capital of {x}?", "Tell me the capital of {x}."),
     "ru": ("Какая столица у {x}?", "Столица {x}?", "Назови столицу {x}.", "Какой город столица {x}?",
            "Знаешь столицу {x}?",
-           "Какая столица {x}?", "Скажи столицу {x}.", "~Какой город является столицей {x}?", "Главный город {x}?",
+           "Какая столица {x}?", "Скажи столицу {x}.", "~Какой же город столица {x}?", "Главный город {x}?",
            "Как называется столица {x}?"),
 }  # fmt: skip
 _COUNTRY = {
@@ -256,10 +256,10 @@ def month(rng: Random, language: str, held: bool) -> Scene:
 _SEASON = {
     "en": ("What season is {x}?", "What season is {x} in?", "In which season is {x}?", "{x} is what season?",
            "Season of {x}?",
-           "~In what season is {x}?", "Which season is {x}?"),
+           "~What season of the year is {x}?", "Which season is {x}?"),
     "ru": ("{x} — это какое время года?", "Какое время года {x}?", "К какому времени года относится {x}?",
            "{x}: какое время года?",
-           "~Какому времени года принадлежит {x}?", "Какое время года — {x}?"),
+           "~Какое это время года: {x}?", "Какое время года — {x}?"),
 }  # fmt: skip
 
 
@@ -325,7 +325,7 @@ _WHOLE = {
                      "~Can you name the days of the week?", "Days of the week?"),
     ("en", "months"): ("Name the months.", "What are the months of the year?", "List all months.",
                        "All months of the year?",
-                       "~Can you list all months?", "Months of the year?"),
+                       "~List all the months.", "Months of the year?"),
     ("en", "seasons"): ("Name the seasons.", "What are the four seasons?", "List the seasons.",
                         "All seasons of the year?",
                         "~Can you name the seasons?", "Seasons of the year?"),

@@ -280,13 +280,17 @@ NAMES = {
         " Герман Филипп Эдуард Леонид Аркадий Давид"
     ),
 }
-# Syllables of invented names: they teach copying what was told, not recalling a list.
-NAME_SYLLABLES = {
+# Sounds of invented words (onsets, vowels, codas): they teach copying what was told, not recalling a list.
+SOUNDS_OF_WORDS = {
     "en": (
-        _words("ba be bo da do fa fi ga ka ki la le li lo ma mi mo na ne no pa ra re ri ro sa se ta ti to va vi za zo")
+        _words("b d f g h j k l m n p r s t v w z th sh st tr br gr kl pl"),
+        _words("a e i o u a e i o ea oo"),
+        _words("n r l s m t k d x th nd rt ck"),
     ),
     "ru": (
-        _words("ба бе бо да до фа фи га ка ки ла ле ли ло ма ми мо на не но па ра ре ри ро са се та ти то ва ви за зо")
+        _words("б в г д ж з к л м н п р с т ф х ч ш ст тр бр гр кл пл"),
+        _words("а е и о у я ю а и о"),
+        _words("н р л с м т к й ш в нд рт"),
     ),
 }
 

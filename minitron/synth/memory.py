@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 
 from minitron.synth import lexicon
-from minitron.synth.scene import Scene, is_held, typed
+from minitron.synth.scene import Scene, invented_word, is_held, typed
 
 # Names that are no other word, so that a trained dialogue has them nowhere.
 HELD_NAMES = {
@@ -72,17 +72,20 @@ _NO_NAME = {"en": "I don't know your name yet. What is it?", "ru": "Я пока 
 def some_name(rng: Random, language: str, held: bool) -> str:
     if held:
         return rng.choice(HELD_NAMES[language])
-    if rng.random() < 0.7:
+    if rng.random() < 0.4:
         return rng.choice(_TRAINED_NAMES[language])
-    while True:
-        name = "".join(rng.choice(lexicon.NAME_SYLLABLES[language]) for _ in range(rng.choice((2, 3, 3)))).capitalize()
-        if name not in HELD_NAMES[language]:
-            return name
+    return _invented_name(rng, language)
+
+
+def _invented_name(rng: Random, language: str) -> str:
+    while (name := invented_word(rng, language).capitalize()) in HELD_NAMES[language]:
+        pass
+    return name
 
 
 def _tell_name(rng: Random, language: str, name: str, held: bool, phrasings: tuple = ()) -> tuple[str, str]:
     text = typed(rng, rng.choice(phrasings or _TELL[language]), language, held=held, level=1)
-    shown = name.lower() if not held and rng.random() < 0.1 else name
+    shown = name.lower() if name in _TRAINED_NAMES[language] and rng.random() < 0.15 else name
     return text.format(n=shown), _MET[language].format(n=name)
 
 
@@ -185,6 +188,11 @@ _FACTS = {
     ("en", "age"): (("I am {v} years old.", "I'm {v} years old.", "My age is {v}."), "Got it: you are {v} years old.",
                     ("How old am I?", "What is my age?", "Do you remember my age?", "Do you know how old I am?"),
                     "You are {v} years old.", "The user is {v} years old."),
+    ("en", "word"): (("Remember the word {v}.", "The secret word is {v}.", "My secret word is {v}.",
+                      "Please remember the word {v}."), "Got it: the word is {v}.",
+                     ("What was the word?", "What is the secret word?", "Which word did I tell you?",
+                      "Do you remember the word?", "Do you remember my secret word?"),
+                     "The word is {v}.", "The secret word is {v}."),
     ("en", "cat"): (("My cat is called {v}.", "I have a cat, {v}.",
                      "My cat's name is {v}."), "Got it: your cat is called {v}.",
                     ("What is my cat called?", "What's my cat's name?", "Do you remember my cat?", "Who is my cat?"),
@@ -196,10 +204,15 @@ _FACTS = {
                       "Мой город — {v}."), "Запомнил: твой город — {v}.",
                      ("Где я живу?", "В каком городе я живу?", "Помнишь, где я живу?", "Какой мой город?"),
                      "Твой город — {v}.", "Город пользователя — {v}."),
-    ("ru", "age"): (("Мне {v} лет.", "Мой возраст — {v} лет.", "Мне уже {v} лет."), "Запомнил: тебе {v} лет.",
+    ("ru", "age"): (("Мне {v}.", "Мой возраст — {v}.", "Мне уже {v}."), "Запомнил: твой возраст — {v}.",
                     ("Сколько мне лет?", "Какой у меня возраст?", "Помнишь, сколько мне лет?",
                      "Ты знаешь, сколько мне лет?"),
-                    "Тебе {v} лет.", "Пользователю {v} лет."),
+                    "Твой возраст — {v}.", "Возраст пользователя — {v}."),
+    ("ru", "word"): (("Запомни слово {v}.", "Секретное слово — {v}.", "Моё секретное слово — {v}.",
+                      "Запомни, пожалуйста, слово {v}."), "Запомнил: слово — {v}.",
+                     ("Какое было слово?", "Какое секретное слово?", "Какое слово нужно было запомнить?",
+                      "Помнишь слово?", "Помнишь секретное слово?"),
+                     "Слово — {v}.", "Секретное слово — {v}."),
     ("ru", "cat"): (("Мою кошку зовут {v}.", "У меня есть кошка {v}.",
                      "Кошку зовут {v}."), "Запомнил: твою кошку зовут {v}.",
                     ("Как зовут мою кошку?", "Как зовут кошку?", "Помнишь мою кошку?", "А как зовут мою кошку?"),
@@ -215,19 +228,28 @@ _FACTS = {
 def _fact_values(language: str, kind: str, held: bool) -> list[str]:
     if kind == "today":
         return [] if held else [row[0] for row in lexicon.DAYS[language]]  # seven days: nothing to hold out
-    ages = [str(n) for n in range(5, 21)]  # these all take "лет"
-    values = {"city": lexicon.CITIES[language], "age": ages, "cat": lexicon.CATS[language]}[kind]
+    values = {
+        "city": lexicon.CITIES[language]
+        + [c for _, c in lexicon.CAPITALS[language] if c not in lexicon.CITIES[language]],
+        "age": [str(n) for n in range(5, 100)],
+        "cat": lexicon.CATS[language],
+        "word": lexicon.ECHO[language],
+    }[kind]
     return [v for i, v in enumerate(values) if (i % 5 == 2) == held]  # too few to leave it to a hash
 
 
 def _fact(rng: Random, language: str, kinds: tuple[str, ...], held: bool) -> tuple[str, str]:
     """A kind of fact and its value, from the wanted side."""
     kind = rng.choice([k for k in kinds if k == "name" or _fact_values(language, k, held)])
-    return kind, some_name(rng, language, held) if kind == "name" else rng.choice(_fact_values(language, kind, held))
+    if kind == "name":
+        return kind, some_name(rng, language, held)
+    if kind in ("cat", "word") and not held and rng.random() < 0.6:
+        return kind, _invented_name(rng, language) if kind == "cat" else invented_word(rng, language)
+    return kind, rng.choice(_fact_values(language, kind, held))
 
 
 def about_me(rng: Random, language: str, held: bool) -> Scene:
-    kind, value = _fact(rng, language, ("city", "age", "cat"), held)
+    kind, value = _fact(rng, language, ("city", "age", "cat", "word", "word"), held)
     tells, reply, asks, said, _ = _FACTS[language, kind]
     ask = typed(rng, rng.choice(asks), language, held=held)
     if rng.random() < 0.1 and not held:
@@ -241,7 +263,7 @@ _NO_CALENDAR = {"en": "I have no calendar, so I don't know.", "ru": "У меня
 
 
 def told_by_system(rng: Random, language: str, held: bool) -> Scene:
-    kind, value = _fact(rng, language, ("name", "name", "city", "age", "cat", "today"), held)
+    kind, value = _fact(rng, language, ("name", "name", "city", "age", "cat", "word", "today"), held)
     _, _, asks, said, system = _FACTS[language, kind]
     ask = typed(rng, rng.choice(asks), language, held=held)
     if kind == "today" and rng.random() < 0.3:

@@ -43,8 +43,9 @@ _SUBTRACT = {
 }  # fmt: skip
 
 
-def _sum_key(pair: tuple[int, int]) -> tuple:
-    return ("add", min(pair), max(pair))  # 7 + 5 and 5 + 7 are held out together
+def _key(skill: str, pair: tuple[int, int]) -> tuple:
+    """The combination; those with 0, 10 and 20 are too few of their kind to hold any out."""
+    return (skill, "round") if any(n % 10 == 0 for n in pair) else (skill, *pair)
 
 
 def _ask(rng: Random, phrasings: tuple, a: int, b: int, language: str, held: bool) -> str:
@@ -55,7 +56,11 @@ def _ask(rng: Random, phrasings: tuple, a: int, b: int, language: str, held: boo
 
 
 def add(rng: Random, language: str, held: bool) -> Scene:
-    a, b = pick_held(rng, held, lambda r: (r.randint(0, LIMIT), r.randint(0, LIMIT)), _sum_key)
+    def draw(r: Random) -> tuple[int, int]:
+        return r.randint(0, LIMIT), r.randint(0, LIMIT)
+
+    # 7 + 5 and 5 + 7 are held out together
+    a, b = pick_held(rng, held, draw, lambda p: _key("a+b", (min(p), max(p))))
     ask = _ask(rng, _ADD[language], a, b, language, held)
     return Scene("add", "arithmetic", language, [(ask, f"{a} + {b} = {a + b}.")], {"all": [f"= {a + b}"]})
 
@@ -65,7 +70,7 @@ def subtract(rng: Random, language: str, held: bool) -> Scene:
         a, b = r.randint(0, LIMIT), r.randint(0, LIMIT)
         return max(a, b), min(a, b)
 
-    a, b = pick_held(rng, held, draw, lambda p: ("subtract", *p))
+    a, b = pick_held(rng, held, draw, lambda p: _key("a-b", p))
     ask = _ask(rng, _SUBTRACT[language], a, b, language, held)
     return Scene("subtract", "arithmetic", language, [(ask, f"{a} - {b} = {a - b}.")], {"all": [f"= {a - b}"]})
 
@@ -88,6 +93,8 @@ _COMPARE = {
 def compare(rng: Random, language: str, held: bool) -> Scene:
     def draw(r: Random) -> tuple[int, int]:
         a, b = r.randint(0, 50), r.randint(0, 49)
+        if r.random() < 0.4:  # with equal tens it is the second digit that tells
+            b = a // 10 * 10 + r.randint(0, 8)
         return a, b + (b >= a)
 
     a, b = pick_held(rng, held, draw, lambda p: ("compare", min(p), max(p)))
@@ -125,7 +132,7 @@ def count(rng: Random, language: str, held: bool) -> Scene:
         down = roll > 0.7
 
         def draw(r: Random) -> tuple[int, int]:
-            low = r.randint(0, LIMIT)
+            low = r.randint(0, 40)
             high = low + r.randint(2, 9)
             return (high, low) if down else (low, high)
 
@@ -156,7 +163,12 @@ _BEFORE = {
 
 
 def neighbour(rng: Random, language: str, held: bool) -> Scene:
-    n, step = pick_held(rng, held, lambda r: (r.randint(1, 99), r.choice((1, -1))), lambda p: ("neighbour", *p))
+    def key(pair: tuple[int, int]) -> tuple:
+        n, step = pair
+        carries = n % 10 == (9 if step == 1 else 0)  # these ten are too few to hold any out
+        return ("neighbour", "carry" if carries else n, step)
+
+    n, step = pick_held(rng, held, lambda r: (r.randint(1, 99), r.choice((1, -1))), key)
     asks, answer = (_NEXT if step == 1 else _BEFORE)[language]
     said = answer.format(n=n, m=n + step)
     ask = typed(rng, rng.choice(asks).format(n=n), language, held=held)
@@ -172,7 +184,7 @@ _PARITY = {
 
 
 def parity(rng: Random, language: str, held: bool) -> Scene:
-    n = pick_held(rng, held, lambda r: r.randint(0, 99), lambda n: ("parity", n))
+    n = pick_held(rng, held, lambda r: r.randint(10 if held else 0, 99), lambda n: ("parity", n))
     ask = typed(rng, rng.choice(_PARITY[language]).format(n=n), language, held=held)
     if language == "en":
         said, other = ("even", "odd") if n % 2 == 0 else ("odd", "even")

@@ -10,6 +10,8 @@ from functools import cache
 from hashlib import blake2b
 from random import Random
 
+from minitron.synth.lexicon import SOUNDS_OF_WORDS
+
 HELD_PERCENT = 8
 
 
@@ -40,6 +42,15 @@ def pick_held(rng: Random, held: bool, draw, key):
         value = draw(rng)
         if is_held(*key(value)) == held:
             return value
+
+
+def invented_word(rng: Random, language: str) -> str:
+    """A word that nobody has heard, of two or three syllables."""
+    onsets, vowels, codas = SOUNDS_OF_WORDS[language]
+    word = ""
+    for _ in range(rng.choice((2, 2, 3))):
+        word += rng.choice(onsets) + rng.choice(vowels) + (rng.choice(codas) if rng.random() < 0.25 else "")
+    return word
 
 
 OPENERS = {

@@ -17,11 +17,11 @@ INTENTS = [
      ["Hello! I'm Tiko. What shall we do?", "Hi! Nice to see you. Ask me something!", "Hello! How can I help?"],
      ["hello", "hi"]),
     ("greeting", "morning", _lines("""
-        Good morning! | Morning! | Good morning, Tiko! | A good morning to you! | Good morning to you!
+        Good morning! | Morning! | Good morning, Tiko! | Good morning, little friend! | Good morning, dear friend! | A good morning to you! | Good morning to you!
         ~Good morning, my friend!"""),
      ["Good morning! I hope it is a nice one."], ["good morning"]),
     ("greeting", "evening", _lines("""
-        Good evening! | Evening! | Good evening, Tiko! | A good evening to you! | ~Good evening, my friend!"""),
+        Good evening! | Evening! | Good evening, Tiko! | Good evening, little friend! | A good evening to you! | ~Good evening, my friend!"""),
      ["Good evening! How was your day?"], ["good evening"]),
     ("thanks", "thanks", _lines("""
         Thanks! | Thank you! | Thank you very much! | Thanks a lot! | Many thanks! | Thanks, Tiko!
@@ -31,12 +31,12 @@ INTENTS = [
      ["You're welcome!", "You're welcome! Ask me more if you like.", "You're welcome, any time!"], ["welcome"]),
     ("goodbye", "bye", _lines("""
         Bye! | Goodbye! | Bye bye! | See you! | See you later! | Bye, Tiko! | Goodbye, Tiko!
-        I have to go. Bye! | I must go now. | That's all, bye! | See you soon! | Take care! | Farewell!
+        I have to go. Bye! | I must go now. | That's all, bye! | See you soon! | Goodbye, my friend! | Bye, my friend! | See you later, friend! | Take care! | Farewell!
         See you tomorrow! | Okay, bye! | Talk to you later! | I'm leaving, bye! | ~That's all, goodbye!
         ~Okay, goodbye! | ~I have to go. Goodbye! | ~See you soon, friend!"""),
      ["Goodbye! It was nice to talk.", "Goodbye! Come back soon."], ["goodbye"]),
     ("goodbye", "night", _lines("""
-        Good night! | Good night, Tiko! | I'm going to bed. | Time to sleep, good night! | Sleep well!
+        Good night! | Good night, Tiko! | Good night, little friend! | I'm going to bed. | Time to sleep, good night! | Sleep well!
         ~Good night, my friend! | ~I'm going to sleep, good night!"""),
      ["Good night! Sleep well."], ["good night"]),
     ("identity", "who", _lines("""

@@ -4,7 +4,7 @@ from random import Random
 
 from minitron.synth import lexicon
 from minitron.synth.knowledge import ask_item
-from minitron.synth.scene import Scene, is_held, typed
+from minitron.synth.scene import Scene, invented_word, is_held, typed
 
 _SPELL = {
     "en": ("Spell {x}.", "How do you spell {x}?", "Spell the word {x}.", "Can you spell {x}?", "Spell {x} for me.",
@@ -39,10 +39,11 @@ _LETTER = {
     "ru": (
         ("Какая первая буква в слове {x}?", "Первая буква слова {x}?", "На какую букву начинается {x}?",
          "С какой буквы начинается {x}?",
-         "~На какую букву начинается слово {x}?", "{x}: первая буква?"),
+         "~На какую букву начинается слово {x}?", "{x}: первая буква?", "С какой буквы начинается слово {x}?"),
         ("Какая последняя буква в слове {x}?", "Последняя буква слова {x}?", "На какую букву кончается {x}?",
          "{x}: последняя буква?",
-         "~На какую букву кончается слово {x}?", "На какую букву заканчивается {x}?"),
+         "~На какую букву кончается слово {x}?", "На какую букву заканчивается {x}?",
+         "На какую букву заканчивается слово {x}?"),
         ("Первая буква слова {x} — {y}.", "Последняя буква слова {x} — {y}."),
     ),
 }  # fmt: skip
@@ -63,7 +64,7 @@ _LENGTH = {
            "~How many letters are there in {x}?", "Count the letters in {x}."),
     "ru": ("Сколько букв в слове {x}?", "Сколько в слове {x} букв?", "Посчитай буквы в слове {x}.",
            "{x}: сколько букв?",
-           "~Сколько букв содержит слово {x}?", "Какая длина у слова {x}?"),
+           "~Сколько всего букв в слове {x}?", "Какая длина у слова {x}?"),
 }  # fmt: skip
 
 
@@ -91,10 +92,13 @@ _REPEAT = {
 
 def repeat(rng: Random, language: str, held: bool) -> Scene:
     while True:
-        if rng.random() < 0.4:
+        roll = rng.random()
+        if roll < 0.3:
             words = [rng.choice(choice) for choice in lexicon.ECHO_SENTENCE[language]]
+        elif roll < 0.7 or held:
+            words = rng.sample(lexicon.ECHO[language], rng.choice((2, 3, 3, 4)))
         else:
-            words = rng.sample(lexicon.ECHO[language], rng.choice((2, 3, 3, 4, 4, 5)))
+            words = [invented_word(rng, language) for _ in range(rng.choice((1, 2, 2, 3)))]
         if is_held("repeat", *words) == held:
             break
     said = " ".join(words)

@@ -1,0 +1,53 @@
+"""Known positives and negatives of every failure."""
+
+import pytest
+
+from minitron.failures import is_loop, is_runaway, judge, rates
+
+LOOPS = [
+    "I like cats and I like cats and I like cats and I like cats and",
+    "да да да да да да да да да",
+    "aaaaaaaaaaaaaaaaaaaaaa",
+    "1. Do this. 1. Do this. 1. Do this.",
+    "one two three " * 3,
+]
+NO_LOOPS = [
+    "",
+    "Ha ha ha!",
+    "No, no, no: that is not it.",
+    "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15.",
+    "Row, row, row your boat, gently down the stream.",
+    "After Monday comes Tuesday. After Tuesday comes Wednesday. After Wednesday comes Thursday.",
+    "В слове ветер 5 букв.",
+]
+
+
+@pytest.mark.parametrize("text", LOOPS)
+def test_loops(text):
+    assert is_loop(text)
+
+
+@pytest.mark.parametrize("text", NO_LOOPS)
+def test_no_loops(text):
+    assert not is_loop(text)
+
+
+def test_many_repeated_runs_are_a_loop_even_if_not_in_a_row():
+    line = "first you take the pan and then you put it on the fire"
+    assert is_loop(f"{line}, well, {line} or so, {line} indeed, {line} again, {line}")
+
+
+def test_runaway():
+    assert is_runaway("short", ended=False, reference="short")
+    assert not is_runaway("word " * 50, ended=True, reference="short")
+    assert is_runaway("word " * 70, ended=True, reference="short")
+    assert not is_runaway("word " * 70, ended=True, reference="word " * 20)
+
+
+def test_canned_needs_a_crowd_and_spares_the_right_answer():
+    answers = ["I don't know!"] * 5 + ["Blue."] * 4 + [f"It is {i}." for i in range(11)]
+    references = ["i don't know"] + ["Something else."] * 19
+    judged = judge(answers, ended=[True] * 20, references=references)
+    assert [j.canned for j in judged] == [False] + [True] * 4 + [False] * 15
+    assert rates(judged) == {"loop": 0.0, "runaway": 0.0, "canned": 0.2, "ended": 1.0}
+    assert judged[1].failures == ["canned"]
