@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     synth.add_argument("--rows", type=int, default=120_000, metavar="N", help="rows to write (default: 120000)")
     synth.add_argument("--seed", type=int, default=1, metavar="S", help="of the generator (default: 1)")
 
-    chat = add("chat", "talk to a model in the terminal")
+    chat = add("chat", "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
     chat.add_argument("--stage", choices=["sft", "kto"], help="whose model (default: the last one trained)")
 
     export = add("export", "write what the chat program embeds: weights.bin, vocab.json, config.json")
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         fail(error)
         sys.exit(error.code)
     except KeyboardInterrupt:
-        say("interrupted; the same command goes on from here")
+        say("interrupted" if arguments.command == "chat" else "interrupted; the same command goes on from here")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
@@ -106,6 +106,12 @@ def _dispatch(a: argparse.Namespace) -> None:
         go.build(Path(a.bundle), Path(a.out), targets=a.target)
         return
 
+    if a.command == "chat":
+        from minitron import chat
+
+        chat.run(chat.load_target(a.recipe, a.overrides), stage=a.stage)
+        return
+
     from minitron import config as configs
 
     config = configs.load(a.recipe, a.overrides)
@@ -113,10 +119,6 @@ def _dispatch(a: argparse.Namespace) -> None:
         _run(config, a)
     elif a.command in STAGE_HELP:
         _stage(config, a)
-    elif a.command == "chat":
-        from minitron import chat
-
-        chat.run(config, stage=a.stage)
     elif a.command == "export":
         from minitron.stages import export
 

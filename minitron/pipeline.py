@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitron import config as configs
+from minitron import go
 from minitron.config import Config
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -59,14 +60,8 @@ def _bundle(config: Config) -> list[Path]:
     return [Path("export") / name for name in ("weights.bin", "vocab.json", "config.json")]
 
 
-def _go_sources(config: Config) -> list[Path]:
-    return sorted(p for p in Path("go_serve").rglob("*") if p.suffix in (".go", ".s", ".mod"))
-
-
-def _program(config: Config) -> list[Path]:
-    from minitron.go import program_name
-
-    return [Path("dist") / program_name(None)]
+def _go_sources() -> list[Path]:
+    return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod"))
 
 
 STAGES = [
@@ -132,8 +127,8 @@ STAGES = [
     Stage(
         "binary",
         (),
-        reads=lambda c: [*_bundle(c), *_go_sources(c), c.stage_dir("eval") / f"probes-{shipped(c)}.jsonl"],
-        makes=_program,
+        reads=lambda c: [*_bundle(c), *_go_sources(), c.stage_dir("eval") / f"probes-{shipped(c)}.jsonl"],
+        makes=lambda c: [Path("dist") / go.program_name(None)],
     ),
 ]
 NAMES = [stage.name for stage in STAGES]

@@ -19,9 +19,8 @@ from minitron.errors import MinitronError
 from minitron.model import LanguageModel
 
 COMMAND = [sys.executable, "-m", "minitron", "chat"]
-PROMPT = (
-    r"(> |>\x08\x1b\[2C|\x1b\[\?7h>)"  # where there is no colour, prompt_toolkit draws the space by moving the cursor
-)
+# A prompt is drawn once the terminal is in raw mode; where there is no colour, its space is a move of the cursor.
+PROMPT = r">( |\x08\x1b\[2C)"
 RECIPE = """
 [model]
 n_layers = 1
@@ -179,6 +178,10 @@ def test_commands(tokenizer):
     assert told("/zzzzzz") == "There is no command /zzzzzz. /help shows the commands."
     with pytest.raises(EOFError):
         told("/quit")
+
+
+def test_no_answer_can_steer_the_terminal():
+    assert "a\x1b[31m\tb\r\n\x9b\x7fé".translate(chat.CONTROLS) == "a\ufffd[31m\tb\ufffd\n\ufffd\ufffdé"
 
 
 # ---- whose model
