@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"minitron-chat/internal/chat"
+	"minitron-chat/internal/kernel"
+	"minitron-chat/internal/sample"
+)
+
+// measured is what `bench --json` shows: medians.
+type measured struct {
+	Kernel     string  `json:"kernel"`
+	Threads    int     `json:"threads"`
+	PrefillTPS float64 `json:"prefill_tps"` // tokens read per second
+	DecodeTPS  float64 `json:"decode_tps"`  // tokens written per second
+	LoadMS     float64 `json:"load_ms"`
+	RSSMB      float64 `json:"rss_mb"` // memory in use at the end, MiB
+	Params     int64   `json:"params"`
+	DType      string  `json:"dtype"`
+}
+
+// bench measures reading a prompt and writing after it, each answer from an empty cache.
+func bench(o *options, stdout io.Writer) error {
+	engine, err := load(o)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	// At least one token of each fits: a context holds two or more.
+	context := engine.Config.Model.Context
+	prompt := min(o.benchPrompt, context-1)
+	gen := min(o.benchGen, context-prompt)
+	var prefill, decode []float64
+	for range o.benchRepeat {
+		p, d, err := timeOnce(ctx, engine, prompt, gen)
+		if err != nil {
+			return err
+		}
+		prefill = append(prefill, float64(prompt)/p.Seconds())
+		decode = append(decode, float64(gen)/d.Seconds())
+	}
+	m := measured{
+		Kernel:     kernel.Name,
+		Threads:    engine.Pool.Threads(),
+		PrefillTPS: median(prefill),
+		DecodeTPS:  median(decode),
+		LoadMS:     float64(engine.LoadTime.Microseconds()) / 1000,
+		RSSMB:      residentMB(),
+		Params:     engine.Config.Params,
+		DType:      engine.Config.DType,
+	}
+	if o.json {
+		return json.NewEncoder(stdout).Encode(m)
+	}
+	_, err = fmt.Fprintf(stdout, `kernel   %s, %d threads
+read     %.1f tokens per second (%d tokens)
+write    %.1f tokens per second (%d tokens)
+load     %.1f ms
+memory   %.1f MiB
+model    %d parameters, %s
+`, m.Kernel, m.Threads, m.PrefillTPS, prompt, m.DecodeTPS, gen, m.LoadMS, m.RSSMB, m.Params, m.DType)
+	return err
+}
+
+// timeOnce reads prompt tokens, then writes gen tokens one by one: each is the forward pass of one position.
+func timeOnce(ctx context.Context, engine *chat.Engine, prompt, gen int) (prefill, decode time.Duration, err error) {
+	state := engine.Model.NewState(engine.Pool)
+	ids := make([]int, prompt, prompt+gen)
+	for i := range ids {
+		ids[i] = i % engine.Tokenizer.Size()
+	}
+	began := time.Now()
+	logits, err := state.Logits(ctx, ids)
+	prefill = time.Since(began)
+	began = time.Now()
+	for n := 0; n < gen && err == nil; n++ {
+		ids = append(ids, sample.Argmax(logits))
+		logits, err = state.Logits(ctx, ids)
+	}
+	return prefill, time.Since(began), err
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[n/2] + values[(n-1)/2]) / 2
+}
+
+// residentMB returns the memory of this process, MiB: what Linux counts, elsewhere what Go asked the system for.
+func residentMB() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		if fields := strings.Fields(rest); len(fields) > 0 {
+			if kib, err := strconv.ParseFloat(fields[0], 64); err == nil {
+				return kib / 1024
+			}
+		}
+	}
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return float64(stats.Sys) / (1 << 20)
+}

@@ -1,0 +1,3 @@
+module minitron-chat
+
+go 1.27

@@ -1,0 +1,250 @@
+package bundle
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Version is the bundle format that this program reads (docs/formats.md).
+const Version = 1
+
+// Shape is what the transformer looks like.
+type Shape struct {
+	Arch      string  `json:"arch"` // "llama" or "nanogpt"
+	Layers    int     `json:"n_layers"`
+	Heads     int     `json:"n_heads"`
+	KVHeads   int     `json:"n_kv_heads"`
+	Dim       int     `json:"d_model"`
+	FFDim     int     `json:"d_ff"`
+	VocabSize int     `json:"vocab_size"`
+	Context   int     `json:"context"` // tokens
+	RopeTheta float64 `json:"rope_theta"`
+	NormEps   float64 `json:"norm_eps"`
+	QKNorm    bool    `json:"qk_norm"`
+	Bias      bool    `json:"bias"`
+}
+
+// HeadDim returns the width of one attention head.
+func (s Shape) HeadDim() int { return s.Dim / s.Heads }
+
+// KVDim returns the width of the keys (and of the values) of one position in one layer.
+func (s Shape) KVDim() int { return s.KVHeads * s.HeadDim() }
+
+// Payload describes one of the two other files.
+type Payload struct {
+	Bytes  int64  `json:"bytes"`
+	CRC32  string `json:"crc32"`  // IEEE, 8 lower-case hex digits
+	SHA256 string `json:"sha256"` // 64 lower-case hex digits
+}
+
+// Tensor is one row of the table of weights.bin.
+type Tensor struct {
+	Name   string
+	DType  string // "f16" or "f32"
+	Shape  []int  // [out, in] or [out]
+	Offset int64  // bytes from the start of the file
+	Bytes  int64
+}
+
+// Elements returns the number of values.
+func (t Tensor) Elements() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Sampling holds the defaults that the model was exported with.
+type Sampling struct {
+	Temperature   float64 // 0 is greedy
+	TopK          int     // 0 is off
+	TopP          float64 // 1 is off
+	MinP          float64 // 0 is off
+	RepeatPenalty float64 // 1 is off
+	MaxTokens     int
+}
+
+// Selftest is one recorded output: from the prompt IDs greedy decoding gives Greedy, and the first logits of the last
+// prompt position are Logits.
+type Selftest struct {
+	IDs, Greedy []int
+	Logits      []float32
+}
+
+// Made tells where the bundle comes from.
+type Made struct {
+	Minitron string `json:"minitron"`
+	Recipe   string `json:"recipe"`
+	Stage    string `json:"stage"`
+	Date     string `json:"date"`
+}
+
+// Config is config.json, checked.
+type Config struct {
+	Name     string
+	Model    Shape
+	DType    string // of the matrices
+	Params   int64  // all weights but learned positions, tied ones once
+	Weights  Payload
+	Vocab    Payload
+	Tensors  []Tensor
+	System   string // the default system message; empty: none is sent
+	Greeting string
+	Sampling Sampling
+	Selftest []Selftest
+	Made     Made
+}
+
+// Bounds that keep every product of two sizes far from overflow and refuse what nobody would mean.
+const (
+	maxContext    = 1 << 20
+	maxDim        = 1 << 16
+	maxLayers     = 1 << 10
+	maxVocabSize  = 1 << 20
+	maxStateBytes = 4 << 30 // of a sequence at full context: keys, values, attention weights
+)
+
+// parseConfig reads config.json. What it says about the other files is not yet compared with them.
+func parseConfig(data []byte) (*Config, error) {
+	top, failed := parseFields(data)
+	if format := top.text("format"); *failed == nil && format != "minitron-bundle" {
+		top.fail("format", fmt.Sprintf("is %q, it must be \"minitron-bundle\"", format))
+	}
+	if version := top.integer("version", 0, math.MaxInt32); *failed == nil && version != Version {
+		return nil, versionError(version)
+	}
+	c := &Config{
+		Name:    top.text("name"),
+		Model:   parseShape(top.object("model")),
+		DType:   top.text("dtype"),
+		Params:  top.integer("params", 1, math.MaxInt64),
+		Weights: parsePayload(top.object("weights")),
+		Vocab:   parsePayload(top.object("vocab")),
+	}
+	if *failed == nil && c.DType != "f16" {
+		top.fail("dtype", fmt.Sprintf("is %q, this program reads \"f16\"", c.DType))
+	}
+	for _, t := range top.objects("tensors") {
+		c.Tensors = append(c.Tensors, Tensor{
+			Name:   t.text("name"),
+			DType:  t.text("dtype"),
+			Shape:  list[int](t, "shape", "a list of whole numbers"),
+			Offset: t.integer("offset", 0, math.MaxInt64),
+			Bytes:  t.integer("bytes", 1, math.MaxInt64),
+		})
+	}
+	chat := top.object("chat")
+	c.System, c.Greeting = chat.text("system"), chat.text("greeting")
+	c.Sampling = parseSampling(top.object("sampling"))
+	for _, s := range top.objects("selftest") {
+		c.Selftest = append(c.Selftest, parseSelftest(s, c.Model))
+	}
+	made := top.object("made")
+	c.Made = Made{made.text("minitron"), made.text("recipe"), made.text("stage"), made.text("date")}
+	if *failed != nil {
+		return nil, *failed
+	}
+	return c, nil
+}
+
+func parseShape(f fields) Shape {
+	s := Shape{
+		Arch:      f.text("arch"),
+		Layers:    int(f.integer("n_layers", 1, maxLayers)),
+		Heads:     int(f.integer("n_heads", 1, maxDim)),
+		KVHeads:   int(f.integer("n_kv_heads", 1, maxDim)),
+		Dim:       int(f.integer("d_model", 1, maxDim)),
+		FFDim:     int(f.integer("d_ff", 1, 4*maxDim)),
+		VocabSize: int(f.integer("vocab_size", 1, maxVocabSize)),
+		Context:   int(f.integer("context", 2, maxContext)),
+		RopeTheta: f.number("rope_theta", 0, 1e12),
+		NormEps:   f.number("norm_eps", 0, 1),
+		QKNorm:    f.flag("qk_norm"),
+		Bias:      f.flag("bias"),
+	}
+	if *f.failed != nil {
+		return Shape{}
+	}
+	switch {
+	case s.Arch != "llama" && s.Arch != "nanogpt":
+		f.fail("arch", fmt.Sprintf("is %q, this program knows \"llama\" and \"nanogpt\"", s.Arch))
+	case s.Dim%s.Heads != 0:
+		f.fail("n_heads", fmt.Sprintf("is %d, it does not divide d_model %d", s.Heads, s.Dim))
+	case s.Heads%s.KVHeads != 0:
+		f.fail("n_kv_heads", fmt.Sprintf("is %d, it does not divide n_heads %d", s.KVHeads, s.Heads))
+	case s.Arch == "llama" && s.HeadDim()%2 != 0:
+		f.fail("n_heads", fmt.Sprintf("gives heads of the odd width %d, rotary positions need an even one", s.HeadDim()))
+	case s.Arch == "llama" && s.RopeTheta == 0:
+		f.fail("rope_theta", "is 0, it must be above 0")
+	case s.Arch == "llama" && s.Bias:
+		f.fail("bias", "is true, a llama has none")
+	case s.Arch == "nanogpt" && s.KVHeads != s.Heads:
+		f.fail("n_kv_heads", fmt.Sprintf("is %d, a nanogpt has as many as n_heads %d", s.KVHeads, s.Heads))
+	case s.Arch == "nanogpt" && s.QKNorm:
+		f.fail("qk_norm", "is true, a nanogpt has none")
+	case 8*s.Layers*s.KVDim()+64*s.Heads > maxStateBytes/s.Context: // bytes per position
+		f.fail("context", fmt.Sprintf("is %d, the cache of keys and values would be larger than 4 GB", s.Context))
+	}
+	return s
+}
+
+func parsePayload(f fields) Payload {
+	p := Payload{f.integer("bytes", 1, math.MaxInt64), f.text("crc32"), f.text("sha256")}
+	if *f.failed == nil && !isHex(p.CRC32, 8) {
+		f.fail("crc32", "is not 8 lower-case hex digits")
+	}
+	if *f.failed == nil && !isHex(p.SHA256, 64) {
+		f.fail("sha256", "is not 64 lower-case hex digits")
+	}
+	return p
+}
+
+func isHex(s string, digits int) bool {
+	return len(s) == digits && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func parseSampling(f fields) Sampling {
+	s := Sampling{
+		Temperature:   f.number("temperature", 0, 100),
+		TopK:          int(f.integer("top_k", 0, maxVocabSize)),
+		TopP:          f.number("top_p", 0, 1),
+		MinP:          f.number("min_p", 0, 1),
+		RepeatPenalty: f.number("repeat_penalty", 0, 100),
+		MaxTokens:     int(f.integer("max_tokens", 1, maxContext)),
+	}
+	if *f.failed == nil && s.TopP == 0 {
+		f.fail("top_p", "is 0, it must be above 0")
+	}
+	if *f.failed == nil && s.RepeatPenalty == 0 {
+		f.fail("repeat_penalty", "is 0, it must be above 0")
+	}
+	return s
+}
+
+func parseSelftest(f fields, shape Shape) Selftest {
+	s := Selftest{
+		IDs:    list[int](f, "ids", "a list of whole numbers"),
+		Greedy: list[int](f, "greedy", "a list of whole numbers"),
+		Logits: list[float32](f, "logits", "a list of numbers"),
+	}
+	if *f.failed != nil {
+		return s
+	}
+	switch {
+	case len(s.IDs) == 0:
+		f.fail("ids", "is empty")
+	case len(s.IDs)+len(s.Greedy) > shape.Context:
+		f.fail("greedy", fmt.Sprintf("goes past the context of %d tokens", shape.Context))
+	case len(s.Logits) > shape.VocabSize:
+		f.fail("logits", fmt.Sprintf("has %d values, the vocabulary %d", len(s.Logits), shape.VocabSize))
+	}
+	for _, id := range slices.Concat(s.IDs, s.Greedy) {
+		if id < 0 || id >= shape.VocabSize {
+			f.fail("ids", fmt.Sprintf("or \"greedy\" holds the id %d, the vocabulary has %d pieces", id, shape.VocabSize))
+		}
+	}
+	return s
+}

@@ -1,0 +1,131 @@
+package bundle
+
+import (
+	"fmt"
+	"slices"
+)
+
+// alignment is where a tensor may begin in weights.bin, in bytes.
+const alignment = 64
+
+// Table returns the tensors that a model of this shape has, in the order of the forward pass, with neither offset nor
+// size in bytes. Matrices are f16, vectors f32 (docs/formats.md).
+func Table(s Shape) []Tensor {
+	if s.Arch == "nanogpt" {
+		return nanogptTable(s)
+	}
+	return llamaTable(s)
+}
+
+func matrix(name string, out, in int) Tensor {
+	return Tensor{Name: name, DType: "f16", Shape: []int{out, in}}
+}
+
+func vector(name string, size int) Tensor {
+	return Tensor{Name: name, DType: "f32", Shape: []int{size}}
+}
+
+func llamaTable(s Shape) []Tensor {
+	all := []Tensor{matrix("model.embed_tokens.weight", s.VocabSize, s.Dim)}
+	for n := range s.Layers {
+		p := fmt.Sprintf("model.layers.%d.", n)
+		all = append(all,
+			vector(p+"input_layernorm.weight", s.Dim),
+			matrix(p+"self_attn.q_proj.weight", s.Dim, s.Dim),
+			matrix(p+"self_attn.k_proj.weight", s.KVDim(), s.Dim),
+			matrix(p+"self_attn.v_proj.weight", s.KVDim(), s.Dim),
+			matrix(p+"self_attn.o_proj.weight", s.Dim, s.Dim),
+		)
+		if s.QKNorm {
+			all = append(all, vector(p+"self_attn.q_norm.weight", s.HeadDim()), vector(p+"self_attn.k_norm.weight", s.HeadDim()))
+		}
+		all = append(all,
+			vector(p+"post_attention_layernorm.weight", s.Dim),
+			matrix(p+"mlp.gate_proj.weight", s.FFDim, s.Dim),
+			matrix(p+"mlp.up_proj.weight", s.FFDim, s.Dim),
+			matrix(p+"mlp.down_proj.weight", s.Dim, s.FFDim),
+		)
+	}
+	return append(all, vector("model.norm.weight", s.Dim))
+}
+
+func nanogptTable(s Shape) []Tensor {
+	all := []Tensor{
+		matrix("transformer.wte.weight", s.VocabSize, s.Dim),
+		matrix("transformer.wpe.weight", s.Context, s.Dim),
+	}
+	add := func(t Tensor, name string) {
+		t.Name = name + ".weight"
+		all = append(all, t)
+		if s.Bias {
+			all = append(all, vector(name+".bias", t.Shape[0]))
+		}
+	}
+	for n := range s.Layers {
+		p := fmt.Sprintf("transformer.h.%d.", n)
+		add(vector("", s.Dim), p+"ln_1")
+		add(matrix("", 3*s.Dim, s.Dim), p+"attn.c_attn")
+		add(matrix("", s.Dim, s.Dim), p+"attn.c_proj")
+		add(vector("", s.Dim), p+"ln_2")
+		add(matrix("", s.FFDim, s.Dim), p+"mlp.c_fc")
+		add(matrix("", s.Dim, s.FFDim), p+"mlp.c_proj")
+	}
+	add(vector("", s.Dim), "transformer.ln_f")
+	return all
+}
+
+// Params counts the weights of a shape like nanoGPT: all but learned positions, tied weights once.
+func Params(s Shape) int64 {
+	var n int64
+	for _, t := range Table(s) {
+		if t.Name != "transformer.wpe.weight" {
+			n += int64(t.Elements())
+		}
+	}
+	return n
+}
+
+var elementBytes = map[string]int64{"f16": 2, "f32": 4}
+
+// checkTensors compares the table of config.json with the shape and with the size of weights.bin. Once it returns nil,
+// every offset and size in the table can be trusted.
+func checkTensors(c *Config) error {
+	expected := make(map[string]Tensor)
+	for _, t := range Table(c.Model) {
+		expected[t.Name] = t
+	}
+	var end int64 // of the tensor before, in bytes
+	for _, t := range c.Tensors {
+		want, ok := expected[t.Name]
+		if !ok {
+			return fmt.Errorf("its table of tensors has %q, which a %s of this shape does not have or has once", t.Name, c.Model.Arch)
+		}
+		delete(expected, t.Name)
+		bytes := int64(want.Elements()) * elementBytes[want.DType]
+		switch {
+		case !slices.Equal(t.Shape, want.Shape):
+			return fmt.Errorf("tensor %q has the shape %v, it must be %v", t.Name, t.Shape, want.Shape)
+		case t.DType != want.DType:
+			return fmt.Errorf("tensor %q is %q, it must be %q", t.Name, t.DType, want.DType)
+		case t.Bytes != bytes:
+			return fmt.Errorf("tensor %q has %d bytes, it must have %d", t.Name, t.Bytes, bytes)
+		case t.Offset != (end+alignment-1)/alignment*alignment:
+			return fmt.Errorf("tensor %q begins at byte %d, it must begin at the next multiple of %d after byte %d", t.Name, t.Offset, alignment, end)
+		case t.Bytes > c.Weights.Bytes-t.Offset:
+			return fmt.Errorf("tensor %q ends past the end of weights.bin", t.Name)
+		}
+		end = t.Offset + t.Bytes
+	}
+	for _, t := range Table(c.Model) {
+		if _, missing := expected[t.Name]; missing {
+			return fmt.Errorf("its table of tensors lacks %q", t.Name)
+		}
+	}
+	if end != c.Weights.Bytes {
+		return fmt.Errorf("its table of tensors ends at byte %d, weights.bin at byte %d", end, c.Weights.Bytes)
+	}
+	if params := Params(c.Model); c.Params != params {
+		return fmt.Errorf("it says %d parameters, its shape has %d", c.Params, params)
+	}
+	return nil
+}

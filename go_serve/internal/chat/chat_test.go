@@ -1,0 +1,248 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"minitron-chat/internal/fault"
+)
+
+// engine loads a tiny random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every
+// byte of a text is one token, 5 + the byte.
+func engine(t testing.TB) *Engine {
+	t.Helper()
+	e, err := Load(os.DirFS("../model/testdata/llama-qknorm"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func newChat(t testing.TB, system string, maxTokens int) *Chat {
+	e := engine(t)
+	s := e.Config.Sampling
+	s.Temperature, s.MaxTokens = 0, maxTokens
+	return e.New(system, s, 1)
+}
+
+func ids(parts ...any) (all []int) {
+	for _, part := range parts {
+		switch p := part.(type) {
+		case int:
+			all = append(all, p)
+		case string:
+			for i := range len(p) {
+				all = append(all, 5+int(p[i]))
+			}
+		}
+	}
+	return all
+}
+
+func TestTemplate(t *testing.T) {
+	c := newChat(t, "be", 4)
+	c.turns = []turn{{ids("hi"), ids("yo")}}
+	got, dropped, err := c.prompt(ids("ok"))
+	want := ids(1, "be", 4, 2, "hi", 4, 3, "yo", 4, 2, "ok", 4, 3)
+	if err != nil || dropped != 0 || !slices.Equal(got, want) {
+		t.Errorf("prompt = %v (%d dropped, %v), want %v", got, dropped, err, want)
+	}
+	c.SetSystem("")
+	if got, _, _ := c.prompt(nil); !slices.Equal(got, ids(2, "hi", 4, 3, "yo", 4, 2, 4, 3)) {
+		t.Errorf("without a system message: %v", got)
+	}
+}
+
+// TestTrimming fills the context of 64. With max_tokens 4 the reserve is 4, so prompts of 60 ids fit.
+func TestTrimming(t *testing.T) {
+	block := func(n int) turn { return turn{ids(strings.Repeat("u", n-5)), ids("a")} } // n ids with its markers
+	tests := []struct {
+		name    string
+		system  string
+		turns   []int // sizes
+		user    int   // tokens of the newest message
+		max     int
+		dropped int
+		size    int // of the prompt
+	}{
+		{"fits exactly", "s", []int{10, 20}, 24, 4, 0, 60},
+		{"one too many", "s", []int{10, 20}, 25, 4, 1, 51},
+		{"two turns go", "s", []int{10, 20}, 45, 4, 2, 51},
+		{"alone, exactly", "s", nil, 54, 4, 0, 60},
+		{"a small turn before a large one goes too", "", []int{6, 40}, 20, 4, 2, 23},
+		{"the reserve is a quarter at most", "", []int{20}, 26, 1000, 1, 29}, // 48 - 3 - 26 = 19
+		{"the reserve is at least one", "", nil, 60, 1, 0, 63},
+	}
+	for _, test := range tests {
+		c := newChat(t, test.system, test.max)
+		for _, n := range test.turns {
+			c.turns = append(c.turns, block(n))
+		}
+		got, dropped, err := c.prompt(ids(strings.Repeat("x", test.user)))
+		if err != nil || dropped != test.dropped || len(got) != test.size {
+			t.Errorf("%s: %d ids, %d dropped, %v; want %d ids, %d dropped", test.name, len(got), dropped, err, test.size, test.dropped)
+		}
+		if test.system != "" && err == nil && !slices.Equal(got[:3], ids(1, "s", 4)) {
+			t.Errorf("%s: the system message is gone", test.name)
+		}
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	c := newChat(t, "s", 4)
+	c.turns = []turn{{ids("a"), ids("b")}}
+	_, err := c.Say(context.Background(), strings.Repeat("x", 55), nil)
+	var tooLong *TooLongError
+	if !errors.As(err, &tooLong) || tooLong.Tokens != 55 || tooLong.Fit != 54 {
+		t.Errorf("%v, want 55 tokens of which 54 fit", err)
+	}
+	if want := "the message is too long: it has 55 tokens, 54 fit"; err.Error() != want || fault.Hint(err) == "" {
+		t.Errorf("%q, want %q and a hint", err, want)
+	}
+	if c.Turns() != 1 {
+		t.Error("an error changed the conversation")
+	}
+	c.SetSystem(strings.Repeat("s", 70))
+	if _, err := c.Say(context.Background(), "x", nil); !errors.As(err, &tooLong) || tooLong.Fit >= 1 {
+		t.Errorf("a system message without end: %v", err)
+	}
+}
+
+// TestSay checks that the parts make the text, that the turn is remembered by its ids, and that a second answer finds
+// the first one in the cache.
+func TestSay(t *testing.T) {
+	c := newChat(t, "", 8)
+	var parts []string
+	first, err := c.Say(context.Background(), "hello", func(part string) { parts = append(parts, part) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Text != strings.Join(parts, "") || first.Text != c.engine.Tokenizer.Decode(first.IDs) {
+		t.Errorf("text %q, parts %q", first.Text, parts)
+	}
+	for _, part := range parts {
+		if part == "" || !utf8.ValidString(part) {
+			t.Errorf("part %q", part)
+		}
+	}
+	if len(first.IDs) == 0 || len(first.IDs) > 8 || (first.Stopped == StopMaxTokens) != (len(first.IDs) == 8) {
+		t.Errorf("%d ids, stopped by %s", len(first.IDs), first.Stopped)
+	}
+	for _, id := range first.IDs {
+		if id < 5 {
+			t.Errorf("the answer holds the control id %d", id)
+		}
+	}
+	second, err := c.Say(context.Background(), "again", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 8 + len(first.IDs) - 1; second.Stats.CachedTokens < want { // prompt, answer but its last id
+		t.Errorf("%d tokens were cached, want at least %d", second.Stats.CachedTokens, want)
+	}
+	if c.Turns() != 2 {
+		t.Errorf("%d turns, want 2", c.Turns())
+	}
+	used, size := c.Tokens()
+	if want := 5 + 5 + len(first.IDs) + len(second.IDs) + 8; used != want || size != 64 {
+		t.Errorf("Tokens = %d of %d, want %d of 64", used, size, want)
+	}
+	c.Reset()
+	again, err := c.Say(context.Background(), "hello", nil)
+	if err != nil || again.Text != first.Text {
+		t.Errorf("after a reset: %q (%v), want %q", again.Text, err, first.Text)
+	}
+}
+
+// TestWildAnswers writes without a limit, nearly at random: an answer ends where the context does, and holds no control
+// piece nor the unknown one.
+func TestWildAnswers(t *testing.T) {
+	e := engine(t)
+	s := e.Config.Sampling
+	s.Temperature, s.TopK, s.TopP, s.MaxTokens = 20, 0, 1, 1000
+	full, written := 0, 0
+	for seed := range uint64(40) {
+		a, err := e.New("", s, seed).Say(context.Background(), "hello", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Stopped == StopContext {
+			full++
+			if len(a.IDs) != 64-8 {
+				t.Errorf("%d ids, want 56", len(a.IDs))
+			}
+		}
+		for _, id := range a.IDs {
+			if id < 5 {
+				t.Errorf("the answer holds the id %d", id)
+			}
+		}
+		written += len(a.IDs)
+	}
+	if full == 0 || written < 1000 {
+		t.Errorf("%d answers filled the context, %d ids in all: the test sees too little", full, written)
+	}
+}
+
+func TestDroppedTurnsAreTold(t *testing.T) {
+	c := newChat(t, "", 4)
+	for range 6 {
+		if _, err := c.Say(context.Background(), "0123456789", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := c.Say(context.Background(), strings.Repeat("x", 57), nil)
+	if err != nil || a.DroppedTurns == 0 || c.Turns() != 1 {
+		t.Errorf("%d dropped, %d turns left, %v", a.DroppedTurns, c.Turns(), err)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	c := newChat(t, "", 40)
+	ctx, cancel := context.WithCancel(context.Background())
+	a, err := c.Say(ctx, "hello", func(string) { cancel() })
+	if err != nil || a.Stopped != StopInterrupted || len(a.IDs) == 0 || c.Turns() != 1 {
+		t.Errorf("%+v, %v, %d turns", a, err, c.Turns())
+	}
+	a, err = c.Say(ctx, "again", nil) // before the first token
+	if err != nil || a.Stopped != StopInterrupted || len(a.IDs) != 0 || c.Turns() != 1 {
+		t.Errorf("%+v, %v, %d turns", a, err, c.Turns())
+	}
+}
+
+func TestResume(t *testing.T) {
+	c := newChat(t, "old", 4)
+	m := func(pairs ...string) (all []Message) {
+		for i := 0; i < len(pairs); i += 2 {
+			all = append(all, Message{pairs[i], pairs[i+1]})
+		}
+		return all
+	}
+	last, err := c.Resume(m("system", "s", "user", "a", "assistant", "b", "user", "c"))
+	if err != nil || last != "c" || c.System() != "s" || c.Turns() != 1 {
+		t.Errorf("%q, %v, system %q, %d turns", last, err, c.System(), c.Turns())
+	}
+	for _, wrong := range [][]Message{nil, m("system", "s"), m("assistant", "a"), m("user", "a", "user", "b", "user", "c"),
+		m("user", "a", "assistant", "b"), m("user", "a", "system", "s", "user", "b"), m("tool", "a")} {
+		if _, err := c.Resume(wrong); err == nil {
+			t.Errorf("%v was taken", wrong)
+		}
+	}
+	if last, err := c.Resume(m("user", "a")); err != nil || last != "a" || c.System() != "" || c.Turns() != 0 {
+		t.Errorf("one message: %q, %v", last, err)
+	}
+}
+
+func TestThreads(t *testing.T) {
+	if got := Threads(1_000_000, 0); got != 1 {
+		t.Errorf("a small model gets %d threads", got)
+	}
+	if got := Threads(1_000_000, 3); got != 3 {
+		t.Errorf("asked for 3, got %d", got)
+	}
+}

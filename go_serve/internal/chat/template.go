@@ -1,0 +1,97 @@
+package chat
+
+import (
+	"fmt"
+
+	"minitron-chat/internal/fault"
+)
+
+// Message is one message of a dialogue.
+type Message struct {
+	Role    string `json:"role"` // "system", "user" or "assistant"
+	Content string `json:"content"`
+}
+
+// TooLongError says that a message does not fit into the context even when all else is forgotten.
+type TooLongError struct {
+	Tokens int // of the message
+	Fit    int // how many would fit; below 1 the system message alone takes all the room
+}
+
+func (e *TooLongError) Error() string {
+	if e.Fit < 1 {
+		return "the system message leaves no room for a message in the context of this model"
+	}
+	return fmt.Sprintf("the message is too long: it has %d tokens, %d fit", e.Tokens, e.Fit)
+}
+
+func (t turn) size() int { return len(t.user) + len(t.answer) + 4 } // four markers
+
+// appendTurn adds a turn in the form of the template: marker, content, end marker, for each message.
+func (c *Chat) appendTurn(ids []int, t turn) []int {
+	marker := c.engine.Tokenizer.Chat()
+	ids = append(append(append(ids, marker.User), t.user...), marker.End)
+	return append(append(append(ids, marker.Assistant), t.answer...), marker.End)
+}
+
+// systemIDs returns the ids of the system message, none when it is empty.
+func (c *Chat) systemIDs() []int {
+	if c.system == "" {
+		return nil
+	}
+	marker := c.engine.Tokenizer.Chat()
+	ids := append([]int{marker.System}, c.engine.Tokenizer.Encode(c.system)...)
+	return append(ids, marker.End)
+}
+
+// prompt returns the ids that ask for an answer to user, and how many of the oldest turns have to be left out so that
+// they and a reserve for the answer fit into the context. The system message always stays.
+func (c *Chat) prompt(user []int) (ids []int, dropped int, err error) {
+	context := c.engine.Config.Model.Context
+	reserve := max(1, min(c.Sampling.MaxTokens, context/4))
+	ids = c.systemIDs()
+	const markers = 3 // user, end, assistant
+	room := context - reserve - len(ids) - markers
+	if len(user) > room || room < 1 {
+		tooLong := &TooLongError{Tokens: len(user), Fit: room}
+		return nil, 0, fault.New("shorten it, or say it in several messages", "%w", tooLong)
+	}
+	room -= len(user)
+	dropped = len(c.turns)
+	for dropped > 0 && c.turns[dropped-1].size() <= room {
+		dropped--
+		room -= c.turns[dropped].size()
+	}
+	for _, t := range c.turns[dropped:] {
+		ids = c.appendTurn(ids, t)
+	}
+	marker := c.engine.Tokenizer.Chat()
+	ids = append(append(append(ids, marker.User), user...), marker.End)
+	return append(ids, marker.Assistant), dropped, nil
+}
+
+// Resume replaces the conversation by messages and returns the last one's text, for Say: an optional system message,
+// then user and assistant in turn, a user's message last.
+func (c *Chat) Resume(messages []Message) (last string, err error) {
+	c.system, c.turns = "", nil
+	if len(messages) > 0 && messages[0].Role == "system" {
+		c.system, messages = messages[0].Content, messages[1:]
+	}
+	if len(messages)%2 == 0 {
+		return "", orderError()
+	}
+	for i, m := range messages {
+		if want := [2]string{"user", "assistant"}[i%2]; m.Role != want {
+			return "", orderError()
+		}
+		if i%2 == 1 {
+			encode := c.engine.Tokenizer.Encode
+			c.turns = append(c.turns, turn{encode(messages[i-1].Content), encode(m.Content)})
+		}
+	}
+	return messages[len(messages)-1].Content, nil
+}
+
+func orderError() error {
+	return fault.New("", "the messages must be: system (if any), then user and assistant in turn, a user's message last")
+}

@@ -1,0 +1,203 @@
+package repl
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"minitron-chat/internal/chat"
+	"minitron-chat/internal/lang"
+)
+
+// A tiny random model: context 64, every byte is a token.
+func newChat(t testing.TB, maxTokens int) *chat.Chat {
+	t.Helper()
+	e, err := chat.Load(os.DirFS("../model/testdata/llama-qknorm"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.Config.Sampling
+	s.Temperature, s.MaxTokens = 0, maxTokens
+	return e.New("", s, 1)
+}
+
+// talk runs a REPL on the lines of in and returns what it wrote.
+func talk(t *testing.T, in string, maxTokens int, strings *lang.Strings) (out, err string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if e := Run(newChat(t, maxTokens), Options{In: bytes.NewReader([]byte(in)), Out: &stdout, Err: &stderr, Lang: strings, Name: "tiny"}); e != nil {
+		t.Fatal(e)
+	}
+	return stdout.String(), stderr.String()
+}
+
+func TestCommands(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"/temp", "temperature: 0\n"},
+		{"/temp 0.5", "temperature: 0.5\n"},
+		{"/temp 0,5", "temperature: 0.5\n"},
+		{"/temp hot", "/temp needs a number from 0 to 10.\n"},
+		{"/temp -1", "/temp needs a number from 0 to 10.\n"},
+		{"/temp NaN", "/temp needs a number from 0 to 10.\n"},
+		{"/max_tokens", "tokens per answer, at most: 6\n"},
+		{"/max_tokens 9", "tokens per answer, at most: 9\n"},
+		{"/max_tokens 0", "/max_tokens needs a number from 1 to 1048576.\n"},
+		{"/system", "The model is told nothing first.\n"},
+		{"/system be kind\n/system", "The model is told this first from now on.\nThe model is told first: be kind\n"},
+		{"/system x\n/system -\n/system", "The model is told this first from now on.\nThe model is told nothing first from now on.\nThe model is told nothing first.\n"},
+		{"/stats", "turns: 0, tokens: 0 of 64\n"},
+		{"/reset", "The conversation is forgotten.\n"},
+		{"/rest", "There is no command /rest.\nDid you mean /reset?\n"},
+		{"/exit", "There is no command /exit.\nDid you mean /quit?\n"},
+		{"/max", "There is no command /max.\nDid you mean /max_tokens?\n"},
+		{"/absurdity", "There is no command /absurdity.\n"},
+		{"/help", lang.English.Help + "\n"},
+		{"   \n\n", ""},
+		{"/quit\n/stats", ""},
+	}
+	greeting := "This is tiny. Type a message and press Enter. /help shows the commands, /quit leaves.\n"
+	for _, test := range tests {
+		out, err := talk(t, test.in, 6, &lang.English)
+		if out != "" || err != greeting+test.want {
+			t.Errorf("%q:\n out %q\n err %q\nwant %q", test.in, out, err, greeting+test.want)
+		}
+	}
+}
+
+func TestAnswerGoesToOut(t *testing.T) {
+	c := newChat(t, 6)
+	want, err := c.Say(t.Context(), "hello", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range []string{"hello\n", "hello", "hello\r\n/quit\r\n"} {
+		out, _ := talk(t, in, 6, &lang.English)
+		if out != want.Text+"\n" {
+			t.Errorf("%q: %q, want %q", in, out, want.Text+"\n")
+		}
+	}
+	_, notes := talk(t, "hello\n/stats\n", 6, &lang.English)
+	if !strings.Contains(notes, "turns: 1, tokens: ") || !strings.Contains(notes, "last answer: read 8 tokens (0 known already)") {
+		t.Errorf("stats: %q", notes)
+	}
+}
+
+func TestLongLines(t *testing.T) {
+	_, notes := talk(t, strings.Repeat("ж", 10_000)+"\n", 6, &lang.Russian)
+	if !strings.Contains(notes, "Сообщение слишком длинное: токенов в нём 20000, помещается 55. ") {
+		t.Errorf("%q", notes)
+	}
+}
+
+func TestForgottenTurnsAreTold(t *testing.T) {
+	_, notes := talk(t, strings.Repeat("0123456789\n", 8), 4, &lang.English)
+	if !strings.Contains(notes, "(The conversation no longer fits: oldest turns forgotten: 1.)") {
+		t.Errorf("%q", notes)
+	}
+}
+
+// locked is a buffer that two goroutines may use.
+type locked struct {
+	sync.Mutex
+	b     bytes.Buffer
+	onAdd func()
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.Lock()
+	n, err := l.b.Write(p)
+	l.Unlock()
+	if l.onAdd != nil {
+		l.onAdd()
+	}
+	return n, err
+}
+
+func (l *locked) String() string {
+	l.Lock()
+	defer l.Unlock()
+	return l.b.String()
+}
+
+func waitFor(t *testing.T, l *locked, text string) {
+	t.Helper()
+	for range 500 {
+		if strings.Contains(l.String(), text) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%q did not come; there is %q", text, l.String())
+}
+
+// TestInterruptAtPrompt presses Ctrl-C: once says how to leave, twice in a row leaves.
+func TestInterruptAtPrompt(t *testing.T) {
+	in, typed := io.Pipe()
+	interrupts := make(chan os.Signal)
+	var out, notes locked
+	done := make(chan error)
+	go func() {
+		done <- Run(newChat(t, 6), Options{In: in, Out: &out, Err: &notes, Interrupts: interrupts, Lang: &lang.English, Prompt: true})
+	}()
+	interrupts <- os.Interrupt
+	waitFor(t, &notes, lang.English.HowToLeave)
+	fmt.Fprintln(typed, "/stats") // something else in between: the count begins again
+	waitFor(t, &notes, "turns: 0")
+	interrupts <- os.Interrupt
+	select {
+	case err := <-done:
+		t.Fatalf("one Ctrl-C after a command left the chat (%v)", err)
+	case interrupts <- os.Interrupt:
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInterruptStopsAnswer presses Ctrl-C at the first character: the answer ends, the chat goes on.
+func TestInterruptStopsAnswer(t *testing.T) {
+	interrupts := make(chan os.Signal)
+	var once sync.Once
+	out := &locked{}
+	out.onAdd = func() { once.Do(func() { interrupts <- os.Interrupt; time.Sleep(50 * time.Millisecond) }) }
+	var notes locked
+	if err := Run(newChat(t, 40), Options{In: strings.NewReader("hello\n/stats\n"), Out: out, Err: &notes, Interrupts: interrupts, Lang: &lang.English}); err != nil {
+		t.Fatal(err)
+	}
+	if got := notes.String(); !strings.Contains(got, "(stopped)") || !strings.Contains(got, "turns: 1") {
+		t.Errorf("%q", got)
+	}
+}
+
+// broken is an output whose reader has gone.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func TestBrokenOutputEnds(t *testing.T) {
+	var notes bytes.Buffer
+	err := Run(newChat(t, 40), Options{In: strings.NewReader("hello\nhello\n"), Out: broken{}, Err: &notes, Lang: &lang.English})
+	if err == nil || !strings.Contains(err.Error(), "the answer cannot be written") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestColour(t *testing.T) {
+	var out, notes bytes.Buffer
+	options := Options{In: strings.NewReader("/stats\n"), Out: &out, Err: &notes, Lang: &lang.English, Prompt: true, Colour: true}
+	if err := Run(newChat(t, 4), options); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(notes.String(), "\x1b[1;32m> \x1b[0m") {
+		t.Errorf("no coloured prompt in %q", notes.String())
+	}
+	_, plain := talk(t, "/stats\n", 4, &lang.English)
+	if strings.ContainsAny(plain, "\x1b>") {
+		t.Errorf("decoration in %q", plain)
+	}
+}

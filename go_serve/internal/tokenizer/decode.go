@@ -1,0 +1,87 @@
+package tokenizer
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Decoder turns a growing list of ids into text. What Push and Flush return, joined, is what Decode returns for the
+// whole list; every part is whole UTF-8 characters.
+type Decoder struct {
+	t         *Tokenizer
+	pending   []byte // of byte pieces, not yet a whole character
+	started   bool   // some text came out already
+	noStrip   bool   // a leading ▁ is text from here on
+	sawPrefix bool   // the piece before was the leading ▁ that was stripped
+}
+
+// NewDecoder starts a text.
+func (t *Tokenizer) NewDecoder() *Decoder { return &Decoder{t: t} }
+
+// Decode returns the text of ids, which must be within the vocabulary.
+func (t *Tokenizer) Decode(ids []int) string {
+	var text strings.Builder
+	d := t.NewDecoder()
+	for _, id := range ids {
+		text.WriteString(d.Push(id))
+	}
+	text.WriteString(d.Flush())
+	return text.String()
+}
+
+// Push adds one id and returns the text that is certain now, possibly none.
+func (d *Decoder) Push(id int) string {
+	piece := d.t.vocab.Pieces[id]
+	if d.t.vocab.Types[id] == byteType {
+		b, _ := byteOf(piece)
+		d.pending = append(d.pending, b)
+		return d.characters(false)
+	}
+	text := d.Flush()
+	if d.sawPrefix || d.started {
+		d.noStrip = true
+	}
+	own := d.text(id, piece)
+	d.started = d.started || own != ""
+	return text + own
+}
+
+// Flush ends a run of byte pieces: what is no character by now becomes U+FFFD, one per byte.
+func (d *Decoder) Flush() string { return d.characters(true) }
+
+// characters takes whole characters off the pending bytes; an invalid byte is U+FFFD. Unless final, it leaves a tail
+// that further bytes may complete.
+func (d *Decoder) characters(final bool) string {
+	if len(d.pending) == 0 {
+		return ""
+	}
+	var text strings.Builder
+	rest := d.pending
+	for len(rest) > 0 && (final || utf8.FullRune(rest)) {
+		r, n := utf8.DecodeRune(rest)
+		text.WriteRune(r)
+		rest = rest[n:]
+	}
+	d.pending = append(d.pending[:0], rest...)
+	d.started = d.started || text.Len() > 0
+	return text.String()
+}
+
+// text returns what a piece other than a byte decodes to, and notes whether it was the leading ▁.
+func (d *Decoder) text(id int, piece string) string {
+	d.sawPrefix = false
+	switch d.t.vocab.Types[id] {
+	case control:
+		return ""
+	case unknown:
+		return d.t.vocab.UnkSurface
+	}
+	rules := d.t.vocab.Normalizer
+	if !d.noStrip && (rules.AddDummyPrefix || rules.RemoveExtraWhitespaces) {
+		stripped, had := strings.CutPrefix(piece, spaceSymbol)
+		piece = stripped
+		// With RemoveExtraWhitespaces every leading ▁ goes, else only the first.
+		d.sawPrefix = had && !rules.RemoveExtraWhitespaces
+	}
+	return strings.ReplaceAll(piece, spaceSymbol, " ")
+}

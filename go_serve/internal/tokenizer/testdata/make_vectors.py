@@ -1,0 +1,193 @@
+"""Train small SentencePiece models of many kinds and write what the library makes of hostile texts.
+
+Run: python internal/tokenizer/testdata/make_vectors.py                      the committed vectors, beside this file
+     python internal/tokenizer/testdata/make_vectors.py OUT MODELS CASES     a long run: MODELS random models
+     MINITRON_VECTORS=OUT go test ./internal/tokenizer                       compares Go with it
+
+Each file is {"vocab": <vocab.json>, "cases": [{"b64", "ids", "decoded"}], "decodes": [{"ids", "decoded"}]}, gzipped JSON.
+Needs sentencepiece and protobuf; knows nothing of minitron but docs/formats.md.
+"""
+
+import base64
+import gzip
+import io
+import json
+import pathlib
+import random
+import sys
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as pb
+
+MARKERS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
+LETTERS = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}
+RULES = [("Ａ", "A"), ("＜", "<"), ("｜", "|"), ("＞", ">"), ("ё", "е"), ("ﬁ", "fi"), ("…", "..."), ("\t", " "),
+         ("ab", "ba"), ("abc", "c b"), ("\u00a0", " "), ("\u200b", ""), ("!", "  !  "), ("ß", "ss")]
+WORDS = ("the cat sat on a mat and then it ran away from house мама мыла раму кот сидел дома привет как дела over under "
+         "banana aaaa abab ababab ёлка ёж straße naïve façade über 東京 日本語 안녕 ไทย ﬁne ... !? 12 345 <| |> user").split()
+
+
+def corpus(draw, lines=400):
+    return [" ".join(draw.choice(WORDS) for _ in range(draw.randint(1, 14))) + draw.choice(["", ".", "!", "  x", " \n".strip()])
+            for _ in range(lines)]
+
+
+def tsv(draw, folder):
+    """A file of random normalisation rules."""
+    rules = dict(draw.sample(RULES, draw.randint(3, len(RULES))))
+    lines = ["\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) for rule in rules.items()]
+    path = pathlib.Path(folder) / "rules.tsv"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def train(draw, options):
+    """A trained model as proto, hand-edited the way options["edit"] says."""
+    options = dict(options)
+    edit = options.pop("edit", ())
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus(draw)), model_writer=out, model_type="bpe", hard_vocab_limit=False,
+        control_symbols=MARKERS, minloglevel=2, num_threads=1, bos_id=-1, eos_id=-1, **options)
+    proto = pb.ModelProto()
+    proto.ParseFromString(out.getvalue())
+    normals = [p for p in proto.pieces if p.type == 1]
+    if "ties" in edit:
+        for p in normals:
+            p.score = float(draw.randint(-6, 0))
+    if "unused" in edit:
+        for p in draw.sample(normals, len(normals) // 3):
+            p.type = 5
+    if "holes" in edit:  # characters and steps of merges go missing
+        for p in draw.sample(normals, len(normals) // 5):
+            proto.pieces.remove(p)
+    if "zeros" in edit:  # -0 is below +0
+        for p in normals:
+            p.score = draw.choice([-0.0, 0.0, 1.5, -1.0])
+    if "control" in edit:  # control pieces that a person could type must come out as unknown
+        for p in draw.sample(list(proto.pieces[-40:]), 12):
+            p.type = 3
+    if "unk" in edit:
+        proto.trainer_spec.unk_surface = "<?>"
+    return proto
+
+
+def vocab_json(proto):
+    n = proto.normalizer_spec
+    return {
+        "kind": "sentencepiece-bpe", "pieces": [p.piece for p in proto.pieces], "scores": [p.score for p in proto.pieces],
+        "types": "".join(LETTERS[p.type] for p in proto.pieces), "unk_id": [p.type for p in proto.pieces].index(2),
+        "unk_surface": proto.trainer_spec.unk_surface, "byte_fallback": proto.trainer_spec.byte_fallback,
+        "normalizer": {"add_dummy_prefix": n.add_dummy_prefix, "remove_extra_whitespaces": n.remove_extra_whitespaces,
+                       "escape_whitespaces": n.escape_whitespaces,
+                       "precompiled_charsmap": base64.b64encode(n.precompiled_charsmap).decode()},
+        "treat_whitespace_as_suffix": proto.trainer_spec.treat_whitespace_as_suffix,
+        "chat": {name[2:-2]: [p.piece for p in proto.pieces].index(name) for name in MARKERS},
+    }
+
+
+def text(draw, pieces):
+    """Bytes that a hostile or careless person could send."""
+    parts = []
+    for _ in range(draw.choice([0, 1, 1, 2, 3, 5, 8, 13])):
+        parts.append(draw.choice([
+            lambda: draw.choice(WORDS).encode(), lambda: draw.choice(WORDS).encode() + b" ", lambda: b" " * draw.randint(1, 4),
+            lambda: draw.choice(pieces).encode(), lambda: draw.choice(pieces).replace("▁", " ").encode(),
+            lambda: draw.choice(MARKERS).encode(), lambda: draw.choice(MARKERS)[:draw.randint(1, 8)].encode(),
+            lambda: "＜｜ｕｓｅｒ｜＞".encode(), lambda: "<｜user｜>".encode(), lambda: "▁".encode() * draw.randint(1, 3),
+            lambda: bytes(draw.randrange(256) for _ in range(draw.randint(1, 6))),
+            lambda: draw.choice(["\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\x00", "\ufeff", "\ufffd"]).encode(),
+            lambda: draw.choice([b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xe2\x96", b"\xf0\x9f\x98", b"\xff"]),
+            lambda: draw.choice(["😀", "👩‍👩‍👧", "é", "e\u0301", "Å", "ﬀ", "㍿", "ｶﾞ", "İ", "①", "Ⅷ", "한", "각"]).encode(),
+            lambda: chr(draw.choice([draw.randrange(0x20, 0xd800), draw.randrange(0xe000, 0x110000)])).encode(),
+            lambda: draw.choice("abаё<").encode() * draw.choice([2, 3, 7, 40, 200]),
+            lambda: f"<0x{draw.randrange(256):02X}>".encode(), lambda: b"<unk>",
+            lambda: "".join(draw.choice("ab ▁<|>usr") for _ in range(draw.randint(1, 20))).encode(),
+        ])())
+    return b"".join(parts)
+
+
+def vectors(draw, proto, count):
+    sp = sentencepiece.SentencePieceProcessor()
+    sp.LoadFromSerializedProto(proto.SerializeToString())
+    pieces = [p.piece for p in proto.pieces]
+    cases, decodes = [], []
+    for _ in range(count):
+        data = text(draw, pieces)
+        ids = sp.encode(data, out_type=int)
+        cases.append({"b64": base64.b64encode(data).decode(), "ids": ids, "decoded": sp.decode(ids)})
+    low = [i for i, p in enumerate(proto.pieces) if p.type != 1] or [0]
+    for _ in range(count // 4):
+        ids = [draw.choice(low) if draw.random() < 0.6 else draw.randrange(len(pieces)) for _ in range(draw.randint(0, 12))]
+        decodes.append({"ids": ids, "decoded": sp.decode(ids) if ids else ""})
+    return {"vocab": vocab_json(proto), "cases": cases, "decodes": decodes}
+
+
+def write(path, value):
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    path.write_bytes(gzip.compress(data, 9, mtime=0))
+
+
+def random_options(draw, folder):
+    options = {
+        "vocab_size": draw.choice([120, 300, 600]) + 256, "byte_fallback": draw.random() < 0.5,
+        "character_coverage": draw.choice([0.98, 0.99, 1.0]), "add_dummy_prefix": draw.random() < 0.5,
+        "remove_extra_whitespaces": draw.random() < 0.5, "treat_whitespace_as_suffix": draw.random() < 0.25,
+        "split_by_whitespace": draw.random() < 0.5, "split_by_unicode_script": draw.random() < 0.5,
+        "edit": [e for e in ("ties", "unused", "holes", "zeros", "control", "unk") if draw.random() < 0.25],
+        "user_defined_symbols": draw.sample(["ab", "abab", "<|x|>", "<|user", "▁", "  ", "мыла", "é", "\n", "a", "b b", "<", "|>"],
+                                            draw.choice([0, 0, 2, 4])),
+    }
+    kind = draw.choice(["identity", "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "tsv", "tsv"])
+    if kind == "tsv":
+        options["normalization_rule_tsv"] = tsv(draw, folder)
+    else:
+        options["normalization_rule_name"] = kind
+    if draw.random() < 0.2:
+        options["escape_whitespaces"] = False
+    return options
+
+
+def train_random(draw, folder):
+    options = random_options(draw, folder)
+    escape = options.pop("escape_whitespaces", True)
+    proto = train(draw, options)
+    proto.normalizer_spec.escape_whitespaces = escape  # the trainer has no such flag
+    return proto, {**options, "escape_whitespaces": escape}
+
+
+COMMITTED = {
+    "chat": dict(vocab_size=420, byte_fallback=True, normalization_rule_name="identity", add_dummy_prefix=False,
+                 remove_extra_whitespaces=False),
+    "nmt_nfkc": dict(vocab_size=160, byte_fallback=False, character_coverage=0.98),
+    "rules": dict(vocab_size=400, byte_fallback=True, treat_whitespace_as_suffix=True, edit=["zeros", "control"],
+                  user_defined_symbols=["ab", "abab", "<|user", "▁", "  "]),
+    "unused": dict(vocab_size=200, byte_fallback=False, normalization_rule_name="identity", remove_extra_whitespaces=False,
+                   edit=["unused", "holes", "unk"], user_defined_symbols=["<|x|>", "é"], split_by_whitespace=False),
+}
+
+
+def main(args):
+    here = pathlib.Path(__file__).parent
+    if not args:
+        for seed, (name, options) in enumerate(COMMITTED.items()):
+            draw = random.Random(seed)
+            if name == "rules":
+                options = {**options, "normalization_rule_tsv": tsv(draw, "/tmp")}
+            write(here / f"{name}.json.gz", vectors(draw, train(draw, options), 250))
+        return
+    out, models, cases = pathlib.Path(args[0]), int(args[1]), int(args[2])
+    out.mkdir(parents=True, exist_ok=True)
+    for n in range(models):
+        draw = random.Random(f"{out.name}-{n}")
+        try:
+            proto, options = train_random(draw, out)
+        except RuntimeError as error:  # a combination that the trainer refuses
+            print(n, "skipped:", str(error)[-80:], file=sys.stderr)
+            continue
+        write(out / f"random-{n:03d}.json.gz", vectors(draw, proto, cases))
+        print(n, options, len(proto.pieces), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,97 @@
+package tokenizer
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"minitron-chat/internal/bundle"
+)
+
+// vectorFile is what testdata/make_vectors.py writes with the real library.
+type vectorFile struct {
+	Vocab json.RawMessage
+	Cases []struct {
+		Text    []byte `json:"b64"`
+		IDs     []int
+		Decoded string
+	}
+	Decodes []struct {
+		IDs     []int
+		Decoded string
+	}
+}
+
+func readVectors(t testing.TB, path string) (*Tokenizer, *vectorFile) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unzip, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v vectorFile
+	if err := json.NewDecoder(unzip).Decode(&v); err != nil {
+		t.Fatal(err)
+	}
+	vocab, err := bundle.ParseVocab(v.Vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := New(vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok, &v
+}
+
+// TestVectors compares with the real library. MINITRON_VECTORS names a directory with a longer run's files.
+func TestVectors(t *testing.T) {
+	folder, least := "testdata", 4
+	if longer := os.Getenv("MINITRON_VECTORS"); longer != "" {
+		folder, least = longer, 1
+	}
+	paths, _ := filepath.Glob(filepath.Join(folder, "*.json.gz"))
+	if len(paths) < least {
+		t.Fatalf("%d files of vectors in %s, want at least %d", len(paths), folder, least)
+	}
+	total := 0
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".json.gz")
+		t.Run(name, func(t *testing.T) {
+			tok, v := readVectors(t, path)
+			wrong := 0
+			for _, c := range v.Cases {
+				got := tok.Encode(string(c.Text))
+				if !slices.Equal(got, c.IDs) {
+					if wrong++; wrong <= 5 {
+						t.Errorf("Encode(%q) = %v, want %v", c.Text, got, c.IDs)
+					}
+					continue
+				}
+				if decoded := tok.Decode(got); decoded != c.Decoded {
+					if wrong++; wrong <= 5 {
+						t.Errorf("Decode(Encode(%q)) = %q, want %q", c.Text, decoded, c.Decoded)
+					}
+				}
+			}
+			for _, c := range v.Decodes {
+				if decoded := tok.Decode(c.IDs); decoded != c.Decoded {
+					if wrong++; wrong <= 5 {
+						t.Errorf("Decode(%v) = %q, want %q", c.IDs, decoded, c.Decoded)
+					}
+				}
+			}
+			t.Logf("%d texts, %d lists of ids, %d wrong", len(v.Cases), len(v.Decodes), wrong)
+			total += len(v.Cases)
+		})
+	}
+	t.Logf("%d texts in %d models", total, len(paths))
+}

@@ -1,0 +1,88 @@
+// Command minitron-chat talks with the language model that was built into it, or that --model names.
+//
+// It knows the commands and flags; everything else is in internal/. Only this package writes errors and exits.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"minitron-chat/internal/bundle"
+	"minitron-chat/internal/fault"
+)
+
+// version is set by the build: -ldflags "-X main.version=0.1.0".
+var version = "dev"
+
+// Exit codes.
+const (
+	exitError       = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// errInterrupted ends the program with exitInterrupted and says nothing.
+var errInterrupted = errors.New("interrupted")
+
+// usageError is a wrong command line.
+type usageError struct{ message string }
+
+func (e usageError) Error() string { return e.message }
+
+func main() {
+	err := run(os.Args[1:], os.Stdin, os.Stdout)
+	if err == nil {
+		return
+	}
+	if errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+		os.Exit(exitInterrupted)
+	}
+	fmt.Fprintf(os.Stderr, "minitron-chat: error: %v\n", err)
+	if hint := fault.Hint(err); hint != "" {
+		fmt.Fprintf(os.Stderr, "hint: %s\n", hint)
+	}
+	if errors.As(err, &usageError{}) {
+		fmt.Fprintln(os.Stderr, "hint: run minitron-chat --help")
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitError)
+}
+
+// run carries out a command line.
+func run(args []string, stdin *os.File, stdout io.Writer) error {
+	o, err := parseOptions(args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.help:
+		_, err := io.WriteString(stdout, usage)
+		return err
+	case o.version:
+		_, err := fmt.Fprintf(stdout, "minitron-chat %s (bundle format %d)\n", version, bundle.Version)
+		return err
+	}
+	switch o.command {
+	case "":
+		if o.set["p"] {
+			return answerOnce(o, stdout)
+		}
+		return chatInTerminal(o, stdin, stdout)
+	case "complete":
+		return complete(o, stdin, stdout)
+	case "tokenize":
+		return tokenize(o, stdin, stdout)
+	case "logits":
+		return logits(o, stdin, stdout)
+	case "info":
+		return info(o, stdout)
+	case "selftest":
+		return selftest(o, stdout)
+	case "bench":
+		return bench(o, stdout)
+	}
+	panic("main: a command without code: " + o.command)
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const tiny = "internal/model/testdata/llama-qknorm"
+
+// empty is the program without a model, full the one with the tiny model laid into it by an overlay.
+var empty, full string
+
+func TestMain(m *testing.M) {
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "minitron-chat")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	here, _ := os.Getwd()
+	replace := make(map[string]string)
+	for _, name := range []string{"config.json", "vocab.json", "weights.bin"} {
+		replace[filepath.Join(here, "bundle", name)] = filepath.Join(here, tiny, name)
+	}
+	overlay, _ := json.Marshal(map[string]any{"Replace": replace})
+	overlayPath := filepath.Join(folder, "overlay.json")
+	if err := os.WriteFile(overlayPath, overlay, 0o600); err != nil {
+		panic(err)
+	}
+	empty, full = filepath.Join(folder, "empty.exe"), filepath.Join(folder, "full.exe")
+	goTool := filepath.Join(runtime.GOROOT(), "bin", "go")
+	for _, args := range [][]string{{"-o", empty}, {"-overlay", overlayPath, "-o", full}} {
+		cmd := exec.Command(goTool, append(append([]string{"build"}, args...), ".")...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s\n%v\n", out, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// runProgram returns what a program wrote and its exit code.
+func runProgram(t testing.TB, program, stdin string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errOut
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+	err := cmd.Run()
+	if _, isExit := err.(*exec.ExitError); err != nil && !isExit {
+		t.Fatal(err)
+	}
+	return out.String(), errOut.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestErrors(t *testing.T) {
+	usageHint := "hint: run minitron-chat --help\n"
+	tests := []struct {
+		args   []string
+		stdin  string
+		code   int
+		stderr string
+	}{
+		{[]string{"info"}, "", 1, "minitron-chat: error: there is no model inside this program\nhint: name one with --model DIR, or build a program with one: make binary\n"},
+		{[]string{"--model", "/no/such", "info"}, "", 1, "minitron-chat: error: there is no directory /no/such\nhint: name a directory with config.json, vocab.json and weights.bin\n"},
+		{[]string{"--model", "bundle", "info"}, "", 1, "minitron-chat: error: there is no config.json in the bundle\nhint: name a directory with config.json, vocab.json and weights.bin\n"},
+		{[]string{"talk"}, "", 2, "minitron-chat: error: there is no command \"talk\"\n" + usageHint},
+		{[]string{"info", "selftest"}, "", 2, "minitron-chat: error: unexpected argument \"selftest\"\n" + usageHint},
+		{[]string{"--wrong"}, "", 2, "minitron-chat: error: flag provided but not defined: -wrong\n" + usageHint},
+		{[]string{"-p"}, "", 2, "minitron-chat: error: flag needs an argument: -p\n" + usageHint},
+		{[]string{"-p", ""}, "", 2, "minitron-chat: error: -p needs a text\n" + usageHint},
+		{[]string{"-p", "x", "--temp", "-1"}, "", 2, "minitron-chat: error: --temp is -1, it must be within 0..100\n" + usageHint},
+		{[]string{"-p", "x", "--temp", "NaN"}, "", 2, "minitron-chat: error: --temp is NaN, it must be within 0..100\n" + usageHint},
+		{[]string{"-p", "x", "--max-tokens", "0"}, "", 2, "minitron-chat: error: --max-tokens is 0, it must be within 1..1048576\n" + usageHint},
+		{[]string{"info", "--seed", "1"}, "", 2, "minitron-chat: error: minitron-chat info takes no flag --seed\n" + usageHint},
+		{[]string{"tokenize", "--model", tiny}, "{\"text\": \"a\"}\n{}\n", 1, "minitron-chat: error: line 2: it is neither {\"text\": \"...\"} nor {\"b64\": \"...\"}\n"},
+		{[]string{"tokenize", "--model", tiny}, "\n[1]\n", 1, "minitron-chat: error: line 2: it is neither {\"text\": \"...\"} nor {\"b64\": \"...\"}\n"},
+		{[]string{"tokenize", "--model", tiny}, "{\"b64\": \"?\"}", 1, "minitron-chat: error: line 1: the value of \"b64\" is not base64\n"},
+		{[]string{"logits", "--model", tiny}, "{\"ids\": [272]}", 1, "minitron-chat: error: line 1: the id 272 is outside the vocabulary (0 to 271)\n"},
+		{[]string{"logits", "--model", tiny}, "{\"ids\": []}", 1, "minitron-chat: error: line 1: the list of ids is empty\nhint: give at least one id\n"},
+		{[]string{"logits", "--model", tiny}, "{\"ids\": [1.5]}", 1, "minitron-chat: error: line 1: it is not {\"ids\": [...]} with whole numbers\n"},
+		{[]string{"complete", "--model", tiny}, "{\"messages\": []}", 1, "minitron-chat: error: line 1: the messages must be: system (if any), then user and assistant in turn, a user's message last\n"},
+		{[]string{"--model", tiny, "-p", strings.Repeat("x", 100)}, "", 1, "minitron-chat: error: the message is too long: it has 100 tokens, 45 fit\nhint: shorten it, or say it in several messages\n"},
+	}
+	for _, test := range tests {
+		_, stderr, code := runProgram(t, empty, test.stdin, test.args...)
+		if code != test.code || stderr != test.stderr {
+			t.Errorf("%q: exit %d\n got %q\nwant %q (%d)", test.args, code, stderr, test.stderr, test.code)
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"-h"}, {"bench", "--help"}} {
+		if out, stderr, code := runProgram(t, empty, "", args...); out != usage || stderr != "" || code != 0 {
+			t.Errorf("%v: exit %d, %q", args, code, stderr)
+		}
+	}
+	if out, _, code := runProgram(t, empty, "", "--version"); out != "minitron-chat dev (bundle format 1)\n" || code != 0 {
+		t.Errorf("--version: %q", out)
+	}
+}
+
+// TestEmbeddedEqualsDirectory runs the program that carries the model and the one that reads it.
+func TestEmbeddedEqualsDirectory(t *testing.T) {
+	commands := [][]string{{"selftest"}, {"info", "--json"}, {"-p", "hello", "--seed", "3", "--max-tokens", "9"}, {"logits"}}
+	for _, args := range commands {
+		stdin := "{\"ids\": [1, 2, 3]}\n"
+		a, stderr, code := runProgram(t, full, stdin, args...)
+		b, _, _ := runProgram(t, empty, stdin, append([]string{"--model", tiny}, args...)...)
+		if a != b || a == "" || code != 0 || stderr != "" {
+			t.Errorf("%v: embedded %q, directory %q, exit %d, %q", args, a, b, code, stderr)
+		}
+	}
+}
+
+func TestSelftestFindsDamage(t *testing.T) {
+	config, err := os.ReadFile(filepath.Join(tiny, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _, code := runProgram(t, empty, "", "selftest", "--model", tiny)
+	if want := "ok: checksums agree; 4 prompts, 31 tokens the same, logits within 0.0000\n"; out != want || code != 0 {
+		t.Errorf("selftest: %q, exit %d, want %q", out, code, want)
+	}
+	folder := t.TempDir()
+	for _, name := range []string{"vocab.json", "weights.bin"} {
+		data, _ := os.ReadFile(filepath.Join(tiny, name))
+		os.WriteFile(filepath.Join(folder, name), data, 0o600)
+	}
+	for from, to := range map[string]string{`"logits":[`: `"logits":[99,`, `"greedy":[`: `"greedy":[7,`, `"sha256":"`: `"sha256":"0`} {
+		damaged := strings.Replace(string(config), from, to, 1)
+		if strings.HasPrefix(from, `"sha256`) { // keep its length
+			at := strings.Index(damaged, to) + len(to) + 63
+			damaged = damaged[:at] + damaged[at+1:]
+		}
+		os.WriteFile(filepath.Join(folder, "config.json"), []byte(damaged), 0o600)
+		out, stderr, code := runProgram(t, empty, "", "selftest", "--model", folder)
+		if code != 1 || out != "" || !strings.Contains(stderr, "hint: ") {
+			t.Errorf("%s: exit %d, %q, %q", from, code, out, stderr)
+		}
+	}
+}
+
+func TestTokenizeAndLogits(t *testing.T) {
+	out, _, code := runProgram(t, empty, "{\"text\": \"hi\"}\n\n{\"b64\": \"/w==\"}\n{\"text\": \"<|user|>\"}\n{\"text\": \"\"}", "tokenize", "--model", tiny)
+	want := "{\"ids\":[109,110]}\n{\"ids\":[244,196,194]}\n{\"ids\":[65,129,122,120,106,119,129,67]}\n{\"ids\":[]}\n"
+	if out != want || code != 0 {
+		t.Errorf("tokenize: %q, want %q", out, want)
+	}
+	var config struct {
+		Selftest []struct {
+			IDs    []int
+			Logits []float32
+		}
+	}
+	data, _ := os.ReadFile(filepath.Join(tiny, "config.json"))
+	if err := json.Unmarshal(data, &config); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := json.Marshal(map[string][]int{"ids": config.Selftest[2].IDs})
+	out, _, _ = runProgram(t, empty, string(line), "logits", "--model", tiny)
+	var got struct{ Logits []float32 }
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Logits) != 272 {
+		t.Fatalf("logits: %q", out)
+	}
+	for i, want := range config.Selftest[2].Logits {
+		if math.Abs(float64(got.Logits[i]-want)) > 2e-4 {
+			t.Errorf("logit %d is %v, want %v", i, got.Logits[i], want)
+		}
+	}
+}
+
+func TestComplete(t *testing.T) {
+	stdin := `{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5}
+{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}], "max_tokens": 3}
+`
+	out, stderr, code := runProgram(t, full, stdin, "complete")
+	if code != 0 || stderr != "" {
+		t.Fatalf("exit %d, %q", code, stderr)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	var first struct {
+		Text    string
+		IDs     []int
+		Stopped string
+	}
+	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil || len(lines) != 2 {
+		t.Fatalf("%q: %v", out, err)
+	}
+	if len(first.IDs) > 5 || !slices.Contains([]string{"end", "max_tokens"}, first.Stopped) {
+		t.Errorf("%+v", first)
+	}
+	// The same as -p, which is greedy with --temp 0.
+	answer, _, _ := runProgram(t, full, "", "-p", "hello", "--temp", "0", "--max-tokens", "5")
+	if answer != first.Text+"\n" {
+		t.Errorf("-p says %q, complete %q", answer, first.Text)
+	}
+}
+
+func TestBench(t *testing.T) {
+	out, stderr, code := runProgram(t, full, "", "bench", "--json", "--repeat", "2", "--threads", "2")
+	var got map[string]any
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || stderr != "" {
+		t.Fatalf("%q, %q, exit %d, %v", out, stderr, code, err)
+	}
+	keys := []string{"decode_tps", "dtype", "kernel", "load_ms", "params", "prefill_tps", "rss_mb", "threads"}
+	var have []string
+	for key, value := range got {
+		have = append(have, key)
+		if number, ok := value.(float64); ok && !(number > 0) {
+			t.Errorf("%s is %v", key, number)
+		}
+	}
+	if slices.Sort(have); !slices.Equal(have, keys) {
+		t.Errorf("keys %v, want %v", have, keys)
+	}
+}
+
+func TestChatThroughPipes(t *testing.T) {
+	out, stderr, code := runProgram(t, full, "hello\n/quit\n", "--temp", "0", "--max-tokens", "5")
+	answer, _, _ := runProgram(t, full, "", "-p", "hello", "--temp", "0", "--max-tokens", "5")
+	if out != answer || code != 0 || !strings.HasPrefix(stderr, "This is llama-qknorm. ") || strings.ContainsAny(out+stderr, "\x1b>") {
+		t.Errorf("chat: %q, %q, exit %d; -p: %q", out, stderr, code, answer)
+	}
+}
+
+// TestInterrupt sends Ctrl-C while an answer is written.
+func TestInterrupt(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no such signal")
+	}
+	cmd := exec.Command(full, "complete", "--max-tokens", "50")
+	stdin, stdout := io.Pipe()
+	defer stdout.Close()
+	cmd.Stdin = stdin
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { // dialogues without end
+		for {
+			if _, err := io.WriteString(stdout, `{"messages": [{"role": "user", "content": "hello"}]}`+"\n"); err != nil {
+				return
+			}
+		}
+	}()
+	time.Sleep(300 * time.Millisecond)
+	cmd.Process.Signal(syscall.SIGINT)
+	state, err := cmd.Process.Wait()
+	if err != nil || state.ExitCode() != exitInterrupted {
+		t.Errorf("exit %d, %v, want %d", state.ExitCode(), err, exitInterrupted)
+	}
+}

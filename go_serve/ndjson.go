@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"minitron-chat/internal/bundle"
+	"minitron-chat/internal/fault"
+	"minitron-chat/internal/tokenizer"
+)
+
+// eachLine answers every line of JSON on in with one on out. Blank lines are skipped. The first line that cannot be
+// answered ends the work; its number is told.
+func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)) error {
+	reader := bufio.NewReaderSize(in, 1<<16)
+	writer := bufio.NewWriter(out)
+	for number := 1; ; number++ {
+		line, readErr := reader.ReadBytes('\n')
+		if readErr != nil && !errors.Is(readErr, io.EOF) {
+			return fmt.Errorf("standard input cannot be read: %w", readErr)
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			result, err := answer(line)
+			if errors.Is(err, errInterrupted) {
+				return err
+			}
+			if err != nil {
+				return errors.Join(writer.Flush(), fault.New(fault.Hint(err), "line %d: %w", number, err))
+			}
+			if err := json.NewEncoder(writer).Encode(result); err != nil {
+				return fmt.Errorf("standard output cannot be written: %w", err)
+			}
+		}
+		// Answer at once when the other side waits for it.
+		if reader.Buffered() == 0 || readErr != nil {
+			if err := writer.Flush(); err != nil {
+				return fmt.Errorf("standard output cannot be written: %w", err)
+			}
+		}
+		if readErr != nil {
+			return nil
+		}
+	}
+}
+
+// tokenize answers {"text": ...} and {"b64": ...} with {"ids": [...]}.
+func tokenize(o *options, stdin io.Reader, stdout io.Writer) error {
+	files, err := modelFS(o)
+	if err != nil {
+		return err
+	}
+	b, err := bundle.Open(files)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	t, err := tokenizer.New(b.Vocab)
+	if err != nil {
+		return fault.New("export the bundle again", "vocab.json is not usable: %w", err)
+	}
+	return eachLine(stdin, stdout, func(line []byte) (any, error) {
+		var input struct{ Text, B64 *string }
+		if err := json.Unmarshal(line, &input); err != nil || (input.Text == nil) == (input.B64 == nil) {
+			return nil, errors.New(`it is neither {"text": "..."} nor {"b64": "..."}`)
+		}
+		text := ""
+		if input.Text != nil {
+			text = *input.Text
+		} else {
+			data, err := base64.StdEncoding.DecodeString(*input.B64)
+			if err != nil {
+				return nil, errors.New(`the value of "b64" is not base64`)
+			}
+			text = string(data)
+		}
+		return map[string][]int{"ids": notNull(t.Encode(text))}, nil
+	})
+}
+
+// notNull makes an empty list of nil, so that JSON shows [].
+func notNull(ids []int) []int {
+	if ids == nil {
+		return []int{}
+	}
+	return ids
+}
+
+// logits answers {"ids": [...]} with the logits after the last id.
+func logits(o *options, stdin io.Reader, stdout io.Writer) error {
+	engine, err := load(o)
+	if err != nil {
+		return err
+	}
+	state := engine.Model.NewState(engine.Pool)
+	return eachLine(stdin, stdout, func(line []byte) (any, error) {
+		var input struct{ IDs []int }
+		if err := json.Unmarshal(line, &input); err != nil || input.IDs == nil {
+			return nil, errors.New(`it is not {"ids": [...]} with whole numbers`)
+		}
+		values, err := state.Logits(context.Background(), input.IDs)
+		return map[string][]float32{"logits": values}, err
+	})
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+
+	"minitron-chat/internal/bundle"
+)
+
+const usage = `minitron-chat - talk with a small language model
+
+usage:
+  minitron-chat                     chat in the terminal
+  minitron-chat -p TEXT             one answer on standard output
+  minitron-chat info [--json]       what model this is
+  minitron-chat selftest            check the program against recorded answers
+  minitron-chat bench [--json]      measure the speed
+  minitron-chat tokenize            {"text": ...} or {"b64": ...} per line -> {"ids": [...]}
+  minitron-chat logits              {"ids": [...]} per line -> {"logits": [...]} after the last id
+  minitron-chat complete            {"messages": [...], "max_tokens": N} per line -> {"text", "ids", "stopped"}
+
+for every command:
+  --model DIR           use the bundle in DIR, not the one inside the program
+  --threads N           how many cores to use (default: by the size of the model)
+  --version, --help
+
+for the chat, -p and complete (defaults: the model's own; complete: --temp 0):
+  --system TEXT         what the model is told first (not for complete)
+  --temp T              temperature; 0 is always the likeliest token
+  --top-k K             draw from the K likeliest only; 0 is off
+  --top-p P             draw from the likeliest that make up the part P; 1 is off
+  --min-p M             drop what is less likely than M times the likeliest; 0 is off
+  --repeat-penalty R    make what the answer already holds less likely; 1 is off
+  --max-tokens N        the longest answer, in tokens
+  --seed S              the same seed gives the same answer
+
+for bench:
+  --prompt-tokens N     tokens read (default 256)
+  --gen-tokens N        tokens written (default 128)
+  --repeat R            how often; medians are shown (default 3)
+`
+
+// options is a parsed command line.
+type options struct {
+	command string          // "" is the chat
+	set     map[string]bool // the flags that were given
+
+	model, text, system                string
+	temp, topP, minP, repeatPenalty    float64
+	topK, maxTokens, threads           int
+	seed                               uint64
+	json, help, version                bool
+	benchPrompt, benchGen, benchRepeat int
+}
+
+// The flags that a command takes beyond those of every command.
+var (
+	samplingFlags = []string{"temp", "top-k", "top-p", "min-p", "repeat-penalty", "max-tokens", "seed"}
+	commonFlags   = []string{"model", "threads", "help", "h", "version"}
+	commandFlags  = map[string][]string{
+		"":         append([]string{"p", "system"}, samplingFlags...),
+		"complete": samplingFlags,
+		"info":     {"json"},
+		"bench":    {"json", "prompt-tokens", "gen-tokens", "repeat"},
+		"selftest": {}, "tokenize": {}, "logits": {},
+	}
+)
+
+// parseOptions reads a command line; flags may stand before and after the command.
+func parseOptions(args []string) (*options, error) {
+	o := &options{set: make(map[string]bool)}
+	flags := o.flagSet()
+	for given := false; ; given = true {
+		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+			o.help = true
+			return o, nil
+		} else if err != nil {
+			return nil, usageError{err.Error()}
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		if given {
+			return nil, usageError{fmt.Sprintf("unexpected argument %q", flags.Arg(0))}
+		}
+		o.command = flags.Arg(0)
+		if _, known := commandFlags[o.command]; !known || o.command == "" {
+			return nil, usageError{fmt.Sprintf("there is no command %q", o.command)}
+		}
+		args = flags.Args()[1:]
+	}
+	flags.Visit(func(f *flag.Flag) { o.set[f.Name] = true })
+	return o, o.check()
+}
+
+func (o *options) flagSet() *flag.FlagSet {
+	flags := flag.NewFlagSet("minitron-chat", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.model, "model", "", "")
+	flags.StringVar(&o.text, "p", "", "")
+	flags.StringVar(&o.system, "system", "", "")
+	flags.Float64Var(&o.temp, "temp", 0, "")
+	flags.IntVar(&o.topK, "top-k", 0, "")
+	flags.Float64Var(&o.topP, "top-p", 1, "")
+	flags.Float64Var(&o.minP, "min-p", 0, "")
+	flags.Float64Var(&o.repeatPenalty, "repeat-penalty", 1, "")
+	flags.IntVar(&o.maxTokens, "max-tokens", 0, "")
+	flags.Uint64Var(&o.seed, "seed", 0, "")
+	flags.IntVar(&o.threads, "threads", 0, "")
+	flags.BoolVar(&o.json, "json", false, "")
+	flags.BoolVar(&o.version, "version", false, "")
+	flags.IntVar(&o.benchPrompt, "prompt-tokens", 256, "")
+	flags.IntVar(&o.benchGen, "gen-tokens", 128, "")
+	flags.IntVar(&o.benchRepeat, "repeat", 3, "")
+	return flags
+}
+
+// check refuses flags of another command and values out of bounds.
+func (o *options) check() error {
+	for name := range o.set {
+		if !slices.Contains(commonFlags, name) && !slices.Contains(commandFlags[o.command], name) {
+			where := strings.TrimSpace("minitron-chat " + o.command)
+			return usageError{fmt.Sprintf("%s takes no flag --%s", where, name)}
+		}
+	}
+	bounds := []struct {
+		name          string
+		value, lo, hi float64
+	}{
+		{"temp", o.temp, 0, 100},
+		{"top-k", float64(o.topK), 0, 1 << 20},
+		{"top-p", o.topP, 1e-6, 1},
+		{"min-p", o.minP, 0, 1},
+		{"repeat-penalty", o.repeatPenalty, 0.01, 100},
+		{"max-tokens", float64(o.maxTokens), 1, 1 << 20},
+		{"threads", float64(o.threads), 1, 256},
+		{"prompt-tokens", float64(o.benchPrompt), 1, 1 << 20},
+		{"gen-tokens", float64(o.benchGen), 1, 1 << 20},
+		{"repeat", float64(o.benchRepeat), 1, 1000},
+	}
+	for _, b := range bounds {
+		if o.set[b.name] && !(b.value >= b.lo && b.value <= b.hi) {
+			return usageError{fmt.Sprintf("--%s is %s, it must be within %s..%s", b.name, plain(b.value), plain(b.lo), plain(b.hi))}
+		}
+	}
+	if o.set["p"] && o.text == "" {
+		return usageError{"-p needs a text"}
+	}
+	return nil
+}
+
+// plain writes a number without an exponent.
+func plain(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// sampling returns the model's own settings with those of the command line over them.
+func (o *options) sampling(s bundle.Sampling) bundle.Sampling {
+	if o.set["temp"] {
+		s.Temperature = o.temp
+	}
+	if o.set["top-k"] {
+		s.TopK = o.topK
+	}
+	if o.set["top-p"] {
+		s.TopP = o.topP
+	}
+	if o.set["min-p"] {
+		s.MinP = o.minP
+	}
+	if o.set["repeat-penalty"] {
+		s.RepeatPenalty = o.repeatPenalty
+	}
+	if o.set["max-tokens"] {
+		s.MaxTokens = o.maxTokens
+	}
+	return s
+}
+
+// seedOrRandom returns --seed, or a fresh one.
+func (o *options) seedOrRandom() uint64 {
+	if o.set["seed"] {
+		return o.seed
+	}
+	return rand.Uint64()
+}
