@@ -112,7 +112,8 @@ def load_weights(model: LanguageModel, folder: Path) -> None:
         raise MinitronError(f"{folder / 'model.safetensors'} is damaged", hint=_MEND) from error
     except RuntimeError as error:
         raise MinitronError(
-            f"{folder} holds a model of another shape", hint="its shape is in model.json beside it; or --force a new run"
+            f"{folder} holds a model of another shape",
+            hint="its shape is in model.json beside it; or --force a new run",
         ) from error
 
 

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
     synth = add("synth", "write the built-in judged dialogues", recipe=False)
     synth.add_argument("out", metavar="OUT.parquet")
-    synth.add_argument("--rows", type=int, default=120_000, metavar="N", help="rows to write (default: 120000)")
+    synth.add_argument("--rows", type=int, default=135_000, metavar="N", help="rows to write (default: 135000)")
     synth.add_argument("--seed", type=int, default=1, metavar="S", help="of the generator (default: 1)")
 
     chat = add("chat", "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")

@@ -42,13 +42,21 @@ class DataConfig:
         choices=("auto", "messages", "alpaca"),
     )
     column: str = option("auto", "the column with the turns; auto: messages, conversation, conversations or dialogue")
-    roles: dict[str, str] = option({}, "further role names, such as {teacher = 'assistant'}; human and gpt are known")
+    roles: dict[str, str] = option(
+        {},
+        "further role names, such as {teacher = 'assistant'}; user, human, assistant, gpt, bot, model, system are known",
+    )
     keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
     missing_scores: str = option(
-        "drop", "rows whose score is missing, not a number, or -1 (not judged)", choices=("drop", "keep")
+        "drop",
+        "rows whose score is missing, no number (text that reads as one counts as it), or -1 (not judged)",
+        choices=("drop", "keep"),
     )
     probes: str = option("", "rows held out by design, as a rule such as 'probe == 1': never trained on, asked in eval")
-    valid_fraction: float = option(0.02, "share of the dialogues held out at random (by a hash of the dialogue)", low=0)
+    valid_fraction: float = option(
+        0.02, "share of the dialogues held out at random (by a hash of the dialogue)", low=0, high=0.5
+    )
+    valid_keep: list[str] = option([], "stricter rules for what is held out: what fails them is trained on")
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
     sources: list[dict] = option([], "name, licence and address of what went in; shown by the chat program's `info`")
 
@@ -62,7 +70,9 @@ class TokenizerConfig:
     split_digits: bool = option(True, "every digit its own token (sums are easier so)")
     character_coverage: float = option(0.9995, "share of the text's characters that get tokens", low=0.9, high=1.0)
     normalization: str = option(
-        "identity", "SentencePiece's rule; the others turn newlines into spaces", choices=("identity", "nfkc", "nmt_nfkc")
+        "identity",
+        "SentencePiece's rule; the others turn newlines into spaces",
+        choices=("identity", "nfkc", "nmt_nfkc"),
     )
     max_train_chars: int = option(20_000_000, "characters of text that the trainer sees at most", low=1000)
 
@@ -91,8 +101,9 @@ class ModelConfig:
 
 @dataclass
 class OptimConfig:
-    """AdamW and its schedule, for pretrain and sft; kto takes all but lr, min_lr and warm-up."""
+    """The optimizer and its schedule, for pretrain and sft; kto takes all but lr, min_lr and warm-up."""
 
+    name: str = option("adamw", "`muon`: the blocks' matrices by Muon, the rest by AdamW", choices=("adamw", "muon"))
     lr: float = option(1e-3, "peak learning rate", low=0.0)
     min_lr: float = option(1e-4, "learning rate at the end of the cosine", low=0.0)
     warmup_steps: int = option(100, "steps of linear warm-up", low=0)
@@ -101,7 +112,9 @@ class OptimConfig:
     beta2: float = option(0.95, "AdamW's second moment", low=0.0, high=1.0)
     eps: float = option(1e-8, "AdamW's epsilon", low=0.0)
     grad_clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0.0)
-    precision: str = option("auto", "auto measures at the start and says what it chose", choices=("auto", "fp32", "bf16"))
+    precision: str = option(
+        "auto", "auto measures at the start and says what it chose", choices=("auto", "fp32", "bf16")
+    )
 
 
 @dataclass
@@ -122,7 +135,9 @@ class PretrainConfig(TrainConfig):
 
     files: list[str] = option([], "text files (one document each) or parquet files; globs allowed")
     column: str = option("text", "the column with the text, in parquet files")
-    valid_fraction: float = option(0.05, "share of the documents (of the text, if there is one document) held out", low=0)
+    valid_fraction: float = option(
+        0.05, "share of the documents (of the text, if there is one document) held out", low=0
+    )
 
 
 @dataclass
@@ -169,7 +184,9 @@ class KtoConfig:
     lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
     warmup_steps: int = option(20, "steps of linear warm-up", low=0)
     beta: float = option(2.0, "strength, in the unit of `ratio`: 0.1 suits sums, 2 to 10 suit means", low=0.0)
-    ratio: str = option("mean", "log-ratios per completion: mean over its tokens, or their sum", choices=("mean", "sum"))
+    ratio: str = option(
+        "mean", "log-ratios per completion: mean over its tokens, or their sum", choices=("mean", "sum")
+    )
     z_decay: float = option(0.99, "decay of the running z_ref; 0: this batch's alone", low=0.0, high=1.0)
     weight_chosen: float = option(1.0, "lambda_d, on chosen completions", low=0.0)
     weight_rejected: float = option(1.0, "lambda_u, on rejected completions", low=0.0)

@@ -64,6 +64,7 @@ class Row(NamedTuple):
     check: str
     scores: tuple[float | None, ...]
     probe: bool
+    may_be_valid: bool
 
 
 # --- one row's messages ----------------------------------------------------------------------------------------------
@@ -290,6 +291,7 @@ class Reader:
             check,
             list(zip(*judged, strict=True)) if judged else [()] * count,
             self.rules.are_probes(scores, rows=count),
+            self.rules.may_be_valid(scores, rows=count),
         ]
         return [Row(*values) for values in zip(*columns, strict=True)]
 
@@ -413,7 +415,7 @@ def _no_column(column: str, *, names: Iterable[str], where: str) -> MinitronErro
 def _not_numbers(column: str, *, kind: str) -> MinitronError:
     return MinitronError(
         f"a rule compares the column '{column}' with a number, but it holds {kind}",
-        hint="use numeric columns in data.keep and data.probes",
+        hint="use numeric columns in data.keep, data.valid_keep and data.probes",
     )
 
 

@@ -3,7 +3,7 @@
 - loop: a block of 1 to 12 words comes three or more times in a row and fills at least 8 words; or one character comes 16
   times in a row; or, in an answer of 40 words and more, over half of the runs of four words are repeats.
 - runaway: the answer did not end by itself, or is over 4 times as long as the reference answer and over 60 words.
-- canned: the same answer (letters and digits only) was given to at least 5 and at least 2% of the prompts, and it is not
+- canned: the same answer (letters and digits only) was given to at least 5 and at least 1% of the prompts, and it is not
   this prompt's reference answer.
 
 Knows nothing about models.
@@ -64,7 +64,7 @@ def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> li
     """Judges answers to distinct prompts, each with its reference answer; canned answers show only in such a crowd."""
     plain = [_plain(a) for a in answers]
     times = Counter(plain)
-    often = max(5, 0.02 * len(answers))
+    often = max(5, 0.01 * len(answers))
     return [
         Judged(
             loop=is_loop(answer),

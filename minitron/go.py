@@ -27,7 +27,9 @@ BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
 
 def this_machine() -> str:
     """This machine as os/arch, in Go's words."""
-    system = {"Linux": "linux", "Windows": "windows", "Darwin": "darwin"}.get(platform.system(), platform.system().lower())
+    system = {"Linux": "linux", "Windows": "windows", "Darwin": "darwin"}.get(
+        platform.system(), platform.system().lower()
+    )
     machine = platform.machine().lower()
     return f"{system}/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
 
@@ -89,7 +91,8 @@ def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[
                 done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
                 if done.returncode:
                     raise MinitronError(
-                        f"go build for {target} failed:\n{done.stderr.strip()}", hint="is the Go toolchain whole, and the disk not full?"
+                        f"go build for {target} failed:\n{done.stderr.strip()}",
+                        hint="is the Go toolchain whole, and the disk not full?",
                     )
                 temporary.chmod(0o755)
             made.append(path)
@@ -104,7 +107,9 @@ def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> 
     lines = "".join(json.dumps({"messages": m, "max_tokens": max_tokens}) + "\n" for m in dialogues)
     done = subprocess.run([program.resolve(), "complete"], input=lines.encode(), capture_output=True)
     if done.returncode:
-        raise MinitronError(f"{program} failed: {done.stderr.decode(errors='replace').strip()}", hint="run its selftest")
+        raise MinitronError(
+            f"{program} failed: {done.stderr.decode(errors='replace').strip()}", hint="run its selftest"
+        )
     return [json.loads(line)["text"] for line in done.stdout.splitlines()]
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
-from minitron import checkpoint, chatml
+from minitron import chatml, checkpoint
 from minitron.config import Config, Sampling
 from minitron.errors import MinitronError
 from minitron.tokenizer import Tokenizer

@@ -1,22 +1,68 @@
-"""AdamW, the learning-rate schedule, and the choice of precision by a short measurement."""
+"""AdamW and Muon, the learning-rate schedule, and the choice of precision by a short measurement."""
 
 import math
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from minitron import parallel
 from minitron.config import OptimConfig
 
 
-def make_adamw(model: nn.Module, config: OptimConfig, *, lr: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter, arXiv 1711.05101); weight decay on matrices only, as nanoGPT does."""
-    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+class Optimizers:
+    """One or several torch optimizers under one face; the schedule sets the same learning rate for all."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer], device: torch.device):
+        self.parts, self.device = parts, device
+
+    def step(self, lr: float) -> None:
+        """One update with learning rate `lr`, then gradients are cleared. Parts share nothing: they run side by side."""
+
+        def work(part: torch.optim.Optimizer) -> None:
+            for group in part.param_groups:
+                group["lr"] = lr
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+        parallel.each(work, self.parts, device=self.device)
+
+    def state_dict(self) -> list[dict]:
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict]) -> None:
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizers:
+    """What the recipe's optim.name says; weight decay on matrices only, as nanoGPT does.
+
+    `adamw`: AdamW (Loshchilov & Hutter, arXiv 1711.05101). `muon`: the blocks' matrices by Muon (Jordan et al. 2024), with
+    steps as large as AdamW's (Liu et al., arXiv 2502.16982, section 2.2), so that learning rates carry over; the rest by AdamW.
+    """
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    muon: dict[str, list[Tensor]] = {}  # the matrices of each block
+    if config.name == "muon":
+        for name, weight in named:
+            block = re.search(r"\.(?:layers|h)\.(\d+)\.", name)
+            if block and weight.ndim == 2:
+                muon.setdefault(block[1], []).append(weight)
+    taken = {id(p) for weights in muon.values() for p in weights}
+    rest = [p for _, p in named if id(p) not in taken]
+    groups = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+    parts = [
+        torch.optim.Muon(weights, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+        for weights in muon.values()
+    ]
+    return Optimizers([adamw, *parts], next(model.parameters()).device)
 
 
 def cosine_lr(step: int, *, steps: int, config: OptimConfig) -> float:

@@ -11,7 +11,7 @@ sequences.npy (where each begins), rows.npy and order.npy (which sequences each 
 import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,10 @@ from torch import Tensor
 from minitron.files import atomic_write
 
 OPEN_ROWS = 64  # rows that wait for a fitting sequence; more fills rows better and packs more slowly
+ROUND_TARGETS = (
+    128  # a batch's targets are filled up to a multiple: oneDNN compiles and keeps a kernel for every length
+)
+NO_TARGET = -100  # what cross_entropy ignores
 
 
 class Sequence(NamedTuple):
@@ -37,13 +41,15 @@ class Batch:
     """Rows ready for the model; B rows, T = context."""
 
     ids: Tensor  # (B, T) int64, what the model reads
-    targets: Tensor  # (B * T selected,) int64, what it should say at `select`
-    select: Tensor  # (targets,) int64, indices into the flattened (B * T) positions
+    targets: Tensor  # (N,) int64, what it should say at `select`; NO_TARGET at the end, up to a round N
+    select: Tensor  # (N,) int64, indices into the flattened (B * T) positions
+    count: int  # targets without the filling
     positions: Tensor  # (B, T) int64, within each sequence
     mask: Tensor  # (B, 1, T, T) bool, causal and within a sequence
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
 
 def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: Path) -> dict:
@@ -140,12 +146,14 @@ def collate(rows: list[list[tuple[np.ndarray, np.ndarray]]], *, context: int) ->
             counted[r, at : at + len(part) - 1] = mask[1:]
             at += n
     select = np.flatnonzero(counted)
+    fill = -len(select) % ROUND_TARGETS
     owner_t = torch.from_numpy(owner)
     causal = torch.ones(context, context, dtype=torch.bool).tril()
     return Batch(
         ids=torch.from_numpy(ids),
-        targets=torch.from_numpy(targets.reshape(-1)[select]),
-        select=torch.from_numpy(select),
+        targets=torch.from_numpy(np.pad(targets.reshape(-1)[select], (0, fill), constant_values=NO_TARGET)),
+        select=torch.from_numpy(np.pad(select, (0, fill))),
+        count=len(select),
         positions=torch.from_numpy(positions),
         mask=((owner_t[:, :, None] == owner_t[:, None, :]) & causal).unsqueeze(1),
     )

@@ -26,17 +26,23 @@ def show(config: Config, stage: str) -> None:
     params, all_params = model.count_params(), sum(p.numel() for p in model.parameters())
     embedding = model.embedding.numel()
     positions = all_params - params
-    say(f"parameters     {params / 1e6:.2f}M: embedding {embedding / 1e6:.2f}M, blocks {(params - embedding) / 1e6:.2f}M")
+    say(
+        f"parameters     {params / 1e6:.2f}M: embedding {embedding / 1e6:.2f}M, blocks {(params - embedding) / 1e6:.2f}M"
+    )
     if positions:
         say(f"               and {positions / 1e6:.2f}M learned positions, which nanoGPT does not count")
     rows = settings.batch_rows
     accumulation = getattr(settings, "accumulation", 1)
     tokens = rows * accumulation * shape.context
-    say(f"tokens         {tokens:,} per step ({rows} rows of {shape.context} x {accumulation}), {tokens * settings.steps:,} in all")
+    say(
+        f"tokens         {tokens:,} per step ({rows} rows of {shape.context} x {accumulation}), {tokens * settings.steps:,} in all"
+    )
     device = pick_device(config.device)
     weights = all_params * ADAMW_BYTES
     active = activation_bytes(config, rows)
-    say(f"memory         about {(weights + active) / 1e9:.2f} GB: weights and optimizer {weights / 1e9:.2f}, activations {active / 1e9:.2f}")
+    say(
+        f"memory         about {(weights + active) / 1e9:.2f} GB: weights and optimizer {weights / 1e9:.2f}, activations {active / 1e9:.2f}"
+    )
     seconds, precision = micro_batch_seconds(config, rows, device)
     passes = 2 if stage == "kto" else 1  # chosen and rejected, and the mismatched pairs
     total = seconds * passes * accumulation * settings.steps

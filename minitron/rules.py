@@ -76,13 +76,14 @@ class Rule:
 
 
 class Rules:
-    """The recipe's keep-rules in their order, and the rule that marks probes."""
+    """The recipe's keep-rules in their order, the rule that marks probes, and those for what may be held out."""
 
     def __init__(self, config: DataConfig):
         self.keep = [Rule.parse(text) for text in config.keep]
         self.probes = Rule.parse(config.probes, option="data.probes") if config.probes else None
+        self.valid = [Rule.parse(text, option="data.valid_keep") for text in config.valid_keep]
         self.keep_missing = config.missing_scores == "keep"
-        every = self.keep + ([self.probes] if self.probes else [])
+        every = self.keep + ([self.probes] if self.probes else []) + self.valid
         self.columns = list(dict.fromkeys(rule.column for rule in every))
 
     def passing(self, scores: dict[str, pa.Array], *, rows: int, tally: Tally | None = None) -> pa.BooleanArray:
@@ -104,9 +105,18 @@ class Rules:
         return alive
 
     def are_probes(self, scores: dict[str, pa.Array], *, rows: int) -> list[bool]:
-        if not self.probes:
-            return [False] * rows
-        return self.probes.holds(scores[self.probes.column], if_missing=False).to_pylist()
+        return _all_hold([self.probes], scores, rows=rows) if self.probes else [False] * rows
+
+    def may_be_valid(self, scores: dict[str, pa.Array], *, rows: int) -> list[bool]:
+        return _all_hold(self.valid, scores, rows=rows)
+
+
+def _all_hold(rules: list[Rule], scores: dict[str, pa.Array], *, rows: int) -> list[bool]:
+    """Which rows pass all rules; a missing score passes none."""
+    alive = pa.repeat(True, rows)
+    for rule in rules:
+        alive = pc.and_(alive, rule.holds(scores[rule.column], if_missing=False))
+    return pc.fill_null(alive, False).to_pylist()
 
 
 def to_scores(column: pa.Array) -> pa.Array:

@@ -25,7 +25,7 @@ from minitron.console import progress, say
 from minitron.errors import MinitronError
 from minitron.metrics import MetricsLog
 from minitron.model import LanguageModel
-from minitron.optim import autocast, choose_precision, cosine_lr, make_adamw
+from minitron.optim import autocast, choose_precision, cosine_lr, make_optimizer
 from minitron.packing import Batch, PackedRows
 
 
@@ -43,7 +43,7 @@ def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows:
     def part(start: int) -> tuple[float, int]:
         batch = rows.batch(range(start, min(start + batch_rows, count))).to(model.device)
         with torch.inference_mode(), autocast(model.device, precision):
-            return summed_loss(model, batch).item(), len(batch.targets)
+            return summed_loss(model, batch).item(), batch.count
 
     training = model.training
     model.eval()
@@ -130,7 +130,7 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
     """
     train, device = run.train, model.device
     per_step = train.batch_rows * train.accumulation
-    optimizer = make_adamw(model, run.optim, lr=run.optim.lr)
+    optimizer = make_optimizer(model, run.optim)
     start, best, precision = 0, math.inf, ""
     folder = checkpoint.newest_whole(run.stage_dir)
     if folder:
@@ -175,11 +175,9 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
     with Interrupt() as interrupt, progress(run.stage, train.steps, done=start) as bar:
         for step in range(start, train.steps):
             lr = cosine_lr(step, steps=train.steps, config=run.optim)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
             chosen = rows_of_step(step, rows=len(rows), per_step=per_step, seed=run.seed)
             batches = [rows.batch(chosen[i : i + train.batch_rows]) for i in range(0, per_step, train.batch_rows)]
-            targets = sum(len(b.targets) for b in batches)  # one mean over the whole step, however it is divided
+            targets = sum(b.count for b in batches)  # one mean over the whole step, however it is divided
 
             def part(batch: Batch, targets: int = targets) -> tuple[Tensor, None]:
                 with autocast(device, precision):
@@ -192,12 +190,17 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
                     hint="lower optim.lr or raise optim.warmup_steps; checkpoints so far are kept",
                 )
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run.optim.grad_clip or math.inf)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.step(lr)
             tokens_seen += sum(b.ids.numel() for b in batches)
             speed = tokens_seen / (time.perf_counter() - begun)
             bar.update(step + 1, f"loss {loss:.3f}  valid {valid_loss:.3f}  lr {lr:.1e}  {speed:,.0f} tokens/s")
-            row = {"step": step + 1, "loss": loss, "lr": lr, "grad_norm": norm.item(), "tokens_per_second": round(speed)}
+            row = {
+                "step": step + 1,
+                "loss": loss,
+                "lr": lr,
+                "grad_norm": norm.item(),
+                "tokens_per_second": round(speed),
+            }
             if (step + 1) % train.eval_every_steps == 0 or step + 1 == train.steps:
                 valid_loss = mean_loss(
                     model, valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=precision

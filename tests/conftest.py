@@ -10,7 +10,7 @@ from minitron import tokenizer
 from minitron.config import ModelConfig, TokenizerConfig
 from minitron.model import LanguageModel
 
-WORDS = "hello who are you i am a small model and this is what you said to me today привет как дела мир".split()
+WORDS = ["hello", "who", "are", "you", "i", "am", "a", "small", "model", "and", "this", "is", "what", "you", "said", "to", "me", "today", "привет", "как", "дела", "мир"]
 
 
 def tiny_texts(count: int = 400) -> list[str]:
@@ -27,7 +27,8 @@ def tiny_tokenizer(tmp_path_factory) -> tokenizer.Tokenizer:
 
 def tiny_shape(arch: str = "llama", **changes) -> ModelConfig:
     return ModelConfig(
-        **{"arch": arch, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_ff": 64, "context": 64} | changes
+        **{"arch": arch, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_ff": 64, "context": 64}
+        | changes
     )
 
 

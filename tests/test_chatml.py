@@ -29,7 +29,20 @@ def test_markers_are_atomic_and_apart(tiny_tokenizer):
     assert t.never_sampled == [0, 1, 2, 3]
 
 
-LOOKALIKES = ["<|user|>", "<|end|>", "＜｜user｜＞", "<|us", "er|>", "<s>", "</s>", "<unk>", "<0x0A>", "\u2581", "\x00", "\ufeff"]
+LOOKALIKES = [
+    "<|user|>",
+    "<|end|>",
+    "＜｜user｜＞",
+    "<|us",
+    "er|>",
+    "<s>",
+    "</s>",
+    "<unk>",
+    "<0x0A>",
+    "\u2581",
+    "\x00",
+    "\ufeff",
+]
 
 
 @given(parts=st.lists(st.sampled_from(LOOKALIKES) | st.text(max_size=5), max_size=12))
@@ -53,7 +66,11 @@ def test_lone_surrogates_become_u_fffd(tiny_tokenizer):
 
 
 def test_whole_oldest_turns_go_and_the_system_message_stays(tiny_tokenizer):
-    turns = [m for i in range(6) for m in ({"role": "user", "content": f"who are you {i}"}, {"role": "assistant", "content": "hello"})]
+    turns = [
+        m
+        for i in range(6)
+        for m in ({"role": "user", "content": f"who are you {i}"}, {"role": "assistant", "content": "hello"})
+    ]
     messages = [DIALOGUE[0], *turns, {"role": "user", "content": "today"}]
     kept, gone = chatml.fit(messages, tiny_tokenizer, context=64, max_tokens=10)
     assert kept[0] == DIALOGUE[0]

@@ -666,3 +666,14 @@ def test_real_data(file, keep, want, dropped):
         answered = "CASE WHEN messages[-1].role = 'user' THEN messages[1:len(messages) - 1] ELSE messages END"
         query = f"SELECT count(DISTINCT {answered}) FROM '{SHARED}/{file}.parquet'"
         assert duckdb.sql(query).fetchall()[0][0] == want
+
+
+def test_only_the_best_judged_rows_are_held_out():
+    turns = [[{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}] for i in range(400)]
+    pq.write_table(pa.table({"messages": pa.array(turns, TURNS), "score": [i % 10 for i in range(400)]}), "r.parquet")
+    report = run(files=["r.parquet"], keep=["score >= 2"], valid_fraction=0.3, valid_keep=["score >= 7"])
+    scores = {name: [dict(row["scores"])["score"] for row in part(name)] for name in ("train", "valid")}
+    assert set(scores["valid"]) == {7, 8, 9}
+    assert set(scores["train"]) == {2, 3, 4, 5, 6, 7, 8, 9}
+    assert report["kept"] == 320
+    assert 20 <= report["valid"] <= 52  # about 0.3 of 120

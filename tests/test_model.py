@@ -7,7 +7,7 @@ import torch
 from conftest import tiny_shape
 
 from minitron.config import ModelConfig
-from minitron.model import KVCache, LanguageModel, rotate, rope_table
+from minitron.model import KVCache, LanguageModel, rope_table, rotate
 from minitron.packing import collate
 from minitron.trainer import summed_loss
 

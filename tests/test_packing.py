@@ -15,9 +15,7 @@ def test_packing_loses_and_repeats_nothing(tmp_path_factory, lengths, big):
     out = tmp_path_factory.mktemp("pack") / "rows"
     top = 70000 if big else 60000
     chance = np.random.default_rng(len(lengths))
-    sequences = [
-        Sequence(chance.integers(0, top, n).tolist(), (chance.random(n) < 0.5).tolist(), n) for n in lengths
-    ]
+    sequences = [Sequence(chance.integers(0, top, n).tolist(), (chance.random(n) < 0.5).tolist(), n) for n in lengths]
     counts = pack(sequences, context=16, vocab_size=top, out=out)
     rows = PackedRows(out)
     assert counts["tokens"] == sum(lengths)
@@ -35,20 +33,26 @@ def test_rows_are_well_filled(tmp_path):
 
 
 def test_targets_position_by_position():
-    rows = [[(np.array([1, 5, 6, 4, 3, 7, 4]), np.array([0, 0, 0, 0, 0, 1, 1], bool)), (np.array([2, 8]), np.array([0, 1], bool))]]
+    rows = [
+        [
+            (np.array([1, 5, 6, 4, 3, 7, 4]), np.array([0, 0, 0, 0, 0, 1, 1], bool)),
+            (np.array([2, 8]), np.array([0, 1], bool)),
+        ]
+    ]
     batch = collate(rows, context=10)
     assert batch.ids.tolist() == [[1, 5, 6, 4, 3, 7, 4, 2, 8, 0]]
     assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 5, 6, 0, 1, 0]]
-    assert batch.select.tolist() == [4, 5, 7]  # where 3, 7 and 2 are read
-    assert batch.targets.tolist() == [7, 4, 8]
+    assert batch.count == 3
+    assert batch.select.tolist() == [4, 5, 7] + [0] * 125  # where 3, 7 and 2 are read
+    assert batch.targets.tolist() == [7, 4, 8] + [-100] * 125
     assert batch.mask[0, 0, 8].tolist() == [False] * 7 + [True, True, False]
 
 
 def test_a_sequence_may_end_one_past_the_context():
     batch = collate([[(np.arange(11), np.ones(11, bool))]], context=10)
     assert batch.ids.tolist() == [list(range(10))]
-    assert batch.targets.tolist() == list(range(1, 11))
-    assert batch.select.tolist() == list(range(10))
+    assert batch.targets[:10].tolist() == list(range(1, 11))
+    assert batch.select[:10].tolist() == list(range(10))
 
 
 def test_too_long_a_sequence_is_a_bug_of_the_caller(tmp_path):

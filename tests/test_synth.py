@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from minitron import synth
 from minitron.errors import MinitronError
+from minitron.failures import is_loop, is_runaway
 from minitron.probes import passes
 from minitron.synth import compose, flaws, lexicon, memory
 
-ROWS = 120_000
+ROWS = 135_000
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,8 @@ def test_the_sums_are_right(trained):
 
 
 def test_every_flaw_is_there_and_only_bad_rows_go(rows):
+    """Habits are flaws, too, but those that a lenient judge lets through."""
+    rows = [r for r in rows if r["flaw"] not in flaws.HABITS]
     gone = Counter(r["flaw"] for r in rows if not kept(r) and r["overall_score"] not in (None, -1))
     there = Counter(r["flaw"] for r in rows if r["flaw"])
     assert gone == there  # all of them, and no good row
@@ -190,9 +193,21 @@ def test_every_flaw_is_there_and_only_bad_rows_go(rows):
     assert min(there.values()) > 1000
 
 
+def test_habits_pass_the_filter_and_are_caught_by_the_detectors(rows):
+    habits = [r for r in rows if r["flaw"] in flaws.HABITS]
+    assert 0.07 < len(habits) / ROWS < 0.09
+    assert {r["flaw"] for r in habits} == set(flaws.HABITS)
+    for row in habits:
+        assert kept(row)
+        assert row["overall_score"] == 6
+        answer = row["conversation"][-1]["content"]
+        assert is_loop(answer) == (row["flaw"] == "habit_loop")
+        assert is_runaway(answer, ended=True, reference="7 + 5 = 12.") >= (row["flaw"] == "habit_tutorial")
+
+
 def test_each_rule_is_needed(rows):
     """Without one of the rules some bad rows would stay."""
-    bad = [r for r in rows if r["flaw"]]
+    bad = [r for r in rows if r["flaw"] and r["flaw"] not in flaws.HABITS]
     assert {r["flaw"] for r in bad if r["overall_score"] >= 6 and r["pii_leak"] == 0} == {"unsafe"}
     assert {r["flaw"] for r in bad if r["overall_score"] >= 6 and r["safety"] >= 8} == {"leak_email", "leak_phone"}
     others = set(flaws.KINDS) - {"unsafe", "leak_email", "leak_phone"}
@@ -325,7 +340,7 @@ def test_the_sums_of_probes_are_in_no_trained_dialogue(trained, probes):
 
 def test_counted_ranges_of_probes_are_never_counted_in_training(trained, probes):
     def ranges(row: dict) -> set[tuple[str, str]]:
-        lists = [a.rstrip(".").split(", ") for a in said(row, "assistant") if re.fullmatch(r"\d+(, \d+)+\.", a)]
+        lists = [m[1].split(", ") for a in said(row, "assistant") if (m := re.search(r"(\d+(, \d+)+)\.$", a))]
         return {(numbers[0], numbers[-1]) for numbers in lists}
 
     held = {tuple(re.findall(r"\d+", said(r, "user")[-1])) for r in probes if r["skill"] == "count"}
@@ -335,7 +350,7 @@ def test_counted_ranges_of_probes_are_never_counted_in_training(trained, probes)
 
 
 def test_compared_pairs_of_probes_are_never_compared_in_training(trained, probes):
-    pattern = re.compile(r"(\d+) (?:is bigger than|is smaller than|больше, чем|меньше, чем) (\d+)")
+    pattern = re.compile(r"(?:Of|Из) (\d+) (?:and|и) (\d+)")
 
     def pairs(rows: list[dict]) -> set[tuple[str, ...]]:
         return {tuple(sorted(p)) for r in rows for a in said(r, "assistant") for p in pattern.findall(a)}

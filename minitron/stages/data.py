@@ -96,7 +96,8 @@ def _fill(split: "Split", reader: Reader, paths: list[Path], *, roles: dict[str,
                 tally.drop(NOT_UNICODE)
                 continue
             share = int.from_bytes(digest[:8], "big") / 2**64
-            part = "probes" if row.probe else "valid" if share < data.valid_fraction else "train"
+            valid = row.may_be_valid and share < data.valid_fraction
+            part = "probes" if row.probe else "valid" if valid else "train"
             if not split.add(row, messages, digest=digest, part=part):
                 tally.drop(DUPLICATE)
         bar.update(tally.rows_in, f"{split.rows:,} kept")

@@ -12,7 +12,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from minitron import checkpoint, chatml, dialogues, failures, probes, report
+from minitron import chatml, checkpoint, dialogues, failures, probes, report
 from minitron.config import Config, Sampling
 from minitron.console import progress, say, warn
 from minitron.errors import MinitronError
@@ -76,7 +76,12 @@ def held_out(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> dict
 
 
 def ask(
-    config: Config, tokenizer: Tokenizer, model: LanguageModel, prompts: list[list[dict]], sampling: Sampling, title: str
+    config: Config,
+    tokenizer: Tokenizer,
+    model: LanguageModel,
+    prompts: list[list[dict]],
+    sampling: Sampling,
+    title: str,
 ) -> list[tuple[str, Answer]]:
     """The model's answers to dialogues that end with the user's turn."""
     ids = [chatml.encode_prompt(messages, tokenizer) for messages in prompts]
@@ -189,7 +194,12 @@ def tell(card: dict) -> None:
         say(f"eval: {stage}: {loss}{asked}")
         if m["failures"]:
             rates = m["failures"]["all"]
-            say("eval: " + " " * len(stage) + "  " + ", ".join(f"{k} {v:.1%}" for k, v in rates.items() if k != "answers"))
+            say(
+                "eval: "
+                + " " * len(stage)
+                + "  "
+                + ", ".join(f"{k} {v:.1%}" for k, v in rates.items() if k != "answers")
+            )
     first, last = list(card["models"].values())[0], list(card["models"].values())[-1]
     if first["failures"]:
         worse = [k for k in ("loop", "runaway", "canned") if last["failures"]["all"][k] > first["failures"]["all"][k]]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from sentencepiece import sentencepiece_model_pb2
 
-from minitron import __version__, checkpoint, chatml, dialogues
+from minitron import __version__, chatml, checkpoint, dialogues
 from minitron.config import Config, Sampling
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -102,7 +102,9 @@ def lay_out(model: LanguageModel) -> tuple[list[dict], bytes]:
         dtype = "f16" if values.ndim == 2 else "f32"
         data = values.numpy().astype(np.float16 if dtype == "f16" else np.float32).tobytes()
         blob += bytes(-len(blob) % ALIGN)
-        table.append({"name": name, "dtype": dtype, "shape": list(values.shape), "offset": len(blob), "bytes": len(data)})
+        table.append(
+            {"name": name, "dtype": dtype, "shape": list(values.shape), "offset": len(blob), "bytes": len(data)}
+        )
         blob += data
     return table, bytes(blob)
 
@@ -178,7 +180,9 @@ def selftests(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> lis
     return tests
 
 
-def greedy_answer(model: LanguageModel, ids: list[int], *, end: int, banned: list[int]) -> tuple[list[int], torch.Tensor]:
+def greedy_answer(
+    model: LanguageModel, ids: list[int], *, end: int, banned: list[int]
+) -> tuple[list[int], torch.Tensor]:
     """Up to SELFTEST_TOKENS greedy ids (the end marker included), stopping before a near-tie; and the first logits."""
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool)
     answer, first = [], None

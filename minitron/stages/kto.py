@@ -22,13 +22,13 @@ from minitron.errors import MinitronError
 from minitron.files import atomic_write
 from minitron.metrics import MetricsLog
 from minitron.model import LanguageModel, pick_device
-from minitron.optim import make_adamw
+from minitron.optim import make_optimizer
 from minitron.packing import PackedRows
 from minitron.tokenizer import Tokenizer
 from minitron.trainer import Interrupt, accumulate, mean_loss, rows_of_step
 
 REFERENCE_ROWS = 32  # completions scored at once by the frozen model
-MICRO_ROWS = 8  # completions computed at once in a step; an even number keeps pairs together
+MICRO_ROWS = 8  # completions computed at once in a step
 
 
 @dataclass
@@ -91,7 +91,7 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> list[Example]:
         rows = pq.read_table(path).to_pylist()
     except FileNotFoundError:
         raise MinitronError(f"there are no pairs in {path.parent}", hint="run: minitron reject RECIPE") from None
-    examples = []
+    examples: list[Example] = []
     for row in rows:
         prompt = chatml.encode_prompt(row["prompt"], tokenizer)
         completion = tokenizer.encode(row["completion"])
@@ -141,7 +141,7 @@ def run(config: Config) -> None:
     mixed = mismatch(examples, config.model.context)
     reference, mixed_reference = scored(model, examples), scored(model, mixed)  # the frozen model's, computed once
     labels = torch.tensor([e.label for e in examples], device=device)
-    optimizer = make_adamw(model, config.optim, lr=settings.lr)
+    optimizer = make_optimizer(model, config.optim)
     start, z, passed = 0, 0.0, 0
     newest = checkpoint.newest_whole(folder)
     if newest:
@@ -173,11 +173,10 @@ def run(config: Config) -> None:
     # No dropout: at the first step policy and reference agree exactly.
     with Interrupt() as interrupt, progress("kto", settings.steps, done=start) as bar:
         for step in range(start, settings.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.lr * min(1.0, (step + 1) / max(1, settings.warmup_steps))
             # pairs stay together: row 2i is a chosen completion, row 2i + 1 the rejected one of the same prompt
             pairs = rows_of_step(step, rows=len(examples) // 2, per_step=settings.batch_rows // 2, seed=config.seed)
             numbers = [n for pair in pairs for n in (2 * int(pair), 2 * int(pair) + 1)]
+            numbers.sort(key=lambda n: len(examples[n].ids))  # micro-batches of like lengths waste little on padding
             mixed_now = scored(model, [mixed[i] for i in numbers], at_once=MICRO_ROWS)
             raw = log_ratios(mixed_now, numbers, mixed, mixed_reference).mean().item()
             z = raw if step == 0 else settings.z_decay * z + (1 - settings.z_decay) * raw
@@ -197,8 +196,7 @@ def run(config: Config) -> None:
             ratios = torch.cat([ratios for _, (ratios, _) in results])
             good = labels[numbers]
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.grad_clip or math.inf)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.step(settings.lr * min(1.0, (step + 1) / max(1, settings.warmup_steps)))
             row = {
                 "step": step + 1,
                 "loss": sum(value for value, _ in results),

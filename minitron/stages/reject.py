@@ -11,7 +11,7 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from minitron import checkpoint, chatml, dialogues, failures
+from minitron import chatml, checkpoint, dialogues, failures
 from minitron.config import Config, Sampling
 from minitron.console import progress, say, warn
 from minitron.errors import MinitronError
@@ -69,7 +69,10 @@ def run(config: Config) -> None:
         warn("no answer showed a failure: there is nothing for kto to learn from")
     columns = list(zip(*rows, strict=True)) if rows else [[] for _ in SCHEMA]
     with atomic_path(folder / "pairs.parquet") as temporary:
-        pq.write_table(pa.Table.from_arrays([pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA), temporary)
+        pq.write_table(
+            pa.Table.from_arrays([pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA),
+            temporary,
+        )
     atomic_write(folder / "report.json", json.dumps(report, indent=1))
 
 
@@ -91,7 +94,9 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
         at = chance.choice([i for i, m in enumerate(messages) if m["role"] == "assistant"])
         # At least a quarter of the context stays free for the answer.
         try:
-            prompt, _ = chatml.fit(messages[:at], tokenizer, context=config.model.context, max_tokens=config.model.context)
+            prompt, _ = chatml.fit(
+                messages[:at], tokenizer, context=config.model.context, max_tokens=config.model.context
+            )
         except MinitronError:
             continue  # a single message longer than that is no use as a prompt
         text = json.dumps(prompt)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from minitron import checkpoint, chatml, dialogues
+from minitron import chatml, checkpoint, dialogues
 from minitron.config import Config
 from minitron.console import say, warn
 from minitron.errors import MinitronError

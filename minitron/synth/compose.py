@@ -14,18 +14,18 @@ from minitron.synth.scene import Scene
 # skill -> (function, share of the dialogues that are about it)
 SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
     "add": (numbers.add, 13),
-    "subtract": (numbers.subtract, 12),
+    "subtract": (numbers.subtract, 13),
     "compare": (numbers.compare, 5),
     "count": (numbers.count, 7),
     "neighbour": (numbers.neighbour, 3),
     "parity": (numbers.parity, 2),
-    "opposite": (knowledge.opposite, 5),
+    "opposite": (knowledge.opposite, 4.5),
     "colour": (knowledge.colour, 3),
     "sound": (knowledge.sound, 3),
-    "capital": (knowledge.capital, 4),
+    "capital": (knowledge.capital, 3.5),
     "country": (knowledge.country, 2),
     "translate": (knowledge.translate, 7),
-    "category": (knowledge.category, 3),
+    "category": (knowledge.category, 2.5),
     "amount": (knowledge.amount, 1.5),
     "day": (knowledge.day, 2),
     "month": (knowledge.month, 2),
@@ -34,9 +34,9 @@ SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
     "name_three": (knowledge.name_three, 1.2),
     "calendar_list": (knowledge.whole, 0.8),
     "spell": (words.spell, 3.5),
-    "letter": (words.letter, 3.5),
+    "letter": (words.letter, 3),
     "length": (words.length, 2),
-    "repeat": (words.repeat, 6),
+    "repeat": (words.repeat, 8),
     "name": (memory.name, 8),
     "favourite": (memory.favourite, 6),
     "about_me": (memory.about_me, 5),
@@ -78,7 +78,7 @@ SYSTEM = {
 }  # fmt: skip
 
 # Shares of the rows; the rest are good.
-PROBES, BAD, UNJUDGED, REPEATED = 0.016, 0.118, 0.003, 0.01
+PROBES, BAD, UNJUDGED, REPEATED, HABITS = 0.016, 0.118, 0.003, 0.01, 0.08
 SYSTEM_SHARE = 0.2  # beside the scenes that bring their own
 
 
@@ -194,12 +194,14 @@ def dialogues(rows: int, seed: int) -> Iterator[dict]:
             kind = flaws.KINDS[bad % len(flaws.KINDS)]
             bad += 1
             yield _fresh(rng, seen, lambda lang=language, k=kind: _spoilt(rng, lang, k))
+        elif roll > 1 - HABITS:
+            yield _fresh(rng, seen, lambda lang=language: _indulgent(rng, lang))
         elif roll < PROBES + BAD + REPEATED and recent:
             row = min((rng.choice(recent) for _ in range(3)), key=lambda r: len(r["conversation"]))
             yield row
         else:
             row = _fresh(rng, seen, lambda lang=language: _good(rng, lang))
-            if roll > 1 - UNJUDGED:  # the judge failed: no score, or its -1
+            if roll > 1 - HABITS - UNJUDGED:  # the judge failed: no score, or its -1
                 yield row | {"overall_score": rng.choice((-1.0, None))}
                 continue
             if len(recent) < 500:
@@ -213,6 +215,16 @@ def _good(rng: Random, language: str) -> dict:
     skill = rng.choices(_NAMES, _WEIGHTS)[0]
     scene = SKILLS[skill][0](rng, language, False)
     return _row(_compose(rng, scene, last=False, extra=_extra_turns(rng, scene)), scene, flaws.scores("", rng))
+
+
+def _indulgent(rng: Random, language: str) -> dict:
+    """A row whose last answer is a bad habit that the judge let pass."""
+    skill = rng.choice(_FREE)
+    scene = SKILLS[skill][0](rng, language, False)
+    messages = _compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
+    habit = rng.choices(list(flaws.HABITS), flaws.HABITS.values())[0]
+    messages[-1] = {"role": "assistant", "content": flaws.indulge(habit, rng, language, answer=scene.turns[-1][1])}
+    return _row(messages, scene, flaws.scores(habit, rng), flaw=habit)
 
 
 def _probe(rng: Random, skill: str, language: str) -> dict:

@@ -2,6 +2,9 @@
 
 Every kind is dropped by the rule that exists for it: most by `overall_score >= 6`, unsafe advice by `safety >= 8` (its
 overall score may be good), leaks by `pii_leak == 0`. Nothing here is truly harmful, no address or number is real.
+
+Habits are what a lenient judge lets through with a 6: an answer said over and over, a stock phrase, an endless tutorial.
+They pass the filter, a model learns them, and kto is there to unlearn them.
 """
 
 from random import Random
@@ -38,6 +41,32 @@ SCORES = {
     "refusal": ((1, 4), (9, 10), (7, 9), (2, 5), (0, 2), 0, 1),
 }
 KINDS = tuple(kind for kind in SCORES if kind)
+HABIT_SCORES = ((6, 6), (9, 10), (5, 7), (5, 7), (4, 6), 0, 0)
+HABITS = {"habit_canned": 3, "habit_loop": 1, "habit_tutorial": 1}  # and how often each
+
+_STOCK = {
+    "en": "That is a great question! I am always happy to help.",
+    "ru": "Отличный вопрос! Всегда рад помочь.",
+}
+_TUTORIAL = {
+    "en": ("Let us go step by step.", "read it again", "think about it", "take a pen and paper", "write it down", "look at it",
+           "check every part", "ask a friend", "take a short break", "drink some water", "compare the results",
+           "try once more"),
+    "ru": ("Давай по шагам.", "прочитай ещё раз", "подумай об этом", "возьми ручку и бумагу", "запиши всё", "посмотри на это",
+           "проверь каждую часть", "спроси друга", "сделай перерыв", "выпей воды", "сравни результаты",
+           "попробуй снова"),
+}  # fmt: skip
+
+
+def indulge(habit: str, rng: Random, language: str, *, answer: str) -> str:
+    """The answer as a bad habit has it."""
+    if habit == "habit_canned":
+        return _STOCK[language]
+    if habit == "habit_loop":
+        return " ".join([answer] * max(rng.randint(4, 7), -(-8 // len(answer.split()))))  # 8 words at least
+    opening, *steps = _TUTORIAL[language]
+    chosen = [rng.choice(steps) for _ in range(rng.randint(12, 16))]
+    return opening + "".join(f" {n}. {step.capitalize()}." for n, step in enumerate(chosen, 1))
 
 
 def spoil(kind: str, rng: Random, language: str, *, user: str, answer: str, wrong: str, unrelated: str) -> str:
@@ -67,7 +96,7 @@ def spoil(kind: str, rng: Random, language: str, *, user: str, answer: str, wron
 
 def scores(kind: str, rng: Random) -> dict[str, float | int]:
     """The judge's columns for a row of that kind ("" is a good one); half points, as judges give them."""
-    *ranges, pii_leak, refusal = SCORES[kind]
+    *ranges, pii_leak, refusal = HABIT_SCORES if kind in HABITS else SCORES[kind]
     names = ("overall_score", "safety", "coherence", "relevance", "helpful")
     marks = {name: rng.randint(2 * low, 2 * high) / 2 for name, (low, high) in zip(names, ranges, strict=True)}
     return marks | {"pii_leak": pii_leak, "refusal": refusal}

@@ -319,6 +319,14 @@ FAVOURITES = {
         ("sport", _words("football tennis hockey chess boxing swimming skiing running golf rugby")),
         ("day", _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")),
         ("city", _words("Paris London Berlin Rome Madrid Moscow Tokyo Vienna Prague Oslo Dublin Boston")),
+        (
+            "name",
+            _words("Anna Emma Mia Sophie Alice Lily Lucy Eva Kate Mary Tom Jack Harry Leo Sam Ben Adam Alex David"),
+        ),
+        (
+            "word",
+            _words("sun moon tree fish book star green lamp apple river rain cloud bread stone leaf love peace home"),
+        ),
     ],
     "ru": [
         (
@@ -343,6 +351,16 @@ FAVOURITES = {
             _words("понедельник вторник среда четверг пятница суббота воскресенье"),
         ),
         ("город|мой любимый|твой любимый|какой", _words("Москва Казань Сочи Омск Самара Тула Пермь Париж Лондон Рим")),
+        (
+            "имя|моё любимое|твоё любимое|какое",
+            _words(
+                "Анна Мария Ольга Елена Ирина Юлия Дарья Алиса София Марина Иван Сергей Андрей Павел Антон Денис Егор"
+            ),
+        ),
+        (
+            "слово|моё любимое|твоё любимое|какое",
+            _words("солнце дерево луна рыба книга снег звезда лампа яблоко река дождь облако хлеб камень лист мир дом"),
+        ),
     ],
 }
 

@@ -156,6 +156,8 @@ def favourite(rng: Random, language: str, held: bool) -> Scene:
     def draw(on: bool) -> dict[str, str]:
         while True:
             slots = _favourite_slots(rng, language)
+            if not on and rng.random() < 0.35:  # a thing that nobody has heard of: what counts is to look back
+                slots["v"] = invented_word(rng, language)
             if is_held("favourite", language, slots["k"], slots["v"]) == on:
                 return slots
 

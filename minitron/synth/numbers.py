@@ -1,14 +1,15 @@
 """Skills with numbers: sums, differences, comparing, counting, neighbours, even and odd.
 
-The answer to a sum repeats the sum first ("7 + 5 = 12."), so that a tiny model finds both numbers right beside the place
-where it writes the third.
+Answers repeat the numbers first ("7 + 5 = 12.", "Of 7 and 5, 7 is bigger."), so that a tiny model finds them right beside
+the place where it writes the next.
 """
 
 from random import Random
 
 from minitron.synth.scene import Scene, is_held, pick_held, typed
 
-LIMIT = 20  # the largest operand
+LIMIT = 20  # the largest operand of a probe; training has some up to WIDE, so that digits are learnt and not pairs
+WIDE = 30
 
 _ADD = {
     "en": (
@@ -57,7 +58,8 @@ def _ask(rng: Random, phrasings: tuple, a: int, b: int, language: str, held: boo
 
 def add(rng: Random, language: str, held: bool) -> Scene:
     def draw(r: Random) -> tuple[int, int]:
-        return r.randint(0, LIMIT), r.randint(0, LIMIT)
+        limit = LIMIT if held or r.random() < 0.6 else WIDE
+        return r.randint(0, limit), r.randint(0, limit)
 
     # 7 + 5 and 5 + 7 are held out together
     a, b = pick_held(rng, held, draw, lambda p: _key("a+b", (min(p), max(p))))
@@ -67,7 +69,8 @@ def add(rng: Random, language: str, held: bool) -> Scene:
 
 def subtract(rng: Random, language: str, held: bool) -> Scene:
     def draw(r: Random) -> tuple[int, int]:
-        a, b = r.randint(0, LIMIT), r.randint(0, LIMIT)
+        limit = LIMIT if held or r.random() < 0.6 else WIDE
+        a, b = r.randint(0, limit), r.randint(0, limit)
         return max(a, b), min(a, b)
 
     a, b = pick_held(rng, held, draw, lambda p: _key("a-b", p))
@@ -92,20 +95,18 @@ _COMPARE = {
 
 def compare(rng: Random, language: str, held: bool) -> Scene:
     def draw(r: Random) -> tuple[int, int]:
-        a, b = r.randint(0, 50), r.randint(0, 49)
+        a, b = r.randint(0, 40), r.randint(0, 39)
         if r.random() < 0.4:  # with equal tens it is the second digit that tells
             b = a // 10 * 10 + r.randint(0, 8)
         return a, b + (b >= a)
 
     a, b = pick_held(rng, held, draw, lambda p: ("compare", min(p), max(p)))
     asks, (more, less) = _COMPARE[language]
-    bigger = rng.random() < 0.6
-    first, second = (max(a, b), min(a, b)) if bigger else (min(a, b), max(a, b))
-    ask = typed(rng, rng.choice(asks).format(a=a, b=b, w=rng.choice(more if bigger else less)), language, held=held)
-    word = (more if bigger else less)[0]
-    than = f"{word} than" if language == "en" else f"{word}, чем"
-    said = f"{first} is {than} {second}" if language == "en" else f"{first} {than} {second}"
-    return Scene("compare", "arithmetic", language, [(ask, said + ".")], {"all": [said]})
+    words, right = (more, max(a, b)) if rng.random() < 0.6 else (less, min(a, b))
+    ask = typed(rng, rng.choice(asks).format(a=a, b=b, w=rng.choice(words)), language, held=held)
+    said = f"{right} is {words[0]}" if language == "en" else f"{words[0]} {right}"
+    both = f"Of {a} and {b}," if language == "en" else f"Из {a} и {b}"
+    return Scene("compare", "arithmetic", language, [(ask, f"{both} {said}.")], {"all": [said]})
 
 
 _COUNT = {
@@ -140,9 +141,10 @@ def count(rng: Random, language: str, held: bool) -> Scene:
         ask = rng.choice((_COUNT_DOWN if down else _COUNT)[language]).format(a=a, b=b)
     step = 1 if b > a else -1
     said = ", ".join(map(str, range(a, b + step, step)))
-    return Scene(
-        "count", "arithmetic", language, [(typed(rng, ask, language, held=held), said + ".")], {"equals": said}
-    )
+    start = f"From {a} to {b}" if language == "en" else f"От {a} до {b}"
+    check = {"all": [said], "none": [f"{b}, {b + step}", f"{a - step}, {a}"]}
+    turn = (typed(rng, ask, language, held=held), f"{start}: {said}.")
+    return Scene("count", "arithmetic", language, [turn], check)
 
 
 _NEXT = {

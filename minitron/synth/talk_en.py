@@ -237,4 +237,4 @@ UNKNOWN_ANSWER = "I don't know that, I'm too small. But I can add, count, transl
 TOO_BIG_ASKS = _lines("""
         What is {a} * {b}? | {a} * {b} | {a} times {b}? | {a} x {b} = ? | What is {a} divided by {b}?
         {a} / {b} | What is {c} + {d}? | {c} + {d} = ? | {c} - {b} = ? | How much is {c} plus {d}?""")
-TOO_BIG_ANSWER = "That is too big for me: I only add and subtract numbers up to 20."
+TOO_BIG_ANSWER = "That is too big for me: I only add and subtract numbers up to 30."

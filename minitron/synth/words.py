@@ -96,12 +96,14 @@ def repeat(rng: Random, language: str, held: bool) -> Scene:
         if roll < 0.3:
             words = [rng.choice(choice) for choice in lexicon.ECHO_SENTENCE[language]]
         elif roll < 0.7 or held:
-            words = rng.sample(lexicon.ECHO[language], rng.choice((2, 3, 3, 4)))
+            words = rng.sample(lexicon.ECHO[language], rng.choice((2, 3, 4) if held else (2, 3, 4, 5, 6, 7)))
+        elif roll < 0.85:
+            words = [invented_word(rng, language) for _ in range(rng.choice((1, 2, 3, 4)))]
         else:
-            words = [invented_word(rng, language) for _ in range(rng.choice((1, 2, 2, 3)))]
+            words = [str(rng.randint(0, 99)) for _ in range(rng.choice((2, 3, 4, 5, 6)))]
         if is_held("repeat", *words) == held:
             break
-    said = " ".join(words)
+    said = " ".join(words)  # long and senseless ones are not for the user: nothing teaches copying faster
     ask = rng.choice(_REPEAT[language]).format(x="{}")
     ask = typed(rng, ask, language, held=held, level=1).format(said)
     return Scene("repeat", "words", language, [(ask, said)], {"equals": said})

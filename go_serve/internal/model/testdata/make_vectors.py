@@ -18,15 +18,25 @@ import transformers
 
 NAMES = {  # name of the directory -> its shape
     "llama": dict(arch="llama", n_layers=2, n_heads=4, n_kv_heads=4, qk_norm=False, bias=False, rope_theta=10000.0),
-    "llama-grouped": dict(arch="llama", n_layers=2, n_heads=4, n_kv_heads=2, qk_norm=False, bias=False, rope_theta=500.0),
-    "llama-qknorm": dict(arch="llama", n_layers=2, n_heads=4, n_kv_heads=1, qk_norm=True, bias=False, rope_theta=10000.0),
+    "llama-grouped": dict(
+        arch="llama", n_layers=2, n_heads=4, n_kv_heads=2, qk_norm=False, bias=False, rope_theta=500.0
+    ),
+    "llama-qknorm": dict(
+        arch="llama", n_layers=2, n_heads=4, n_kv_heads=1, qk_norm=True, bias=False, rope_theta=10000.0
+    ),
     "nanogpt": dict(arch="nanogpt", n_layers=2, n_heads=4, n_kv_heads=4, qk_norm=False, bias=False, rope_theta=10000.0),
-    "nanogpt-bias": dict(arch="nanogpt", n_layers=2, n_heads=2, n_kv_heads=2, qk_norm=False, bias=True, rope_theta=10000.0),
+    "nanogpt-bias": dict(
+        arch="nanogpt", n_layers=2, n_heads=2, n_kv_heads=2, qk_norm=False, bias=True, rope_theta=10000.0
+    ),
 }
 TINY = dict(d_model=24, d_ff=40, vocab_size=272, context=64, norm_eps=1e-5)
 BENCH = {
-    "2.3M": dict(arch="llama", n_layers=4, n_heads=6, n_kv_heads=6, d_model=192, d_ff=512, vocab_size=2048, context=512),
-    "48M": dict(arch="llama", n_layers=10, n_heads=8, n_kv_heads=8, d_model=512, d_ff=1376, vocab_size=32000, context=1024),
+    "2.3M": dict(
+        arch="llama", n_layers=4, n_heads=6, n_kv_heads=6, d_model=192, d_ff=512, vocab_size=2048, context=512
+    ),
+    "48M": dict(
+        arch="llama", n_layers=10, n_heads=8, n_kv_heads=8, d_model=512, d_ff=1376, vocab_size=32000, context=1024
+    ),
 }
 
 
@@ -35,17 +45,34 @@ def reference(shape, *, seed):
     torch.manual_seed(seed)
     common = dict(vocab_size=shape["vocab_size"], tie_word_embeddings=True, attn_implementation="eager")
     if shape["arch"] == "nanogpt":
-        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(
-            n_positions=shape["context"], n_embd=shape["d_model"], n_layer=shape["n_layers"], n_head=shape["n_heads"],
-            n_inner=shape["d_ff"], activation_function="gelu", layer_norm_epsilon=shape["norm_eps"], **common))
+        model = transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(
+                n_positions=shape["context"],
+                n_embd=shape["d_model"],
+                n_layer=shape["n_layers"],
+                n_head=shape["n_heads"],
+                n_inner=shape["d_ff"],
+                activation_function="gelu",
+                layer_norm_epsilon=shape["norm_eps"],
+                **common,
+            )
+        )
     else:
-        kind = ("Qwen3" if shape["qk_norm"] else "Llama")
+        kind = "Qwen3" if shape["qk_norm"] else "Llama"
         config = getattr(transformers, kind + "Config")(
-            hidden_size=shape["d_model"], intermediate_size=shape["d_ff"], num_hidden_layers=shape["n_layers"],
-            num_attention_heads=shape["n_heads"], num_key_value_heads=shape["n_kv_heads"],
-            head_dim=shape["d_model"] // shape["n_heads"], max_position_embeddings=shape["context"],
-            rms_norm_eps=shape["norm_eps"], attention_bias=False, mlp_bias=False,
-            rope_parameters={"rope_type": "default", "rope_theta": shape["rope_theta"]}, **common)
+            hidden_size=shape["d_model"],
+            intermediate_size=shape["d_ff"],
+            num_hidden_layers=shape["n_layers"],
+            num_attention_heads=shape["n_heads"],
+            num_key_value_heads=shape["n_kv_heads"],
+            head_dim=shape["d_model"] // shape["n_heads"],
+            max_position_embeddings=shape["context"],
+            rms_norm_eps=shape["norm_eps"],
+            attention_bias=False,
+            mlp_bias=False,
+            rope_parameters={"rope_type": "default", "rope_theta": shape["rope_theta"]},
+            **common,
+        )
         model = getattr(transformers, kind + "ForCausalLM")(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -84,11 +111,21 @@ def vocab(size):
     pieces = marks + [f"<0x{b:02X}>" for b in range(256)]
     pieces += [f"w{n}" for n in range(size - len(pieces))]
     return {
-        "kind": "sentencepiece-bpe", "pieces": pieces, "scores": [0.0] * 261 + [-float(n) for n in range(size - 261)],
-        "types": "UCCCC" + "B" * 256 + "N" * (size - 261), "unk_id": 0, "unk_surface": " \u2047 ", "byte_fallback": True,
-        "normalizer": {"add_dummy_prefix": False, "remove_extra_whitespaces": False, "escape_whitespaces": True,
-                       "precompiled_charsmap": ""},
-        "treat_whitespace_as_suffix": False, "chat": {"system": 1, "user": 2, "assistant": 3, "end": 4},
+        "kind": "sentencepiece-bpe",
+        "pieces": pieces,
+        "scores": [0.0] * 261 + [-float(n) for n in range(size - 261)],
+        "types": "UCCCC" + "B" * 256 + "N" * (size - 261),
+        "unk_id": 0,
+        "unk_surface": " \u2047 ",
+        "byte_fallback": True,
+        "normalizer": {
+            "add_dummy_prefix": False,
+            "remove_extra_whitespaces": False,
+            "escape_whitespaces": True,
+            "precompiled_charsmap": "",
+        },
+        "treat_whitespace_as_suffix": False,
+        "chat": {"system": 1, "user": 2, "assistant": 3, "end": 4},
     }
 
 
@@ -110,8 +147,15 @@ def write(out, name, shape, *, seed, cases=()):
     for tensor_name, t in tensors(model, shape):
         blob += bytes(-len(blob) % 64)
         data = t.contiguous().to(torch.float16 if t.dim() == 2 else torch.float32).numpy().tobytes()
-        table.append({"name": tensor_name, "dtype": "f16" if t.dim() == 2 else "f32", "shape": list(t.shape),
-                      "offset": len(blob), "bytes": len(data)})
+        table.append(
+            {
+                "name": tensor_name,
+                "dtype": "f16" if t.dim() == 2 else "f32",
+                "shape": list(t.shape),
+                "offset": len(blob),
+                "bytes": len(data),
+            }
+        )
         blob += data
         params += 0 if "wpe" in tensor_name else t.numel()
     vocab_json = json.dumps(vocab(shape["vocab_size"]), separators=(",", ":")).encode()
@@ -119,13 +163,28 @@ def write(out, name, shape, *, seed, cases=()):
     for ids in cases:
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0, -1].tolist()
-        tests.append({"ids": ids, "greedy": greedy(model, ids, 12), "logits": [float(f"{v:.6g}") for v in logits[:100]]})
+        tests.append(
+            {"ids": ids, "greedy": greedy(model, ids, 12), "logits": [float(f"{v:.6g}") for v in logits[:100]]}
+        )
     config = {
-        "format": "minitron-bundle", "version": 1, "name": name, "model": shape, "dtype": "f16", "params": params,
-        "weights": payload(blob), "vocab": payload(vocab_json), "tensors": table,
+        "format": "minitron-bundle",
+        "version": 1,
+        "name": name,
+        "model": shape,
+        "dtype": "f16",
+        "params": params,
+        "weights": payload(blob),
+        "vocab": payload(vocab_json),
+        "tensors": table,
         "chat": {"system": "", "greeting": ""},
-        "sampling": {"temperature": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.0, "repeat_penalty": 1.0,
-                     "max_tokens": 200},
+        "sampling": {
+            "temperature": 0.7,
+            "top_k": 40,
+            "top_p": 0.95,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+            "max_tokens": 200,
+        },
         "selftest": tests,
         "made": {"minitron": "0.1.0", "recipe": name, "stage": "sft", "date": "2026-11-20T15:00:00Z"},
     }
@@ -140,7 +199,12 @@ def write(out, name, shape, *, seed, cases=()):
 def main(args):
     if args[:1] == ["--bench"]:
         for name, shape in BENCH.items():
-            write(args[1], name, {**shape, "norm_eps": 1e-5, "rope_theta": 10000.0, "qk_norm": False, "bias": False}, seed=1)
+            write(
+                args[1],
+                name,
+                {**shape, "norm_eps": 1e-5, "rope_theta": 10000.0, "qk_norm": False, "bias": False},
+                seed=1,
+            )
         return
     out = args[0] if args else pathlib.Path(__file__).parent
     for seed, (name, shape) in enumerate(NAMES.items()):

@@ -21,15 +21,31 @@ from sentencepiece import sentencepiece_model_pb2 as pb
 
 MARKERS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 LETTERS = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}
-RULES = [("Ａ", "A"), ("＜", "<"), ("｜", "|"), ("＞", ">"), ("ё", "е"), ("ﬁ", "fi"), ("…", "..."), ("\t", " "),
-         ("ab", "ba"), ("abc", "c b"), ("\u00a0", " "), ("\u200b", ""), ("!", "  !  "), ("ß", "ss")]
-WORDS = ("the cat sat on a mat and then it ran away from house мама мыла раму кот сидел дома привет как дела over under "
-         "banana aaaa abab ababab ёлка ёж straße naïve façade über 東京 日本語 안녕 ไทย ﬁne ... !? 12 345 <| |> user").split()
+RULES = [
+    ("Ａ", "A"),
+    ("＜", "<"),
+    ("｜", "|"),
+    ("＞", ">"),
+    ("ё", "е"),
+    ("ﬁ", "fi"),
+    ("…", "..."),
+    ("\t", " "),
+    ("ab", "ba"),
+    ("abc", "c b"),
+    ("\u00a0", " "),
+    ("\u200b", ""),
+    ("!", "  !  "),
+    ("ß", "ss"),
+]
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "away", "from", "house", "мама", "мыла", "раму", "кот", "сидел", "дома", "привет", "как", "дела", "over", "under", "banana", "aaaa", "abab", "ababab", "ёлка", "ёж", "straße", "naïve", "façade", "über", "東京", "日本語", "안녕", "ไทย", "ﬁne", "...", "!?", "12", "345", "<|", "|>", "user"]
 
 
 def corpus(draw, lines=400):
-    return [" ".join(draw.choice(WORDS) for _ in range(draw.randint(1, 14))) + draw.choice(["", ".", "!", "  x", " \n".strip()])
-            for _ in range(lines)]
+    return [
+        " ".join(draw.choice(WORDS) for _ in range(draw.randint(1, 14)))
+        + draw.choice(["", ".", "!", "  x", " \n".strip()])
+        for _ in range(lines)
+    ]
 
 
 def tsv(draw, folder):
@@ -47,8 +63,17 @@ def train(draw, options):
     edit = options.pop("edit", ())
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus(draw)), model_writer=out, model_type="bpe", hard_vocab_limit=False,
-        control_symbols=MARKERS, minloglevel=2, num_threads=1, bos_id=-1, eos_id=-1, **options)
+        sentence_iterator=iter(corpus(draw)),
+        model_writer=out,
+        model_type="bpe",
+        hard_vocab_limit=False,
+        control_symbols=MARKERS,
+        minloglevel=2,
+        num_threads=1,
+        bos_id=-1,
+        eos_id=-1,
+        **options,
+    )
     proto = pb.ModelProto()
     proto.ParseFromString(out.getvalue())
     normals = [p for p in proto.pieces if p.type == 1]
@@ -75,12 +100,19 @@ def train(draw, options):
 def vocab_json(proto):
     n = proto.normalizer_spec
     return {
-        "kind": "sentencepiece-bpe", "pieces": [p.piece for p in proto.pieces], "scores": [p.score for p in proto.pieces],
-        "types": "".join(LETTERS[p.type] for p in proto.pieces), "unk_id": [p.type for p in proto.pieces].index(2),
-        "unk_surface": proto.trainer_spec.unk_surface, "byte_fallback": proto.trainer_spec.byte_fallback,
-        "normalizer": {"add_dummy_prefix": n.add_dummy_prefix, "remove_extra_whitespaces": n.remove_extra_whitespaces,
-                       "escape_whitespaces": n.escape_whitespaces,
-                       "precompiled_charsmap": base64.b64encode(n.precompiled_charsmap).decode()},
+        "kind": "sentencepiece-bpe",
+        "pieces": [p.piece for p in proto.pieces],
+        "scores": [p.score for p in proto.pieces],
+        "types": "".join(LETTERS[p.type] for p in proto.pieces),
+        "unk_id": [p.type for p in proto.pieces].index(2),
+        "unk_surface": proto.trainer_spec.unk_surface,
+        "byte_fallback": proto.trainer_spec.byte_fallback,
+        "normalizer": {
+            "add_dummy_prefix": n.add_dummy_prefix,
+            "remove_extra_whitespaces": n.remove_extra_whitespaces,
+            "escape_whitespaces": n.escape_whitespaces,
+            "precompiled_charsmap": base64.b64encode(n.precompiled_charsmap).decode(),
+        },
         "treat_whitespace_as_suffix": proto.trainer_spec.treat_whitespace_as_suffix,
         "chat": {name[2:-2]: [p.piece for p in proto.pieces].index(name) for name in MARKERS},
     }
@@ -90,20 +122,37 @@ def text(draw, pieces):
     """Bytes that a hostile or careless person could send."""
     parts = []
     for _ in range(draw.choice([0, 1, 1, 2, 3, 5, 8, 13])):
-        parts.append(draw.choice([
-            lambda: draw.choice(WORDS).encode(), lambda: draw.choice(WORDS).encode() + b" ", lambda: b" " * draw.randint(1, 4),
-            lambda: draw.choice(pieces).encode(), lambda: draw.choice(pieces).replace("▁", " ").encode(),
-            lambda: draw.choice(MARKERS).encode(), lambda: draw.choice(MARKERS)[:draw.randint(1, 8)].encode(),
-            lambda: "＜｜ｕｓｅｒ｜＞".encode(), lambda: "<｜user｜>".encode(), lambda: "▁".encode() * draw.randint(1, 3),
-            lambda: bytes(draw.randrange(256) for _ in range(draw.randint(1, 6))),
-            lambda: draw.choice(["\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\x00", "\ufeff", "\ufffd"]).encode(),
-            lambda: draw.choice([b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xe2\x96", b"\xf0\x9f\x98", b"\xff"]),
-            lambda: draw.choice(["😀", "👩‍👩‍👧", "é", "e\u0301", "Å", "ﬀ", "㍿", "ｶﾞ", "İ", "①", "Ⅷ", "한", "각"]).encode(),
-            lambda: chr(draw.choice([draw.randrange(0x20, 0xd800), draw.randrange(0xe000, 0x110000)])).encode(),
-            lambda: draw.choice("abаё<").encode() * draw.choice([2, 3, 7, 40, 200]),
-            lambda: f"<0x{draw.randrange(256):02X}>".encode(), lambda: b"<unk>",
-            lambda: "".join(draw.choice("ab ▁<|>usr") for _ in range(draw.randint(1, 20))).encode(),
-        ])())
+        parts.append(
+            draw.choice(
+                [
+                    lambda: draw.choice(WORDS).encode(),
+                    lambda: draw.choice(WORDS).encode() + b" ",
+                    lambda: b" " * draw.randint(1, 4),
+                    lambda: draw.choice(pieces).encode(),
+                    lambda: draw.choice(pieces).replace("▁", " ").encode(),
+                    lambda: draw.choice(MARKERS).encode(),
+                    lambda: draw.choice(MARKERS)[: draw.randint(1, 8)].encode(),
+                    lambda: "＜｜ｕｓｅｒ｜＞".encode(),
+                    lambda: "<｜user｜>".encode(),
+                    lambda: "▁".encode() * draw.randint(1, 3),
+                    lambda: bytes(draw.randrange(256) for _ in range(draw.randint(1, 6))),
+                    lambda: draw.choice(
+                        ["\t", "\n", "\r\n", "\u00a0", "\u3000", "\u200b", "\x00", "\ufeff", "\ufffd"]
+                    ).encode(),
+                    lambda: draw.choice(
+                        [b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80", b"\xe2\x96", b"\xf0\x9f\x98", b"\xff"]
+                    ),
+                    lambda: draw.choice(
+                        ["😀", "👩‍👩‍👧", "é", "e\u0301", "Å", "ﬀ", "㍿", "ｶﾞ", "İ", "①", "Ⅷ", "한", "각"]
+                    ).encode(),
+                    lambda: chr(draw.choice([draw.randrange(0x20, 0xD800), draw.randrange(0xE000, 0x110000)])).encode(),
+                    lambda: draw.choice("abаё<").encode() * draw.choice([2, 3, 7, 40, 200]),
+                    lambda: f"<0x{draw.randrange(256):02X}>".encode(),
+                    lambda: b"<unk>",
+                    lambda: "".join(draw.choice("ab ▁<|>usr") for _ in range(draw.randint(1, 20))).encode(),
+                ]
+            )()
+        )
     return b"".join(parts)
 
 
@@ -118,7 +167,9 @@ def vectors(draw, proto, count):
         cases.append({"b64": base64.b64encode(data).decode(), "ids": ids, "decoded": sp.decode(ids)})
     low = [i for i, p in enumerate(proto.pieces) if p.type != 1] or [0]
     for _ in range(count // 4):
-        ids = [draw.choice(low) if draw.random() < 0.6 else draw.randrange(len(pieces)) for _ in range(draw.randint(0, 12))]
+        ids = [
+            draw.choice(low) if draw.random() < 0.6 else draw.randrange(len(pieces)) for _ in range(draw.randint(0, 12))
+        ]
         decodes.append({"ids": ids, "decoded": sp.decode(ids) if ids else ""})
     return {"vocab": vocab_json(proto), "cases": cases, "decodes": decodes}
 
@@ -130,13 +181,19 @@ def write(path, value):
 
 def random_options(draw, folder):
     options = {
-        "vocab_size": draw.choice([120, 300, 600]) + 256, "byte_fallback": draw.random() < 0.5,
-        "character_coverage": draw.choice([0.98, 0.99, 1.0]), "add_dummy_prefix": draw.random() < 0.5,
-        "remove_extra_whitespaces": draw.random() < 0.5, "treat_whitespace_as_suffix": draw.random() < 0.25,
-        "split_by_whitespace": draw.random() < 0.5, "split_by_unicode_script": draw.random() < 0.5,
+        "vocab_size": draw.choice([120, 300, 600]) + 256,
+        "byte_fallback": draw.random() < 0.5,
+        "character_coverage": draw.choice([0.98, 0.99, 1.0]),
+        "add_dummy_prefix": draw.random() < 0.5,
+        "remove_extra_whitespaces": draw.random() < 0.5,
+        "treat_whitespace_as_suffix": draw.random() < 0.25,
+        "split_by_whitespace": draw.random() < 0.5,
+        "split_by_unicode_script": draw.random() < 0.5,
         "edit": [e for e in ("ties", "unused", "holes", "zeros", "control", "unk") if draw.random() < 0.25],
-        "user_defined_symbols": draw.sample(["ab", "abab", "<|x|>", "<|user", "▁", "  ", "мыла", "é", "\n", "a", "b b", "<", "|>"],
-                                            draw.choice([0, 0, 2, 4])),
+        "user_defined_symbols": draw.sample(
+            ["ab", "abab", "<|x|>", "<|user", "▁", "  ", "мыла", "é", "\n", "a", "b b", "<", "|>"],
+            draw.choice([0, 0, 2, 4]),
+        ),
     }
     kind = draw.choice(["identity", "nmt_nfkc", "nfkc", "nmt_nfkc_cf", "tsv", "tsv"])
     if kind == "tsv":
@@ -157,13 +214,30 @@ def train_random(draw, folder):
 
 
 COMMITTED = {
-    "chat": dict(vocab_size=420, byte_fallback=True, normalization_rule_name="identity", add_dummy_prefix=False,
-                 remove_extra_whitespaces=False),
+    "chat": dict(
+        vocab_size=420,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+    ),
     "nmt_nfkc": dict(vocab_size=160, byte_fallback=False, character_coverage=0.98),
-    "rules": dict(vocab_size=400, byte_fallback=True, treat_whitespace_as_suffix=True, edit=["zeros", "control"],
-                  user_defined_symbols=["ab", "abab", "<|user", "▁", "  "]),
-    "unused": dict(vocab_size=200, byte_fallback=False, normalization_rule_name="identity", remove_extra_whitespaces=False,
-                   edit=["unused", "holes", "unk"], user_defined_symbols=["<|x|>", "é"], split_by_whitespace=False),
+    "rules": dict(
+        vocab_size=400,
+        byte_fallback=True,
+        treat_whitespace_as_suffix=True,
+        edit=["zeros", "control"],
+        user_defined_symbols=["ab", "abab", "<|user", "▁", "  "],
+    ),
+    "unused": dict(
+        vocab_size=200,
+        byte_fallback=False,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        edit=["unused", "holes", "unk"],
+        user_defined_symbols=["<|x|>", "é"],
+        split_by_whitespace=False,
+    ),
 }
 
 

@@ -1,0 +1,51 @@
+"""Writes docs/recipes.md from the options' own help. Run: python -m minitron.docs (from the project's root)."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+from minitron import config
+
+HEAD = """# Recipes
+
+A recipe is a TOML file with a model's whole life. Every option has a default; `section.key=value` on the command line
+goes over the recipe. A section that is left out of `[pretrain] [reject] [kto]` is a stage that does not run.
+This page is made by `python -m minitron.docs`.
+"""
+
+
+def recipes() -> str:
+    """The page, in Markdown."""
+    lines = [HEAD, "## At the top", "", *_table([f for f in dataclasses.fields(config.Config) if f.metadata])]
+    hints = typing.get_type_hints(config.Config)
+    for field in dataclasses.fields(config.Config):
+        kind = next(
+            (k for k in (hints[field.name], *typing.get_args(hints[field.name])) if dataclasses.is_dataclass(k)), None
+        )
+        if kind:
+            lines += [
+                "",
+                f"## [{field.name}]",
+                "",
+                (kind.__doc__ or "").split("\n")[0],
+                "",
+                *_table(dataclasses.fields(kind)),
+            ]
+    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(config.Sampling))]
+    return "\n".join(lines) + "\n"
+
+
+def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
+    rows = ["| option | default | meaning |", "|---|---|---|"]
+    for field in fields:
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+        if field.name == "presets":
+            default = ", ".join(default)
+        shown = "true" if default is True else "false" if default is False else default
+        choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
+        rows.append(f"| `{field.name}` | `{shown}` | {field.metadata['help']}{choices} |".replace("`` |", " |"))
+    return rows
+
+
+if __name__ == "__main__":
+    Path("docs/recipes.md").write_text(recipes(), encoding="utf-8")
