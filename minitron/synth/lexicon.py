@@ -323,10 +323,6 @@ FAVOURITES = {
             "name",
             _words("Anna Emma Mia Sophie Alice Lily Lucy Eva Kate Mary Tom Jack Harry Leo Sam Ben Adam Alex David"),
         ),
-        (
-            "word",
-            _words("sun moon tree fish book star green lamp apple river rain cloud bread stone leaf love peace home"),
-        ),
     ],
     "ru": [
         (
@@ -357,12 +353,13 @@ FAVOURITES = {
                 "Анна Мария Ольга Елена Ирина Юлия Дарья Алиса София Марина Иван Сергей Андрей Павел Антон Денис Егор"
             ),
         ),
-        (
-            "слово|моё любимое|твоё любимое|какое",
-            _words("солнце дерево луна рыба книга снег звезда лампа яблоко река дождь облако хлеб камень лист мир дом"),
-        ),
     ],
 }
+
+# Every favourite thing may also be a favourite word: a value that is held out as a food is not a word never seen.
+for _language, _kind in (("en", "word"), ("ru", "слово|моё любимое|твоё любимое|какое")):
+    _values = [v for _, values in FAVOURITES[_language] for v in values if not v.isdigit()]
+    FAVOURITES[_language].append((_kind, list(dict.fromkeys(_values + ECHO[_language]))))
 
 LISTS = {
     "en": [

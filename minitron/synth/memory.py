@@ -139,7 +139,8 @@ _NOT_TOLD = {"en": "I don't know that yet. Tell me!", "ru": "Этого я по�
 
 
 def _favourite_slots(rng: Random, language: str) -> dict[str, str]:
-    kind, values = rng.choice(lexicon.FAVOURITES[language])
+    kinds = lexicon.FAVOURITES[language]
+    kind, values = kinds[-1] if rng.random() < 0.25 else rng.choice(kinds)  # the last is "word", with the most values
     slots = dict(zip(("k", "my", "your", "which"), kind.split("|"), strict=False), v=rng.choice(values))
     if language == "ru":
         slots["fav"] = slots["my"].split()[1]
