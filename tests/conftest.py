@@ -10,7 +10,30 @@ from minitron import tokenizer
 from minitron.config import ModelConfig, TokenizerConfig
 from minitron.model import LanguageModel
 
-WORDS = ["hello", "who", "are", "you", "i", "am", "a", "small", "model", "and", "this", "is", "what", "you", "said", "to", "me", "today", "привет", "как", "дела", "мир"]
+WORDS = [
+    "hello",
+    "who",
+    "are",
+    "you",
+    "i",
+    "am",
+    "a",
+    "small",
+    "model",
+    "and",
+    "this",
+    "is",
+    "what",
+    "you",
+    "said",
+    "to",
+    "me",
+    "today",
+    "привет",
+    "как",
+    "дела",
+    "мир",
+]
 
 
 def tiny_texts(count: int = 400) -> list[str]:

@@ -48,7 +48,22 @@ def ask(folder: Path, command: str, lines: list[dict]) -> tuple[list[dict], list
 def nasty_lines(count: int) -> list[dict]:
     """Random bytes, marker look-alikes, and texts in between."""
     chance = random.Random(5)
-    parts = ["<|user|>", "<|end|>", "＜｜end｜＞", "<|assistant", "|>", "<unk>", "<0x41>", "▁", "\n", "  ", "\t", "привет", "мир", "hello"]
+    parts = [
+        "<|user|>",
+        "<|end|>",
+        "＜｜end｜＞",
+        "<|assistant",
+        "|>",
+        "<unk>",
+        "<0x41>",
+        "▁",
+        "\n",
+        "  ",
+        "\t",
+        "привет",
+        "мир",
+        "hello",
+    ]
     parts += ["\u200d", "👩‍👩‍👧", "é", "ё", "\x00", "\ufffd", "７", "ﬁ", "ｱ", "\u0301", "0", "12", ".", "A" * 50]
     lines = []
     for number in range(count):

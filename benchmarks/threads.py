@@ -1,0 +1,68 @@
+"""Why micro-batches run one per thread: tokens per second of a training step both ways, alone and beside a busy program.
+
+Run: .venv/bin/python benchmarks/threads.py. Prints medians of alternating runs and writes benchmarks/threads.json.
+"""
+
+import json
+import multiprocessing
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from minitron import parallel
+from minitron.config import ModelConfig
+from minitron.model import LanguageModel
+from minitron.packing import collate
+from minitron.trainer import accumulate, summed_loss
+
+ROWS, CONTEXT, STEPS = 16, 256, 6
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    shape = ModelConfig(n_layers=4, n_heads=3, n_kv_heads=3, d_model=192, d_ff=512, context=CONTEXT)
+    model = LanguageModel(shape, 2048)
+    chance = torch.Generator().manual_seed(0)
+    ids = torch.randint(2048, (ROWS, CONTEXT + 1), generator=chance).numpy()
+    mask = (torch.rand((ROWS, CONTEXT + 1), generator=chance) < 0.45).numpy()
+    pairs = list(zip(ids, mask, strict=True))
+    whole = collate([[p] for p in pairs], context=CONTEXT)
+    cores = parallel.cores()
+    halves = [collate([[p] for p in pairs[i::cores]], context=CONTEXT) for i in range(cores)]
+
+    def step(batches) -> float:
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            accumulate(model, [lambda b=b: (summed_loss(model, b), None) for b in batches])
+            model.zero_grad(set_to_none=True)
+        return STEPS * ROWS * CONTEXT / (time.perf_counter() - start)
+
+    results = {}
+    for beside in ("alone", "beside one busy program"):
+        busy = multiprocessing.Process(target=spin, daemon=True)
+        if beside != "alone":
+            busy.start()
+        speeds = {"one batch, torch's threads": [], "one micro-batch per thread": []}
+        step([whole])
+        step(halves)
+        for _ in range(5):
+            speeds["one batch, torch's threads"].append(step([whole]))
+            speeds["one micro-batch per thread"].append(step(halves))
+        results[beside] = {name: round(statistics.median(values)) for name, values in speeds.items()}
+        if busy.is_alive():
+            busy.terminate()
+    for beside, speeds in results.items():
+        for name, value in speeds.items():
+            print(f"{beside:<26} {name:<30} {value:>8,} tokens/s (fp32)")
+    Path("benchmarks/threads.json").write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
