@@ -314,7 +314,7 @@ def _fill(cls: type, raw: dict, where: str, problems: list[str], extra: dict | N
     for key, value in raw.items():
         name = f"{where}{key}"
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
             problems.append(f"unknown key '{name}'" + (f"; did you mean '{where}{near[0]}'?" if near else ""))
             continue
         converted = _convert(hints[key], value, name, problems)

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
     1: "files parallel metrics probes failures rules tokenizer chatml model",
-    2: "dataset dialogues packing checkpoint optim generate trainer report synth",
-    3: "stages chat go ndjson plan docs",
+    2: "dataset dialogues packing checkpoint optim generate trainer report synth go",
+    3: "stages chat ndjson plan docs",
     4: "pipeline cli __main__",
 }
 # Within a floor these may lean on each other, in this order only.
