@@ -135,9 +135,7 @@ class PretrainConfig(TrainConfig):
 
     files: list[str] = option([], "text files (one document each) or parquet files; globs allowed")
     column: str = option("text", "the column with the text, in parquet files")
-    valid_fraction: float = option(
-        0.05, "share of the documents (of the text, if there is one document) held out", low=0
-    )
+    valid_fraction: float = option(0.05, "share held out: whole short documents, the ends of long ones", low=0)
 
 
 @dataclass

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
+from typing import TextIO
 
 from minitron.errors import MinitronError
 
@@ -22,9 +24,26 @@ def console():
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_logs: list[TextIO] = []  # where `say` writes, too
+
+
 def say(message: str, *, style: str | None = None) -> None:
     """One line to the user; the text is printed as it is, without markup."""
     console().print(message, style=style, markup=False)
+    for log in _logs:
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        log.flush()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Appends all that is said to a file, with the time."""
+    with path.open("a", encoding="utf-8") as log:
+        _logs.append(log)
+        try:
+            yield
+        finally:
+            _logs.remove(log)
 
 
 def warn(message: str) -> None:

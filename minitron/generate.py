@@ -1,8 +1,8 @@
-"""Sampling: many prompts at once for the stages, one streaming answer for the chat.
+"""Sampling: many prompts at once for the stages (`ask`), one streaming answer for the chat (`stream`).
 
 The order of operations is the chat program's (go_serve/internal/sample): repetition penalty over the answer so far,
 temperature, top-k, top-p, min-p, draw; temperature 0 takes the likeliest token. Unknown and control ids other than the
-end marker are never drawn. Knows ids only, no text.
+end marker are never drawn.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from minitron import parallel
+from minitron.chatml import Message, encode_prompt
 from minitron.config import Sampling
+from minitron.console import progress
 from minitron.model import KVCache, LanguageModel
+from minitron.tokenizer import Tokenizer
 
 NONE = float("-inf")
 
@@ -57,6 +60,24 @@ def draw(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: list[int],
     if sampling.temperature == 0:
         return logits.argmax(-1)
     return torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator).squeeze(1).to(logits.device)
+
+
+def ask(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: list[list[Message]],
+    *,
+    sampling: Sampling,
+    seed: int,
+    batch_rows: int,
+    title: str,
+) -> tuple[list[str], list[bool]]:
+    """The model's answers to dialogues that end with the user's turn, and whether each ended by itself."""
+    ids = [encode_prompt(messages, tokenizer) for messages in prompts]
+    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": seed, "batch_rows": batch_rows}
+    with progress(title, len(ids)) as bar:
+        answers = generate(model, ids, sampling=sampling, on_progress=bar.update, **how)
+    return [tokenizer.decode(a.ids) for a in answers], [a.stopped == "end" for a in answers]
 
 
 def generate(

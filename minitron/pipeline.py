@@ -14,7 +14,7 @@ from pathlib import Path
 from minitron import config as configs
 from minitron import go
 from minitron.config import Config
-from minitron.console import say
+from minitron.console import logging_to, say
 from minitron.errors import MinitronError
 from minitron.files import atomic_write, sha256_file, sha256_json
 
@@ -164,7 +164,8 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "config.toml", configs.dump(config))
     atomic_write(folder / "started.json", json.dumps(now, indent=1))
-    importlib.import_module(f"minitron.stages.{stage.name}").run(config)
+    with logging_to(folder / "log"):
+        importlib.import_module(f"minitron.stages.{stage.name}").run(config)
     made = {str(p): sha256_file(p) for p in stage.makes(config)}
     atomic_write(folder / "stage.json", json.dumps({"from": sha256_json(now), "made": made}, indent=1))
     return True

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import tiny_texts
 from safetensors.torch import load_file
 
 COMMAND = [sys.executable, "-m", "minitron"]
@@ -99,3 +100,20 @@ def test_the_second_run_does_nothing_and_a_change_redoes_what_follows(trained):
     with open("dialogues.jsonl", "a") as file:
         file.write('{"messages": [{"role": "user", "content": "new"}, {"role": "assistant", "content": "newer"}]}\n')
     assert minitron("run", "tiny.toml", "--to", "kto", "kto.beta=3.0").stderr.count("done already") == 0
+
+
+def test_sft_begins_where_pretrain_ended(tiny_run):
+    Path("book.txt").write_text("\n".join(tiny_texts(600)))
+    recipe = (
+        tiny_run.read_text() + '[pretrain]\nfiles = ["book.txt"]\nsteps = 40\nbatch_rows = 4\neval_every_steps = 20\n'
+    )
+    tiny_run.write_text(recipe)
+    minitron("run", "tiny.toml", "--to", "sft")
+    _, before = outcome("pretrain")
+    _, after = outcome("sft")
+    assert before[-1]["valid_loss"] < before[0]["loss"] - 0.5
+    scratch = minitron("run", "tiny.toml", "--to", "sft", "pretrain.steps=1")
+    assert "[pretrain]" in scratch.stderr
+    assert after[0]["loss"] < outcome("sft")[1][0]["loss"] - 0.3
+    said = Path("runs/tiny/sft/log").read_text()
+    assert "parameters on cpu" in said

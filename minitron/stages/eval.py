@@ -14,10 +14,10 @@ from pathlib import Path
 
 from minitron import chatml, checkpoint, dialogues, failures, probes, report
 from minitron.config import Config, Sampling
-from minitron.console import progress, say, warn
+from minitron.console import say, warn
 from minitron.errors import MinitronError
 from minitron.files import atomic_write
-from minitron.generate import Answer, generate
+from minitron.generate import ask
 from minitron.model import LanguageModel, pick_device
 from minitron.packing import PackedRows, Sequence, pack
 from minitron.tokenizer import Tokenizer
@@ -75,39 +75,23 @@ def held_out(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> dict
     return {"loss": loss, "bits_per_byte": bits}
 
 
-def ask(
-    config: Config,
-    tokenizer: Tokenizer,
-    model: LanguageModel,
-    prompts: list[list[dict]],
-    sampling: Sampling,
-    title: str,
-) -> list[tuple[str, Answer]]:
-    """The model's answers to dialogues that end with the user's turn."""
-    ids = [chatml.encode_prompt(messages, tokenizer) for messages in prompts]
-    with progress(title, len(ids)) as bar:
-        answers = generate(
-            model,
-            ids,
-            sampling=sampling,
-            end=tokenizer.end,
-            banned=tokenizer.never_sampled,
-            seed=config.seed,
-            batch_rows=config.eval.batch_rows,
-            on_progress=bar.update,
-        )
-    return [(tokenizer.decode(a.ids), a) for a in answers]
-
-
 def ask_probes(config: Config, tokenizer: Tokenizer, model: LanguageModel, stage: str) -> dict:
     """Greedy answers to held-out questions whose answers a rule can check."""
     chosen = [p for p in choose_probes(config) if _fits(p["messages"][:-1], tokenizer, model)]
     if not chosen:
         return {}
     greedy = Sampling(temperature=0.0, max_tokens=config.eval.max_tokens)
-    said = ask(config, tokenizer, model, [p["messages"][:-1] for p in chosen], greedy, f"eval: {stage}: probes")
+    texts, _ = ask(
+        model,
+        tokenizer,
+        [p["messages"][:-1] for p in chosen],
+        sampling=greedy,
+        seed=config.seed,
+        batch_rows=config.eval.batch_rows,
+        title=f"eval: {stage}: probes",
+    )
     by_skill, wrong, lines = defaultdict(list), [], []
-    for probe, (text, _) in zip(chosen, said, strict=True):
+    for probe, text in zip(chosen, texts, strict=True):
         right = probes.passes(text, probe["check"])
         by_skill[probe["skill"]].append(right)
         lines.append({"messages": probe["messages"][:-1], "check": probe["check"], "answer": text, "right": right})
@@ -149,9 +133,16 @@ def failure_rates(config: Config, tokenizer: Tokenizer, model: LanguageModel, st
     out, everything = {}, []
     for name, way in ways.items():
         sampling = Sampling(**vars(way) | {"max_tokens": min(way.max_tokens, config.eval.max_tokens)})
-        said = ask(config, tokenizer, model, [p for p, _ in asked], sampling, f"eval: {stage}: {name}")
-        texts, references = [text for text, _ in said], [reference for _, reference in asked]
-        judged = failures.judge(texts, ended=[a.stopped == "end" for _, a in said], references=references)
+        texts, ended = ask(
+            model,
+            tokenizer,
+            [prompt for prompt, _ in asked],
+            sampling=sampling,
+            seed=config.seed,
+            batch_rows=config.eval.batch_rows,
+            title=f"eval: {stage}: {name}",
+        )
+        judged = failures.judge(texts, ended=ended, references=[reference for _, reference in asked])
         everything += judged
         samples = [
             {"prompt": prompt[-1]["content"], "answer": text, "reference": reference, "failures": j.failures}

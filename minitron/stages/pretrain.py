@@ -18,7 +18,7 @@ from minitron.packing import PackedRows, Sequence, pack
 from minitron.tokenizer import Tokenizer
 from minitron.trainer import Fit, fit
 
-PIECE_CHARS = 20_000  # a longer document is held out by parts of about this size
+LONG_CHARS = 10_000  # of a longer document the end is held out; shorter ones are held out whole or not at all
 
 
 def run(config: Config) -> None:
@@ -41,13 +41,16 @@ def run(config: Config) -> None:
 
 
 def texts(config: Config, split: str) -> Iterator[str]:
-    """Documents (parts of long ones) of a split, chosen by a hash of the text, so that order does not matter."""
+    """Texts of a split: the ends of long documents, and short ones by a hash, so that their order does not matter."""
+    held_out = config.pretrain.valid_fraction
     for document in dialogues.documents(config.pretrain.files, column=config.pretrain.column):
-        for at in range(0, len(document), PIECE_CHARS):
-            part = document[at : at + PIECE_CHARS]
-            share = int.from_bytes(hashlib.blake2b(part.encode(), digest_size=8).digest()) / 2**64
-            if (share < config.pretrain.valid_fraction) == (split == "valid"):
-                yield part
+        if len(document) > LONG_CHARS:
+            end = len(document) - round(held_out * len(document))
+            yield document[end:] if split == "valid" else document[:end]
+            continue
+        share = int.from_bytes(hashlib.blake2b(document.encode(), digest_size=8).digest()) / 2**64
+        if (share < held_out) == (split == "valid"):
+            yield document
 
 
 def encode(parts: Iterable[str], tokenizer: Tokenizer, context: int) -> Iterator[Sequence]:

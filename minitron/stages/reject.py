@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from minitron import chatml, checkpoint, dialogues, failures
 from minitron.config import Config, Sampling
-from minitron.console import progress, say, warn
+from minitron.console import say, warn
 from minitron.errors import MinitronError
 from minitron.files import atomic_path, atomic_write
-from minitron.generate import generate
+from minitron.generate import ask
 from minitron.model import pick_device
 from minitron.tokenizer import Tokenizer
 
@@ -42,29 +42,24 @@ def run(config: Config) -> None:
     for number, (name, preset) in enumerate(settings.presets.items()):
         sampling = Sampling(**vars(preset) | {"max_tokens": settings.max_tokens or preset.max_tokens})
         asked = choose_prompts(config, tokenizer, count=settings.prompts, seed=config.seed * 1000 + number)
-        ids = [chatml.encode_prompt(messages, tokenizer) for messages, _ in asked]
-        with progress(f"reject: {name}", len(asked)) as bar:
-            answers = generate(
-                model,
-                ids,
-                sampling=sampling,
-                end=tokenizer.end,
-                banned=tokenizer.never_sampled,
-                seed=config.seed + number,
-                batch_rows=settings.batch_rows,
-                on_progress=bar.update,
-            )
-        texts = [tokenizer.decode(a.ids) for a in answers]
-        references = [reference for _, reference in asked]
-        judged = failures.judge(texts, ended=[a.stopped == "end" for a in answers], references=references)
+        texts, ended = ask(
+            model,
+            tokenizer,
+            [messages for messages, _ in asked],
+            sampling=sampling,
+            seed=config.seed + number,
+            batch_rows=settings.batch_rows,
+            title=f"reject: {name}",
+        )
+        judged = failures.judge(texts, ended=ended, references=[reference for _, reference in asked])
         kept = [i for i, j in enumerate(judged) if j.failures and texts[i]]
         for i in kept:
             prompt, reference = asked[i]
             rows.append((prompt, reference, True, "data", ""))
             rows.append((prompt, texts[i], False, name, "+".join(judged[i].failures)))
-        report[name] = {"answers": len(answers), "rejected": len(kept), **failures.rates(judged)}
+        report[name] = {"answers": len(texts), "rejected": len(kept), **failures.rates(judged)}
         shown = ", ".join(f"{k} {v:.1%}" for k, v in failures.rates(judged).items())
-        say(f"reject: {name}: {len(kept)} of {len(answers)} answers show a failure ({shown})")
+        say(f"reject: {name}: {len(kept)} of {len(texts)} answers show a failure ({shown})")
     if not rows:
         warn("no answer showed a failure: there is nothing for kto to learn from")
     columns = list(zip(*rows, strict=True)) if rows else [[] for _ in SCHEMA]
