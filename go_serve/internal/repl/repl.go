@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
 
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/lang"
@@ -148,6 +149,9 @@ func (r *repl) answer(text string) error {
 	}()
 	var outErr error
 	answer, err := r.chat.Say(ctx, text, func(part string) {
+		if r.Prompt {
+			part = strings.Map(visible, part)
+		}
 		if _, err := io.WriteString(r.Out, part); err != nil && outErr == nil {
 			outErr = err
 			cancel() // nobody reads on
@@ -178,6 +182,15 @@ func (r *repl) answer(text string) error {
 	r.last, r.answered = answer.Stats, true
 	r.remark(answer)
 	return nil
+}
+
+// visible keeps what a model says from moving the cursor or recolouring the screen: control characters but tab and newline
+// become U+FFFD.
+func visible(c rune) rune {
+	if c != '\t' && c != '\n' && unicode.IsControl(c) {
+		return '\uFFFD'
+	}
+	return c
 }
 
 // remark says what a person should know about an answer.
