@@ -8,7 +8,7 @@ STAGES := data tokenizer pretrain sft reject kto eval export binary
 
 help: ## this list
 	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 36
-	@echo "each stage also runs the stages before it, if they are not done; RECIPE=$(RECIPE) ARGS=\"optim.lr=1e-3\""
+	@echo 'data ... binary first run the stages before them, unless done. Try: make sft RECIPE=recipes/demo.toml ARGS="optim.lr=1e-3"' 
 
 setup: .venv/.ready ## a virtual environment with everything, the Go toolchain included
 .venv/.ready: pyproject.toml constraints.txt
@@ -23,7 +23,16 @@ setup: .venv/.ready ## a virtual environment with everything, the Go toolchain i
 demo: setup ## from nothing to a chat program of your own, in ten minutes
 	$(MINITRON) run recipes/demo.toml
 
-$(STAGES): setup ## that stage of RECIPE (and those before it, unless done)
+data: ## keep the dialogues of RECIPE by their scores, hold some out
+tokenizer: ## train the tokenizer
+pretrain: ## train a base model on raw text, if RECIPE has [pretrain]
+sft: ## train on the dialogues
+reject: ## sample the model's own failures
+kto: ## align the model on those failures
+eval: ## write the report card
+export: ## write what the chat program embeds
+binary: ## build the chat program for this machine
+$(STAGES): setup
 	$(MINITRON) run $(RECIPE) --to $@ $(ARGS)
 
 chat: setup ## talk to the model of RECIPE in the terminal
@@ -44,8 +53,9 @@ fmt: .venv/.ready-test ## format everything
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	cd go_serve && $$(../$(BIN)/python -m minitron.go)fmt -w .
 
-bench: setup ## side-by-side measurements
-	@for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+bench: setup ## side-by-side measurements (parity needs a finished make demo)
+	$(BIN)/python benchmarks/threads.py
+	$(BIN)/python benchmarks/parity.py
 
 clean: ## remove runs, bundles and programs; keep the environment
 	rm -rf runs dist export/*.bin export/*.json

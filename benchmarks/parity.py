@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from minitron import chatml, config, dialogues, go
+from minitron.console import fail
+from minitron.errors import MinitronError
 from minitron.tokenizer import Tokenizer
 
 LOOKALIKES = ["<|user|>", "<|end|>", "<|assistant|>", "<|system|>", "＜｜user｜＞", "<|us", "er|>", "<|", "|>", "<unk>"]
@@ -90,4 +92,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MinitronError as error:
+        fail(error)
+        sys.exit(error.code)

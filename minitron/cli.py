@@ -144,10 +144,7 @@ def _run(config, a: argparse.Namespace) -> None:
 def _stage(config, a: argparse.Namespace) -> None:
     from minitron import pipeline
 
-    stage = pipeline.STAGES[pipeline.NAMES.index(a.command)]
-    if not stage.wanted(config):
-        hint = f"add a section [{a.command}], empty if the defaults suit"
-        raise MinitronError(f"{config.recipe} has no [{a.command}]", hint=hint, code=2)
+    (stage,) = pipeline.select(config, a.command, a.command)
     if getattr(a, "dry_run", False):
         from minitron import plan
 

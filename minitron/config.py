@@ -33,7 +33,7 @@ class DataConfig:
 
     synth_rows: int = option(0, "make this many built-in dialogues (`minitron synth`) and use them", low=0)
     files: list[str] = option([], "parquet, .jsonl or .json files; globs allowed, relative to the current directory")
-    hub: str = option("", "a dataset id, read through `datasets`, streaming")
+    hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
     hub_config: str = option("", "the dataset's configuration name, where it has several")
     hub_split: str = option("train", "the dataset's split")
     format: str = option(
@@ -412,4 +412,5 @@ def _toml(value: Any) -> str:
 
 def expand(patterns: list[str]) -> list[Path]:
     """Files that the globs match, each pattern's in the order of their names."""
-    return [Path(name) for pattern in patterns for name in sorted(glob.glob(pattern, recursive=True))]
+    found = (sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True)) for pattern in patterns)
+    return [Path(name) for names in found for name in names]

@@ -1,11 +1,11 @@
 """Reading back what the data stage wrote, and raw documents for pretrain. Streams: never a whole file in memory."""
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from minitron.config import expand
 from minitron.errors import MinitronError
 
 
@@ -24,10 +24,10 @@ def read(path: Path) -> Iterator[dict]:
 def documents(patterns: list[str], *, column: str) -> Iterator[str]:
     """Texts of files (one document each) and of a column of parquet files, in the order of the sorted file names."""
     for pattern in patterns:
-        paths = sorted(glob.glob(pattern, recursive=True))
+        paths = expand([pattern])
         if not paths:
             raise MinitronError(f"no file matches {pattern}", hint="check pretrain.files in the recipe")
-        for path in map(Path, paths):
+        for path in paths:
             if path.suffix == ".parquet":
                 yield from _column(path, column)
                 continue

@@ -186,8 +186,11 @@ def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:
             f"{folder} holds an unfinished run with other settings: " + "; ".join(changes[:5]),
             hint="set them back to go on with it, or add --force to begin anew",
         )
-    if stage.resumable and folder.exists():
-        shutil.rmtree(folder)
+    if any(folder.glob("checkpoints/step-*")):  # hours of work: kept until the next time
+        old = folder.with_name(f"{folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        say(f"{stage.name}: what was there is now in {old}")
     (folder / "stage.json").unlink(missing_ok=True)
 
 
@@ -207,11 +210,15 @@ def differences(before: dict, now: dict, where: str = "") -> list[str]:
 
 def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
     """The recipe's stages from `first` to `last`. Raises MinitronError where there are none."""
+    for name in (first, last):
+        if name and not STAGES[NAMES.index(name)].wanted(config):
+            hint = f"add a section [{name}], empty if the defaults suit"
+            raise MinitronError(f"{config.recipe} has no [{name}]", hint=hint, code=2)
     start = NAMES.index(first) if first else 0
     stop = NAMES.index(last) + 1 if last else len(NAMES)
     stages = [s for s in STAGES[start:stop] if s.wanted(config)]
     if not stages:
-        raise MinitronError(f"{config.recipe} has no stage between {first} and {last}", hint="see --help", code=2)
+        raise MinitronError(f"{last} comes before {first}", hint="stages run in the order of --help", code=2)
     return stages
 
 

@@ -1,9 +1,15 @@
 """The KTO loss against NumPy, its values and gradients at known points, and the guards."""
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
 import torch
 
+from minitron import checkpoint, config, pipeline
 from minitron.config import KtoConfig
 from minitron.stages.kto import Example, breach, completion_log_probs, kto_loss, mismatch
 
@@ -63,3 +69,49 @@ def test_guards(z, loss, want):
     said = breach(z, loss, base_loss=2.0, config=KtoConfig(max_z_drop=0.2, max_loss_rise=0.01))
     assert said.startswith(want)
     assert bool(said) == bool(want)
+
+
+def run_to(stage: str, *overrides: str) -> None:
+    recipe = config.load("tiny.toml", list(overrides))
+    for each in pipeline.select(recipe, None, stage):
+        pipeline.run_stage(each, recipe)
+
+
+def weights(stage: str) -> dict[str, torch.Tensor]:
+    folder = checkpoint.pointed(Path(f"runs/tiny/{stage}"), "best")
+    return safetensors.torch.load_file(folder / "model.safetensors")
+
+
+def test_pairs_hold_the_recorded_answer_and_the_failure(tiny_run):
+    run_to("reject")
+    rows = pq.read_table("runs/tiny/reject/pairs.parquet").to_pylist()
+    train = pq.read_table("runs/tiny/data/train.parquet").to_pylist()
+    recorded = {row["messages"][0]["content"]: row["messages"][1]["content"] for row in train}
+    assert len(rows) >= 20
+    for chosen, rejected in zip(rows[::2], rows[1::2], strict=True):
+        assert chosen["prompt"] == rejected["prompt"]
+        assert (chosen["label"], chosen["preset"], chosen["failure"]) == (True, "data", "")
+        assert chosen["completion"] == recorded[chosen["prompt"][-1]["content"]]
+        assert rejected["label"] is False
+        assert rejected["preset"] in ("loops", "canned", "tutorial")
+        assert set(rejected["failure"].split("+")) <= {"loop", "runaway", "canned"}
+    before = rows
+    pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("reject")], config.load("tiny.toml"), force=True)
+    assert pq.read_table("runs/tiny/reject/pairs.parquet").to_pylist() == before  # the same seed, the same pairs
+
+
+def test_a_wrecking_recipe_ships_the_sft_model(tiny_run):
+    run_to("kto", "kto.lr=0.3", "kto.max_loss_rise=0.01", "kto.nll_weight=0.0")
+    report = json.loads(Path("runs/tiny/kto/report.json").read_text())
+    assert report["outcome"] == "stopped"
+    assert "held-out loss rose" in report["why"] or "raw z fell" in report["why"]
+    assert report["shipped_step"] == 0
+    before, after = weights("sft"), weights("kto")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_without_failures_nothing_changes(tiny_run):
+    run_to("kto", "reject.prompts=2", "kto.batch_rows=8")
+    assert json.loads(Path("runs/tiny/kto/report.json").read_text())["outcome"] == "no change"
+    before, after = weights("sft"), weights("kto")
+    assert all(torch.equal(before[name], after[name]) for name in before)

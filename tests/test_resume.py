@@ -95,7 +95,11 @@ def test_the_second_run_does_nothing_and_a_change_redoes_what_follows(trained):
     assert again.stderr.count("done already") == 5
     os.utime("dialogues.jsonl")  # times do not matter, contents do
     assert minitron("run", "tiny.toml", "--to", "kto").stderr.count("done already") == 5
+    before = outcome("kto")
     changed = minitron("run", "tiny.toml", "--to", "kto", "kto.beta=3.0")
+    assert "what was there is now in runs/tiny/kto.old" in changed.stderr
+    assert outcome("kto.old") == before
+    assert outcome("kto") != before
     assert changed.stderr.count("done already") == 4
     with open("dialogues.jsonl", "a") as file:
         file.write('{"messages": [{"role": "user", "content": "new"}, {"role": "assistant", "content": "newer"}]}\n')

@@ -5,6 +5,7 @@ kto/checkpoints, kto/best (the last checkpoint that passed the guards, the SFT m
 kto/report.json. Knows nothing about where the pairs come from.
 """
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -91,14 +92,19 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> list[Example]:
         rows = pq.read_table(path).to_pylist()
     except FileNotFoundError:
         raise MinitronError(f"there are no pairs in {path.parent}", hint="run: minitron reject RECIPE") from None
-    examples: list[Example] = []
-    for row in rows:
-        prompt = chatml.encode_prompt(row["prompt"], tokenizer)
-        completion = tokenizer.encode(row["completion"])
-        if row["label"] or "runaway" not in row["failure"]:
-            completion.append(tokenizer.end)
-        ids = (prompt + completion)[: config.model.context + 1]
-        if len(ids) > len(prompt):
+    examples = []
+    for chosen, rejected in itertools.zip_longest(rows[::2], rows[1::2], fillvalue={}):
+        if not (chosen["label"] and rejected.get("label") is False and chosen["prompt"] == rejected["prompt"]):
+            raise MinitronError(
+                f"{path} does not hold a chosen and a rejected completion of each prompt in turn",
+                hint="make it anew: minitron reject RECIPE --force",
+            )
+        prompt = chatml.encode_prompt(chosen["prompt"], tokenizer)
+        for row in (chosen, rejected):
+            completion = tokenizer.encode(row["completion"])
+            if row["label"] or "runaway" not in row["failure"]:
+                completion.append(tokenizer.end)
+            ids = (prompt + completion)[: config.model.context + 1]
             examples.append(Example(ids, len(prompt), row["label"]))
     return examples
 
