@@ -1,4 +1,4 @@
-"""Why micro-batches run one per thread: tokens per second of a training step both ways, alone and beside a busy program.
+"""Why micro-batches run one per thread: tokens per second of a training step both ways, alone and beside busy programs.
 
 Run: .venv/bin/python benchmarks/threads.py. Prints medians of alternating runs and writes benchmarks/threads.json.
 """
@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from minitron import parallel
 from minitron.config import ModelConfig
 from minitron.model import LanguageModel
+from minitron.optim import autocast
 from minitron.packing import collate
 from minitron.trainer import accumulate, summed_loss
 
@@ -37,18 +39,23 @@ def main() -> None:
     cores = parallel.cores()
     halves = [collate([[p] for p in pairs[i::cores]], context=CONTEXT) for i in range(cores)]
 
+    def part(batch):
+        with autocast(model.device, "bf16"):
+            return summed_loss(model, batch), None
+
     def step(batches) -> float:
         start = time.perf_counter()
         for _ in range(STEPS):
-            accumulate(model, [lambda b=b: (summed_loss(model, b), None) for b in batches])
+            accumulate(model, [partial(part, b) for b in batches])
             model.zero_grad(set_to_none=True)
         return STEPS * ROWS * CONTEXT / (time.perf_counter() - start)
 
     results = {}
-    for beside in ("alone", "beside one busy program"):
-        busy = multiprocessing.Process(target=spin, daemon=True)
-        if beside != "alone":
-            busy.start()
+    for busy_programs in (0, 1, 2):
+        beside = f"beside {busy_programs} busy programs" if busy_programs else "alone"
+        others = [multiprocessing.Process(target=spin, daemon=True) for _ in range(busy_programs)]
+        for other in others:
+            other.start()
         speeds = {"one batch, torch's threads": [], "one micro-batch per thread": []}
         step([whole])
         step(halves)
@@ -56,11 +63,11 @@ def main() -> None:
             speeds["one batch, torch's threads"].append(step([whole]))
             speeds["one micro-batch per thread"].append(step(halves))
         results[beside] = {name: round(statistics.median(values)) for name, values in speeds.items()}
-        if busy.is_alive():
-            busy.terminate()
+        for other in others:
+            other.terminate()
     for beside, speeds in results.items():
         for name, value in speeds.items():
-            print(f"{beside:<26} {name:<30} {value:>8,} tokens/s (fp32)")
+            print(f"{beside:<26} {name:<30} {value:>8,} tokens/s (bf16)")
     Path("benchmarks/threads.json").write_text(json.dumps(results, indent=1))
 
 
