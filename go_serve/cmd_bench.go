@@ -38,10 +38,10 @@ func bench(o *options, stdout io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	// At least one token of each fits: a context holds two or more.
+	// What does not fit is shortened, but half of the context, at least a token, is left for the answer.
 	context := engine.Config.Model.Context
-	prompt := min(o.benchPrompt, context-1)
-	gen := min(o.benchGen, context-prompt)
+	gen := min(o.benchGen, context/2)
+	prompt := min(o.benchPrompt, context-gen)
 	var prefill, decode []float64
 	for range o.benchRepeat {
 		p, d, err := timeOnce(ctx, engine, prompt, gen)

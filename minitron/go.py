@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from minitron import __version__
 from minitron.config import Config
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -86,7 +87,15 @@ def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[
         for target in wanted:
             path = out / program_name(target)
             with atomic_path(path) as temporary:
-                command = [go, "build", "-overlay", str(overlay), "-trimpath", "-ldflags=-s -w", "-o"]
+                command = [
+                    go,
+                    "build",
+                    "-overlay",
+                    str(overlay),
+                    "-trimpath",
+                    f"-ldflags=-s -w -X main.version={__version__}",
+                    "-o",
+                ]
                 command += [str(temporary.resolve()), "."]
                 done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
                 if done.returncode:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import TINY_RECIPE, write_dialogues
 
-from minitron import go
+from minitron import __version__, go
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 MINITRON = [sys.executable, "-m", "minitron"]
@@ -107,6 +107,11 @@ def test_the_program_proves_itself(built):
     assert subprocess.run([program, "selftest"], capture_output=True).returncode == 0
     about = json.loads(subprocess.run([program, "info", "--json"], check=True, capture_output=True).stdout)
     assert about["name"] == "tiny"
+    version = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
+    assert version == f"minitron-chat {__version__} (bundle format 1)\n"
+    speed = json.loads(subprocess.run([program, "bench", "--json"], check=True, capture_output=True).stdout)
+    assert set(speed) == set(["kernel", "threads", "prefill_tps", "decode_tps", "load_ms", "rss_mb", "params", "dtype"])
+    assert speed["params"] == about["params"]
     answer = subprocess.run([program, "-p", "hello", "--temp", "0"], check=True, capture_output=True, text=True)
     again = subprocess.run([program, "-p", "hello", "--temp", "0"], check=True, capture_output=True, text=True)
     assert answer.stdout == again.stdout
