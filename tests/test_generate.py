@@ -1,0 +1,98 @@
+"""Sampling: batches against one by one, filters against their definitions, and what must never be drawn."""
+
+import math
+
+import pytest
+import torch
+
+from minitron.config import Sampling
+from minitron.generate import draw, filter_logits, generate, stream
+
+GREEDY = Sampling(temperature=0.0, max_tokens=12)
+NO_ONE = {"end": 4, "banned": [0, 1, 2, 3], "seed": 1}
+
+
+def prompts(model, count=9) -> list[list[int]]:
+    chance = torch.Generator().manual_seed(3)
+    return [torch.randint(5, model.vocab_size, (1 + 5 * i,), generator=chance).tolist() for i in range(count)]
+
+
+def greedy_by_hand(model, ids: list[int], steps: int) -> list[int]:
+    """One full forward pass per token, no cache, no batch."""
+    answer = []
+    while len(answer) < steps and len(ids) + len(answer) < model.config.context:
+        logits = model(torch.tensor([ids + answer]))[0, -1].clone()
+        logits[NO_ONE["banned"]] = -math.inf
+        token = int(logits.argmax())
+        if token == NO_ONE["end"]:
+            break
+        answer.append(token)
+    return answer
+
+
+def test_greedy_batches_equal_one_by_one_without_a_cache(tiny_model):
+    asked = prompts(tiny_model)
+    answers = generate(tiny_model, asked, sampling=GREEDY, batch_rows=4, **NO_ONE)
+    for ids, answer in zip(asked, answers, strict=True):
+        assert answer.ids == greedy_by_hand(tiny_model, ids, 12)
+        assert list(stream(tiny_model, ids, sampling=GREEDY, **NO_ONE)) == answer.ids
+
+
+def test_why_answers_end(tiny_model):
+    asked = [[5] * 60, [5], [6]]
+    answers = generate(tiny_model, asked, sampling=GREEDY, batch_rows=3, **NO_ONE)
+    assert answers[0].stopped in ("context", "end")
+    assert len(answers[0].ids) <= 4
+    first = greedy_by_hand(tiny_model, [6], 1)[0]
+    ended = generate(tiny_model, [[6]], sampling=GREEDY, end=first, banned=[0, 1, 2, 3], seed=1)[0]
+    assert (ended.ids, ended.stopped) == ([], "end")
+    assert answers[1].stopped == ("max_tokens" if len(answers[1].ids) == 12 else "end")
+
+
+def test_the_same_seed_gives_the_same_answers(tiny_model):
+    hot = Sampling(temperature=1.0, max_tokens=8)
+    asked = prompts(tiny_model)
+    how = {"sampling": hot, "end": 4, "banned": [0, 1, 2, 3], "batch_rows": 4}
+    once = [a.ids for a in generate(tiny_model, asked, seed=5, **how)]
+    assert once == [a.ids for a in generate(tiny_model, asked, seed=5, **how)]
+    assert once != [a.ids for a in generate(tiny_model, asked, seed=6, **how)]
+
+
+def filtered(logits: list[float], seen: tuple[int, ...] = (), **how) -> list[float]:
+    """Probabilities after the filters."""
+    marks = torch.zeros(1, len(logits), dtype=torch.bool)
+    marks[0, list(seen)] = True
+    out = filter_logits(torch.tensor([logits]), Sampling(**how), seen=marks, banned=[0])
+    return out.softmax(-1)[0].tolist()
+
+
+def test_filters_keep_what_they_should():
+    logits = [9.0, math.log(0.5), math.log(0.25), math.log(0.15), math.log(0.1)]  # id 0 is banned
+    near = pytest.approx
+    assert filtered(logits) == near([0, 0.5, 0.25, 0.15, 0.1])
+    assert filtered(logits, top_k=2) == near([0, 2 / 3, 1 / 3, 0, 0])
+    assert filtered(logits, top_p=0.74) == near([0, 2 / 3, 1 / 3, 0, 0])
+    assert filtered(logits, top_p=0.76) == near([0, 0.5 / 0.9, 0.25 / 0.9, 0.15 / 0.9, 0])
+    assert filtered(logits, top_p=0.0) == near([0, 1, 0, 0, 0])
+    assert filtered(logits, min_p=0.4) == near([0, 2 / 3, 1 / 3, 0, 0])
+    squares = [0, 0.25, 0.0625, 0.0225, 0.01]
+    assert filtered(logits, temperature=0.5) == near([s / sum(squares) for s in squares])
+
+
+def test_repetition_penalty_divides_or_multiplies():
+    out = filter_logits(
+        torch.tensor([[0.0, 2.0, -2.0, 2.0, -2.0]]),
+        Sampling(repeat_penalty=2.0),
+        seen=torch.tensor([[False, True, True, False, False]]),
+        banned=[0],
+    )
+    assert out[0].tolist() == [-math.inf, 1.0, -4.0, 2.0, -2.0]
+
+
+def test_draws_follow_the_distribution():
+    chance = torch.Generator().manual_seed(0)
+    logits = torch.tensor([[0.0, 0.6, 0.3, 0.1]]).log().expand(20_000, 4)
+    seen = torch.zeros(20_000, 4, dtype=torch.bool)
+    drawn = draw(logits, Sampling(temperature=1.0), seen=seen, banned=[0], generator=chance)
+    shares = torch.bincount(drawn, minlength=4) / 20_000
+    torch.testing.assert_close(shares, torch.tensor([0.0, 0.6, 0.3, 0.1]), atol=0.015, rtol=0)
