@@ -12,6 +12,16 @@ GREEDY = Sampling(temperature=0.0, max_tokens=12)
 NO_ONE = {"end": 4, "banned": [0, 1, 2, 3], "seed": 1}
 
 
+@pytest.fixture
+def model(tiny_model):
+    """Weights so large that every earlier token matters to the next."""
+    with torch.no_grad():
+        for weight in tiny_model.parameters():
+            if weight.ndim == 2:
+                weight.mul_(12)
+    return tiny_model
+
+
 def prompts(model, count=9) -> list[list[int]]:
     chance = torch.Generator().manual_seed(3)
     return [torch.randint(5, model.vocab_size, (1 + 5 * i,), generator=chance).tolist() for i in range(count)]
@@ -30,32 +40,32 @@ def greedy_by_hand(model, ids: list[int], steps: int) -> list[int]:
     return answer
 
 
-def test_greedy_batches_equal_one_by_one_without_a_cache(tiny_model):
-    asked = prompts(tiny_model)
-    answers = generate(tiny_model, asked, sampling=GREEDY, batch_rows=4, **NO_ONE)
+def test_greedy_batches_equal_one_by_one_without_a_cache(model):
+    asked = prompts(model)
+    answers = generate(model, asked, sampling=GREEDY, batch_rows=4, **NO_ONE)
     for ids, answer in zip(asked, answers, strict=True):
-        assert answer.ids == greedy_by_hand(tiny_model, ids, 12)
-        assert list(stream(tiny_model, ids, sampling=GREEDY, **NO_ONE)) == answer.ids
+        assert answer.ids == greedy_by_hand(model, ids, 12)
+        assert list(stream(model, ids, sampling=GREEDY, **NO_ONE)) == answer.ids
 
 
-def test_why_answers_end(tiny_model):
+def test_why_answers_end(model):
     asked = [[5] * 60, [5], [6]]
-    answers = generate(tiny_model, asked, sampling=GREEDY, batch_rows=3, **NO_ONE)
+    answers = generate(model, asked, sampling=GREEDY, batch_rows=3, **NO_ONE)
     assert answers[0].stopped in ("context", "end")
     assert len(answers[0].ids) <= 4
-    first = greedy_by_hand(tiny_model, [6], 1)[0]
-    ended = generate(tiny_model, [[6]], sampling=GREEDY, end=first, banned=[0, 1, 2, 3], seed=1)[0]
+    first = greedy_by_hand(model, [6], 1)[0]
+    ended = generate(model, [[6]], sampling=GREEDY, end=first, banned=[0, 1, 2, 3], seed=1)[0]
     assert (ended.ids, ended.stopped) == ([], "end")
     assert answers[1].stopped == ("max_tokens" if len(answers[1].ids) == 12 else "end")
 
 
-def test_the_same_seed_gives_the_same_answers(tiny_model):
+def test_the_same_seed_gives_the_same_answers(model):
     hot = Sampling(temperature=1.0, max_tokens=8)
-    asked = prompts(tiny_model)
+    asked = prompts(model)
     how = {"sampling": hot, "end": 4, "banned": [0, 1, 2, 3], "batch_rows": 4}
-    once = [a.ids for a in generate(tiny_model, asked, seed=5, **how)]
-    assert once == [a.ids for a in generate(tiny_model, asked, seed=5, **how)]
-    assert once != [a.ids for a in generate(tiny_model, asked, seed=6, **how)]
+    once = [a.ids for a in generate(model, asked, seed=5, **how)]
+    assert once == [a.ids for a in generate(model, asked, seed=5, **how)]
+    assert once != [a.ids for a in generate(model, asked, seed=6, **how)]
 
 
 def filtered(logits: list[float], seen: tuple[int, ...] = (), **how) -> list[float]:

@@ -45,6 +45,7 @@ def test_targets_position_by_position():
     assert batch.count == 3
     assert batch.select.tolist() == [4, 5, 7] + [0] * 125  # where 3, 7 and 2 are read
     assert batch.targets.tolist() == [7, 4, 8] + [-100] * 125
+    assert batch.mask[0, 0, 2].tolist() == [True] * 3 + [False] * 7
     assert batch.mask[0, 0, 8].tolist() == [False] * 7 + [True, True, False]
 
 
