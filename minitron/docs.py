@@ -1,10 +1,11 @@
-"""Writes docs/recipes.md from the options' own help. Run: python -m minitron.docs (from the project's root)."""
+"""Writes docs/recipes.md and docs/commands.md from the code's own help. Run: python -m minitron.docs (in the project's root)."""
 
+import argparse
 import dataclasses
 import typing
 from pathlib import Path
 
-from minitron import config
+from minitron import cli, config
 
 HEAD = """# Recipes
 
@@ -47,5 +48,29 @@ def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
     return rows
 
 
+def commands() -> str:
+    """The page of commands, in Markdown."""
+    top = cli.parser()
+    (choices,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    lines = ["# Commands", "", f"{top.description} {top.epilog}", "", "This page is made by `python -m minitron.docs`."]
+    for name, command in choices.choices.items():
+        arguments = [a for a in command._actions if not isinstance(a, argparse._HelpAction)]
+        positional = [a.metavar or a.dest for a in arguments if not a.option_strings]
+        shown = " ".join(f"[{p} ...]" if "=" in p else p for p in positional)
+        lines += ["", f"## minitron {name} {shown}".rstrip(), "", command.description, ""]
+        for argument in arguments:
+            flag = " ".join(filter(None, ("/".join(argument.option_strings), _value(argument))))
+            lines.append(f"- `{flag}`" + (f": {argument.help}" if argument.help else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _value(argument: argparse.Action) -> str:
+    """What stands for an argument's value."""
+    if argument.choices:
+        return "|".join(argument.choices)
+    return "" if argument.nargs == 0 else argument.metavar or argument.dest
+
+
 if __name__ == "__main__":
     Path("docs/recipes.md").write_text(recipes(), encoding="utf-8")
+    Path("docs/commands.md").write_text(commands(), encoding="utf-8")

@@ -15,8 +15,8 @@ FLOORS = {
     0: "errors console config",
     1: "files parallel metrics probes failures rules tokenizer chatml model",
     2: "dataset dialogues packing checkpoint optim generate trainer report synth go",
-    3: "stages chat ndjson plan docs",
-    4: "pipeline cli __main__",
+    3: "stages chat ndjson plan",
+    4: "pipeline cli docs __main__",
 }
 # Within a floor these may lean on each other, in this order only.
 BESIDE = {
@@ -27,6 +27,7 @@ BESIDE = {
     "trainer": {"checkpoint", "optim", "packing"},
     "generate": set(),
     "cli": {"pipeline"},
+    "docs": {"cli"},
     "__main__": {"cli"},
 }
 
@@ -95,5 +96,13 @@ def test_help_is_instant():
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "set()"
 
 
-def test_the_page_of_options_is_what_the_code_says():
+def test_the_generated_pages_are_what_the_code_says():
     assert (ROOT / "docs/recipes.md").read_text() == docs.recipes(), "run: python -m minitron.docs"
+    assert (ROOT / "docs/commands.md").read_text() == docs.commands(), "run: python -m minitron.docs"
+
+
+def test_the_readme_names_every_command():
+    readme = (ROOT / "README.md").read_text()
+    for line in docs.commands().splitlines():
+        if line.startswith("## minitron "):
+            assert f"`{line.split()[2]}`" in readme or f"`minitron {line.split()[2]}" in readme, line
