@@ -85,12 +85,19 @@ def main(argv: list[str] | None = None) -> None:
     except MinitronError as error:
         fail(error)
         sys.exit(error.code)
-    except KeyboardInterrupt:
-        say("interrupted" if arguments.command == "chat" else "interrupted; the same command goes on from here")
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        from minitron import files
+
+        if error.errno not in files.REASONS:
+            raise
+        fail(files.write_error(error, path=error.filename or "a file"))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted" if arguments.command == "chat" else "interrupted; the same command goes on from here")
+        sys.exit(130)
 
 
 def _dispatch(a: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from minitron.errors import MinitronError
 
-_REASONS = {
+REASONS = {
     errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
     errno.EFBIG: ("the file is larger than allowed", "raise the limit on file sizes (ulimit -f)"),
@@ -63,8 +63,8 @@ def write_error(error: OSError, *, path: str | Path) -> MinitronError:
     """The user's view of an OSError met while writing `path`."""
     code = error.errno
     if code is None:  # some libraries tell the number only in the text
-        code = next((number for number in _REASONS if f"[errno {number}]" in str(error).lower()), None)
-    reason, hint = _REASONS.get(code, (error.strerror or str(error), "check that the path can be written"))
+        code = next((number for number in REASONS if f"[errno {number}]" in str(error).lower()), None)
+    reason, hint = REASONS.get(code, (error.strerror or str(error), "check that the path can be written"))
     return MinitronError(f"{reason} while writing {path}", hint=hint)
 
 

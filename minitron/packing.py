@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minitron.files import atomic_write
+from minitron.files import atomic_write, write_error
 
 OPEN_ROWS = 64  # rows that wait for a fitting sequence; more fills rows better and packs more slowly
 ROUND_TARGETS = (
@@ -57,13 +57,23 @@ def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: P
 
     Sequences longer than that must have been cut by the caller. Returns (and writes to pack.json) the counts.
     """
-    capacity = context + 1
     work = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    try:
+        work.mkdir(parents=True)
+        counts = _pack(sequences, capacity=context + 1, vocab_size=vocab_size, work=work)
+        shutil.rmtree(out, ignore_errors=True)
+        work.rename(out)
+    except OSError as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise write_error(error, path=out) from error
+    return counts
+
+
+def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work: Path) -> dict:
     dtype = np.uint16 if vocab_size <= 1 << 16 else np.uint32
     starts, open_rows, room, order, row_starts = [0], [], np.empty(0, np.int64), [], [0]
-    counts = {"sequences": 0, "tokens": 0, "targets": 0, "target_bytes": 0, "rows": 0, "context": context}
+    counts = {"sequences": 0, "tokens": 0, "targets": 0, "target_bytes": 0, "rows": 0, "context": capacity - 1}
 
     def close(row: int) -> None:
         order.extend(open_rows.pop(row))
@@ -96,8 +106,6 @@ def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: P
     np.save(work / "order.npy", np.asarray(order, np.int64))
     np.save(work / "rows.npy", np.asarray(row_starts, np.int64))
     atomic_write(work / "pack.json", json.dumps(counts | {"dtype": np.dtype(dtype).name}))
-    shutil.rmtree(out, ignore_errors=True)
-    work.rename(out)
     return counts
 
 

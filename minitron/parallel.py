@@ -26,6 +26,7 @@ def each(work: Callable[[Item], Result], items: Iterable[Item], *, device: torch
     items = list(items)
     workers = min(len(items), cores()) if device.type == "cpu" else 1
     if workers <= 1:
+        torch.set_num_threads(cores())  # an earlier pool may have lowered it: part of the setting is the process's
         return [work(item) for item in items]
 
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores() // workers,)) as pool:

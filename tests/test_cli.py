@@ -155,16 +155,37 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+def fill_disk(*, leave: int) -> None:
+    """A file `ballast` that leaves so many bytes of the disk."""
+    with open("ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    os.truncate("ballast", os.path.getsize("ballast") - leave)
+
+
+@pytest.mark.parametrize("leave", [0, 8_000, 24_000, 40_000])
+def test_a_disk_that_is_full_from_the_start(trained, small_disk, monkeypatch, leave):
+    shutil.copytree(trained / "runs", small_disk / "runs", ignore=shutil.ignore_patterns("sft", "kto", "reject"))
+    shutil.copy(trained / "tiny.toml", small_disk)
+    shutil.copy(trained / "dialogues.jsonl", small_disk)
+    monkeypatch.chdir(small_disk)
+    fill_disk(leave=leave)
+    done = minitron("sft", "tiny.toml")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "no space left on the disk while writing" in done.stderr
+    os.remove("ballast")
+    assert minitron("sft", "tiny.toml").returncode == 0
+    monkeypatch.chdir(trained)
+
+
 def test_a_full_disk_loses_nothing_already_saved(trained, small_disk, monkeypatch):
     for name in ("tiny.toml", "dialogues.jsonl"):
         shutil.copy(trained / name, small_disk / name)
     for stage in ("data", "tokenizer"):
         shutil.copytree(trained / "runs/tiny" / stage, small_disk / "runs/tiny" / stage)
     monkeypatch.chdir(small_disk)
-    with open("ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    os.truncate("ballast", os.path.getsize("ballast") - 1_200_000)  # room for some checkpoints of 400 kB, not for all
+    fill_disk(leave=1_200_000)  # room for some checkpoints of 400 kB, not for all
     said = refused("sft", "tiny.toml", "sft.keep_checkpoints=9", saying="no space left on the disk")
     assert "free some space" in said
     kept = sorted(Path("runs/tiny/sft/checkpoints").glob("step-*"))
