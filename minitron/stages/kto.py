@@ -85,6 +85,24 @@ def scored(model: LanguageModel, examples: list[Example], *, at_once: int = REFE
     return torch.cat(parallel.each(part, range(0, len(examples), at_once), device=model.device))
 
 
+class Scored:
+    """Examples with the frozen reference's log-probabilities, computed once: they never change, so any order is legal."""
+
+    def __init__(self, model: LanguageModel, examples: list[Example]):
+        self.examples = examples
+        self.reference = scored(model, examples)  # (N,)
+        self.lengths = torch.tensor([e.length for e in examples], device=model.device)  # (N,) tokens
+        self.labels = torch.tensor([e.label for e in examples], device=model.device)  # (N,) bool
+
+    def pick(self, numbers: list[int]) -> list[Example]:
+        return [self.examples[i] for i in numbers]
+
+    def ratios(self, log_probs: Tensor, numbers: list[int], *, unit: str) -> Tensor:
+        """log π - log π_ref of these examples, (len(numbers),): summed, or per token where `unit` is `mean`."""
+        ratios = log_probs - self.reference[numbers]
+        return ratios / self.lengths[numbers] if unit == "mean" else ratios
+
+
 def read_pairs(config: Config, tokenizer: Tokenizer) -> list[Example]:
     """pairs.parquet as ids. A rejected runaway never ended, so its end marker is not part of what is pushed down."""
     path = config.stage_dir("reject") / "pairs.parquet"
@@ -144,9 +162,7 @@ def run(config: Config) -> None:
         finish(config, outcome="no change", why="too few pairs", step=0, base_loss=base_loss, loss=base_loss, z=0.0)
         return
 
-    mixed = mismatch(examples, config.model.context)
-    reference, mixed_reference = scored(model, examples), scored(model, mixed)  # the frozen model's, computed once
-    labels = torch.tensor([e.label for e in examples], device=device)
+    pairs, mixed = Scored(model, examples), Scored(model, mismatch(examples, config.model.context))
     optimizer = make_optimizer(model, config.optim)
     start, z, passed = 0, 0.0, 0
     newest = checkpoint.newest_whole(folder)
@@ -169,38 +185,31 @@ def run(config: Config) -> None:
     log = MetricsLog(folder / "metrics.jsonl", from_step=start)
     why = ""
 
-    def log_ratios(log_probs: Tensor, numbers: list[int], of: list[Example], reference: Tensor) -> Tensor:
-        ratios = log_probs - reference[numbers]
-        return ratios / lengths(of, numbers) if settings.ratio == "mean" else ratios
-
-    def lengths(of: list[Example], numbers: list[int]) -> Tensor:
-        return torch.tensor([of[i].length for i in numbers], device=device)
-
     # No dropout: at the first step policy and reference agree exactly.
     with Interrupt() as interrupt, progress("kto", settings.steps, done=start) as bar:
         for step in range(start, settings.steps):
             # pairs stay together: row 2i is a chosen completion, row 2i + 1 the rejected one of the same prompt
-            pairs = rows_of_step(step, rows=len(examples) // 2, per_step=settings.batch_rows // 2, seed=config.seed)
-            numbers = [n for pair in pairs for n in (2 * int(pair), 2 * int(pair) + 1)]
+            both = rows_of_step(step, rows=len(examples) // 2, per_step=settings.batch_rows // 2, seed=config.seed)
+            numbers = [n for pair in both for n in (2 * int(pair), 2 * int(pair) + 1)]
             numbers.sort(key=lambda n: len(examples[n].ids))  # micro-batches of like lengths waste little on padding
-            mixed_now = scored(model, [mixed[i] for i in numbers], at_once=MICRO_ROWS)
-            raw = log_ratios(mixed_now, numbers, mixed, mixed_reference).mean().item()
+            good = pairs.labels[numbers]
+            mixed_now = scored(model, mixed.pick(numbers), at_once=MICRO_ROWS)
+            raw = mixed.ratios(mixed_now, numbers, unit=settings.ratio).mean().item()
             z = raw if step == 0 else settings.z_decay * z + (1 - settings.z_decay) * raw
-            chosen_tokens = lengths(examples, numbers)[labels[numbers]].sum()
+            chosen_tokens = pairs.lengths[numbers][good].sum()
 
             def part(some: list[int], count: int = len(numbers), z: float = z, tokens: Tensor = chosen_tokens):
-                good = labels[some]
-                log_probs = completion_log_probs(model, [examples[i] for i in some])
-                ratios = log_ratios(log_probs, some, examples, reference)
+                chosen = pairs.labels[some]
+                log_probs = completion_log_probs(model, pairs.pick(some))
+                ratios = pairs.ratios(log_probs, some, unit=settings.ratio)
                 # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions
-                nll = -log_probs[good].sum() / tokens
-                loss = kto_loss(ratios, labels=good, z=z, config=settings).sum() / count
+                nll = -log_probs[chosen].sum() / tokens
+                loss = kto_loss(ratios, labels=chosen, z=z, config=settings).sum() / count
                 return loss + settings.nll_weight * nll, (ratios.detach(), nll.item())
 
             micro = [numbers[i : i + MICRO_ROWS] for i in range(0, len(numbers), MICRO_ROWS)]
             results = accumulate(model, [partial(part, some) for some in micro])
             ratios = torch.cat([ratios for _, (ratios, _) in results])
-            good = labels[numbers]
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.grad_clip or math.inf)
             optimizer.step(settings.lr * min(1.0, (step + 1) / max(1, settings.warmup_steps)))
             row = {
