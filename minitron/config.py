@@ -122,8 +122,8 @@ class TrainConfig:
     """What pretrain and sft share."""
 
     steps: int = option(1000, "optimizer steps", low=1)
-    batch_rows: int = option(16, "rows of `model.context` tokens per micro-batch", low=1)
-    accumulation: int = option(1, "micro-batches per step", low=1)
+    batch_rows: int = option(4, "rows of `model.context` tokens per micro-batch", low=1)
+    accumulation: int = option(4, "micro-batches per step; on a CPU they run side by side, one per thread", low=1)
     eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
     eval_rows: int = option(256, "packed rows of the validation set to measure on; 0: all", low=0)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, beside the best", low=1)

@@ -94,7 +94,8 @@ warmup_steps = 3
 precision = "fp32"
 [sft]
 steps = 24
-batch_rows = 4
+batch_rows = 2
+accumulation = 2
 eval_every_steps = 6
 [reject]
 prompts = 40

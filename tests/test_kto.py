@@ -101,7 +101,7 @@ def test_pairs_hold_the_recorded_answer_and_the_failure(tiny_run):
 
 
 def test_a_wrecking_recipe_ships_the_sft_model(tiny_run):
-    run_to("kto", "kto.lr=0.3", "kto.max_loss_rise=0.01", "kto.nll_weight=0.0")
+    run_to("kto", "kto.lr=30", "kto.max_loss_rise=0.01", "kto.nll_weight=0.0")
     report = json.loads(Path("runs/tiny/kto/report.json").read_text())
     assert report["outcome"] == "stopped"
     assert "held-out loss rose" in report["why"] or "raw z fell" in report["why"]

@@ -109,7 +109,8 @@ def test_the_second_run_does_nothing_and_a_change_redoes_what_follows(trained):
 def test_sft_begins_where_pretrain_ended(tiny_run):
     Path("book.txt").write_text("\n".join(tiny_texts(600)))
     recipe = (
-        tiny_run.read_text() + '[pretrain]\nfiles = ["book.txt"]\nsteps = 40\nbatch_rows = 4\neval_every_steps = 20\n'
+        tiny_run.read_text()
+        + '[pretrain]\nfiles = ["book.txt"]\nsteps = 40\nbatch_rows = 2\naccumulation = 2\neval_every_steps = 20\n'
     )
     tiny_run.write_text(recipe)
     minitron("run", "tiny.toml", "--to", "sft")
