@@ -32,11 +32,7 @@ type information struct {
 
 // info says what model this is. It reads the weights once, for their digest, and keeps none.
 func info(o *options, stdout io.Writer) error {
-	files, err := modelFS(o)
-	if err != nil {
-		return err
-	}
-	b, err := bundle.Open(files)
+	_, b, err := openBundle(o)
 	if err != nil {
 		return err
 	}
@@ -69,11 +65,7 @@ const logitTolerance = 0.02
 
 // selftest replays what the exporter recorded.
 func selftest(o *options, stdout io.Writer) error {
-	files, err := modelFS(o)
-	if err != nil {
-		return err
-	}
-	b, err := bundle.Open(files)
+	files, b, err := openBundle(o)
 	if err != nil {
 		return err
 	}

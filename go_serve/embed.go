@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 
+	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/fault"
 	"minitron-chat/internal/lang"
@@ -33,6 +34,16 @@ func modelFS(o *options) (fs.FS, error) {
 		return nil, fault.New(s.NoModelHint, "%s", s.NoModel)
 	}
 	return inside, nil
+}
+
+// openBundle opens the model's files, checked but for the digests of their contents. The caller closes the bundle.
+func openBundle(o *options) (fs.FS, *bundle.Bundle, error) {
+	files, err := modelFS(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := bundle.Open(files)
+	return files, b, err
 }
 
 // load reads the whole model.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 
-	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/fault"
 	"minitron-chat/internal/tokenizer"
 )
@@ -51,11 +50,7 @@ func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)
 
 // tokenize answers {"text": ...} and {"b64": ...} with {"ids": [...]}.
 func tokenize(o *options, stdin io.Reader, stdout io.Writer) error {
-	files, err := modelFS(o)
-	if err != nil {
-		return err
-	}
-	b, err := bundle.Open(files)
+	_, b, err := openBundle(o)
 	if err != nil {
 		return err
 	}

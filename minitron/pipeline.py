@@ -23,7 +23,7 @@ FORMAT = 1  # raise it when a stage starts to make something else from the same 
 
 @dataclass(frozen=True)
 class Stage:
-    """`sections` are the parts of the recipe that matter; `reads` and `makes` give files, `resumable` keeps its folder."""
+    """`sections` are the parts of the recipe that matter; `reads` and `makes` give files, `resumable` goes on where it stopped."""
 
     name: str
     sections: tuple[str, ...]
