@@ -53,9 +53,10 @@ fmt: .venv/.ready-test ## format everything
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 	cd go_serve && $$(../$(BIN)/python -m minitron.go)fmt -w .
 
-bench: setup ## side-by-side measurements (parity needs a finished make demo)
+bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs a finished make demo)
+	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/tokenizer.py
 	$(BIN)/python benchmarks/threads.py
-	$(BIN)/python benchmarks/parity.py
 
 clean: ## remove runs, bundles and programs; keep the environment
 	rm -rf runs dist export/*.bin export/*.json

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"minitron-chat/internal/chat"
 	"minitron-chat/internal/kernel"
+	"minitron-chat/internal/model"
 	"minitron-chat/internal/sample"
 )
 
@@ -28,11 +28,18 @@ type measured struct {
 	RSSMB      float64 `json:"rss_mb"` // memory in use at the end, MiB
 	Params     int64   `json:"params"`
 	DType      string  `json:"dtype"`
+	ReadGBPS   float64 `json:"read_gbps,omitzero"` // GB of memory that the same threads read per second; --bandwidth
 }
 
 // bench measures reading a prompt and writing after it, each answer from an empty cache.
 func bench(o *options, stdout io.Writer) error {
+	began := time.Now()
 	engine, err := load(o)
+	if err != nil {
+		return err
+	}
+	loadTime := time.Since(began) // until a chat would show its prompt
+	state, err := engine.NewState()
 	if err != nil {
 		return err
 	}
@@ -44,7 +51,7 @@ func bench(o *options, stdout io.Writer) error {
 	prompt := min(o.benchPrompt, context-gen)
 	var prefill, decode []float64
 	for range o.benchRepeat {
-		p, d, err := timeOnce(ctx, engine, prompt, gen)
+		p, d, err := timeOnce(ctx, engine.Tokenizer.Size(), state, prompt, gen)
 		if err != nil {
 			return err
 		}
@@ -52,14 +59,17 @@ func bench(o *options, stdout io.Writer) error {
 		decode = append(decode, float64(gen)/d.Seconds())
 	}
 	m := measured{
-		Kernel:     kernel.Name,
-		Threads:    engine.Pool.Threads(),
+		Kernel:     kernel.Name(),
+		Threads:    engine.Threads(),
 		PrefillTPS: median(prefill),
 		DecodeTPS:  median(decode),
-		LoadMS:     float64(engine.LoadTime.Microseconds()) / 1000,
+		LoadMS:     float64(loadTime.Microseconds()) / 1000,
 		RSSMB:      residentMB(),
 		Params:     engine.Config.Params,
 		DType:      engine.Config.DType,
+	}
+	if o.bandwidth {
+		m.ReadGBPS = kernel.ReadBandwidth(m.Threads)
 	}
 	if o.json {
 		return json.NewEncoder(stdout).Encode(m)
@@ -71,15 +81,18 @@ load     %.1f ms
 memory   %.1f MiB
 model    %d parameters, %s
 `, m.Kernel, m.Threads, m.PrefillTPS, prompt, m.DecodeTPS, gen, m.LoadMS, m.RSSMB, m.Params, m.DType)
+	if err == nil && o.bandwidth {
+		_, err = fmt.Fprintf(stdout, "limit    %.1f GB of memory read per second\n", m.ReadGBPS)
+	}
 	return err
 }
 
 // timeOnce reads prompt tokens, then writes gen tokens one by one: each is the forward pass of one position.
-func timeOnce(ctx context.Context, engine *chat.Engine, prompt, gen int) (prefill, decode time.Duration, err error) {
-	state := engine.Model.NewState(engine.Pool)
+func timeOnce(ctx context.Context, size int, state *model.State, prompt, gen int) (prefill, decode time.Duration, err error) {
+	state.Reset()
 	ids := make([]int, prompt, prompt+gen)
 	for i := range ids {
-		ids[i] = i % engine.Tokenizer.Size()
+		ids[i] = i % size
 	}
 	began := time.Now()
 	logits, err := state.Logits(ctx, ids)

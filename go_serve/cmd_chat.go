@@ -92,13 +92,16 @@ type completed struct {
 	Text         string    `json:"text"`
 	IDs          []int     `json:"ids"` // without the end marker
 	Stopped      chat.Stop `json:"stopped"`
-	DroppedTurns int       `json:"dropped_turns,omitempty"`
+	DroppedTurns int       `json:"dropped_turns,omitzero"`
 }
 
 // complete answers one dialogue per line, each as if it were the first: greedy, unless flags say otherwise.
 func complete(o *options, stdin io.Reader, stdout io.Writer) error {
 	engine, err := load(o)
 	if err != nil {
+		return err
+	}
+	if err := engine.Ready(); err != nil {
 		return err
 	}
 	sampling := engine.Config.Sampling

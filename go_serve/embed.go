@@ -1,9 +1,9 @@
 package main
 
 import (
-	"embed"
-	"io/fs"
+	_ "embed"
 	"os"
+	"runtime/debug"
 
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/chat"
@@ -11,46 +11,50 @@ import (
 	"minitron-chat/internal/lang"
 )
 
-// embedded holds the model. In the source tree it is a placeholder: the build lays the three files of an export over it
-// (bundle/README.md).
-//
-//go:embed all:bundle
-var embedded embed.FS
+// The model. In the source tree these files are empty: the build lays the three files of an export over them
+// (bundle/README.md). As strings they lie in read-only pages of the executable and are used there, which an embed.FS, that
+// copies what it gives, would not allow.
+var (
+	//go:embed bundle/config.json
+	embeddedConfig string
+	//go:embed bundle/vocab.json
+	embeddedVocab string
+	//go:embed bundle/weights.bin
+	embeddedWeights string
+)
 
-// modelFS returns the files of the model: those of --model, or those inside the program.
-func modelFS(o *options) (fs.FS, error) {
+// openBundle opens the model of --model, or the one inside the program; nothing has looked at its weights yet. It stays
+// open as long as the program runs.
+func openBundle(o *options) (*bundle.Bundle, error) {
 	if o.set["model"] {
 		if info, err := os.Stat(o.model); err != nil || !info.IsDir() {
 			return nil, fault.New("name a directory with config.json, vocab.json and weights.bin", "there is no directory %s", o.model)
 		}
-		return os.DirFS(o.model), nil
+		return bundle.Open(os.DirFS(o.model))
 	}
-	inside, err := fs.Sub(embedded, "bundle")
-	if err != nil {
-		panic(err) // the name is a constant
-	}
-	if _, err := fs.Stat(inside, "config.json"); err != nil {
+	if embeddedConfig == "" {
 		s := lang.Detect()
 		return nil, fault.New(s.NoModelHint, "%s", s.NoModel)
 	}
-	return inside, nil
+	return bundle.OpenEmbedded(embeddedConfig, embeddedVocab, embeddedWeights)
 }
 
-// openBundle opens the model's files, checked but for the digests of their contents. The caller closes the bundle.
-func openBundle(o *options) (fs.FS, *bundle.Bundle, error) {
-	files, err := modelFS(o)
-	if err != nil {
-		return nil, nil, err
-	}
-	b, err := bundle.Open(files)
-	return files, b, err
-}
-
-// load reads the whole model.
+// load makes the engine, which is not ready yet.
 func load(o *options) (*chat.Engine, error) {
-	files, err := modelFS(o)
+	// The garbage collector rests until then: hardly anything becomes garbage while a model is loaded, and looking for it
+	// would delay the prompt by half.
+	percent := debug.SetGCPercent(-1)
+	b, err := openBundle(o)
 	if err != nil {
 		return nil, err
 	}
-	return chat.Load(files, o.threads)
+	engine, err := chat.NewEngine(b, o.threads)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		engine.Ready()
+		debug.SetGCPercent(percent)
+	}()
+	return engine, nil
 }

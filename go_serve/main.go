@@ -12,6 +12,7 @@ import (
 
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/fault"
+	"minitron-chat/internal/kernel"
 )
 
 // version is set by the build: -ldflags "-X main.version=0.1.0".
@@ -51,6 +52,18 @@ func main() {
 	os.Exit(exitError)
 }
 
+// chooseKernel obeys --kernel, else MINITRON_KERNEL. Without either the package has chosen.
+func chooseKernel(o *options) error {
+	name := os.Getenv("MINITRON_KERNEL")
+	if o.set["kernel"] {
+		name = o.kernel
+	}
+	if name == "" && !o.set["kernel"] {
+		return nil
+	}
+	return kernel.Use(name)
+}
+
 // run carries out a command line.
 func run(args []string, stdin *os.File, stdout io.Writer) error {
 	o, err := parseOptions(args)
@@ -63,6 +76,9 @@ func run(args []string, stdin *os.File, stdout io.Writer) error {
 		return err
 	case o.version:
 		_, err := fmt.Fprintf(stdout, "minitron-chat %s (bundle format %d)\n", version, bundle.Version)
+		return err
+	}
+	if err := chooseKernel(o); err != nil {
 		return err
 	}
 	switch o.command {

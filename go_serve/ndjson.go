@@ -50,11 +50,10 @@ func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)
 
 // tokenize answers {"text": ...} and {"b64": ...} with {"ids": [...]}.
 func tokenize(o *options, stdin io.Reader, stdout io.Writer) error {
-	_, b, err := openBundle(o)
+	b, err := openBundle(o)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
 	t, err := tokenizer.New(b.Vocab)
 	if err != nil {
 		return fault.New("export the bundle again", "vocab.json is not usable: %w", err)
@@ -92,7 +91,10 @@ func logits(o *options, stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	state := engine.Model.NewState(engine.Pool)
+	state, err := engine.NewState()
+	if err != nil {
+		return err
+	}
 	return eachLine(stdin, stdout, func(line []byte) (any, error) {
 		var input struct{ IDs []int }
 		if err := json.Unmarshal(line, &input); err != nil || input.IDs == nil {

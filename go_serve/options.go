@@ -28,6 +28,7 @@ usage:
 for every command:
   --model DIR           use the bundle in DIR, not the one inside the program
   --threads N           how many cores to use (default: by the size of the model)
+  --kernel NAME         which instructions to use (default: MINITRON_KERNEL, else the best that this machine has)
   --version, --help
 
 for the chat, -p and complete (defaults: the model's own; complete: --temp 0):
@@ -44,6 +45,7 @@ for bench:
   --prompt-tokens N     tokens read (default 256)
   --gen-tokens N        tokens written (default 128)
   --repeat R            how often; medians are shown (default 3)
+  --bandwidth           measure too how fast these cores read memory, which limits writing
 `
 
 // options is a parsed command line.
@@ -51,23 +53,23 @@ type options struct {
 	command string          // "" is the chat
 	set     map[string]bool // the flags that were given
 
-	model, text, system                string
+	model, text, system, kernel        string
 	temp, topP, minP, repeatPenalty    float64
 	topK, maxTokens, threads           int
 	seed                               uint64
-	json, help, version                bool
+	json, help, version, bandwidth     bool
 	benchPrompt, benchGen, benchRepeat int
 }
 
 // The flags that a command takes beyond those of every command.
 var (
 	samplingFlags = []string{"temp", "top-k", "top-p", "min-p", "repeat-penalty", "max-tokens", "seed"}
-	commonFlags   = []string{"model", "threads", "help", "h", "version"}
+	commonFlags   = []string{"model", "threads", "kernel", "help", "h", "version"}
 	commandFlags  = map[string][]string{
 		"":         append([]string{"p", "system"}, samplingFlags...),
 		"complete": samplingFlags,
 		"info":     {"json"},
-		"bench":    {"json", "prompt-tokens", "gen-tokens", "repeat"},
+		"bench":    {"json", "prompt-tokens", "gen-tokens", "repeat", "bandwidth"},
 		"selftest": {}, "tokenize": {}, "logits": {},
 	}
 )
@@ -113,6 +115,8 @@ func (o *options) flagSet() *flag.FlagSet {
 	flags.IntVar(&o.maxTokens, "max-tokens", 0, "")
 	flags.Uint64Var(&o.seed, "seed", 0, "")
 	flags.IntVar(&o.threads, "threads", 0, "")
+	flags.StringVar(&o.kernel, "kernel", "", "")
+	flags.BoolVar(&o.bandwidth, "bandwidth", false, "")
 	flags.BoolVar(&o.json, "json", false, "")
 	flags.BoolVar(&o.version, "version", false, "")
 	flags.IntVar(&o.benchPrompt, "prompt-tokens", 256, "")

@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
     export = add("export", "write what the chat program embeds: weights.bin, vocab.json, config.json")
     export.add_argument("--format", choices=["bundle"], default="bundle", help="bundle: for minitron-chat")
-    export.add_argument("--dtype", choices=["f16"], default="f16", help="of the matrices (default: f16)")
+    export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
     export.add_argument("--out", default="export", metavar="DIR", help="default: export")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
@@ -129,7 +129,7 @@ def _dispatch(a: argparse.Namespace) -> None:
     elif a.command == "export":
         from minitron.stages import export
 
-        export.write(config, out=a.out, untrained=a.untrained)
+        export.write(config, out=a.out, dtype=a.dtype, untrained=a.untrained)
     else:
         from minitron import ndjson
 

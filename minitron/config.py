@@ -210,6 +210,7 @@ class EvalConfig:
 class ExportConfig:
     """What the chat program gets beside the weights."""
 
+    dtype: str = option("f16", "how matrices are stored: f16, or 8 or 4 bits and scales", choices=("f16", "q8", "q4"))
     title: str = option("", "the program's name; empty: the recipe's")
     system: str = option("", "system message of every chat; empty: none")
     greeting: str = option("", "what the program says first")

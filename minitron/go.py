@@ -21,7 +21,7 @@ from minitron.errors import MinitronError
 from minitron.files import atomic_path, atomic_write, sha256_file
 
 SOURCES = Path(__file__).resolve().parent.parent / "go_serve"
-NEEDED = (1, 26)
+NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
 BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
 
@@ -62,7 +62,7 @@ def go_root() -> Path:
 
 
 def _env(target: str | None = None) -> dict[str, str]:
-    extra = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": ""}
+    extra = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "", "GOEXPERIMENT": ""}
     if target:
         extra["GOOS"], extra["GOARCH"] = target.split("/")
     return os.environ | extra

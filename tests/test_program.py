@@ -108,7 +108,7 @@ def test_the_program_proves_itself(built):
     about = json.loads(subprocess.run([program, "info", "--json"], check=True, capture_output=True).stdout)
     assert about["name"] == "tiny"
     version = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
-    assert version == f"minitron-chat {__version__} (bundle format 1)\n"
+    assert version == f"minitron-chat {__version__} (bundle format 2)\n"
     speed = json.loads(subprocess.run([program, "bench", "--json"], check=True, capture_output=True).stdout)
     assert set(speed) == set(["kernel", "threads", "prefill_tps", "decode_tps", "load_ms", "rss_mb", "params", "dtype"])
     assert speed["params"] == about["params"]
@@ -130,7 +130,7 @@ def truncate_weights(folder: Path) -> None:
 
 def another_version(folder: Path) -> None:
     about = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(about | {"version": 2}))
+    (folder / "config.json").write_text(json.dumps(about | {"version": 3}))
 
 
 @pytest.mark.parametrize("spoil", [spoil_weights, truncate_weights, another_version])

@@ -1,6 +1,7 @@
 """Writes the bundle that the chat program embeds (docs/formats.md). Run: minitron export recipes/demo.toml.
 
-Reads the tokenizer and the shipped checkpoint; writes weights.bin, vocab.json and config.json. Knows nothing about Go.
+Reads the tokenizer and the shipped checkpoint; writes weights.bin, vocab.json and config.json (docs/formats.md). Knows
+nothing about Go.
 """
 
 import base64
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from sentencepiece import sentencepiece_model_pb2
 
-from minitron import __version__, chatml, checkpoint, dialogues
+from minitron import __version__, chatml, checkpoint, dialogues, quantize
 from minitron.config import Config, Sampling
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -25,18 +26,20 @@ from minitron.model import LanguageModel
 from minitron.tokenizer import MARKERS, Tokenizer
 
 ALIGN = 64  # bytes; every tensor begins at a multiple of it
+POSITIONS = "transformer.wpe.weight"  # looked up, never multiplied by: always fp16
 SELFTESTS, SELFTEST_TOKENS = 5, 24
 NEAR_TIE = 0.1  # logits; a self-test ends before a choice that is closer than this
 TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # SentencePiece's piece types
 
 
 def run(config: Config) -> None:
-    write(config, out="export", untrained=False)
+    write(config, out="export")
 
 
-def write(config: Config, *, out: str | Path, untrained: bool) -> None:
-    """The three files into `out`. `untrained`: fresh weights and an invented vocabulary of the recipe's size."""
-    out = Path(out)
+def write(config: Config, *, out: str | Path, dtype: str | None = None, untrained: bool = False) -> None:
+    """The three files into `out`, the matrices as `dtype` (default: the recipe's). `untrained`: fresh weights and an
+    invented vocabulary of the recipe's size."""
+    out, dtype = Path(out), dtype or config.export.dtype
     stage = "kto" if config.kto else "sft"
     if untrained:
         torch.manual_seed(config.seed)
@@ -51,17 +54,17 @@ def write(config: Config, *, out: str | Path, untrained: bool) -> None:
                 hint=f"train it on this tokenizer: minitron run {config.recipe}",
             )
         vocab, step = vocabulary(tokenizer), about["step"]
-    tensors, weights = lay_out(model)
+    tensors, weights = lay_out(model, dtype)
     if not untrained:
-        tests = selftests(config, tokenizer, rounded(model))
+        tests = selftests(config, tokenizer, model)
     vocab_bytes = json.dumps(vocab, ensure_ascii=False, separators=(",", ":")).encode()
     e = config.export
     about = {
         "format": "minitron-bundle",
-        "version": 1,
+        "version": 2,
         "name": e.title or config.name,
         "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size},
-        "dtype": "f16",
+        "dtype": dtype,
         "params": model.count_params(),
         "weights": digest(weights),
         "vocab": digest(vocab_bytes),
@@ -85,37 +88,37 @@ def write(config: Config, *, out: str | Path, untrained: bool) -> None:
     atomic_write(out / "weights.bin", weights)
     atomic_write(out / "vocab.json", vocab_bytes)
     atomic_write(out / "config.json", json.dumps(about, indent=1, ensure_ascii=False))
-    say(f"export: {about['name']}, {about['params'] / 1e6:.2f}M parameters, {len(weights) / 1e6:.1f} MB -> {out}")
+    say(
+        f"export: {about['name']}, {about['params'] / 1e6:.2f}M parameters as {dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
+    )
 
 
 def digest(data: bytes) -> dict:
     return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def lay_out(model: LanguageModel) -> tuple[list[dict], bytes]:
-    """The tensor table and weights.bin: matrices in fp16, vectors in fp32, each at a multiple of ALIGN."""
+@torch.no_grad()
+def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:
+    """The tensor table and weights.bin: packed matrices, vectors in fp32, each at a multiple of ALIGN. The model's weights
+    become what is written."""
     table, blob = [], bytearray()
     for name, parameter in model.named_parameters():
-        values = parameter.detach().cpu().float()
-        if values.abs().max() > torch.finfo(torch.float16).max:
+        values = parameter.detach().cpu().float().numpy()
+        if not np.isfinite(values.astype(np.float16)).all():
             raise MinitronError(f"{name} does not fit into fp16", hint="train again with a lower optim.lr")
-        dtype = "f16" if values.ndim == 2 else "f32"
-        data = values.numpy().astype(np.float16 if dtype == "f16" else np.float32).tobytes()
+        kind = "f32" if values.ndim == 1 else "f16" if name == POSITIONS else dtype
+        if kind == "f32":
+            data = values.astype("<f4").tobytes()
+        else:
+            matrix = quantize.nearest(values, kind)
+            parameter.copy_(torch.from_numpy(matrix.values()))
+            data = matrix.pack().tobytes()
         blob += bytes(-len(blob) % ALIGN)
         table.append(
-            {"name": name, "dtype": dtype, "shape": list(values.shape), "offset": len(blob), "bytes": len(data)}
+            {"name": name, "dtype": kind, "shape": list(values.shape), "offset": len(blob), "bytes": len(data)}
         )
         blob += data
-    return table, bytes(blob)
-
-
-def rounded(model: LanguageModel) -> LanguageModel:
-    """The model with the matrices as weights.bin has them."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2:
-                parameter.copy_(parameter.half().float())
-    return model
+    return table, blob
 
 
 def vocabulary(tokenizer: Tokenizer) -> dict:
@@ -126,7 +129,7 @@ def vocabulary(tokenizer: Tokenizer) -> dict:
         "kind": "sentencepiece-bpe",
         "pieces": [p.piece for p in proto.pieces],
         "scores": [p.score for p in proto.pieces],
-        "types": "".join(TYPES[p.type] for p in proto.pieces),
+        "types": "".join(TYPES[piece_type(p, proto)] for p in proto.pieces),
         "unk_id": proto.trainer_spec.unk_id,
         "unk_surface": proto.trainer_spec.unk_surface,
         "byte_fallback": proto.trainer_spec.byte_fallback,
@@ -139,6 +142,12 @@ def vocabulary(tokenizer: Tokenizer) -> dict:
         "treat_whitespace_as_suffix": proto.trainer_spec.treat_whitespace_as_suffix,
         "chat": {name: getattr(tokenizer, name) for name in ("system", "user", "assistant", "end")},
     }
+
+
+def piece_type(piece, proto) -> int:
+    """A character model never forms a piece of several characters: for the program, which merges pairs, it is unused."""
+    characters = proto.trainer_spec.model_type == proto.trainer_spec.CHAR
+    return piece.UNUSED if characters and piece.type == piece.NORMAL and len(piece.piece) > 1 else piece.type
 
 
 def invented_vocab(size: int) -> dict:

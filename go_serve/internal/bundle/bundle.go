@@ -1,26 +1,17 @@
 // Package bundle reads what `minitron export` writes: config.json, vocab.json and weights.bin (docs/formats.md), from a
-// directory or from the files inside the program. It trusts nothing: no size in a header decides an allocation before it
-// was compared with the real size of a file. It knows nothing of what the weights compute.
+// directory or from inside the program. It trusts nothing: no size in a header decides an allocation before it was
+// compared with the real size of a file. It knows nothing of what the weights compute.
 package bundle
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
-	"io"
 	"io/fs"
-	"slices"
+	"unsafe"
 
 	"minitron-chat/internal/fault"
-)
-
-// The largest files that are read whole into memory, in bytes.
-const (
-	maxConfigBytes = 16 << 20
-	maxVocabBytes  = 256 << 20
 )
 
 const (
@@ -28,175 +19,126 @@ const (
 	hintVersion = "use a program and a bundle that were made by the same version of minitron"
 )
 
-// Bundle is an opened, verified bundle. Close it when the weights have been read.
+// Bundle is an opened bundle. The weights are where they were found, and nothing has looked at them yet: Verify does.
 type Bundle struct {
 	Config *Config
 	Vocab  *Vocab
 
-	weights   io.ReaderAt // weights.bin, Config.Weights.Bytes long
-	closer    io.Closer
-	vocabSHA  string // of vocab.json, hex
-	tensorFor map[string]Tensor
+	vocab   []byte // vocab.json
+	weights []byte // weights.bin; never written to, its pages may be read-only
+	release func() error
+	tensors map[string]Tensor
 }
 
-// Open reads config.json and vocab.json from fsys and checks all that can be checked: format, version, sizes, checksums
-// and the table of tensors. The weights themselves are read by ReadTensor.
+// Open reads config.json and vocab.json from fsys and checks all that can be checked without reading weights.bin: format,
+// version, sizes, the vocabulary's checksum and the table of tensors. weights.bin is mapped into memory where the system
+// can, otherwise read.
 func Open(fsys fs.FS) (*Bundle, error) {
-	data, err := readSmall(fsys, "config.json", maxConfigBytes)
+	config, err := readSmall(fsys, "config.json")
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{tensorFor: make(map[string]Tensor)}
-	if b.Config, err = parseConfig(data); err != nil {
-		return nil, unusable("config.json", err)
-	}
-	if err := checkTensors(b.Config); err != nil {
-		return nil, unusable("config.json", err)
-	}
-	for _, t := range b.Config.Tensors {
-		b.tensorFor[t.Name] = t
-	}
-	if err := b.openVocab(fsys); err != nil {
+	b, err := begin(config)
+	if err != nil {
 		return nil, err
 	}
-	if err := b.openWeights(fsys); err != nil {
+	vocab, err := readSmall(fsys, "vocab.json")
+	if err != nil {
+		return nil, err
+	}
+	if err := b.setVocab(vocab); err != nil {
+		return nil, err
+	}
+	b.weights, b.release, err = readLarge(fsys, "weights.bin", b.Config.Weights.Bytes)
+	if err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// Close closes weights.bin.
-func (b *Bundle) Close() error { return b.closer.Close() }
-
-func (b *Bundle) openVocab(fsys fs.FS) error {
-	want := b.Config.Vocab
-	data, err := readSmall(fsys, "vocab.json", maxVocabBytes)
+// OpenEmbedded is Open for files that lie inside the program. Nothing is copied: the weights are used in the read-only
+// pages of the executable, of which the system fetches those that are touched. A write to them would end the program.
+func OpenEmbedded(config, vocab, weights string) (*Bundle, error) {
+	b, err := begin(inPlace(config))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	if err := b.setVocab(inPlace(vocab)); err != nil {
+		return nil, err
+	}
+	if err := checkSize("weights.bin", int64(len(weights)), b.Config.Weights.Bytes); err != nil {
+		return nil, err
+	}
+	b.weights, b.release = inPlace(weights), func() error { return nil }
+	return b, nil
+}
+
+// inPlace returns the bytes of a string where they are, to be read only.
+func inPlace(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// begin makes a bundle from config.json.
+func begin(config []byte) (*Bundle, error) {
+	c, err := parseConfig(config)
+	if err == nil {
+		err = checkTensors(c)
+	}
+	if err != nil {
+		return nil, unusable("config.json", err)
+	}
+	b := &Bundle{Config: c, tensors: make(map[string]Tensor)}
+	for _, t := range c.Tensors {
+		b.tensors[t.Name] = t
+	}
+	return b, nil
+}
+
+func (b *Bundle) setVocab(data []byte) (err error) {
+	want := b.Config.Vocab
 	if err := checkSize("vocab.json", int64(len(data)), want.Bytes); err != nil {
 		return err
 	}
-	if err := checkSum("vocab.json", fmt.Sprintf("%08x", crc32.ChecksumIEEE(data)), want.CRC32); err != nil {
+	if err := checkCRC("vocab.json", data, want); err != nil {
 		return err
 	}
+	b.vocab = data
 	if b.Vocab, err = ParseVocab(data); err != nil {
 		return unusable("vocab.json", err)
 	}
 	if len(b.Vocab.Pieces) != b.Config.Model.VocabSize {
 		return unusable("vocab.json", fmt.Errorf("it has %d pieces, config.json says %d", len(b.Vocab.Pieces), b.Config.Model.VocabSize))
 	}
-	sum := sha256.Sum256(data)
-	b.vocabSHA = hex.EncodeToString(sum[:])
 	return nil
 }
 
-func (b *Bundle) openWeights(fsys fs.FS) error {
-	file, size, err := open(fsys, "weights.bin")
-	if err != nil {
-		return err
-	}
-	reader, ok := file.(io.ReaderAt)
-	if !ok {
-		panic("bundle: a file system whose files are not io.ReaderAt") // os and embed both are
-	}
-	b.weights, b.closer = reader, file
-	if err := checkSize("weights.bin", size, b.Config.Weights.Bytes); err != nil {
-		file.Close()
-		return err
-	}
-	crc := crc32.NewIEEE()
-	if err := b.hashWeights(crc); err == nil {
-		err = checkSum("weights.bin", fmt.Sprintf("%08x", crc.Sum32()), b.Config.Weights.CRC32)
-		if err != nil {
-			file.Close()
-			return err
-		}
-	} else {
-		file.Close()
-		return err
-	}
-	return nil
-}
+// Close gives the weights back to the system: no tensor may be used any more.
+func (b *Bundle) Close() error { return b.release() }
 
-func (b *Bundle) hashWeights(h hash.Hash) error {
-	section := io.NewSectionReader(b.weights, 0, b.Config.Weights.Bytes)
-	if _, err := io.CopyBuffer(onlyWriter{h}, section, make([]byte, 1<<20)); err != nil {
-		return fault.New(hintAgain, "weights.bin cannot be read: %w", err)
-	}
-	return nil
-}
-
-// onlyWriter hides every other method, so that io.CopyBuffer uses its buffer.
-type onlyWriter struct{ io.Writer }
-
-// ReadTensor gives the bytes of a tensor to use, piece by piece and in order; every piece but the last is as long as
-// buffer, which the caller lends and use must not keep. The name must be one of Table's.
-func (b *Bundle) ReadTensor(name string, buffer []byte, use func(chunk []byte)) error {
-	t, ok := b.tensorFor[name]
+// Tensor returns the bytes of a tensor where they lie, beginning at a multiple of 64 bytes from the start of weights.bin;
+// they must not be written to. The name must be one of Table's.
+func (b *Bundle) Tensor(name string) []byte {
+	t, ok := b.tensors[name]
 	if !ok {
 		panic("bundle: unknown tensor " + name)
 	}
-	for done := int64(0); done < t.Bytes; {
-		chunk := buffer[:min(int64(len(buffer)), t.Bytes-done)]
-		// ReadAt may return io.EOF together with the last full chunk.
-		if n, err := b.weights.ReadAt(chunk, t.Offset+done); n < len(chunk) {
-			return fault.New(hintAgain, "weights.bin cannot be read: %w", err)
-		}
-		use(chunk)
-		done += int64(len(chunk))
-	}
-	return nil
+	return b.weights[t.Offset : t.Offset+t.Bytes : t.Offset+t.Bytes]
 }
 
 // VerifySHA256 compares both payloads with the digests of config.json.
 func (b *Bundle) VerifySHA256() error {
-	digest := sha256.New()
-	if err := b.hashWeights(digest); err != nil {
-		return err
+	for _, payload := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"weights.bin", b.weights, b.Config.Weights.SHA256},
+		{"vocab.json", b.vocab, b.Config.Vocab.SHA256},
+	} {
+		sum := sha256.Sum256(payload.data)
+		if err := checkSum(payload.name, hex.EncodeToString(sum[:]), payload.want); err != nil {
+			return err
+		}
 	}
-	sum := hex.EncodeToString(digest.Sum(nil))
-	if err := checkSum("weights.bin", sum, b.Config.Weights.SHA256); err != nil {
-		return err
-	}
-	return checkSum("vocab.json", b.vocabSHA, b.Config.Vocab.SHA256)
-}
-
-// open opens a regular file and returns its size.
-func open(fsys fs.FS, name string) (fs.File, int64, error) {
-	// Stat comes first: opening a named pipe would wait for a writer.
-	info, err := fs.Stat(fsys, name)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, 0, fault.New("name a directory with config.json, vocab.json and weights.bin", "%s is not a regular file", name)
-	}
-	var file fs.File
-	if err == nil {
-		file, err = fsys.Open(name)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fault.New("name a directory with config.json, vocab.json and weights.bin", "there is no %s in the bundle", name)
-	}
-	if err != nil {
-		return nil, 0, fault.New("look at the rights of the file", "%s cannot be read: %w", name, err)
-	}
-	return file, info.Size(), nil
-}
-
-// readSmall reads a whole file of at most limit bytes.
-func readSmall(fsys fs.FS, name string, limit int64) ([]byte, error) {
-	file, size, err := open(fsys, name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	if size > limit {
-		return nil, fault.New(hintAgain, "%s is too large (%d bytes, at most %d are read)", name, size, limit)
-	}
-	data, err := io.ReadAll(io.LimitReader(file, limit))
-	if err != nil {
-		return nil, fault.New("look at the rights of the file", "%s cannot be read: %w", name, err)
-	}
-	return slices.Clip(data), nil
+	return nil
 }
 
 func unusable(name string, err error) error {
@@ -215,6 +157,10 @@ func checkSize(name string, got, want int64) error {
 		return fault.New(hintAgain, "%s is damaged (it has %d bytes, config.json says %d)", name, got, want)
 	}
 	return nil
+}
+
+func checkCRC(name string, data []byte, want Payload) error {
+	return checkSum(name, fmt.Sprintf("%08x", crc32.ChecksumIEEE(data)), want.CRC32)
 }
 
 func checkSum(name, got, want string) error {

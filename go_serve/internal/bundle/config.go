@@ -8,7 +8,7 @@ import (
 )
 
 // Version is the bundle format that this program reads (docs/formats.md).
-const Version = 1
+const Version = 2
 
 // Shape is what the transformer looks like.
 type Shape struct {
@@ -42,13 +42,13 @@ type Payload struct {
 // Tensor is one row of the table of weights.bin.
 type Tensor struct {
 	Name   string
-	DType  string // "f16" or "f32"
+	DType  string // "f32" of a vector; "f16", "q8" or "q4" of a matrix, which lies in panels
 	Shape  []int  // [out, in] or [out]
 	Offset int64  // bytes from the start of the file
 	Bytes  int64
 }
 
-// Elements returns the number of values.
+// Elements returns the number of values, without those that fill up panels.
 func (t Tensor) Elements() int {
 	n := 1
 	for _, d := range t.Shape {
@@ -86,7 +86,7 @@ type Made struct {
 type Config struct {
 	Name     string
 	Model    Shape
-	DType    string // of the matrices
+	DType    string // of the matrices: "f16", "q8" or "q4"
 	Params   int64  // all weights but learned positions, tied ones once
 	Weights  Payload
 	Vocab    Payload
@@ -111,7 +111,7 @@ const (
 func parseConfig(data []byte) (*Config, error) {
 	top, failed := parseFields(data)
 	if format := top.text("format"); *failed == nil && format != "minitron-bundle" {
-		top.fail("format", fmt.Sprintf("is %q, it must be \"minitron-bundle\"", format))
+		top.fail("format", fmt.Sprintf("is %.100q, it must be \"minitron-bundle\"", format))
 	}
 	if version := top.integer("version", 0, math.MaxInt32); *failed == nil && version != Version {
 		return nil, versionError(version)
@@ -124,10 +124,10 @@ func parseConfig(data []byte) (*Config, error) {
 		Weights: parsePayload(top.object("weights")),
 		Vocab:   parsePayload(top.object("vocab")),
 	}
-	if *failed == nil && c.DType != "f16" {
-		top.fail("dtype", fmt.Sprintf("is %q, this program reads \"f16\"", c.DType))
+	if *failed == nil && !slices.Contains(dtypes, c.DType) {
+		top.fail("dtype", fmt.Sprintf("is %.100q, this program reads \"f16\", \"q8\" and \"q4\"", c.DType))
 	}
-	for _, t := range top.objects("tensors") {
+	for t := range top.objects("tensors") {
 		c.Tensors = append(c.Tensors, Tensor{
 			Name:   t.text("name"),
 			DType:  t.text("dtype"),
@@ -139,7 +139,7 @@ func parseConfig(data []byte) (*Config, error) {
 	chat := top.object("chat")
 	c.System, c.Greeting = chat.text("system"), chat.text("greeting")
 	c.Sampling = parseSampling(top.object("sampling"))
-	for _, s := range top.objects("selftest") {
+	for s := range top.objects("selftest") {
 		c.Selftest = append(c.Selftest, parseSelftest(s, c.Model))
 	}
 	made := top.object("made")
@@ -170,7 +170,7 @@ func parseShape(f fields) Shape {
 	}
 	switch {
 	case s.Arch != "llama" && s.Arch != "nanogpt":
-		f.fail("arch", fmt.Sprintf("is %q, this program knows \"llama\" and \"nanogpt\"", s.Arch))
+		f.fail("arch", fmt.Sprintf("is %.100q, this program knows \"llama\" and \"nanogpt\"", s.Arch))
 	case s.Dim%s.Heads != 0:
 		f.fail("n_heads", fmt.Sprintf("is %d, it does not divide d_model %d", s.Heads, s.Dim))
 	case s.Heads%s.KVHeads != 0:
@@ -193,16 +193,16 @@ func parseShape(f fields) Shape {
 
 func parsePayload(f fields) Payload {
 	p := Payload{f.integer("bytes", 1, math.MaxInt64), f.text("crc32"), f.text("sha256")}
-	if *f.failed == nil && !isHex(p.CRC32, 8) {
+	if *f.failed == nil && !areHexDigits(p.CRC32, 8) {
 		f.fail("crc32", "is not 8 lower-case hex digits")
 	}
-	if *f.failed == nil && !isHex(p.SHA256, 64) {
+	if *f.failed == nil && !areHexDigits(p.SHA256, 64) {
 		f.fail("sha256", "is not 64 lower-case hex digits")
 	}
 	return p
 }
 
-func isHex(s string, digits int) bool {
+func areHexDigits(s string, digits int) bool {
 	return len(s) == digits && strings.Trim(s, "0123456789abcdef") == ""
 }
 

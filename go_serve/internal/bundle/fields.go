@@ -2,28 +2,58 @@ package bundle
 
 import (
 	"bytes"
-	"encoding/json"
+	"encoding/json/jsontext"
+	"errors"
 	"fmt"
+	"iter"
+	"strconv"
 )
 
 // fields reads one JSON object key by key. The first thing that is wrong is kept in *failed and every later read
-// returns a zero value, so a caller reads all it needs and looks once. Unknown keys are ignored.
+// returns a zero value, so a caller reads all it needs and looks once. Unknown keys are ignored. It works on the text of
+// the object: nothing is built that the caller does not ask for, so a hostile file cannot make it larger than it is.
 type fields struct {
 	path   string // "model." inside the object "model", "" at the top
-	values map[string]json.RawMessage
+	values map[string]jsontext.Value
 	failed *error
 }
+
+// lenient takes what other JSON readers take too: of two members with one name the last, and U+FFFD for invalid UTF-8.
+var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
 // parseFields reads data as one JSON object.
 func parseFields(data []byte) (fields, *error) {
 	failed := new(error)
 	f := fields{failed: failed}
-	if !json.Valid(data) {
-		*failed = fmt.Errorf("it is not valid JSON")
-	} else if err := json.Unmarshal(data, &f.values); err != nil || f.values == nil {
-		*failed = fmt.Errorf("it does not hold a JSON object")
+	if !jsontext.Value(data).IsValid(lenient...) {
+		*failed = errors.New("it is not valid JSON")
+	} else if f.values = cutObject(data); f.values == nil {
+		*failed = errors.New("it does not hold a JSON object")
 	}
 	return f, failed
+}
+
+// cutObject returns the raw values of a valid JSON object, as parts of data; nil when it is another value.
+func cutObject(data []byte) map[string]jsontext.Value {
+	d := jsontext.NewDecoder(bytes.NewReader(data), lenient...)
+	if d.PeekKind() != '{' {
+		return nil
+	}
+	d.ReadToken()
+	values := make(map[string]jsontext.Value)
+	for d.PeekKind() == '"' {
+		key, _ := d.ReadToken()
+		name := key.String() // valid until the next read only
+		values[name] = nextValue(d, data)
+	}
+	return values
+}
+
+// nextValue returns the text of the value that follows in data, which d reads.
+func nextValue(d *jsontext.Decoder, data []byte) jsontext.Value {
+	value, _ := d.ReadValue()
+	end := d.InputOffset()
+	return data[end-int64(len(value)) : end]
 }
 
 func (f fields) fail(key, what string) {
@@ -32,8 +62,8 @@ func (f fields) fail(key, what string) {
 	}
 }
 
-// read decodes the value of key into a pointer and reports whether that went well; want names the type for the reader.
-func (f fields) read(key, want string, into any) bool {
+// read gives the raw value of key to decode and reports whether that went well; want names the type for the reader.
+func (f fields) read(key, want string, decode func(jsontext.Value) bool) bool {
 	if *f.failed != nil {
 		return false
 	}
@@ -42,27 +72,62 @@ func (f fields) read(key, want string, into any) bool {
 		f.fail(key, "is missing")
 		return false
 	}
-	// json.Unmarshal takes null for anything.
-	if bytes.Equal(raw, []byte("null")) || json.Unmarshal(raw, into) != nil {
+	if !decode(raw) {
 		f.fail(key, "is not "+want)
 		return false
 	}
 	return true
 }
 
+// scalar decodes one value that is no list and no object into *v.
+func scalar[T string | bool | int | int64 | float32 | float64](raw jsontext.Value, v *T) bool {
+	var err error
+	switch v := any(v).(type) {
+	case *string:
+		if raw.Kind() != '"' {
+			return false
+		}
+		var text []byte
+		text, _ = jsontext.AppendUnquote(nil, raw) // its error is about UTF-8, which it has mended
+		*v = string(text)
+	case *bool:
+		*v = raw.Kind() == 't'
+		return *v || raw.Kind() == 'f'
+	case *int:
+		*v, err = strconv.Atoi(string(raw))
+	case *int64:
+		*v, err = strconv.ParseInt(string(raw), 10, 64)
+	case *float32:
+		var wide float64
+		wide, err = number(raw, 32)
+		*v = float32(wide)
+	case *float64:
+		*v, err = number(raw, 64)
+	}
+	return err == nil
+}
+
+func number(raw jsontext.Value, bits int) (float64, error) {
+	if raw.Kind() != '0' { // ParseFloat also takes NaN
+		return 0, errors.New("not a number")
+	}
+	return strconv.ParseFloat(string(raw), bits)
+}
+
 func (f fields) text(key string) (v string) {
-	f.read(key, "a string", &v)
+	f.read(key, "a string", func(raw jsontext.Value) bool { return scalar(raw, &v) })
 	return v
 }
 
 func (f fields) flag(key string) (v bool) {
-	f.read(key, "true or false", &v)
+	f.read(key, "true or false", func(raw jsontext.Value) bool { return scalar(raw, &v) })
 	return v
 }
 
 // integer returns a whole number within lo..hi.
 func (f fields) integer(key string, lo, hi int64) (v int64) {
-	if f.read(key, "a whole number", &v) && (v < lo || v > hi) {
+	ok := f.read(key, "a whole number", func(raw jsontext.Value) bool { return scalar(raw, &v) })
+	if ok && (v < lo || v > hi) {
 		f.fail(key, fmt.Sprintf("is %d, it must be within %d..%d", v, lo, hi))
 		return 0
 	}
@@ -71,7 +136,8 @@ func (f fields) integer(key string, lo, hi int64) (v int64) {
 
 // number returns a number within lo..hi.
 func (f fields) number(key string, lo, hi float64) (v float64) {
-	if f.read(key, "a number", &v) && !(v >= lo && v <= hi) {
+	ok := f.read(key, "a number", func(raw jsontext.Value) bool { return scalar(raw, &v) })
+	if ok && !(v >= lo && v <= hi) {
 		f.fail(key, fmt.Sprintf("is %v, it must be within %v..%v", v, lo, hi))
 		return 0
 	}
@@ -80,34 +146,64 @@ func (f fields) number(key string, lo, hi float64) (v float64) {
 
 func (f fields) object(key string) fields {
 	inner := fields{path: f.path + key + ".", failed: f.failed}
-	f.read(key, "an object", &inner.values)
+	f.read(key, "an object", func(raw jsontext.Value) bool {
+		inner.values = cutObject(raw)
+		return inner.values != nil
+	})
 	return inner
 }
 
-// objects returns the elements of a list of objects.
-func (f fields) objects(key string) []fields {
-	var list []map[string]json.RawMessage
-	f.read(key, "a list of objects", &list)
-	all := make([]fields, len(list))
-	for i, values := range list {
-		all[i] = fields{path: fmt.Sprintf("%s%s[%d].", f.path, key, i), values: values, failed: f.failed}
+// objects goes through a list of objects until something is wrong.
+func (f fields) objects(key string) iter.Seq[fields] {
+	return func(yield func(fields) bool) {
+		var list jsontext.Value
+		f.read(key, "a list of objects", func(raw jsontext.Value) bool {
+			list = raw
+			return raw.Kind() == '['
+		})
+		for i, raw := range elements(list) {
+			inner := fields{fmt.Sprintf("%s%s[%d].", f.path, key, i), cutObject(raw), f.failed}
+			if inner.values == nil {
+				f.fail(key, "is not a list of objects")
+			}
+			if *f.failed != nil || !yield(inner) {
+				return
+			}
+		}
 	}
-	return all
 }
 
-// list returns a JSON list of T; a null inside is as wrong as a value of another type.
-func list[T any](f fields, key, want string) []T {
-	var pointers []*T
-	if !f.read(key, want, &pointers) {
-		return nil
-	}
-	values := make([]T, len(pointers))
-	for i, p := range pointers {
-		if p == nil {
-			f.fail(key, "is not "+want)
-			return nil
+// elements goes through the raw values of a valid JSON list; of nothing when it is nil.
+func elements(list jsontext.Value) iter.Seq2[int, jsontext.Value] {
+	return func(yield func(int, jsontext.Value) bool) {
+		if list == nil {
+			return
 		}
-		values[i] = *p
+		d := jsontext.NewDecoder(bytes.NewReader(list), lenient...)
+		d.ReadToken() // [
+		for i := 0; d.PeekKind() != ']'; i++ {
+			if !yield(i, nextValue(d, list)) {
+				return
+			}
+		}
 	}
+}
+
+// list returns a JSON list of T.
+func list[T string | int | float32](f fields, key, want string) (values []T) {
+	f.read(key, want, func(raw jsontext.Value) bool {
+		if raw.Kind() != '[' {
+			return false
+		}
+		values = []T{}
+		for _, element := range elements(raw) {
+			var v T
+			if !scalar(element, &v) {
+				return false
+			}
+			values = append(values, v)
+		}
+		return true
+	})
 	return values
 }

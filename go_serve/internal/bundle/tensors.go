@@ -8,22 +8,70 @@ import (
 // alignment is where a tensor may begin in weights.bin, in bytes.
 const alignment = 64
 
-// Table returns the tensors that a model of this shape has, in the order of the forward pass, with neither offset nor
-// size in bytes. Matrices are f16, vectors f32 (docs/formats.md).
-func Table(s Shape) []Tensor {
-	if s.Arch == "nanogpt" {
-		return nanogptTable(s)
+// dtypes are the forms that a bundle's matrices may have.
+var dtypes = []string{"f16", "q8", "q4"}
+
+// Rows and columns that lie together (docs/formats.md): a matrix is cut into panels of rows; quantised values have one
+// scale for each row and group of columns.
+const (
+	panelRows = 16
+	groupCols = 32
+)
+
+// Bytes of 16 rows: of one column in f16, of one group of columns in q8 and q4, where the scales come first.
+const (
+	scaleBytes   = panelRows * 2
+	f16ColBytes  = panelRows * 2
+	q8GroupBytes = scaleBytes + panelRows*groupCols
+	q4GroupBytes = scaleBytes + panelRows*groupCols/2
+)
+
+// size returns the bytes of a tensor by its DType and Shape. The bounds of a Shape keep it far from overflow.
+func (t Tensor) size() int64 {
+	if t.DType == "f32" {
+		return 4 * int64(t.Elements())
 	}
-	return llamaTable(s)
+	out, in := int64(t.Shape[0]), int64(t.Shape[1])
+	panels, groups := (out+panelRows-1)/panelRows, (in+groupCols-1)/groupCols
+	switch t.DType {
+	case "f16":
+		return f16ColBytes * panels * in
+	case "q8":
+		return q8GroupBytes * panels * groups
+	case "q4":
+		return q4GroupBytes * panels * groups
+	}
+	panic("bundle: a tensor of type " + t.DType)
 }
 
-func matrix(name string, out, in int) Tensor {
-	return Tensor{Name: name, DType: "f16", Shape: []int{out, in}}
+// Table returns the tensors that a model of this shape has when its matrices are of dtype, in the order of the forward
+// pass; all but their offsets.
+func Table(s Shape, dtype string) []Tensor {
+	all := llamaTable(s)
+	if s.Arch == "nanogpt" {
+		all = nanogptTable(s)
+	}
+	for i := range all {
+		t := &all[i]
+		switch {
+		case len(t.Shape) == 1:
+			t.DType = "f32"
+		case t.Name == positions: // never multiplied with: a row is added as it is
+			t.DType = "f16"
+		default:
+			t.DType = dtype
+		}
+		t.Bytes = t.size()
+	}
+	return all
 }
 
-func vector(name string, size int) Tensor {
-	return Tensor{Name: name, DType: "f32", Shape: []int{size}}
-}
+// positions is the name of the learned positions.
+const positions = "transformer.wpe.weight"
+
+func matrix(name string, out, in int) Tensor { return Tensor{Name: name, Shape: []int{out, in}} }
+
+func vector(name string, size int) Tensor { return Tensor{Name: name, Shape: []int{size}} }
 
 func llamaTable(s Shape) []Tensor {
 	all := []Tensor{matrix("model.embed_tokens.weight", s.VocabSize, s.Dim)}
@@ -52,7 +100,7 @@ func llamaTable(s Shape) []Tensor {
 func nanogptTable(s Shape) []Tensor {
 	all := []Tensor{
 		matrix("transformer.wte.weight", s.VocabSize, s.Dim),
-		matrix("transformer.wpe.weight", s.Context, s.Dim),
+		matrix(positions, s.Context, s.Dim),
 	}
 	add := func(t Tensor, name string) {
 		t.Name = name + ".weight"
@@ -77,38 +125,38 @@ func nanogptTable(s Shape) []Tensor {
 // Params counts the weights of a shape like nanoGPT: all but learned positions, tied weights once.
 func Params(s Shape) int64 {
 	var n int64
-	for _, t := range Table(s) {
-		if t.Name != "transformer.wpe.weight" {
+	for _, t := range Table(s, "f16") {
+		if t.Name != positions {
 			n += int64(t.Elements())
 		}
 	}
 	return n
 }
 
-var elementBytes = map[string]int64{"f16": 2, "f32": 4}
-
 // checkTensors compares the table of config.json with the shape and with the size of weights.bin. Once it returns nil,
 // every offset and size in the table can be trusted.
 func checkTensors(c *Config) error {
+	table := Table(c.Model, c.DType)
 	expected := make(map[string]Tensor)
-	for _, t := range Table(c.Model) {
+	for _, t := range table {
 		expected[t.Name] = t
 	}
 	var end int64 // of the tensor before, in bytes
 	for _, t := range c.Tensors {
 		want, ok := expected[t.Name]
 		if !ok {
-			return fmt.Errorf("its table of tensors has %q, which a %s of this shape does not have or has once", t.Name, c.Model.Arch)
+			return fmt.Errorf("its table of tensors has %.100q, which a %s of this shape does not have or has once", t.Name, c.Model.Arch)
 		}
 		delete(expected, t.Name)
-		bytes := int64(want.Elements()) * elementBytes[want.DType]
 		switch {
+		case len(t.Shape) != len(want.Shape):
+			return fmt.Errorf("tensor %q has %d dimensions, it must have %d", t.Name, len(t.Shape), len(want.Shape))
 		case !slices.Equal(t.Shape, want.Shape):
 			return fmt.Errorf("tensor %q has the shape %v, it must be %v", t.Name, t.Shape, want.Shape)
 		case t.DType != want.DType:
-			return fmt.Errorf("tensor %q is %q, it must be %q", t.Name, t.DType, want.DType)
-		case t.Bytes != bytes:
-			return fmt.Errorf("tensor %q has %d bytes, it must have %d", t.Name, t.Bytes, bytes)
+			return fmt.Errorf("tensor %q is %.100q, it must be %q", t.Name, t.DType, want.DType)
+		case t.Bytes != want.Bytes:
+			return fmt.Errorf("tensor %q has %d bytes, it must have %d", t.Name, t.Bytes, want.Bytes)
 		case t.Offset != (end+alignment-1)/alignment*alignment:
 			return fmt.Errorf("tensor %q begins at byte %d, it must begin at the next multiple of %d after byte %d", t.Name, t.Offset, alignment, end)
 		case t.Bytes > c.Weights.Bytes-t.Offset:
@@ -116,7 +164,7 @@ func checkTensors(c *Config) error {
 		}
 		end = t.Offset + t.Bytes
 	}
-	for _, t := range Table(c.Model) {
+	for _, t := range table {
 		if _, missing := expected[t.Name]; missing {
 			return fmt.Errorf("its table of tensors lacks %q", t.Name)
 		}

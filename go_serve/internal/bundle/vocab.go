@@ -33,14 +33,14 @@ type Vocab struct {
 
 // ParseVocab reads vocab.json.
 func ParseVocab(data []byte) (*Vocab, error) {
-	top, failed := parseFields(data)
+	top, failed := scanFields(data)
 	if kind := top.text("kind"); *failed == nil && kind != "sentencepiece-bpe" {
 		top.fail("kind", fmt.Sprintf("is %q, this program knows \"sentencepiece-bpe\"", kind))
 	}
 	v := &Vocab{
-		Pieces:       list[string](top, "pieces", "a list of strings"),
-		Scores:       list[float32](top, "scores", "a list of numbers"),
-		Types:        top.text("types"),
+		Pieces:       top.strings("pieces"),
+		Scores:       top.floats("scores"),
+		Types:        top.longText("types"),
 		UnkSurface:   top.text("unk_surface"),
 		ByteFallback: top.flag("byte_fallback"),
 		SpaceSuffix:  top.flag("treat_whitespace_as_suffix"),
@@ -48,11 +48,11 @@ func ParseVocab(data []byte) (*Vocab, error) {
 	last := int64(len(v.Pieces)) - 1
 	v.UnkID = int(top.integer("unk_id", 0, last))
 
-	n := top.object("normalizer")
+	n := top.longObject("normalizer")
 	v.Normalizer.AddDummyPrefix = n.flag("add_dummy_prefix")
 	v.Normalizer.RemoveExtraWhitespaces = n.flag("remove_extra_whitespaces")
 	v.Normalizer.EscapeWhitespaces = n.flag("escape_whitespaces")
-	charsmap, err := base64.StdEncoding.DecodeString(n.text("precompiled_charsmap"))
+	charsmap, err := base64.StdEncoding.DecodeString(n.longText("precompiled_charsmap"))
 	if err != nil {
 		n.fail("precompiled_charsmap", "is not base64")
 	}

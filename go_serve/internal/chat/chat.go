@@ -60,7 +60,6 @@ func (e *Engine) New(system string, sampling bundle.Sampling, seed uint64) *Chat
 	return &Chat{
 		Sampling: sampling,
 		engine:   e,
-		state:    e.Model.NewState(e.Pool),
 		sampler:  sample.New(sample.Params{}, seed, e.Tokenizer.Size(), e.NeverSampled()),
 		system:   system,
 	}
@@ -91,6 +90,13 @@ func (c *Chat) Tokens() (used, context int) {
 // grows, in whole characters. A cancelled ctx ends the answer early: what was said so far is kept and returned. After an
 // error the conversation is as it was before.
 func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answer, error) {
+	if c.state == nil { // not before: what it needs may not be known when the greeting is shown
+		state, err := c.engine.NewState()
+		if err != nil {
+			return Answer{}, err
+		}
+		c.state = state
+	}
 	user := c.engine.Tokenizer.Encode(text)
 	prompt, dropped, err := c.prompt(user)
 	if err != nil {

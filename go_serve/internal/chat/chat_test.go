@@ -237,12 +237,3 @@ func TestResume(t *testing.T) {
 		t.Errorf("one message: %q, %v", last, err)
 	}
 }
-
-func TestThreads(t *testing.T) {
-	if got := Threads(1_000_000, 0); got != 1 {
-		t.Errorf("a small model gets %d threads", got)
-	}
-	if got := Threads(1_000_000, 3); got != 3 {
-		t.Errorf("asked for 3, got %d", got)
-	}
-}

@@ -5,7 +5,6 @@ package chat
 import (
 	"io/fs"
 	"slices"
-	"time"
 
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/fault"
@@ -14,34 +13,66 @@ import (
 	"minitron-chat/internal/tokenizer"
 )
 
-// Engine is a loaded model with everything that conversations share. Its Pool serves one conversation at a time.
+// Engine is a loaded model with everything that conversations share.
 type Engine struct {
 	Config    *bundle.Config
 	Tokenizer *tokenizer.Tokenizer
 	Model     *model.Model
-	Pool      *kernel.Pool
-	LoadTime  time.Duration
+
+	ready  chan struct{} // closed once the two below are known
+	damage error         // what is wrong with the weights
+	pool   *kernel.Pool
 }
 
-// Load opens a bundle and reads all of it. threads < 1 chooses a number that suits the model.
+// Load opens a bundle and makes an engine of it; for threads see NewEngine.
 func Load(fsys fs.FS, threads int) (*Engine, error) {
-	began := time.Now()
 	b, err := bundle.Open(fsys)
 	if err != nil {
 		return nil, err
 	}
-	defer b.Close()
-	e := &Engine{Config: b.Config}
-	if e.Tokenizer, err = tokenizer.New(b.Vocab); err != nil {
-		return nil, fault.New("export the bundle again", "vocab.json is not usable: %w", err)
-	}
+	return NewEngine(b, threads)
+}
+
+// NewEngine makes an engine of an opened bundle, which must stay open. It does not wait until all weights were looked at
+// and until it is known how many threads are fastest (for threads < 1): that goes on while a person reads the greeting.
+func NewEngine(b *bundle.Bundle, threads int) (*Engine, error) {
+	e := &Engine{Config: b.Config, ready: make(chan struct{})}
+	var err error
 	if e.Model, err = model.Load(b); err != nil {
 		return nil, err
 	}
-	e.Pool = kernel.NewPool(Threads(b.Config.Params, threads))
-	e.LoadTime = time.Since(began)
+	go func() {
+		defer close(e.ready)
+		if e.damage = b.Verify(); e.damage != nil {
+			return
+		}
+		if threads < 1 {
+			threads = e.Model.BestThreads()
+		}
+		e.pool = kernel.NewPool(threads)
+	}()
+	if e.Tokenizer, err = tokenizer.New(b.Vocab); err != nil {
+		return nil, fault.New("export the bundle again", "vocab.json is not usable: %w", err)
+	}
 	return e, nil
 }
+
+// Ready waits until everything can be computed, and returns what is wrong with the weights.
+func (e *Engine) Ready() error {
+	<-e.ready
+	return e.damage
+}
+
+// NewState makes an empty sequence as soon as the engine is ready. Only one of an engine's states may compute at a time.
+func (e *Engine) NewState() (*model.State, error) {
+	if err := e.Ready(); err != nil {
+		return nil, err
+	}
+	return e.Model.NewState(e.pool), nil
+}
+
+// Threads returns how many threads compute; the engine must be ready.
+func (e *Engine) Threads() int { return e.pool.Threads() }
 
 // NeverSampled returns the ids that no answer may hold: unknown and every control piece but the end marker.
 func (e *Engine) NeverSampled() []int {

@@ -2,40 +2,33 @@ package kernel
 
 import "math"
 
-// HalfToFloat returns the value of IEEE 754 binary16 bits as float32; every binary16 value is exact in float32.
+// HalfToFloat returns the value of IEEE 754 binary16 bits; every one is exact in float32.
 func HalfToFloat(bits uint16) float32 {
 	sign := uint32(bits&0x8000) << 16
-	exponent := uint32(bits>>10) & 31
-	mantissa := uint32(bits & 1023)
-	switch exponent {
-	case 0: // zero or subnormal: mantissa · 2^-24
-		v := float32(mantissa) * (1.0 / (1 << 24))
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 31: // infinity or NaN
-		return math.Float32frombits(sign | 0xff<<23 | mantissa<<13)
+	if bits&0x7c00 == 0x7c00 { // infinity or NaN
+		return math.Float32frombits(sign | 0xff<<23 | uint32(bits&1023)<<13)
 	}
-	return math.Float32frombits(sign | (exponent+112)<<23 | mantissa<<13)
+	// The exponent lands 112 too low, also for subnormal halves, which become subnormal floats.
+	v := math.Float32frombits(uint32(bits&0x7fff)<<13) * (1 << 112)
+	return math.Float32frombits(math.Float32bits(v) | sign)
 }
 
-// halves holds the float32 of all 65,536 binary16 values: one load beats the branches above.
-var halves = func() *[1 << 16]float32 {
-	var table [1 << 16]float32
-	for i := range table {
-		table[i] = HalfToFloat(uint16(i))
+// FloatToHalf returns the nearest binary16, ties to even, as the processors' own instructions do.
+func FloatToHalf(v float32) uint16 {
+	bits := math.Float32bits(v)
+	sign := uint16(bits >> 16 & 0x8000)
+	bits &= 0x7fffffff
+	switch {
+	case bits > 0xff<<23: // NaN: quiet, the top bits of its payload kept
+		return sign | 0x7e00 | uint16(bits>>13&0x3ff)
+	case bits >= 0x477ff000: // 65520 and more round to infinity
+		return sign | 0x7c00
+	case bits < 113<<23: // below 2^-14: subnormal. Adding 1/2 puts the last place of a half at that of the sum
+		v := math.Float32frombits(bits) + 0.5
+		return sign | uint16(math.Float32bits(v)-0x3f000000)
 	}
-	return &table
-}()
-
-// HalvesToFloats converts little-endian binary16 values, 2·len(dst) bytes of src, and reports whether all are finite.
-func HalvesToFloats(dst []float32, src []byte) bool {
-	src = src[:2*len(dst)]
-	var worst uint16
-	for i := range dst {
-		bits := uint16(src[2*i]) | uint16(src[2*i+1])<<8
-		worst = max(worst, bits&0x7fff)
-		dst[i] = halves[bits]
-	}
-	return worst < 0x7c00
+	bits += 0xfff + bits>>13&1
+	return sign | uint16((bits-112<<23)>>13)
 }
 
 // BytesToFloats reads little-endian binary32 values, 4·len(dst) bytes of src, and reports whether all are finite.

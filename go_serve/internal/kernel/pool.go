@@ -1,81 +1,148 @@
 package kernel
 
 import (
-	"sync"
+	"runtime"
 	"sync/atomic"
 )
 
 // Task is work over the items 0..n-1. Do computes the items lo..hi-1; calls with disjoint ranges may run at once, and
-// what an item's result is must not depend on the range that it came in.
+// what an item's result is must not depend on the range that it came in. No two calls at once have the same worker, which
+// is below the pool's number of threads.
 type Task interface {
-	Do(lo, hi int)
+	Do(worker, lo, hi int)
 }
 
-// Pool is a fixed set of workers that sleep while there is nothing to do. The caller of Run is one of them, so a pool of
-// one thread starts no goroutine. Run must not be called by two goroutines at once, nor by a Task.
+// Pool is a fixed set of workers. The caller of Run is one of them, so a pool of one thread starts no goroutine. A worker
+// without work looks for the next job for some microseconds, as the next layer is about to come, then sleeps and costs
+// nothing. Nobody waits for a worker that has not begun: on a busy machine the others do its share.
+//
+// Run must not be called by two goroutines at once, nor by a Task.
 type Pool struct {
-	threads int
-	wake    chan struct{} // one token wakes one worker for the current job
-	done    sync.WaitGroup
-	task    Task
-	n       int
-	grain   int          // items taken at a time
-	next    atomic.Int64 // the first item that nobody took yet
+	workers []worker
+
+	// The job at hand. These are written while no take is open, and read after a successful take only.
+	task  Task
+	n     int // items
+	grain int // items of a take
+
+	ticket  atomic.Uint64 // job number << 32 | takes << 16 | takes given out; there are few takes, whatever n
+	pending atomic.Int32  // takes that are not finished
+	closed  atomic.Bool
 }
+
+// worker is a goroutine beside the caller.
+type worker struct {
+	asleep atomic.Bool
+	wake   chan struct{}
+	_      [40]byte // a cache line of its own
+}
+
+const (
+	minParallelCost = 1 << 15 // bytes of weights per job; below it, handing out costs more than it saves
+	takesPerThread  = 4       // a few takes per thread even out a core that another program slows down
+	takeAlign       = 4       // items: kernels are fastest on so many panels
+	idleSpins       = 4000    // of about 25 ns: how long a worker looks for the next job before it sleeps
+)
 
 // NewPool starts threads-1 workers (threads < 1 counts as 1). Close ends them.
 func NewPool(threads int) *Pool {
-	threads = max(threads, 1)
-	p := &Pool{threads: threads, wake: make(chan struct{}, threads)}
-	for range threads - 1 {
-		go p.worker()
+	p := &Pool{workers: make([]worker, max(threads, 1)-1)}
+	for i := range p.workers {
+		p.workers[i].wake = make(chan struct{}, 1)
+		go p.serve(i)
 	}
 	return p
 }
 
 // Threads returns how many threads work on a job, the caller's included.
-func (p *Pool) Threads() int { return p.threads }
+func (p *Pool) Threads() int { return len(p.workers) + 1 }
 
 // Close ends the workers. Run must not be called after it.
-func (p *Pool) Close() { close(p.wake) }
+func (p *Pool) Close() {
+	p.closed.Store(true)
+	p.wakeAll()
+}
 
-// Run calls task.Do over all items 0..n-1 and returns when all are done. cost is the work per item, in multiply-adds:
-// a job too small to be worth waking anybody runs on the calling goroutine.
+// Run calls task.Do over all items 0..n-1 and returns when all are done. cost is the work per item, about the bytes of
+// weights times tokens: a small job runs on the calling goroutine.
 func (p *Pool) Run(task Task, n, cost int) {
-	if p.threads == 1 || n*cost < minParallelCost || n < 2 {
-		task.Do(0, n)
+	if len(p.workers) == 0 || n < 2 || n*cost < minParallelCost {
+		task.Do(0, 0, n)
 		return
 	}
-	// A few takes per thread even out a core that another program slows down.
-	p.task, p.n, p.grain = task, n, max(1, n/(p.threads*takesPerThread))
-	p.next.Store(0)
-	p.done.Add(p.threads - 1)
-	for range p.threads - 1 {
-		p.wake <- struct{}{}
+	grain := max(1, n/(p.Threads()*takesPerThread))
+	if grain > takeAlign {
+		grain = (grain + takeAlign - 1) / takeAlign * takeAlign
 	}
-	p.work()
-	p.done.Wait()
+	takes := (n + grain - 1) / grain
+	p.task, p.n, p.grain = task, n, grain
+	p.pending.Store(int32(takes))
+	p.ticket.Store((p.ticket.Load()>>32+1)<<32 | uint64(takes)<<16)
+	p.wakeAll()
+	p.work(0)
+	for spins := 0; p.pending.Load() != 0; spins++ {
+		if spins < 200 {
+			pause()
+		} else {
+			runtime.Gosched() // a worker was put aside by the system in the middle of a take
+		}
+	}
 	p.task = nil
 }
 
-const (
-	minParallelCost = 1 << 16 // about 30 µs of scalar work, several times what waking a worker costs
-	takesPerThread  = 4
-)
-
-func (p *Pool) worker() {
-	for range p.wake {
-		p.work()
-		p.done.Done()
+func (p *Pool) wakeAll() {
+	for i := range p.workers {
+		w := &p.workers[i]
+		if w.asleep.Load() && w.asleep.CompareAndSwap(true, false) {
+			w.wake <- struct{}{}
+		}
 	}
 }
 
-func (p *Pool) work() {
-	for {
-		lo := int(p.next.Add(int64(p.grain))) - p.grain
-		if lo >= p.n {
-			return
+// serve is a worker's life.
+func (p *Pool) serve(i int) {
+	w := &p.workers[i]
+	for spins := 0; !p.closed.Load(); spins++ {
+		if p.work(i + 1) {
+			spins = 0
 		}
-		p.task.Do(lo, min(lo+p.grain, p.n))
+		if spins < idleSpins {
+			pause()
+			continue
+		}
+		w.asleep.Store(true)
+		if p.open() || p.closed.Load() { // a job came just now; whoever clears the flag first
+			if w.asleep.CompareAndSwap(true, false) {
+				spins = 0
+				continue
+			}
+		}
+		<-w.wake
+		spins = 0
+	}
+}
+
+// open reports whether there are takes that nobody has.
+func (p *Pool) open() bool {
+	t := p.ticket.Load()
+	return t>>16&0xffff > t&0xffff
+}
+
+// work takes and computes until no take is left, and reports whether there was any.
+func (p *Pool) work(worker int) bool {
+	any := false
+	for {
+		t := p.ticket.Load()
+		if t>>16&0xffff <= t&0xffff {
+			return any
+		}
+		if !p.ticket.CompareAndSwap(t, t+1) {
+			continue
+		}
+		// While this take is pending Run does not return, so the job's fields stay.
+		any = true
+		lo := int(t&0xffff) * p.grain
+		p.task.Do(worker, lo, min(lo+p.grain, p.n))
+		p.pending.Add(-1)
 	}
 }

@@ -8,141 +8,136 @@ import (
 	"minitron-chat/internal/kernel"
 )
 
-// norm is the weight of an RMSNorm or LayerNorm; Bias is nil where there is none.
+// norm is the weight of an RMSNorm or LayerNorm; bias is nil where there is none.
 type norm struct {
 	weight, bias []float32 // [dim]
 }
 
-// layer holds one block's weights. Both shapes fit: a nanogpt has its q, k and v in one stacked matrix, which is cut
-// into three on loading, and no gate.
+// layer holds one block's weights; both shapes fit.
 type layer struct {
 	attnNorm     norm          // [D]
-	q, k, v      kernel.Matrix // [H·h][D], [K·h][D], [K·h][D]
+	qkv          kernel.Linear // llama: [H·h][D], [K·h][D], [K·h][D]; nanogpt: the three stacked, [3D][D]
 	qNorm, kNorm []float32     // [h], or nil
-	o            kernel.Matrix // [D][H·h]
+	o            kernel.Linear // [D][H·h]
 	mlpNorm      norm          // [D]
-	gate         kernel.Matrix // [F][D]; llama only
-	up           kernel.Matrix // [F][D]
-	down         kernel.Matrix // [D][F]
+	up           kernel.Linear // llama: gate and up, each [F][D]; nanogpt: [F][D]
+	down         kernel.Linear // [D][F]
 }
 
-// Model is the weights as float32, read-only once loaded.
+// Model is the weights, read-only and where the bundle has them.
 type Model struct {
 	shape     bundle.Shape
-	embedding kernel.Matrix // [vocab][D], also the head
+	dtype     kernel.DType
+	embedding kernel.Linear // [vocab][D], also the head
 	positions kernel.Matrix // [context][D]; nanogpt only
 	layers    []layer
 	finalNorm norm // [D]
+
+	keysAt, valuesAt int       // where they begin in a row of qkv's output
+	cos, sin         []float32 // [context][h/2]; llama only
 }
 
-// Load reads all weights of an opened bundle.
+// Load finds all weights of an opened bundle. Matrices are used in place, vectors copied.
 func Load(b *bundle.Bundle) (*Model, error) {
-	l := loader{bundle: b, buffer: make([]byte, 1<<20), values: make(map[string][]float32)}
-	for _, t := range b.Config.Tensors {
-		values, err := l.read(t)
-		if err != nil {
-			return nil, err
-		}
-		l.values[t.Name] = values
-	}
-	m := &Model{shape: b.Config.Model}
-	if m.shape.Arch == "nanogpt" {
-		l.nanogpt(m)
-	} else {
-		l.llama(m)
-	}
-	return m, nil
+	l := loader{dtype: kernel.DType(b.Config.DType), tensor: b.Tensor}
+	m := l.model(b.Config.Model)
+	return m, l.err
 }
 
 // Shape returns what the model looks like.
 func (m *Model) Shape() bundle.Shape { return m.shape }
 
 type loader struct {
-	bundle *bundle.Bundle
-	buffer []byte
-	values map[string][]float32
+	dtype  kernel.DType
+	tensor func(name string) []byte
+	err    error
 }
 
-// read converts one tensor to float32.
-func (l *loader) read(t bundle.Tensor) ([]float32, error) {
-	values := make([]float32, t.Elements())
-	rest, finite := values, true
-	err := l.bundle.ReadTensor(t.Name, l.buffer, func(chunk []byte) {
-		if t.DType == "f16" {
-			n := len(chunk) / 2
-			finite = kernel.HalvesToFloats(rest[:n], chunk) && finite
-			rest = rest[n:]
-		} else {
-			n := len(chunk) / 4
-			finite = kernel.BytesToFloats(rest[:n], chunk) && finite
-			rest = rest[n:]
-		}
-	})
-	if err != nil {
-		return nil, err
+func (l *loader) model(shape bundle.Shape) *Model {
+	m := &Model{shape: shape, dtype: l.dtype}
+	if shape.Arch == "nanogpt" {
+		l.nanogpt(m)
+	} else {
+		l.llama(m)
 	}
-	if !finite {
-		return nil, fault.New("export a checkpoint from before the training diverged", "weights.bin holds values that are not finite numbers, in %q", t.Name)
+	return m
+}
+
+func (l *loader) matrix(name string, rows, cols int, bias bool) kernel.Matrix {
+	m := kernel.Matrix{Rows: rows, Cols: cols, DType: l.dtype, Data: l.tensor(name + ".weight")}
+	if bias {
+		m.Bias = l.vector(name+".bias", rows)
 	}
-	return values, nil
+	return m
 }
 
-func (l *loader) matrix(name string, rows, cols int) kernel.Matrix {
-	return kernel.Matrix{Rows: rows, Cols: cols, Data: l.values[name+".weight"], Bias: l.values[name+".bias"]}
+func (l *loader) linear(name string, rows, cols int, bias bool) kernel.Linear {
+	return kernel.Linear{l.matrix(name, rows, cols, bias)}
 }
 
-func (l *loader) norm(name string) norm {
-	return norm{l.values[name+".weight"], l.values[name+".bias"]}
+func (l *loader) vector(name string, size int) []float32 {
+	values := make([]float32, size)
+	if !kernel.BytesToFloats(values, l.tensor(name)) && l.err == nil {
+		l.err = fault.New("export a checkpoint from before the training diverged", "weights.bin holds values that are not finite numbers, in %q", name)
+	}
+	return values
+}
+
+func (l *loader) norm(name string, size int, bias bool) norm {
+	n := norm{weight: l.vector(name+".weight", size)}
+	if bias {
+		n.bias = l.vector(name+".bias", size)
+	}
+	return n
 }
 
 func (l *loader) llama(m *Model) {
 	s := m.shape
-	m.embedding = l.matrix("model.embed_tokens", s.VocabSize, s.Dim)
-	m.finalNorm = l.norm("model.norm")
+	m.embedding = l.linear("model.embed_tokens", s.VocabSize, s.Dim, false)
+	m.finalNorm = l.norm("model.norm", s.Dim, false)
+	m.cos, m.sin = kernel.RopeTable(s.Context, s.HeadDim(), s.RopeTheta)
+	m.keysAt = kernel.Padded(s.Dim)
+	m.valuesAt = m.keysAt + kernel.Padded(s.KVDim())
 	for n := range s.Layers {
 		p := fmt.Sprintf("model.layers.%d.", n)
-		m.layers = append(m.layers, layer{
-			attnNorm: l.norm(p + "input_layernorm"),
-			q:        l.matrix(p+"self_attn.q_proj", s.Dim, s.Dim),
-			k:        l.matrix(p+"self_attn.k_proj", s.KVDim(), s.Dim),
-			v:        l.matrix(p+"self_attn.v_proj", s.KVDim(), s.Dim),
-			qNorm:    l.values[p+"self_attn.q_norm.weight"],
-			kNorm:    l.values[p+"self_attn.k_norm.weight"],
-			o:        l.matrix(p+"self_attn.o_proj", s.Dim, s.Dim),
-			mlpNorm:  l.norm(p + "post_attention_layernorm"),
-			gate:     l.matrix(p+"mlp.gate_proj", s.FFDim, s.Dim),
-			up:       l.matrix(p+"mlp.up_proj", s.FFDim, s.Dim),
-			down:     l.matrix(p+"mlp.down_proj", s.Dim, s.FFDim),
-		})
+		block := layer{
+			attnNorm: l.norm(p+"input_layernorm", s.Dim, false),
+			qkv: kernel.Linear{
+				l.matrix(p+"self_attn.q_proj", s.Dim, s.Dim, false),
+				l.matrix(p+"self_attn.k_proj", s.KVDim(), s.Dim, false),
+				l.matrix(p+"self_attn.v_proj", s.KVDim(), s.Dim, false),
+			},
+			o:       l.linear(p+"self_attn.o_proj", s.Dim, s.Dim, false),
+			mlpNorm: l.norm(p+"post_attention_layernorm", s.Dim, false),
+			up: kernel.Linear{
+				l.matrix(p+"mlp.gate_proj", s.FFDim, s.Dim, false),
+				l.matrix(p+"mlp.up_proj", s.FFDim, s.Dim, false),
+			},
+			down: l.linear(p+"mlp.down_proj", s.Dim, s.FFDim, false),
+		}
+		if s.QKNorm {
+			block.qNorm = l.vector(p+"self_attn.q_norm.weight", s.HeadDim())
+			block.kNorm = l.vector(p+"self_attn.k_norm.weight", s.HeadDim())
+		}
+		m.layers = append(m.layers, block)
 	}
 }
 
 func (l *loader) nanogpt(m *Model) {
 	s := m.shape
-	m.embedding = l.matrix("transformer.wte", s.VocabSize, s.Dim)
-	m.positions = l.matrix("transformer.wpe", s.Context, s.Dim)
-	m.finalNorm = l.norm("transformer.ln_f")
+	m.embedding = l.linear("transformer.wte", s.VocabSize, s.Dim, false)
+	m.positions = kernel.Matrix{Rows: s.Context, Cols: s.Dim, DType: kernel.F16, Data: l.tensor("transformer.wpe.weight")}
+	m.finalNorm = l.norm("transformer.ln_f", s.Dim, s.Bias)
+	m.keysAt, m.valuesAt = s.Dim, 2*s.Dim
 	for n := range s.Layers {
 		p := fmt.Sprintf("transformer.h.%d.", n)
-		qkv := l.matrix(p+"attn.c_attn", 3*s.Dim, s.Dim)
 		m.layers = append(m.layers, layer{
-			attnNorm: l.norm(p + "ln_1"),
-			q:        rows(qkv, 0, s.Dim),
-			k:        rows(qkv, s.Dim, 2*s.Dim),
-			v:        rows(qkv, 2*s.Dim, 3*s.Dim),
-			o:        l.matrix(p+"attn.c_proj", s.Dim, s.Dim),
-			mlpNorm:  l.norm(p + "ln_2"),
-			up:       l.matrix(p+"mlp.c_fc", s.FFDim, s.Dim),
-			down:     l.matrix(p+"mlp.c_proj", s.Dim, s.FFDim),
+			attnNorm: l.norm(p+"ln_1", s.Dim, s.Bias),
+			qkv:      l.linear(p+"attn.c_attn", 3*s.Dim, s.Dim, s.Bias),
+			o:        l.linear(p+"attn.c_proj", s.Dim, s.Dim, s.Bias),
+			mlpNorm:  l.norm(p+"ln_2", s.Dim, s.Bias),
+			up:       l.linear(p+"mlp.c_fc", s.FFDim, s.Dim, s.Bias),
+			down:     l.linear(p+"mlp.c_proj", s.Dim, s.FFDim, s.Bias),
 		})
 	}
-}
-
-// rows returns the rows lo..hi-1 of m, sharing its memory.
-func rows(m kernel.Matrix, lo, hi int) kernel.Matrix {
-	part := kernel.Matrix{Rows: hi - lo, Cols: m.Cols, Data: m.Data[lo*m.Cols : hi*m.Cols]}
-	if m.Bias != nil {
-		part.Bias = m.Bias[lo:hi]
-	}
-	return part
 }

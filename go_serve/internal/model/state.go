@@ -11,7 +11,7 @@ import (
 
 // blockTokens is how many positions of a prompt go through the layers at once: each weight is then fetched from memory
 // once per block.
-const blockTokens = 16
+const blockTokens = 8 * kernel.Block
 
 // State is one sequence being read and written: the ids so far with their keys and values, and the scratch memory of the
 // forward pass. It belongs to one goroutine.
@@ -22,55 +22,58 @@ type State struct {
 
 	reused int // how many of the last call's ids were cached before it
 
-	keys, values [][]float32 // per layer [context][K·h]
+	cache []*kernel.Cache // per layer
 
-	// Activations of one block, [blockTokens][...].
+	// Activations of one block, [blockTokens][...]; rows are padded with zeros to multiples of 32.
 	x      []float32 // [T][D] the residual stream
 	normed []float32 // [T][D]
-	q      []float32 // [T][H·h]
+	qkv    []float32 // [T][queries, keys, values]
 	mixed  []float32 // [T][H·h] what attention reads
-	hidden []float32 // [T][F]
-	gate   []float32 // [T][F]; llama only
-	cos    []float32 // [T][h/2]; llama only
-	sin    []float32 // [T][h/2]
-	scores []float32 // [T][H][context] attention weights
+	hidden []float32 // [T][F]; llama: [T][gate, up]
+	change []float32 // [T][D] what is to be added to x
 	logits []float32 // [vocab]
 
+	// The block at hand.
+	layer, start, tokens int // the layer, the position of the first token, how many there are
+
+	input     *kernel.Input
 	matmul    kernel.MatMul
+	each      eachToken
 	attention attention
+	scratch   []*kernel.Scratch // one per worker
 }
 
 // NewState makes an empty sequence. All its memory is allocated here.
 func (m *Model) NewState(pool *kernel.Pool) *State {
 	s := m.shape
-	floats := func(n int) []float32 { return make([]float32, n) }
+	dim := kernel.Padded(s.Dim)
 	st := &State{
 		model:  m,
 		pool:   pool,
 		ids:    make([]int, 0, s.Context),
-		x:      floats(blockTokens * s.Dim),
-		normed: floats(blockTokens * s.Dim),
-		q:      floats(blockTokens * s.Dim),
-		mixed:  floats(blockTokens * s.Dim),
-		hidden: floats(blockTokens * s.FFDim),
-		scores: floats(blockTokens * s.Heads * s.Context),
-		logits: floats(s.VocabSize),
+		x:      make([]float32, blockTokens*dim),
+		normed: make([]float32, blockTokens*dim),
+		qkv:    make([]float32, blockTokens*m.layers[0].qkv.Width()),
+		mixed:  make([]float32, blockTokens*dim),
+		hidden: make([]float32, blockTokens*m.layers[0].up.Width()),
+		change: make([]float32, blockTokens*dim),
+		logits: make([]float32, m.embedding.Width()),
+		input:  kernel.NewInput(m.dtype, blockTokens, max(s.Dim, s.FFDim)),
 	}
 	for range s.Layers {
-		st.keys = append(st.keys, floats(s.Context*s.KVDim()))
-		st.values = append(st.values, floats(s.Context*s.KVDim()))
+		st.cache = append(st.cache, kernel.NewCache(s.KVHeads, s.HeadDim(), s.Context))
 	}
-	if s.Arch == "llama" {
-		st.gate = floats(blockTokens * s.FFDim)
-		st.cos = floats(blockTokens * s.HeadDim() / 2)
-		st.sin = floats(blockTokens * s.HeadDim() / 2)
+	for range pool.Threads() {
+		st.scratch = append(st.scratch, st.cache[0].NewScratch())
 	}
+	st.each.st, st.attention.st = st, st
 	return st
 }
 
 // Logits returns the logits [vocab] that follow ids, the whole sequence. What ids has in common with the sequence of the
 // call before is in the cache and not computed again; the result does not depend on that, bit for bit. The slice is
-// valid until the next call and holds finite numbers only. A cancelled ctx ends the work early with ctx.Err(); what was computed stays cached.
+// valid until the next call and holds finite numbers only. A cancelled ctx ends the work early with ctx.Err(); what was
+// computed stays cached.
 func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	if err := st.check(ids); err != nil {
 		return nil, err
@@ -81,23 +84,20 @@ func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	}
 	st.ids, st.reused = st.ids[:kept], kept
 	for kept < len(ids) {
-		if err := ctx.Err(); err != nil {
+		block := ids[kept:min(kept+blockTokens, len(ids))]
+		if err := st.forward(ctx, block, kept, kept+len(block) == len(ids)); err != nil {
 			return nil, err
 		}
-		block := ids[kept:min(kept+blockTokens, len(ids))]
-		st.forward(block, kept)
 		kept += len(block)
 		st.ids = append(st.ids, block...)
-		if kept == len(ids) {
-			st.head(len(block) - 1)
-		}
 	}
-	for _, v := range st.logits {
+	logits := st.logits[:st.model.shape.VocabSize]
+	for _, v := range logits {
 		if v-v != 0 { // infinite or no number
 			return nil, fault.New("export another checkpoint", "the model's output is not finite")
 		}
 	}
-	return st.logits, nil
+	return logits, nil
 }
 
 // Reset forgets the sequence.

@@ -1,102 +1,94 @@
 package tokenizer
 
 import (
-	"encoding/binary"
-	"fmt"
-	"slices"
+	"bytes"
 	"strings"
 	"unicode/utf8"
 )
 
-// symbolSet finds the longest user-defined piece at the start of a text.
-type symbolSet struct {
-	pieces  map[string]struct{}
-	lengths [256][]int // by first byte: which lengths occur, longest first
+// class says what the normaliser may do at a byte without looking at rules and symbols.
+type class uint8
+
+const (
+	careful     class = iota // ask normalizePrefix
+	plain                    // the byte is a character that stays
+	blank                    // the byte is a space that no rule and no symbol begins with
+	plainTwo                 // if one continuation byte follows, a character that stays
+	plainThree               // if two follow, a character that stays
+	unlessRule               // a character that stays unless a rule goes on with the next byte
+	unlessRule2              // the same for the first of two bytes
+)
+
+// classify fills the table of classes.
+func (t *Tokenizer) classify() {
+	for b := range t.classes {
+		c := careful
+		switch {
+		case t.symbols.begins[b]:
+		case b == ' ':
+			if t.charsmap == nil || t.charsmap.after[b] == noRule {
+				c = blank
+			}
+		case b < utf8.RuneSelf:
+			c = plain
+			if t.charsmap != nil && t.charsmap.after[b] != noRule {
+				c = unlessRule
+			}
+		case b >= 0xc2 && b < 0xe0: // below are continuations and overlong forms
+			c = plainTwo
+			if t.charsmap != nil {
+				c = unlessRule2
+			}
+		case b > 0xe0 && b < 0xf0 && b != 0xed && t.charsmap == nil: // after 0xe0 and 0xed some forms are invalid
+			c = plainThree
+		}
+		t.classes[b] = c
+	}
 }
 
-func (s *symbolSet) add(piece string) {
-	if s.pieces == nil {
-		s.pieces = make(map[string]struct{})
-	}
-	s.pieces[piece] = struct{}{}
-	lengths := &s.lengths[piece[0]]
-	if !slices.Contains(*lengths, len(piece)) {
-		*lengths = append(*lengths, len(piece))
-		slices.SortFunc(*lengths, func(a, b int) int { return b - a })
-	}
-}
-
-// match returns the length of the longest piece that text begins with, 0 where there is none.
-func (s *symbolSet) match(text string) int {
-	for _, n := range s.lengths[text[0]] {
-		if n <= len(text) {
-			if _, ok := s.pieces[text[:n]]; ok {
-				return n
+// stays returns where the run of characters ends that begins at `at` and that normalising leaves as they are.
+func (t *Tokenizer) stays(text string, at int) int {
+	for at < len(text) {
+		switch t.classes[text[at]] {
+		case plain:
+			at++
+			continue
+		case plainTwo:
+			if at+1 < len(text) && isContinuation(text[at+1]) {
+				at += 2
+				continue
+			}
+		case plainThree:
+			if at+2 < len(text) && isContinuation(text[at+1]) && isContinuation(text[at+2]) {
+				at += 3
+				continue
+			}
+		case unlessRule:
+			if t.charsmap.unchanged(uint32(text[at]), text, at+1) {
+				at++
+				continue
+			}
+		case unlessRule2:
+			if at+1 < len(text) && isContinuation(text[at+1]) &&
+				t.charsmap.unchanged(uint32(text[at]&0x1f)<<6|uint32(text[at+1]&0x3f), text, at+2) {
+				at += 2
+				continue
 			}
 		}
+		break
 	}
-	return 0
+	return at
 }
 
-// charsmap is SentencePiece's compiled table of replacements: a Darts double array over the input bytes whose values
-// point at NUL-ended strings.
-type charsmap struct {
-	units        []uint32
-	replacements string
-}
-
-// parseCharsmap reads u32 size of the trie in bytes | trie | replacements. Empty data is no table.
-func parseCharsmap(data []byte) (*charsmap, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	if len(data) < 4 {
-		return nil, fmt.Errorf("precompiled_charsmap is too short")
-	}
-	size := binary.LittleEndian.Uint32(data)
-	body := data[4:]
-	if size == 0 || size%1024 != 0 || uint64(size) >= uint64(len(body)) || body[len(body)-1] != 0 {
-		return nil, fmt.Errorf("precompiled_charsmap is damaged")
-	}
-	c := &charsmap{units: make([]uint32, size/4), replacements: string(body[size:])}
-	for i := range c.units {
-		c.units[i] = binary.LittleEndian.Uint32(body[4*i:])
-	}
-	return c, nil
-}
-
-// longest returns the replacement of the longest rule that text begins with, and that rule's length; 0 where there is
-// none. A table that points outside itself ends the walk.
-func (c *charsmap) longest(text string) (replacement string, length int) {
-	offset := func(u uint32) uint32 { return (u >> 10) << ((u & 0x200) >> 6) }
-	at := offset(c.units[0])
-	value := uint32(0)
-	for i := range len(text) {
-		at ^= uint32(text[i])
-		if uint64(at) >= uint64(len(c.units)) {
-			break
-		}
-		unit := c.units[at]
-		if unit&0x800000ff != uint32(text[i]) {
-			break
-		}
-		at ^= offset(unit)
-		if unit>>8&1 == 1 && uint64(at) < uint64(len(c.units)) { // a rule ends here
-			value, length = c.units[at]&0x7fffffff, i+1
-		}
-	}
-	if uint64(value) >= uint64(len(c.replacements)) {
-		return "", 0
-	}
-	replacement, _, _ = strings.Cut(c.replacements[value:], "\x00")
-	return replacement, length
-}
+func isContinuation(b byte) bool { return b&0xc0 == 0x80 }
 
 // normalizePrefix returns what the start of text becomes and how many bytes that takes: the longest user-defined symbol
 // stays as it is; else the longest rule applies; else one character stays, or one invalid byte becomes U+FFFD.
 func (t *Tokenizer) normalizePrefix(text string) (string, int) {
-	if n := t.symbols.match(text); n > 0 {
-		return text[:n], n
+	if t.symbols.begins[text[0]] {
+		if _, n := longestSymbol(&t.symbols, text); n > 0 {
+			return text[:n], n
+		}
 	}
 	if t.charsmap != nil {
 		if replacement, n := t.charsmap.longest(text); n > 0 {
@@ -110,9 +102,9 @@ func (t *Tokenizer) normalizePrefix(text string) (string, int) {
 	return text[:n], n
 }
 
-// normalize prepares text for merging: replacements, whitespace rules, spaces as ▁.
-func (t *Tokenizer) normalize(text string) string {
-	rules := t.vocab.Normalizer
+// normalize appends to out what text is for merging: replacements, whitespace rules, spaces as ▁.
+func (t *Tokenizer) normalize(out []byte, text string) []byte {
+	rules := &t.vocab.Normalizer
 	space := " "
 	if rules.EscapeWhitespaces {
 		space = spaceSymbol
@@ -127,39 +119,59 @@ func (t *Tokenizer) normalize(text string) string {
 		}
 	}
 	if text == "" {
-		return ""
+		return out
 	}
 
-	out := make([]byte, 0, len(text)+len(text)/2+8)
 	if rules.AddDummyPrefix && !t.vocab.SpaceSuffix {
 		out = append(out, space...)
 	}
-	afterSpace := rules.RemoveExtraWhitespaces
-	for text != "" {
-		piece, n := t.normalizePrefix(text)
-		text = text[n:]
+	afterSpace := rules.RemoveExtraWhitespaces // a space here would be one too many
+	for at := 0; at < len(text); {
+		if end := t.stays(text, at); end > at {
+			out = append(out, text[at:end]...)
+			afterSpace = false
+			if at = end; at == len(text) {
+				break
+			}
+		}
+		if t.classes[text[at]] == blank {
+			if !afterSpace {
+				out = append(out, space...)
+			}
+			afterSpace = rules.RemoveExtraWhitespaces
+			at++
+			continue
+		}
+		piece, n := t.normalizePrefix(text[at:])
+		at += n
 		if afterSpace {
 			piece = strings.TrimLeft(piece, " ")
 		}
 		if piece != "" {
-			for i := range len(piece) {
-				if piece[i] == ' ' {
-					out = append(out, space...)
-				} else {
-					out = append(out, piece[i])
-				}
-			}
+			out = appendEscaped(out, piece, space)
 			afterSpace = rules.RemoveExtraWhitespaces && piece[len(piece)-1] == ' '
 		}
 	}
-	result := string(out)
 	if rules.RemoveExtraWhitespaces {
-		for strings.HasSuffix(result, space) { // a literal ▁ too, and the dummy prefix
-			result = result[:len(result)-len(space)]
+		for bytes.HasSuffix(out, []byte(space)) { // a literal ▁ too, and the dummy prefix
+			out = out[:len(out)-len(space)]
 		}
 	}
 	if rules.AddDummyPrefix && t.vocab.SpaceSuffix {
-		result += space
+		out = append(out, space...)
 	}
-	return result
+	return out
+}
+
+// appendEscaped appends text with space in place of every ' '.
+func appendEscaped(out []byte, text, space string) []byte {
+	for {
+		before, after, found := strings.Cut(text, " ")
+		out = append(out, before...)
+		if !found {
+			return out
+		}
+		out = append(out, space...)
+		text = after
+	}
 }

@@ -5,9 +5,9 @@ package tokenizer
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
+	"sync"
+	"unicode/utf8"
 
 	"minitron-chat/internal/bundle"
 )
@@ -27,31 +27,34 @@ const spaceSymbol = "\u2581" // ▁ stands for a space inside pieces
 // maxPieceBytes is the limit of SentencePiece itself.
 const maxPieceBytes = 8000
 
-// Tokenizer is immutable and safe for concurrent use.
+// Tokenizer is immutable, but for buffers and caches that hold no state, and safe for concurrent use.
 type Tokenizer struct {
-	vocab    *bundle.Vocab
-	pieces   map[string]int32 // what merging may form: normal, user-defined and unused pieces
-	ranks    []int32          // by id: the score as an integer of the same order
-	bytes    [256]int         // ids of the byte pieces
-	symbols  symbolSet        // the user-defined pieces
-	charsmap *charsmap        // nil: identity
-	longest  int              // bytes of the longest piece
+	vocab        *bundle.Vocab
+	table        *pieceTable
+	bytes        [256]int32   // ids of the byte pieces
+	chars        [0x800]int32 // ids of the characters below U+0800 that are pieces, else -1
+	symbols      symbolSet    // the user-defined pieces
+	joins        joins        // between which characters merging can reach
+	charsmap     *charsmap    // nil: identity
+	classes      [256]class   // by first byte: what the normaliser may do
+	unusedPieces bool         // whether there are any
+	places       func() ([]int32, int)
+	encoders     sync.Pool // of *encoder
 }
 
 // New checks what the pieces mean and builds the tables.
 func New(v *bundle.Vocab) (*Tokenizer, error) {
-	t := &Tokenizer{vocab: v, pieces: make(map[string]int32)}
-	seen := make(map[string]bool)
+	t := &Tokenizer{vocab: v, table: newPieceTable(v.Pieces), joins: newJoins(len(v.Pieces))}
+	for char := range t.chars {
+		t.chars[char] = -1
+	}
 	for id, piece := range v.Pieces {
-		if piece == "" || len(piece) >= maxPieceBytes || strings.ContainsRune(piece, 0) {
+		if piece == "" || len(piece) >= maxPieceBytes || strings.IndexByte(piece, 0) >= 0 {
 			return nil, fmt.Errorf("piece %d is empty, too long or holds a zero byte", id)
 		}
-		if seen[piece] {
+		if !t.table.add(int32(id)) {
 			return nil, fmt.Errorf("the piece %q is there twice", piece)
 		}
-		seen[piece] = true
-		t.longest = max(t.longest, len(piece))
-		t.ranks = append(t.ranks, rank(v.Scores[id]))
 		if err := t.add(int32(id), piece); err != nil {
 			return nil, err
 		}
@@ -60,28 +63,35 @@ func New(v *bundle.Vocab) (*Tokenizer, error) {
 		return nil, fmt.Errorf("the unknown id %d has the type %q", v.UnkID, v.Types[v.UnkID])
 	}
 	if v.ByteFallback {
-		for b := range t.bytes {
-			if !seen[bytePiece(b)] || v.Types[t.bytes[b]] != byteType {
+		for b, id := range t.bytes {
+			if v.Pieces[id] != bytePiece(b) || v.Types[id] != byteType {
 				return nil, fmt.Errorf("the byte piece %s is missing", bytePiece(b))
 			}
 		}
 	}
+	t.table.finish()
+	t.places = sync.OnceValues(t.table.places)
 	var err error
 	t.charsmap, err = parseCharsmap(v.Normalizer.Charsmap)
+	t.classify()
 	return t, err
 }
 
 // add enters a piece into the tables of its type.
 func (t *Tokenizer) add(id int32, piece string) error {
+	t.table.ranks[id] = noMerge
 	switch kind := t.vocab.Types[id]; kind {
 	case control:
-	case normal:
-		t.pieces[piece] = id
-	case unused:
-		t.pieces[piece] = id
+	case normal, unused:
+		t.table.ranks[id] = rank(t.vocab.Scores[id])
+		t.joins.add(piece)
+		if char, size := utf8.DecodeRuneInString(piece); size == len(piece) && int(char) < len(t.chars) {
+			t.chars[char] = id
+		}
+		t.unusedPieces = t.unusedPieces || kind == unused
 	case userDefined:
-		t.pieces[piece] = id
-		t.symbols.add(piece)
+		// Merging never forms it: wherever the text begins with it, it or a longer one was taken as a symbol.
+		t.symbols.add(piece, id)
 	case unknown:
 		if int(id) != t.vocab.UnkID {
 			return fmt.Errorf("there are two unknown pieces, %d and %d", t.vocab.UnkID, id)
@@ -91,31 +101,26 @@ func (t *Tokenizer) add(id int32, piece string) error {
 		if !ok || !t.vocab.ByteFallback {
 			return fmt.Errorf("%q is no byte piece, or byte_fallback is off", piece)
 		}
-		t.bytes[b] = int(id)
+		t.bytes[b] = id
 	default:
 		return fmt.Errorf("piece %d has the unknown type %q", id, kind)
 	}
 	return nil
 }
 
-// rank orders scores as SentencePiece does: like the numbers, but -0 below +0.
-func rank(score float32) int32 {
-	bits := int32(math.Float32bits(score))
-	if bits < 0 {
-		bits ^= math.MaxInt32
-	}
-	return bits
-}
+const hexDigits = "0123456789ABCDEF"
 
-func bytePiece(b int) string { return fmt.Sprintf("<0x%02X>", b) }
+func bytePiece(b int) string {
+	return string([]byte{'<', '0', 'x', hexDigits[b>>4], hexDigits[b&15], '>'})
+}
 
 // byteOf returns the byte that a byte piece stands for.
 func byteOf(piece string) (byte, bool) {
-	if len(piece) != 6 {
+	if len(piece) != 6 || piece[:3] != "<0x" || piece[5] != '>' {
 		return 0, false
 	}
-	b, err := strconv.ParseUint(piece[3:5], 16, 8)
-	return byte(b), err == nil && piece == bytePiece(int(b))
+	high, low := strings.IndexByte(hexDigits, piece[3]), strings.IndexByte(hexDigits, piece[4])
+	return byte(high<<4 | low), high >= 0 && low >= 0
 }
 
 // Size returns the number of pieces.
@@ -134,16 +139,4 @@ func (t *Tokenizer) Silent() []int {
 		}
 	}
 	return ids
-}
-
-// Encode returns the ids of text, which may be any bytes. It takes O(n log n) time.
-func (t *Tokenizer) Encode(text string) []int {
-	normalized := t.normalize(text)
-	if normalized == "" {
-		return nil
-	}
-	m := merger{t: t, text: normalized}
-	m.split()
-	m.merge()
-	return m.ids()
 }

@@ -1,7 +1,6 @@
 """Write tiny bundles with random weights and what Hugging Face's models compute from them.
 
 Run: python internal/model/testdata/make_vectors.py [OUT]      (needs torch and transformers 5)
-     python internal/model/testdata/make_vectors.py --bench OUT   two untrained models, 2.3M and 48M, for `bench`
 
 This is the independent reference of the Go forward pass: LlamaForCausalLM (llama), Qwen3ForCausalLM (llama with
 qk_norm), GPT2LMHeadModel (nanogpt). It shares no code with minitron and knows the bundle from docs/formats.md only.
@@ -30,14 +29,6 @@ NAMES = {  # name of the directory -> its shape
     ),
 }
 TINY = dict(d_model=24, d_ff=40, vocab_size=272, context=64, norm_eps=1e-5)
-BENCH = {
-    "2.3M": dict(
-        arch="llama", n_layers=4, n_heads=6, n_kv_heads=6, d_model=192, d_ff=512, vocab_size=2048, context=512
-    ),
-    "48M": dict(
-        arch="llama", n_layers=10, n_heads=8, n_kv_heads=8, d_model=512, d_ff=1376, vocab_size=32000, context=1024
-    ),
-}
 
 
 def reference(shape, *, seed):
@@ -102,6 +93,14 @@ def tensors(model, shape):
     return result
 
 
+def packed(matrix):
+    """fp16 in panels of 16 rows, the last one filled up with zeros; within a panel column by column."""
+    rows, cols = matrix.shape
+    whole = torch.zeros(-(-rows // 16) * 16, cols, dtype=torch.float16)
+    whole[:rows] = matrix.half()
+    return whole.reshape(-1, 16, cols).transpose(1, 2).contiguous().numpy().tobytes()
+
+
 def payload(data):
     return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
 
@@ -146,7 +145,7 @@ def write(out, name, shape, *, seed, cases=()):
     blob, table, params = bytearray(), [], 0
     for tensor_name, t in tensors(model, shape):
         blob += bytes(-len(blob) % 64)
-        data = t.contiguous().to(torch.float16 if t.dim() == 2 else torch.float32).numpy().tobytes()
+        data = packed(t) if t.dim() == 2 else t.float().numpy().tobytes()
         table.append(
             {
                 "name": tensor_name,
@@ -168,7 +167,7 @@ def write(out, name, shape, *, seed, cases=()):
         )
     config = {
         "format": "minitron-bundle",
-        "version": 1,
+        "version": 2,
         "name": name,
         "model": shape,
         "dtype": "f16",
@@ -197,15 +196,6 @@ def write(out, name, shape, *, seed, cases=()):
 
 
 def main(args):
-    if args[:1] == ["--bench"]:
-        for name, shape in BENCH.items():
-            write(
-                args[1],
-                name,
-                {**shape, "norm_eps": 1e-5, "rope_theta": 10000.0, "qk_norm": False, "bias": False},
-                seed=1,
-            )
-        return
     out = args[0] if args else pathlib.Path(__file__).parent
     for seed, (name, shape) in enumerate(NAMES.items()):
         # One token; a few; more than two blocks of the prefill; the whole context but what greedy decoding adds.

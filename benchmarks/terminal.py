@@ -1,0 +1,70 @@
+"""A program on a pseudo-terminal, as a person sees it: what it shows, and what the system says of it. Linux.
+
+with Terminal("dist/minitron-chat-linux-amd64") as chat:
+    seconds = chat.until_prompt()
+"""
+
+import os
+import re
+import select
+import subprocess
+import time
+from pathlib import Path
+
+from minitron.errors import MinitronError
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Terminal:
+    """Starts the program; leaving the block ends it."""
+
+    def __init__(self, program: Path, *arguments: str):
+        self.master, slave = os.openpty()
+        self.shown = ""
+        self.began = time.perf_counter()
+        environment = os.environ | {"TERM": "xterm", "LANG": "en_US.UTF-8"}
+        self.process = subprocess.Popen(
+            [program, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+        )
+        os.close(slave)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+    def type(self, text: str) -> None:
+        self.shown = ""
+        os.write(self.master, text.encode())
+
+    def read(self, seconds: float) -> bool:
+        """Takes what is shown, waiting at most so long for something."""
+        if not select.select([self.master], [], [], seconds)[0]:
+            return False
+        self.shown += os.read(self.master, 1 << 16).decode(errors="replace")
+        return True
+
+    def until_prompt(self, limit_seconds: float = 300) -> float:
+        """Seconds since the start when the last thing shown was a prompt."""
+        while not re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown).endswith("\n> "):
+            if not self.read(limit_seconds):
+                raise MinitronError(f"the program shows no prompt but {self.shown[-200:]!r}", hint="this is a bug")
+        return time.perf_counter() - self.began
+
+    def until_idle(self) -> None:
+        """Waits for half a second in which it computes nothing and shows nothing."""
+        before = -1.0
+        while self.read(0.5) or cpu_seconds(self.process.pid) != before:
+            before = cpu_seconds(self.process.pid)
+
+    def resident_mb(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024 / 1e6

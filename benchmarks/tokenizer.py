@@ -1,0 +1,207 @@
+"""The chat program's tokenizer beside the C++ SentencePiece library: is it as exact, and how fast?
+
+Run: .venv/bin/python benchmarks/tokenizer.py [--texts FILE.parquet --column story]      speed, a minute
+     .venv/bin/python benchmarks/tokenizer.py --fuzz 10000000                            equal ids, some minutes
+
+Speed: BPE models of 8,000 pieces are trained on the texts; both sides encode every text in turn, on one core, several
+times; the ids must be equal. The library gets one call with the whole list. Also: one long text, a kilobyte and a
+megabyte of texts that make merging long, and how long the program needs to read a vocabulary of 32,000 pieces. Without
+--texts they are the stories beside the repository, or synthetic dialogues where there are none.
+
+Fuzz: random models of every kind, hostile texts (go_serve/internal/tokenizer/testdata/campaign.py).
+
+Prints a table and writes benchmarks/tokenizer.json.
+"""
+
+import argparse
+import io
+import json
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as pb
+
+from minitron import go, synth, tokenizer
+from minitron.config import TokenizerConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "go_serve/internal/tokenizer/testdata"))
+
+import campaign  # noqa: E402
+import make_vectors  # noqa: E402
+
+STORIES = ROOT.parent / "shared/data/tinystories_ru.parquet"
+RESULTS = ROOT / "benchmarks/tokenizer.json"
+ROUNDS = 7
+
+
+def read_texts(path: Path | None, column: str) -> tuple[list[str], str]:
+    """Texts, and what they are."""
+    if path or STORIES.exists():
+        path = path or STORIES
+        return pq.read_table(path, columns=[column])[column].to_pylist(), path.stem
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "dialogues.parquet"
+        synth.write(made, rows=20_000, seed=1)
+        rows = pq.read_table(made, columns=["conversation"])["conversation"].to_pylist()
+    return ["\n".join(turn["content"] for turn in row) for row in rows], "synthetic dialogues"
+
+
+def train(texts: list[str], *, size: int, normalization: str) -> pb.ModelProto:
+    """With "identity": as minitron trains; else as SentencePiece trains by default."""
+    if normalization == "identity":
+        return pb.ModelProto.FromString(tokenizer.train(texts, config=TokenizerConfig(vocab_size=size), seed=1))
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=size,
+        control_symbols=list(tokenizer.MARKERS),
+        normalization_rule_name=normalization,
+        max_sentence_length=1 << 20,
+        num_threads=1,
+        minloglevel=2,
+    )
+    return pb.ModelProto.FromString(model.getvalue())
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def benchmark(program: campaign.Go, name: str, benchtime: str, **files: Path) -> dict[str, float]:
+    """Nanoseconds per operation of each benchmark that matches, by its name; bytes allocated as "NAME B"."""
+    said = program.run(
+        "-test.run=^$",
+        f"-test.bench={name}",
+        f"-test.benchtime={benchtime}",
+        GOMAXPROCS="1",
+        **{f"MINITRON_{key.upper()}": str(path) for key, path in files.items()},
+    )
+    found = {}
+    for line in said.splitlines():
+        if match := re.match(r"Benchmark(\S+)\s+\d+\s+(\S+) ns/op(?:.*\s(\d+) B/op)?", line):
+            found[match[1]] = float(match[2])
+            if match[3]:
+                found[f"{match[1]} B"] = float(match[3])
+    return found
+
+
+def speed(program: campaign.Go, proto: pb.ModelProto, texts: list[str]) -> dict:
+    """Megabytes per second of both sides in turn, and whether the ids are the same."""
+    library = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
+    data = [text.encode() for text in texts]
+    lines = [line for text in data for line in text.splitlines(keepends=True)]
+    wrong = campaign.compare(program, proto, data + lines)
+    vocab, many, one = (program.folder / name for name in ("vocab.json", "many.bin", "one.bin"))
+    vocab.write_text(json.dumps(make_vectors.vocab_json(proto), ensure_ascii=False))
+    many.write_bytes(campaign.pack(data))
+    whole = "\n".join(texts)
+    one.write_bytes(campaign.pack([whole.encode()]))
+    size = sum(map(len, data)) / 1e6
+
+    theirs, ours, first = [], [], []
+    for _ in range(ROUNDS):
+        theirs.append(size / seconds(lambda: library.encode(texts, return_type="numpy", num_threads=1)))
+        run = benchmark(program, "Texts", "3x", vocab=vocab, texts=many)
+        ours.append(size * 1e9 / run["Texts/again"])
+        first.append(size * 1e9 / run["Texts/first"])
+    long_theirs = size / seconds(lambda: library.encode(whole, return_type="numpy"))
+    long_ours = size * 1e9 / benchmark(program, "Texts/first", "3x", vocab=vocab, texts=one)["Texts/first"]
+    return {
+        "texts": len(data) + len(lines),
+        "with other ids": wrong,
+        "C++ MB/s": round(statistics.median(theirs), 1),
+        "Go MB/s": round(statistics.median(ours), 1),
+        "Go MB/s, empty cache": round(statistics.median(first), 1),
+        "times as fast": round(statistics.median(o / t for o, t in zip(ours, theirs, strict=True)), 2),
+        "lowest of the rounds": round(min(o / t for o, t in zip(ours, theirs, strict=True)), 2),
+        "one text, C++ MB/s": round(long_theirs, 1),
+        "one text, Go MB/s": round(long_ours, 1),
+    }
+
+
+def linear(program: campaign.Go, proto: pb.ModelProto) -> dict:
+    """Nanoseconds per byte of a kilobyte and of a megabyte, and their ratio: the median of some rounds."""
+    vocab = program.folder / "vocab.json"
+    vocab.write_text(json.dumps(make_vectors.vocab_json(proto), ensure_ascii=False))
+    rounds = [benchmark(program, "Pathological", "60ms", vocab=vocab) for _ in range(5)]
+    found = {}
+    for name in sorted({key.rpartition("/")[0] for key in rounds[0]}):
+        small = [r[f"{name}/1024"] / 1024 for r in rounds]
+        large = [r[f"{name}/1048576"] / 1048576 for r in rounds]
+        found[name.removeprefix("Pathological/").replace("_", " ")] = {
+            "1 KB ns/byte": round(statistics.median(small), 1),
+            "1 MB ns/byte": round(statistics.median(large), 1),
+            "ratio": round(statistics.median(b / a for a, b in zip(small, large, strict=True)), 2),
+        }
+    return found
+
+
+def start(program: campaign.Go, proto: pb.ModelProto) -> dict:
+    """Milliseconds from the bytes of vocab.json to a tokenizer: in a process that does nothing else, and in a warm one."""
+    vocab = program.folder / "vocab.json"
+    vocab.write_text(json.dumps(make_vectors.vocab_json(proto), ensure_ascii=False, separators=(",", ":")))
+    cold = [benchmark(program, "Start", "1x", vocab=vocab)["Start"] / 1e6 for _ in range(11)]
+    warm = benchmark(program, "Start", "100x", vocab=vocab)
+    return {
+        "pieces": len(proto.pieces),
+        "vocab.json KB": vocab.stat().st_size // 1000,
+        "cold ms": round(statistics.median(cold), 2),
+        "warm ms": round(warm["Start"] / 1e6, 2),
+        "allocated KB": round(warm["Start B"] / 1000),
+    }
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--texts", type=Path, help="parquet of texts")
+    arguments.add_argument("--column", default="story")
+    arguments.add_argument("--fuzz", type=int, metavar="TEXTS", help="compare so many texts, and measure nothing")
+    arguments.add_argument("--models", type=int, default=60, help="with --fuzz: how many random models")
+    arguments.add_argument("--seed", type=int, default=1, help="with --fuzz")
+    arguments.add_argument("--no-save", action="store_true", help="leave benchmarks/tokenizer.json alone")
+    a = arguments.parse_args()
+    found = {}
+    with campaign.Go(go.find_go()) as program:
+        if a.fuzz:
+            found["fuzz"] = campaign.run(program, cases=a.fuzz, models=a.models, seed=a.seed)
+        else:
+            texts, what = read_texts(a.texts, a.column)
+            size = 8000 if len("".join(texts)) > 5_000_000 else 2000
+            small = {name: train(texts, size=size, normalization=name) for name in ("identity", "nmt_nfkc")}
+            for name, proto in small.items():
+                found[f"{what}, {size} pieces, {name}"] = speed(program, proto, texts)
+            found["a megabyte beside a kilobyte"] = linear(program, small["identity"])
+            found["start"] = start(program, train(texts, size=4 * size, normalization="identity"))
+    show(found)
+    if not a.no_save:
+        before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        kept = {k: v for k, v in before.items() if (k == "fuzz") != bool(a.fuzz)}
+        RESULTS.write_text(json.dumps(found | kept, indent=1, ensure_ascii=False) + "\n")
+    wrong = sum(section.get("wrong", 0) + section.get("with other ids", 0) for section in found.values())
+    if wrong:
+        raise SystemExit(f"{wrong} texts have other ids than the library's")
+
+
+def show(found: dict) -> None:
+    for section, rows in found.items():
+        print(f"\n{section}")
+        for name, value in rows.items():
+            if isinstance(value, dict):
+                value = "   ".join(f"{k} {v:>7}" for k, v in value.items())
+            print(f"  {name:<32} {value:>12,}" if isinstance(value, int | float) else f"  {name:<32} {value}")
+
+
+if __name__ == "__main__":
+    main()

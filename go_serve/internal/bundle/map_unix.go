@@ -1,0 +1,17 @@
+//go:build linux || darwin
+
+package bundle
+
+import (
+	"os"
+	"syscall"
+)
+
+// mapFile maps the first size bytes of a file, read-only. It reports false where that is not possible.
+func mapFile(file *os.File, size int64) (data []byte, release func() error, ok bool) {
+	data, err := syscall.Mmap(int(file.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_PRIVATE)
+	if err != nil {
+		return nil, nil, false
+	}
+	return data, func() error { return syscall.Munmap(data) }, true
+}

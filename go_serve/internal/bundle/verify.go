@@ -1,0 +1,66 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"minitron-chat/internal/fault"
+)
+
+// Verify reads all of the weights: are they what the exporter wrote, and is every value one that the format knows? It only
+// reads, so it may run beside whatever uses the bundle, but not beside Close.
+func (b *Bundle) Verify() error {
+	if err := checkCRC("weights.bin", b.weights, b.Config.Weights); err != nil {
+		return err
+	}
+	for _, t := range b.Config.Tensors {
+		finite, known := true, true
+		switch data := b.Tensor(t.Name); t.DType {
+		case "f32":
+			finite = finite32(data)
+		case "f16":
+			finite = finite16(data)
+		case "q8":
+			for group := range slices.Chunk(data, q8GroupBytes) {
+				finite = finite && finite16(group[:scaleBytes])
+				known = known && bytes.IndexByte(group[scaleBytes:], 0) < 0 // -128: a kernel's sums might overflow
+			}
+		case "q4": // every code is a value
+			for group := range slices.Chunk(data, q4GroupBytes) {
+				finite = finite && finite16(group[:scaleBytes])
+			}
+		}
+		switch {
+		case !finite:
+			return fault.New("export a checkpoint from before the training diverged", "weights.bin holds values that are not finite numbers, in %q", t.Name)
+		case !known:
+			return fault.New("export the bundle again", "weights.bin holds the value -128, which q8 does not have, in %q", t.Name)
+		}
+	}
+	return nil
+}
+
+// finite32 reports whether all fp32 values are finite. len(data) is a multiple of 4.
+func finite32(data []byte) bool {
+	for ; len(data) >= 4; data = data[4:] {
+		if ^binary.LittleEndian.Uint32(data)&0x7f800000 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// finite16 reports whether all fp16 values are finite. len(data) is a multiple of 32: a row of a panel's column. It looks
+// at four values at once: where all five exponent bits are set, adding their lowest carries into the sign's place.
+func finite16(data []byte) bool {
+	const exponents, lowest, signs = 0x7c007c007c007c00, 0x0400040004000400, 0x8000800080008000
+	var carried uint64
+	for ; len(data) >= 32; data = data[32:] {
+		carried |= binary.LittleEndian.Uint64(data)&exponents + lowest
+		carried |= binary.LittleEndian.Uint64(data[8:])&exponents + lowest
+		carried |= binary.LittleEndian.Uint64(data[16:])&exponents + lowest
+		carried |= binary.LittleEndian.Uint64(data[24:])&exponents + lowest
+	}
+	return carried&signs == 0
+}

@@ -1,0 +1,30 @@
+package kernel
+
+import (
+	"sync"
+	"time"
+)
+
+// ReadBandwidth measures how fast so many threads read memory one after another, in GB/s: the limit of decoding, whose
+// work is to read all weights for every token. It takes about half a second and 256 MB.
+func ReadBandwidth(threads int) float64 {
+	const megabytes, rounds = 256, 5
+	buffer := make([]byte, megabytes<<20)
+	for i := 0; i < len(buffer); i += 4096 { // pages that were never written to are all the same one
+		buffer[i] = 1
+	}
+	part := len(buffer) / max(threads, 1) &^ 255
+	best := time.Duration(0)
+	for range rounds {
+		var group sync.WaitGroup
+		began := time.Now()
+		for n := range max(threads, 1) {
+			group.Go(func() { readAll(buffer[n*part : (n+1)*part]) })
+		}
+		group.Wait()
+		if took := time.Since(began); best == 0 || took < best {
+			best = took
+		}
+	}
+	return float64(part*max(threads, 1)) / best.Seconds() / 1e9
+}

@@ -1,0 +1,104 @@
+package kernel
+
+import "math"
+
+// Cache holds one layer's keys and values in fp16, laid out as panels, so that attention is two products with the kernels
+// that multiply by weights. Keys: per head [positions/16][width][16], a panel's rows being positions. Values: per head
+// [positions][width, rounded up to panels], a panel's rows being elements of the head and its columns the positions.
+type Cache struct {
+	heads, width, positions int
+	keys, values            []byte
+}
+
+// NewCache makes room for positions; memory that is not used yet costs nothing on the usual systems.
+func NewCache(heads, width, positions int) *Cache {
+	c := &Cache{heads: heads, width: width, positions: roundUp(positions, lanes)}
+	c.keys = make([]byte, 2*heads*c.positions*width)
+	c.values = make([]byte, 2*heads*c.positions*roundUp(width, lanes))
+	return c
+}
+
+func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
+
+// Scratch is the memory that one worker needs for Store and Attend.
+type Scratch struct {
+	halves []byte    // one token's keys or values
+	scores []float32 // [Block][scoreStride]
+	mixed  []float32 // [Block][width, rounded up]
+}
+
+// NewScratch makes a worker's scratch memory for caches like c.
+func (c *Cache) NewScratch() *Scratch {
+	return &Scratch{
+		halves: make([]byte, 2*roundUp(c.heads*c.width, groupSize)),
+		scores: make([]float32, Block*c.scoreStride()),
+		mixed:  make([]float32, Block*roundUp(c.width, lanes)),
+	}
+}
+
+// scoreStride is longer than a row by a cache line, so that the rows of a block do not fall into the same cache sets.
+func (c *Cache) scoreStride() int { return c.positions + lanes }
+
+// Store writes one position's keys and values, each [heads·width] and readable up to the next multiple of 16. Calls for
+// different positions may run at once.
+func (c *Cache) Store(position int, keys, values []float32, s *Scratch) {
+	size := roundUp(c.heads*c.width, lanes)
+	active.halves(s.halves, keys[:size])
+	panelBytes := 2 * lanes * c.width
+	for head := range c.heads {
+		panel := c.keys[(head*c.positions/lanes+position/lanes)*panelBytes:][:panelBytes]
+		row := s.halves[2*head*c.width:][:2*c.width]
+		for at := 2 * (position % lanes); len(row) > 0; at, row = at+2*lanes, row[2:] {
+			panel[at], panel[at+1] = row[0], row[1]
+		}
+	}
+	active.halves(s.halves, values[:size])
+	for head := range c.heads {
+		copy(c.values[(head*c.positions+position)*c.valueBytes():], s.halves[2*head*c.width:][:2*c.width])
+	}
+}
+
+// valueBytes is the size of one position's values of one head.
+func (c *Cache) valueBytes() int { return 2 * roundUp(c.width, lanes) }
+
+// Attend writes softmax(q·keys)·values for one query head that reads the keys and values of head: for tokens (at most
+// Block) whose positions begin at start. The rows of q and out begin their stride apart; q is already scaled, and readable
+// to a multiple of Block rows.
+func (c *Cache) Attend(out []float32, outStride int, q []float32, qStride, head, start, tokens int, s *Scratch) {
+	seen := start + tokens // positions
+	keyPanels, valuePanels := roundUp(seen, lanes)/lanes, roundUp(c.width, lanes)/lanes
+	keyBytes, step := 2*lanes*c.width, c.valueBytes()
+	keys := c.keys[head*c.positions/lanes*keyBytes:][:keyPanels*keyBytes]
+	values := c.values[head*c.positions*step:][:seen*step]
+	scoreStride, mixedStride := c.scoreStride(), lanes*valuePanels
+
+	if tokens == 1 {
+		active.exact(s.scores[:lanes*keyPanels], q[:c.width], keys, keyBytes, 2*lanes)
+	} else {
+		for t := 0; t < tokens; t += active.block {
+			for p := range keyPanels {
+				active.exactBlock(s.scores[t*scoreStride+lanes*p:], scoreStride, q[t*qStride:], qStride, keys[p*keyBytes:][:keyBytes], 2*lanes)
+			}
+		}
+	}
+	for t := range tokens {
+		row := s.scores[t*scoreStride:][:lanes*keyPanels]
+		for i := start + t + 1; i < len(row); i++ { // what comes later is not seen
+			row[i] = float32(math.Inf(-1))
+		}
+		active.softmax(row)
+	}
+	if tokens == 1 {
+		active.exact(s.mixed[:mixedStride], s.scores[:seen], values, 2*lanes, step)
+	} else {
+		for t := 0; t < tokens; t += active.block {
+			for p := range valuePanels {
+				panel := values[2*lanes*p:][:(seen-1)*step+2*lanes]
+				active.exactBlock(s.mixed[t*mixedStride+lanes*p:], mixedStride, s.scores[t*scoreStride:], scoreStride, panel, step)
+			}
+		}
+	}
+	for t := range tokens {
+		copy(out[t*outStride:][:c.width], s.mixed[t*mixedStride:])
+	}
+}

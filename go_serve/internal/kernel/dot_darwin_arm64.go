@@ -1,0 +1,4 @@
+package kernel
+
+// hasDot reports whether there is SDOT: every Mac with an ARM processor has it.
+func hasDot() bool { return true }

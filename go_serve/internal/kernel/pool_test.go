@@ -1,0 +1,98 @@
+package kernel
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// marks counts how often every item was done.
+type marks struct {
+	done    []atomic.Int32
+	workers []atomic.Int32 // calls at once per worker
+	failed  atomic.Bool
+	slow    bool
+}
+
+func (m *marks) Do(worker, lo, hi int) {
+	if m.workers[worker].Add(1) != 1 {
+		m.failed.Store(true)
+	}
+	for i := lo; i < hi; i++ {
+		m.done[i].Add(1)
+	}
+	if m.slow && worker > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	m.workers[worker].Add(-1)
+}
+
+// TestPoolDoesAllOnce runs many jobs of all sizes, some with workers that dawdle, and lets workers fall asleep in between.
+func TestPoolDoesAllOnce(t *testing.T) {
+	for _, threads := range []int{1, 2, 3, 8} {
+		pool := NewPool(threads)
+		if pool.Threads() != threads {
+			t.Errorf("%d threads, want %d", pool.Threads(), threads)
+		}
+		for n := range 3000 {
+			items := 1 + n*7919%300
+			m := &marks{done: make([]atomic.Int32, items), workers: make([]atomic.Int32, threads), slow: n%500 == 7}
+			pool.Run(m, items, minParallelCost)
+			for i := range m.done {
+				if got := m.done[i].Load(); got != 1 {
+					t.Fatalf("%d threads, job %d: item %d of %d was done %d times", threads, n, i, items, got)
+				}
+			}
+			if m.failed.Load() {
+				t.Fatalf("%d threads, job %d: two calls at once had the same worker", threads, n)
+			}
+			if n%700 == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		pool.Close()
+	}
+}
+
+// TestPoolSleeps waits until all workers sleep, which they must soon, and wakes them again.
+func TestPoolSleeps(t *testing.T) {
+	pool := NewPool(4)
+	defer pool.Close()
+	for range 3 {
+		m := &marks{done: make([]atomic.Int32, 64), workers: make([]atomic.Int32, 4)}
+		pool.Run(m, 64, minParallelCost)
+		deadline := time.Now().Add(5 * time.Second)
+		for i := range pool.workers {
+			for !pool.workers[i].asleep.Load() {
+				if time.Now().After(deadline) {
+					t.Fatalf("worker %d does not sleep", i)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
+}
+
+// TestPoolNeedsNobody runs a job whose only worker never comes back from another: the caller does all that is left.
+func TestPoolNeedsNobody(t *testing.T) {
+	pool := NewPool(2)
+	pool.Close()
+	time.Sleep(10 * time.Millisecond) // the worker is gone
+	m := &marks{done: make([]atomic.Int32, 100), workers: make([]atomic.Int32, 2)}
+	pool.Run(m, 100, minParallelCost)
+	for i := range m.done {
+		if m.done[i].Load() != 1 {
+			t.Fatalf("item %d was done %d times", i, m.done[i].Load())
+		}
+	}
+}
+
+// BenchmarkPool is what handing out a job costs.
+func BenchmarkPool(b *testing.B) {
+	pool := NewPool(2)
+	defer pool.Close()
+	m := &marks{done: make([]atomic.Int32, 16), workers: make([]atomic.Int32, 2)}
+	for b.Loop() {
+		pool.Run(m, 16, minParallelCost)
+	}
+}

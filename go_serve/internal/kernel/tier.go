@@ -1,0 +1,69 @@
+package kernel
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"minitron-chat/internal/fault"
+)
+
+// tier is one way to compute the inner loops. The scalar tier defines the results; the others give the same bits, except
+// for f16 and f16Block, where a tier may fuse multiplication and addition. All slices hold at least what the loops read;
+// nothing is checked here.
+type tier struct {
+	name  string
+	block int // how many tokens the functions called Block compute at once
+
+	// One token: out[16·p + r] = row r of panel p times x. q8 and q4 take x as quantize wrote it. f16 takes len(x)
+	// columns; its panels begin stride bytes apart, the columns of a panel step bytes apart.
+	q8, q4     func(out []float32, x, panels []byte)
+	f16, exact func(out, x []float32, panels []byte, stride, step int)
+
+	// block tokens and one panel: out[t·outStride + r] = row r times token t, which is at x[t·xStride].
+	q8Block, q4Block     func(out []float32, outStride int, x []byte, xStride int, panel []byte)
+	f16Block, exactBlock func(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+
+	// Element by element; lengths are multiples of 16.
+	quantize func(dst []byte, x []float32) // len(x) a multiple of 32
+	softmax  func(x []float32)
+	swiglu   func(gate, up []float32)
+	gelu     func(x []float32)
+	halves   func(dst []byte, x []float32)
+}
+
+// tiers holds what this processor and system can run, the best first; the scalar one is always last.
+var tiers = append(fastTiers(), &scalar)
+
+var active = tiers[0]
+
+// Name returns the name of the tier in use.
+func Name() string { return active.name }
+
+// Names returns the tiers that this processor can run, the best first.
+func Names() []string {
+	var names []string
+	for _, t := range tiers {
+		names = append(names, t.name)
+	}
+	return names
+}
+
+// Use chooses a tier by its name, for all computations from now on. It must not be called while any is running.
+func Use(name string) error {
+	i := slices.IndexFunc(tiers, func(t *tier) bool { return t.name == name })
+	if i < 0 {
+		return fault.New("this processor can run: "+strings.Join(Names(), ", "), "there is no kernel %q here", name)
+	}
+	active = tiers[i]
+	return nil
+}
+
+// mustUse is Use for tests: it restores the tier in the function that it returns.
+func mustUse(name string) func() {
+	before := active
+	if err := Use(name); err != nil {
+		panic(fmt.Sprint(err))
+	}
+	return func() { active = before }
+}

@@ -1,0 +1,190 @@
+package kernel
+
+// fastTiers returns the tiers that both the processor and the operating system support, the best first.
+func fastTiers() []*tier {
+	has := detect()
+	var found []*tier
+	if has.avx512 {
+		found = append(found, &avx512)
+	}
+	if has.avxvnni {
+		found = append(found, &avxvnni)
+	}
+	if has.avx2 {
+		found = append(found, &avx2)
+	}
+	return found
+}
+
+var avx2 = tier{
+	name:       "avx2",
+	block:      4,
+	q8:         q8AVX2,
+	q4:         q4AVX2,
+	f16:        f16AVX2,
+	exact:      exactAVX2,
+	q8Block:    q8BlockAVX2,
+	q4Block:    q4BlockAVX2,
+	f16Block:   f16BlockAVX2,
+	exactBlock: exactBlockAVX2,
+	quantize:   quantizeAVX2,
+	softmax:    softmaxAVX2,
+	swiglu:     swigluAVX2,
+	gelu:       geluAVX2,
+	halves:     halvesAVX2,
+}
+
+// avxvnni has the 256-bit VPDPBUSD that Intel's desktop and laptop processors since Alder Lake and AMD's since Zen 5 have.
+var avxvnni = avx2.with("avxvnni", func(t *tier) {
+	t.q8, t.q4, t.q8Block, t.q4Block = q8AVXVNNI, q4AVXVNNI, q8BlockAVXVNNI, q4BlockAVXVNNI
+})
+
+var avx512 = avx2.with("avx512", func(t *tier) {
+	t.block = 12
+	t.q8, t.q4, t.q8Block, t.q4Block = q8AVX512, q4AVX512, q8BlockAVX512, q4BlockAVX512
+	t.f16, t.exact, t.f16Block, t.exactBlock = f16AVX512, exactAVX512, f16BlockAVX512, exactBlockAVX512
+	t.softmax, t.swiglu, t.gelu = softmaxAVX512, swigluAVX512, geluAVX512
+})
+
+// with returns a copy of t under another name and with the changes.
+func (t tier) with(name string, change func(*tier)) tier {
+	t.name = name
+	change(&t)
+	return t
+}
+
+// features are the groups of instructions that the tiers need.
+type features struct {
+	avx2    bool // AVX2, FMA, F16C
+	avxvnni bool // and AVX-VNNI
+	avx512  bool // and AVX-512 F, BW, VL, VNNI
+}
+
+func detect() features {
+	top, _, _, _ := cpuid(0, 0)
+	_, _, c1, _ := cpuid(1, 0)
+	const fma, osxsave, avx, f16c = 1 << 12, 1 << 27, 1 << 28, 1 << 29
+	const needed = fma | osxsave | avx | f16c
+	if top < 7 || c1&needed != needed {
+		return features{}
+	}
+	saved := xgetbv() // which registers the operating system saves
+	leaves, b7, c7, _ := cpuid(7, 0)
+	var f features
+	f.avx2 = saved&0b110 == 0b110 && b7&(1<<5) != 0
+	if f.avx2 && leaves >= 1 {
+		a71, _, _, _ := cpuid(7, 1)
+		f.avxvnni = a71&(1<<4) != 0
+	}
+	const avx512f, avx512bw, avx512vl, vnni = 1 << 16, 1 << 30, 1 << 31, 1 << 11
+	f.avx512 = f.avx2 && saved&0b11100110 == 0b11100110 &&
+		b7&avx512f != 0 && b7&avx512bw != 0 && b7&avx512vl != 0 && c7&vnni != 0
+	return f
+}
+
+func cpuid(leaf, sub uint32) (a, b, c, d uint32)
+
+func xgetbv() uint32
+
+// pause tells the processor that this is a waiting loop; it takes some 10 to 50 ns.
+//
+//go:noescape
+func pause()
+
+// What follows is in assembly; tier says what each does.
+
+//go:noescape
+func q8AVX2(out []float32, x, panels []byte)
+
+//go:noescape
+func q4AVX2(out []float32, x, panels []byte)
+
+//go:noescape
+func f16AVX2(out, x []float32, panels []byte, stride, step int)
+
+//go:noescape
+func exactAVX2(out, x []float32, panels []byte, stride, step int)
+
+//go:noescape
+func q8BlockAVX2(out []float32, outStride int, x []byte, xStride int, panel []byte)
+
+//go:noescape
+func q4BlockAVX2(out []float32, outStride int, x []byte, xStride int, panel []byte)
+
+//go:noescape
+func f16BlockAVX2(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+
+//go:noescape
+func exactBlockAVX2(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+
+//go:noescape
+func quantizeAVX2(dst []byte, x []float32)
+
+//go:noescape
+func softmaxAVX2(x []float32)
+
+//go:noescape
+func swigluAVX2(gate, up []float32)
+
+//go:noescape
+func geluAVX2(x []float32)
+
+//go:noescape
+func halvesAVX2(dst []byte, x []float32)
+
+//go:noescape
+func q8AVXVNNI(out []float32, x, panels []byte)
+
+//go:noescape
+func q4AVXVNNI(out []float32, x, panels []byte)
+
+//go:noescape
+func q8BlockAVXVNNI(out []float32, outStride int, x []byte, xStride int, panel []byte)
+
+//go:noescape
+func q4BlockAVXVNNI(out []float32, outStride int, x []byte, xStride int, panel []byte)
+
+//go:noescape
+func softmaxAVX512(x []float32)
+
+//go:noescape
+func swigluAVX512(gate, up []float32)
+
+//go:noescape
+func geluAVX512(x []float32)
+
+//go:noescape
+func q8AVX512(out []float32, x, panels []byte)
+
+//go:noescape
+func q4AVX512(out []float32, x, panels []byte)
+
+//go:noescape
+func f16AVX512(out, x []float32, panels []byte, stride, step int)
+
+//go:noescape
+func exactAVX512(out, x []float32, panels []byte, stride, step int)
+
+//go:noescape
+func q8BlockAVX512(out []float32, outStride int, x []byte, xStride int, panel []byte)
+
+//go:noescape
+func q4BlockAVX512(out []float32, outStride int, x []byte, xStride int, panel []byte)
+
+//go:noescape
+func f16BlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+
+//go:noescape
+func exactBlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+
+// readAll reads data, whose length is a multiple of 256.
+func readAll(data []byte) {
+	if tiers[0].name == "scalar" {
+		readScalar(data)
+	} else {
+		readAVX(data)
+	}
+}
+
+//go:noescape
+func readAVX(data []byte)

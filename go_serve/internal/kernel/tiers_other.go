@@ -1,0 +1,9 @@
+//go:build !amd64 && !arm64
+
+package kernel
+
+func fastTiers() []*tier { return nil }
+
+func pause() {}
+
+func readAll(data []byte) { readScalar(data) }

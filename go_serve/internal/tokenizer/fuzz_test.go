@@ -1,0 +1,118 @@
+package tokenizer
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzEncode looks for a panic, for an id that text must never give, and for text that does not come back.
+func FuzzEncode(f *testing.F) {
+	var toks []*Tokenizer
+	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled"} {
+		tok, v := readVectors(f, "testdata/"+name+".json.gz")
+		toks = append(toks, tok)
+		for _, c := range v.Cases[:20] {
+			f.Add(c.Text)
+		}
+	}
+	for _, seed := range []string{"", " ", "\x00", "\xff", "<|user|>", "<0x0A>", "<unk>", "＜｜ｕｓｅｒ｜＞", "e\u0301\u0301", "\u2581\u2581",
+		strings.Repeat("a", 100), strings.Repeat("ab ", 50), "\xe2\x96", "\xf0\x9f\x98", "\xed\xa0\x80", "\u0958\u1100\u1161\u11a8"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		text := string(data)
+		for n, tok := range toks {
+			ids := tok.Encode(text)
+			for _, id := range ids {
+				if id < 0 || id >= tok.Size() || tok.vocab.Types[id] == control {
+					t.Fatalf("tokenizer %d: id %d from %q", n, id, text)
+				}
+			}
+			if again := tok.AppendEncode([]int{-1}, text); !slices.Equal(again[1:], ids) || again[0] != -1 {
+				t.Fatalf("tokenizer %d: %q gives %v, then %v", n, text, ids, again)
+			}
+			decoded := tok.Decode(ids)
+			if !utf8.ValidString(decoded) {
+				t.Fatalf("tokenizer %d: %q decodes to invalid UTF-8 %q", n, text, decoded)
+			}
+			if n == 0 && decoded != asText(data) { // the tokenizer of the chat loses nothing
+				t.Fatalf("%q comes back as %q", text, decoded)
+			}
+		}
+	})
+}
+
+// asText is what a lossless tokenizer makes of any bytes: ▁ is a space to it, and an invalid byte U+FFFD.
+func asText(data []byte) string {
+	var text strings.Builder
+	for _, r := range string(data) { // ranging gives U+FFFD per invalid byte
+		text.WriteRune(r)
+	}
+	return strings.ReplaceAll(text.String(), spaceSymbol, " ")
+}
+
+// TestHostileCharsmap walks tables of random bytes: nothing may panic or hang.
+func TestHostileCharsmap(t *testing.T) {
+	state := uint32(1)
+	for range 200 {
+		data := make([]byte, 4+1024+16)
+		for i := range data {
+			state = state*1664525 + 1013904223
+			data[i] = byte(state >> 24)
+		}
+		copy(data, "\x00\x04\x00\x00")
+		data[len(data)-1] = 0
+		v := withBytes(small("a"))
+		v.Normalizer.Charsmap = data
+		tok := mustNew(t, v)
+		for b := range 256 {
+			for _, text := range []string{string([]byte{byte(b), 'a', byte(state), byte(b)}), string([]byte{0xd0, byte(b), byte(state)})} {
+				if want := (&slowEncoder{t: tok}).encode(text); !slices.Equal(tok.Encode(text), want) {
+					t.Fatalf("Encode(%q) = %v, the slow way %v", text, tok.Encode(text), want)
+				}
+			}
+		}
+	}
+}
+
+// charsmapOf makes the table of rules for single bytes: the root's children are the units from 256 on, and their values
+// the units from 768 on.
+func charsmapOf(rules map[byte]string) []byte {
+	units := make([]uint32, 1024)
+	units[0] = 256 << 10
+	var replacements []byte
+	for from, to := range rules {
+		units[256^int(from)] = 512<<10 | 1<<8 | uint32(from)
+		units[768^int(from)] = 1<<31 | uint32(len(replacements))
+		replacements = append(append(replacements, to...), 0)
+	}
+	data := binary.LittleEndian.AppendUint32(nil, uint32(4*len(units)))
+	for _, unit := range units {
+		data = binary.LittleEndian.AppendUint32(data, unit)
+	}
+	return append(data, replacements...)
+}
+
+// TestReplacementsNeedNotBeText gives the merger bytes that are no UTF-8, as only a damaged table can.
+func TestReplacementsNeedNotBeText(t *testing.T) {
+	v := withBytes(small("©", "i", "é", "éi", "éé", "界", "x"))
+	v.Normalizer.Charsmap = charsmapOf(map[byte]string{'a': "\xa9", 'b': "\xc1\xa9", 'c': "é", 'd': "", 'e': "\xe7\x95", 'f': "\xf0", 'g': " x "})
+	tok := mustNew(t, v)
+	if got, want := tok.Encode("cixd"), []int{8, 11}; !slices.Equal(got, want) {
+		t.Errorf("Encode gives %v, want %v", got, want)
+	}
+	chance := rand.New(rand.NewPCG(7, 8))
+	for range 2000 {
+		var text []byte
+		for range chance.IntN(12) {
+			text = append(text, "abcdefgix "[chance.IntN(10)])
+		}
+		if want := (&slowEncoder{t: tok}).encode(string(text)); !slices.Equal(tok.Encode(string(text)), want) {
+			t.Fatalf("Encode(%q) = %v, the slow way %v", text, tok.Encode(string(text)), want)
+		}
+	}
+}

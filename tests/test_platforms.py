@@ -1,0 +1,98 @@
+"""The chat program on other systems, run here: arm64 under qemu, Windows under wine. Left out where those are missing."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minitron import go
+
+ROOT = Path(__file__).resolve().parents[1]
+QEMU = shutil.which("qemu-aarch64-static")
+needs_qemu = pytest.mark.skipif(not QEMU, reason="needs Debian's qemu-user-static")
+needs_wine = pytest.mark.skipif(
+    not (shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc")),
+    reason="needs Debian's wine, wine64 and gcc-mingw-w64-x86-64",
+)
+SEED = ["-p", "hello", "--seed", "5", "--temp", "1.5", "--top-k", "0", "--max-tokens", "30"]
+# Go asks for random numbers in a library that wine 8 lacks; this is all of it that Go uses.
+RANDOM_DLL = """
+#include <windows.h>
+BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size) { return SystemFunction036(data, (ULONG)size); }
+"""
+
+
+def go_tests(package: str, out: Path) -> Path:
+    """The tests of a Go package, built for linux/arm64."""
+    program = out / f"{Path(package).name}.test"
+    command = [go.find_go(), "test", "-c", "-o", program, package]
+    environment = os.environ | {"GOOS": "linux", "GOARCH": "arm64", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    subprocess.run(command, cwd=ROOT / "go_serve", env=environment, check=True)
+    return program
+
+
+@needs_qemu
+@pytest.mark.parametrize("processor", ["max", "cortex-a53"])  # with SDOT and without
+def test_arm64_kernels(processor, tmp_path):
+    program = go_tests("./internal/kernel", tmp_path)
+    command = [QEMU, "-cpu", processor, program]
+    subprocess.run(command, cwd=ROOT / "go_serve/internal/kernel", check=True)
+
+
+@needs_qemu
+def test_arm64_computes_the_same_bits(tmp_path):
+    """What was recorded on amd64 (TestGolden), and Hugging Face's logits (TestReference)."""
+    program = go_tests("./internal/model", tmp_path)
+    command = [QEMU, "-cpu", "max", program, "-test.run", "Golden|Reference", "-test.v"]
+    said = subprocess.run(
+        command, cwd=ROOT / "go_serve/internal/model", check=True, capture_output=True, text=True
+    ).stdout
+    assert "--- PASS: TestGolden" in said
+    assert "--- PASS: TestReference" in said
+
+
+@pytest.fixture(scope="module", params=["q8", "q4"])
+def bundle(request, tmp_path_factory) -> Path:
+    """A bundle with fresh weights: what the program says is nonsense, and must be the same nonsense everywhere."""
+    out = tmp_path_factory.mktemp("bundle")
+    shape = ["model.d_model=64", "model.n_layers=2", "model.n_heads=2", "model.context=128", "tokenizer.vocab_size=500"]
+    command = [sys.executable, "-m", "minitron", "export", ROOT / "recipes/demo.toml", "--untrained", *shape]
+    subprocess.run([*command, "--dtype", request.param, "--out", out], check=True, capture_output=True)
+    return out
+
+
+def answer(command: list, **how) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, **how)
+    return done.stdout.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def here(bundle, tmp_path) -> str:
+    """What this machine's program says."""
+    said = answer([go.build(bundle, tmp_path)[0], *SEED])
+    assert len(said) > 20
+    return said
+
+
+@needs_qemu
+def test_arm64_says_the_same(bundle, here, tmp_path):
+    program = go.build(bundle, tmp_path, targets=["linux/arm64"])[0]
+    assert answer([QEMU, program, *SEED]) == here
+
+
+@needs_wine
+def test_windows_says_the_same(bundle, here, tmp_path):
+    program = go.build(bundle, tmp_path, targets=["windows/amd64"])[0]
+    prefix = tmp_path / "wine"
+    environment = os.environ | {"WINEPREFIX": str(prefix), "WINEDEBUG": "-all"}
+    subprocess.run(["wineboot", "--init"], env=environment, check=True, capture_output=True, timeout=300)
+    (tmp_path / "random.c").write_text(RANDOM_DLL)
+    dll = prefix / "drive_c/windows/system32/bcryptprimitives.dll"
+    compiler = ["x86_64-w64-mingw32-gcc", "-shared", "-o", dll, tmp_path / "random.c", "-ladvapi32"]
+    subprocess.run(compiler, check=True)
+    environment["WINEDLLOVERRIDES"] = "bcryptprimitives=n"
+    assert answer(["wine", program, *SEED], env=environment, timeout=300) == here
