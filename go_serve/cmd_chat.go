@@ -10,6 +10,7 @@ import (
 	"os/signal"
 
 	"minitron-chat/internal/chat"
+	"minitron-chat/internal/edit"
 	"minitron-chat/internal/lang"
 	"minitron-chat/internal/repl"
 	"minitron-chat/internal/term"
@@ -26,7 +27,7 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 	defer signal.Stop(interrupts)
 	defer term.Prepare()()
 
-	return repl.Run(startChat(o, engine), repl.Options{
+	r := repl.Options{
 		In:         stdin,
 		Out:        stdout,
 		Err:        os.Stderr,
@@ -36,7 +37,13 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		Colour:     term.WantsColour(os.Stdout) && term.WantsColour(os.Stderr),
 		Name:       engine.Config.Name,
 		Greeting:   engine.Config.Greeting,
-	})
+	}
+	if terminal := term.Open(stdin, os.Stderr); terminal != nil {
+		defer terminal.Close()
+		history := edit.OpenHistory(edit.HistoryPath())
+		r.Editor = &edit.Reader{Terminal: terminal, Interrupts: interrupts, History: history, Colour: r.Colour}
+	}
+	return repl.Run(startChat(o, engine), r)
 }
 
 func startChat(o *options, engine *chat.Engine) *chat.Chat {

@@ -46,13 +46,17 @@ type Chat struct {
 	engine  *Engine
 	state   *model.State
 	sampler *sample.Sampler
+	seed    uint64 // of the sampler
 	system  string
 	turns   []turn
+	asked   int   // how many of written are the prompt
+	written []int // the last prompt and its answer
 }
 
 // turn is what the person said and what the model answered.
 type turn struct {
 	user, answer []int
+	text         string // of the person: ids may stand for a normalised text
 }
 
 // New starts a conversation. An empty system sends no system message.
@@ -61,6 +65,7 @@ func (e *Engine) New(system string, sampling bundle.Sampling, seed uint64) *Chat
 		Sampling: sampling,
 		engine:   e,
 		sampler:  sample.New(sample.Params{}, seed, e.Tokenizer.Size(), e.NeverSampled()),
+		seed:     seed,
 		system:   system,
 	}
 }
@@ -90,12 +95,8 @@ func (c *Chat) Tokens() (used, context int) {
 // grows, in whole characters. A cancelled ctx ends the answer early: what was said so far is kept and returned. After an
 // error the conversation is as it was before.
 func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answer, error) {
-	if c.state == nil { // not before: what it needs may not be known when the greeting is shown
-		state, err := c.engine.NewState()
-		if err != nil {
-			return Answer{}, err
-		}
-		c.state = state
+	if err := c.prepare(); err != nil {
+		return Answer{}, err
 	}
 	user := c.engine.Tokenizer.Encode(text)
 	prompt, dropped, err := c.prompt(user)
@@ -109,9 +110,17 @@ func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answe
 	answer.DroppedTurns = dropped
 	c.turns = c.turns[dropped:]
 	if answer.Stopped != StopInterrupted || len(answer.IDs) > 0 {
-		c.turns = append(c.turns, turn{user, answer.IDs})
+		c.turns = append(c.turns, turn{user, answer.IDs, text})
 	}
 	return answer, nil
+}
+
+// prepare makes the state: not before it is needed, as what it takes may not be known when the greeting is shown.
+func (c *Chat) prepare() (err error) {
+	if c.state == nil {
+		c.state, err = c.engine.NewState()
+	}
+	return err
 }
 
 // generate writes an answer after prompt.
@@ -160,6 +169,7 @@ func (c *Chat) generate(ctx context.Context, prompt []int, onText func(string)) 
 	emit(decoder.Flush())
 	answer.Stats.Decode = time.Since(began)
 	answer.IDs = ids[len(prompt):]
+	c.asked, c.written = len(prompt), ids
 	answer.Stats.AnswerTokens = len(answer.IDs)
 	answer.Text = text.String()
 	return answer, nil

@@ -46,7 +46,7 @@ func ids(parts ...any) (all []int) {
 
 func TestTemplate(t *testing.T) {
 	c := newChat(t, "be", 4)
-	c.turns = []turn{{ids("hi"), ids("yo")}}
+	c.turns = []turn{{user: ids("hi"), answer: ids("yo")}}
 	got, dropped, err := c.prompt(ids("ok"))
 	want := ids(1, "be", 4, 2, "hi", 4, 3, "yo", 4, 2, "ok", 4, 3)
 	if err != nil || dropped != 0 || !slices.Equal(got, want) {
@@ -60,7 +60,7 @@ func TestTemplate(t *testing.T) {
 
 // TestTrimming fills the context of 64. With max_tokens 4 the reserve is 4, so prompts of 60 ids fit.
 func TestTrimming(t *testing.T) {
-	block := func(n int) turn { return turn{ids(strings.Repeat("u", n-5)), ids("a")} } // n ids with its markers
+	block := func(n int) turn { return turn{user: ids(strings.Repeat("u", n-5)), answer: ids("a")} } // n ids with its markers
 	tests := []struct {
 		name    string
 		system  string
@@ -95,7 +95,7 @@ func TestTrimming(t *testing.T) {
 
 func TestTooLong(t *testing.T) {
 	c := newChat(t, "s", 4)
-	c.turns = []turn{{ids("a"), ids("b")}}
+	c.turns = []turn{{user: ids("a"), answer: ids("b")}}
 	_, err := c.Say(context.Background(), strings.Repeat("x", 55), nil)
 	var tooLong *TooLongError
 	if !errors.As(err, &tooLong) || tooLong.Tokens != 55 || tooLong.Fit != 54 {

@@ -86,7 +86,7 @@ func (c *Chat) Resume(messages []Message) (last string, err error) {
 		}
 		if i%2 == 1 {
 			encode := c.engine.Tokenizer.Encode
-			c.turns = append(c.turns, turn{encode(messages[i-1].Content), encode(m.Content)})
+			c.turns = append(c.turns, turn{encode(messages[i-1].Content), encode(m.Content), messages[i-1].Content})
 		}
 	}
 	return messages[len(messages)-1].Content, nil

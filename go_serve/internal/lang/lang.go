@@ -31,6 +31,32 @@ type Strings struct {
 	CutLength   string // max_tokens
 	CutContext  string
 	Interrupted string
+	NothingYet  string
+
+	// The line editor.
+	Searching string
+	NotFound  string
+
+	// Commands about the last message.
+	Undone    string // text
+	NeedsText string // command
+	Pieces    string // number, tokens
+	Bench     string // tokens read, per second, tokens written, per second, threads
+
+	// /set.
+	NoSetting string // name
+
+	// /save and /load; all begin with the file's name.
+	NeedsFile    string // command
+	NoFile       string
+	Overwrite    string
+	NotSaved     string
+	CannotWrite  string // reason
+	Saved        string // turns
+	CannotRead   string // reason
+	NotSavedChat string
+	Loaded       string // turns
+
 	NoModel     string
 	NoModelHint string
 }
@@ -39,14 +65,23 @@ type Strings struct {
 var (
 	English = Strings{
 		Greeting: "This is %s. Type a message and press Enter. /help shows the commands, /quit leaves.",
-		Help: `/help            this list
-/reset           forget the conversation
-/system [text]   show or set what the model is told first ("/system -" removes it)
-/temp [x]        show or set the temperature: 0 is always the likeliest word
-/max_tokens [n]  show or set how long an answer may get, in tokens
-/stats           sizes and speeds
-/quit            leave (Ctrl-D too)
-Ctrl-C stops an answer.`,
+		Help: `/help              this list
+/new               forget the conversation and begin a new one
+/regen             answer the last message once more
+/undo              take the last message and its answer back
+/edit [text]       change the last message and send it again
+/save FILE         write the conversation to a file (JSON)
+/load FILE         go on with a saved conversation
+/system [text]     show or set what the model is told first ("/system -" removes it)
+/set [name] [x]    show or set temperature, top-k, top-p, min-p, repeat-penalty, max-tokens or seed
+/probs             the tokens of the last answer, how probable they were, and what was likelier
+/tokens TEXT       how a text is cut into tokens
+/stats             sizes and speeds
+/bench             measure how fast the model reads and writes here
+/quit              leave (Ctrl-D too)
+/reset is /new; /temp and /max_tokens are short for /set temperature and /set max-tokens.
+Ctrl-C stops an answer. Up and Down bring back what you sent, Ctrl-R searches it, Tab completes commands.
+A message of several lines: paste it, press Alt-Enter between the lines, or begin and end it with """.`,
 		Prompt:      "> ",
 		HowToLeave:  "To leave, press Ctrl-C once more, or type /quit.",
 		Unknown:     "There is no command %s.",
@@ -67,20 +102,51 @@ Ctrl-C stops an answer.`,
 		CutLength:   "(The answer was cut at %d tokens; /max_tokens changes that.)",
 		CutContext:  "(The answer was cut: the context is full.)",
 		Interrupted: "(stopped)",
+		NothingYet:  "Nothing was said yet.",
+
+		Searching: "search",
+		NotFound:  "not found",
+
+		Undone:    "Taken back: %s",
+		NeedsText: "%s needs a text.",
+		Pieces:    "tokens: %d\n%s",
+		Bench:     "read %d tokens at %.1f per second, wrote %d tokens at %.1f per second; threads: %d",
+
+		NoSetting: "There is no setting %s.",
+
+		NeedsFile:    "%s needs the name of a file.",
+		NoFile:       "%s is no ordinary file.",
+		Overwrite:    "%s is there already. Replace it? [y/N]",
+		NotSaved:     "%s stays as it is.",
+		CannotWrite:  "%s cannot be written: %v.",
+		Saved:        "Written to %s; turns: %d.",
+		CannotRead:   "%s cannot be read: %v.",
+		NotSavedChat: `%s holds no conversation: it must be {"messages": [...]} with messages of user and assistant in turn.`,
+		Loaded:       "%s goes on here; turns: %d.",
+
 		NoModel:     "there is no model inside this program",
 		NoModelHint: "name one with --model DIR, or build a program with one: make binary",
 	}
 
 	Russian = Strings{
 		Greeting: "Это %s. Напишите сообщение и нажмите Enter. /help покажет команды, /quit — выход.",
-		Help: `/help            этот список
-/reset           забыть разговор
-/system [текст]  показать или задать, что модели сказано вначале («/system -» убирает)
-/temp [x]        показать или задать температуру: 0 — всегда самое вероятное слово
-/max_tokens [n]  показать или задать наибольшую длину ответа в токенах
-/stats           размеры и скорость
-/quit            выход (Ctrl-D тоже)
-Ctrl-C останавливает ответ.`,
+		Help: `/help              этот список
+/new               забыть разговор и начать новый
+/regen             ответить на последнее сообщение ещё раз
+/undo              взять назад последнее сообщение и ответ на него
+/edit [текст]      изменить последнее сообщение и послать снова
+/save ФАЙЛ         записать разговор в файл (JSON)
+/load ФАЙЛ         продолжить записанный разговор
+/system [текст]    показать или задать, что модели сказано вначале («/system -» убирает)
+/set [имя] [x]     показать или задать temperature, top-k, top-p, min-p, repeat-penalty, max-tokens или seed
+/probs             токены последнего ответа, их вероятности и что было вероятнее
+/tokens ТЕКСТ      как текст делится на токены
+/stats             размеры и скорость
+/bench             измерить, как быстро модель здесь читает и пишет
+/quit              выход (Ctrl-D тоже)
+/reset — то же, что /new; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
+Ctrl-C останавливает ответ. Вверх и вниз возвращают посланное, Ctrl-R ищет в нём, Tab дополняет команды.
+Сообщение из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
 		Prompt:      "> ",
 		HowToLeave:  "Чтобы выйти, нажмите Ctrl-C ещё раз или наберите /quit.",
 		Unknown:     "Нет команды %s.",
@@ -101,6 +167,28 @@ Ctrl-C останавливает ответ.`,
 		CutLength:   "(Ответ обрезан, токенов: %d; изменить: /max_tokens.)",
 		CutContext:  "(Ответ обрезан: контекст заполнен.)",
 		Interrupted: "(остановлено)",
+		NothingYet:  "Ещё ничего не сказано.",
+
+		Searching: "поиск",
+		NotFound:  "не найдено",
+
+		Undone:    "Взято назад: %s",
+		NeedsText: "Для %s нужен текст.",
+		Pieces:    "токенов: %d\n%s",
+		Bench:     "прочитано токенов: %d, в секунду: %.1f; написано: %d, в секунду: %.1f; потоков: %d",
+
+		NoSetting: "Нет настройки %s.",
+
+		NeedsFile:    "Для %s нужно имя файла.",
+		NoFile:       "%s — не обычный файл.",
+		Overwrite:    "%s уже есть. Заменить? [д/Н]",
+		NotSaved:     "%s остаётся как есть.",
+		CannotWrite:  "%s не записать: %v.",
+		Saved:        "Записано в %s; реплик: %d.",
+		CannotRead:   "%s не прочитать: %v.",
+		NotSavedChat: `В %s нет разговора: там должно быть {"messages": [...]}, сообщения user и assistant по очереди.`,
+		Loaded:       "Разговор из %s продолжается; реплик: %d.",
+
 		NoModel:     "в этой программе нет модели",
 		NoModelHint: "укажите её: --model DIR — или соберите программу с моделью: make binary",
 	}

@@ -1,46 +1,86 @@
 package repl
 
-import (
-	"math"
-	"strconv"
-	"strings"
-)
+import "strings"
 
-var commands = []string{"/help", "/reset", "/system", "/temp", "/max_tokens", "/stats", "/quit"}
+// command carries out a line that begins with a slash and reports whether the person leaves. Its errors end the chat.
+type command func(r *repl, rest string) (leave bool, err error)
 
-// Bounds of what a person may set.
-const (
-	maxTemperature = 10
-	maxMaxTokens   = 1 << 20
-)
+// named are the commands in the order of the help; then other names of the same.
+var named = []struct {
+	name string
+	run  command
+}{
+	{"/help", telling(func(r *repl, _ string) { r.tell(r.Lang.Help) })},
+	{"/new", telling((*repl).reset)},
+	{"/regen", (*repl).regenerate},
+	{"/undo", telling((*repl).undo)},
+	{"/edit", (*repl).edit},
+	{"/save", telling((*repl).save)},
+	{"/load", telling((*repl).load)},
+	{"/system", telling((*repl).system)},
+	{"/set", telling((*repl).set)},
+	{"/probs", (*repl).probs},
+	{"/tokens", telling((*repl).tokens)},
+	{"/stats", telling((*repl).stats)},
+	{"/bench", (*repl).bench},
+	{"/quit", func(*repl, string) (bool, error) { return true, nil }},
 
-// command carries out a line that begins with a slash and reports whether the person leaves.
-func (r *repl) command(text string) (leave bool) {
-	name, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
-	rest = strings.TrimSpace(rest)
-	switch name {
-	case "/help":
-		r.tell(r.Lang.Help)
-	case "/reset":
-		r.chat.Reset()
-		r.tell(r.Lang.Reset)
-	case "/system":
-		r.system(rest)
-	case "/temp":
-		r.temperature(rest)
-	case "/max_tokens":
-		r.maxTokens(rest)
-	case "/stats":
-		r.stats()
-	case "/quit":
-		return true
-	default:
-		r.say(r.Lang.Unknown, name)
-		if near := nearest(name, commands); near != "" {
-			r.say(r.Lang.Nearest, near)
+	{"/reset", telling((*repl).reset)},
+	{"/temp", telling((*repl).temperature)},
+	{"/max_tokens", telling((*repl).maxTokens)},
+	{"/exit", func(*repl, string) (bool, error) { return true, nil }},
+	{"/bye", func(*repl, string) (bool, error) { return true, nil }},
+}
+
+// names are those of named.
+var names = func() (all []string) {
+	for _, c := range named {
+		all = append(all, c.name)
+	}
+	return all
+}()
+
+// telling makes a command of what can neither leave nor fail.
+func telling(do func(r *repl, rest string)) command {
+	return func(r *repl, rest string) (bool, error) {
+		do(r, rest)
+		return false, nil
+	}
+}
+
+// parse finds the command that a text is, is false for a message. A text of several lines that begins with a slash is a
+// command only if there is such a one: it was pasted.
+func (r *repl) parse(text string) (run command, rest string, is bool) {
+	if !strings.HasPrefix(text, "/") {
+		return nil, "", false
+	}
+	text = strings.TrimSpace(text)
+	end := strings.IndexAny(text, " \n")
+	if end < 0 {
+		end = len(text)
+	}
+	name, rest := text[:end], strings.TrimSpace(text[end:])
+	for _, c := range named {
+		if c.name == name {
+			return c.run, rest, true
 		}
 	}
-	return false
+	if strings.Contains(text, "\n") {
+		return nil, "", false
+	}
+	return telling(func(r *repl, _ string) { r.unknown(name) }), "", true
+}
+
+func (r *repl) unknown(name string) {
+	r.say(r.Lang.Unknown, name)
+	if near := nearest(name, names); near != "" {
+		r.say(r.Lang.Nearest, near)
+	}
+}
+
+func (r *repl) reset(string) {
+	r.chat.Reset()
+	r.tell(r.Lang.Reset)
 }
 
 func (r *repl) system(text string) {
@@ -58,72 +98,69 @@ func (r *repl) system(text string) {
 	}
 }
 
-func (r *repl) temperature(text string) {
-	if text != "" {
-		value, err := strconv.ParseFloat(strings.ReplaceAll(text, ",", "."), 64) // a Russian writes 0,7
-		if err != nil || math.IsNaN(value) || value < 0 || value > maxTemperature {
-			r.say(r.Lang.NotANumber, "/temp", 0, maxTemperature)
-			return
-		}
-		r.chat.Sampling.Temperature = value
+// regenerate answers the last message once more.
+func (r *repl) regenerate(string) (bool, error) {
+	text, ok := r.chat.Last()
+	if !ok {
+		r.tell(r.Lang.NothingYet)
+		return false, nil
 	}
-	r.say(r.Lang.Temperature, r.chat.Sampling.Temperature)
+	return false, r.answer(text, r.chat.SayInstead)
 }
 
-func (r *repl) maxTokens(text string) {
-	if text != "" {
-		value, err := strconv.Atoi(text)
-		if err != nil || value < 1 || value > maxMaxTokens {
-			r.say(r.Lang.NotANumber, "/max_tokens", 1, maxMaxTokens)
-			return
-		}
-		r.chat.Sampling.MaxTokens = value
+func (r *repl) undo(string) {
+	text, ok := r.chat.Last()
+	if !ok {
+		r.tell(r.Lang.NothingYet)
+		return
 	}
-	r.say(r.Lang.MaxTokens, r.chat.Sampling.MaxTokens)
+	r.chat.Undo()
+	r.say(r.Lang.Undone, shorten(text))
 }
 
-func (r *repl) stats() {
-	used, context := r.chat.Tokens()
-	r.say(r.Lang.Stats, r.chat.Turns(), used, context)
-	if r.answered {
-		s := r.last
-		speed := float64(s.AnswerTokens) / max(s.Decode.Seconds(), 1e-9)
-		r.say(r.Lang.LastAnswer, s.PromptTokens, s.CachedTokens, s.Prefill.Seconds(), s.AnswerTokens, speed)
+// edit sends the last message anew, with a text given here or with what the editor makes of it. Until that is sent,
+// nothing is lost.
+func (r *repl) edit(text string) (bool, error) {
+	last, ok := r.chat.Last()
+	switch {
+	case !ok:
+		r.tell(r.Lang.NothingYet)
+	case text != "":
+		return false, r.answer(text, r.chat.SayInstead)
+	case r.Editor == nil:
+		r.say(r.Lang.NeedsText, "/edit")
+	default:
+		r.draft, r.instead = last, true
 	}
+	return false, nil
 }
 
-// nearest returns the word with the fewest edits to name, or "" when none is near.
-func nearest(name string, words []string) string {
-	best, fewest := "", 4
-	for _, word := range words {
-		if strings.HasPrefix(word, name) && len(name) > 1 {
-			return word
-		}
-		if n := edits(name, word); n < fewest {
-			best, fewest = word, n
-		}
+// shorten keeps the begin of a text, in one line.
+func shorten(text string) string {
+	const most = 60
+	short := []rune(strings.Join(strings.Fields(strings.Map(visible, text)), " "))
+	if len(short) > most {
+		return string(short[:most]) + "..."
 	}
-	return best
+	return string(short)
 }
 
-// edits is the Levenshtein distance: insertions, deletions and replacements of characters.
-func edits(from, to string) int {
-	a, b := []rune(from), []rune(to)
-	row := make([]int, len(b)+1) // row[j]: edits from a[:i] to b[:j]
-	for j := range row {
-		row[j] = j
+// complete returns the commands, or the names after /set, that a text may be the begin of.
+func complete(text string) (candidates []string) {
+	if !strings.HasPrefix(text, "/") || strings.Contains(text, "\n") {
+		return nil
 	}
-	for i := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range b {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+	among := names
+	if strings.HasPrefix(text, "/set ") {
+		among = nil
+		for _, s := range settings {
+			among = append(among, "/set "+s.name)
 		}
 	}
-	return row[len(b)]
+	for _, candidate := range among {
+		if strings.HasPrefix(candidate, text) {
+			candidates = append(candidates, candidate)
+		}
+	}
+	return candidates
 }

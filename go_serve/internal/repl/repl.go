@@ -1,29 +1,28 @@
-// Package repl is the chat in a terminal on plain lines of input. It talks to internal/chat and knows nothing of models
-// or tokens.
+// Package repl is the chat in a terminal or on a pipe. It talks to internal/chat and knows nothing of models or tokens.
 package repl
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"unicode"
 
 	"minitron-chat/internal/chat"
+	"minitron-chat/internal/edit"
 	"minitron-chat/internal/lang"
 )
 
 // Options says where a REPL reads and writes. Answers go to Out, all else to Err.
 type Options struct {
-	In         io.Reader
+	In         io.Reader    // lines, where there is no Editor
+	Editor     *edit.Reader // a terminal on which lines can be edited; or nil
 	Out, Err   io.Writer
 	Interrupts <-chan os.Signal // Ctrl-C
 	Lang       *lang.Strings
 	Prompt     bool // show a prompt: a person types
-	Colour     bool // escape sequences on Out and Err
+	Colour     bool // colours on Out and Err
 	Name       string
 	Greeting   string // what the model says first; may be empty
 }
@@ -31,96 +30,122 @@ type Options struct {
 type repl struct {
 	Options
 	chat     *chat.Chat
+	source   source
 	last     chat.Stats
-	answered bool // last is of an answer
-	// requests asks the reading goroutine for one line: nothing is read ahead while the model answers, so what a person
-	// types then stays in the terminal.
-	requests chan struct{}
-	lines    chan line
+	answered bool   // last is of an answer
+	draft    string // what the next message begins with
+	instead  bool   // the next message replaces the last one
 }
 
-type line struct {
-	text string
-	err  error // io.EOF at the end of input
+// source is where messages come from. Its errors: edit.ErrInterrupted, with what was typed so far; io.EOF when nothing
+// more comes.
+type source interface {
+	Read(prompt, text string, remember bool) (string, error)
 }
 
 // Run chats until the person leaves. It returns nil when they did.
 func Run(c *chat.Chat, options Options) error {
-	r := &repl{Options: options, chat: c, requests: make(chan struct{}), lines: make(chan line, 1)}
-	go r.read()
-	defer close(r.requests)
+	r := &repl{Options: options, chat: c}
+	if r.Editor != nil {
+		r.Editor.Words = edit.Words{Searching: r.Lang.Searching, NotFound: r.Lang.NotFound}
+		r.Editor.Complete, r.Editor.Goes = complete, goesOn
+		r.source = r.Editor
+	} else {
+		lines := newLines(options)
+		defer lines.close()
+		r.source = lines
+	}
 
 	r.say(r.Lang.Greeting, r.Name)
 	if r.Greeting != "" {
 		r.tell(r.Greeting)
 	}
-	for {
-		text, err := r.prompt()
+	for warned := false; ; {
+		text, err := r.message()
+		if errors.Is(err, edit.ErrInterrupted) { // a first Ctrl-C says how to leave, a second one in a row leaves
+			if warned && text == "" {
+				return nil
+			}
+			r.tell(r.Lang.HowToLeave)
+			warned, r.instead = true, false
+			continue
+		}
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		text = strings.TrimRight(text, "\r\n")
-		switch {
-		case strings.TrimSpace(text) == "":
-		case strings.HasPrefix(text, "/"):
-			if leave := r.command(text); leave {
-				return nil
-			}
-		default:
-			if err := r.answer(text); err != nil {
-				return err
-			}
+		warned = false
+		if leave, err := r.obey(text); leave || err != nil {
+			return err
 		}
 	}
 }
 
-// read serves lines of any length. It ends with the requests, or stays in a read that nobody awaits when the program
-// leaves.
-func (r *repl) read() {
-	in := bufio.NewReaderSize(r.In, 1<<16)
-	for range r.requests {
-		text, err := in.ReadString('\n')
-		if text != "" && errors.Is(err, io.EOF) {
-			err = nil // a last line without its end
-		}
-		r.lines <- line{text, err}
+// message reads what the person says next.
+func (r *repl) message() (string, error) {
+	draft := r.draft
+	r.draft = ""
+	text, err := r.source.Read(r.Lang.Prompt, draft, true)
+	for err == nil && r.Prompt && goesOn(text) { // only where lines are not edited
+		var more string
+		more, err = r.source.Read("  ", "", false)
+		text += "\n" + more
 	}
+	return text, err
 }
 
-// prompt waits for a line. A first Ctrl-C says how to leave, a second one in a row leaves.
-func (r *repl) prompt() (string, error) {
-	r.showPrompt()
-	r.requests <- struct{}{}
-	for warned := false; ; warned = true {
-		select {
-		case l := <-r.lines:
-			if r.Prompt && errors.Is(l.err, io.EOF) {
-				fmt.Fprintln(r.Err) // leave the line of the prompt
-			}
-			return l.text, l.err
-		case <-r.Interrupts:
-			fmt.Fprintln(r.Err)
-			if warned {
-				return "", io.EOF
-			}
-			r.tell(r.Lang.HowToLeave)
-			r.showPrompt()
-		}
+// obey carries out a command or answers a message.
+func (r *repl) obey(text string) (leave bool, err error) {
+	if strings.TrimSpace(text) == "" {
+		return false, nil
 	}
+	if command, rest, is := r.parse(text); is {
+		r.instead = false
+		return command(r, rest)
+	}
+	if r.Prompt {
+		text = unquote(text)
+	}
+	say := r.chat.Say
+	if r.instead {
+		say = r.chat.SayInstead
+	}
+	r.instead = false
+	return false, r.answer(text, say)
 }
 
-func (r *repl) showPrompt() {
+// Three quotes begin and end a message of several lines.
+const quotes = `"""`
+
+// goesOn reports whether a message has begun with quotes and does not end with them.
+func goesOn(text string) bool {
+	rest, begun := strings.CutPrefix(strings.TrimSpace(text), quotes)
+	return begun && !strings.HasSuffix(rest, quotes)
+}
+
+// unquote takes the quotes off.
+func unquote(text string) string {
+	rest, begun := strings.CutPrefix(strings.TrimSpace(text), quotes)
+	inner, ended := strings.CutSuffix(rest, quotes)
+	if !begun || !ended || strings.TrimSpace(inner) == "" {
+		return text
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(inner, "\n"), "\n")
+}
+
+// ask puts a question that needs a yes.
+func (r *repl) ask(question string) bool {
 	if !r.Prompt {
-		return
+		r.tell(question)
 	}
-	prompt := r.Lang.Prompt
-	if r.Colour {
-		prompt = "\x1b[1;32m" + prompt + "\x1b[0m"
+	answer, err := r.source.Read(question+" ", "", false)
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes", "д", "да":
+		return err == nil
 	}
-	fmt.Fprint(r.Err, prompt)
+	return false
 }
 
 // say formats one line for the person.
@@ -134,76 +159,31 @@ func (r *repl) tell(text string) {
 	fmt.Fprintln(r.Err, text)
 }
 
-// answer sends a message and prints the answer while it grows. Ctrl-C stops it.
-func (r *repl) answer(text string) error {
+// interruptible does something that Ctrl-C stops: ctx is cancelled then.
+func (r *repl) interruptible(do func(ctx context.Context, cancel func())) {
 	ctx, cancel := context.WithCancel(context.Background())
-	finished := make(chan struct{})
-	watched := make(chan struct{})
+	defer cancel()
+	if r.Editor != nil {
+		defer r.Editor.During(cancel)()
+	} else {
+		defer r.during(cancel)()
+	}
+	do(ctx, cancel)
+}
+
+// during calls interrupt at a Ctrl-C, until stop is called.
+func (r *repl) during(interrupt func()) (stop func()) {
+	finished, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-r.Interrupts:
-			cancel()
+			interrupt()
 		case <-finished:
 		}
 	}()
-	var outErr error
-	answer, err := r.chat.Say(ctx, text, func(part string) {
-		if r.Prompt {
-			part = strings.Map(visible, part)
-		}
-		if _, err := io.WriteString(r.Out, part); err != nil && outErr == nil {
-			outErr = err
-			cancel() // nobody reads on
-		}
-	})
-	close(finished)
-	<-watched
-	cancel()
-
-	var tooLong *chat.TooLongError
-	if errors.As(err, &tooLong) {
-		if tooLong.Fit < 1 {
-			r.tell(r.Lang.SystemFull)
-		} else {
-			r.say(r.Lang.TooLong, tooLong.Tokens, tooLong.Fit)
-		}
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if outErr != nil {
-		return fmt.Errorf("the answer cannot be written: %w", outErr)
-	}
-	if _, err := fmt.Fprintln(r.Out); err != nil {
-		return fmt.Errorf("the answer cannot be written: %w", err)
-	}
-	r.last, r.answered = answer.Stats, true
-	r.remark(answer)
-	return nil
-}
-
-// visible keeps what a model says from moving the cursor or recolouring the screen: control characters but tab and newline
-// become U+FFFD.
-func visible(c rune) rune {
-	if c != '\t' && c != '\n' && unicode.IsControl(c) {
-		return '\uFFFD'
-	}
-	return c
-}
-
-// remark says what a person should know about an answer.
-func (r *repl) remark(answer chat.Answer) {
-	if answer.DroppedTurns > 0 {
-		r.say(r.Lang.Forgotten, answer.DroppedTurns)
-	}
-	switch answer.Stopped {
-	case chat.StopMaxTokens:
-		r.say(r.Lang.CutLength, answer.Stats.AnswerTokens)
-	case chat.StopContext:
-		r.tell(r.Lang.CutContext)
-	case chat.StopInterrupted:
-		r.tell(r.Lang.Interrupted)
+	return func() {
+		close(finished)
+		<-watched
 	}
 }

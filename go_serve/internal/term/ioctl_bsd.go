@@ -4,4 +4,7 @@ package term
 
 import "syscall"
 
-const getSettings = syscall.TIOCGETA
+const (
+	getSettings = syscall.TIOCGETA
+	setSettings = syscall.TIOCSETA
+)

@@ -2,4 +2,7 @@ package term
 
 import "syscall"
 
-const getSettings = syscall.TCGETS
+const (
+	getSettings = syscall.TCGETS
+	setSettings = syscall.TCSETS
+)

@@ -1,12 +1,114 @@
-// Package term answers what standard output is, and readies a Windows console.
+// Package term is the terminal that a person sits at: what a file is, how large the window is, and its modes.
 package term
 
-import "os"
+import (
+	"os"
+	"runtime"
+	"sync"
+)
 
 // IsTerminal reports whether a person looks at f.
 func IsTerminal(f *os.File) bool { return isTerminal(f) }
 
-// WantsColour reports whether f may get escape sequences: a terminal, without NO_COLOR and not TERM=dumb.
+// WantsColour reports whether f may get colours: a terminal, without NO_COLOR and not TERM=dumb.
 func WantsColour(f *os.File) bool {
 	return IsTerminal(f) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// moves reports whether terminals like this one understand escape sequences. Windows has no TERM, elsewhere every real
+// terminal sets it.
+func moves() bool {
+	name, set := os.LookupEnv("TERM")
+	return name != "dumb" && (set && name != "" || runtime.GOOS == "windows")
+}
+
+// Event is what happens to a terminal beside keys.
+type Event int
+
+const (
+	Resized Event = iota
+	Resumed       // the program was stopped, and something else may be on the screen
+)
+
+// Terminal is a keyboard that is read key by key and the screen that belongs to it. Between Open and Close nothing that is
+// typed shows by itself, and Ctrl-C is a key like others.
+type Terminal struct {
+	in, out *os.File
+	events  chan Event
+	done    chan struct{} // closed by Close
+	mu      sync.Mutex    // signals come at any time
+	keyboard
+}
+
+// Pasted text comes between marks while this is on, so that its newlines are no Enter.
+const pasteOn, pasteOff = "\x1b[?2004h", "\x1b[?2004l"
+
+// Open takes over the terminal of in and out. It returns nil where lines cannot be edited: no terminal, or one that cannot
+// move its cursor.
+func Open(in, out *os.File) *Terminal {
+	if !IsTerminal(in) || !IsTerminal(out) || !moves() {
+		return nil
+	}
+	t := &Terminal{in: in, out: out, events: make(chan Event, 8), done: make(chan struct{})}
+	if !t.remember() || !t.raw() {
+		return nil
+	}
+	t.watch()
+	t.out.WriteString(pasteOn)
+	return t
+}
+
+// Close puts everything back as Open found it. It may be called twice.
+func (t *Terminal) Close() {
+	select {
+	case <-t.done:
+		return
+	default:
+		close(t.done)
+	}
+	t.leave()
+}
+
+// leave makes the terminal fit for another program.
+func (t *Terminal) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out.WriteString(pasteOff)
+	t.cooked()
+}
+
+// enter is what undoes leave, until Close.
+func (t *Terminal) enter() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case <-t.done:
+		return
+	default:
+	}
+	t.raw()
+	t.out.WriteString(pasteOn)
+}
+
+// Write draws.
+func (t *Terminal) Write(p []byte) (int, error) { return t.out.Write(p) }
+
+// Events tells what happens beside keys.
+func (t *Terminal) Events() <-chan Event { return t.events }
+
+// tell never waits: an event more that nobody takes changes nothing.
+func (t *Terminal) tell(e Event) {
+	select {
+	case t.events <- e:
+	default:
+	}
+}
+
+// Size returns the size of the window, in characters.
+func (t *Terminal) Size() (columns, rows int) {
+	columns, rows = size(t.out)
+	if columns < 1 || rows < 1 { // a serial line does not know
+		return 80, 24
+	}
+	return columns, rows
 }

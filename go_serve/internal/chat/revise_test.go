@@ -1,0 +1,138 @@
+package chat
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func say(t *testing.T, c *Chat, text string) Answer {
+	t.Helper()
+	a, err := c.Say(context.Background(), text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestMessagesAndRestore(t *testing.T) {
+	c := newChat(t, "be", 4)
+	first, second := say(t, c, "hi"), say(t, c, "ok")
+	want := []Message{{"system", "be"}, {"user", "hi"}, {"assistant", first.Text}, {"user", "ok"}, {"assistant", second.Text}}
+	if got := c.Messages(); !slices.Equal(got, want) {
+		t.Errorf("messages %q, want %q", got, want)
+	}
+	messages := []Message{{"user", "a"}, {"assistant", "b"}}
+	if err := c.Restore(messages); err != nil || !slices.Equal(c.Messages(), messages) || c.System() != "" {
+		t.Errorf("restored: %q, %v", c.Messages(), err)
+	}
+	for _, wrong := range [][]Message{messages[:1], {{"assistant", "b"}}, {messages[0], messages[0]}, {{"tool", "a"}, {"assistant", "b"}}} {
+		if err := c.Restore(wrong); err == nil || !slices.Equal(c.Messages(), messages) {
+			t.Errorf("%q: %v, then %q", wrong, err, c.Messages())
+		}
+	}
+	if err := c.Restore(nil); err != nil || c.Turns() != 0 {
+		t.Errorf("nothing: %v, %d turns", err, c.Turns())
+	}
+}
+
+func TestUndoAndSayInstead(t *testing.T) {
+	c := newChat(t, "", 4)
+	if _, ok := c.Last(); ok {
+		t.Error("there is a last message before the first")
+	}
+	c.Undo()
+	first := say(t, c, "hi")
+	say(t, c, "ok")
+	if last, ok := c.Last(); !ok || last != "ok" {
+		t.Errorf("last %q", last)
+	}
+	c.Undo()
+	if last, _ := c.Last(); last != "hi" || c.Turns() != 1 {
+		t.Errorf("after undo: %q, %d turns", last, c.Turns())
+	}
+	again, err := c.SayInstead(context.Background(), "hi", nil)
+	if err != nil || again.Text != first.Text || c.Turns() != 1 {
+		t.Errorf("again: %q, %v, want %q", again.Text, err, first.Text)
+	}
+	before := c.Messages()
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	if a, err := c.SayInstead(stopped, "other", nil); err != nil || a.Stopped != StopInterrupted || !slices.Equal(c.Messages(), before) {
+		t.Errorf("stopped before the first token: %v, %q", err, c.Messages())
+	}
+	if _, err := c.SayInstead(context.Background(), strings.Repeat("x", 100), nil); err == nil || !slices.Equal(c.Messages(), before) {
+		t.Errorf("too long: %v, %q", err, c.Messages())
+	}
+}
+
+func TestSeed(t *testing.T) {
+	c := newChat(t, "", 20)
+	c.Sampling.Temperature, c.Sampling.TopK, c.Sampling.TopP = 2, 0, 1
+	c.SetSeed(7)
+	first := say(t, c, "hi")
+	second, _ := c.SayInstead(context.Background(), "hi", nil)
+	c.SetSeed(7)
+	again, _ := c.SayInstead(context.Background(), "hi", nil)
+	if c.Seed() != 7 || again.Text != first.Text || second.Text == first.Text {
+		t.Errorf("seed %d: %q, %q, again %q", c.Seed(), first.Text, second.Text, again.Text)
+	}
+}
+
+func TestOdds(t *testing.T) {
+	c := newChat(t, "", 8)
+	if odds, err := c.Odds(context.Background()); len(odds) != 0 || err != nil {
+		t.Errorf("before an answer: %v, %v", odds, err)
+	}
+	a := say(t, c, "hello")
+	odds, err := c.Odds(context.Background())
+	if err != nil || len(odds) != len(a.IDs) {
+		t.Fatalf("%d odds of %d tokens, %v", len(odds), len(a.IDs), err)
+	}
+	// The first by hand: softmax over all of the vocabulary.
+	prompt := ids(2, "hello", 4, 3)
+	logits, err := c.state.Logits(context.Background(), prompt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v))
+	}
+	if want := math.Exp(float64(logits[a.IDs[0]])) / sum; math.Abs(odds[0].Probability-want) > 1e-6*want {
+		t.Errorf("probability %v, want %v", odds[0].Probability, want)
+	}
+	for i, o := range odds {
+		if o.Probability <= 0 || o.Probability > o.BestProbability || o.BestProbability > 1 || o.Token != c.engine.Tokenizer.Piece(a.IDs[i]) {
+			t.Errorf("%d: %+v", i, o)
+		}
+	}
+	if next := say(t, c, "again"); next.Stats.CachedTokens < len(prompt) {
+		t.Errorf("the cache is lost: %+v", next.Stats)
+	}
+}
+
+func TestPieces(t *testing.T) {
+	if got := newChat(t, "", 4).Pieces("hi\n"); !slices.Equal(got, []string{"<0x68>", "<0x69>", "<0x0A>"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	c := newChat(t, "", 4)
+	want := say(t, c, "hello")
+	speed, err := c.Measure(context.Background(), 1000, 1000)
+	if err != nil || speed.Read != 32 || speed.Written != 32 || speed.ReadTPS <= 0 || speed.WrittenTPS <= 0 || speed.Threads != 1 {
+		t.Errorf("%+v, %v", speed, err)
+	}
+	if again, _ := c.SayInstead(context.Background(), "hello", nil); again.Text != want.Text {
+		t.Errorf("after it %q, before %q", again.Text, want.Text)
+	}
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	if _, err := c.Measure(stopped, 8, 8); err != context.Canceled {
+		t.Errorf("stopped: %v", err)
+	}
+}

@@ -1,0 +1,166 @@
+// Package edit reads messages from a terminal key by key: a line editor with history. It knows neither chats nor models.
+//
+// The parts from below: cluster (what a person takes for one character), line (text and cursor), keys (bytes to keys),
+// Editor (keys to text), layout (text to rows of a window), screen (rows to escape sequences), Reader (all of it on a
+// terminal).
+package edit
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// class is what a code point does to its neighbours in a grapheme cluster (UAX #29, without the rules for Indic scripts).
+type class int
+
+const (
+	other   class = iota
+	extend        // joins what stands before it
+	joiner        // zero-width joiner: an extend that joins a pictograph after it too
+	flag          // regional indicator: two make a flag
+	picture       // pictograph
+	lead          // Hangul: jamo that build one syllable, and whole syllables
+	vowel
+	syllable
+	trailing
+)
+
+const (
+	zeroWidthJoiner = 0x200d
+	emojiStyle      = 0xfe0f // variation selector 16: drawn as a picture, two columns wide
+)
+
+func classOf(r rune) class {
+	switch {
+	case r < 0x300:
+		return other
+	case r == zeroWidthJoiner:
+		return joiner
+	case r >= 0x1f3fb && r <= 0x1f3ff, r >= 0xe0020 && r <= 0xe007f, r == 0x200c: // skin tones, tags
+		return extend
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Mc):
+		return extend
+	case r >= 0x1f1e6 && r <= 0x1f1ff:
+		return flag
+	case r >= 0x1f000 && r <= 0x1fbff, r >= 0x2190 && r <= 0x2bff:
+		return picture
+	case r >= 0x1100 && r <= 0x115f, r >= 0xa960 && r <= 0xa97c:
+		return lead
+	case r >= 0x1160 && r <= 0x11a7, r >= 0xd7b0 && r <= 0xd7c6:
+		return vowel
+	case r >= 0xac00 && r <= 0xd7a3:
+		return syllable
+	case r >= 0x11a8 && r <= 0x11ff, r >= 0xd7cb && r <= 0xd7fb:
+		return trailing
+	}
+	return other
+}
+
+// next returns where the cluster ends that begins at i.
+func next(text []rune, i int) int {
+	if i >= len(text) {
+		return len(text)
+	}
+	first := classOf(text[i])
+	before := first
+	pictured := first == picture
+	for i++; i < len(text); i++ {
+		if text[i-1] == '\n' || text[i-1] == '\t' {
+			return i
+		}
+		now := classOf(text[i])
+		joins := now == extend || now == joiner ||
+			before == joiner && now == picture && pictured ||
+			before == lead && (now == lead || now == vowel || now == syllable) ||
+			(before == vowel || before == syllable) && (now == vowel || now == trailing) ||
+			before == trailing && now == trailing
+		if before == flag && now == flag {
+			joins, now = true, other // a third one begins the next flag
+		}
+		if !joins {
+			return i
+		}
+		before = now
+	}
+	return i
+}
+
+// previous returns where the cluster begins that ends at i. A cluster's begin is certain only at a character that joins
+// nothing before it: from there on next tells.
+func previous(text []rune, i int) int {
+	if i <= 0 {
+		return 0
+	}
+	at := i - 1
+	for at > 0 && classOf(text[at]) != other {
+		at--
+	}
+	for {
+		end := next(text, at)
+		if end >= i {
+			return at
+		}
+		at = end
+	}
+}
+
+// settle returns the end of the cluster that i is in, or i between clusters.
+func settle(text []rune, i int) int {
+	if i <= 0 || i >= len(text) {
+		return i
+	}
+	return next(text, previous(text, i))
+}
+
+// width returns how many columns a cluster takes.
+func width(cluster []rune) int {
+	r := cluster[0]
+	switch kind := classOf(r); {
+	case r == '\t':
+		return tabColumns
+	case r >= 0x1f3fb && r <= 0x1f3ff, slices.Contains(cluster, emojiStyle), isWide(r): // skin tones alone
+		return 2
+	case kind == flag:
+		return min(2, len(cluster))
+	case kind == extend || kind == joiner || unicode.Is(unicode.Cf, r):
+		return 0
+	}
+	return 1
+}
+
+// tabColumns is how wide a tab is drawn: its place on the screen does not matter in a message.
+const tabColumns = 4
+
+func isWide(r rune) bool {
+	if r < wide[0][0] {
+		return false
+	}
+	_, found := slices.BinarySearchFunc(wide, r, func(part [2]rune, r rune) int {
+		switch {
+		case part[1] < r:
+			return -1
+		case part[0] > r:
+			return 1
+		}
+		return 0
+	})
+	return found
+}
+
+// agreed reports whether every terminal gives a cluster the same width. Of emoji and joined characters they think
+// differently, so that the cursor has to be put where it belongs after them.
+func agreed(cluster []rune) bool {
+	r := cluster[0]
+	if len(cluster) > 1 || r >= 0x300 && classOf(r) == extend || unicode.Is(unicode.Cf, r) {
+		return false
+	}
+	return r < 0x1100 || r >= 0x2010 && r < 0x2100 || r >= 0x2e80 && r < 0xd7a4 || r >= 0xff00 && r < 0xfff0
+}
+
+// clean returns text as it may stand in a message: valid UTF-8 with newlines of one kind, and of the control characters
+// only newlines and tabs.
+func clean(text string) []rune {
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	return slices.DeleteFunc([]rune(text), func(r rune) bool { return r != '\n' && r != '\t' && unicode.IsControl(r) })
+}

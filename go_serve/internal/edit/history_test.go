@@ -1,0 +1,112 @@
+package edit
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestHistorySurvives(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "minitron-chat", "history")
+	h := OpenHistory(path)
+	for _, entry := range []string{"one", "two\nlines \\n \\", "two\nlines \\n \\", "  ", "one", "日本 👩‍👩‍👧"} {
+		h.Add(entry)
+	}
+	want := []string{"one", "two\nlines \\n \\", "one", "日本 👩‍👩‍👧"}
+	if got := OpenHistory(path).Entries(); !slices.Equal(got, want) || !slices.Equal(h.Entries(), want) {
+		t.Errorf("got %q and %q, want %q", got, h.Entries(), want)
+	}
+	about, err := os.Stat(path)
+	if err != nil || runtime.GOOS != "windows" && about.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", about.Mode(), err)
+	}
+	if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 1 {
+		t.Errorf("left behind: %v", files)
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	var text strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&text, "entry %d\n", i)
+	}
+	os.WriteFile(path, []byte(text.String()), 0o644)
+	h := OpenHistory(path)
+	h.Add("newest")
+	h.Add(strings.Repeat("x", maxEntryBytes+1)) // too long to be kept
+	again := OpenHistory(path).Entries()
+	if len(again) != maxEntries || again[0] != "entry 501" || again[maxEntries-1] != "newest" || !slices.Equal(again, h.Entries()) {
+		t.Errorf("%d entries, from %q to %q", len(again), again[0], again[len(again)-1])
+	}
+	for i := range 40 {
+		h.Add(fmt.Sprint(i, strings.Repeat("x", 60_000)))
+	}
+	if about, _ := os.Stat(path); about.Size() > maxFileBytes {
+		t.Errorf("the file has %d bytes", about.Size())
+	}
+}
+
+// TestTwoChats write to one file.
+func TestTwoChats(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history")
+	a, b := OpenHistory(path), OpenHistory(path)
+	a.Add("a")
+	b.Add("b")
+	a.Add("c")
+	if got := OpenHistory(path).Entries(); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("the file holds %q", got)
+	}
+	if !slices.Equal(a.Entries(), []string{"a", "c"}) {
+		t.Errorf("a chat sees %q", a.Entries())
+	}
+}
+
+// TestBrokenHistory is never an error, and holds nothing that could steer a terminal.
+func TestBrokenHistory(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "history")
+	os.WriteFile(path, []byte("a\x1b[31m\x00\xffb\r\n\n\\q\\"), 0o600)
+	if got, want := OpenHistory(path).Entries(), []string{"a[31m\ufffdb", `\q\`}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, h := range []*History{nil, OpenHistory(""), OpenHistory(folder), OpenHistory(filepath.Join(path, "below", "a file"))} {
+		h.Add("x")
+		if h != nil && !slices.Equal(h.Entries(), []string{"x"}) {
+			t.Errorf("%q", h.Entries())
+		}
+	}
+}
+
+func TestHistoryBehindALink(t *testing.T) {
+	folder := t.TempDir()
+	real, link, device := filepath.Join(folder, "real"), filepath.Join(folder, "link"), filepath.Join(folder, "device")
+	os.WriteFile(real, nil, 0o600)
+	if os.Symlink(real, link) != nil || os.Symlink(os.DevNull, device) != nil {
+		t.Skip("no links here")
+	}
+	OpenHistory(link).Add("x")
+	OpenHistory(device).Add("x")
+	if got := OpenHistory(real).Entries(); !slices.Equal(got, []string{"x"}) {
+		t.Errorf("%q", got)
+	}
+	if about, err := os.Stat(os.DevNull); err != nil || about.Mode().IsRegular() {
+		t.Errorf("%s is %v", os.DevNull, about.Mode())
+	}
+}
+
+func TestHistoryPath(t *testing.T) {
+	t.Setenv("MINITRON_HISTORY", "off")
+	if path := HistoryPath(); path != "" {
+		t.Errorf("off: %q", path)
+	}
+	t.Setenv("MINITRON_HISTORY", "")
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(t.TempDir()))
+	if path := HistoryPath(); !strings.HasSuffix(path, filepath.Join("minitron-chat", "history")) {
+		t.Errorf("%q", path)
+	}
+}

@@ -1,0 +1,215 @@
+package edit
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"minitron-chat/internal/term"
+)
+
+// ErrInterrupted is a Ctrl-C at the prompt.
+var ErrInterrupted = errors.New("interrupted")
+
+// Terminal is what a Reader needs of one.
+type Terminal interface {
+	io.ReadWriter
+	Size() (columns, rows int)
+	Events() <-chan term.Event
+	Suspend() bool
+}
+
+// Reader reads messages from a terminal.
+type Reader struct {
+	Terminal   Terminal
+	Interrupts <-chan os.Signal // Ctrl-C from elsewhere; may be nil
+	History    *History
+	Words      Words
+	Colour     bool
+	Complete   func(text string) []string
+	Goes       func(text string) bool
+
+	keys   parser
+	wants  chan struct{} // asks the reading goroutine for more
+	comes  chan []byte   // closed when the keyboard is gone
+	asked  bool
+	screen screen
+}
+
+// escapeWait is how long the rest of a key may take; an Escape alone is a key after that.
+const escapeWait = 50 * time.Millisecond
+
+// Read lets a person write a message, beginning with text, and returns it: with ErrInterrupted for Ctrl-C, io.EOF when they want
+// to leave. With remember the message goes into the history.
+func (r *Reader) Read(prompt, text string, remember bool) (string, error) {
+	e := NewEditor(prompt, r.History.Entries(), text)
+	e.Words = r.Words
+	if remember {
+		e.Complete, e.Goes = r.Complete, r.Goes
+	}
+	r.screen = screen{colour: r.Colour}
+	for {
+		action, err := r.take(e)
+		if err != nil {
+			return "", err
+		}
+		switch action {
+		case Submit:
+			r.finish(e)
+			if remember {
+				r.History.Add(e.Text())
+			}
+			return e.Text(), nil
+		case Interrupted:
+			r.finish(e)
+			return e.Text(), ErrInterrupted
+		case Leave:
+			r.finish(e)
+			return "", io.EOF
+		}
+	}
+}
+
+// During watches the keyboard while no message is written: Ctrl-C calls interrupt, Ctrl-Z suspends, all else waits for the
+// next Read. It goes on until stop is called.
+func (r *Reader) During(interrupt func()) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			r.ask()
+			select {
+			case b, open := <-r.comes:
+				if !open {
+					return
+				}
+				r.asked = false
+				r.between(b, interrupt)
+			case <-r.Interrupts:
+				interrupt()
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
+}
+
+// between keeps what was typed, but obeys Ctrl-C and Ctrl-Z at once. A message that was sent before a Ctrl-C is taken back
+// by it; the begin of one stays.
+func (r *Reader) between(typed []byte, interrupt func()) {
+	for _, b := range typed {
+		switch b {
+		case 'C' & 0x1f:
+			if bytes.ContainsAny(r.keys.bytes, "\r\n") {
+				r.keys = parser{}
+			}
+			interrupt()
+		case 'Z' & 0x1f:
+			r.Terminal.Suspend()
+		default:
+			r.keys.feed([]byte{b})
+		}
+	}
+}
+
+// ask lets the reading goroutine read, unless it does already.
+func (r *Reader) ask() {
+	if r.wants == nil {
+		r.wants, r.comes = make(chan struct{}, 1), make(chan []byte)
+		go r.read()
+	}
+	if !r.asked {
+		r.asked = true
+		r.wants <- struct{}{}
+	}
+}
+
+// read reads keys when asked to, until the keyboard is gone.
+func (r *Reader) read() {
+	defer close(r.comes)
+	buffer := make([]byte, 1<<16)
+	for range r.wants {
+		n, err := r.Terminal.Read(buffer)
+		if err != nil || n == 0 {
+			return
+		}
+		r.comes <- append([]byte(nil), buffer[:n]...)
+	}
+}
+
+// take hands the keys that have come to e, or waits for more and whatever else may happen.
+func (r *Reader) take(e *Editor) (Action, error) {
+	for {
+		key, ok := r.keys.next(false)
+		if !ok {
+			break
+		}
+		if action := r.handle(e, key); action != None {
+			return action, nil
+		}
+	}
+	r.draw(e)
+	var alone <-chan time.Time
+	if r.keys.waiting() {
+		alone = time.After(escapeWait)
+	}
+	r.ask()
+	select {
+	case b, open := <-r.comes:
+		if !open { // the terminal is gone
+			return None, io.EOF
+		}
+		r.asked = false
+		r.keys.feed(b)
+	case <-alone:
+		if key, ok := r.keys.next(true); ok {
+			return r.handle(e, key), nil
+		}
+	case <-r.Interrupts:
+		return e.Handle(Key{Code: Interrupt}), nil
+	case event := <-r.Terminal.Events():
+		if event == term.Resumed { // draw may see a new size for itself
+			r.Terminal.Write(r.screen.restart())
+		}
+	}
+	return None, nil
+}
+
+// handle is Handle, with what only a terminal can do.
+func (r *Reader) handle(e *Editor, key Key) Action {
+	action := e.Handle(key)
+	switch action {
+	case ClearScreen:
+		r.Terminal.Write(r.screen.clear())
+		return None
+	case Stop:
+		r.draw(e)
+		r.Terminal.Write(r.screen.below())
+		if !r.Terminal.Suspend() {
+			return e.Handle(Key{Code: EndOfInput}) // Windows: Ctrl-Z is its Ctrl-D
+		}
+		return None
+	}
+	return action
+}
+
+func (r *Reader) draw(e *Editor) {
+	columns, rows := r.Terminal.Size()
+	f := e.layout(columns)
+	if len(r.screen.rows) > 0 && f.columns != r.screen.columns {
+		r.Terminal.Write(r.screen.resized(columns))
+	}
+	r.Terminal.Write(r.screen.draw(f, rows))
+}
+
+func (r *Reader) finish(e *Editor) {
+	r.draw(e)
+	columns, _ := r.Terminal.Size()
+	r.Terminal.Write(r.screen.finish(e.layout(columns)))
+}

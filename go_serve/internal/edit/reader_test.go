@@ -1,0 +1,177 @@
+package edit
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"minitron-chat/internal/term"
+)
+
+// fake is a terminal without a system: what is typed comes in the pieces of typed.
+type fake struct {
+	typed  chan string
+	events chan term.Event
+
+	mu       sync.Mutex
+	drawn    strings.Builder
+	width    int
+	suspends int
+}
+
+func newFake(typed ...string) *fake {
+	f := &fake{typed: make(chan string, 100), events: make(chan term.Event), width: 40}
+	for _, piece := range typed {
+		f.typed <- piece
+	}
+	return f
+}
+
+func (f *fake) Read(p []byte) (int, error) {
+	piece, ok := <-f.typed
+	if !ok {
+		return 0, io.EOF
+	}
+	return copy(p, piece), nil
+}
+
+func (f *fake) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.drawn.Write(p)
+}
+
+func (f *fake) text() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.drawn.String()
+}
+
+func (f *fake) Events() <-chan term.Event { return f.events }
+func (f *fake) Suspend() bool             { f.suspends++; return f.suspends < 2 }
+
+func (f *fake) Size() (columns, rows int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.width, 10
+}
+
+func TestReader(t *testing.T) {
+	f := newFake("on", "e\rtw", "o\r", "\x1b", "[Dx\r", "a\x03b", "\x04\x15\x04")
+	r := &Reader{Terminal: f, History: OpenHistory("")}
+	for _, want := range []struct {
+		text string
+		err  error
+	}{{"one", nil}, {"two", nil}, {"x", nil}, {"a", ErrInterrupted}, {"", io.EOF}} {
+		text, err := r.Read("> ", "", true)
+		if text != want.text || !errors.Is(err, want.err) {
+			t.Errorf("%q, %v; want %q, %v", text, err, want.text, want.err)
+		}
+	}
+	if got := strings.Join(r.History.Entries(), ","); got != "one,two,x" {
+		t.Errorf("history %q", got)
+	}
+	close(f.typed)
+	if _, err := r.Read("> ", "", true); !errors.Is(err, io.EOF) {
+		t.Errorf("without a keyboard: %v", err)
+	}
+}
+
+// TestAnswersAreNotRemembered asks a question.
+func TestAnswersAreNotRemembered(t *testing.T) {
+	r := &Reader{Terminal: newFake("y\r"), History: OpenHistory("")}
+	if text, err := r.Read("? ", "", false); text != "y" || err != nil || len(r.History.Entries()) != 0 {
+		t.Errorf("%q, %v, %q", text, err, r.History.Entries())
+	}
+}
+
+func TestDraft(t *testing.T) {
+	r := &Reader{Terminal: newFake("!\r")}
+	if text, err := r.Read("> ", "hello", true); text != "hello!" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// TestEvents: signals, a lone Escape, other sizes and Ctrl-Z while a message is written.
+func TestEvents(t *testing.T) {
+	f := newFake("\x12", "\x1b") // a search, and Escape alone ends it
+	interrupts := make(chan os.Signal)
+	r := &Reader{Terminal: f, History: OpenHistory(""), Interrupts: interrupts, Words: Words{"search", "not found"}}
+	read := func() chan string {
+		done := make(chan string)
+		go func() {
+			text, err := r.Read("> ", "", true)
+			done <- text + " " + errorText(err)
+		}()
+		return done
+	}
+	done := read()
+	until(t, func() bool { return strings.Contains(f.text(), "(search: )") && strings.HasSuffix(f.text(), "> ") })
+	f.mu.Lock()
+	f.width = 20
+	f.mu.Unlock()
+	f.events <- term.Resized
+	f.events <- term.Resumed
+	f.typed <- "ab\x1a"
+	until(t, func() bool { return strings.HasSuffix(f.text(), "\r\n\x1b[J> ab") }) // drawn again below
+	f.typed <- "\x15\x1a"                                                          // where Ctrl-Z cannot suspend it leaves
+	if got := <-done; got != " EOF" {
+		t.Errorf("ctrl-z: %q", got)
+	}
+	done = read()
+	interrupts <- os.Interrupt
+	if got := <-done; got != " interrupted" {
+		t.Errorf("a signal: %q", got)
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func until(t *testing.T, true func() bool) {
+	t.Helper()
+	for range 300 {
+		if true() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("it did not come")
+}
+
+// TestDuring types while something else goes on.
+func TestDuring(t *testing.T) {
+	f := newFake()
+	interrupts, called := make(chan os.Signal), make(chan bool)
+	r := &Reader{Terminal: f, Interrupts: interrupts}
+	stop := r.During(func() { called <- true })
+	f.typed <- "sent\rbegun\x03" // what was sent is taken back
+	<-called
+	f.typed <- "ne\xd0" // cut inside of a character
+	f.typed <- "\xb6\x1a"
+	f.typed <- "x\x03"
+	<-called
+	interrupts <- os.Interrupt
+	<-called
+	stop()
+	f.typed <- "t\r"
+	if text, err := r.Read("> ", "", true); text != "neжxt" || err != nil || f.suspends != 1 {
+		t.Errorf("%q, %v, %d suspends", text, err, f.suspends)
+	}
+	stop = r.During(func() {})
+	close(f.typed)
+	stop()
+	stop = r.During(func() {})
+	stop()
+	if _, err := r.Read("> ", "", true); !errors.Is(err, io.EOF) {
+		t.Errorf("without a keyboard: %v", err)
+	}
+}

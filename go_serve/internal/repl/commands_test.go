@@ -1,0 +1,221 @@
+package repl
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"minitron-chat/internal/chat"
+	"minitron-chat/internal/edit"
+	"minitron-chat/internal/lang"
+	"minitron-chat/internal/term"
+)
+
+// answers returns the greedy answers to messages, one conversation.
+func answers(t *testing.T, maxTokens int, messages ...string) (all []string) {
+	t.Helper()
+	c := newChat(t, maxTokens)
+	for _, message := range messages {
+		a, err := c.Say(t.Context(), message, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, a.Text)
+	}
+	return all
+}
+
+func TestRegenUndoEdit(t *testing.T) {
+	hello, again := answers(t, 6, "hello", "again"), answers(t, 6, "hello", "other")
+	out, notes := talk(t, "hello\nagain\n/regen\n/undo\n/regen\n/stats\n", 6, &lang.English)
+	if want := strings.Join([]string{hello[0], hello[1], hello[1], hello[0]}, "\n") + "\n"; out != want {
+		t.Errorf("out %q, want %q", out, want)
+	}
+	if !strings.Contains(notes, "Taken back: again\n") || !strings.Contains(notes, "turns: 1, ") {
+		t.Errorf("notes %q", notes)
+	}
+	out, notes = talk(t, "hello\nagain\n/edit other\n/edit\n/stats\n", 6, &lang.English)
+	if want := strings.Join([]string{hello[0], hello[1], again[1]}, "\n") + "\n"; out != want {
+		t.Errorf("out %q, want %q", out, want)
+	}
+	if !strings.Contains(notes, "/edit needs a text.\n") || !strings.Contains(notes, "turns: 2, ") {
+		t.Errorf("notes %q", notes)
+	}
+}
+
+func TestProbsAndBench(t *testing.T) {
+	_, notes := talk(t, "hello\n/probs\n/bench\n", 6, &lang.English)
+	lines := regexp.MustCompile(`(?m)^ +\d+\.\d%  <0x[0-9A-F]{2}>( +\(.* \d+\.\d%\))?$`).FindAllString(notes, -1)
+	if len(lines) != 6 {
+		t.Errorf("%d lines of tokens in %q", len(lines), notes)
+	}
+	if !regexp.MustCompile(`(?m)^read 32 tokens at [\d.]+ per second, wrote 32 tokens at [\d.]+ per second; threads: 1$`).MatchString(notes) {
+		t.Errorf("no speed in %q", notes)
+	}
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	folder := t.TempDir()
+	file, broken := filepath.Join(folder, "chat.json"), filepath.Join(folder, "broken.json")
+	hello := answers(t, 6, "hello <b>")[0]
+	_, notes := talk(t, "/system be\n/system -\nhello <b>\n/save "+file+"\n", 6, &lang.English)
+	if !strings.Contains(notes, "Written to "+file+"; turns: 1.") {
+		t.Fatalf("%q", notes)
+	}
+	data, _ := os.ReadFile(file)
+	var s saved
+	if err := json.Unmarshal(data, &s); err != nil || !slices.Equal(s.Messages, []chat.Message{{Role: "user", Content: "hello <b>"}, {Role: "assistant", Content: hello}}) {
+		t.Errorf("%s: %v", data, err)
+	}
+	if !strings.Contains(string(data), "hello <b>") {
+		t.Errorf("not plain: %s", data)
+	}
+
+	// It replaces nothing without a yes.
+	_, notes = talk(t, "again\n/save "+file+"\nno\n/save "+file+"\n", 6, &lang.English)
+	if now, _ := os.ReadFile(file); !bytes.Equal(now, data) || strings.Count(notes, "is there already. Replace it? [y/N]\n") != 2 || strings.Count(notes, "stays as it is.") != 2 {
+		t.Errorf("%q: %s", notes, now)
+	}
+	_, notes = talk(t, "/load "+file+"\n/regen\n/stats\nagain\n/save "+file+"\ny\n", 6, &lang.English)
+	if now, _ := os.ReadFile(file); bytes.Equal(now, data) || !strings.Contains(notes, file+" goes on here; turns: 1.") || !strings.Contains(notes, "turns: 1, ") {
+		t.Errorf("%q: %s", notes, now)
+	}
+
+	// Broken files change nothing.
+	for _, text := range []string{"", "{", "[]", "{}", `{"messages": []}`, `{"messages": [{"role": "user", "content": "a"}]}`, `{"messages": [{"role": "robot", "content": "a"}, {"role": "assistant", "content": "a"}]}`, `{"messages": 5}`, "\xff\xfe"} {
+		os.WriteFile(broken, []byte(text), 0o600)
+		_, notes = talk(t, "hello\n/load "+broken+"\n/stats\n", 6, &lang.English)
+		if !strings.Contains(notes, broken+" holds no conversation: ") || !strings.Contains(notes, "turns: 1, ") {
+			t.Errorf("%q: %q", text, notes)
+		}
+	}
+	os.WriteFile(broken, []byte("\xef\xbb\xbf"+`{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}`), 0o600)
+	if _, notes = talk(t, "/load "+broken+"\n/system\n", 6, &lang.English); !strings.Contains(notes, "The model is told first: s") {
+		t.Errorf("%q", notes)
+	}
+	_, notes = talk(t, "hello\n/save "+folder+"\n/save "+file+"/x\n/save "+filepath.Join(folder, "no", "such")+"\n", 6, &lang.English)
+	if !strings.Contains(notes, folder+" is no ordinary file.") || strings.Count(notes, "cannot be written: ") != 2 {
+		t.Errorf("%q", notes)
+	}
+	if files, _ := os.ReadDir(folder); len(files) != 2 {
+		t.Errorf("left behind: %v", files)
+	}
+}
+
+// keyboard is a terminal for an edit.Reader on which everything was typed already.
+type keyboard struct {
+	mu    sync.Mutex
+	typed []string
+	drawn bytes.Buffer
+}
+
+func (k *keyboard) Read(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.typed) == 0 {
+		return 0, os.ErrClosed
+	}
+	n := copy(p, k.typed[0])
+	k.typed = k.typed[1:]
+	return n, nil
+}
+
+func (k *keyboard) Write(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.drawn.Write(p)
+}
+
+func (k *keyboard) Size() (columns, rows int) { return 80, 24 }
+func (k *keyboard) Events() <-chan term.Event { return nil }
+func (k *keyboard) Suspend() bool             { return false }
+
+// typeKeys chats on a terminal and returns the answers and all else.
+func typeKeys(t *testing.T, keys ...string) (out, screen string, history []string) {
+	t.Helper()
+	k := &keyboard{typed: []string{strings.Join(keys, "")}} // in one piece: what comes during an answer is for later
+	var answers bytes.Buffer
+	h := edit.OpenHistory("")
+	options := Options{Editor: &edit.Reader{Terminal: k, History: h}, Out: &answers, Err: k, Lang: &lang.English, Prompt: true, Name: "tiny"}
+	if err := Run(newChat(t, 6), options); err != nil {
+		t.Fatal(err)
+	}
+	return answers.String(), k.drawn.String(), h.Entries()
+}
+
+func TestEditorInChat(t *testing.T) {
+	visibly := func(text string) string { return strings.Map(visible, text) }
+	both := answers(t, 6, "one\ntwo")[0]
+	for _, keys := range []string{"\x1b[200~one\rtwo\x1b[201~\r", "one\x1b\rtwo\r", "\"\"\"one\rtwo\"\"\"\r", "\"\"\"\rone\rtwo\r\"\"\"\r"} {
+		if out, _, _ := typeKeys(t, keys); out != visibly(both)+"\n" {
+			t.Errorf("%q: %q, want %q", keys, out, both)
+		}
+	}
+	// /edit brings the last message back; what becomes of it takes its place.
+	first, other := answers(t, 6, "hello")[0], answers(t, 6, "hallo")[0]
+	out, screen, history := typeKeys(t, "hello\r", "/edit\r", "\x1b[D\x1b[D\x1b[D\x7fa\r", "/stats\r")
+	if out != visibly(first+"\n"+other+"\n") || !strings.Contains(screen, "turns: 1, ") {
+		t.Errorf("%q, %q", out, screen)
+	}
+	if want := []string{"hello", "/edit", "hallo", "/stats"}; !slices.Equal(history, want) {
+		t.Errorf("history %q", history)
+	}
+	// Ctrl-C leaves it as it was.
+	out, screen, _ = typeKeys(t, "hello\r", "/edit\r", "\x03", "new\r", "/stats\r")
+	if !strings.Contains(screen, "turns: 2, ") || !strings.Contains(screen, lang.English.HowToLeave) {
+		t.Errorf("%q, %q", out, screen)
+	}
+	// Two in a row leave, unless the line held something.
+	if _, screen, _ = typeKeys(t, "\x03\x03", "/stats\r"); strings.Contains(screen, "turns") {
+		t.Errorf("ctrl-c twice: %q", screen)
+	}
+	if _, screen, _ = typeKeys(t, "\x03a\x03", "/stats\r"); !strings.Contains(screen, "turns") {
+		t.Errorf("ctrl-c on a line with text: %q", screen)
+	}
+	// Tab completes, and a pasted text that only looks like a command is a message.
+	if _, screen, _ = typeKeys(t, "/sta\t\r"); !strings.Contains(screen, "turns: 0, ") {
+		t.Errorf("tab: %q", screen)
+	}
+	if out, _, _ = typeKeys(t, "\x1b[200~/* a\rcomment */\x1b[201~\r"); out == "" {
+		t.Error("a pasted comment was taken for a command")
+	}
+}
+
+// TestQuotesOnPlainLines: a terminal that cannot move its cursor.
+func TestQuotesOnPlainLines(t *testing.T) {
+	both := answers(t, 6, "one\ntwo")[0]
+	var out, notes bytes.Buffer
+	options := Options{In: strings.NewReader("\"\"\"one\ntwo\"\"\"\n"), Out: &out, Err: &notes, Lang: &lang.English, Prompt: true, Name: "tiny"}
+	if err := Run(newChat(t, 6), options); err != nil || out.String() != strings.Map(visible, both)+"\n" {
+		t.Errorf("%v: %q, want %q", err, out.String(), both)
+	}
+	if strings.Contains(notes.String(), "\x1b") {
+		t.Errorf("escape codes: %q", notes.String())
+	}
+	// On a pipe every line is a message, whatever it begins with.
+	if piped, _ := talk(t, "\"\"\"one\ntwo\"\"\"\n", 6, &lang.English); strings.Count(piped, "\n") < 2 {
+		t.Errorf("%q", piped)
+	}
+}
+
+// TestEveryCommandIsHelped: the help tells of all, in both languages.
+func TestEveryCommandIsHelped(t *testing.T) {
+	for _, c := range named {
+		for _, help := range []string{lang.English.Help, lang.Russian.Help} {
+			if !strings.Contains(help, c.name) && c.name != "/exit" && c.name != "/bye" {
+				t.Errorf("%s is not in the help", c.name)
+			}
+		}
+	}
+	for _, s := range settings {
+		if !strings.Contains(lang.English.Help, s.name) || !strings.Contains(lang.Russian.Help, s.name) {
+			t.Errorf("%s is not in the help", s.name)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package repl
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"minitron-chat/internal/chat"
+)
+
+// setting is a number that a person may set, by the name of the flag that sets it too.
+type setting struct {
+	name      string
+	low, high float64
+	whole     bool
+	get       func(c *chat.Chat) float64
+	set       func(c *chat.Chat, value float64)
+}
+
+// settings are those of /set; a seed has more digits than a float64 and is set apart.
+var settings = []setting{
+	{"temperature", 0, 10, false,
+		func(c *chat.Chat) float64 { return c.Sampling.Temperature },
+		func(c *chat.Chat, v float64) { c.Sampling.Temperature = v }},
+	{"top-k", 0, 1 << 20, true,
+		func(c *chat.Chat) float64 { return float64(c.Sampling.TopK) },
+		func(c *chat.Chat, v float64) { c.Sampling.TopK = int(v) }},
+	{"top-p", 1e-6, 1, false,
+		func(c *chat.Chat) float64 { return c.Sampling.TopP },
+		func(c *chat.Chat, v float64) { c.Sampling.TopP = v }},
+	{"min-p", 0, 1, false,
+		func(c *chat.Chat) float64 { return c.Sampling.MinP },
+		func(c *chat.Chat, v float64) { c.Sampling.MinP = v }},
+	{"repeat-penalty", 0.01, 100, false,
+		func(c *chat.Chat) float64 { return c.Sampling.RepeatPenalty },
+		func(c *chat.Chat, v float64) { c.Sampling.RepeatPenalty = v }},
+	{"max-tokens", 1, 1 << 20, true,
+		func(c *chat.Chat) float64 { return float64(c.Sampling.MaxTokens) },
+		func(c *chat.Chat, v float64) { c.Sampling.MaxTokens = int(v) }},
+	{name: "seed"},
+}
+
+// find returns the setting of a name; max_tokens is max-tokens.
+func find(name string) (setting, bool) {
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	for _, s := range settings {
+		if s.name == name {
+			return s, true
+		}
+	}
+	return setting{}, false
+}
+
+// now returns the value as it is written.
+func (s setting) now(c *chat.Chat) string {
+	if s.get == nil {
+		return strconv.FormatUint(c.Seed(), 10)
+	}
+	return number(s.get(c))
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// change sets a value and reports whether it is one.
+func (s setting) change(c *chat.Chat, text string) bool {
+	if s.set == nil {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err == nil {
+			c.SetSeed(seed)
+		}
+		return err == nil
+	}
+	v, err := strconv.ParseFloat(strings.ReplaceAll(text, ",", "."), 64) // a Russian writes 0,7
+	if err != nil || math.IsNaN(v) || v < s.low || v > s.high || s.whole && v != math.Trunc(v) {
+		return false
+	}
+	s.set(c, v)
+	return true
+}
+
+// bounds returns the lowest and the highest value as they are written.
+func (s setting) bounds() (low, high string) {
+	if s.set == nil {
+		return "0", strconv.FormatUint(math.MaxUint64, 10)
+	}
+	return number(s.low), number(s.high)
+}
+
+// set shows or sets one setting, or shows all.
+func (r *repl) set(rest string) {
+	name, value, _ := strings.Cut(rest, " ")
+	if name == "" {
+		for _, s := range settings {
+			r.say("%-15s %s", s.name, s.now(r.chat))
+		}
+		return
+	}
+	s, known := find(name)
+	if !known {
+		r.say(r.Lang.NoSetting, name)
+		var all []string
+		for _, s := range settings {
+			all = append(all, s.name)
+		}
+		if near := nearest(name, all); near != "" {
+			r.say(r.Lang.Nearest, near)
+		}
+		return
+	}
+	if r.change("/set "+s.name, s, strings.TrimSpace(value)) {
+		r.say("%s: %s", s.name, s.now(r.chat))
+	}
+}
+
+// change sets a setting unless text is empty, and says so when it is none of its values.
+func (r *repl) change(command string, s setting, text string) (ok bool) {
+	if text == "" || s.change(r.chat, text) {
+		return true
+	}
+	low, high := s.bounds()
+	r.say(r.Lang.NotANumber, command, low, high)
+	return false
+}
+
+func (r *repl) temperature(text string) {
+	if s, _ := find("temperature"); r.change("/temp", s, text) {
+		r.say(r.Lang.Temperature, r.chat.Sampling.Temperature)
+	}
+}
+
+func (r *repl) maxTokens(text string) {
+	if s, _ := find("max-tokens"); r.change("/max_tokens", s, text) {
+		r.say(r.Lang.MaxTokens, r.chat.Sampling.MaxTokens)
+	}
+}
