@@ -1,7 +1,7 @@
 """How far the chat program and Python agree, on a finished run. Run: .venv/bin/python benchmarks/parity.py [RECIPE]
 
 Ids: every text of the data given with --texts FILE.parquet (a column `messages`), 100,000 random byte strings, and texts
-full of marker look-alikes. Logits: 200 prefixes of probes (of validation dialogues where there are none). Answers: 500
+full of marker look-alikes. Logits: 1,000 prefixes of probes (of validation dialogues where there are none). Answers: 500
 prompts, greedy. Prints a table and writes benchmarks/parity.json; needs the bundle of that run in export/ and its program
 in dist/.
 """
@@ -69,7 +69,7 @@ def main() -> None:
     asked = asked or list(dialogues.read(recipe.stage_dir("data") / "valid.parquet"))
     chance.shuffle(asked)
     prefixes = []
-    for dialogue in itertools.islice(itertools.cycle(asked), 200):
+    for dialogue in itertools.islice(itertools.cycle(asked), 1000):
         ids, _ = chatml.encode_dialogue(dialogue["messages"], tokenizer)
         prefixes.append({"ids": ids[: chance.randrange(1, min(len(ids), recipe.model.context) + 1)]})
     python, program = both(a.recipe, "logits", prefixes)

@@ -4,7 +4,7 @@
     data = matrix.pack()                    # bytes of weights.bin
     unpack(data, "q4", shape).values()      # fp32, what the program multiplies by
 
-Knows nothing about models; `calibrate` finds better codes than the nearest ones.
+Knows nothing about models (`lowbit` does).
 
 Letters in shapes: R rows, C columns, P panels of 16 rows, G groups of 32 columns.
 """
@@ -17,6 +17,7 @@ DTYPES = ("f16", "q8", "q4")
 PANEL, GROUP = 16, 32  # rows of a panel, columns of a group
 Q8_ZERO = 128  # a q8 value is stored with this added
 
+# The values of IQ4_NL in llama.cpp (ggml-common.h); ones fitted to our models lower the error by one percent only.
 Q4_CODEBOOK = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 Q4_ZERO = min(range(16), key=lambda code: abs(Q4_CODEBOOK[code]))  # what fills up a q4 matrix
 _CODEBOOK = np.array(Q4_CODEBOOK, np.float32)

@@ -89,6 +89,8 @@ def _headline(card: dict) -> Html:
     if shipped["loss"] is not None:
         facts[LOSS] = f"{shipped['loss']:.4f}"
         facts[BITS] = f"{shipped['bits_per_byte']:.4f}"
+    for dtype, cost in card.get("dtypes", {}).items():
+        facts[f"{BITS} as {dtype}"] = f"{cost['bits_per_byte']:.4f} ({cost['change']:+.2%})"
     facts["tokens in the vocabulary"] = f"{card['tokenizer']['vocab_size']:,}"
     boxes = [el("div", el("dt", name), el("dd", value)) for name, value in facts.items()]
     return el("header", el("h1", card["name"]), el("dl", boxes))

@@ -12,7 +12,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from minitron import chatml, checkpoint, dialogues, failures, probes, report
+from minitron import chatml, checkpoint, dialogues, failures, lowbit, probes, report
 from minitron.config import Config, Sampling
 from minitron.console import say, warn
 from minitron.errors import MinitronError
@@ -20,6 +20,7 @@ from minitron.files import atomic_write
 from minitron.generate import ask
 from minitron.model import LanguageModel, pick_device
 from minitron.packing import PackedRows, Sequence, pack
+from minitron.quantize import DTYPES
 from minitron.tokenizer import Tokenizer
 from minitron.trainer import mean_loss
 
@@ -37,6 +38,8 @@ def run(config: Config) -> None:
         card["models"][stage] = {"step": about["step"]} | measure(config, tokenizer, model, stage)
     shown = card["models"][stages[-1]]
     card["shipped"] = stages[-1]
+    if shown["loss"] is not None:
+        card["dtypes"] = cost_of_bits(config, tokenizer, model, shown["bits_per_byte"])
     if shown["probes"]:
         card["probe_accuracy"] = shown["probes"]["accuracy"]
     atomic_write(config.run_dir / "report.json", json.dumps(card, indent=1, ensure_ascii=False))
@@ -73,6 +76,15 @@ def held_out(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> dict
         loss = mean_loss(model, rows, limit=0, batch_rows=16)
         bits = loss * rows.targets / math.log(2) / max(1, rows.target_bytes)
     return {"loss": loss, "bits_per_byte": bits}
+
+
+def cost_of_bits(config: Config, tokenizer: Tokenizer, model: LanguageModel, exact: float) -> dict:
+    """Held-out bits per byte with the matrices and the arithmetic of each dtype that export can write, and the change."""
+    costs = {}
+    for dtype in DTYPES:
+        bits = held_out(config, tokenizer, lowbit.as_program(model, dtype))["bits_per_byte"]
+        costs[dtype] = {"bits_per_byte": bits, "change": bits / exact - 1}
+    return costs
 
 
 def ask_probes(config: Config, tokenizer: Tokenizer, model: LanguageModel, stage: str) -> dict:
@@ -191,6 +203,9 @@ def tell(card: dict) -> None:
                 + "  "
                 + ", ".join(f"{k} {v:.1%}" for k, v in rates.items() if k != "answers")
             )
+    if "dtypes" in card:
+        costs = ", ".join(f"{dtype} {cost['change']:+.2%}" for dtype, cost in card["dtypes"].items())
+        say(f"eval: bits per byte as export can store it, against fp32: {costs}")
     first, last = list(card["models"].values())[0], list(card["models"].values())[-1]
     if first["failures"]:
         worse = [k for k in ("loop", "runaway", "canned") if last["failures"]["all"][k] > first["failures"]["all"][k]]

@@ -12,11 +12,10 @@ import json
 import zlib
 from pathlib import Path
 
-import numpy as np
 import torch
 from sentencepiece import sentencepiece_model_pb2
 
-from minitron import __version__, chatml, checkpoint, dialogues, quantize
+from minitron import __version__, chatml, checkpoint, dialogues, lowbit
 from minitron.config import Config, Sampling
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -26,7 +25,6 @@ from minitron.model import LanguageModel
 from minitron.tokenizer import MARKERS, Tokenizer
 
 ALIGN = 64  # bytes; every tensor begins at a multiple of it
-POSITIONS = "transformer.wpe.weight"  # looked up, never multiplied by: always fp16
 SELFTESTS, SELFTEST_TOKENS = 5, 24
 NEAR_TIE = 0.1  # logits; a self-test ends before a choice that is closer than this
 TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # SentencePiece's piece types
@@ -56,6 +54,7 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         vocab, step = vocabulary(tokenizer), about["step"]
     tensors, weights = lay_out(model, dtype)
     if not untrained:
+        lowbit.round_activations(model, dtype)
         tests = selftests(config, tokenizer, model)
     vocab_bytes = json.dumps(vocab, ensure_ascii=False, separators=(",", ":")).encode()
     e = config.export
@@ -97,26 +96,20 @@ def digest(data: bytes) -> dict:
     return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
 
 
-@torch.no_grad()
 def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:
     """The tensor table and weights.bin: packed matrices, vectors in fp32, each at a multiple of ALIGN. The model's weights
     become what is written."""
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter.half()).all():
+            raise MinitronError(f"{name} does not fit into fp16", hint="train again with a lower optim.lr")
+    matrices = lowbit.shrink(model, dtype)
     table, blob = [], bytearray()
     for name, parameter in model.named_parameters():
-        values = parameter.detach().cpu().float().numpy()
-        if not np.isfinite(values.astype(np.float16)).all():
-            raise MinitronError(f"{name} does not fit into fp16", hint="train again with a lower optim.lr")
-        kind = "f32" if values.ndim == 1 else "f16" if name == POSITIONS else dtype
-        if kind == "f32":
-            data = values.astype("<f4").tobytes()
-        else:
-            matrix = quantize.nearest(values, kind)
-            parameter.copy_(torch.from_numpy(matrix.values()))
-            data = matrix.pack().tobytes()
+        matrix = matrices.get(name)
+        data = matrix.pack().tobytes() if matrix else parameter.detach().cpu().numpy().astype("<f4").tobytes()
         blob += bytes(-len(blob) % ALIGN)
-        table.append(
-            {"name": name, "dtype": kind, "shape": list(values.shape), "offset": len(blob), "bytes": len(data)}
-        )
+        about = {"dtype": matrix.dtype if matrix else "f32", "shape": list(parameter.shape)}
+        table.append({"name": name} | about | {"offset": len(blob), "bytes": len(data)})
         blob += data
     return table, blob
 
@@ -154,7 +147,7 @@ def invented_vocab(size: int) -> dict:
     """A vocabulary of the right size for weights that know nothing: markers, bytes, then made-up pieces."""
     pieces = ["<unk>", *MARKERS, *(f"<0x{b:02X}>" for b in range(256))]
     types = "U" + "C" * len(MARKERS) + "B" * 256
-    made = [f"▁w{n}" for n in range(size - len(pieces))]
+    made = [f"w{n}" for n in range(size - len(pieces))]
     return {
         "kind": "sentencepiece-bpe",
         "pieces": pieces + made,

@@ -282,9 +282,7 @@ group:
 	VZEROUPPER
 	RET
 
-// FUSED and EXACT are the two ways to add a product: acc += w · x, the latter with the product rounded.
-#define FUSED(w, x, tmp, acc) VFMADD231PS x, w, acc
-
+// EXACT: acc += w · x, the product rounded.
 #define EXACT(w, x, tmp, acc) \
 	VMULPS x, w, tmp; \
 	VADDPS tmp, acc, acc
@@ -357,18 +355,6 @@ column1: \
 done: \
 	VZEROUPPER; \
 	RET
-
-// func f16AVX512(out, x []float32, panels []byte, stride, step int)
-TEXT ·f16AVX512(SB), NOSPLIT, $0-88
-	MOVQ out_base+0(FP), DI
-	MOVQ out_len+8(FP), DX
-	MOVQ x_base+24(FP), SI
-	MOVQ x_len+32(FP), CX
-	LEAQ (SI)(CX*4), CX
-	MOVQ panels_base+48(FP), BX
-	MOVQ stride+72(FP), R12
-	MOVQ step+80(FP), R13
-	HALFPANELS(FUSED)
 
 // func exactAVX512(out, x []float32, panels []byte, stride, step int)
 TEXT ·exactAVX512(SB), NOSPLIT, $0-88

@@ -10,7 +10,8 @@
 	VADDPS tmp, acc, acc
 
 // HALFPANELS: one token; two panels at a time, then one. BX is the panel, R12 the distance of panels, R13 of columns. R10
-// fetches ahead, in one stream: the next two panels, or, where panels lie side by side, 16 columns ahead.
+// fetches ahead, in one stream: the next two panels, or, where panels lie side by side, 16 columns ahead. NTA, as this much is
+// not read again before other weights have driven it out of the caches.
 #define HALFPANELS(MAC) \
 	SUBQ         $32, DX; \
 	JB           rest; \
@@ -28,7 +29,7 @@ two: \
 	VXORPS       Y2, Y2, Y2; \
 	VXORPS       Y3, Y3, Y3; \
 column2: \
-	PREFETCHT1   (R10); \
+	PREFETCHNTA  (R10); \
 	ADDQ         $64, R10; \
 	VBROADCASTSS (AX), Y8; \
 	VCVTPH2PS    (R8), Y4; \
