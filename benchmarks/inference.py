@@ -9,7 +9,7 @@ figure comes from alternating runs: ours, theirs, ours, theirs. Parts, all by de
     kernels    the program's instruction sets that this processor has, one by one
     start      size, time to the first prompt, memory, idle CPU; the program in a terminal of its own (Linux)
 
-Prints tables, writes benchmarks/inference.json and inference.svg, and puts the tables into docs/performance.md. About 20
+Prints tables, writes benchmarks/inference.json and inference.svg, and puts the tables into docs/performance.md. About ten
 minutes on two cores; the machine must be otherwise quiet. `--quick` takes two and only prints. To measure a part anew, the
 rest of the file stays: `--only speed --shape nanogpt --dtype q8 --threads 2`. `--docs` measures nothing.
 """
@@ -352,7 +352,7 @@ def main() -> None:
     cores = parallel.cores()
     arguments.add_argument("--threads", nargs="+", type=int, default=sorted({1, min(2, cores)}), metavar="N")
     arguments.add_argument(
-        "--rounds", type=int, default=5, metavar="N", help="alternating runs per figure (default: 5)"
+        "--rounds", type=int, default=3, metavar="N", help="alternating runs per figure (default: 3)"
     )
     arguments.add_argument("--program", type=Path, metavar="PATH", help="measure this chat program, do not build one")
     arguments.add_argument("--quick", action="store_true", help="speed of one shape, two rounds; print, write nothing")
