@@ -416,6 +416,54 @@ column: \
 	VZEROUPPER; \
 	RET
 
+// PAIR: a broadcast activation meets two panels, which halves the loads.
+#define PAIR(at, tmp, a, b) \
+	VBROADCASTSS at, tmp; \
+	VFMADD231PS  tmp, Z24, a; \
+	VFMADD231PS  tmp, Z25, b
+
+// func f16PairAVX512(out []float32, outStride int, x []float32, xStride int, panels []byte)
+TEXT ·f16PairAVX512(SB), NOSPLIT, $0-88
+	MOVQ out_base+0(FP), DI
+	MOVQ outStride+24(FP), DX
+	SHLQ $2, DX
+	MOVQ x_base+32(FP), SI
+	MOVQ xStride+56(FP), R12
+	SHLQ $2, R12
+	MOVQ panels_base+64(FP), BX
+	MOVQ panels_len+72(FP), R13
+	SHRQ $1, R13                // of one panel
+	LEAQ (BX)(R13*1), CX
+	ADDRESSES12(SI, R12)
+	CLEAR12(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11)
+	CLEAR12(Z12, Z13, Z14, Z15, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23)
+
+column:
+	VCVTPH2PS (BX), Z24
+	VCVTPH2PS (BX)(R13*1), Z25
+	PAIR((AX), Z26, Z0, Z12)
+	PAIR((AX)(R12*1), Z27, Z1, Z13)
+	PAIR((AX)(R12*2), Z28, Z2, Z14)
+	PAIR((R8), Z29, Z3, Z15)
+	PAIR((R8)(R12*1), Z26, Z4, Z16)
+	PAIR((R8)(R12*2), Z27, Z5, Z17)
+	PAIR((R9), Z28, Z6, Z18)
+	PAIR((R9)(R12*1), Z29, Z7, Z19)
+	PAIR((R9)(R12*2), Z26, Z8, Z20)
+	PAIR((R10), Z27, Z9, Z21)
+	PAIR((R10)(R12*1), Z28, Z10, Z22)
+	PAIR((R10)(R12*2), Z29, Z11, Z23)
+	ADVANCE12($4)
+	ADDQ      $32, BX
+	CMPQ      BX, CX
+	JB        column
+
+	STORE12(Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11)
+	ADDQ $64, DI
+	STORE12(Z12, Z13, Z14, Z15, Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23)
+	VZEROUPPER
+	RET
+
 // func f16BlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 TEXT ·f16BlockAVX512(SB), NOSPLIT, $0-96
 	MOVQ out_base+0(FP), DI

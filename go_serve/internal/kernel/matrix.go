@@ -199,6 +199,13 @@ func (m *MatMul) panels(w *Matrix, lo, hi, at int) {
 		}
 		return
 	}
+	if w.DType == F16 && active.f16Pair != nil {
+		for ; len(data) >= 2*size; data, at = data[2*size:], at+2*lanes {
+			for t := 0; t < in.tokens; t += active.block {
+				active.f16Pair(m.out[t*m.width+at:], m.width, in.x[t*in.stride:], in.stride, data[:2*size])
+			}
+		}
+	}
 	for ; len(data) > 0; data, at = data[size:], at+lanes {
 		panel := data[:size] // stays in the first-level cache for the whole block
 		for t := 0; t < in.tokens; t += active.block {

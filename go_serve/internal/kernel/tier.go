@@ -24,6 +24,9 @@ type tier struct {
 	q8Block, q4Block     func(out []float32, outStride int, x []byte, xStride int, panel []byte)
 	f16Block, exactBlock func(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
+	// Two panels at once where that is faster, else nil: f16Block with the panels behind each other, their columns too.
+	f16Pair func(out []float32, outStride int, x []float32, xStride int, panels []byte)
+
 	// Element by element; lengths are multiples of 16.
 	quantize func(dst []byte, x []float32) // len(x) a multiple of 32
 	softmax  func(x []float32)

@@ -43,7 +43,7 @@ var avx512 = avx2.with("avx512", func(t *tier) {
 	t.block = 12
 	t.q8, t.q4, t.q8Block, t.q4Block = q8AVX512, q4AVX512, q8BlockAVX512, q4BlockAVX512
 	// f16 stays AVX2's, which reads weights in fewer streams: as fast with one thread, faster with two.
-	t.exact, t.f16Block, t.exactBlock = exactAVX512, f16BlockAVX512, exactBlockAVX512
+	t.exact, t.f16Block, t.f16Pair, t.exactBlock = exactAVX512, f16BlockAVX512, f16PairAVX512, exactBlockAVX512
 	t.softmax, t.swiglu, t.gelu = softmaxAVX512, swigluAVX512, geluAVX512
 })
 
@@ -171,6 +171,9 @@ func q4BlockAVX512(out []float32, outStride int, x []byte, xStride int, panel []
 
 //go:noescape
 func f16BlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+
+//go:noescape
+func f16PairAVX512(out []float32, outStride int, x []float32, xStride int, panels []byte)
 
 //go:noescape
 func exactBlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
