@@ -64,8 +64,8 @@ program     %s (bundle format %d, %s, %s)
 	return err
 }
 
-// logitTolerance is how far a logit may be from the recorded one, by dtype: the exporter computes in another order, and
-// does not round activations, which q8 and q4 do.
+// logitTolerance is how far a logit may be from the recorded one, by dtype: the exporter computes in another order, and in
+// q8 and q4 the last bit of that may round an activation the other way.
 var logitTolerance = map[string]float64{"f16": 0.02, "q8": 0.5, "q4": 0.5}
 
 // selftest replays what the exporter recorded.
