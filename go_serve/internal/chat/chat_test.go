@@ -9,6 +9,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/fault"
 )
 
@@ -16,7 +17,11 @@ import (
 // byte of a text is one token, 5 + the byte.
 func engine(t testing.TB) *Engine {
 	t.Helper()
-	e, err := Load(os.DirFS("../model/testdata/llama-qknorm"), 1)
+	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := NewEngine(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@
 package chat
 
 import (
-	"io/fs"
 	"slices"
 
 	"minitron-chat/internal/bundle"
@@ -22,15 +21,6 @@ type Engine struct {
 	ready  chan struct{} // closed once the two below are known
 	damage error         // what is wrong with the weights
 	pool   *kernel.Pool
-}
-
-// Load opens a bundle and makes an engine of it; for threads see NewEngine.
-func Load(fsys fs.FS, threads int) (*Engine, error) {
-	b, err := bundle.Open(fsys)
-	if err != nil {
-		return nil, err
-	}
-	return NewEngine(b, threads)
 }
 
 // NewEngine makes an engine of an opened bundle, which must stay open. It does not wait until all weights were looked at

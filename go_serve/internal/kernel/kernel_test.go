@@ -42,6 +42,15 @@ func randomMatrix(random *rand.Rand, dtype DType, rows, cols int, scale float64)
 	return m
 }
 
+// mustUse chooses a tier; the function that it returns goes back to the one before.
+func mustUse(name string) func() {
+	before := active
+	if err := Use(name); err != nil {
+		panic(fmt.Sprint(err))
+	}
+	return func() { active = before }
+}
+
 // eachTier runs a test for every tier of this processor.
 func eachTier(t *testing.T, test func(t *testing.T)) {
 	t.Helper()

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -60,13 +59,4 @@ func Use(name string) error {
 	}
 	active = tiers[i]
 	return nil
-}
-
-// mustUse is Use for tests: it restores the tier in the function that it returns.
-func mustUse(name string) func() {
-	before := active
-	if err := Use(name); err != nil {
-		panic(fmt.Sprint(err))
-	}
-	return func() { active = before }
 }

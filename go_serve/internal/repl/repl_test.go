@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/lang"
 )
@@ -17,7 +18,11 @@ import (
 // A tiny random model: context 64, every byte is a token.
 func newChat(t testing.TB, maxTokens int) *chat.Chat {
 	t.Helper()
-	e, err := chat.Load(os.DirFS("../model/testdata/llama-qknorm"), 1)
+	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := chat.NewEngine(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
