@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 
 	"minitron-chat/internal/bundle"
@@ -18,19 +19,24 @@ import (
 
 // information is what `info --json` shows.
 type information struct {
-	Name     string         `json:"name"`
-	Model    bundle.Shape   `json:"model"`
-	DType    string         `json:"dtype"`
-	Params   int64          `json:"params"`
-	Weights  bundle.Payload `json:"weights"`
-	Vocab    bundle.Payload `json:"vocab"`
-	Verified bool           `json:"verified"` // both digests were computed again and agree
-	Kernel   string         `json:"kernel"`   // what would compute here
-	Format   int            `json:"format_version"`
-	Program  string         `json:"program_version"`
-	Go       string         `json:"go"`
-	Platform string         `json:"platform"`
-	Made     bundle.Made    `json:"made"`
+	Name      string          `json:"name"`
+	About     bundle.About    `json:"about"`
+	Greeting  string          `json:"greeting"`
+	System    string          `json:"system"`
+	Questions []string        `json:"questions"`
+	Sampling  bundle.Sampling `json:"sampling"`
+	Model     bundle.Shape    `json:"model"`
+	DType     string          `json:"dtype"`
+	Params    int64           `json:"params"`
+	Weights   bundle.Payload  `json:"weights"`
+	Vocab     bundle.Payload  `json:"vocab"`
+	Verified  bool            `json:"verified"` // both digests were computed again and agree
+	Kernel    string          `json:"kernel"`   // what would compute here
+	Format    int             `json:"format_version"`
+	Program   string          `json:"program_version"`
+	Go        string          `json:"go"`
+	Platform  string          `json:"platform"`
+	Made      bundle.Made     `json:"made"`
 }
 
 // info says what model this is. It reads the weights once, for their digest.
@@ -42,25 +48,48 @@ func info(o *options, stdout io.Writer) error {
 	if err := b.VerifySHA256(); err != nil {
 		return err
 	}
-	c := b.Config
-	i := information{c.Name, c.Model, c.DType, c.Params, c.Weights, c.Vocab, true, kernel.Name(), bundle.Version,
-		version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, c.Made}
+	i := describe(b.Config)
 	if o.json {
 		return json.NewEncoder(stdout).Encode(i)
 	}
-	s := c.Model
-	_, err = fmt.Fprintf(stdout, `name        %s
-shape       %s: %d layers, %d heads (%d for keys and values), width %d, inner width %d
-vocabulary  %d pieces, %d bytes, sha256 %s
-context     %d tokens
-weights     %d parameters as %s, %d bytes, sha256 %s
-made        %s, recipe %s, stage %s, minitron %s
-kernel      %s (this machine has: %s)
-program     %s (bundle format %d, %s, %s)
-`, i.Name, s.Arch, s.Layers, s.Heads, s.KVHeads, s.Dim, s.FFDim,
-		s.VocabSize, c.Vocab.Bytes, c.Vocab.SHA256, s.Context, c.Params, c.DType, c.Weights.Bytes, c.Weights.SHA256,
-		c.Made.Date, c.Made.Recipe, c.Made.Stage, c.Made.Minitron,
-		i.Kernel, strings.Join(kernel.Names(), ", "), version, bundle.Version, i.Go, i.Platform)
+	return i.print(stdout)
+}
+
+// describe says what is in a bundle whose digests were checked.
+func describe(c *bundle.Config) information {
+	return information{
+		Name: c.Name, About: c.About, Greeting: c.Greeting, System: c.System, Questions: c.Questions, Sampling: c.Sampling,
+		Model: c.Model, DType: c.DType, Params: c.Params, Weights: c.Weights, Vocab: c.Vocab, Verified: true,
+		Kernel: kernel.Name(), Format: bundle.Version, Program: version,
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Made: c.Made,
+	}
+}
+
+// print writes what a person wants to know, a line each; what the model's owner left empty is left out.
+func (i information) print(out io.Writer) error {
+	var text strings.Builder
+	line := func(what, format string, values ...any) {
+		fmt.Fprintf(&text, "%-12s"+format+"\n", append([]any{what}, values...)...)
+	}
+	s, m := i.Model, i.Made
+	line("name", "%s %s", i.Name, i.About.Version)
+	if i.About.Licence != "" {
+		line("licence", "%s", i.About.Licence)
+	}
+	line("shape", "%s: %d layers, %d heads (%d for keys and values), width %d, inner width %d", s.Arch, s.Layers, s.Heads, s.KVHeads, s.Dim, s.FFDim)
+	line("vocabulary", "%d pieces, %d bytes, sha256 %s", s.VocabSize, i.Vocab.Bytes, i.Vocab.SHA256)
+	line("context", "%d tokens", s.Context)
+	line("weights", "%d parameters as %s, %d bytes, sha256 %s", i.Params, i.DType, i.Weights.Bytes, i.Weights.SHA256)
+	for _, source := range m.Sources {
+		line("data", "%s", strings.Join(slices.DeleteFunc([]string{source.Name, source.Licence, source.Address}, func(s string) bool { return s == "" }), ", "))
+	}
+	if m.Trained != "" {
+		line("trained", "%s", m.Trained)
+	}
+	line("made", "%s, recipe %s, stage %s, minitron %s", m.Date, m.Recipe, m.Stage, m.Minitron)
+	line("kernel", "%s (this machine has: %s)", i.Kernel, strings.Join(kernel.Names(), ", "))
+	line("program", "%s (bundle format %d, %s, %s)", i.Program, i.Format, i.Go, i.Platform)
+	_, err := io.WriteString(out, text.String())
 	return err
 }
 

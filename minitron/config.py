@@ -212,9 +212,12 @@ class ExportConfig:
 
     dtype: str = option("f16", "how matrices are stored: f16, or 8 or 4 bits and scales", choices=("f16", "q8", "q4"))
     title: str = option("", "the program's name; empty: the recipe's")
+    version: str = option("1.0", "the model's version, in the names of the files for friends")
+    licence: str = option("", "what friends may do with the model, in a sentence")
+    icon: str = option("", "a PNG or JPEG picture; empty: the first letter of the title")
     system: str = option("", "system message of every chat; empty: none")
     greeting: str = option("", "what the program says first")
-    questions: list[str] = option([], "what to ask first; `make demo` asks them")
+    questions: list[str] = option([], "what to ask first: on the page, and by `make demo`")
     temperature: float = option(0.7, "default sampling temperature", low=0.0)
     top_k: int = option(40, "default top-k; 0: off", low=0)
     top_p: float = option(0.95, "default top-p", low=0.0, high=1.0)

@@ -9,6 +9,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import time
 import zlib
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         vocab, tests, step = invented_vocab(config.tokenizer.vocab_size), [], 0
     else:
         tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
-        model, about = checkpoint.load_model(checkpoint.finished(config.stage_dir(stage), stage))
+        folder = checkpoint.finished(config.stage_dir(stage), stage)
+        model, about = checkpoint.load_model(folder)
         if model.vocab_size != tokenizer.vocab_size:
             raise MinitronError(
                 f"the model has {model.vocab_size} tokens and the tokenizer {tokenizer.vocab_size}",
@@ -68,6 +70,7 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         "weights": digest(weights),
         "vocab": digest(vocab_bytes),
         "tensors": tensors,
+        "about": {"version": e.version, "licence": e.licence, "icon": ""},
         "chat": {"system": e.system, "greeting": e.greeting, "questions": e.questions},
         "sampling": {
             k: getattr(e, k) for k in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens")
@@ -78,8 +81,9 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
             "recipe": config.name,
             "stage": "untrained" if untrained else stage,
             "step": step,
-            "sources": config.data.sources,
-            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "sources": [{key: s.get(key, "") for key in ("name", "licence", "address")} for s in config.data.sources],
+            "trained": "" if untrained else utc((folder / "model.safetensors").stat().st_mtime),
+            "date": utc(time.time()),
         },
     }
     # config.json goes away first and comes last: a bundle without it is no bundle, so none is ever half new
@@ -90,6 +94,10 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
     say(
         f"export: {about['name']}, {about['params'] / 1e6:.2f}M parameters as {dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
     )
+
+
+def utc(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def digest(data: bytes) -> dict:

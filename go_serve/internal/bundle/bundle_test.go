@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -176,7 +177,8 @@ func TestEveryFieldMissing(t *testing.T) {
 		}
 		return all
 	}
-	for name, least := range map[string]int{"config.json": 45, "vocab.json": 16} {
+	optional := []string{"about", "chat.questions", "made.trained", "made.sources"}
+	for name, least := range map[string]int{"config.json": 53, "vocab.json": 16} {
 		good := files(t)[name].Data
 		var tree map[string]any
 		if err := json.Unmarshal(good, &tree); err != nil {
@@ -188,6 +190,9 @@ func TestEveryFieldMissing(t *testing.T) {
 		}
 		for _, path := range all {
 			for _, value := range []string{"", "null"} {
+				if value == "" && slices.Contains(optional, path) {
+					continue
+				}
 				m := files(t)
 				m[name].Data = set(t, good, path, value)
 				if name == "vocab.json" {
@@ -201,6 +206,27 @@ func TestEveryFieldMissing(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestSaidByTheOwner reads what the program only passes on, and an older bundle that says nothing of it.
+func TestSaidByTheOwner(t *testing.T) {
+	m := files(t)
+	b, err := Open(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := Made{"0.1.0", "tiny", "sft", "2026-11-20T14:00:00Z", "2026-11-20T15:00:00Z", []Source{{"jokes", "CC0", "here"}}}
+	if c := b.Config; !reflect.DeepEqual(c.Made, made) || c.About != (About{"1.0", "free", "aWNvbg=="}) || !slices.Equal(c.Questions, []string{"who?", "why?"}) {
+		t.Errorf("%+v, %+v, %q", c.Made, c.About, c.Questions)
+	}
+	config := m["config.json"].Data
+	for _, path := range []string{"about", "chat.questions", "made.trained", "made.sources"} {
+		config = set(t, config, path, "")
+	}
+	m["config.json"].Data = config
+	if b, err = Open(m); err != nil || b.Config.About != (About{}) || b.Config.Questions != nil || b.Config.Made.Sources != nil {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -59,12 +59,12 @@ func (t Tensor) Elements() int {
 
 // Sampling holds the defaults that the model was exported with.
 type Sampling struct {
-	Temperature   float64 // 0 is greedy
-	TopK          int     // 0 is off
-	TopP          float64 // 1 is off
-	MinP          float64 // 0 is off
-	RepeatPenalty float64 // 1 is off
-	MaxTokens     int
+	Temperature   float64 `json:"temperature"`    // 0 is greedy
+	TopK          int     `json:"top_k"`          // 0 is off
+	TopP          float64 `json:"top_p"`          // 1 is off
+	MinP          float64 `json:"min_p"`          // 0 is off
+	RepeatPenalty float64 `json:"repeat_penalty"` // 1 is off
+	MaxTokens     int     `json:"max_tokens"`
 }
 
 // Selftest is one recorded output: from the prompt IDs greedy decoding gives Greedy, and the first logits of the last
@@ -76,26 +76,44 @@ type Selftest struct {
 
 // Made tells where the bundle comes from.
 type Made struct {
-	Minitron string `json:"minitron"`
-	Recipe   string `json:"recipe"`
-	Stage    string `json:"stage"`
-	Date     string `json:"date"`
+	Minitron string   `json:"minitron"`
+	Recipe   string   `json:"recipe"`
+	Stage    string   `json:"stage"`
+	Trained  string   `json:"trained"` // when training ended; "" when it is not known
+	Date     string   `json:"date"`    // of the export
+	Sources  []Source `json:"sources"`
+}
+
+// Source is data that the model learnt from.
+type Source struct {
+	Name    string `json:"name"`
+	Licence string `json:"licence"`
+	Address string `json:"address"`
+}
+
+// About is what the owner of the model says of it.
+type About struct {
+	Version string `json:"version"` // of the model
+	Licence string `json:"licence"`
+	Icon    string `json:"icon"` // PNG in base64; "" when there is none
 }
 
 // Config is config.json, checked.
 type Config struct {
-	Name     string
-	Model    Shape
-	DType    string // of the matrices: "f16", "q8" or "q4"
-	Params   int64  // all weights but learned positions, tied ones once
-	Weights  Payload
-	Vocab    Payload
-	Tensors  []Tensor
-	System   string // the default system message; empty: none is sent
-	Greeting string
-	Sampling Sampling
-	Selftest []Selftest
-	Made     Made
+	Name      string
+	Model     Shape
+	DType     string // of the matrices: "f16", "q8" or "q4"
+	Params    int64  // all weights but learned positions, tied ones once
+	Weights   Payload
+	Vocab     Payload
+	Tensors   []Tensor
+	System    string // the default system message; empty: none is sent
+	Greeting  string
+	Questions []string // what a person may ask first
+	Sampling  Sampling
+	Selftest  []Selftest
+	Made      Made
+	About     About
 }
 
 // Bounds that keep every product of two sizes far from overflow and refuse what nobody would mean.
@@ -138,12 +156,27 @@ func parseConfig(data []byte) (*Config, error) {
 	}
 	chat := top.object("chat")
 	c.System, c.Greeting = chat.text("system"), chat.text("greeting")
+	if chat.has("questions") {
+		c.Questions = list[string](chat, "questions", "a list of strings")
+	}
 	c.Sampling = parseSampling(top.object("sampling"))
 	for s := range top.objects("selftest") {
 		c.Selftest = append(c.Selftest, parseSelftest(s, c.Model))
 	}
 	made := top.object("made")
-	c.Made = Made{made.text("minitron"), made.text("recipe"), made.text("stage"), made.text("date")}
+	c.Made = Made{Minitron: made.text("minitron"), Recipe: made.text("recipe"), Stage: made.text("stage"), Date: made.text("date")}
+	if made.has("trained") {
+		c.Made.Trained = made.text("trained")
+	}
+	if made.has("sources") {
+		for s := range made.objects("sources") {
+			c.Made.Sources = append(c.Made.Sources, Source{s.text("name"), s.text("licence"), s.text("address")})
+		}
+	}
+	if top.has("about") {
+		about := top.object("about")
+		c.About = About{about.text("version"), about.text("licence"), about.text("icon")}
+	}
 	if *failed != nil {
 		return nil, *failed
 	}

@@ -62,6 +62,9 @@ func (f fields) fail(key, what string) {
 	}
 }
 
+// has reports whether an optional key is there.
+func (f fields) has(key string) bool { return f.values[key] != nil }
+
 // read gives the raw value of key to decode and reports whether that went well; want names the type for the reader.
 func (f fields) read(key, want string, decode func(jsontext.Value) bool) bool {
 	if *f.failed != nil {

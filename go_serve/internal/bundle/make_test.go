@@ -40,11 +40,12 @@ func tiny(t testing.TB, shape Shape, dtype string) fstest.MapFS {
 	config, err := json.Marshal(map[string]any{
 		"format": "minitron-bundle", "version": 2, "name": "tiny", "model": shape, "dtype": dtype,
 		"params": Params(shape), "weights": map[string]any{}, "vocab": map[string]any{}, "tensors": table,
-		"chat": map[string]string{"system": "be kind", "greeting": "hello"},
+		"about": About{"1.0", "free", "aWNvbg=="},
+		"chat":  map[string]any{"system": "be kind", "greeting": "hello", "questions": []string{"who?", "why?"}},
 		"sampling": map[string]any{"temperature": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.0, "repeat_penalty": 1.0,
 			"max_tokens": 20},
 		"selftest": []any{map[string]any{"ids": []int{2, 9, 4, 3}, "greedy": []int{7}, "logits": []float64{0.5, -1e-7}}},
-		"made":     Made{"0.1.0", "tiny", "sft", "2026-11-20T15:00:00Z"},
+		"made":     Made{"0.1.0", "tiny", "sft", "2026-11-20T14:00:00Z", "2026-11-20T15:00:00Z", []Source{{"jokes", "CC0", "here"}}},
 	})
 	if err != nil {
 		t.Fatal(err)
