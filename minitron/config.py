@@ -181,13 +181,33 @@ class KtoConfig:
     batch_rows: int = option(16, "chosen and as many rejected completions per step", low=2)
     lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
     warmup_steps: int = option(20, "steps of linear warm-up", low=0)
+    loss: str = option(
+        "kto",
+        "kto: against z_ref (arXiv 2402.01306); apo_zero: against the reference alone (2408.06266)",
+        choices=("kto", "apo_zero"),
+    )
     beta: float = option(2.0, "strength, in the unit of `ratio`: 0.1 suits sums, 2 to 10 suit means", low=0.0)
     ratio: str = option(
-        "mean", "log-ratios per completion: mean over its tokens, or their sum", choices=("mean", "sum")
+        "mean", "log-ratios per completion: mean over its tokens, or their sum as published", choices=("mean", "sum")
     )
-    z_decay: float = option(0.99, "decay of the running z_ref; 0: this batch's alone", low=0.0, high=1.0)
-    weight_chosen: float = option(1.0, "lambda_d, on chosen completions", low=0.0)
-    weight_rejected: float = option(1.0, "lambda_u, on rejected completions", low=0.0)
+    z: str = option(
+        "running",
+        "z_ref, always clamped at 0 in the loss: `batch`: mean over this batch's mismatched pairs, as published; `running`: its "
+        "running mean; `matched`: the running mean of (chosen + rejected) / 2, as the reference article has it",
+        choices=("running", "batch", "matched"),
+    )
+    z_decay: float = option(0.99, "decay of the running means", low=0.0, high=1.0)
+    weight_chosen: float = option(0.0, "lambda_d, on chosen completions; 0: from the numbers of both", low=0.0)
+    weight_rejected: float = option(0.0, "lambda_u, on rejected completions; 0: from the numbers of both", low=0.0)
+    token_clamp: list[float] = option(
+        [-1.0, 1.5], "log-ratios of single tokens are kept within these (arXiv 2509.24207); empty: no bounds"
+    )
+    rejected_floor: float = option(
+        1.0,
+        "a rejected completion this many nats per token below the reference is not pushed further; 0: no floor",
+        low=0.0,
+    )
+    mask_loops: bool = option(True, "of a rejected loop, only what comes after its first round is pushed down")
     nll_weight: float = option(1.0, "weight of the cross-entropy on chosen completions", low=0.0)
     eval_every_steps: int = option(20, "steps between checks of the guards (each that passes is a checkpoint)", low=1)
     eval_rows: int = option(64, "packed rows of the validation set to measure held-out loss on; 0: all", low=0)
@@ -381,6 +401,12 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
     if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
         problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
+    if (
+        config.kto
+        and config.kto.token_clamp
+        and not (len(config.kto.token_clamp) == 2 and config.kto.token_clamp[0] <= 0 <= config.kto.token_clamp[1])
+    ):
+        problems.append("kto.token_clamp must be two numbers around 0, such as [-1.0, 1.5], or empty")
     if config.kto and not config.reject:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     # Derived values are filled in here, once, so that nobody below has to know about zeros.

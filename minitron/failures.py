@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 LOOP_BLOCK_WORDS, LOOP_TIMES, LOOP_WORDS = 12, 3, 8
+WORD = r"\w+|[^\w\s]"  # a word, or a single mark
 
 
 @dataclass(frozen=True)
@@ -31,24 +32,36 @@ class Judged:
 
 
 def words(text: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return [word.lower() for word in re.findall(WORD, text)]
 
 
 def is_loop(text: str) -> bool:
-    if re.search(r"(\S)\1{15}", text):
+    if first_repeat(text) is not None:
         return True
     said = words(text)
-    for size in range(1, LOOP_BLOCK_WORDS + 1):
-        same = 0  # words in a row that equal the word one block earlier
-        for at in range(size, len(said)):
-            same = same + 1 if said[at] == said[at - size] else 0
-            times = same // size + 1
-            if times >= LOOP_TIMES and same + size >= LOOP_WORDS:
-                return True
     if len(said) >= 40:
         grams = [tuple(said[i : i + 4]) for i in range(len(said) - 3)]
         return len(set(grams)) < len(grams) / 2
     return False
+
+
+def first_repeat(text: str) -> int | None:
+    """Where the second round of a loop begins, in characters; None where no block and no character loops.
+
+    What comes before is no failure: only from here on should a loop be pushed down (DITTO, arXiv 2206.02369).
+    """
+    places = [m.start() for m in re.finditer(WORD, text)]
+    said, found = words(text), []
+    for size in range(1, LOOP_BLOCK_WORDS + 1):
+        same = 0  # words in a row that equal the word one block earlier
+        for at in range(size, len(said)):
+            same = same + 1 if said[at] == said[at - size] else 0
+            if same // size + 1 >= LOOP_TIMES and same + size >= LOOP_WORDS:
+                found.append(places[at - same + 1])
+                break
+    if run := re.search(r"(\S)\1{15}", text):
+        found.append(run.start() + 1)
+    return min(found, default=None)
 
 
 def is_runaway(text: str, *, ended: bool, reference: str) -> bool:

@@ -1,9 +1,9 @@
-"""The KTO loss against NumPy, its values and gradients at known points, and the guards."""
+"""kto: what is scored, what each step reads, and the guards. The losses themselves: test_losses.py."""
 
 import json
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
@@ -11,47 +11,75 @@ import torch
 
 from minitron import checkpoint, config, pipeline
 from minitron.config import KtoConfig
-from minitron.stages.kto import Example, breach, completion_log_probs, kto_loss, mismatch
+from minitron.preference import Example, Scored, mismatch, token_log_probs
+from minitron.stages.kto import Batches, breach, read_pairs
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def test_equals_an_independent_calculation():
-    chance = np.random.default_rng(0)
-    ratios, labels = chance.normal(size=64), chance.random(64) < 0.5
-    config = KtoConfig(beta=0.7, weight_chosen=1.3, weight_rejected=0.8)
-    for z in (-2.0, 0.0, 0.4):
-        z0 = max(0.0, z)
-        want = np.where(labels, 1.3 * (1 - sigmoid(0.7 * (ratios - z0))), 0.8 * (1 - sigmoid(0.7 * (z0 - ratios))))
-        got = kto_loss(torch.tensor(ratios), labels=torch.tensor(labels), z=z, config=config)
-        np.testing.assert_allclose(got.numpy(), want, rtol=1e-12)
-
-
-def test_half_at_the_reference_and_gradients_point_the_right_way():
-    ratios = torch.zeros(2, requires_grad=True)
-    labels = torch.tensor([True, False])
-    loss = kto_loss(ratios, labels=labels, z=0.0, config=KtoConfig(beta=2.0))
-    assert loss.tolist() == [0.5, 0.5]
-    loss.sum().backward()
-    assert ratios.grad.tolist() == [-0.5, 0.5]  # chosen up, rejected down, each by beta / 4
-
-
-def test_log_probabilities_of_completions(tiny_model):
-    examples = [Example([5, 6, 7, 8, 9], 2, True), Example([5, 9, 4], 1, False)]
-    got = completion_log_probs(tiny_model, examples)
-    for example, value in zip(examples, got, strict=True):
+def test_log_probabilities_of_tokens(tiny_model):
+    examples = [Example([5, 6, 7, 8, 9], 2, True), Example([5, 9, 4], 1, False), Example([5, 6, 7, 8, 9], 2, False, 4)]
+    want = []
+    for example in examples:
         logits = tiny_model(torch.tensor([example.ids]))[0].log_softmax(-1)
-        want = sum(logits[i - 1, example.ids[i]] for i in range(example.start, len(example.ids)))
-        torch.testing.assert_close(value, want, rtol=1e-5, atol=1e-5)
+        want += [logits[i - 1, example.ids[i]] for i in range(example.start, len(example.ids))]
+    got = token_log_probs(tiny_model, examples)
+    assert [e.length for e in examples] == [3, 2, 1]
+    torch.testing.assert_close(got, torch.stack(want), rtol=1e-5, atol=1e-5)
+
+
+def test_the_reference_is_kept_by_example(tiny_model):
+    """In any order, and whatever else is in the batch, the policy that is the reference has log-ratios of 0."""
+    examples = [Example(list(range(5, 8 + i % 5)), 2, i % 2 == 0) for i in range(11)]
+    pairs = Scored(tiny_model, examples)
+    for numbers in ([3, 0, 10], [7], list(range(11))[::-1]):
+        log_probs = token_log_probs(tiny_model, pairs.pick(numbers))
+        ratios = pairs.ratios(log_probs, numbers, mean=False)
+        torch.testing.assert_close(ratios, torch.zeros(len(numbers)), rtol=0, atol=2e-5)
+        shifted = pairs.ratios(log_probs + 0.5, numbers, mean=True)
+        torch.testing.assert_close(shifted, torch.full((len(numbers),), 0.5), rtol=0, atol=2e-5)
 
 
 def test_mismatch_never_pairs_a_prompt_with_its_own_completions():
-    examples = [Example([10 + i // 2, 20 + i], 1, i % 2 == 0) for i in range(8)]  # the prompt is one id
-    for number, mixed in enumerate(mismatch(examples, 64)):
-        assert mixed.ids[0] == examples[number].ids[0]
-        assert (mixed.ids[1] - 20) // 2 != number // 2
+    prompts = [0, 0, 0, 1, 2, 2, 3]
+    examples = [Example([10 + p, 20 + p, 30 + i], 2, i % 2 == 0, 2) for i, p in enumerate(prompts)]
+    for number, mixed in enumerate(mismatch(examples, prompts, 64)):
+        assert mixed.ids[:2] == examples[number].ids[:2]
+        assert prompts[mixed.ids[2] - 30] != prompts[number]
+
+
+@pytest.mark.parametrize(("chosen", "rejected", "per_step"), [(8, 8, (4, 4)), (30, 10, (6, 2)), (99, 1, (7, 1))])
+def test_every_step_reads_both_classes_in_their_proportion(chosen, rejected, per_step):
+    labels = [True] * chosen + [False] * rejected
+    batches, seen = Batches(labels, rows=8, seed=5), []
+    for step in range(chosen):
+        numbers = batches.step(step)
+        assert (sum(labels[n] for n in numbers), sum(not labels[n] for n in numbers)) == per_step
+        seen += numbers
+    assert set(seen) == set(range(chosen + rejected))
+
+
+def test_pairs_stay_together():
+    batches = Batches([True, False] * 20, rows=8, seed=1)
+    for step in range(10):
+        numbers = batches.step(step)
+        assert sorted(n + 1 for n in numbers[:4]) == sorted(numbers[4:])
+
+
+def test_a_loop_is_pushed_down_from_its_second_round_on(tiny_run, tiny_tokenizer):
+    prompt = [{"role": "user", "content": "say it"}]
+    loop = "you said you are what " + "who are you " * 5
+    rows = [(prompt, "hello", True, ""), (prompt, loop, False, "loop"), (prompt, "you am", False, "canned")]
+    columns = dict(zip(("prompt", "completion", "label", "failure"), map(list, zip(*rows, strict=True)), strict=True))
+    folder = Path("runs/tiny/reject")
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table(columns), folder / "pairs.parquet")
+    for masked in ("true", "false"):
+        recipe = config.load("tiny.toml", [f"kto.mask_loops={masked}"])
+        examples, prompts = read_pairs(recipe, tiny_tokenizer)
+        assert prompts == [0, 0, 0]
+        assert [e.label for e in examples] == [True, False, False]
+        counted = tiny_tokenizer.decode(examples[1].ids[examples[1].start :])
+        assert counted == (" who are you" * 4 + " " if masked == "true" else loop)  # a token may begin with the space
+        assert tiny_tokenizer.decode(examples[2].ids[examples[2].start :]) == "you am"
 
 
 @pytest.mark.parametrize(
