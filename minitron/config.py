@@ -155,22 +155,49 @@ class Sampling:
     max_tokens: int = option(200, "longest answer", low=1)
 
 
+@dataclass
+class Preset(Sampling):
+    """How to make a model show a failure."""
+
+    failure: str = option(
+        "",
+        "what it is meant to show; other failures are kept apart; empty: any",
+        choices=("", "loop", "canned", "runaway"),
+    )
+
+    def sampling(self, max_tokens: int) -> Sampling:
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, max_tokens)
+
+
 # The reference article's three ways to make a model show its failures (its lengths were 400, 80 and 500).
 PRESETS = {
-    "loops": Sampling(temperature=1.2, max_tokens=400),
-    "canned": Sampling(temperature=0.4, repeat_penalty=1.15, max_tokens=80),
-    "tutorial": Sampling(temperature=0.7, repeat_penalty=1.10, max_tokens=500),
+    "loops": Preset(temperature=1.2, max_tokens=400, failure="loop"),
+    "canned": Preset(temperature=0.4, repeat_penalty=1.15, max_tokens=80, failure="canned"),
+    "tutorial": Preset(temperature=0.7, repeat_penalty=1.10, max_tokens=500, failure="runaway"),
 }
 
 
 @dataclass
 class RejectConfig:
-    """The model's own failures, sampled with presets. Left out of the recipe, the stage does not run."""
+    """The model's own failures, sampled with presets, and recorded pairs. Left out of the recipe, the stage does not run."""
 
-    prompts: int = option(1000, "training prompts per preset", low=1)
+    prompts: int = option(1000, "training prompts per preset; 0: only what `files` hold", low=0)
     batch_rows: int = option(64, "prompts answered at once", low=1)
     max_tokens: int = option(0, "a shorter limit for all presets; 0: the preset's own", low=0)
-    presets: dict[str, Sampling] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+    presets: dict[str, Preset] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+    chosen: str = option(
+        "data",
+        "data: the recorded answer; model: of `best_of` answers of the model's own the one without a failure that is nearest "
+        "in length to the rejected one, so that length and style do not tell them apart",
+        choices=("data", "model"),
+    )
+    best_of: int = option(4, "answers to choose from with `chosen = 'model'`", low=1)
+    files: list[str] = option(
+        [],
+        "recorded labels: chosen/rejected columns, or prompt/completion/label rows, or dialogues with scores; globs allowed",
+    )
+    chosen_if: list[str] = option([], "for dialogues with scores: chosen if all of these hold, such as 'score >= 8'")
+    rejected_if: list[str] = option([], "for dialogues with scores: rejected if all of these hold")
 
 
 @dataclass
@@ -244,6 +271,10 @@ class ExportConfig:
     min_p: float = option(0.0, "default min-p", low=0.0, high=1.0)
     repeat_penalty: float = option(1.0, "default repetition penalty", low=0.01)
     max_tokens: int = option(200, "default longest answer", low=1)
+
+    def sampling(self) -> Sampling:
+        """How the chat program draws unless told otherwise."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, self.max_tokens)
 
 
 @dataclass

@@ -32,7 +32,7 @@ def recipes() -> str:
                 "",
                 *_table(dataclasses.fields(kind)),
             ]
-    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(config.Sampling))]
+    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(config.Preset))]
     return "\n".join(lines) + "\n"
 
 

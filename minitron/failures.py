@@ -69,23 +69,24 @@ def is_runaway(text: str, *, ended: bool, reference: str) -> bool:
     return not ended or (length > 60 and length > 4 * len(words(reference)))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Letters and digits only: what makes two answers the same one."""
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> list[Judged]:
     """Judges answers to distinct prompts, each with its reference answer; canned answers show only in such a crowd."""
-    plain = [_plain(a) for a in answers]
-    times = Counter(plain)
+    keys = [plain(a) for a in answers]
+    times = Counter(keys)
     often = max(5, 0.01 * len(answers))
     return [
         Judged(
             loop=is_loop(answer),
             runaway=is_runaway(answer, ended=end, reference=reference),
-            canned=times[key] >= often and key != _plain(reference),
+            canned=times[key] >= often and key != plain(reference),
             ended=end,
         )
-        for answer, key, end, reference in zip(answers, plain, ended, references, strict=True)
+        for answer, key, end, reference in zip(answers, keys, ended, references, strict=True)
     ]
 
 

@@ -4,6 +4,7 @@ Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best and kto/best; w
 run's folder. Knows nothing about training.
 """
 
+import dataclasses
 import itertools
 import json
 import math
@@ -139,12 +140,12 @@ def failure_rates(config: Config, tokenizer: Tokenizer, model: LanguageModel, st
     asked = held_out_prompts(config, tokenizer, model)
     if not asked:
         return {}
-    e = config.export
-    ways = {"chat": Sampling(e.temperature, e.top_k, e.top_p, e.min_p, e.repeat_penalty, e.max_tokens)}
-    ways |= config.reject.presets if config.reject else {}
+    ways = {"chat": config.export.sampling()}
+    if config.reject:
+        ways |= {name: preset.sampling(preset.max_tokens) for name, preset in config.reject.presets.items()}
     out, everything = {}, []
     for name, way in ways.items():
-        sampling = Sampling(**vars(way) | {"max_tokens": min(way.max_tokens, config.eval.max_tokens)})
+        sampling = dataclasses.replace(way, max_tokens=min(way.max_tokens, config.eval.max_tokens))
         texts, ended = ask(
             model,
             tokenizer,
