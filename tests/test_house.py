@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
     1: "files parallel metrics probes failures losses rules tokenizer chatml model quantize",
-    2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth go lowbit",
+    2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth go lowbit scorecard",
     3: "stages chat ndjson plan",
     4: "pipeline cli docs __main__",
 }
@@ -26,6 +26,7 @@ BESIDE = {
     "rules": {"probes"},
     "trainer": {"checkpoint", "optim", "packing"},
     "recorded": {"dataset"},
+    "scorecard": {"dialogues", "generate", "packing", "trainer"},
     "generate": set(),
     "cli": {"pipeline"},
     "docs": {"cli"},
