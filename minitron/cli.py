@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     chat = add("chat", "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
     chat.add_argument("--stage", choices=["sft", "kto"], help="whose model (default: the last one trained)")
 
+    compare = add("compare", "two models on the same prompts, with confidence intervals", recipe=False)
+    compare.add_argument("first", metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint")
+    compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
+    compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
+
     export = add("export", "write what the chat program embeds: weights.bin, vocab.json, config.json")
     export.add_argument("--format", choices=["bundle"], default="bundle", help="bundle: for minitron-chat")
     export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
@@ -113,6 +118,11 @@ def _dispatch(a: argparse.Namespace) -> None:
         go.build(Path(a.bundle), Path(a.out), targets=a.target)
         return
 
+    if a.command == "compare":
+        from minitron import compare
+
+        compare.run(a.first, a.second, prompts=a.prompts)
+        return
     if a.command == "chat":
         from minitron import chat
 

@@ -201,6 +201,27 @@ class RejectConfig:
 
 
 @dataclass
+class GuardsConfig:
+    """When kto warns and when it goes back to its last good checkpoint: two limits each, or none. See minitron/guards.py."""
+
+    on: bool = option(True, "false: nothing stops the run, and what it ends with ships")
+    retries: int = option(1, "how often kto goes back, with half the learning rate, before it stops", low=0)
+    raw_z: list[float] = option([-0.05, -0.2], "log-ratio of mismatched pairs, nats per token")
+    chosen: list[float] = option([-0.05, -0.15], "log-ratio of chosen completions, nats per token")
+    loss: list[float] = option([0.005, 0.01], "rise of held-out loss, share")
+    kl: list[float] = option([0.1, 0.3], "KL to the reference on the policy's own answers, nats per token")
+    entropy_low: list[float] = option([0.7, 0.5], "entropy on its own answers, times the reference's")
+    entropy_high: list[float] = option([1.4, 2.0], "the same, from above")
+    loops: list[float] = option([0.05, 0.15], "rise of the share of its own answers that loop")
+    endings: list[float] = option([-0.05, -0.15], "change of the share that ends by itself")
+    words: list[float] = option([-0.05, -0.15], "change of the share of words that the training data has")
+    probes: list[float] = option([-0.01, -0.02], "change of probe accuracy")
+    gradient: list[float] = option([1e-3, 1e-5], "gradient norm, times the first steps'")
+    walk_prompts: int = option(64, "prompts answered freely at each check; 0: none", low=0)
+    probes_asked: int = option(256, "probes asked at each check; 0: none", low=0)
+
+
+@dataclass
 class KtoConfig:
     """Alignment on the pairs of reject. Left out of the recipe, the stage does not run."""
 
@@ -236,10 +257,24 @@ class KtoConfig:
     )
     mask_loops: bool = option(True, "of a rejected loop, only what comes after its first round is pushed down")
     nll_weight: float = option(1.0, "weight of the cross-entropy on chosen completions", low=0.0)
+    lora_rank: int = option(
+        0, "train low-rank changes of the blocks' matrices only (arXiv 2106.09685); 0: all weights", low=0
+    )
     eval_every_steps: int = option(20, "steps between checks of the guards (each that passes is a checkpoint)", low=1)
     eval_rows: int = option(64, "packed rows of the validation set to measure held-out loss on; 0: all", low=0)
-    max_z_drop: float = option(0.2, "stop when the raw z_ref is below minus this (nats per token)", low=0.0)
-    max_loss_rise: float = option(0.01, "stop when held-out loss is above the SFT model's by this share", low=0.0)
+    blends: list[float] = option(
+        [0.25, 0.5, 0.75, 1.0],
+        "what may ship: the SFT weights moved by these shares towards the trained ones, chosen on answers",
+    )
+    max_loss_rise: float = option(
+        0.01, "what ships has at most this share more held-out loss than the SFT model", low=0.0
+    )
+    max_probe_drop: float = option(0.01, "what ships answers at most this share of the probes less", low=0.0)
+    max_distinct_drop: float = option(
+        0.02, "what ships has at most this share less distinct-2 in chat answers", low=0.0
+    )
+    force: bool = option(False, "ship the trained model even if it is not improved")
+    guards: GuardsConfig = field(default_factory=lambda: GuardsConfig())
 
 
 @dataclass
@@ -303,10 +338,16 @@ class Config:
     def stage_dir(self, stage: str) -> Path:
         return self.run_dir / stage
 
-    def section(self, name: str) -> dict:
-        """One section as plain values, for fingerprints and for saving."""
-        value = getattr(self, name)
-        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else {name: value}
+    def section(self, name: str) -> Any:
+        """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving."""
+        value = self
+        for part in name.split("."):
+            value = getattr(value, part, None)
+        if isinstance(value, dict):
+            return {
+                key: dataclasses.asdict(item) if dataclasses.is_dataclass(item) else item for key, item in value.items()
+            }
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
 
 
 OPTIONAL_SECTIONS = ("pretrain", "reject", "kto")
@@ -438,6 +479,12 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         and not (len(config.kto.token_clamp) == 2 and config.kto.token_clamp[0] <= 0 <= config.kto.token_clamp[1])
     ):
         problems.append("kto.token_clamp must be two numbers around 0, such as [-1.0, 1.5], or empty")
+    for spec in dataclasses.fields(GuardsConfig) if config.kto else ():
+        limits = getattr(config.kto.guards, spec.name)
+        if isinstance(limits, list) and len(limits) not in (0, 2):
+            problems.append(f"kto.guards.{spec.name} must be two limits, warn and go back, or empty")
+    if config.kto and not all(0 < share <= 1 for share in config.kto.blends):
+        problems.append("kto.blends must be shares above 0, up to 1")
     if config.kto and not config.reject:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     # Derived values are filled in here, once, so that nobody below has to know about zeros.

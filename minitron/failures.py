@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+KINDS = ("loop", "runaway", "canned")
 LOOP_BLOCK_WORDS, LOOP_TIMES, LOOP_WORDS = 12, 3, 8
 WORD = r"\w+|[^\w\s]"  # a word, or a single mark
 
@@ -28,7 +29,7 @@ class Judged:
 
     @property
     def failures(self) -> list[str]:
-        return [name for name in ("loop", "runaway", "canned") if getattr(self, name)]
+        return [name for name in KINDS if getattr(self, name)]
 
 
 def words(text: str) -> list[str]:
@@ -91,6 +92,7 @@ def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> li
 
 
 def rates(judged: list[Judged]) -> dict[str, float]:
-    """Shares of answers that show each failure, and that end by themselves."""
+    """Shares of answers that show each failure, that end by themselves, and that show any failure."""
     count = max(1, len(judged))
-    return {name: sum(getattr(j, name) for j in judged) / count for name in ("loop", "runaway", "canned", "ended")}
+    shares = {name: sum(getattr(j, name) for j in judged) / count for name in (*KINDS, "ended")}
+    return shares | {"failing": sum(bool(j.failures) for j in judged) / count}

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from minitron import losses, parallel
 from minitron.model import LanguageModel
+from minitron.trainer import rows_of_step
 
 AT_ONCE = 32  # completions scored together without gradients
 
@@ -90,6 +91,25 @@ class Scored:
         return losses.per_completion(
             tokens, self.owners(numbers), lengths=self.lengths[numbers], mean=mean, clamp=clamp
         )
+
+
+class Batches:
+    """Which examples each step reads: of chosen and rejected as many as their numbers say, each in an order of its own.
+
+    Where there are as many of both, in the same order (pairs), a step reads both completions of a prompt.
+    """
+
+    def __init__(self, labels: list[bool], *, rows: int, seed: int):
+        self.classes = [[i for i, label in enumerate(labels) if label is wanted] for wanted in (True, False)]
+        chosen = round(rows * len(self.classes[0]) / len(labels))
+        self.per_step = (min(max(chosen, 1), rows - 1), rows - min(max(chosen, 1), rows - 1))
+        self.seed = seed
+
+    def step(self, step: int) -> list[int]:
+        numbers = []
+        for members, count in zip(self.classes, self.per_step, strict=True):
+            numbers += [members[i] for i in rows_of_step(step, rows=len(members), per_step=count, seed=self.seed)]
+        return numbers
 
 
 def invert(order: list[int]) -> list[int]:

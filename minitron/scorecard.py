@@ -87,14 +87,15 @@ class Examiner:
         turns = itertools.zip_longest(*(by_skill[skill] for skill in sorted(by_skill)))
         return self._part([p for turn in turns for p in turn if p is not None], self.config.eval.probes)
 
-    def probes(self, model: LanguageModel) -> dict:
-        """Greedy answers to held-out questions whose answers a rule can check; `asked` holds each with its answer."""
-        if not self.questions:
+    def probes(self, model: LanguageModel, *, limit: int | None = None) -> dict:
+        """Greedy answers to held-out questions whose answers a rule can check; `answers` holds each with its answer."""
+        questions = self.questions[:limit]
+        if not questions:
             return {}
         greedy = Sampling(temperature=0.0, max_tokens=self.config.eval.max_tokens)
-        texts, _ = self._ask(model, [p["messages"][:-1] for p in self.questions], greedy, "probes")
+        texts, _ = self._ask(model, [p["messages"][:-1] for p in questions], greedy, "probes")
         asked, by_skill = [], defaultdict(list)
-        for probe, text in zip(self.questions, texts, strict=True):
+        for probe, text in zip(questions, texts, strict=True):
             right = probes.passes(text, probe["check"])
             by_skill[probe["skill"]].append(right)
             asked.append(

@@ -13,9 +13,9 @@ from minitron import config, docs
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
-    1: "files parallel metrics probes failures losses rules tokenizer chatml model quantize",
-    2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth go lowbit scorecard",
-    3: "stages chat ndjson plan",
+    1: "files parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
+    2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth go lowbit scorecard choice",
+    3: "stages chat compare ndjson plan",
     4: "pipeline cli docs __main__",
 }
 # Within a floor these may lean on each other, in this order only.
@@ -25,6 +25,10 @@ BESIDE = {
     "chatml": {"tokenizer"},
     "rules": {"probes"},
     "trainer": {"checkpoint", "optim", "packing"},
+    "lora": {"model"},
+    "checkpoint": set(),
+    "preference": {"trainer"},
+    "choice": {"scorecard"},
     "recorded": {"dataset"},
     "scorecard": {"dialogues", "generate", "packing", "trainer"},
     "generate": set(),

@@ -207,5 +207,5 @@ def test_kto_learns_from_recorded_labels_of_unequal_numbers(tiny_run, capfd):
     run_to("kto", "reject.prompts=0", 'reject.files=["labels.jsonl"]', "kto.batch_rows=8")
     said = capfd.readouterr().err
     assert "reject: 48 chosen and 16 rejected recorded completions" in said
-    assert "kto: weight 1.00 on chosen, 2.25 on rejected" in said  # 48 / (2.25 * 16) = 4/3
-    assert json.loads(Path("runs/tiny/kto/report.json").read_text())["outcome"] in ("finished", "stopped")
+    assert "kto: 48 chosen and 16 rejected completions, weights 1.00 and 2.25" in said  # 48 / (2.25 * 16) = 4/3
+    assert json.loads(Path("runs/tiny/kto/report.json").read_text())["outcome"] in ("improved", "no change", "refused")
