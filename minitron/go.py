@@ -134,5 +134,19 @@ def introduce(config: Config, program: Path) -> None:
     say(f"How good is it:  {config.run_dir / 'report.html'}")
 
 
+def build_wasm() -> bytes:
+    """The engine for browsers (go_serve/cmd/wasm), without a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "engine.wasm"
+        command = [find_go(), "build", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
+        done = subprocess.run([*command, "./cmd/wasm"], cwd=SOURCES, env=_env("js/wasm"), capture_output=True, text=True)
+        if done.returncode:
+            raise MinitronError(
+                f"go build for js/wasm failed:\n{done.stderr.strip()}",
+                hint="is the Go toolchain whole, and the disk not full?",
+            )
+        return out.read_bytes()
+
+
 if __name__ == "__main__":  # for the Makefile
     print(go_root() / "bin" / "go")

@@ -1,0 +1,139 @@
+"""One HTML file with the page, the engine in WebAssembly and the model. Run: minitron html.
+
+It opens from disk in a browser, for friends who cannot run programs. The page is the one that `minitron-chat web` serves
+(go_serve/internal/page), its scripts and styles put inline; the engine is go_serve/cmd/wasm, which runs in a worker. The
+policy at the head of the file forbids the browser to fetch anything. Knows nothing about training.
+"""
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from minitron import __version__, go
+from minitron.console import say
+from minitron.errors import MinitronError
+from minitron.files import atomic_write
+
+PAGE = go.SOURCES / "internal" / "page" / "assets"
+ENGINE = go.SOURCES / "cmd" / "wasm"
+PART = 3 << 18  # bytes, 1 MiB of base64: what the page hands to its worker at once
+POLICY = (
+    "default-src 'none'; script-src 'wasm-unsafe-eval' {scripts}; style-src {styles}; img-src data:; worker-src blob:; "
+    "connect-src 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
+    """Writes the file (default: dist/<title>-<version>.html) for the q8 or q4 bundle in that folder; returns its path."""
+    files = {name: _read(bundle / name) for name in go.BUNDLE_FILES}
+    try:
+        config = json.loads(files["config.json"])
+        dtype, title, version = config["dtype"], config["name"], config.get("about", {}).get("version", "")
+    except (ValueError, KeyError, AttributeError):
+        raise MinitronError(f"{bundle / 'config.json'} is damaged", hint="run: minitron export RECIPE") from None
+    if dtype not in ("q8", "q4"):
+        raise MinitronError(
+            f"the bundle in {bundle} is {dtype}, too large and slow for a browser",
+            hint="export it in fewer bits: minitron export RECIPE --dtype q8 (or q4)",
+        )
+    engine = go.build_wasm()
+    about = _about(config, files["config.json"])
+    text = _page(page, title=title, about=about, parts=_parts(files, engine))
+    out = out or Path("dist") / (re.sub(r'[\\/:*?"<>|\s]+', "-", "-".join(filter(None, (title, version)))) + ".html")
+    atomic_write(out, text)
+    say(f"html: {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    return out
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MinitronError(f"there is no {path}", hint="run: minitron export RECIPE --dtype q8") from None
+
+
+def _about(config: dict, raw: bytes) -> dict:
+    """What the engine says of itself (api.About in Go), known before it runs, so that the greeting need not wait for it."""
+    keys = ("name", "about", "model", "dtype", "params", "weights", "vocab", "sampling", "made")
+    return {key: config[key] for key in keys if key in config} | {
+        **{key: config["chat"].get(key) for key in ("greeting", "system", "questions")},
+        "verified": False,
+        "kernel": "wasm",
+        "format_version": config["version"],
+        "program_version": __version__,
+        "platform": "js/wasm",
+    }
+
+
+def _parts(files: dict[str, bytes], engine: bytes) -> Iterator[tuple[str, str, bool]]:
+    """(file, base64, whether it is the file's last part), in the order in which the worker needs them. Only the engine is
+    compressed: weights in 8 bits would shrink by a thirtieth, in 4 bits not at all."""
+    packed = gzip.compress(engine, 9, mtime=0)
+    for name, data in ("engine.wasm", packed), *((name, files[name]) for name in go.BUNDLE_FILES):
+        for at in range(0, len(data), PART):
+            yield name, base64.b64encode(data[at : at + PART]).decode(), at + PART >= len(data)
+
+
+def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, str, bool]]) -> str:
+    """index.html with everything inside."""
+    scripts, styles = [], []
+
+    def style(found: re.Match) -> str:
+        text = "\n" + (folder / found[1]).read_text()
+        styles.append(_digest(text))
+        return f"<style>{text}</style>"
+
+    def script(found: re.Match) -> str:
+        if found[1] in ("http-engine.js", "main.js"):
+            folder_, name = ENGINE, {"http-engine.js": "worker-engine.js"}.get(found[1], found[1])
+        else:
+            folder_, name = folder, found[1]
+        text = "\n" + _inline((folder_ / name).read_text())
+        scripts.append(_digest(text))
+        return f"<script>{text}</script>"
+
+    page = (folder / "index.html").read_text()
+    page = re.sub(r'<link rel="?stylesheet"? href="?([\w.-]+)"?>', style, page)
+    page = re.sub(r'<script src="?([\w.-]+)"?></script>', script, page)
+    page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page)
+    if icon := about["about"].get("icon") if "about" in about else "":
+        page = page.replace('href="data:,"', f'href="data:image/png;base64,{icon}"')
+    policy = POLICY.format(scripts=" ".join(scripts), styles=" ".join(styles) or "'none'")
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    page, found = re.subn(r'(<meta charset="?utf-8"?>)', lambda m: f"{m[1]}\n{meta}", page, count=1)
+    data = [_block("minitron-about", "application/json", json.dumps(about, ensure_ascii=False).replace("<", "\\u003c"))]
+    data.append(_block("minitron-worker", "text/plain", _worker()))
+    body = "".join(
+        f'<script type="application/octet-stream;base64" data-file="{name}"{" data-last" * last}>{text}</script>\n'
+        for name, text, last in parts
+    )
+    first, end = page.find("<script>"), page.rfind("</body>")
+    if not found or first < 0 or end < 0 or re.search(r'<script src|<link rel="?stylesheet', page):
+        raise MinitronError(f"the page in {folder} is not as expected", hint="use a whole clone of minitron")
+    # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
+    return page[:first] + "".join(data) + page[first:end] + body + page[end:]
+
+
+def _worker() -> str:
+    """The worker's program: Go's own glue, under its licence, and ours."""
+    licence = (ENGINE / "GO-LICENSE.txt").read_text()
+    glue = (go.go_root() / "lib" / "wasm" / "wasm_exec.js").read_text()
+    return _inline(f"/* Of the Go project, like the runtime inside the engine:\n\n{licence}*/\n{glue}\n{(ENGINE / 'worker.js').read_text()}")
+
+
+def _block(name: str, kind: str, text: str) -> str:
+    return f'<script type="{kind}" id="{name}">{text}</script>\n'
+
+
+def _inline(script: str) -> str:
+    """A script as it may stand inside a page: nothing in it ends it."""
+    return re.sub(r"<(?=/script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
