@@ -139,7 +139,9 @@ def build_wasm() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "engine.wasm"
         command = [find_go(), "build", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
-        done = subprocess.run([*command, "./cmd/wasm"], cwd=SOURCES, env=_env("js/wasm"), capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "./cmd/wasm"], cwd=SOURCES, env=_env("js/wasm"), capture_output=True, text=True
+        )
         if done.returncode:
             raise MinitronError(
                 f"go build for js/wasm failed:\n{done.stderr.strip()}",

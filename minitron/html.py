@@ -123,7 +123,9 @@ def _worker() -> str:
     """The worker's program: Go's own glue, under its licence, and ours."""
     licence = (ENGINE / "GO-LICENSE.txt").read_text()
     glue = (go.go_root() / "lib" / "wasm" / "wasm_exec.js").read_text()
-    return _inline(f"/* Of the Go project, like the runtime inside the engine:\n\n{licence}*/\n{glue}\n{(ENGINE / 'worker.js').read_text()}")
+    return _inline(
+        f"/* Of the Go project, like the runtime inside the engine:\n\n{licence}*/\n{glue}\n{(ENGINE / 'worker.js').read_text()}"
+    )
 
 
 def _block(name: str, kind: str, text: str) -> str:

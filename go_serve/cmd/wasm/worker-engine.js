@@ -16,6 +16,10 @@ minitron.workerEngine = () => {
       en: "This file is damaged: please get it again.",
       ru: "Этот файл повреждён: пожалуйста, получите его ещё раз.",
     },
+    stopped: {
+      en: "The model stopped working, perhaps for lack of memory: please reload the page.",
+      ru: "Модель перестала работать, возможно, не хватило памяти: обновите страницу, пожалуйста.",
+    },
     old: {
       en: "This browser is too old to run the model: please open the file in a newer one.",
       ru: "Этот браузер слишком старый для модели: откройте файл в более новом, пожалуйста.",
@@ -49,7 +53,7 @@ minitron.workerEngine = () => {
 
   worker.onmessage = ({ data }) => {
     if (data.broken) {
-      fail(data.broken.code, data.broken.code === "old_browser" ? "old" : "damaged", data.broken.message);
+      fail(data.broken.code, data.broken.code === "engine_failed" ? "stopped" : "damaged", data.broken.message);
       return;
     }
     if (data.ready) {
@@ -68,7 +72,7 @@ minitron.workerEngine = () => {
       else job.resolve();
     }
   };
-  worker.onerror = (event) => fail("engine_failed", "damaged", event.message);
+  worker.onerror = (event) => fail("engine_failed", "stopped", event.message);
 
   // hand gives the worker what the browser has read of the file so far, and forgets it here. A part is complete when
   // something follows it; one part per task, so that the page answers in between.

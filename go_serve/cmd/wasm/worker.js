@@ -29,7 +29,7 @@
     const answer = new Response(unpack.readable, { headers: { "Content-Type": "application/wasm" } });
     const go = new Go();
     started = WebAssembly.instantiateStreaming(answer, go.importObject).then(({ instance }) => {
-      go.run(instance);
+      go.run(instance).then(() => fail({ message: "the program ended", code: "engine_failed" }));
       engine = globalThis.minitron;
     });
     started.catch(() => {});
@@ -62,29 +62,33 @@
     if (file === "weights.bin" && last) {
       check(engine.open());
       postMessage({ ready: true });
+      open();
     }
   };
 
-  const chat = ({ id, request }) => {
-    if (broken) postMessage({ id, error: broken });
-    else engine.chat(id, request, (chunk) => postMessage(chunk === null ? { id, done: true } : { id, chunk }));
+  const fail = ({ message, code }) => {
+    broken = { message: String(message), code: code || "damaged_file" };
+    postMessage({ broken });
+    open();
   };
 
-  // What comes before the engine runs waits in a chain: first in, first out. A stop overtakes.
-  let chain = Promise.resolve();
-  const waiting = new Set(); // ids of requests that the engine has not got yet
+  const chat = ({ id, request }) => {
+    if (!broken) engine.chat(id, request, (chunk) => postMessage(chunk === null ? { id, done: true } : { id, chunk }));
+  };
+
+  // The parts of the file are taken one after the other; requests wait for all of them, and may be stopped while they wait.
+  let taken = Promise.resolve();
+  let open;
+  const opened = new Promise((resolve) => (open = resolve));
+  const waiting = new Set();
   onmessage = ({ data }) => {
     if (data.file) {
-      chain = chain.then(() => broken || take(data)).catch((error) => {
-        broken = { message: String(error.message || error), code: error.code || "damaged_file" };
-        postMessage({ broken });
-      });
+      taken = taken.then(() => broken || take(data)).catch(fail);
     } else if (data.request) {
       waiting.add(data.id);
-      chain = chain.then(() => waiting.delete(data.id) && chat(data));
-    } else if (data.stop) {
-      if (waiting.delete(data.stop)) postMessage({ id: data.stop, done: true });
-      else engine?.stop(data.stop);
+      opened.then(() => waiting.delete(data.id) && chat(data));
+    } else if (!waiting.delete(data.stop)) {
+      engine?.stop(data.stop);
     }
   };
 })();
