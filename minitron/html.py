@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from minitron import __version__, go
+from minitron import go
 from minitron.console import say
 from minitron.errors import MinitronError
 from minitron.files import atomic_write
@@ -30,57 +30,32 @@ POLICY = (
 
 def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
     """Writes the file (default: dist/<title>-<version>.html) for the q8 or q4 bundle in that folder; returns its path."""
-    files = {name: _read(bundle / name) for name in go.BUNDLE_FILES}
-    try:
-        config = json.loads(files["config.json"])
-        dtype, title, version = config["dtype"], config["name"], config.get("about", {}).get("version", "")
-    except (ValueError, KeyError, AttributeError):
-        raise MinitronError(f"{bundle / 'config.json'} is damaged", hint="run: minitron export RECIPE") from None
+    about = go.describe(bundle) | {"verified": False, "kernel": "wasm", "platform": "js/wasm"}
+    dtype, title, version = about["dtype"], about["name"], about["about"]["version"]
     if dtype not in ("q8", "q4"):
         raise MinitronError(
             f"the bundle in {bundle} is {dtype}, too large and slow for a browser",
             hint="export it in fewer bits: minitron export RECIPE --dtype q8 (or q4)",
         )
-    engine = go.build_wasm()
-    about = _about(config, files["config.json"])
-    text = _page(page, title=title, about=about, parts=_parts(files, engine))
+    text = _page(page, title=title, about=about, parts=_parts(bundle, go.build_wasm()))
     out = out or Path("dist") / (re.sub(r'[\\/:*?"<>|\s]+', "-", "-".join(filter(None, (title, version)))) + ".html")
     atomic_write(out, text)
     say(f"html: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return out
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise MinitronError(f"there is no {path}", hint="run: minitron export RECIPE --dtype q8") from None
-
-
-def _about(config: dict, raw: bytes) -> dict:
-    """What the engine says of itself (api.About in Go), known before it runs, so that the greeting need not wait for it."""
-    keys = ("name", "about", "model", "dtype", "params", "weights", "vocab", "sampling", "made")
-    return {key: config[key] for key in keys if key in config} | {
-        **{key: config["chat"].get(key) for key in ("greeting", "system", "questions")},
-        "verified": False,
-        "kernel": "wasm",
-        "format_version": config["version"],
-        "program_version": __version__,
-        "platform": "js/wasm",
-    }
-
-
-def _parts(files: dict[str, bytes], engine: bytes) -> Iterator[tuple[str, str, bool]]:
+def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:
     """(file, base64, whether it is the file's last part), in the order in which the worker needs them. Only the engine is
-    compressed: weights in 8 bits would shrink by a thirtieth, in 4 bits not at all."""
+    compressed: weights in 8 bits would shrink by a thirtieth, in 4 bits by less."""
     packed = gzip.compress(engine, 9, mtime=0)
-    for name, data in ("engine.wasm", packed), *((name, files[name]) for name in go.BUNDLE_FILES):
+    for name, data in ("engine.wasm", packed), *((name, (bundle / name).read_bytes()) for name in go.BUNDLE_FILES):
         for at in range(0, len(data), PART):
             yield name, base64.b64encode(data[at : at + PART]).decode(), at + PART >= len(data)
 
 
 def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, str, bool]]) -> str:
-    """index.html with everything inside."""
+    """index.html with everything inside. What the engine says of itself is known before it runs, so that the greeting need
+    not wait for it."""
     scripts, styles = [], []
 
     def style(found: re.Match) -> str:
@@ -101,7 +76,7 @@ def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, s
     page = re.sub(r'<link rel="?stylesheet"? href="?([\w.-]+)"?>', style, page)
     page = re.sub(r'<script src="?([\w.-]+)"?></script>', script, page)
     page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page)
-    if icon := about["about"].get("icon") if "about" in about else "":
+    if icon := about["about"]["icon"]:
         page = page.replace('href="data:,"', f'href="data:image/png;base64,{icon}"')
     policy = POLICY.format(scripts=" ".join(scripts), styles=" ".join(styles) or "'none'")
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'

@@ -8,21 +8,25 @@ import (
 	"syscall/js"
 	"unsafe"
 
+	"minitron-chat/internal/api"
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/fault"
 )
 
-const hintAgain = "get the file again"
+const (
+	hintAgain = "get the file again"
+	slots     = 2 // conversations that are kept warm: one person talks here
+)
 
 // engine is the one model of this program. Its bytes come in parts, so that there is never a second copy of all of them.
 type engine struct {
 	config, vocab []byte
 	weights       []byte // what is there of weights.bin, at a multiple of 64 bytes; its capacity is all of it
-	model         *chat.Engine
+	about         api.About
+	server        *api.Server
 	browser       *browser
-	turn          chan struct{} // held by the answer that is being computed
-	cancel        map[int]context.CancelFunc
+	cancel        map[int]context.CancelFunc // of the answers that are being written
 }
 
 // begin takes the two small files, and makes room for the large one.
@@ -58,11 +62,14 @@ func (e *engine) open() error {
 	if err != nil {
 		return err
 	}
-	if e.model, err = chat.NewEngine(b, 1); err != nil {
+	model, err := chat.NewEngine(b, 1)
+	if err != nil {
 		return err
 	}
-	e.browser, e.turn, e.cancel = newBrowser(), make(chan struct{}, 1), make(map[int]context.CancelFunc)
-	return e.model.Ready()
+	e.about = api.Describe(b.Config, version)
+	e.server = api.New(model, api.Limits{Slots: slots})
+	e.browser, e.cancel = newBrowser(), make(map[int]context.CancelFunc)
+	return model.Ready()
 }
 
 // inPlace returns bytes that nobody writes to any more as a string.

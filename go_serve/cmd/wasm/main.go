@@ -31,7 +31,7 @@ func main() {
 		// open(): everything is there.
 		"open": function(func([]js.Value) error { return e.open() }),
 		// about(): what model this is, as JSON.
-		"about": js.FuncOf(func(js.Value, []js.Value) any { return marshal(e.describe()) }),
+		"about": js.FuncOf(func(js.Value, []js.Value) any { return marshal(e.about) }),
 		// chat(id, request, onChunk): onChunk gets the JSON of each chunk, then null.
 		"chat": js.FuncOf(func(_ js.Value, args []js.Value) any {
 			e.chat(args[0].Int(), []byte(args[1].String()), args[2])

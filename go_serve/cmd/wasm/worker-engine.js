@@ -6,7 +6,7 @@
 globalThis.minitron ??= {};
 
 minitron.workerEngine = () => {
-  const about = JSON.parse(document.getElementById("minitron-about").textContent);
+  let about = JSON.parse(document.getElementById("minitron-about").textContent); // later what the engine says itself
   const running = new Map(); // id -> {onChunk, resolve, reject}
   let broken; // the error that every request meets
   let last = 0; // id
@@ -57,6 +57,7 @@ minitron.workerEngine = () => {
       return;
     }
     if (data.ready) {
+      about = JSON.parse(data.about);
       performance.mark("minitron-ready");
       return;
     }

@@ -61,7 +61,7 @@
     }
     if (file === "weights.bin" && last) {
       check(engine.open());
-      postMessage({ ready: true });
+      postMessage({ ready: true, about: engine.about() });
       open();
     }
   };
