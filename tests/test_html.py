@@ -35,10 +35,9 @@ const ask = (text, settings = {}, signal) => {
 };
 const longTasks = [];
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: "longtask", buffered: true });
-minitron.start = async (engine) => {
+minitron.start = (engine) => {
   minitron.engine = engine;
-  const about = await engine.about();
-  document.getElementById("greeting").textContent = about.greeting;
+  document.getElementById("greeting").textContent = engine.early.greeting;
 };
 """
 # What the worker said, as it said it.
@@ -206,11 +205,27 @@ def test_refusals_are_openai_s(files, opened):
 
 def test_about_is_what_the_engine_says(files, opened):
     page = opened(files["q8"])
-    early = page.evaluate("() => minitron.engine.about()")
-    until(page, "said.some((m) => m.ready)")
+    early = page.evaluate("() => minitron.engine.early")
     assert page.evaluate("() => minitron.engine.about()") == early
     assert early["name"] == page.title() == "Five & <co>"
     assert early["kernel"] == "wasm"
+
+
+def test_browsers_before_2025(files, opened, tmp_path):
+    """They have no Uint8Array.fromBase64."""
+    text = files["q8"].read_text()
+    assert "Uint8Array.fromBase64" in text
+    older = tmp_path / "older.html"
+    older.write_text(text.replace("Uint8Array.fromBase64", "Uint8Array.notThere"))
+    assert opened(older).evaluate("() => ask('Hello', {max_tokens: 5})")["text"]
+
+
+def test_a_browser_that_is_too_old(browser, files):
+    page = browser.new_page()
+    page.add_init_script("delete globalThis.DecompressionStream")
+    page.goto(files["q8"].as_uri())
+    assert page.evaluate("() => ask('Hello')")["code"] == "old_browser"
+    page.close()
 
 
 def damage(file: Path, name: str, out: Path) -> Path:
@@ -226,13 +241,13 @@ def damage(file: Path, name: str, out: Path) -> Path:
 @pytest.mark.parametrize("language", ["en-US", "ru-RU"])
 def test_a_damaged_file_says_one_sentence(name, language, files, opened, tmp_path):
     page = opened(damage(files["q8"], name, tmp_path / "damaged.html"), locale=language)
-    said = page.evaluate("() => ask('Hello')")["error"]
+    said = page.evaluate("() => minitron.engine.about().catch((error) => error.message)")
     want = {
         "en-US": "This file is damaged: please get it again.",
         "ru-RU": "Этот файл повреждён: пожалуйста, получите его ещё раз.",
     }
     assert said == want[language]
-    assert page.evaluate("() => ask('Hello')")["error"] == said  # and again, at once
+    assert page.evaluate("() => ask('Hello')")["error"] == said
 
 
 def test_the_policy_lets_nothing_out(files, opened):

@@ -1,12 +1,13 @@
 // The engine of the one-file page: the same program in WebAssembly, in a worker made from this file's own text. It has the
-// same two functions as http-engine.js. Nothing is fetched: the parts lie in the page as
-// <script type="application/octet-stream;base64" data-file="NAME">, some text each, the last one of a file with data-last.
+// same two functions as http-engine.js, and early: what about() will say, known before the engine runs. Nothing is fetched:
+// the parts lie in the page as <script type="application/octet-stream;base64" data-file="NAME">, up to a megabyte of text
+// each, the last one of a file with data-last.
 "use strict";
 
 globalThis.minitron ??= {};
 
 minitron.workerEngine = () => {
-  let about = JSON.parse(document.getElementById("minitron-about").textContent); // later what the engine says itself
+  const early = JSON.parse(document.getElementById("minitron-about").textContent);
   const running = new Map(); // id -> {onChunk, resolve, reject}
   let broken; // the error that every request meets
   let last = 0; // id
@@ -29,12 +30,16 @@ minitron.workerEngine = () => {
   const vectors = new Uint8Array([
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
   ]);
-  const say = (key) => words[key][(document.documentElement.lang || navigator.language).startsWith("ru") ? "ru" : "en"];
+  const say = (key) => words[key][(minitron.words?.lang ?? navigator.language).startsWith("ru") ? "ru" : "en"];
 
+  let opened, refused;
+  const about = new Promise((resolve, reject) => ([opened, refused] = [resolve, reject]));
+  about.catch(() => {}); // whoever asks gets it
   const failure = ({ code, message }) => Object.assign(new Error(message), { code });
   const fail = (code, key, detail) => {
     console.error(`minitron: ${code}: ${detail}`);
     broken = failure({ code, message: say(key) });
+    refused(broken);
     for (const job of running.values()) job.reject(broken);
     running.clear();
   };
@@ -48,7 +53,7 @@ minitron.workerEngine = () => {
   })();
   if (!worker) {
     fail("old_browser", "old", "no vectors in WebAssembly, or no DecompressionStream");
-    return { about: async () => about, chat: async () => Promise.reject(broken) };
+    return { early, about: () => about, chat: () => about };
   }
 
   worker.onmessage = ({ data }) => {
@@ -57,7 +62,7 @@ minitron.workerEngine = () => {
       return;
     }
     if (data.ready) {
-      about = JSON.parse(data.about);
+      opened(JSON.parse(data.about));
       performance.mark("minitron-ready");
       return;
     }
@@ -91,7 +96,8 @@ minitron.workerEngine = () => {
   hand();
 
   return {
-    about: async () => about,
+    early,
+    about: () => about,
     chat: (request, { signal, onChunk }) =>
       new Promise((resolve, reject) => {
         const abort = () => new DOMException("the answer was stopped", "AbortError");
