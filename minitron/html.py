@@ -73,11 +73,11 @@ def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, s
         return f"<script>{text}</script>"
 
     page = (folder / "index.html").read_text()
+    page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page, count=1)
+    if icon := about["about"]["icon"]:
+        page = page.replace('href="data:,"', f'href="data:image/png;base64,{icon}"', 1)
     page = re.sub(r'<link rel="?stylesheet"? href="?([\w.-]+)"?>', style, page)
     page = re.sub(r'<script src="?([\w.-]+)"?></script>', script, page)
-    page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page)
-    if icon := about["about"]["icon"]:
-        page = page.replace('href="data:,"', f'href="data:image/png;base64,{icon}"')
     policy = POLICY.format(scripts=" ".join(scripts), styles=" ".join(styles) or "'none'")
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     page, found = re.subn(r'(<meta charset="?utf-8"?>)', lambda m: f"{m[1]}\n{meta}", page, count=1)
@@ -88,7 +88,13 @@ def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, s
         for name, text, last in parts
     )
     first, end = page.find("<script>"), page.rfind("</body>")
-    if not found or first < 0 or end < 0 or re.search(r'<script src|<link rel="?stylesheet', page):
+    if (
+        not found
+        or not page.startswith("<!doctype html>")
+        or first < 0
+        or end < 0
+        or re.search(r'<script src|<link rel="?stylesheet', page)
+    ):
         raise MinitronError(f"the page in {folder} is not as expected", hint="use a whole clone of minitron")
     # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
     return page[:first] + "".join(data) + page[first:end] + body + page[end:]

@@ -141,7 +141,7 @@ def test_it_answers_as_the_program_does(dtype, files, bundles, program, opened):
 
 
 def test_it_begins_within_three_seconds(files, opened):
-    """From opening to the first token; a busy machine may miss it once, not three times. benchmarks/html.py has figures."""
+    """From opening to the first token; a busy machine may miss it once, not three times. benchmarks/browser.py has figures."""
     seconds = []
     for _ in range(3):
         page = opened(files["q8"])
