@@ -33,9 +33,10 @@
 
   // explain says in plain words what failed: {code, message}.
   function explain({ code, message }) {
-    const known = { unreachable: "unreachable", context_length_exceeded: "tooLong", queue_full: "busy", rate_limit_exceeded: "busy", server_busy: "busy" };
-    if (code === "429" || code === "503") return t("busy");
-    if (code === "invalid_request_error" || code === "invalid_value") return t("badSetting", { message });
+    const known = {
+      unreachable: "unreachable", server_stopping: "unreachable", unknown_url: "restarted", context_length_exceeded: "tooLong", request_too_large: "tooLong",
+      server_busy: "busy", timeout: "busy", invalid_value: "badSetting", unsupported_value: "badSetting",
+    };
     return t(known[code] ?? "wrong", { message });
   }
 
@@ -59,7 +60,7 @@
     showState();
     minitron.announce(t("writing", { name: about.name }));
     const began = performance.now();
-    let last = {};
+    const last = {}; // how it went: what minitron and usage say
     try {
       await ready;
       await engine.chat(requestFor(chat), {
@@ -69,7 +70,7 @@
           const choice = chunk.choices?.[0];
           if (choice?.delta?.content) message.content += choice.delta.content;
           if (choice?.logprobs?.content) messages.record(message, choice.logprobs.content);
-          if (chunk.minitron) last = { ...chunk.minitron, usage: chunk.usage };
+          Object.assign(last, chunk.minitron, chunk.usage); // usage may come in a chunk of its own
           if (choice) messages.update(message, true);
         },
       });
@@ -95,7 +96,7 @@
       chat.told = true;
       message.forgot = about.model.context;
     }
-    const tokens = last.usage?.completion_tokens;
+    const tokens = last.completion_tokens;
     const ms = last.decode_ms || performance.now() - began;
     if (tokens) messages.setStats(message, { tokens, perSecond: (1000 * tokens) / ms });
     minitron.announce(`${t("said", { name: about.name })} ${message.content}`);
@@ -193,6 +194,7 @@
     if (focused) $("message").focus();
     $("open-save").hidden = !current.messages.length;
     $("title").textContent = current.title || about.name || "";
+    $("title").classList.toggle("bare", !current.title);
     document.title = [current.title, about.name].filter(Boolean).join(" · ") || "minitron";
   }
 
@@ -248,7 +250,7 @@
       const retry = text.node("button", { type: "button", class: "quiet", text: t("retry") });
       retry.addEventListener("click", load);
       $("loading").hidden = true;
-      $("trouble").replaceChildren(text.node("p", { text: error.code === "unreachable" ? explain(error) : `${t("cannotStart")} ${error.message}` }), retry);
+      $("trouble").replaceChildren(text.node("p", { text: ["unreachable", "unknown_url"].includes(error.code) ? explain(error) : `${t("cannotStart")} ${error.message}` }), retry);
       $("trouble").hidden = false;
     });
   }
@@ -256,8 +258,7 @@
   function speak() {
     words.fill(document);
     panels.help();
-    $("theme-name").textContent = t(look.theme);
-    words.name($("theme"), t("theme", { name: t(look.theme) }));
+    $("theme-name").textContent = t("theme", { name: t(look.theme).toLowerCase() });
     $("theme").querySelector("use").setAttribute("href", `#i-${look.theme}`);
     $("language").textContent = t("otherLanguage");
     $("language").lang = words.lang === "en" ? "ru" : "en";

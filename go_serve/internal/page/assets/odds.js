@@ -10,7 +10,7 @@
   const percent = (p) => (p > 0 && p < 0.001 ? `< ${number(0.001, { style: "percent", maximumFractionDigits: 1 })}`
     : number(p, { style: "percent", maximumFractionDigits: p > 0.0999 ? 0 : 1 }));
   const level = (p) => LEVELS.filter((bound) => p >= bound).length;
-  const bytesOf = (token) => Uint8Array.from(token.bytes ?? new TextEncoder().encode(token.token));
+  const bytesOf = (token) => Uint8Array.from(token.bytes ?? []);
 
   // group joins the tokens whose bytes only together make whole characters: [{text, p, tokens}].
   function group(tokens) {
@@ -32,7 +32,7 @@
   function visible(token) {
     const bytes = bytesOf(token);
     const text = new TextDecoder().decode(bytes);
-    if (!bytes.length) return t("end");
+    if (!bytes.length) return t("end"); // of control pieces, only the end marker may be drawn
     if (text === " ") return t("space");
     if (/^\n+$/.test(text)) return t("newline");
     if (text.includes("\uFFFD")) return Array.from(bytes, (b) => `0x${b.toString(16).toUpperCase().padStart(2, "0")}`).join(" ");

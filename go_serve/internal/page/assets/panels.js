@@ -99,7 +99,7 @@
     fact("licence", a.about?.licence);
     detail("shape", t("shapeValue", { arch: model.arch, layers: number(model.n_layers), heads: number(model.n_heads), dim: number(model.d_model) }));
     detail("vocabulary", t("pieces", { n: number(model.vocab_size) }));
-    detail("weights", `${a.dtype}, ${number(a.weights.bytes / 1e6, { maximumFractionDigits: 1 })} MB`);
+    detail("weights", `${a.dtype}, ${number(a.weights.bytes / 1e6, { style: "unit", unit: "megabyte", maximumFractionDigits: 1 })}`);
     const digest = iconButton("copy", t("copyDigest"), () => copy(a.weights.sha256, digest));
     detail("sha256", node("code", { class: "digest", text: a.weights.sha256 }), digest);
     detail("made", [`minitron ${made?.minitron ?? ""}`, made?.recipe, made?.stage].filter(Boolean).join(", "));
