@@ -11,14 +11,17 @@ import (
 	"minitron-chat/internal/fault"
 )
 
-// Limits of a connection.
-const (
-	headerTimeout  = 10 * time.Second
-	requestTimeout = 30 * time.Second // header and body; an answer may take longer
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 1 << 14
-	graceTime      = 3 * time.Second // for answers that are being written when the server is told to stop
-)
+const maxHeaderBytes = 1 << 14
+
+// times bounds what takes time in a connection.
+type times struct {
+	header  time.Duration
+	request time.Duration // header and body; an answer may take longer
+	idle    time.Duration
+	grace   time.Duration // for answers that are being written when the server is told to stop
+}
+
+var usual = times{header: 10 * time.Second, request: 30 * time.Second, idle: 2 * time.Minute, grace: 3 * time.Second}
 
 // Listen opens a port.
 func Listen(address string) (net.Listener, error) {
@@ -36,15 +39,19 @@ func Listen(address string) (net.Listener, error) {
 
 // Serve answers until ctx is cancelled; then answers that are being written have a moment to come to their end.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	return usual.serve(ctx, listener, handler)
+}
+
+func (t times) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	answers, stop := context.WithCancel(context.Background())
 	defer stop()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	s := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: t.header,
+		ReadTimeout:       t.request,
+		IdleTimeout:       t.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         protocols,
 		BaseContext:       func(net.Listener) context.Context { return answers },
@@ -58,7 +65,7 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		return err
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.Background(), graceTime)
+	grace, cancel := context.WithTimeout(context.Background(), t.grace)
 	defer cancel()
 	if s.Shutdown(grace) != nil { // somebody is still writing
 		stop()
