@@ -1,6 +1,6 @@
 """The one HTML file, in a real browser from file://: the engine in its worker, what it answers, how it fails.
 
-Needs Playwright and Debian's chromium. A page of a few lines stands for the real one (test_page.py has that).
+Needs Playwright and Debian's chromium. But in one test a page of a few lines stands for the real one (test_page.py has that).
 """
 
 import os
@@ -38,6 +38,7 @@ new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((e) =>
 minitron.start = (engine) => {
   minitron.engine = engine;
   document.getElementById("greeting").textContent = engine.early.greeting;
+  globalThis.greeted = performance.now();
 };
 """
 # What the worker said, as it said it.
@@ -156,6 +157,8 @@ def test_the_page_is_not_blocked(files, opened):
     """Neither while the model is handed over nor while it talks."""
     page = opened(files["q8"])
     assert page.inner_text("#greeting").startswith("Hi!")
+    until(page, "said.some((m) => m.ready)")
+    assert page.evaluate("() => greeted < performance.getEntriesByName('minitron-ready')[0].startTime")
     page.evaluate("() => { globalThis.answer = ask('Hello', {max_tokens: 400}); }")
     page.locator("#message").press_sequentially("typed meanwhile")
     got = page.evaluate("() => answer")
@@ -209,6 +212,27 @@ def test_about_is_what_the_engine_says(files, opened):
     assert page.evaluate("() => minitron.engine.about()") == early
     assert early["name"] == page.title() == "Five & <co>"
     assert early["kernel"] == "wasm"
+
+
+@pytest.mark.parametrize("language", ["en-US", "ru-RU"])
+def test_the_real_page_on_a_phone(language, bundles, browser, tmp_path):
+    file = html.write(bundles["q4"], tmp_path / "page.html")
+    how = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "locale": language}
+    context = browser.new_context(**how)
+    page = context.new_page()
+    troubles, requests = [], []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url.split(":")[0]))
+    page.goto(file.as_uri(), wait_until="commit")
+    page.locator("#message").fill("Hello!")
+    page.locator("#send").tap()
+    until(page, "document.querySelector('#messages li:last-child').textContent.length > 100")
+    page.locator("#send").wait_for()
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    assert not troubles
+    assert set(requests) == {"file", "blob"}
+    context.close()
 
 
 def test_browsers_before_2025(files, opened, tmp_path):
