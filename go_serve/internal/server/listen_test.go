@@ -184,20 +184,28 @@ func TestListenLocally(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if other := listen(); other == first {
+	second := listen()
+	if second == first {
 		t.Error("a port in use was used")
 	}
-	found, _ := filepath.Glob(filepath.Join(folder, "*", "web-port"))
+	if again := listen(); again != second {
+		t.Errorf("the second program had port %d, then %d", second, again)
+	}
+	taken.Close()
+	if again := listen(); again != first {
+		t.Errorf("the first program lost port %d, it has %d", first, again)
+	}
+	found, _ := filepath.Glob(filepath.Join(folder, "*", "web-ports"))
 	if len(found) == 0 {
-		found, _ = filepath.Glob(filepath.Join(folder, "*", "*", "*", "web-port")) // macOS
+		found, _ = filepath.Glob(filepath.Join(folder, "*", "*", "*", "web-ports")) // macOS
 	}
 	if len(found) != 1 {
 		t.Fatalf("the file is not there: %v", found)
 	}
 	for _, text := range []string{"", "x", "-5", "80", "99999", strings.Repeat("1", 1000)} {
 		os.WriteFile(found[0], []byte(text), 0o600)
-		if got := readPort(found[0]); got != 0 {
-			t.Errorf("%q is taken for the port %d", text, got)
+		if got := readPorts(found[0]); len(got) != 0 {
+			t.Errorf("%q is taken for the ports %v", text, got)
 		}
 		listen()
 	}

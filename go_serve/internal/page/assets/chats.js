@@ -46,7 +46,10 @@
     };
     field.value = chat.title;
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.isComposing) finish(true);
+      if (event.key === "Enter" && !event.isComposing) {
+        event.preventDefault(); // else Enter would press the button that gets the focus
+        finish(true);
+      }
       if (event.key === "Escape") { event.stopPropagation(); finish(false); }
     });
     field.addEventListener("blur", () => finish(true));

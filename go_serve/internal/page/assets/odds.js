@@ -15,7 +15,7 @@
   // group joins the tokens whose bytes only together make whole characters: [{text, p, tokens}].
   function group(tokens) {
     const groups = [];
-    let decoder = new TextDecoder();
+    const decoder = new TextDecoder();
     let open = [];
     for (const token of tokens) {
       open.push(token);
@@ -25,6 +25,8 @@
       groups.push({ text, p: Math.exp(open.reduce((sum, each) => sum + each.logprob, 0)), tokens: open });
       open = [];
     }
+    // A character that was never finished: the answer was stopped.
+    if (open.length) groups.push({ text: decoder.decode(), p: Math.exp(open[0].logprob), tokens: open });
     return groups;
   }
 

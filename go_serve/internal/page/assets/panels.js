@@ -115,7 +115,7 @@
 
   function day(date) {
     const when = new Date(date);
-    return Number.isNaN(when.getTime()) ? date : new Intl.DateTimeFormat(words.lang, { dateStyle: "long" }).format(when);
+    return Number.isNaN(when.getTime()) ? date : new Intl.DateTimeFormat(words.locale(), { dateStyle: "long" }).format(when);
   }
 
   function help() {

@@ -125,7 +125,12 @@ window.minitron = minitron;
   }
 
   function number(n, options) {
-    return new Intl.NumberFormat(lang, options).format(n);
+    return new Intl.NumberFormat(locale(), options).format(n);
+  }
+
+  // locale is the person's own variety of the language, for numbers and dates.
+  function locale() {
+    return (navigator.languages ?? []).find((each) => each.startsWith(lang)) ?? lang;
   }
 
   function fill(root) {
@@ -142,6 +147,7 @@ window.minitron = minitron;
 
   minitron.words = {
     t, count, number, fill, name,
+    locale,
     get lang() { return lang; },
     set lang(code) { lang = code in words ? code : "en"; document.documentElement.lang = lang; },
     keys: () => Object.fromEntries(Object.entries(words).map(([code, texts]) => [code, Object.keys(texts)])),
