@@ -45,10 +45,12 @@ def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
 
 
 def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:
-    """(file, base64, whether it is the file's last part), in the order in which the worker needs them. Only the engine is
-    compressed: weights in 8 bits would shrink by a thirtieth, in 4 bits by less."""
-    packed = gzip.compress(engine, 9, mtime=0)
-    for name, data in ("engine.wasm", packed), *((name, (bundle / name).read_bytes()) for name in go.BUNDLE_FILES):
+    """(file, base64, whether it is the file's last part), in the order in which the page needs them. All but the weights
+    are compressed, which also gives them a checksum: weights in 8 or 4 bits would hardly shrink, and have their own."""
+    small = {"worker.js": _worker(), "engine.wasm": engine}
+    small |= {name: (bundle / name).read_bytes() for name in ("config.json", "vocab.json")}
+    files = {name: gzip.compress(data, 9, mtime=0) for name, data in small.items()}
+    for name, data in (files | {"weights.bin": (bundle / "weights.bin").read_bytes()}).items():
         for at in range(0, len(data), PART):
             yield name, base64.b64encode(data[at : at + PART]).decode(), at + PART >= len(data)
 
@@ -81,8 +83,8 @@ def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, s
     policy = POLICY.format(scripts=" ".join(scripts), styles=" ".join(styles) or "'none'")
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     page, found = re.subn(r'(<meta charset="?utf-8"?>)', lambda m: f"{m[1]}\n{meta}", page, count=1)
-    data = [_block("minitron-about", "application/json", json.dumps(about, ensure_ascii=False).replace("<", "\\u003c"))]
-    data.append(_block("minitron-worker", "text/plain", _worker()))
+    told = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
+    told = f'<script type="application/json" id="minitron-about">{told}</script>\n'
     body = "".join(
         f'<script type="application/octet-stream;base64" data-file="{name}"{" data-last" * last}>{text}</script>\n'
         for name, text, last in parts
@@ -96,21 +98,16 @@ def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, s
         or re.search(r'<script src|<link rel="?stylesheet', page)
     ):
         raise MinitronError(f"the page in {folder} is not as expected", hint="use a whole clone of minitron")
-    # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
-    return page[:first] + "".join(data) + page[first:end] + body + page[end:]
-
-
-def _worker() -> str:
-    """The worker's program: Go's own glue, under its licence, and ours."""
     licence = (ENGINE / "GO-LICENSE.txt").read_text()
+    body = f"<!-- The engine holds Go's runtime, the worker its glue.\n\n{licence}-->\n{body}"
+    # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
+    return page[:first] + told + page[first:end] + body + page[end:]
+
+
+def _worker() -> bytes:
+    """The worker's program: Go's own glue and ours."""
     glue = (go.go_root() / "lib" / "wasm" / "wasm_exec.js").read_text()
-    return _inline(
-        f"/* Of the Go project, like the runtime inside the engine:\n\n{licence}*/\n{glue}\n{(ENGINE / 'worker.js').read_text()}"
-    )
-
-
-def _block(name: str, kind: str, text: str) -> str:
-    return f'<script type="{kind}" id="{name}">{text}</script>\n'
+    return f"{glue}\n{(ENGINE / 'worker.js').read_text()}".encode()
 
 
 def _inline(script: str) -> str:

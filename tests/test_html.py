@@ -3,6 +3,8 @@
 Needs Playwright and Debian's chromium. But in one test a page of a few lines stands for the real one (test_page.py has that).
 """
 
+import base64
+import gzip
 import os
 import re
 import shutil
@@ -238,9 +240,12 @@ def test_the_real_page_on_a_phone(language, bundles, browser, tmp_path):
 def test_browsers_before_2025(files, opened, tmp_path):
     """They have no Uint8Array.fromBase64."""
     text = files["q8"].read_text()
-    assert "Uint8Array.fromBase64" in text
+    packed = re.search(r'data-file="worker.js" data-last>([^<]*)', text)[1]
+    worker = gzip.decompress(base64.b64decode(packed))
+    assert b"Uint8Array.fromBase64" in worker
+    worker = gzip.compress(worker.replace(b"Uint8Array.fromBase64", b"Uint8Array.notThere"))
     older = tmp_path / "older.html"
-    older.write_text(text.replace("Uint8Array.fromBase64", "Uint8Array.notThere"))
+    older.write_text(text.replace(packed, base64.b64encode(worker).decode()))
     assert opened(older).evaluate("() => ask('Hello', {max_tokens: 5})")["text"]
 
 
@@ -261,7 +266,7 @@ def damage(file: Path, name: str, out: Path) -> Path:
     return out
 
 
-@pytest.mark.parametrize("name", ["weights.bin", "engine.wasm", "vocab.json"])
+@pytest.mark.parametrize("name", ["weights.bin", "config.json", "vocab.json", "engine.wasm", "worker.js"])
 @pytest.mark.parametrize("language", ["en-US", "ru-RU"])
 def test_a_damaged_file_says_one_sentence(name, language, files, opened, tmp_path):
     page = opened(damage(files["q8"], name, tmp_path / "damaged.html"), locale=language)
@@ -272,6 +277,18 @@ def test_a_damaged_file_says_one_sentence(name, language, files, opened, tmp_pat
     }
     assert said == want[language]
     assert page.evaluate("() => ask('Hello')")["error"] == said
+
+
+def test_a_damaged_script_says_so_too(files, browser, tmp_path):
+    """The policy does not let it run."""
+    text = files["q8"].read_text()
+    assert text.count("const running = new Map()") == 1
+    damaged = tmp_path / "damaged.html"
+    damaged.write_text(text.replace("const running = new Map()", "const running = new Nap()"))
+    page = browser.new_page(locale="en-US")
+    page.goto(damaged.as_uri())
+    assert page.inner_text("body").startswith("This file is damaged: please get it again. Этот файл")
+    page.close()
 
 
 def test_the_policy_lets_nothing_out(files, opened):

@@ -3,11 +3,9 @@
 "use strict";
 
 (() => {
-  const files = {}; // name -> the parts that came so far, of those that are needed whole
+  const parts = {}; // file -> what came of it so far
   let engine; // what the program in WebAssembly offers, once it runs
   let broken; // why it does not
-  let code; // the stream that the program's compressed bytes are written to
-  let started;
 
   const bytes = (text) => {
     if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
@@ -17,49 +15,31 @@
     return data;
   };
 
+  // unpack gives a whole file as a Response. The checksum inside gzip tells damage.
+  const unpack = (file, type = "application/octet-stream") => {
+    const stream = new Blob(parts[file]).stream().pipeThrough(new DecompressionStream("gzip"));
+    delete parts[file];
+    return new Response(stream, { headers: { "Content-Type": type } });
+  };
+  const unpacked = async (file) => new Uint8Array(await unpack(file).arrayBuffer());
+
   const check = (error) => {
     if (error) throw Object.assign(new Error(error.message), { code: error.code });
   };
 
-  // The program is unpacked and compiled while it arrives.
-  const start = () => {
-    const unpack = new DecompressionStream("gzip");
-    code = unpack.writable.getWriter();
-    code.closed.catch(() => {}); // the reading side says it
-    const answer = new Response(unpack.readable, { headers: { "Content-Type": "application/wasm" } });
-    const go = new Go();
-    started = WebAssembly.instantiateStreaming(answer, go.importObject).then(({ instance }) => {
-      go.run(instance).then(() => fail({ message: "the program ended", code: "engine_failed" }));
-      engine = globalThis.minitron;
-    });
-    started.catch(() => {});
-  };
-
-  const whole = (name) => {
-    const parts = files[name];
-    delete files[name];
-    const data = new Uint8Array(parts.reduce((n, part) => n + part.length, 0));
-    parts.reduce((at, part) => (data.set(part, at), at + part.length), 0);
-    return data;
-  };
-
   // take handles a part of a file; the files come in this order: engine.wasm, config.json, vocab.json, weights.bin.
   const take = async ({ file, text, last }) => {
-    const part = bytes(text);
+    if (file === "weights.bin") check(engine.put(bytes(text))); // not packed, and never here as a whole
+    else (parts[file] ??= []).push(bytes(text));
+    if (!last) return;
     if (file === "engine.wasm") {
-      if (!code) start();
-      code.write(part).catch(() => {});
-      if (last) {
-        code.close().catch(() => {});
-        await started;
-      }
+      const go = new Go();
+      const { instance } = await WebAssembly.instantiateStreaming(unpack(file, "application/wasm"), go.importObject);
+      go.run(instance).then(() => fail({ message: "the program ended", code: "engine_failed" }));
+      engine = globalThis.minitron;
+    } else if (file === "vocab.json") {
+      check(engine.begin(await unpacked("config.json"), await unpacked(file)));
     } else if (file === "weights.bin") {
-      check(engine.put(part));
-    } else {
-      (files[file] ??= []).push(part);
-      if (file === "vocab.json" && last) check(engine.begin(whole("config.json"), whole("vocab.json")));
-    }
-    if (file === "weights.bin" && last) {
       check(engine.open());
       postMessage({ ready: true, about: engine.about() });
       open();
