@@ -57,7 +57,7 @@ func exchange(t *testing.T, address, sent string) string {
 }
 
 func TestSlowAndLarge(t *testing.T) {
-	quick := times{header: 50 * time.Millisecond, request: 100 * time.Millisecond, idle: 50 * time.Millisecond, grace: time.Second}
+	quick := times{header: 50 * time.Millisecond, request: 100 * time.Millisecond, write: time.Minute, idle: 50 * time.Millisecond, grace: time.Second}
 	address, _, _ := start(t, quick, &API{Server: newAPI(t), Loopback: true})
 	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 	tests := []struct{ name, sent, want string }{
@@ -81,9 +81,9 @@ func TestSlowAndLarge(t *testing.T) {
 	}
 }
 
-// TestLongAnswer takes longer than a request may.
+// TestLongAnswer takes longer than a request may, and its writing.
 func TestLongAnswer(t *testing.T) {
-	quick := times{header: 50 * time.Millisecond, request: 50 * time.Millisecond, idle: time.Minute, grace: time.Second}
+	quick := times{header: 50 * time.Millisecond, request: 50 * time.Millisecond, write: 50 * time.Millisecond, idle: time.Minute, grace: time.Second}
 	late := func(ctx context.Context, body []byte, send func(any) error) error {
 		select {
 		case <-ctx.Done():
@@ -98,6 +98,28 @@ func TestLongAnswer(t *testing.T) {
 		t.Fatalf("%v, %v", response, err)
 	}
 	response.Body.Close()
+}
+
+// TestNobodyReads asks for much and reads nothing: the server does not wait for ever.
+func TestNobodyReads(t *testing.T) {
+	quick := times{header: time.Minute, request: 10 * time.Millisecond, write: 10 * time.Millisecond, idle: time.Minute, grace: time.Second}
+	failed := make(chan error)
+	address, _, _ := start(t, quick, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var err error
+		for part := make([]byte, 1<<20); err == nil; {
+			_, err = w.Write(part)
+		}
+		failed <- err
+	}))
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestDisconnectAndStop: a client that goes cancels its answer; a server that is told to stop lets the others finish, and
@@ -184,20 +206,28 @@ func TestListenLocally(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if other := listen(); other == first {
+	second := listen()
+	if second == first {
 		t.Error("a port in use was used")
 	}
-	found, _ := filepath.Glob(filepath.Join(folder, "*", "web-port"))
+	if again := listen(); again != second {
+		t.Errorf("the second program had port %d, then %d", second, again)
+	}
+	taken.Close()
+	if again := listen(); again != first {
+		t.Errorf("the first program lost port %d, it has %d", first, again)
+	}
+	found, _ := filepath.Glob(filepath.Join(folder, "*", "web-ports"))
 	if len(found) == 0 {
-		found, _ = filepath.Glob(filepath.Join(folder, "*", "*", "*", "web-port")) // macOS
+		found, _ = filepath.Glob(filepath.Join(folder, "*", "*", "*", "web-ports")) // macOS
 	}
 	if len(found) != 1 {
 		t.Fatalf("the file is not there: %v", found)
 	}
 	for _, text := range []string{"", "x", "-5", "80", "99999", strings.Repeat("1", 1000)} {
 		os.WriteFile(found[0], []byte(text), 0o600)
-		if got := readPort(found[0]); got != 0 {
-			t.Errorf("%q is taken for the port %d", text, got)
+		if got := readPorts(found[0]); len(got) != 0 {
+			t.Errorf("%q is taken for the ports %v", text, got)
 		}
 		listen()
 	}
