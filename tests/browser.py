@@ -40,11 +40,11 @@ def bundle(source: Path, out: Path, **changes) -> Path:
 
 
 @contextmanager
-def serving(program: Path, model: Path, home: Path, *flags: str):
+def serving(program: Path, model: Path | None, home: Path, *flags: str):
     """The address of the page of a program that runs."""
     kept = {k: v for k, v in os.environ.items() if k != "MINITRON_HISTORY"}
     environment = kept | {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "LC_ALL": "C.UTF-8"}
-    command = [program, "web", "--no-open", "--model", model, *flags]
+    command = [program, "web", "--no-open", *(["--model", model] if model else []), *flags]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
@@ -81,6 +81,7 @@ class Window:
             "document.addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective))"
         )
         self.page.add_init_script(watch)
+        self.network = None
         self.open()
 
     def _request(self, request):
@@ -144,8 +145,9 @@ class Window:
         self.page.wait_for_selector(f"#{name}[open]")
 
     def slow(self, bytes_per_second: int):
-        """The line to the program becomes slow, so that an answer takes time."""
-        network = self.context.new_cdp_session(self.page)
-        network.send("Network.enable")
+        """The line to the program becomes slow, so that an answer takes time; -1 is as fast as can be."""
+        if not self.network:
+            self.network = self.context.new_cdp_session(self.page)
+            self.network.send("Network.enable")
         limits = {"offline": False, "latency": 0, "downloadThroughput": bytes_per_second, "uploadThroughput": -1}
-        network.send("Network.emulateNetworkConditions", limits)
+        self.network.send("Network.emulateNetworkConditions", limits)

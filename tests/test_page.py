@@ -136,6 +136,8 @@ def test_reload_in_the_middle_keeps_what_is_there(window):
     w.slow(5000)
     w.send("first")
     w.until("document.querySelector('.theirs .text').textContent.length > 3")
+    w.page.goto("about:blank")
+    w.slow(-1)
     w.open()
     [chat] = w.stored()
     assert chat["messages"][1]["note"] == "stopped"
@@ -147,8 +149,7 @@ def test_edit_goes_on_from_there(window, size):
     w = window(size)
     for text in ("one", "two", "three"):
         w.ask(text)
-    if size == "desktop":
-        w.page.hover(".mine >> nth=1")
+    (w.page.tap if size == "phone" else w.page.hover)(".mine >> nth=1")
     w.page.locator(".mine").nth(1).get_by_label("Edit", exact=True).click()
     field = w.page.locator(".editing textarea")
     assert field.input_value() == "two"

@@ -131,7 +131,7 @@
     message.content = "";
     messages.forget(message);
     messages.show(current, message);
-    $("message").focus({ preventScroll: true });
+    focusField();
     answer(current);
   }
 
@@ -146,10 +146,15 @@
       if (!chat.named) chat.title = "";
     }
     ask(chat, content);
-    $("message").focus({ preventScroll: true });
+    focusField();
   }
 
   // --- what is on the screen
+  // focusField: on a phone the focus would open the keyboard, so it goes to the conversation there.
+  function focusField() {
+    $(matchMedia("(hover: hover)").matches ? "message" : "scroll").focus({ preventScroll: true });
+  }
+
   function openChat(chat, focus = true) {
     current = chat;
     $("welcome").hidden = chat.messages.length > 0;
@@ -157,7 +162,7 @@
     showChats();
     showState();
     closeSide();
-    if (focus) $("message").focus({ preventScroll: true });
+    if (focus) focusField();
   }
 
   function newChat() {
@@ -206,7 +211,7 @@
     $("message").placeholder = t("placeholder", { name });
     $("questions").replaceChildren(...(about.questions ?? []).map((question) => {
       const chip = text.node("button", { type: "button", class: "chip", text: question });
-      chip.addEventListener("click", () => { if (!running.has(current)) ask(current, question); $("message").focus({ preventScroll: true }); });
+      chip.addEventListener("click", () => { if (!running.has(current)) ask(current, question); focusField(); });
       return text.node("li", {}, chip);
     }));
     showFace(name);

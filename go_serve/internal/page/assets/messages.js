@@ -23,6 +23,11 @@
     toEnd.hidden = following;
   }, { passive: true });
   toEnd.addEventListener("click", () => { toBottom(); document.getElementById("message").focus(); });
+  // A tap on a message shows its buttons, where no mouse can.
+  list.addEventListener("click", (event) => {
+    list.querySelector(".open")?.classList.remove("open");
+    event.target.closest(".message")?.classList.add("open");
+  });
   new ResizeObserver(() => follow()).observe(scroll);
 
   function toBottom() {
@@ -179,7 +184,9 @@
   }
 
   function append(message, writing) {
-    add(message).update(writing);
+    const made = add(message);
+    made.item.classList.add("arriving");
+    made.update(writing);
   }
 
   function removeFrom(message) {

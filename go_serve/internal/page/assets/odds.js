@@ -5,6 +5,7 @@
   const { words, text: { node } } = minitron;
   const { t, number } = words;
   const card = document.getElementById("odds-card");
+  const scroll = document.getElementById("scroll");
   const LEVELS = [0.05, 0.2, 0.45, 0.7, 0.9]; // lower bounds of levels 1 to 5
 
   const percent = (p) => (p > 0 && p < 0.001 ? `< ${number(0.001, { style: "percent", maximumFractionDigits: 1 })}`
@@ -59,11 +60,14 @@
     return list;
   }
 
+  let shownAt = 0; // how far the conversation was scrolled then
+
   // show places the card below the token, above it where there is no room.
   function show(span, found) {
     card.replaceChildren(node("p", { class: "card-title", text: found.tokens.length > 1 ? t("joint", { n: found.tokens.length }) : t("instead") }));
     for (const token of found.tokens) card.append(table(token));
     card.hidden = false;
+    shownAt = scroll.scrollTop;
     const at = span.getClientRects()[0] ?? span.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = card;
     const below = at.bottom + 6 + height < innerHeight;
@@ -116,7 +120,7 @@
     return node("p", { class: "legend" }, scale, node("span", { class: "facts", text: facts.join(" · ") }));
   }
 
-  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  scroll.addEventListener("scroll", () => { if (Math.abs(scroll.scrollTop - shownAt) > 4) hide(); }, { passive: true });
   document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".token, .odds-card")) hide(); });
 
   minitron.odds = { view, group };
