@@ -42,7 +42,8 @@ new PerformanceObserver((l) => longTasks.push(...l.getEntries().map((e) => e.dur
 minitron.start = (engine) => { globalThis.engine = engine; };
 """
 INDEX = """<!doctype html>
-<html><head><meta charset="utf-8"><title>x</title></head><body><script src="app.js"></script><script src="http-engine.js"></script>
+<html><head><meta charset="utf-8">
+<title>x</title></head><body><script src="app.js"></script><script src="http-engine.js"></script>
 <script src="main.js"></script></body></html>"""
 
 

@@ -21,6 +21,7 @@ from minitron.files import atomic_write
 
 PAGE = go.SOURCES / "internal" / "page" / "assets"
 ENGINE = go.SOURCES / "cmd" / "wasm"
+OURS = {"http-engine.js": ENGINE / "worker-engine.js", "main.js": ENGINE / "main.js"}  # in the place of the page's own
 PART = 3 << 18  # bytes, 1 MiB of base64: what the page hands to its worker at once
 POLICY = (
     "default-src 'none'; script-src 'wasm-unsafe-eval' {scripts}; style-src {styles}; img-src data:; worker-src blob:; "
@@ -58,62 +59,49 @@ def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:
 def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, str, bool]]) -> str:
     """index.html with everything inside. What the engine says of itself is known before it runs, so that the greeting need
     not wait for it."""
-    scripts, styles = [], []
-
-    def style(found: re.Match) -> str:
-        text = "\n" + (folder / found[1]).read_text()
-        styles.append(_digest(text))
-        return f"<style>{text}</style>"
-
-    def script(found: re.Match) -> str:
-        if found[1] in ("http-engine.js", "main.js"):
-            folder_, name = ENGINE, {"http-engine.js": "worker-engine.js"}.get(found[1], found[1])
-        else:
-            folder_, name = folder, found[1]
-        text = "\n" + _inline((folder_ / name).read_text())
-        scripts.append(_digest(text))
-        return f"<script>{text}</script>"
-
-    page = (folder / "index.html").read_text()
+    page = (folder / "index.html").read_text("utf-8")
     page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page, count=1)
     if icon := about["about"]["icon"]:
         page = page.replace('href="data:,"', f'href="data:image/png;base64,{icon}"', 1)
-    page = re.sub(r'<link rel="?stylesheet"? href="?([\w.-]+)"?>', style, page)
-    page = re.sub(r'<script src="?([\w.-]+)"?></script>', script, page)
-    policy = POLICY.format(scripts=" ".join(scripts), styles=" ".join(styles) or "'none'")
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    page, found = re.subn(r'(<meta charset="?utf-8"?>)', lambda m: f"{m[1]}\n{meta}", page, count=1)
+    page = _put_inline(folder, page)
     told = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
     told = f'<script type="application/json" id="minitron-about">{told}</script>\n'
-    body = "".join(
+    licence = (ENGINE / "GO-LICENSE.txt").read_text("utf-8")
+    body = f"<!-- The engine holds Go's runtime, the worker its glue.\n\n{licence}-->\n" + "".join(
         f'<script type="application/octet-stream;base64" data-file="{name}"{" data-last" * last}>{text}</script>\n'
         for name, text, last in parts
     )
-    first, end = page.find("<script>"), page.rfind("</body>")
-    if (
-        not found
-        or not page.startswith("<!doctype html>")
-        or first < 0
-        or end < 0
-        or re.search(r'<script src|<link rel="?stylesheet', page)
-    ):
-        raise MinitronError(f"the page in {folder} is not as expected", hint="use a whole clone of minitron")
-    licence = (ENGINE / "GO-LICENSE.txt").read_text()
-    body = f"<!-- The engine holds Go's runtime, the worker its glue.\n\n{licence}-->\n{body}"
     # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
+    first, end = page.index("<script>"), page.rindex("</body>")
     return page[:first] + told + page[first:end] + body + page[end:]
+
+
+def _put_inline(folder: Path, page: str) -> str:
+    """The page with the text of its styles and scripts in their places, and the policy that allows these and no others."""
+    digests = {"script": [], "style": []}
+
+    def element(kind: str, text: str) -> str:
+        text = "\n" + re.sub(r"<(?=/script|!--)", r"\\x3c", text, flags=re.IGNORECASE)  # nothing in it ends it
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        digests[kind].append(f"'sha256-{digest}'")
+        return f"<{kind}>{text}</{kind}>"
+
+    def style(found: re.Match) -> str:
+        return element("style", (folder / found[1]).read_text("utf-8"))
+
+    def script(found: re.Match) -> str:
+        return element("script", (OURS.get(found[1]) or folder / found[1]).read_text("utf-8"))
+
+    page = re.sub(r'<link rel="stylesheet" href="([\w.-]+)">', style, page)
+    page = re.sub(r'<script src="([\w.-]+)"></script>', script, page)
+    policy = POLICY.format(scripts=" ".join(digests["script"]), styles=" ".join(digests["style"]) or "'none'")
+    head = '<meta charset="utf-8">\n'
+    if not digests["script"] or head not in page:
+        raise MinitronError(f"the page in {folder} is not as expected", hint="use a whole clone of minitron")
+    return page.replace(head, f'{head}<meta http-equiv="Content-Security-Policy" content="{policy}">\n', 1)
 
 
 def _worker() -> bytes:
     """The worker's program: Go's own glue and ours."""
-    glue = (go.go_root() / "lib" / "wasm" / "wasm_exec.js").read_text()
-    return f"{glue}\n{(ENGINE / 'worker.js').read_text()}".encode()
-
-
-def _inline(script: str) -> str:
-    """A script as it may stand inside a page: nothing in it ends it."""
-    return re.sub(r"<(?=/script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    glue = go.go_root() / "lib" / "wasm" / "wasm_exec.js"
+    return glue.read_bytes() + b"\n" + (ENGINE / "worker.js").read_bytes()

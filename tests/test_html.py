@@ -23,7 +23,8 @@ NODE = shutil.which("node")
 FIVE = ["model.n_layers=5", "model.n_heads=4", "model.d_model=256", "model.d_ff=704", "model.context=512"]
 FIVE += ["tokenizer.vocab_size=4096", "export.title=Five & <co>"]  # 5 million parameters
 INDEX = """<!doctype html>
-<html><head><meta charset="utf-8"><title>x</title><link rel="stylesheet" href="style.css"></head><body>
+<html><head><meta charset="utf-8">
+<title>x</title><link rel="stylesheet" href="style.css"></head><body>
 <p id="greeting"></p><textarea id="message"></textarea>
 <script src="app.js"></script><script src="http-engine.js"></script><script src="main.js"></script></body></html>"""
 APP = """
