@@ -65,6 +65,10 @@ def parser() -> argparse.ArgumentParser:
     binary.add_argument("--bundle", default="export", metavar="DIR", help="default: export")
     binary.add_argument("--out", default="dist", metavar="DIR", help="default: dist")
 
+    page = add("html", "put the page, the engine and the model into one HTML file", recipe=False)
+    page.add_argument("--bundle", default="export", metavar="DIR", help="a q8 or q4 one; default: export")
+    page.add_argument("--out", metavar="FILE", help="default: dist/<title>-<version>.html")
+
     add("tokenize", 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
     add("logits", 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
     add("complete", 'NDJSON in, NDJSON out: {"messages", "max_tokens"} -> {"text", "ids", "stopped"}, greedy')
@@ -113,6 +117,11 @@ def _dispatch(a: argparse.Namespace) -> None:
         go.build(Path(a.bundle), Path(a.out), targets=a.target)
         return
 
+    if a.command == "html":
+        from minitron import html
+
+        html.write(Path(a.bundle), Path(a.out) if a.out else None)
+        return
     if a.command == "chat":
         from minitron import chat
 

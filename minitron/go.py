@@ -134,5 +134,35 @@ def introduce(config: Config, program: Path) -> None:
     say(f"How good is it:  {config.run_dir / 'report.html'}")
 
 
+def describe(bundle: Path) -> dict:
+    """What `minitron-chat info --json` says of a bundle. Raises MinitronError where it is damaged."""
+    for name in BUNDLE_FILES:
+        if not (bundle / name).exists():
+            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
+    command = [find_go(), "run", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "."]
+    command += ["info", "--json", "--model", str(bundle.resolve())]
+    done = subprocess.run(command, cwd=SOURCES, env=_env(), capture_output=True, text=True)
+    if done.returncode:
+        said = re.search(r"error: (.*)\n(?:hint: (.*))?", done.stderr) or ["", done.stderr.strip(), None]
+        raise MinitronError(said[1], hint=said[2] or "is the Go toolchain whole, and the disk not full?")
+    return json.loads(done.stdout)
+
+
+def build_wasm() -> bytes:
+    """The engine for browsers (go_serve/cmd/wasm), without a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "engine.wasm"
+        command = [find_go(), "build", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
+        done = subprocess.run(
+            [*command, "./cmd/wasm"], cwd=SOURCES, env=_env("js/wasm"), capture_output=True, text=True
+        )
+        if done.returncode:
+            raise MinitronError(
+                f"go build for js/wasm failed:\n{done.stderr.strip()}",
+                hint="is the Go toolchain whole, and the disk not full?",
+            )
+        return out.read_bytes()
+
+
 if __name__ == "__main__":  # for the Makefile
     print(go_root() / "bin" / "go")

@@ -15,7 +15,7 @@ FLOORS = {
     0: "errors console config",
     1: "files parallel metrics probes failures rules tokenizer chatml model quantize",
     2: "dataset dialogues packing checkpoint optim generate trainer report synth go lowbit",
-    3: "stages chat ndjson plan",
+    3: "stages chat ndjson plan html",
     4: "pipeline cli docs __main__",
 }
 # Within a floor these may lean on each other, in this order only.
