@@ -6,6 +6,8 @@ import struct
 import zlib
 from pathlib import Path
 
+from minitron import guard
+
 NAME = b"\nminitron seal\n\0"  # where the seal is; it comes once in a program
 MAX_HOLES = 4
 SUM_AT = len(NAME) + 8 + 16 * MAX_HOLES
@@ -18,14 +20,21 @@ def seal(path: Path, *, weights: bytes) -> None:
     at = program.find(NAME)
     if at < 0 or program.find(NAME, at + 1) >= 0:
         raise ValueError(f"{path} has no place for a seal, or several")
-    holes = [(at + SUM_AT, 4), *signature_fields(program)]
+    guarded = guard.add(program) if program[:4] == b"\x7fELF" else None
     start = program.find(weights) if weights else -1
-    if start >= 0 and program.find(weights, start + 1) < 0:
-        holes.append((start, len(weights)))
+    alone = start >= 0 and program.find(weights, start + 1) < 0
+    left_out = (start, len(weights)) if alone else (0, 0)
+    holes = [(at + SUM_AT, 4), *signature_fields(program), *([left_out] if alone else [])]
+    if guarded is not None:
+        holes.append((guarded + guard.SUM_AT, 8))
     holes.sort()
     values = [number for hole in holes + [(0, 0)] * (MAX_HOLES - len(holes)) for number in hole]
     struct.pack_into(f"<Q{2 * MAX_HOLES}Q", program, at + len(NAME), len(program), *values)
+    if guarded is not None:
+        guard.fill(program, guarded, weights=left_out)  # all but its sum, which is of the finished file
     struct.pack_into("<I", program, at + SUM_AT, checksum(program, holes))
+    if guarded is not None:
+        guard.fill(program, guarded, weights=left_out)
     path.write_bytes(program)
 
 

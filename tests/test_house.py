@@ -13,7 +13,7 @@ from minitron import config, docs
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
-    1: "files parallel metrics probes failures rules tokenizer chatml model quantize icon windows macho seal howto",
+    1: "files parallel metrics probes failures rules tokenizer chatml model quantize icon windows macho guard seal howto",
     2: "dataset dialogues packing checkpoint optim generate trainer report synth friends go lowbit",
     3: "stages chat ndjson plan",
     4: "pipeline cli docs __main__",
@@ -27,6 +27,7 @@ BESIDE = {
     "trainer": {"checkpoint", "optim", "packing"},
     "generate": set(),
     "go": {"friends"},
+    "seal": {"guard"},
     "cli": {"pipeline"},
     "docs": {"cli"},
     "__main__": {"cli"},
