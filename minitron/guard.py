@@ -62,7 +62,11 @@ def fill_last_page(program: bytearray, header: int, offset: int, stored: int, al
     a word a program of which that page is missing. The rest is zero in the file, too."""
     memory = struct.unpack_from("<Q", program, header + 40)[0]
     whole = -(-stored // align) * align
-    if memory > whole > stored and offset + whole <= len(program) and not any(program[offset + stored : offset + whole]):
+    if (
+        memory > whole > stored
+        and offset + whole <= len(program)
+        and not any(program[offset + stored : offset + whole])
+    ):
         struct.pack_into("<Q", program, header + 32, whole)
 
 
