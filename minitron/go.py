@@ -77,14 +77,14 @@ def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[
 
     "all" is TARGETS, a universal file for macOS, and a folder to send from (`friends`).
     """
-    for name in BUNDLE_FILES:
-        if not (bundle / name).exists():
-            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
     known = [*TARGETS, UNIVERSAL]
     wanted = known if targets and "all" in targets else (targets or [this_machine()])
     for target in wanted:
         if target not in known:
             raise MinitronError(f"there is no target {target}", hint="one of " + ", ".join(known), code=2)
+    for name in BUNDLE_FILES:
+        if not (bundle / name).exists():
+            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
     if not SOURCES.exists():
         raise MinitronError(f"the chat program's sources are not in {SOURCES}", hint="run from a clone of minitron")
     about, made = read_about(bundle), {}
