@@ -38,7 +38,7 @@ $(STAGES): setup
 chat: setup ## talk to the model of RECIPE in the terminal
 	$(MINITRON) chat $(RECIPE)
 
-binaries: export ## the chat program for all six systems, with SHA256SUMS
+binaries: export ## the chat program for all systems, and a folder to send from
 	$(MINITRON) binary --target all
 
 html: setup ## one HTML file with the model inside, for friends who cannot run programs

@@ -61,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
     binary = add("binary", "build the chat program around a bundle", recipe=False)
-    binary.add_argument("--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all six")
+    binary.add_argument(
+        "--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all and a folder to send from"
+    )
     binary.add_argument("--bundle", default="export", metavar="DIR", help="default: export")
     binary.add_argument("--out", default="dist", metavar="DIR", help="default: dist")
 

@@ -13,8 +13,8 @@ from minitron import config, docs
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
-    1: "files parallel metrics probes failures rules tokenizer chatml model quantize",
-    2: "dataset dialogues packing checkpoint optim generate trainer report synth go lowbit",
+    1: "files parallel metrics probes failures rules tokenizer chatml model quantize icon windows macho guard seal howto",
+    2: "dataset dialogues packing checkpoint optim generate trainer report synth friends go lowbit",
     3: "stages chat ndjson plan html",
     4: "pipeline cli docs __main__",
 }
@@ -26,6 +26,8 @@ BESIDE = {
     "rules": {"probes"},
     "trainer": {"checkpoint", "optim", "packing"},
     "generate": set(),
+    "go": {"friends"},
+    "seal": {"guard"},
     "cli": {"pipeline"},
     "docs": {"cli"},
     "__main__": {"cli"},

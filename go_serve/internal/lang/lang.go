@@ -62,6 +62,13 @@ type Strings struct {
 
 	WebPage string // name of the model, address
 	Serving string // name of the model, address
+	// The program's own file.
+	FileDamaged     string // why
+	FileDamagedHint string
+	FileShort       string
+	FileSeal        string
+	FileChecksum    string // what it is, what it should be
+	PressEnter      string
 }
 
 // English and Russian are the languages that the program knows.
@@ -130,8 +137,14 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		NoModel:     "there is no model inside this program",
 		NoModelHint: "name one with --model DIR, or build a program with one: make binary",
 
-		WebPage: "%s waits for you in the browser at %s (Ctrl-C here ends it.)",
-		Serving: "%s answers at %s (Ctrl-C ends it.)",
+		WebPage:         "%s waits for you in the browser at %s (Ctrl-C here ends it.)",
+		Serving:         "%s answers at %s (Ctrl-C ends it.)",
+		FileDamaged:     "this program's file is damaged (%w)",
+		FileDamagedHint: "copy it or download it again",
+		FileShort:       "its end is missing",
+		FileSeal:        "its checksum is not readable",
+		FileChecksum:    "its checksum is %08x and should be %08x",
+		PressEnter:      "Press Enter to close this window.",
 	}
 
 	Russian = Strings{
@@ -198,8 +211,14 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		NoModel:     "в этой программе нет модели",
 		NoModelHint: "укажите её: --model DIR — или соберите программу с моделью: make binary",
 
-		WebPage: "%s ждёт вас в браузере по адресу %s (Ctrl-C здесь — закончить.)",
-		Serving: "%s отвечает по адресу %s (Ctrl-C — закончить.)",
+		WebPage:         "%s ждёт вас в браузере по адресу %s (Ctrl-C здесь — закончить.)",
+		Serving:         "%s отвечает по адресу %s (Ctrl-C — закончить.)",
+		FileDamaged:     "файл этой программы повреждён (%w)",
+		FileDamagedHint: "скопируйте или скачайте его ещё раз",
+		FileShort:       "конца файла нет",
+		FileSeal:        "контрольная сумма не читается",
+		FileChecksum:    "контрольная сумма %08x, а должна быть %08x",
+		PressEnter:      "Нажмите Enter, чтобы закрыть окно.",
 	}
 )
 
