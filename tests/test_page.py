@@ -165,6 +165,33 @@ def test_edit_goes_on_from_there(window, size):
     assert [m["content"] for m in w.stored()[0]["messages"]][::2] == ["one", "deux"]
 
 
+def test_edit_while_an_answer_is_written(window):
+    w = window()
+    w.slow(6000)
+    w.send("one")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    w.page.keyboard.press("ArrowUp")
+    w.page.fill(".editing textarea", "uno")
+    w.page.press(".editing textarea", "Enter")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    assert w.page.locator("#stop").is_visible()
+    w.slow(-1)
+    w.answer()
+    assert w.said() == ["uno"]
+    assert [m["content"] for m in w.stored()[0]["messages"]][0] == "uno"
+    assert "note" not in w.stored()[0]["messages"][1] or w.stored()[0]["messages"][1]["note"] == "length"
+
+
+def test_the_keyboard_of_a_phone_leaves_room(window):
+    w = window("phone")
+    for n in range(3):
+        w.ask(f"line {n}")
+    w.page.set_viewport_size({"width": 390, "height": 430})
+    w.until("document.querySelector('.composer').getBoundingClientRect().bottom <= 430")
+    w.until("document.querySelector('.theirs:last-child .text').getBoundingClientRect().bottom < 430")
+    assert w.page.locator(".top").bounding_box()["y"] == 0
+
+
 @BOTH
 def test_copy_and_save(window, size):
     w = window(size)
