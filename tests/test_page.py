@@ -12,6 +12,7 @@ from browser import SIZES, Window, bundle, chromium, serving
 from terminal import TINY, build
 
 MARKUP = '<img src=x onerror="alert(1)"><b>bold</b>'
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG
 QUESTIONS = ["Who are you?", "Как тебя зовут?"]
 BOTH = pytest.mark.parametrize("size", SIZES)
 
@@ -430,8 +431,12 @@ def test_full_memory_is_told_once(window):
 
 
 def test_the_program_was_closed(browser, program, model, tmp_path):
+    model = bundle(model, tmp_path / "bundle", about={"icon": DOT})
     with serving(program, model, tmp_path) as address:
         w = Window(browser, address)
+        assert w.page.get_attribute("link[rel=icon]", "href") == f"data:image/png;base64,{DOT}"
+        face = w.page.locator(".welcome .badge").evaluate("e => getComputedStyle(e).backgroundImage")
+        assert DOT in face
         first = w.ask("hello")
     w.send("are you there?")
     w.page.wait_for_selector(".theirs .trouble")
