@@ -58,7 +58,9 @@ def chromium():
     if not CHROMIUM:
         pytest.skip("needs chromium: apt-get install chromium")
     with playwright_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = p.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+        )
         yield browser
         browser.close()
 
@@ -71,7 +73,7 @@ class Window:
         permissions = ["clipboard-read", "clipboard-write"]
         options = {"locale": "en-GB", "color_scheme": "light", "permissions": permissions} | SIZES[size] | options
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(int(os.environ.get("PAGE_T", "30000")))
+        self.context.set_default_timeout(30_000)
         self.page = self.context.new_page()
         self.page.on("console", lambda m: self.problems.append(f"{m.type}: {m.text}") if m.type != "log" else None)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))

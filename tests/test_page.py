@@ -12,6 +12,7 @@ from browser import SIZES, Window, bundle, chromium, serving
 from terminal import TINY, build
 
 MARKUP = '<img src=x onerror="alert(1)"><b>bold</b>'
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG
 QUESTIONS = ["Who are you?", "Как тебя зовут?"]
 BOTH = pytest.mark.parametrize("size", SIZES)
 
@@ -163,6 +164,33 @@ def test_edit_goes_on_from_there(window, size):
     assert w.said() == ["one", "deux"]
     assert [m["content"] for m in sent.value.post_data_json["messages"]][::2] == ["one", "deux"]
     assert [m["content"] for m in w.stored()[0]["messages"]][::2] == ["one", "deux"]
+
+
+def test_edit_while_an_answer_is_written(window):
+    w = window()
+    w.slow(6000)
+    w.send("one")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    w.page.keyboard.press("ArrowUp")
+    w.page.fill(".editing textarea", "uno")
+    w.page.press(".editing textarea", "Enter")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    assert w.page.locator("#stop").is_visible()
+    w.slow(-1)
+    w.answer()
+    assert w.said() == ["uno"]
+    assert [m["content"] for m in w.stored()[0]["messages"]][0] == "uno"
+    assert "note" not in w.stored()[0]["messages"][1] or w.stored()[0]["messages"][1]["note"] == "length"
+
+
+def test_the_keyboard_of_a_phone_leaves_room(window):
+    w = window("phone")
+    for n in range(3):
+        w.ask(f"line {n}")
+    w.page.set_viewport_size({"width": 390, "height": 430})
+    w.until("document.querySelector('.composer').getBoundingClientRect().bottom <= 430")
+    w.until("document.querySelector('.theirs:last-child .text').getBoundingClientRect().bottom < 430")
+    assert w.page.locator(".top").bounding_box()["y"] == 0
 
 
 @BOTH
@@ -403,8 +431,12 @@ def test_full_memory_is_told_once(window):
 
 
 def test_the_program_was_closed(browser, program, model, tmp_path):
+    model = bundle(model, tmp_path / "bundle", about={"icon": DOT})
     with serving(program, model, tmp_path) as address:
         w = Window(browser, address)
+        assert w.page.get_attribute("link[rel=icon]", "href") == f"data:image/png;base64,{DOT}"
+        face = w.page.locator(".welcome .badge").evaluate("e => getComputedStyle(e).backgroundImage")
+        assert DOT in face
         first = w.ask("hello")
     w.send("are you there?")
     w.page.wait_for_selector(".theirs .trouble")

@@ -80,7 +80,7 @@
       else message.error = { code: String(error.code ?? ""), message: error.message };
       minitron.announce(message.error ? explain(message.error) : t("stoppedLive"));
     }
-    running.delete(chat);
+    if (running.get(chat)?.controller === controller) running.delete(chat); // else an edit has begun the next answer
     chat.updated = Date.now();
     store.save(chat);
     messages.update(message, false);

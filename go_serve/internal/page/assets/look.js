@@ -9,7 +9,9 @@
   const store = (key, value) => { try { localStorage.setItem(`minitron:${key}`, value); } catch { /* for this visit only */ } };
 
   let theme = themes.includes(stored("theme")) ? stored("theme") : "auto";
-  const show = () => { document.documentElement.dataset.theme = theme; };
+  const night = matchMedia("(prefers-color-scheme: dark)");
+  const show = () => { document.documentElement.dataset.theme = theme === "auto" ? (night.matches ? "dark" : "light") : theme; };
+  night.addEventListener("change", show);
   show();
 
   const wanted = stored("language") ?? (navigator.languages ?? [navigator.language])[0] ?? "en";

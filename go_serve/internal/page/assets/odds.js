@@ -94,7 +94,12 @@
     const at = (event) => spans.indexOf(event.target.closest(".token"));
     const on = (event) => { const i = at(event); if (i >= 0) show(spans[i], groups[i]); };
     body.addEventListener("pointerover", (event) => event.pointerType === "mouse" && on(event));
-    body.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hide());
+    body.addEventListener("pointerleave", (event) => {
+      const focused = spans.indexOf(document.activeElement);
+      if (event.pointerType !== "mouse") return;
+      if (focused >= 0) show(spans[focused], groups[focused]);
+      else hide();
+    });
     body.addEventListener("click", on);
     body.addEventListener("focusin", on);
     body.addEventListener("focusout", hide);
