@@ -1,10 +1,14 @@
 package bundle
 
 import (
+	"bytes"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"slices"
 	"strings"
+
+	"minitron-chat/internal/fault"
 )
 
 // Version is the bundle format that this program reads (docs/formats.md).
@@ -128,6 +132,9 @@ const (
 // parseConfig reads config.json. What it says about the other files is not yet compared with them.
 func parseConfig(data []byte) (*Config, error) {
 	top, failed := parseFields(data)
+	if err := checkOwnCRC(top, data); err != nil {
+		return nil, err
+	}
 	if format := top.text("format"); *failed == nil && format != "minitron-bundle" {
 		top.fail("format", fmt.Sprintf("is %.100q, it must be \"minitron-bundle\"", format))
 	}
@@ -183,6 +190,25 @@ func parseConfig(data []byte) (*Config, error) {
 	return c, nil
 }
 
+// checkOwnCRC compares config.json with the checksum in its last field, which is of all bytes before that field. Without the
+// field nothing is compared: whoever writes the file by hand leaves it out.
+func checkOwnCRC(top fields, data []byte) error {
+	if *top.failed != nil || !top.has("crc32") {
+		return nil
+	}
+	want := top.text("crc32")
+	if *top.failed != nil || !areHexDigits(want, 8) {
+		top.fail("crc32", "is not 8 lower-case hex digits")
+		return *top.failed
+	}
+	before := data[:max(0, bytes.LastIndex(data, []byte(`"crc32"`)))]
+	if got := fmt.Sprintf("%08x", crc32.ChecksumIEEE(before)); got != want {
+		return fault.New(hintAgain+"; if you changed it on purpose, leave out its last field, \"crc32\"",
+			"config.json is damaged (its checksum is %s, it says %s)", got, want)
+	}
+	return nil
+}
+
 func parseShape(f fields) Shape {
 	s := Shape{
 		Arch:      f.text("arch"),
@@ -210,8 +236,8 @@ func parseShape(f fields) Shape {
 		f.fail("n_kv_heads", fmt.Sprintf("is %d, it does not divide n_heads %d", s.KVHeads, s.Heads))
 	case s.Arch == "llama" && s.HeadDim()%2 != 0:
 		f.fail("n_heads", fmt.Sprintf("gives heads of the odd width %d, rotary positions need an even one", s.HeadDim()))
-	case s.Arch == "llama" && s.RopeTheta == 0:
-		f.fail("rope_theta", "is 0, it must be above 0")
+	case s.Arch == "llama" && s.RopeTheta < 1:
+		f.fail("rope_theta", fmt.Sprintf("is %v, it must be at least 1", s.RopeTheta))
 	case s.Arch == "llama" && s.Bias:
 		f.fail("bias", "is true, a llama has none")
 	case s.Arch == "nanogpt" && s.KVHeads != s.Heads:
