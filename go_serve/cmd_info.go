@@ -14,6 +14,7 @@ import (
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/fault"
 	"minitron-chat/internal/kernel"
+	"minitron-chat/internal/model"
 	"minitron-chat/internal/sample"
 )
 
@@ -110,9 +111,13 @@ func selftest(o *options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	state, err := engine.NewState()
+	if err != nil {
+		return err
+	}
 	tokens, worst := 0, 0.0
 	for n, test := range engine.Config.Selftest {
-		difference, err := replay(engine, test)
+		difference, err := replay(engine, state, test)
 		if err != nil {
 			return fault.New("copy the program again; if that does not help, please report it", "self-test %d of %d failed: %w", n+1, len(engine.Config.Selftest), err)
 		}
@@ -124,11 +129,8 @@ func selftest(o *options, stdout io.Writer) error {
 }
 
 // replay computes one recorded output again and returns the largest difference of a logit.
-func replay(engine *chat.Engine, test bundle.Selftest) (worst float64, err error) {
-	state, err := engine.NewState()
-	if err != nil {
-		return 0, err
-	}
+func replay(engine *chat.Engine, state *model.State, test bundle.Selftest) (worst float64, err error) {
+	state.Reset()
 	greedy := sample.New(sample.Params{RepeatPenalty: 1}, 0, engine.Tokenizer.Size(), engine.NeverSampled())
 	ids := test.IDs
 	for step := 0; ; step++ {

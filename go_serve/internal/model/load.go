@@ -33,8 +33,7 @@ type Model struct {
 	layers    []layer
 	finalNorm norm // [D]
 
-	keysAt, valuesAt int       // where they begin in a row of qkv's output
-	cos, sin         []float32 // [context][h/2]; llama only
+	keysAt, valuesAt int // where they begin in a row of qkv's output
 }
 
 // Load finds all weights of an opened bundle. Matrices are used in place, vectors copied.
@@ -95,7 +94,6 @@ func (l *loader) llama(m *Model) {
 	s := m.shape
 	m.embedding = l.linear("model.embed_tokens", s.VocabSize, s.Dim, false)
 	m.finalNorm = l.norm("model.norm", s.Dim, false)
-	m.cos, m.sin = kernel.RopeTable(s.Context, s.HeadDim(), s.RopeTheta)
 	m.keysAt = kernel.Padded(s.Dim)
 	m.valuesAt = m.keysAt + kernel.Padded(s.KVDim())
 	for n := range s.Layers {
