@@ -101,7 +101,7 @@ func (b *Bundle) setVocab(data []byte) (err error) {
 		return err
 	}
 	b.vocab = data
-	if b.Vocab, err = ParseVocab(data); err != nil {
+	if b.Vocab, err = parseVocab(data, b.Config.Model.VocabSize); err != nil {
 		return unusable("vocab.json", err)
 	}
 	if len(b.Vocab.Pieces) != b.Config.Model.VocabSize {

@@ -126,6 +126,8 @@ const (
 	maxDim        = 1 << 16
 	maxLayers     = 1 << 10
 	maxVocabSize  = 1 << 20
+	maxQuestions  = 100
+	maxLineBytes  = 1000
 	maxStateBytes = 4 << 30 // of a sequence at full context: keys, values, attention weights
 )
 
@@ -142,7 +144,7 @@ func parseConfig(data []byte) (*Config, error) {
 		return nil, versionError(version)
 	}
 	c := &Config{
-		Name:    top.text("name"),
+		Name:    top.line("name"),
 		Model:   parseShape(top.object("model")),
 		DType:   top.text("dtype"),
 		Params:  top.integer("params", 1, math.MaxInt64),
@@ -156,7 +158,7 @@ func parseConfig(data []byte) (*Config, error) {
 		c.Tensors = append(c.Tensors, Tensor{
 			Name:   t.text("name"),
 			DType:  t.text("dtype"),
-			Shape:  list[int](t, "shape", "a list of whole numbers"),
+			Shape:  list[int](t, "shape", "a list of whole numbers", 2),
 			Offset: t.integer("offset", 0, math.MaxInt64),
 			Bytes:  t.integer("bytes", 1, math.MaxInt64),
 		})
@@ -164,7 +166,7 @@ func parseConfig(data []byte) (*Config, error) {
 	chat := top.object("chat")
 	c.System, c.Greeting = chat.text("system"), chat.text("greeting")
 	if chat.has("questions") {
-		c.Questions = list[string](chat, "questions", "a list of strings")
+		c.Questions = list[string](chat, "questions", "a list of strings", maxQuestions)
 	}
 	c.Sampling = parseSampling(top.object("sampling"))
 	for s := range top.objects("selftest") {
@@ -285,9 +287,9 @@ func parseSampling(f fields) Sampling {
 
 func parseSelftest(f fields, shape Shape) Selftest {
 	s := Selftest{
-		IDs:    list[int](f, "ids", "a list of whole numbers"),
-		Greedy: list[int](f, "greedy", "a list of whole numbers"),
-		Logits: list[float32](f, "logits", "a list of numbers"),
+		IDs:    list[int](f, "ids", "a list of whole numbers", shape.Context),
+		Greedy: list[int](f, "greedy", "a list of whole numbers", shape.Context),
+		Logits: list[float32](f, "logits", "a list of numbers", shape.VocabSize),
 	}
 	if *f.failed != nil {
 		return s
@@ -297,8 +299,6 @@ func parseSelftest(f fields, shape Shape) Selftest {
 		f.fail("ids", "is empty")
 	case len(s.IDs)+len(s.Greedy) > shape.Context:
 		f.fail("greedy", fmt.Sprintf("goes past the context of %d tokens", shape.Context))
-	case len(s.Logits) > shape.VocabSize:
-		f.fail("logits", fmt.Sprintf("has %d values, the vocabulary %d", len(s.Logits), shape.VocabSize))
 	}
 	for _, id := range slices.Concat(s.IDs, s.Greedy) {
 		if id < 0 || id >= shape.VocabSize {
