@@ -129,7 +129,7 @@ def fresh(shape: dict, dtype: str) -> Bundle:
     return Bundle(about, vocab, weights)
 
 
-def tested(runner: Runner, program: Path, bundle: Bundle, folder: Path) -> Bundle:
+def with_selftest(runner: Runner, program: Path, bundle: Bundle, folder: Path) -> Bundle:
     """The bundle with a self-test: what the undamaged program answers."""
     bundle.copy().write(folder)
     ask = json.dumps({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8})
