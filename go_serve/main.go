@@ -99,6 +99,10 @@ func run(args []string, stdin *os.File, stdout io.Writer) error {
 		return selftest(o, stdout)
 	case "bench":
 		return bench(o, stdout)
+	case "serve":
+		return serve(o, stdout)
+	case "web":
+		return web(o, stdout)
 	}
 	panic("main: a command without code: " + o.command)
 }

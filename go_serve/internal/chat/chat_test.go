@@ -52,13 +52,13 @@ func ids(parts ...any) (all []int) {
 func TestTemplate(t *testing.T) {
 	c := newChat(t, "be", 4)
 	c.turns = []turn{{user: ids("hi"), answer: ids("yo")}}
-	got, dropped, err := c.prompt(ids("ok"))
+	got, dropped, err := c.prompt(ids("ok"), c.reserve())
 	want := ids(1, "be", 4, 2, "hi", 4, 3, "yo", 4, 2, "ok", 4, 3)
 	if err != nil || dropped != 0 || !slices.Equal(got, want) {
 		t.Errorf("prompt = %v (%d dropped, %v), want %v", got, dropped, err, want)
 	}
 	c.SetSystem("")
-	if got, _, _ := c.prompt(nil); !slices.Equal(got, ids(2, "hi", 4, 3, "yo", 4, 2, 4, 3)) {
+	if got, _, _ := c.prompt(nil, c.reserve()); !slices.Equal(got, ids(2, "hi", 4, 3, "yo", 4, 2, 4, 3)) {
 		t.Errorf("without a system message: %v", got)
 	}
 }
@@ -88,7 +88,7 @@ func TestTrimming(t *testing.T) {
 		for _, n := range test.turns {
 			c.turns = append(c.turns, block(n))
 		}
-		got, dropped, err := c.prompt(ids(strings.Repeat("x", test.user)))
+		got, dropped, err := c.prompt(ids(strings.Repeat("x", test.user)), c.reserve())
 		if err != nil || dropped != test.dropped || len(got) != test.size {
 			t.Errorf("%s: %d ids, %d dropped, %v; want %d ids, %d dropped", test.name, len(got), dropped, err, test.size, test.dropped)
 		}

@@ -59,6 +59,9 @@ type Strings struct {
 
 	NoModel     string
 	NoModelHint string
+
+	WebPage string // name of the model, address
+	Serving string // name of the model, address
 }
 
 // English and Russian are the languages that the program knows.
@@ -126,6 +129,9 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 
 		NoModel:     "there is no model inside this program",
 		NoModelHint: "name one with --model DIR, or build a program with one: make binary",
+
+		WebPage: "%s is on this page in your browser: %s (Ctrl-C here ends it.)",
+		Serving: "%s answers at %s (Ctrl-C ends it.)",
 	}
 
 	Russian = Strings{
@@ -191,6 +197,9 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 
 		NoModel:     "в этой программе нет модели",
 		NoModelHint: "укажите её: --model DIR — или соберите программу с моделью: make binary",
+
+		WebPage: "%s — на этой странице в вашем браузере: %s (Ctrl-C здесь закончит.)",
+		Serving: "%s отвечает по адресу %s (Ctrl-C закончит.)",
 	}
 )
 
