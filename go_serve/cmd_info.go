@@ -16,6 +16,7 @@ import (
 	"minitron-chat/internal/kernel"
 	"minitron-chat/internal/model"
 	"minitron-chat/internal/sample"
+	"minitron-chat/internal/term"
 )
 
 // info says what model this is. It reads the weights once, for their digest.
@@ -59,7 +60,7 @@ func printAbout(out io.Writer, i api.About) error {
 	line("made", "%s, recipe %s, stage %s, minitron %s", m.Date, m.Recipe, m.Stage, m.Minitron)
 	line("kernel", "%s (this machine has: %s)", i.Kernel, strings.Join(kernel.Names(), ", "))
 	line("program", "%s (bundle format %d, %s, %s)", i.Program, i.Format, i.Go, i.Platform)
-	_, err := io.WriteString(out, text.String())
+	_, err := io.WriteString(out, term.Plain(text.String()))
 	return err
 }
 

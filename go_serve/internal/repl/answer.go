@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 
 	"minitron-chat/internal/chat"
+	"minitron-chat/internal/term"
 )
 
 // answer sends a message in the way of say and prints the answer while it grows. Ctrl-C stops it.
@@ -18,7 +17,7 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	r.interruptible(func(ctx context.Context, cancel func()) {
 		answer, err = say(ctx, text, func(part string) {
 			if r.Prompt {
-				part = strings.Map(visible, part)
+				part = term.Plain(part)
 			}
 			if _, err := io.WriteString(r.Out, part); err != nil && outErr == nil {
 				outErr = err
@@ -50,19 +49,11 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	return nil
 }
 
-// visible keeps what a model says from moving the cursor or recolouring the screen: control characters but tab and newline
-// become U+FFFD.
-func visible(c rune) rune {
-	if c != '\t' && c != '\n' && unicode.IsControl(c) {
-		return '\uFFFD'
-	}
-	return c
-}
-
 // remark says what a person should know about an answer.
 func (r *repl) remark(answer chat.Answer) {
-	if answer.DroppedTurns > 0 {
-		r.say(r.Lang.Forgotten, answer.DroppedTurns)
+	if answer.DroppedTurns > 0 && !r.forgot { // from now on that happens at every answer
+		r.tell(r.Lang.Forgotten)
+		r.forgot = true
 	}
 	switch answer.Stopped {
 	case chat.StopMaxTokens:

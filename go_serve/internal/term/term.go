@@ -4,7 +4,9 @@ package term
 import (
 	"os"
 	"runtime"
+	"strings"
 	"sync"
+	"unicode"
 )
 
 // IsTerminal reports whether a person looks at f.
@@ -20,6 +22,17 @@ func WantsColour(f *os.File) bool {
 func moves() bool {
 	name, set := os.LookupEnv("TERM")
 	return name != "dumb" && (set && name != "" || runtime.GOOS == "windows")
+}
+
+// Plain is a text as it can be shown: what came from a model or a file must not move the cursor or recolour the screen, so
+// its control characters but tab and newline become U+FFFD.
+func Plain(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\t' && c != '\n' && unicode.IsControl(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, text)
 }
 
 // Event is what happens to a terminal beside keys.
