@@ -3,9 +3,11 @@ more than twice the memory."""
 
 import base64
 import json
+import os
 import random
 import re
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -312,3 +314,25 @@ def test_hostile(ask, runner, program, bundles, tmp_path, name):
         done = runner.run(program, "--model", folder, *command, text="{}\n")
         assert done.code in (0, 1), done
         assert "goroutine" not in done.err
+
+
+@pytest.mark.parametrize("command", ["complete", "chat", "logits"])
+def test_weights_that_vanish(program, bundles, tmp_path, command):
+    """Another program cuts weights.bin between two answers: the mapped pages are gone."""
+    folder = bundles["nanogpt", "f16"].copy().write(tmp_path / "bundle")
+    line = {
+        "complete": '{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}\n',
+        "logits": '{"ids": [2, 9, 4, 3]}\n',
+        "chat": "hello\n",
+    }[command]
+    flags = [] if command == "chat" else [command]
+    flags += ["--model", folder, *([] if command == "logits" else ["--max-tokens", "4"]), "--threads", "2"]
+    p = subprocess.Popen([program, *flags], stdin=-1, stdout=-1, stderr=-1, text=True, bufsize=1)
+    p.stdin.write(line)
+    assert len(p.stdout.readline()) > 2
+    os.truncate(folder / "weights.bin", 0)
+    _, notes = p.communicate(line.replace("hello", "another one") * 2, timeout=20)
+    last = notes[notes.index("minitron-chat: error: ") :]
+    assert p.returncode == 1
+    assert "weights.bin was cut or replaced while it was in use\n" in last
+    assert last.count("\n") == 2

@@ -124,7 +124,14 @@ func (b *Bundle) Tensor(name string) []byte {
 }
 
 // VerifySHA256 compares both payloads with the digests of config.json.
-func (b *Bundle) VerifySHA256() error {
+func (b *Bundle) VerifySHA256() (err error) {
+	if lost := fault.Mapped("weights.bin", func() { err = b.verifySHA256() }); lost != nil {
+		return lost
+	}
+	return err
+}
+
+func (b *Bundle) verifySHA256() error {
 	for _, payload := range []struct {
 		name string
 		data []byte

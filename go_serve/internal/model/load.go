@@ -39,7 +39,10 @@ type Model struct {
 // Load finds all weights of an opened bundle. Matrices are used in place, vectors copied.
 func Load(b *bundle.Bundle) (*Model, error) {
 	l := loader{dtype: kernel.DType(b.Config.DType), tensor: b.Tensor}
-	m := l.model(b.Config.Model)
+	var m *Model
+	if lost := fault.Mapped("weights.bin", func() { m = l.model(b.Config.Model) }); lost != nil {
+		return nil, lost
+	}
 	return m, l.err
 }
 

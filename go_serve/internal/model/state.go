@@ -79,10 +79,17 @@ func (m *Model) newState(pool *kernel.Pool, positions int) *State {
 // call before is in the cache and not computed again; the result does not depend on that, bit for bit. The slice is
 // valid until the next call and holds finite numbers only. A cancelled ctx ends the work early with ctx.Err(); what was
 // computed stays cached.
-func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
+func (st *State) Logits(ctx context.Context, ids []int) (logits []float32, err error) {
 	if err := st.check(ids); err != nil {
 		return nil, err
 	}
+	if lost := fault.Mapped("weights.bin", func() { logits, err = st.compute(ctx, ids) }); lost != nil {
+		return nil, lost
+	}
+	return logits, err
+}
+
+func (st *State) compute(ctx context.Context, ids []int) ([]float32, error) {
 	kept := 0
 	for kept < len(st.ids) && kept < len(ids)-1 && st.ids[kept] == ids[kept] {
 		kept++
