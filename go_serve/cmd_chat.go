@@ -39,6 +39,9 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		Greeting:   engine.Config.Greeting,
 		Questions:  engine.Config.Questions,
 	}
+	if term.IsTerminal(os.Stdout) && r.Prompt {
+		r.Columns = func() int { return term.Columns(os.Stdout) }
+	}
 	if terminal := term.Open(stdin, os.Stderr); terminal != nil {
 		defer terminal.Close()
 		history := edit.OpenHistory(edit.HistoryPath())

@@ -113,6 +113,17 @@ func settle(text []rune, i int) int {
 	return next(text, previous(text, i))
 }
 
+// Width returns how many columns a text without newlines takes in a window.
+func Width(text string) (columns int) {
+	runes := []rune(text)
+	for i := 0; i < len(runes); {
+		end := next(runes, i)
+		columns += width(runes[i:end])
+		i = end
+	}
+	return columns
+}
+
 // width returns how many columns a cluster takes.
 func width(cluster []rune) int {
 	r := cluster[0]

@@ -14,12 +14,13 @@ import (
 func (r *repl) answer(text string, say func(context.Context, string, func(string)) (chat.Answer, error)) error {
 	var answer chat.Answer
 	var err, outErr error
+	out := &wrapper{out: r.Out, columns: r.Columns}
 	r.interruptible(func(ctx context.Context, cancel func()) {
 		answer, err = say(ctx, text, func(part string) {
 			if r.Prompt {
 				part = term.Plain(part)
 			}
-			if _, err := io.WriteString(r.Out, part); err != nil && outErr == nil {
+			if _, err := io.WriteString(out, part); err != nil && outErr == nil {
 				outErr = err
 				cancel() // nobody reads on
 			}
@@ -37,6 +38,9 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	}
 	if err != nil {
 		return err
+	}
+	if outErr == nil {
+		outErr = out.flush()
 	}
 	if outErr != nil {
 		return fmt.Errorf("the answer cannot be written: %w", outErr)

@@ -22,8 +22,9 @@ type Options struct {
 	Out, Err   io.Writer
 	Interrupts <-chan os.Signal // Ctrl-C
 	Lang       *lang.Strings
-	Prompt     bool // show a prompt: a person types
-	Colour     bool // colours on Out and Err
+	Prompt     bool       // show a prompt: a person types
+	Colour     bool       // colours on Out and Err
+	Columns    func() int // how wide the window is in which Out and Err show; nil: they are files, and lines stay whole
 	Name       string
 	Greeting   string   // what the model says first; may be empty
 	Questions  []string // what a person may ask it first
@@ -182,11 +183,23 @@ func (r *repl) say(format string, args ...any) { r.tell(fmt.Sprintf(format, args
 
 // tell writes one line to the person, beside the answers.
 func (r *repl) tell(text string) {
-	text = term.Plain(text)
+	text = r.wrap(term.Plain(text))
 	if r.Colour {
 		text = "\x1b[2m" + text + "\x1b[0m"
 	}
 	fmt.Fprintln(r.Err, text)
+}
+
+// wrap breaks a text's lines between words.
+func (r *repl) wrap(text string) string {
+	if r.Columns == nil {
+		return text
+	}
+	var wrapped strings.Builder
+	w := wrapper{out: &wrapped, columns: r.Columns}
+	io.WriteString(&w, text)
+	w.flush()
+	return wrapped.String()
 }
 
 // interruptible does something that Ctrl-C stops: ctx is cancelled then.

@@ -24,6 +24,20 @@ func moves() bool {
 	return name != "dumb" && (set && name != "" || runtime.GOOS == "windows")
 }
 
+// Columns returns how wide the window is in which f shows.
+func Columns(f *os.File) int {
+	columns, _ := known(size(f))
+	return columns
+}
+
+// known is a size, where a serial line does not know its own.
+func known(columns, rows int) (int, int) {
+	if columns < 1 || rows < 1 {
+		return 80, 24
+	}
+	return columns, rows
+}
+
 // Plain is a text as it can be shown: what came from a model or a file must not move the cursor or recolour the screen, so
 // its control characters but tab and newline become U+FFFD.
 func Plain(text string) string {
@@ -119,9 +133,5 @@ func (t *Terminal) tell(e Event) {
 
 // Size returns the size of the window, in characters.
 func (t *Terminal) Size() (columns, rows int) {
-	columns, rows = size(t.out)
-	if columns < 1 || rows < 1 { // a serial line does not know
-		return 80, 24
-	}
-	return columns, rows
+	return known(size(t.out))
 }
