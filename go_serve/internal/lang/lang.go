@@ -134,7 +134,7 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		NoModel:     "there is no model inside this program",
 		NoModelHint: "name one with --model DIR, or build a program with one: make binary",
 
-		WebPage: "%s is on this page in your browser: %s (Ctrl-C here ends it.)",
+		WebPage: "%s waits for you in the browser at %s (Ctrl-C here ends it.)",
 		Serving: "%s answers at %s (Ctrl-C ends it.)",
 	}
 
@@ -204,8 +204,8 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		NoModel:     "в этой программе нет модели",
 		NoModelHint: "укажите её: --model DIR — или соберите программу с моделью: make binary",
 
-		WebPage: "%s — на этой странице в вашем браузере: %s (Ctrl-C здесь закончит.)",
-		Serving: "%s отвечает по адресу %s (Ctrl-C закончит.)",
+		WebPage: "%s ждёт вас в браузере по адресу %s (Ctrl-C здесь — закончить.)",
+		Serving: "%s отвечает по адресу %s (Ctrl-C — закончить.)",
 	}
 )
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -32,42 +33,52 @@ func OpenBrowser(address string) {
 	}
 }
 
-// ListenLocally opens a port of this machine: the one of the last time if it is free, as browsers keep chats by port; else
-// any. Which one it was is remembered beside the history, if there is one.
+// maxPorts is how many ports are remembered: as many programs may run at once and find their own again.
+const maxPorts = 4
+
+// ListenLocally opens a port of this machine: one of the last times if it is free, as browsers keep chats by port; else any.
+// It is remembered beside the history, if there is one.
 func ListenLocally() (listener net.Listener, port int, err error) {
 	file := ""
 	if history := edit.HistoryPath(); history != "" {
-		file = filepath.Join(filepath.Dir(history), "web-port")
+		file = filepath.Join(filepath.Dir(history), "web-ports")
 	}
-	if last := readPort(file); last > 0 {
-		listener, err = Listen("127.0.0.1:" + strconv.Itoa(last))
-	}
-	if listener == nil {
-		if listener, err = Listen("127.0.0.1:0"); err != nil {
-			return nil, 0, err
+	ports := readPorts(file)
+	for _, port := range ports {
+		if listener, err = Listen("127.0.0.1:" + strconv.Itoa(port)); err == nil {
+			return listener, port, nil
 		}
+	}
+	if listener, err = Listen("127.0.0.1:0"); err != nil {
+		return nil, 0, err
 	}
 	port = listener.Addr().(*net.TCPAddr).Port
 	if file != "" { // as with the history, chatting is more important than that this works
+		ports = append(ports, port)
+		var text strings.Builder
+		for _, port := range ports[max(0, len(ports)-maxPorts):] {
+			fmt.Fprintln(&text, port)
+		}
 		os.MkdirAll(filepath.Dir(file), 0o700)
-		edit.WriteFile(file, []byte(strconv.Itoa(port)+"\n"))
+		edit.WriteFile(file, []byte(text.String()))
 	}
 	return listener, port, nil
 }
 
-// readPort returns 0 where there is none.
-func readPort(file string) int {
+// readPorts returns what is remembered, as far as it makes sense.
+func readPorts(file string) (ports []int) {
 	about, err := os.Stat(file)
-	if err != nil || !about.Mode().IsRegular() || about.Size() > 16 {
-		return 0
+	if err != nil || !about.Mode().IsRegular() || about.Size() > 8*maxPorts {
+		return nil
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return 0
+		return nil
 	}
-	port, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || port < 1024 || port > 65535 {
-		return 0
+	for _, line := range strings.Fields(string(data)) {
+		if port, err := strconv.Atoi(line); err == nil && port >= 1024 && port <= 65535 {
+			ports = append(ports, port)
+		}
 	}
-	return port
+	return ports[:min(len(ports), maxPorts)]
 }

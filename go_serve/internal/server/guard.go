@@ -43,6 +43,9 @@ func foreignOrigin() *api.Error {
 
 // IsLoopback reports whether listening at an address serves this machine only.
 func IsLoopback(address string) (bool, error) {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return false, err
+	}
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return false, err
