@@ -316,6 +316,25 @@ def test_hostile(ask, runner, program, bundles, tmp_path, name):
         assert "goroutine" not in done.err
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_files_without_end(ask, bundles, tmp_path, name):
+    """Nothing is read of a file that is larger than it may be, and a folder in its place is none."""
+    folder = bundles["llama", "q4"].copy().write(tmp_path / "bundle")
+    before = ask(folder)
+    with (folder / name).open("ab") as file:
+        file.truncate(100 << 20)  # a hole: it takes no room on the disk
+    done = ask(folder)
+    assert refused(done), done
+    assert done.peak_mb < 2 * before.peak_mb
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    done = ask(folder)
+    assert refused(done), done
+    assert f"{name} is not a regular file" in done.err
+    (folder / name).rmdir()
+    assert f"there is no {name} in the bundle" in ask(folder).err
+
+
 @pytest.mark.parametrize("command", ["complete", "chat", "logits"])
 def test_weights_that_vanish(program, bundles, tmp_path, command):
     """Another program cuts weights.bin between two answers: the mapped pages are gone."""

@@ -34,7 +34,7 @@ type Bundle struct {
 // version, sizes, the vocabulary's checksum and the table of tensors. weights.bin is mapped into memory where the system
 // can, otherwise read.
 func Open(fsys fs.FS) (*Bundle, error) {
-	config, err := readSmall(fsys, "config.json")
+	config, err := readSmall(fsys, "config.json", -1)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func Open(fsys fs.FS) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	vocab, err := readSmall(fsys, "vocab.json")
+	vocab, err := readSmall(fsys, "vocab.json", b.Config.Vocab.Bytes)
 	if err != nil {
 		return nil, err
 	}
