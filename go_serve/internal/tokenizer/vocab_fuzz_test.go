@@ -9,7 +9,7 @@ import (
 	"minitron-chat/internal/bundle"
 )
 
-// FuzzNew gives any vocab.json and any text: what is taken encodes as the slow way does, without a panic, and gives no
+// FuzzNew gives any vocab.json, any table of replacements and any text: what is taken encodes as the slow way does, without a panic, and gives no
 // control id.
 func FuzzNew(f *testing.F) {
 	withTable := withBytes(small("hh", "▁a", "é"))
@@ -30,12 +30,15 @@ func FuzzNew(f *testing.F) {
 		} else if _, err := New(parsed); err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data, "hhab abc é\xff")
+		f.Add(data, charsmap, "hhab abc é\xff")
 	}
-	f.Fuzz(func(t *testing.T, data []byte, text string) {
+	f.Fuzz(func(t *testing.T, data, charsmap []byte, text string) {
 		v, err := bundle.ParseVocab(data)
 		if err != nil || len(text) > 300 {
 			return
+		}
+		if len(charsmap) > 0 {
+			v.Normalizer.Charsmap = charsmap
 		}
 		tok, err := New(v)
 		if err != nil {
