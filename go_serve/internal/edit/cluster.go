@@ -130,7 +130,7 @@ func width(cluster []rune) int {
 	switch kind := classOf(r); {
 	case r == '\t':
 		return tabColumns
-	case r >= 0x1f3fb && r <= 0x1f3ff, slices.Contains(cluster, emojiStyle), isWide(r): // skin tones alone
+	case r >= 0x1f3fb && r <= 0x1f3ff, slices.Contains(cluster, emojiStyle), slices.ContainsFunc(cluster, isWide): // skin tones alone
 		return 2
 	case kind == flag:
 		return min(2, len(cluster))
