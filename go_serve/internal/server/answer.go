@@ -134,6 +134,7 @@ func (s *stream) fail(r *http.Request, err error) {
 		e = api.Refuse(500, "internal_error", "", "The answer failed: %v.", err)
 	}
 	if !s.begun {
+		s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 		refuse(s.w, e)
 		return
 	}

@@ -17,11 +17,12 @@ const maxHeaderBytes = 1 << 14
 type times struct {
 	header  time.Duration
 	request time.Duration // header and body; an answer may take longer
+	write   time.Duration // of a response that nobody extends, as answers do with every part
 	idle    time.Duration
 	grace   time.Duration // for answers that are being written when the server is told to stop
 }
 
-var usual = times{header: 10 * time.Second, request: 30 * time.Second, idle: 2 * time.Minute, grace: 3 * time.Second}
+var usual = times{header: 10 * time.Second, request: 30 * time.Second, write: writeTimeout, idle: 2 * time.Minute, grace: 3 * time.Second}
 
 // What Windows calls it (WSAEADDRINUSE, WSAEACCES).
 const (
@@ -57,6 +58,7 @@ func (t times) serve(ctx context.Context, listener net.Listener, handler http.Ha
 		Handler:           handler,
 		ReadHeaderTimeout: t.header,
 		ReadTimeout:       t.request,
+		WriteTimeout:      t.request + t.write,
 		IdleTimeout:       t.idle,
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         protocols,

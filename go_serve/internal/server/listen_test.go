@@ -57,7 +57,7 @@ func exchange(t *testing.T, address, sent string) string {
 }
 
 func TestSlowAndLarge(t *testing.T) {
-	quick := times{header: 50 * time.Millisecond, request: 100 * time.Millisecond, idle: 50 * time.Millisecond, grace: time.Second}
+	quick := times{header: 50 * time.Millisecond, request: 100 * time.Millisecond, write: time.Minute, idle: 50 * time.Millisecond, grace: time.Second}
 	address, _, _ := start(t, quick, &API{Server: newAPI(t), Loopback: true})
 	head := "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 	tests := []struct{ name, sent, want string }{
@@ -81,9 +81,9 @@ func TestSlowAndLarge(t *testing.T) {
 	}
 }
 
-// TestLongAnswer takes longer than a request may.
+// TestLongAnswer takes longer than a request may, and its writing.
 func TestLongAnswer(t *testing.T) {
-	quick := times{header: 50 * time.Millisecond, request: 50 * time.Millisecond, idle: time.Minute, grace: time.Second}
+	quick := times{header: 50 * time.Millisecond, request: 50 * time.Millisecond, write: 50 * time.Millisecond, idle: time.Minute, grace: time.Second}
 	late := func(ctx context.Context, body []byte, send func(any) error) error {
 		select {
 		case <-ctx.Done():
@@ -98,6 +98,28 @@ func TestLongAnswer(t *testing.T) {
 		t.Fatalf("%v, %v", response, err)
 	}
 	response.Body.Close()
+}
+
+// TestNobodyReads asks for much and reads nothing: the server does not wait for ever.
+func TestNobodyReads(t *testing.T) {
+	quick := times{header: time.Minute, request: 10 * time.Millisecond, write: 10 * time.Millisecond, idle: time.Minute, grace: time.Second}
+	failed := make(chan error)
+	address, _, _ := start(t, quick, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var err error
+		for part := make([]byte, 1<<20); err == nil; {
+			_, err = w.Write(part)
+		}
+		failed <- err
+	}))
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestDisconnectAndStop: a client that goes cancels its answer; a server that is told to stop lets the others finish, and
