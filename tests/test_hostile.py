@@ -80,6 +80,23 @@ def judge(ask, folder: Path, said: dict[str, Done], what: str) -> int:
     return count
 
 
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+def test_selftest_on_every_kernel(runner, program, bundles, tmp_path, kind):
+    """It names the kernel, and finds what was recorded with another."""
+    folder = bundles[kind].copy().write(tmp_path / "bundle")
+    info = runner.run(program, "--model", folder, "info").out
+    kernels = re.search(r"this machine has: ([^)]+)", info)[1].split(", ")
+    assert "scalar" in kernels
+    for kernel in kernels:
+        done = runner.run(program, "--model", folder, "selftest", "--kernel", kernel)
+        assert done.out.startswith(f"ok: checksums agree; kernel {kernel}; 1 prompts, "), done
+    bundle = bundles[kind].copy()
+    bundle.config["selftest"][0]["greedy"][2] ^= 1
+    done = runner.run(program, "--model", bundle.write(folder), "selftest")
+    assert refused(done), done
+    assert "self-test 1 of 1 failed: token 2 is " in done.err
+
+
 def test_one_byte_flipped(ask, bundles, tmp_path):
     chance, refusals = random.Random(6), 0
     plan = ["config.json"] * 70 + ["vocab.json"] * 60 + ["weights.bin"] * 70
