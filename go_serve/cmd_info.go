@@ -14,7 +14,9 @@ import (
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/fault"
 	"minitron-chat/internal/kernel"
+	"minitron-chat/internal/model"
 	"minitron-chat/internal/sample"
+	"minitron-chat/internal/term"
 )
 
 // info says what model this is. It reads the weights once, for their digest.
@@ -58,7 +60,7 @@ func printAbout(out io.Writer, i api.About) error {
 	line("made", "%s, recipe %s, stage %s, minitron %s", m.Date, m.Recipe, m.Stage, m.Minitron)
 	line("kernel", "%s (this machine has: %s)", i.Kernel, strings.Join(kernel.Names(), ", "))
 	line("program", "%s (bundle format %d, %s, %s)", i.Program, i.Format, i.Go, i.Platform)
-	_, err := io.WriteString(out, text.String())
+	_, err := io.WriteString(out, term.Plain(text.String()))
 	return err
 }
 
@@ -79,9 +81,13 @@ func selftest(o *options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	state, err := engine.NewState()
+	if err != nil {
+		return err
+	}
 	tokens, worst := 0, 0.0
 	for n, test := range engine.Config.Selftest {
-		difference, err := replay(engine, test)
+		difference, err := replay(engine, state, test)
 		if err != nil {
 			return fault.New("copy the program again; if that does not help, please report it", "self-test %d of %d failed: %w", n+1, len(engine.Config.Selftest), err)
 		}
@@ -93,11 +99,8 @@ func selftest(o *options, stdout io.Writer) error {
 }
 
 // replay computes one recorded output again and returns the largest difference of a logit.
-func replay(engine *chat.Engine, test bundle.Selftest) (worst float64, err error) {
-	state, err := engine.NewState()
-	if err != nil {
-		return 0, err
-	}
+func replay(engine *chat.Engine, state *model.State, test bundle.Selftest) (worst float64, err error) {
+	state.Reset()
 	greedy := sample.New(sample.Params{RepeatPenalty: 1}, 0, engine.Tokenizer.Size(), engine.NeverSampled())
 	ids := test.IDs
 	for step := 0; ; step++ {

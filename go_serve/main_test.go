@@ -208,6 +208,7 @@ func TestSelftestFindsDamage(t *testing.T) {
 		data, _ := os.ReadFile(filepath.Join(tiny, name))
 		os.WriteFile(filepath.Join(folder, name), data, 0o600)
 	}
+	config = append(config[:bytes.LastIndex(config, []byte(`,"crc32"`))], '}') // it would find everything before the test does
 	for from, to := range map[string]string{`"logits":[`: `"logits":[99,`, `"greedy":[`: `"greedy":[7,`, `"sha256":"`: `"sha256":"0`} {
 		damaged := strings.Replace(string(config), from, to, 1)
 		if strings.HasPrefix(from, `"sha256`) { // keep its length

@@ -91,7 +91,7 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
     (out / "config.json").unlink(missing_ok=True)
     atomic_write(out / "weights.bin", weights)
     atomic_write(out / "vocab.json", vocab_bytes)
-    atomic_write(out / "config.json", json.dumps(about, indent=1, ensure_ascii=False))
+    atomic_write(out / "config.json", sealed(json.dumps(about, indent=1, ensure_ascii=False)))
     say(
         f"export: {about['name']}, {about['params'] / 1e6:.2f}M parameters as {dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
     )
@@ -103,6 +103,12 @@ def utc(seconds: float) -> str:
 
 def digest(data: bytes) -> dict:
     return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def sealed(config: str) -> str:
+    """A JSON object's text with one more field at its end: the checksum of all bytes before that field."""
+    before = config.rstrip().removesuffix("}").rstrip() + ",\n "
+    return before + f'"crc32": "{zlib.crc32(before.encode()):08x}"\n}}\n'
 
 
 def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:

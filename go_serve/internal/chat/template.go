@@ -57,7 +57,7 @@ const markers = 3 // of a question: user, end, assistant
 func (c *Chat) prompt(user []int, reserve int) (ids []int, dropped int, err error) {
 	ids = c.systemIDs()
 	room := c.engine.Config.Model.Context - reserve - len(ids) - markers
-	if len(user) > room || room < 1 {
+	if len(user) > room {
 		tooLong := &TooLongError{Tokens: len(user), Fit: room}
 		return nil, 0, fault.New("shorten it, or say it in several messages", "%w", tooLong)
 	}

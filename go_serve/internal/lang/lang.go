@@ -25,7 +25,9 @@ type Strings struct {
 	MaxTokens   string // number
 	Stats       string // turns, tokens used, context
 	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens, tokens per second
-	Forgotten   string // turns
+	Forgotten   string
+	YouCouldAsk string // questions follow
+	TabAsks     string // the same, where Tab types them
 	TooLong     string // tokens of the message, tokens that fit
 	SystemFull  string
 	CutLength   string // max_tokens
@@ -106,7 +108,9 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		MaxTokens:   "tokens per answer, at most: %d",
 		Stats:       "turns: %d, tokens: %d of %d",
 		LastAnswer:  "last answer: read %d tokens (%d known already) in %.2f s, wrote %d tokens at %.1f per second",
-		Forgotten:   "(The conversation no longer fits: oldest turns forgotten: %d.)",
+		Forgotten:   "(The conversation is longer than the model can see: from now on it forgets the oldest turns.)",
+		YouCouldAsk: "You could ask:",
+		TabAsks:     "You could ask (Tab types it):",
 		TooLong:     "This message is too long: it has %d tokens, %d fit. Shorten it or send it in parts.",
 		SystemFull:  "What the model is told first takes all the room. Shorten it: /system",
 		CutLength:   "(The answer was cut at %d tokens; /max_tokens changes that.)",
@@ -180,7 +184,9 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		MaxTokens:   "токенов в ответе, не больше: %d",
 		Stats:       "реплик: %d, токенов: %d из %d",
 		LastAnswer:  "последний ответ: прочитано токенов: %d (из них уже известно: %d) за %.2f с, написано: %d, в секунду: %.1f",
-		Forgotten:   "(Разговор больше не помещается: забыто самых старых реплик: %d.)",
+		Forgotten:   "(Разговор длиннее, чем модель может видеть: с этого места она забывает самые старые реплики.)",
+		YouCouldAsk: "Можно спросить:",
+		TabAsks:     "Можно спросить (Tab напишет за вас):",
 		TooLong:     "Сообщение слишком длинное: токенов в нём %d, помещается %d. Сократите его или пришлите по частям.",
 		SystemFull:  "То, что модели сказано вначале, занимает всё место. Сократите: /system",
 		CutLength:   "(Ответ обрезан, токенов: %d; изменить: /max_tokens.)",
