@@ -1,4 +1,4 @@
-"""The chat page in a real browser, on the real program. For test_page.
+"""The chat page in a real browser, on the real program. For test_page and test_page_access.
 
 A window that is opened here fails its test if anything in it complains: a message on the console, an exception, a violation of
 the Content-Security-Policy, or a request to anywhere but the program.
@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from terminal import TINY, build
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 
@@ -153,3 +155,51 @@ class Window:
             self.network.send("Network.enable")
         limits = {"offline": False, "latency": 0, "downloadThroughput": bytes_per_second, "uploadThroughput": -1}
         self.network.send("Network.emulateNetworkConditions", limits)
+
+
+@dataclass
+class Setup:
+    """What the tests of a module share."""
+
+    browser: object
+    program: Path
+    model: Path
+    address: str
+
+
+QUESTIONS = ["Who are you?", "Как тебя зовут?"]
+
+
+@contextmanager
+def running(folder: Path):
+    """A browser, and a program that serves the page of a tiny random model: its answers are noise, the same for the same seed."""
+    with chromium() as browser:
+        model = bundle(
+            TINY,
+            folder / "pip",
+            name="Pip",
+            about={"version": "2.5", "licence": "CC-BY-4.0", "icon": ""},
+            chat={"system": "", "greeting": "Hello, I am Pip.", "questions": QUESTIONS},
+            sampling={"max_tokens": 24},
+            made={
+                "trained": "2026-11-20T14:58:00Z",
+                "sources": [{"name": "Fables", "licence": "CC0-1.0", "address": "a shelf"}],
+            },
+        )
+        program = build(folder)
+        with serving(program, model, folder / "home", "--seed", "5") as address:
+            yield Setup(browser, program, model, address)
+
+
+@contextmanager
+def windows(setup: Setup):
+    """Opens windows, and looks at the end whether anything complained in them."""
+    opened = []
+
+    def open_window(size: str = "desktop", **options) -> Window:
+        opened.append(Window(setup.browser, setup.address, size, **options))
+        return opened[-1]
+
+    yield open_window
+    for each in opened:
+        each.close()
