@@ -38,8 +38,13 @@ $(STAGES): setup
 chat: setup ## talk to the model of RECIPE in the terminal
 	$(MINITRON) chat $(RECIPE)
 
-binaries: export ## the chat program for all six systems, with SHA256SUMS
+binaries: export ## the chat program for all systems, and a folder to send from
 	$(MINITRON) binary --target all
+
+html: setup ## one HTML file with the model inside, for friends who cannot run programs
+	$(MINITRON) run $(RECIPE) --to eval $(ARGS)
+	$(MINITRON) export $(RECIPE) --dtype q8 --out export/html $(ARGS)
+	$(MINITRON) html --bundle export/html
 
 test: .venv/.ready-test ## all tests, Python and Go
 	$(BIN)/python -m pytest
@@ -59,6 +64,6 @@ bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs
 	$(BIN)/python benchmarks/threads.py
 
 clean: ## remove runs, bundles and programs; keep the environment
-	rm -rf runs dist export/*.bin export/*.json
+	rm -rf runs dist export/*.bin export/*.json export/html
 
-.PHONY: help setup demo chat binaries test bench lint fmt clean $(STAGES)
+.PHONY: help setup demo chat binaries html test bench lint fmt clean $(STAGES)

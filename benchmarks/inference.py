@@ -61,6 +61,7 @@ MEASURES = {
 }
 DEPTHS, DEPTH_GEN = (128, 512, 1000), 32  # decode is measured over DEPTH_GEN tokens around that many in the cache
 QUIET = 0.1  # cores; figures taken while other programs used more are named at the end
+IDLE_SECONDS = 5  # watched at the prompt, in ticks of the processor
 AGREE = 0.02  # logits; how far from torch the fp16 files may be
 INSTALL = (
     'CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_AVX512=ON -DGGML_AVX512_VBMI=ON '
@@ -303,8 +304,8 @@ def start(bench: Bench, found: dict, a: argparse.Namespace) -> None:
             chat.until_idle()
             full = chat.resident_mb()
             before = terminal.cpu_seconds(chat.process.pid)
-            time.sleep(2)
-            idle = (terminal.cpu_seconds(chat.process.pid) - before) / 2
+            time.sleep(IDLE_SECONDS)
+            idle = (terminal.cpu_seconds(chat.process.pid) - before) / IDLE_SECONDS
         found[dtype] = {
             "program_mb": round(program.stat().st_size / 1e6, 1),
             "prompt_ms": summary([s * 1000 for s in seconds]),

@@ -37,6 +37,10 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		Colour:     term.WantsColour(os.Stdout) && term.WantsColour(os.Stderr),
 		Name:       engine.Config.Name,
 		Greeting:   engine.Config.Greeting,
+		Questions:  engine.Config.Questions,
+	}
+	if term.IsTerminal(os.Stdout) && r.Prompt {
+		r.Columns = func() int { return term.Columns(os.Stdout) }
 	}
 	if terminal := term.Open(stdin, os.Stderr); terminal != nil {
 		defer terminal.Close()
@@ -67,7 +71,11 @@ func answerOnce(o *options, stdout io.Writer) error {
 	defer term.Prepare()()
 
 	var writeErr error
+	shown := term.IsTerminal(os.Stdout)
 	answer, err := startChat(o, engine).Say(ctx, o.text, func(part string) {
+		if shown {
+			part = term.Plain(part)
+		}
 		if _, err := io.WriteString(stdout, part); err != nil && writeErr == nil {
 			writeErr = err
 			cancel()

@@ -6,38 +6,18 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 
+	"minitron-chat/internal/api"
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/fault"
 	"minitron-chat/internal/kernel"
+	"minitron-chat/internal/model"
 	"minitron-chat/internal/sample"
+	"minitron-chat/internal/term"
 )
-
-// information is what `info --json` shows.
-type information struct {
-	Name      string          `json:"name"`
-	About     bundle.About    `json:"about"`
-	Greeting  string          `json:"greeting"`
-	System    string          `json:"system"`
-	Questions []string        `json:"questions"`
-	Sampling  bundle.Sampling `json:"sampling"`
-	Model     bundle.Shape    `json:"model"`
-	DType     string          `json:"dtype"`
-	Params    int64           `json:"params"`
-	Weights   bundle.Payload  `json:"weights"`
-	Vocab     bundle.Payload  `json:"vocab"`
-	Verified  bool            `json:"verified"` // both digests were computed again and agree
-	Kernel    string          `json:"kernel"`   // what would compute here
-	Format    int             `json:"format_version"`
-	Program   string          `json:"program_version"`
-	Go        string          `json:"go"`
-	Platform  string          `json:"platform"`
-	Made      bundle.Made     `json:"made"`
-}
 
 // info says what model this is. It reads the weights once, for their digest.
 func info(o *options, stdout io.Writer) error {
@@ -48,25 +28,16 @@ func info(o *options, stdout io.Writer) error {
 	if err := b.VerifySHA256(); err != nil {
 		return err
 	}
-	i := describe(b.Config)
+	i := api.Describe(b.Config, version)
+	i.Verified = true
 	if o.json {
 		return json.NewEncoder(stdout).Encode(i)
 	}
-	return i.print(stdout)
+	return printAbout(stdout, i)
 }
 
-// describe says what is in a bundle whose digests were checked.
-func describe(c *bundle.Config) information {
-	return information{
-		Name: c.Name, About: c.About, Greeting: c.Greeting, System: c.System, Questions: c.Questions, Sampling: c.Sampling,
-		Model: c.Model, DType: c.DType, Params: c.Params, Weights: c.Weights, Vocab: c.Vocab, Verified: true,
-		Kernel: kernel.Name(), Format: bundle.Version, Program: version,
-		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Made: c.Made,
-	}
-}
-
-// print writes what a person wants to know, a line each; what the model's owner left empty is left out.
-func (i information) print(out io.Writer) error {
+// printAbout writes what a person wants to know, a line each; what the model's owner left empty is left out.
+func printAbout(out io.Writer, i api.About) error {
 	var text strings.Builder
 	line := func(what, format string, values ...any) {
 		fmt.Fprintf(&text, "%-12s"+format+"\n", append([]any{what}, values...)...)
@@ -89,7 +60,7 @@ func (i information) print(out io.Writer) error {
 	line("made", "%s, recipe %s, stage %s, minitron %s", m.Date, m.Recipe, m.Stage, m.Minitron)
 	line("kernel", "%s (this machine has: %s)", i.Kernel, strings.Join(kernel.Names(), ", "))
 	line("program", "%s (bundle format %d, %s, %s)", i.Program, i.Format, i.Go, i.Platform)
-	_, err := io.WriteString(out, text.String())
+	_, err := io.WriteString(out, term.Plain(text.String()))
 	return err
 }
 
@@ -110,9 +81,13 @@ func selftest(o *options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	state, err := engine.NewState()
+	if err != nil {
+		return err
+	}
 	tokens, worst := 0, 0.0
 	for n, test := range engine.Config.Selftest {
-		difference, err := replay(engine, test)
+		difference, err := replay(engine, state, test)
 		if err != nil {
 			return fault.New("copy the program again; if that does not help, please report it", "self-test %d of %d failed: %w", n+1, len(engine.Config.Selftest), err)
 		}
@@ -124,11 +99,8 @@ func selftest(o *options, stdout io.Writer) error {
 }
 
 // replay computes one recorded output again and returns the largest difference of a logit.
-func replay(engine *chat.Engine, test bundle.Selftest) (worst float64, err error) {
-	state, err := engine.NewState()
-	if err != nil {
-		return 0, err
-	}
+func replay(engine *chat.Engine, state *model.State, test bundle.Selftest) (worst float64, err error) {
+	state.Reset()
 	greedy := sample.New(sample.Params{RepeatPenalty: 1}, 0, engine.Tokenizer.Size(), engine.NeverSampled())
 	ids := test.IDs
 	for step := 0; ; step++ {

@@ -13,6 +13,9 @@ import (
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/fault"
 	"minitron-chat/internal/kernel"
+	"minitron-chat/internal/lang"
+	"minitron-chat/internal/self"
+	"minitron-chat/internal/term"
 )
 
 // version is set by the build: -ldflags "-X main.version=0.1.0".
@@ -34,7 +37,10 @@ type usageError struct{ message string }
 func (e usageError) Error() string { return e.message }
 
 func main() {
-	err := run(os.Args[1:], os.Stdin, os.Stdout)
+	err := self.Check() // first: what a damaged program does is anyone's guess
+	if err == nil {
+		err = run(os.Args[1:], os.Stdin, os.Stdout)
+	}
 	if err == nil {
 		return
 	}
@@ -45,11 +51,13 @@ func main() {
 	if hint := fault.Hint(err); hint != "" {
 		fmt.Fprintf(os.Stderr, "hint: %s\n", hint)
 	}
+	code := exitError
 	if errors.As(err, &usageError{}) {
 		fmt.Fprintln(os.Stderr, "hint: run minitron-chat --help")
-		os.Exit(exitUsage)
+		code = exitUsage
 	}
-	os.Exit(exitError)
+	term.HoldWindow(lang.Detect().PressEnter)
+	os.Exit(code)
 }
 
 // chooseKernel obeys --kernel, else MINITRON_KERNEL. Without either the package has chosen.
@@ -99,6 +107,10 @@ func run(args []string, stdin *os.File, stdout io.Writer) error {
 		return selftest(o, stdout)
 	case "bench":
 		return bench(o, stdout)
+	case "serve":
+		return serve(o, stdout)
+	case "web":
+		return web(o, stdout)
 	}
 	panic("main: a command without code: " + o.command)
 }

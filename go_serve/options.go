@@ -18,6 +18,8 @@ const usage = `minitron-chat - talk with a small language model
 usage:
   minitron-chat                     chat in the terminal
   minitron-chat -p TEXT             one answer on standard output
+  minitron-chat web                 chat on a page in your browser
+  minitron-chat serve               answer programs: OpenAI's API, on this machine
   minitron-chat info [--json]       what model this is
   minitron-chat selftest            check the program against recorded answers
   minitron-chat bench [--json]      measure the speed
@@ -31,7 +33,7 @@ for every command:
   --kernel NAME         which instructions to use (default: MINITRON_KERNEL, else the best that this machine has)
   --version, --help
 
-for the chat, -p and complete (defaults: the model's own; complete: --temp 0):
+for the chat, -p, web, serve and complete (defaults: the model's own; complete: --temp 0):
   --system TEXT         what the model is told first (not for complete)
   --temp T              temperature; 0 is always the likeliest token
   --top-k K             draw from the K likeliest only; 0 is off
@@ -41,11 +43,25 @@ for the chat, -p and complete (defaults: the model's own; complete: --temp 0):
   --max-tokens N        the longest answer, in tokens
   --seed S              the same seed gives the same answer
 
+for web:
+  --no-open             do not open the browser; the address is printed
+
+for serve:
+  --addr HOST:PORT      where to listen (default 127.0.0.1:8080); anywhere but on this machine needs a key
+  --key KEY             what clients must send (default: MINITRON_KEY in the environment, else none)
+
+for web and serve:
+  --slots N             conversations that are answered at once and stay warm (default: as many as fit into 512 MB, at most 64)
+  --queue N             requests that may wait for their turn (default 64)
+
 for bench:
   --prompt-tokens N     tokens read (default 256)
   --gen-tokens N        tokens written (default 128)
   --repeat R            how often; medians are shown (default 3)
   --bandwidth           measure too how fast these cores read memory, which limits writing
+
+The program downloads nothing, sends nothing anywhere and counts nobody: no telemetry. It opens a network port only for web
+and serve, and only for this machine, unless serve is given another address and a key.
 `
 
 // options is a parsed command line.
@@ -54,6 +70,9 @@ type options struct {
 	set     map[string]bool // the flags that were given
 
 	model, text, system, kernel        string
+	addr, key                          string
+	slots, queue                       int
+	noOpen                             bool
 	temp, topP, minP, repeatPenalty    float64
 	topK, maxTokens, threads           int
 	seed                               uint64
@@ -68,6 +87,8 @@ var (
 	commandFlags  = map[string][]string{
 		"":         append([]string{"p", "system"}, samplingFlags...),
 		"complete": samplingFlags,
+		"web":      append([]string{"system", "no-open", "slots", "queue"}, samplingFlags...),
+		"serve":    append([]string{"system", "addr", "key", "slots", "queue"}, samplingFlags...),
 		"info":     {"json"},
 		"bench":    {"json", "prompt-tokens", "gen-tokens", "repeat", "bandwidth"},
 		"selftest": {}, "tokenize": {}, "logits": {},
@@ -116,6 +137,11 @@ func (o *options) flagSet() *flag.FlagSet {
 	flags.Uint64Var(&o.seed, "seed", 0, "")
 	flags.IntVar(&o.threads, "threads", 0, "")
 	flags.StringVar(&o.kernel, "kernel", "", "")
+	flags.StringVar(&o.addr, "addr", "", "")
+	flags.StringVar(&o.key, "key", "", "")
+	flags.IntVar(&o.slots, "slots", 0, "")
+	flags.IntVar(&o.queue, "queue", 0, "")
+	flags.BoolVar(&o.noOpen, "no-open", false, "")
 	flags.BoolVar(&o.bandwidth, "bandwidth", false, "")
 	flags.BoolVar(&o.json, "json", false, "")
 	flags.BoolVar(&o.version, "version", false, "")
@@ -144,6 +170,8 @@ func (o *options) check() error {
 		{"repeat-penalty", o.repeatPenalty, 0.01, 100},
 		{"max-tokens", float64(o.maxTokens), 1, 1 << 20},
 		{"threads", float64(o.threads), 1, 256},
+		{"slots", float64(o.slots), 1, 1024},
+		{"queue", float64(o.queue), 1, 1 << 16},
 		{"prompt-tokens", float64(o.benchPrompt), 1, 1 << 20},
 		{"gen-tokens", float64(o.benchGen), 1, 1 << 20},
 		{"repeat", float64(o.benchRepeat), 1, 1000},

@@ -66,9 +66,15 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
     binary = add("binary", "build the chat program around a bundle", recipe=False)
-    binary.add_argument("--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all six")
+    binary.add_argument(
+        "--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all and a folder to send from"
+    )
     binary.add_argument("--bundle", default="export", metavar="DIR", help="default: export")
     binary.add_argument("--out", default="dist", metavar="DIR", help="default: dist")
+
+    page = add("html", "put the page, the engine and the model into one HTML file", recipe=False)
+    page.add_argument("--bundle", default="export", metavar="DIR", help="a q8 or q4 one; default: export")
+    page.add_argument("--out", metavar="FILE", help="default: dist/<title>-<version>.html")
 
     add("tokenize", 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
     add("logits", 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
@@ -122,6 +128,11 @@ def _dispatch(a: argparse.Namespace) -> None:
         from minitron import compare
 
         compare.run(a.first, a.second, prompts=a.prompts)
+        return
+    if a.command == "html":
+        from minitron import html
+
+        html.write(Path(a.bundle), Path(a.out) if a.out else None)
         return
     if a.command == "chat":
         from minitron import chat

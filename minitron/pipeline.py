@@ -134,7 +134,7 @@ STAGES = [
     Stage(
         "export",
         ("export", "data"),
-        reads=lambda c: [_tokenizer(c), *_best(c, shipped(c))],
+        reads=lambda c: [_tokenizer(c), *_best(c, shipped(c)), *([Path(c.export.icon)] if c.export.icon else [])],
         makes=_bundle,
     ),
     Stage(

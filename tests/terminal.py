@@ -74,13 +74,18 @@ class Terminal:
         return "".join(above) + "".join(self.screen.display)
 
     @property
+    def said(self) -> str:
+        """The text with single spaces: words that are broken to the width are whole in it."""
+        return " ".join(self.text.split())
+
+    @property
     def cursor(self) -> tuple[int, int]:
         return self.screen.cursor.y, self.screen.cursor.x
 
     def until(self, what, seconds: float = 15) -> None:
         """Waits for a text, or for something to be true."""
         end = time.monotonic() + seconds
-        true = what if callable(what) else lambda: what in self.text
+        true = what if callable(what) else lambda: " ".join(what.split()) in self.said
         while not true():
             assert time.monotonic() < end, f"{what} did not come:\n" + "\n".join(self.rows[-12:])
             self.read()
@@ -96,9 +101,10 @@ class Terminal:
 
     def ask(self, keys: str, answer: str) -> None:
         """Sends a line, waits for a text after it and for the next prompt."""
-        before = self.text.count(answer)
+        answer = " ".join(answer.split())
+        before = self.said.count(answer)
         self.type(keys + "\r")
-        self.until(lambda: self.text.count(answer) > before)
+        self.until(lambda: self.said.count(answer) > before)
         self.prompt()
 
     def ended(self) -> int:

@@ -13,9 +13,11 @@ from minitron import config, docs
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
-    1: "files parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
-    2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth go lowbit scorecard choice",
-    3: "stages chat compare ndjson plan",
+    1: "files parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora "
+    "icon windows macho guard seal howto",
+    2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth friends go lowbit "
+    "scorecard choice",
+    3: "stages chat compare ndjson plan html",
     4: "pipeline cli docs __main__",
 }
 # Within a floor these may lean on each other, in this order only.
@@ -32,6 +34,8 @@ BESIDE = {
     "recorded": {"dataset"},
     "scorecard": {"dialogues", "generate", "packing", "trainer"},
     "generate": set(),
+    "go": {"friends"},
+    "seal": {"guard"},
     "cli": {"pipeline"},
     "docs": {"cli"},
     "__main__": {"cli"},

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
-from minitron import go
+from minitron import go, guard
 
 ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "go_serve/internal/model/testdata/llama"
 QEMU = shutil.which("qemu-aarch64-static")
 needs_qemu = pytest.mark.skipif(not QEMU, reason="needs Debian's qemu-user-static")
 needs_wine = pytest.mark.skipif(
@@ -84,15 +86,56 @@ def test_arm64_says_the_same(bundle, here, tmp_path):
     assert answer([QEMU, program, *SEED]) == here
 
 
-@needs_wine
-def test_windows_says_the_same(bundle, here, tmp_path):
-    program = go.build(bundle, tmp_path, targets=["windows/amd64"])[0]
-    prefix = tmp_path / "wine"
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory) -> dict:
+    """The environment for a fresh Windows."""
+    prefix = tmp_path_factory.mktemp("wine")
     environment = os.environ | {"WINEPREFIX": str(prefix), "WINEDEBUG": "-all"}
     subprocess.run(["wineboot", "--init"], env=environment, check=True, capture_output=True, timeout=300)
-    (tmp_path / "random.c").write_text(RANDOM_DLL)
+    (prefix / "random.c").write_text(RANDOM_DLL)
     dll = prefix / "drive_c/windows/system32/bcryptprimitives.dll"
-    compiler = ["x86_64-w64-mingw32-gcc", "-shared", "-o", dll, tmp_path / "random.c", "-ladvapi32"]
-    subprocess.run(compiler, check=True)
-    environment["WINEDLLOVERRIDES"] = "bcryptprimitives=n"
-    assert answer(["wine", program, *SEED], env=environment, timeout=300) == here
+    subprocess.run(["x86_64-w64-mingw32-gcc", "-shared", "-o", dll, prefix / "random.c", "-ladvapi32"], check=True)
+    return environment | {"WINEDLLOVERRIDES": "bcryptprimitives=n", "LC_ALL": "C.UTF-8"}
+
+
+@needs_wine
+def test_windows_says_the_same(bundle, here, wine, tmp_path):
+    program = go.build(bundle, tmp_path, targets=["windows/amd64"])[0]
+    assert answer(["wine", program, *SEED], env=wine, timeout=300) == here
+
+
+@needs_qemu
+def test_a_damaged_arm64_program_says_so(tmp_path):
+    program = go.build(TINY, tmp_path, targets=["linux/arm64"])[0]
+    assert b"checksums agree" in subprocess.run([QEMU, program, "selftest"], check=True, capture_output=True).stdout
+    sound = program.read_bytes()
+    for damaged in (sound[:2_000_000], sound[:500_000] + b"!" + sound[500_001:]):
+        program.write_bytes(damaged)
+        done = subprocess.run([QEMU, program, "selftest"], capture_output=True)
+        assert (done.returncode, done.stderr.decode()) == (1, guard.MESSAGE.decode())
+
+
+@needs_wine
+def test_a_damaged_windows_program_says_so(wine, tmp_path):
+    program = go.build(TINY, tmp_path, targets=["windows/amd64"])[0]
+    content = bytearray(program.read_bytes())
+    content[content.rindex(b"IHDR")] ^= 1  # in the icon, which Windows does not look at
+    program.write_bytes(content)
+    done = subprocess.run(["wine", program, "selftest"], env=wine, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "error: this program's file is damaged (its checksum is " in done.stderr
+    assert "hint: copy it or download it again" in done.stderr
+
+
+@needs_wine
+def test_a_window_of_its_own_stays_until_the_error_is_read(wine, tmp_path):
+    """The only program in its console is one that was double-clicked: its window goes with it."""
+    program = go.build(TINY, tmp_path, targets=["windows/amd64"])[0]
+    alone = pexpect.spawn("wine", [str(program), "--nonsense"], env=wine, timeout=120, encoding="utf-8")
+    alone.expect("-nonsense")
+    alone.expect("Press Enter to close this window")
+    assert alone.isalive()
+    alone.send("\r")
+    alone.expect(pexpect.EOF)
+    alone.close()
+    assert alone.exitstatus == 2

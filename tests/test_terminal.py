@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from terminal import CTRL, DOWN, HOME, LEFT, TINY, UP, Terminal, build
+from terminal import CTRL, DOWN, HOME, LEFT, ROOT, TINY, UP, Terminal, build
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 GREETING = "This is llama. Type a message and press Enter. /help shows the commands, /quit leaves."
@@ -51,14 +52,14 @@ def chat(program, columns, home):
 
 def test_every_command(chat, tmp_path):
     t = chat()
-    assert GREETING in t.text
+    assert GREETING in t.said
     t.ask("/help", "begin and end it with")
     t.ask("/probs", "Nothing was said yet.")
     t.ask("hello", "(The answer was cut at 6 tokens; /max_tokens changes that.)")
     t.ask("/stats", "turns: 1, tokens: 15 of 64")
     t.ask("/probs", "%  <0x")
     t.ask("/tokens hi", "tokens: 2")
-    assert "<0x68> | <0x69>" in t.text
+    assert "<0x68> | <0x69>" in t.said
     t.ask("/regen", "(The answer was cut")
     t.ask("/stats", "turns: 1, tokens: 15 of 64")
     file = tmp_path / "chat.json"
@@ -93,6 +94,76 @@ def test_every_command(chat, tmp_path):
     assert t.ended() == 0
 
 
+def friendly(folder: Path) -> Path:
+    """The tiny model with questions to begin with, and a greeting that would steer a terminal."""
+    shutil.copytree(TINY, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["crc32"]  # it was changed on purpose
+    config["chat"] = {
+        "system": "",
+        "greeting": "Hi \x1b[2J there",
+        "questions": ["Who are you?", "Why?", "a" * 300, "How?", "4"],
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_questions(chat, tmp_path):
+    folder = friendly(tmp_path / "friendly")
+    t = chat("--model", folder)
+    assert t.rows[-6:] == [
+        "Hi \ufffd[2J there",
+        "You could ask (Tab types it):",
+        "  Who are you?",
+        "  Why?",
+        "  How?",
+        ">",
+    ]
+    for question in ["Who are you?", "Why?", "How?", "Who are you?"]:
+        t.type("\t")
+        t.until(lambda question=question: t.rows[-1] == "> " + question)
+    t.ask("", "(The answer was cut")
+    t.ask("/stats", "turns: 1, tokens: 26 of 64")
+    dumb = chat("--model", folder, TERM="dumb", LC_ALL="ru_RU.UTF-8")
+    dumb.until(lambda: dumb.rows[-5:] == ["Можно спросить:", "  Who are you?", "  Why?", "  How?", ">"])
+
+
+def test_a_full_context_is_told_once(chat):
+    t = chat()
+    for _ in range(9):
+        t.ask("0123456789", "(The answer was cut")
+    assert t.said.count("from now on it forgets the oldest turns") == 1
+    t.ask("/regen", "(The answer was cut")
+    t.ask("/stats", "turns: 3, tokens: 60 of 64")
+    t.ask("x" * 60, "This message is too long: it has 60 tokens, 55 fit.")
+    t.ask("hello", "(The answer was cut")
+    assert t.said.count("from now on it forgets the oldest turns") == 1
+
+
+def test_words_stay_whole(chat, columns):
+    t = chat()
+    t.ask("/help", "begin and end it with")
+    words = {word for word in lang_help().split() if len(word) > 3}
+    assert len(words) > 60
+    shown = {word for row in t.screen.history.top for word in "".join(row[x].data for x in range(columns)).split()}
+    shown |= {word for row in t.rows for word in row.split()}
+    assert words <= shown
+    t.ask("/stats", "turns: 0, tokens: 0 of 64")
+
+
+def lang_help() -> str:
+    source = (ROOT / "go_serve/internal/lang/lang.go").read_text()
+    return source.split("Help: `")[1].split("`")[0]
+
+
+def test_moves_by_words(chat):
+    t = chat()
+    t.type("one two three" + "\x1bb" + "\x1b[1;5D" + "x" + "\x1bf" + "y")  # Alt-B, Ctrl-Left, Alt-F
+    t.until(lambda: t.rows[-1] == "> one xtwoy three")
+    t.type("\x1b\x7f" + "\x1b[1;5C" + CTRL["W"])
+    t.until(lambda: t.rows[-1] == "> one")
+
+
 def test_save_asks_before_it_replaces(chat, tmp_path):
     file = tmp_path / "x.json"
     file.write_text("mine")
@@ -103,9 +174,9 @@ def test_save_asks_before_it_replaces(chat, tmp_path):
         t.until("Replace it? [y/N]")
         t.settle()
         assert file.read_text() == "mine"
-        before = t.text.count(note)
+        before = t.said.count(note)
         t.type(answer)
-        t.until(lambda note=note, before=before: t.text.count(note) > before)
+        t.until(lambda note=note, before=before: t.said.count(note) > before)
         t.prompt()
     assert json.loads(file.read_text())["messages"]
     file.write_text('{"messages": [')
@@ -278,7 +349,7 @@ def test_ctrl_c_and_ctrl_d_at_the_prompt(chat):
     t.until(how)
     t.prompt()
     t.type("x" + CTRL["C"])
-    t.until(lambda: t.text.count(how) == 2)
+    t.until(lambda: t.said.count(how) == 2)
     t.prompt()
     t.ask("/stats", "turns: 0")
     t.type("x" + CTRL["D"])  # not on an empty line

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from sentencepiece import sentencepiece_model_pb2
 
-from minitron import __version__, chatml, checkpoint, dialogues, lowbit
+from minitron import __version__, chatml, checkpoint, dialogues, icon, lowbit
 from minitron.config import Config, Sampling
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -38,7 +38,9 @@ def run(config: Config) -> None:
 def write(config: Config, *, out: str | Path, dtype: str | None = None, untrained: bool = False) -> None:
     """The three files into `out`, the matrices as `dtype` (default: the recipe's). `untrained`: fresh weights and an
     invented vocabulary of the recipe's size."""
-    out, dtype = Path(out), dtype or config.export.dtype
+    out, dtype, e = Path(out), dtype or config.export.dtype, config.export
+    title = e.title or config.name
+    picture = icon.png(e.icon, title=title)  # first: its mistakes are found at once
     stage = "kto" if config.kto else "sft"
     if untrained:
         torch.manual_seed(config.seed)
@@ -59,18 +61,17 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         lowbit.round_activations(model, dtype)
         tests = selftests(config, tokenizer, model)
     vocab_bytes = json.dumps(vocab, ensure_ascii=False, separators=(",", ":")).encode()
-    e = config.export
     about = {
         "format": "minitron-bundle",
         "version": 2,
-        "name": e.title or config.name,
+        "name": title,
         "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size},
         "dtype": dtype,
         "params": model.count_params(),
         "weights": digest(weights),
         "vocab": digest(vocab_bytes),
         "tensors": tensors,
-        "about": {"version": e.version, "licence": e.licence, "icon": ""},
+        "about": {"version": e.version, "licence": e.licence, "icon": base64.b64encode(picture).decode()},
         "chat": {"system": e.system, "greeting": e.greeting, "questions": e.questions},
         "sampling": {
             k: getattr(e, k) for k in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens")
@@ -90,7 +91,7 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
     (out / "config.json").unlink(missing_ok=True)
     atomic_write(out / "weights.bin", weights)
     atomic_write(out / "vocab.json", vocab_bytes)
-    atomic_write(out / "config.json", json.dumps(about, indent=1, ensure_ascii=False))
+    atomic_write(out / "config.json", sealed(json.dumps(about, indent=1, ensure_ascii=False)))
     say(
         f"export: {about['name']}, {about['params'] / 1e6:.2f}M parameters as {dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
     )
@@ -102,6 +103,12 @@ def utc(seconds: float) -> str:
 
 def digest(data: bytes) -> dict:
     return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def sealed(config: str) -> str:
+    """A JSON object's text with one more field at its end: the checksum of all bytes before that field."""
+    before = config.rstrip().removesuffix("}").rstrip() + ",\n "
+    return before + f'"crc32": "{zlib.crc32(before.encode()):08x}"\n}}\n'
 
 
 def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:

@@ -34,7 +34,7 @@ type Bundle struct {
 // version, sizes, the vocabulary's checksum and the table of tensors. weights.bin is mapped into memory where the system
 // can, otherwise read.
 func Open(fsys fs.FS) (*Bundle, error) {
-	config, err := readSmall(fsys, "config.json")
+	config, err := readSmall(fsys, "config.json", -1)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func Open(fsys fs.FS) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	vocab, err := readSmall(fsys, "vocab.json")
+	vocab, err := readSmall(fsys, "vocab.json", b.Config.Vocab.Bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (b *Bundle) setVocab(data []byte) (err error) {
 		return err
 	}
 	b.vocab = data
-	if b.Vocab, err = ParseVocab(data); err != nil {
+	if b.Vocab, err = parseVocab(data, b.Config.Model.VocabSize); err != nil {
 		return unusable("vocab.json", err)
 	}
 	if len(b.Vocab.Pieces) != b.Config.Model.VocabSize {
@@ -124,7 +124,14 @@ func (b *Bundle) Tensor(name string) []byte {
 }
 
 // VerifySHA256 compares both payloads with the digests of config.json.
-func (b *Bundle) VerifySHA256() error {
+func (b *Bundle) VerifySHA256() (err error) {
+	if lost := fault.Mapped("weights.bin", func() { err = b.verifySHA256() }); lost != nil {
+		return lost
+	}
+	return err
+}
+
+func (b *Bundle) verifySHA256() error {
 	for _, payload := range []struct {
 		name string
 		data []byte

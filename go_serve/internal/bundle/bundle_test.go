@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -252,7 +253,7 @@ func TestHostileConfig(t *testing.T) {
 		{"model.d_model", "9223372036854775808", `config.json is not usable: "model.d_model" is not a whole number`},
 		{"model.vocab_size", "-1", `config.json is not usable: "model.vocab_size" is -1, it must be within 1..1048576`},
 		{"model.context", "1048577", `config.json is not usable: "model.context" is 1048577, it must be within 2..1048576`},
-		{"model.rope_theta", "0", `config.json is not usable: "model.rope_theta" is 0, it must be above 0`},
+		{"model.rope_theta", "0", `config.json is not usable: "model.rope_theta" is 0, it must be at least 1`},
 		{"model.norm_eps", "1e400", `config.json is not usable: "model.norm_eps" is not a number`},
 		{"model.bias", "true", `config.json is not usable: "model.bias" is true, a llama has none`},
 		{"model.qk_norm", `"no"`, `config.json is not usable: "model.qk_norm" is not true or false`},
@@ -315,7 +316,7 @@ func TestCacheLimit(t *testing.T) {
 }
 
 // TestTruncated cuts each file at many lengths, and TestFlipped turns single bits: never a panic, never a success, but
-// for config.json, where some bytes mean nothing to a reader.
+// for config.json, where some bytes of its checksum's field mean nothing to a reader.
 func TestTruncated(t *testing.T) {
 	for _, name := range []string{"config.json", "vocab.json", "weights.bin"} {
 		good := files(t)[name].Data
@@ -346,13 +347,58 @@ func TestFlipped(t *testing.T) {
 			}
 		}
 	}
-	good := files(t)["config.json"].Data
-	for at := 0; at < len(good); at += 11 {
-		m := files(t)
+	m := files(t)
+	good := seal(m["config.json"].Data)
+	m["config.json"].Data = good
+	want, err := Open(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for at := range good {
+		if at%7 > 0 && at < len(good)-40 {
+			continue
+		}
 		m["config.json"].Data = slices.Clone(good)
-		m["config.json"].Data[at] ^= 1 << (at % 8)
-		if err := openAt(t, m); err != nil && fault.Hint(err) == "" {
+		m["config.json"].Data[at] ^= 1 << (at / 7 % 8)
+		b, err := Open(m)
+		switch {
+		case err != nil && fault.Hint(err) == "":
 			t.Fatalf("config.json flipped at %d: %v has no hint", at, err)
+		case err != nil:
+			refused++
+		case !reflect.DeepEqual(b.Config, want.Config): // in the checksum's own field nothing else can change
+			t.Fatalf("config.json flipped at %d is read as something else", at)
+		}
+	}
+	if refused < len(good)/8 {
+		t.Errorf("%d flips of config.json were refused", refused)
+	}
+}
+
+// TestOwnChecksum changes a text of config.json: with its checksum that is seen, without it not.
+func TestOwnChecksum(t *testing.T) {
+	m := files(t)
+	plain := m["config.json"].Data
+	sealed := seal(plain)
+	tests := []struct {
+		config []byte
+		want   string
+	}{
+		{plain, ""},
+		{sealed, ""},
+		{append(bytes.Clone(sealed), "\n\n"...), ""},
+		{bytes.Replace(plain, []byte("hello"), []byte("hullo"), 1), ""},
+		{bytes.Replace(sealed, []byte("hello"), []byte("hullo"), 1), "config.json is damaged (its checksum is "},
+		{bytes.Replace(sealed, []byte(`"crc32": "`), []byte(`"crc32": "0`), 1), `config.json is not usable: "crc32" is not 8 lower-case hex digits`},
+		{append(bytes.Clone(plain[:len(plain)-1]), `,"crc32":null}`...), `config.json is not usable: "crc32" is not a string`},
+		{append([]byte(`{"crc32":"00000000",`), plain[1:]...), "config.json is damaged (its checksum is "}, // it is the last field
+	}
+	for n, test := range tests {
+		m["config.json"].Data = test.config
+		err := openAt(t, m)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want) || fault.Hint(err) == "") {
+			t.Errorf("%d: %v, want %q", n, err, test.want)
 		}
 	}
 }

@@ -1,10 +1,14 @@
 package bundle
 
 import (
+	"bytes"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"slices"
 	"strings"
+
+	"minitron-chat/internal/fault"
 )
 
 // Version is the bundle format that this program reads (docs/formats.md).
@@ -122,12 +126,17 @@ const (
 	maxDim        = 1 << 16
 	maxLayers     = 1 << 10
 	maxVocabSize  = 1 << 20
+	maxQuestions  = 100
+	maxLineBytes  = 1000
 	maxStateBytes = 4 << 30 // of a sequence at full context: keys, values, attention weights
 )
 
 // parseConfig reads config.json. What it says about the other files is not yet compared with them.
 func parseConfig(data []byte) (*Config, error) {
 	top, failed := parseFields(data)
+	if err := checkOwnCRC(top, data); err != nil {
+		return nil, err
+	}
 	if format := top.text("format"); *failed == nil && format != "minitron-bundle" {
 		top.fail("format", fmt.Sprintf("is %.100q, it must be \"minitron-bundle\"", format))
 	}
@@ -135,7 +144,7 @@ func parseConfig(data []byte) (*Config, error) {
 		return nil, versionError(version)
 	}
 	c := &Config{
-		Name:    top.text("name"),
+		Name:    top.line("name"),
 		Model:   parseShape(top.object("model")),
 		DType:   top.text("dtype"),
 		Params:  top.integer("params", 1, math.MaxInt64),
@@ -149,7 +158,7 @@ func parseConfig(data []byte) (*Config, error) {
 		c.Tensors = append(c.Tensors, Tensor{
 			Name:   t.text("name"),
 			DType:  t.text("dtype"),
-			Shape:  list[int](t, "shape", "a list of whole numbers"),
+			Shape:  list[int](t, "shape", "a list of whole numbers", 2),
 			Offset: t.integer("offset", 0, math.MaxInt64),
 			Bytes:  t.integer("bytes", 1, math.MaxInt64),
 		})
@@ -157,7 +166,7 @@ func parseConfig(data []byte) (*Config, error) {
 	chat := top.object("chat")
 	c.System, c.Greeting = chat.text("system"), chat.text("greeting")
 	if chat.has("questions") {
-		c.Questions = list[string](chat, "questions", "a list of strings")
+		c.Questions = list[string](chat, "questions", "a list of strings", maxQuestions)
 	}
 	c.Sampling = parseSampling(top.object("sampling"))
 	for s := range top.objects("selftest") {
@@ -181,6 +190,25 @@ func parseConfig(data []byte) (*Config, error) {
 		return nil, *failed
 	}
 	return c, nil
+}
+
+// checkOwnCRC compares config.json with the checksum in its last field, which is of all bytes before that field. Without the
+// field nothing is compared: whoever writes the file by hand leaves it out.
+func checkOwnCRC(top fields, data []byte) error {
+	if *top.failed != nil || !top.has("crc32") {
+		return nil
+	}
+	want := top.text("crc32")
+	if *top.failed != nil || !areHexDigits(want, 8) {
+		top.fail("crc32", "is not 8 lower-case hex digits")
+		return *top.failed
+	}
+	before := data[:max(0, bytes.LastIndex(data, []byte(`"crc32"`)))]
+	if got := fmt.Sprintf("%08x", crc32.ChecksumIEEE(before)); got != want {
+		return fault.New(hintAgain+"; if you changed it on purpose, leave out its last field, \"crc32\"",
+			"config.json is damaged (its checksum is %s, it says %s)", got, want)
+	}
+	return nil
 }
 
 func parseShape(f fields) Shape {
@@ -210,8 +238,8 @@ func parseShape(f fields) Shape {
 		f.fail("n_kv_heads", fmt.Sprintf("is %d, it does not divide n_heads %d", s.KVHeads, s.Heads))
 	case s.Arch == "llama" && s.HeadDim()%2 != 0:
 		f.fail("n_heads", fmt.Sprintf("gives heads of the odd width %d, rotary positions need an even one", s.HeadDim()))
-	case s.Arch == "llama" && s.RopeTheta == 0:
-		f.fail("rope_theta", "is 0, it must be above 0")
+	case s.Arch == "llama" && s.RopeTheta < 1:
+		f.fail("rope_theta", fmt.Sprintf("is %v, it must be at least 1", s.RopeTheta))
 	case s.Arch == "llama" && s.Bias:
 		f.fail("bias", "is true, a llama has none")
 	case s.Arch == "nanogpt" && s.KVHeads != s.Heads:
@@ -259,9 +287,9 @@ func parseSampling(f fields) Sampling {
 
 func parseSelftest(f fields, shape Shape) Selftest {
 	s := Selftest{
-		IDs:    list[int](f, "ids", "a list of whole numbers"),
-		Greedy: list[int](f, "greedy", "a list of whole numbers"),
-		Logits: list[float32](f, "logits", "a list of numbers"),
+		IDs:    list[int](f, "ids", "a list of whole numbers", shape.Context),
+		Greedy: list[int](f, "greedy", "a list of whole numbers", shape.Context),
+		Logits: list[float32](f, "logits", "a list of numbers", shape.VocabSize),
 	}
 	if *f.failed != nil {
 		return s
@@ -271,8 +299,6 @@ func parseSelftest(f fields, shape Shape) Selftest {
 		f.fail("ids", "is empty")
 	case len(s.IDs)+len(s.Greedy) > shape.Context:
 		f.fail("greedy", fmt.Sprintf("goes past the context of %d tokens", shape.Context))
-	case len(s.Logits) > shape.VocabSize:
-		f.fail("logits", fmt.Sprintf("has %d values, the vocabulary %d", len(s.Logits), shape.VocabSize))
 	}
 	for _, id := range slices.Concat(s.IDs, s.Greedy) {
 		if id < 0 || id >= shape.VocabSize {

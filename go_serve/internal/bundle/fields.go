@@ -122,6 +122,16 @@ func (f fields) text(key string) (v string) {
 	return v
 }
 
+// line is text that is shown in one line.
+func (f fields) line(key string) string {
+	v := f.text(key)
+	if len(v) > maxLineBytes {
+		f.fail(key, fmt.Sprintf("is longer than %d bytes", maxLineBytes))
+		return ""
+	}
+	return v
+}
+
 func (f fields) flag(key string) (v bool) {
 	f.read(key, "true or false", func(raw jsontext.Value) bool { return scalar(raw, &v) })
 	return v
@@ -192,14 +202,18 @@ func elements(list jsontext.Value) iter.Seq2[int, jsontext.Value] {
 	}
 }
 
-// list returns a JSON list of T.
-func list[T string | int | float32](f fields, key, want string) (values []T) {
+// list returns a JSON list of T with so many elements at most.
+func list[T string | int | float32](f fields, key, want string, most int) (values []T) {
 	f.read(key, want, func(raw jsontext.Value) bool {
 		if raw.Kind() != '[' {
 			return false
 		}
 		values = []T{}
-		for _, element := range elements(raw) {
+		for i, element := range elements(raw) {
+			if i == most {
+				f.fail(key, fmt.Sprintf("has more than %d elements", most))
+				return true
+			}
 			var v T
 			if !scalar(element, &v) {
 				return false

@@ -40,8 +40,8 @@ func unreadable(name string, err error) error {
 	return fault.New("look at the rights of the file and at the disk", "%s cannot be read: %w", name, err)
 }
 
-// readSmall reads a whole file that will be parsed.
-func readSmall(fsys fs.FS, name string) ([]byte, error) {
+// readSmall reads a whole file that will be parsed; want is its size where that is known, else -1.
+func readSmall(fsys fs.FS, name string, want int64) ([]byte, error) {
 	file, size, err := open(fsys, name)
 	if err != nil {
 		return nil, err
@@ -49,6 +49,11 @@ func readSmall(fsys fs.FS, name string) ([]byte, error) {
 	defer file.Close()
 	if limit := maxBytes[name]; size > limit {
 		return nil, fault.New(hintAgain, "%s is too large (%d bytes, at most %d are read)", name, size, limit)
+	}
+	if want >= 0 {
+		if err := checkSize(name, size, want); err != nil {
+			return nil, err
+		}
 	}
 	return readAll(file, name, size)
 }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -114,6 +115,12 @@ func resign(t testing.TB, m fstest.MapFS, which string, data []byte) {
 	c = set(t, c, which+".bytes", fmt.Sprint(len(data)))
 	c = set(t, c, which+".crc32", fmt.Sprintf("%q", fmt.Sprintf("%08x", crc32.ChecksumIEEE(data))))
 	m["config.json"].Data = set(t, c, which+".sha256", fmt.Sprintf("%q", hex.EncodeToString(sum[:])))
+}
+
+// seal gives config.json its own checksum.
+func seal(config []byte) []byte {
+	before := append(bytes.Clone(bytes.TrimSuffix(config, []byte("}"))), ",\n"...)
+	return fmt.Appendf(before, `"crc32": "%08x"}`, crc32.ChecksumIEEE(before))
 }
 
 // set edits JSON as a tree: path is such as "model.n_layers" or "tensors[1].name"; an empty value deletes the key.

@@ -10,7 +10,14 @@ import (
 
 // Verify reads all of the weights: are they what the exporter wrote, and is every value one that the format knows? It only
 // reads, so it may run beside whatever uses the bundle, but not beside Close.
-func (b *Bundle) Verify() error {
+func (b *Bundle) Verify() (err error) {
+	if lost := fault.Mapped("weights.bin", func() { err = b.verify() }); lost != nil {
+		return lost
+	}
+	return err
+}
+
+func (b *Bundle) verify() error {
 	if err := checkCRC("weights.bin", b.weights, b.Config.Weights); err != nil {
 		return err
 	}

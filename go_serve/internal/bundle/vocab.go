@@ -32,14 +32,17 @@ type Vocab struct {
 }
 
 // ParseVocab reads vocab.json.
-func ParseVocab(data []byte) (*Vocab, error) {
+func ParseVocab(data []byte) (*Vocab, error) { return parseVocab(data, maxVocabSize) }
+
+// parseVocab reads a vocab.json of so many pieces at most.
+func parseVocab(data []byte, most int) (*Vocab, error) {
 	top, failed := scanFields(data)
 	if kind := top.text("kind"); *failed == nil && kind != "sentencepiece-bpe" {
 		top.fail("kind", fmt.Sprintf("is %q, this program knows \"sentencepiece-bpe\"", kind))
 	}
 	v := &Vocab{
-		Pieces:       top.strings("pieces"),
-		Scores:       top.floats("scores"),
+		Pieces:       top.strings("pieces", most),
+		Scores:       top.floats("scores", most),
 		Types:        top.longText("types"),
 		UnkSurface:   top.text("unk_surface"),
 		ByteFallback: top.flag("byte_fallback"),

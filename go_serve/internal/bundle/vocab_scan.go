@@ -76,9 +76,9 @@ func (f longFields) beginning(key string, with byte, want string) (raw []byte, o
 }
 
 // strings returns a list of strings, which share one piece of memory.
-func (f longFields) strings(key string) []string {
+func (f longFields) strings(key string, most int) []string {
 	var text strings.Builder
-	values, _ := readList(f, key, "a list of strings", func(value []byte) (string, bool) {
+	values, _ := readList(f, key, "a list of strings", most, func(value []byte) (string, bool) {
 		if value[0] != '"' {
 			return "", false
 		}
@@ -97,8 +97,8 @@ func (f longFields) strings(key string) []string {
 }
 
 // floats returns a list of numbers as float32.
-func (f longFields) floats(key string) []float32 {
-	values, _ := readList(f, key, "a list of numbers", func(value []byte) (float32, bool) {
+func (f longFields) floats(key string, most int) []float32 {
+	values, _ := readList(f, key, "a list of numbers", most, func(value []byte) (float32, bool) {
 		if whole, ok := wholeNumber(value); ok {
 			return whole, true
 		}
@@ -125,13 +125,13 @@ func wholeNumber(text []byte) (float32, bool) {
 	return float32(whole), ok && len(digits) <= 7 && whole != 0 // no -0, and 10^7 < 2^24
 }
 
-// readList gives the elements of a list, which is valid JSON, to read until that returns false.
-func readList[T any](f longFields, key, want string, read func(value []byte) (T, bool)) ([]T, bool) {
+// readList gives the elements of a list, which is valid JSON, to read until that returns false. There may be so many at most.
+func readList[T any](f longFields, key, want string, most int, read func(value []byte) (T, bool)) ([]T, bool) {
 	raw, ok := f.beginning(key, '[', want)
 	if !ok {
 		return nil, false
 	}
-	values := make([]T, 0, min(bytes.Count(raw, []byte{','})+1, 1<<16)) // commas may be in strings
+	values := make([]T, 0, min(bytes.Count(raw, []byte{','})+1, most, 1<<16)) // commas may be in strings
 	for at := 1; ; {
 		for ; raw[at] <= ' ' || raw[at] == ','; at++ {
 		}
@@ -150,8 +150,8 @@ func readList[T any](f longFields, key, want string, read func(value []byte) (T,
 			for ; raw[end] > ' ' && raw[end] != ',' && raw[end] != ']'; end++ {
 			}
 		}
-		if len(values) == maxVocabSize {
-			f.fail(key, fmt.Sprintf("has more than %d elements", maxVocabSize))
+		if len(values) == most {
+			f.fail(key, fmt.Sprintf("has more than %d elements", most))
 			return nil, false
 		}
 		value, ok := read(raw[at:end])

@@ -33,9 +33,9 @@ func FuzzVocab(f *testing.F) {
 			// Each read starts without an earlier failure.
 			a, b := fast, slow
 			a.failed, b.failed = new(error), new(error)
-			same(t, data, a.strings(key), list[string](b, key, "a list of strings"), *a.failed, *b.failed)
+			same(t, data, a.strings(key, maxVocabSize), list[string](b, key, "a list of strings", maxVocabSize), *a.failed, *b.failed)
 			a.failed, b.failed = new(error), new(error)
-			same(t, data, bits(a.floats(key)), bits(list[float32](b, key, "a list of numbers")), *a.failed, *b.failed)
+			same(t, data, bits(a.floats(key, maxVocabSize)), bits(list[float32](b, key, "a list of numbers", maxVocabSize)), *a.failed, *b.failed)
 			a.failed, b.failed = new(error), new(error)
 			same(t, data, a.longText(key), b.text(key), *a.failed, *b.failed)
 			a.failed, b.failed = new(error), new(error)
@@ -145,7 +145,7 @@ func madeVocab(t testing.TB) []byte {
 func TestVocabIsBounded(t *testing.T) {
 	list := "[" + strings.Repeat("1,", maxVocabSize) + "1]"
 	f, _ := scanFields([]byte(`{"scores":` + list + `}`))
-	f.floats("scores")
+	f.floats("scores", maxVocabSize)
 	if want := `"scores" has more than 1048576 elements`; fmt.Sprint(*f.failed) != want {
 		t.Errorf("%v, want %s", *f.failed, want)
 	}

@@ -2,55 +2,24 @@ package chat
 
 import (
 	"context"
-	"errors"
-	"strings"
-	"time"
+	"slices"
 
 	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/model"
 	"minitron-chat/internal/sample"
 )
-
-// Stop says why an answer ended.
-type Stop string
-
-const (
-	StopEnd         Stop = "end"         // the model ended it
-	StopMaxTokens   Stop = "max_tokens"  // the limit of the caller
-	StopContext     Stop = "context"     // the context is full
-	StopInterrupted Stop = "interrupted" // the caller's ctx was cancelled
-)
-
-// Answer is one answer of the model.
-type Answer struct {
-	Text         string
-	IDs          []int // without the end marker
-	Stopped      Stop
-	DroppedTurns int // how many of the oldest turns were forgotten to make room
-	Stats        Stats
-}
-
-// Stats says what an answer cost.
-type Stats struct {
-	PromptTokens int // the whole prompt
-	CachedTokens int // of these, how many were known from the answer before
-	AnswerTokens int
-	Prefill      time.Duration // from the prompt to the first token
-	Decode       time.Duration // the other tokens
-}
 
 // Chat is one conversation. It is used by one goroutine.
 type Chat struct {
 	Sampling bundle.Sampling // may be changed between answers
 
-	engine  *Engine
-	state   *model.State
-	sampler *sample.Sampler
-	seed    uint64 // of the sampler
-	system  string
-	turns   []turn
-	asked   int   // how many of written are the prompt
-	written []int // the last prompt and its answer
+	engine   *Engine
+	sequence *Sequence
+	sampler  *sample.Sampler
+	seed     uint64 // of the sampler
+	system   string
+	turns    []turn
+	asked    int   // how many of written are the prompt
+	written  []int // the last prompt and its answer
 }
 
 // turn is what the person said and what the model answered.
@@ -64,7 +33,7 @@ func (e *Engine) New(system string, sampling bundle.Sampling, seed uint64) *Chat
 	return &Chat{
 		Sampling: sampling,
 		engine:   e,
-		sampler:  sample.New(sample.Params{}, seed, e.Tokenizer.Size(), e.NeverSampled()),
+		sampler:  e.NewSampler(seed),
 		seed:     seed,
 		system:   system,
 	}
@@ -99,7 +68,7 @@ func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answe
 		return Answer{}, err
 	}
 	user := c.engine.Tokenizer.Encode(text)
-	prompt, dropped, err := c.prompt(user)
+	prompt, dropped, err := c.prompt(user, c.reserve())
 	if err != nil {
 		return Answer{}, err
 	}
@@ -115,62 +84,30 @@ func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answe
 	return answer, nil
 }
 
-// prepare makes the state: not before it is needed, as what it takes may not be known when the greeting is shown.
+// prepare makes the sequence: not before it is needed, as what it takes may not be known when the greeting is shown.
 func (c *Chat) prepare() (err error) {
-	if c.state == nil {
-		c.state, err = c.engine.NewState()
+	if c.sequence == nil {
+		c.sequence, err = c.engine.NewSequence()
 	}
 	return err
 }
 
 // generate writes an answer after prompt.
 func (c *Chat) generate(ctx context.Context, prompt []int, onText func(string)) (Answer, error) {
-	s := c.Sampling
-	c.sampler.Params = sample.Params{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP, RepeatPenalty: s.RepeatPenalty}
-	ids := append(make([]int, 0, c.engine.Config.Model.Context), prompt...)
-	answer := Answer{Stats: Stats{PromptTokens: len(prompt)}}
-	var text strings.Builder
-	emit := func(part string) {
-		text.WriteString(part)
-		if onText != nil && part != "" {
-			onText(part)
+	c.sampler.Params = Params(c.Sampling)
+	answer, err := c.sequence.Generate(ctx, Request{Prompt: prompt, MaxTokens: c.Sampling.MaxTokens}, c.sampler, func(part Part) error {
+		if onText != nil {
+			onText(part.Text)
 		}
+		return nil
+	})
+	if err == nil {
+		c.asked, c.written = len(prompt), slices.Concat(prompt, answer.IDs)
 	}
-	decoder := c.engine.Tokenizer.NewDecoder()
-	began := time.Now()
-	for answer.Stopped == "" {
-		logits, err := c.state.Logits(ctx, ids)
-		if errors.Is(err, context.Canceled) {
-			answer.Stopped = StopInterrupted
-			break
-		}
-		if err != nil {
-			return Answer{}, err
-		}
-		if len(ids) == len(prompt) {
-			answer.Stats.Prefill = time.Since(began)
-			answer.Stats.CachedTokens = c.state.Reused()
-			began = time.Now()
-		}
-		id := c.sampler.Next(logits, ids[len(prompt):])
-		if id == c.engine.Tokenizer.Chat().End {
-			answer.Stopped = StopEnd
-			break
-		}
-		ids = append(ids, id)
-		emit(decoder.Push(id))
-		switch {
-		case len(ids)-len(prompt) >= s.MaxTokens:
-			answer.Stopped = StopMaxTokens
-		case len(ids) == cap(ids):
-			answer.Stopped = StopContext
-		}
-	}
-	emit(decoder.Flush())
-	answer.Stats.Decode = time.Since(began)
-	answer.IDs = ids[len(prompt):]
-	c.asked, c.written = len(prompt), ids
-	answer.Stats.AnswerTokens = len(answer.IDs)
-	answer.Text = text.String()
-	return answer, nil
+	return answer, err
+}
+
+// Params returns how to choose by a model's settings.
+func Params(s bundle.Sampling) sample.Params {
+	return sample.Params{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP, RepeatPenalty: s.RepeatPenalty}
 }

@@ -52,13 +52,13 @@ func ids(parts ...any) (all []int) {
 func TestTemplate(t *testing.T) {
 	c := newChat(t, "be", 4)
 	c.turns = []turn{{user: ids("hi"), answer: ids("yo")}}
-	got, dropped, err := c.prompt(ids("ok"))
+	got, dropped, err := c.prompt(ids("ok"), c.reserve())
 	want := ids(1, "be", 4, 2, "hi", 4, 3, "yo", 4, 2, "ok", 4, 3)
 	if err != nil || dropped != 0 || !slices.Equal(got, want) {
 		t.Errorf("prompt = %v (%d dropped, %v), want %v", got, dropped, err, want)
 	}
 	c.SetSystem("")
-	if got, _, _ := c.prompt(nil); !slices.Equal(got, ids(2, "hi", 4, 3, "yo", 4, 2, 4, 3)) {
+	if got, _, _ := c.prompt(nil, c.reserve()); !slices.Equal(got, ids(2, "hi", 4, 3, "yo", 4, 2, 4, 3)) {
 		t.Errorf("without a system message: %v", got)
 	}
 }
@@ -88,7 +88,7 @@ func TestTrimming(t *testing.T) {
 		for _, n := range test.turns {
 			c.turns = append(c.turns, block(n))
 		}
-		got, dropped, err := c.prompt(ids(strings.Repeat("x", test.user)))
+		got, dropped, err := c.prompt(ids(strings.Repeat("x", test.user)), c.reserve())
 		if err != nil || dropped != test.dropped || len(got) != test.size {
 			t.Errorf("%s: %d ids, %d dropped, %v; want %d ids, %d dropped", test.name, len(got), dropped, err, test.size, test.dropped)
 		}
@@ -191,6 +191,33 @@ func TestWildAnswers(t *testing.T) {
 	}
 	if full == 0 || written < 1000 {
 		t.Errorf("%d answers filled the context, %d ids in all: the test sees too little", full, written)
+	}
+}
+
+// TestEnginePrompt is the same template for those who bring the whole dialogue.
+func TestEnginePrompt(t *testing.T) {
+	e := engine(t)
+	long := strings.Repeat("x", 20)
+	messages := []Message{{"system", "be"}, {"user", long}, {"assistant", long}, {"user", "ok"}}
+	p, err := e.Prompt(messages, 8, false)
+	if want := ids(1, "be", 4, 2, long, 4, 3, long, 4, 2, "ok", 4, 3); err != nil || !slices.Equal(p.IDs, want) || p.Tokens != len(want) || p.DroppedTurns != 0 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	p, err = e.Prompt(messages, 1000, true) // 53 tokens leave no 16
+	if want := ids(1, "be", 4, 2, "ok", 4, 3); err != nil || !slices.Equal(p.IDs, want) || p.DroppedTurns != 1 {
+		t.Errorf("trimmed: %+v, %v", p, err)
+	}
+	messages[3].Content = strings.Repeat("y", 12) // 63 of 64
+	if p, err = e.Prompt(messages, 8, false); err != nil || p.Tokens != 63 || len(p.IDs) != 63 {
+		t.Errorf("just fits: %+v, %v", p, err)
+	}
+	messages[3].Content += "y"
+	var tooLong *TooLongError
+	if p, err = e.Prompt(messages, 8, false); !errors.As(err, &tooLong) || p.Tokens != 64 {
+		t.Errorf("one too many: %+v, %v", p, err)
+	}
+	if _, err = e.Prompt(messages[:1], 8, false); err == nil || errors.As(err, &tooLong) {
+		t.Errorf("no question: %v", err)
 	}
 }
 

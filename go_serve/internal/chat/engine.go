@@ -21,6 +21,7 @@ type Engine struct {
 	ready  chan struct{} // closed once the two below are known
 	damage error         // what is wrong with the weights
 	pool   *kernel.Pool
+	line   line // of sequences that compute
 }
 
 // NewEngine makes an engine of an opened bundle, which must stay open. It does not wait until all weights were looked at

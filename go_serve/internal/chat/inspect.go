@@ -21,7 +21,7 @@ type Odds struct {
 func (c *Chat) Odds(ctx context.Context) (odds []Odds, err error) {
 	piece := c.engine.Tokenizer.Piece
 	for at := c.asked; at < len(c.written); at++ {
-		logits, err := c.state.Logits(ctx, c.written[:at])
+		logits, err := c.sequence.Logits(ctx, c.written[:at])
 		if err != nil {
 			return odds, err
 		}
@@ -63,14 +63,14 @@ func (c *Chat) Measure(ctx context.Context, read, write int) (Speed, error) {
 	for i := range ids {
 		ids[i] = i % c.engine.Tokenizer.Size()
 	}
-	c.state.Reset()
+	c.sequence.Reset()
 	began := time.Now()
-	logits, err := c.state.Logits(ctx, ids)
+	logits, err := c.sequence.Logits(ctx, ids)
 	reading := time.Since(began)
 	began = time.Now()
 	for n := 0; n < write && err == nil; n++ {
 		ids = append(ids, sample.Argmax(logits))
-		logits, err = c.state.Logits(ctx, ids)
+		logits, err = c.sequence.Logits(ctx, ids)
 	}
 	writing := time.Since(began)
 	return Speed{

@@ -3,8 +3,6 @@ package chat
 import (
 	"context"
 	"slices"
-
-	"minitron-chat/internal/sample"
 )
 
 // Messages returns the remembered conversation, the system message first if there is one.
@@ -46,8 +44,8 @@ func (c *Chat) Seed() uint64 { return c.seed }
 
 // SetSeed begins drawing anew.
 func (c *Chat) SetSeed(seed uint64) {
-	e := c.engine
-	c.seed, c.sampler = seed, sample.New(sample.Params{}, seed, e.Tokenizer.Size(), e.NeverSampled())
+	c.seed = seed
+	c.sampler.Seed(seed)
 }
 
 // SayInstead is Say in place of the last turn. Where no answer comes of it, the last turn stays.

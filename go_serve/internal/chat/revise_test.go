@@ -93,7 +93,7 @@ func TestOdds(t *testing.T) {
 	}
 	// The first by hand: softmax over all of the vocabulary.
 	prompt := ids(2, "hello", 4, 3)
-	logits, err := c.state.Logits(context.Background(), prompt)
+	logits, err := c.sequence.Logits(context.Background(), prompt)
 	if err != nil {
 		t.Fatal(err)
 	}

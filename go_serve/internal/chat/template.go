@@ -3,6 +3,7 @@ package chat
 import (
 	"fmt"
 
+	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/fault"
 )
 
@@ -44,15 +45,19 @@ func (c *Chat) systemIDs() []int {
 	return append(ids, marker.End)
 }
 
+// reserve is how many tokens are kept free for an answer.
+func (c *Chat) reserve() int {
+	return max(1, min(c.Sampling.MaxTokens, c.engine.Config.Model.Context/4))
+}
+
+const markers = 3 // of a question: user, end, assistant
+
 // prompt returns the ids that ask for an answer to user, and how many of the oldest turns have to be left out so that
 // they and a reserve for the answer fit into the context. The system message always stays.
-func (c *Chat) prompt(user []int) (ids []int, dropped int, err error) {
-	context := c.engine.Config.Model.Context
-	reserve := max(1, min(c.Sampling.MaxTokens, context/4))
+func (c *Chat) prompt(user []int, reserve int) (ids []int, dropped int, err error) {
 	ids = c.systemIDs()
-	const markers = 3 // user, end, assistant
-	room := context - reserve - len(ids) - markers
-	if len(user) > room || room < 1 {
+	room := c.engine.Config.Model.Context - reserve - len(ids) - markers
+	if len(user) > room {
 		tooLong := &TooLongError{Tokens: len(user), Fit: room}
 		return nil, 0, fault.New("shorten it, or say it in several messages", "%w", tooLong)
 	}
@@ -68,6 +73,35 @@ func (c *Chat) prompt(user []int) (ids []int, dropped int, err error) {
 	marker := c.engine.Tokenizer.Chat()
 	ids = append(append(append(ids, marker.User), user...), marker.End)
 	return append(ids, marker.Assistant), dropped, nil
+}
+
+// Prompt is what asks for the answer to a dialogue.
+type Prompt struct {
+	IDs          []int
+	DroppedTurns int // how many of the oldest turns were left out
+	Tokens       int // of the whole dialogue
+}
+
+// Prompt returns what asks for an answer to messages (see Resume). With trim the oldest turns go that leave no room for an
+// answer of maxTokens, as in a Chat. Where something does not fit, err is a TooLongError and Tokens is known.
+func (e *Engine) Prompt(messages []Message, maxTokens int, trim bool) (Prompt, error) {
+	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
+	last, err := c.Resume(messages)
+	if err != nil {
+		return Prompt{}, err
+	}
+	user := e.Tokenizer.Encode(last)
+	used, context := c.Tokens()
+	p := Prompt{Tokens: used + len(user) + markers}
+	reserve := 1
+	if trim {
+		reserve = c.reserve()
+	}
+	p.IDs, p.DroppedTurns, err = c.prompt(user, reserve)
+	if err == nil && !trim && p.DroppedTurns > 0 {
+		err = &TooLongError{Tokens: p.Tokens, Fit: context - reserve}
+	}
+	return p, err
 }
 
 // Resume replaces the conversation by messages and returns the last one's text, for Say: an optional system message,

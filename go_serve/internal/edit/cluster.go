@@ -113,13 +113,24 @@ func settle(text []rune, i int) int {
 	return next(text, previous(text, i))
 }
 
+// Width returns how many columns a text without newlines takes in a window.
+func Width(text string) (columns int) {
+	runes := []rune(text)
+	for i := 0; i < len(runes); {
+		end := next(runes, i)
+		columns += width(runes[i:end])
+		i = end
+	}
+	return columns
+}
+
 // width returns how many columns a cluster takes.
 func width(cluster []rune) int {
 	r := cluster[0]
 	switch kind := classOf(r); {
 	case r == '\t':
 		return tabColumns
-	case r >= 0x1f3fb && r <= 0x1f3ff, slices.Contains(cluster, emojiStyle), isWide(r): // skin tones alone
+	case r >= 0x1f3fb && r <= 0x1f3ff, slices.Contains(cluster, emojiStyle), slices.ContainsFunc(cluster, isWide): // skin tones alone
 		return 2
 	case kind == flag:
 		return min(2, len(cluster))

@@ -198,9 +198,7 @@ func (e *Editor) complete() {
 		}
 	}
 	switch {
-	case len(candidates) == 1:
-		e.set(clean(common + " "))
-	case len(common) > len(text):
+	case len(candidates) == 1, len(common) > len(text):
 		e.set(clean(common))
 	default:
 		names := make([]string, len(candidates))

@@ -201,7 +201,7 @@ func TestCompletion(t *testing.T) {
 	tests := []struct{ keys, want string }{
 		{"/re" + tab, "> /re|\n/regen  /reset"},
 		{"/re" + tab + "s", "> /res|"},
-		{"/reg" + tab, "> /regen |"},
+		{"/reg" + tab, "> /regen|"},
 		{"/s" + tab, "> /set|"},
 		{"/set to" + tab, "> /set top-|"},
 		{"/set to" + tab + tab, "> /set top-|\ntop-k  top-p"},

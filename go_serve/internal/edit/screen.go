@@ -24,6 +24,9 @@ func (s *screen) draw(f frame, rows int) []byte {
 	seen := frame{f.columns, f.rows[s.top:min(s.top+rows, len(f.rows))], f.row - s.top, f.column}
 
 	if row, i := s.firstChange(seen); row < max(len(seen.rows), len(s.rows)) {
+		for i > 0 && columnsOf(s.rows[row][:i]) >= f.columns {
+			i-- // behind a full row there is no place to go to: clearing from there would take its last cell away
+		}
 		s.goTo(row, i)
 		s.out.WriteString("\x1b[J") // clear from here to the end of the screen
 		s.write(seen.rows, row, i)

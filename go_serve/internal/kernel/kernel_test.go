@@ -324,7 +324,7 @@ func TestHalves(t *testing.T) {
 func TestRopeTable(t *testing.T) {
 	for _, theta := range []float64{10000, 500000, 3} {
 		for _, h := range []int{2, 24, 64, 128} {
-			cos, sin := RopeTable(2000, h, theta)
+			cos, sin := RopeTable(0, 2000, h, theta)
 			for i := range cos {
 				position, pair := i/(h/2), i%(h/2)
 				s, c := math.Sincos(float64(position) * math.Pow(theta, -2*float64(pair)/float64(h)))

@@ -2,7 +2,10 @@ package kernel
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
+
+	"minitron-chat/internal/fault"
 )
 
 // Task is work over the items 0..n-1. Do computes the items lo..hi-1; calls with disjoint ranges may run at once, and
@@ -28,6 +31,7 @@ type Pool struct {
 	ticket  atomic.Uint64 // job number << 32 | takes << 16 | takes given out; there are few takes, whatever n
 	pending atomic.Int32  // takes that are not finished
 	closed  atomic.Bool
+	lost    atomic.Pointer[fault.Lost] // what a worker could not read
 }
 
 // worker is a goroutine beside the caller.
@@ -88,6 +92,9 @@ func (p *Pool) Run(task Task, n, cost int) {
 		}
 	}
 	p.task = nil
+	if lost := p.lost.Swap(nil); lost != nil {
+		panic(*lost) // on the caller's goroutine, which may know what to do
+	}
 }
 
 func (p *Pool) wakeAll() {
@@ -102,6 +109,7 @@ func (p *Pool) wakeAll() {
 // serve is a worker's life.
 func (p *Pool) serve(i int) {
 	w := &p.workers[i]
+	debug.SetPanicOnFault(true)
 	for spins := 0; !p.closed.Load(); spins++ {
 		if p.work(i + 1) {
 			spins = 0
@@ -142,7 +150,21 @@ func (p *Pool) work(worker int) bool {
 		// While this take is pending Run does not return, so the job's fields stay.
 		any = true
 		lo := int(t&0xffff) * p.grain
-		p.task.Do(worker, lo, min(lo+p.grain, p.n))
-		p.pending.Add(-1)
+		p.take(worker, lo)
 	}
+}
+
+// take computes the items from lo on.
+func (p *Pool) take(worker, lo int) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			lost, ok := cause.(fault.Lost)
+			if !ok {
+				panic(cause)
+			}
+			p.lost.Store(&lost)
+		}
+		p.pending.Add(-1)
+	}()
+	p.task.Do(worker, lo, min(lo+p.grain, p.n))
 }

@@ -99,16 +99,16 @@ func Rope(head, cos, sin []float32) {
 	}
 }
 
-// RopeTable returns cos and sin of position·theta^(-2i/h) for all positions, each [context][h/2]: the same bits on every
-// processor, which math.Pow and math.Sincos do not promise.
-func RopeTable(context, h int, theta float64) (cos, sin []float32) {
+// RopeTable returns cos and sin of position·theta^(-2i/h) for the positions from..to-1, each [to-from][h/2]: the same bits on
+// every processor, which math.Pow and math.Sincos do not promise.
+func RopeTable(from, to, h int, theta float64) (cos, sin []float32) {
 	half := h / 2
-	cos, sin = make([]float32, context*half), make([]float32, context*half)
+	cos, sin = make([]float32, (to-from)*half), make([]float32, (to-from)*half)
 	for i := range half {
 		frequency := 1 / power(theta, float64(i)/float64(half))
-		for position := range context {
-			c, s := cosSin(float64(position) * frequency)
-			cos[position*half+i], sin[position*half+i] = float32(c), float32(s)
+		for n := range to - from {
+			c, s := cosSin(float64(from+n) * frequency)
+			cos[n*half+i], sin[n*half+i] = float32(c), float32(s)
 		}
 	}
 	return cos, sin

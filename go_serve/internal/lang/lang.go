@@ -25,7 +25,9 @@ type Strings struct {
 	MaxTokens   string // number
 	Stats       string // turns, tokens used, context
 	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens, tokens per second
-	Forgotten   string // turns
+	Forgotten   string
+	YouCouldAsk string // questions follow
+	TabAsks     string // the same, where Tab types them
 	TooLong     string // tokens of the message, tokens that fit
 	SystemFull  string
 	CutLength   string // max_tokens
@@ -59,6 +61,16 @@ type Strings struct {
 
 	NoModel     string
 	NoModelHint string
+
+	WebPage string // name of the model, address
+	Serving string // name of the model, address
+	// The program's own file.
+	FileDamaged     string // why
+	FileDamagedHint string
+	FileShort       string
+	FileSeal        string
+	FileChecksum    string // what it is, what it should be
+	PressEnter      string
 }
 
 // English and Russian are the languages that the program knows.
@@ -96,7 +108,9 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		MaxTokens:   "tokens per answer, at most: %d",
 		Stats:       "turns: %d, tokens: %d of %d",
 		LastAnswer:  "last answer: read %d tokens (%d known already) in %.2f s, wrote %d tokens at %.1f per second",
-		Forgotten:   "(The conversation no longer fits: oldest turns forgotten: %d.)",
+		Forgotten:   "(The conversation is longer than the model can see: from now on it forgets the oldest turns.)",
+		YouCouldAsk: "You could ask:",
+		TabAsks:     "You could ask (Tab types it):",
 		TooLong:     "This message is too long: it has %d tokens, %d fit. Shorten it or send it in parts.",
 		SystemFull:  "What the model is told first takes all the room. Shorten it: /system",
 		CutLength:   "(The answer was cut at %d tokens; /max_tokens changes that.)",
@@ -126,6 +140,15 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 
 		NoModel:     "there is no model inside this program",
 		NoModelHint: "name one with --model DIR, or build a program with one: make binary",
+
+		WebPage:         "%s waits for you in the browser at %s (Ctrl-C here ends it.)",
+		Serving:         "%s answers at %s (Ctrl-C ends it.)",
+		FileDamaged:     "this program's file is damaged (%w)",
+		FileDamagedHint: "copy it or download it again",
+		FileShort:       "its end is missing",
+		FileSeal:        "its checksum is not readable",
+		FileChecksum:    "its checksum is %08x and should be %08x",
+		PressEnter:      "Press Enter to close this window.",
 	}
 
 	Russian = Strings{
@@ -161,7 +184,9 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		MaxTokens:   "токенов в ответе, не больше: %d",
 		Stats:       "реплик: %d, токенов: %d из %d",
 		LastAnswer:  "последний ответ: прочитано токенов: %d (из них уже известно: %d) за %.2f с, написано: %d, в секунду: %.1f",
-		Forgotten:   "(Разговор больше не помещается: забыто самых старых реплик: %d.)",
+		Forgotten:   "(Разговор длиннее, чем модель может видеть: с этого места она забывает самые старые реплики.)",
+		YouCouldAsk: "Можно спросить:",
+		TabAsks:     "Можно спросить (Tab напишет за вас):",
 		TooLong:     "Сообщение слишком длинное: токенов в нём %d, помещается %d. Сократите его или пришлите по частям.",
 		SystemFull:  "То, что модели сказано вначале, занимает всё место. Сократите: /system",
 		CutLength:   "(Ответ обрезан, токенов: %d; изменить: /max_tokens.)",
@@ -191,6 +216,15 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 
 		NoModel:     "в этой программе нет модели",
 		NoModelHint: "укажите её: --model DIR — или соберите программу с моделью: make binary",
+
+		WebPage:         "%s ждёт вас в браузере по адресу %s (Ctrl-C здесь — закончить.)",
+		Serving:         "%s отвечает по адресу %s (Ctrl-C — закончить.)",
+		FileDamaged:     "файл этой программы повреждён (%w)",
+		FileDamagedHint: "скопируйте или скачайте его ещё раз",
+		FileShort:       "конца файла нет",
+		FileSeal:        "контрольная сумма не читается",
+		FileChecksum:    "контрольная сумма %08x, а должна быть %08x",
+		PressEnter:      "Нажмите Enter, чтобы закрыть окно.",
 	}
 )
 

@@ -13,6 +13,7 @@ func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool)
 	m, shape := st.model, &st.model.shape
 	dim := kernel.Padded(shape.Dim)
 	st.start, st.tokens = start, len(ids)
+	st.rotations(start + len(ids))
 	st.embed(ids)
 	for n := range m.layers {
 		if err := ctx.Err(); err != nil {
@@ -121,7 +122,7 @@ func (st *State) store(worker, t int) {
 // place norms and rotates the heads of one token's queries or keys.
 func (st *State) place(heads, weight []float32, position int) {
 	m, width := st.model, st.model.shape.HeadDim()
-	cos, sin := m.cos[position*width/2:][:width/2], m.sin[position*width/2:][:width/2]
+	cos, sin := st.cos[position*width/2:][:width/2], st.sin[position*width/2:][:width/2]
 	for at := 0; at < len(heads); at += width {
 		head := heads[at : at+width]
 		if weight != nil {

@@ -33,14 +33,16 @@ type Model struct {
 	layers    []layer
 	finalNorm norm // [D]
 
-	keysAt, valuesAt int       // where they begin in a row of qkv's output
-	cos, sin         []float32 // [context][h/2]; llama only
+	keysAt, valuesAt int // where they begin in a row of qkv's output
 }
 
 // Load finds all weights of an opened bundle. Matrices are used in place, vectors copied.
 func Load(b *bundle.Bundle) (*Model, error) {
 	l := loader{dtype: kernel.DType(b.Config.DType), tensor: b.Tensor}
-	m := l.model(b.Config.Model)
+	var m *Model
+	if lost := fault.Mapped("weights.bin", func() { m = l.model(b.Config.Model) }); lost != nil {
+		return nil, lost
+	}
 	return m, l.err
 }
 
@@ -95,7 +97,6 @@ func (l *loader) llama(m *Model) {
 	s := m.shape
 	m.embedding = l.linear("model.embed_tokens", s.VocabSize, s.Dim, false)
 	m.finalNorm = l.norm("model.norm", s.Dim, false)
-	m.cos, m.sin = kernel.RopeTable(s.Context, s.HeadDim(), s.RopeTheta)
 	m.keysAt = kernel.Padded(s.Dim)
 	m.valuesAt = m.keysAt + kernel.Padded(s.KVDim())
 	for n := range s.Layers {

@@ -33,6 +33,8 @@ type State struct {
 	change []float32 // [T][D] what is to be added to x
 	logits []float32 // [vocab]
 
+	cos, sin []float32 // [positions so far][h/2]; llama only
+
 	// The block at hand.
 	layer, start, tokens int // the layer, the position of the first token, how many there are
 
@@ -43,14 +45,17 @@ type State struct {
 	scratch   []*kernel.Scratch // one per worker
 }
 
-// NewState makes an empty sequence. All its memory is allocated here.
-func (m *Model) NewState(pool *kernel.Pool) *State {
+// NewState makes an empty sequence. All its memory but the table of rotations is allocated here.
+func (m *Model) NewState(pool *kernel.Pool) *State { return m.newState(pool, m.shape.Context) }
+
+// newState makes a state for sequences of so many positions.
+func (m *Model) newState(pool *kernel.Pool, positions int) *State {
 	s := m.shape
 	dim := kernel.Padded(s.Dim)
 	st := &State{
 		model:  m,
 		pool:   pool,
-		ids:    make([]int, 0, s.Context),
+		ids:    make([]int, 0, positions),
 		x:      make([]float32, blockTokens*dim),
 		normed: make([]float32, blockTokens*dim),
 		qkv:    make([]float32, blockTokens*m.layers[0].qkv.Width()),
@@ -61,7 +66,7 @@ func (m *Model) NewState(pool *kernel.Pool) *State {
 		input:  kernel.NewInput(m.dtype, blockTokens, max(s.Dim, s.FFDim)),
 	}
 	for range s.Layers {
-		st.cache = append(st.cache, kernel.NewCache(s.KVHeads, s.HeadDim(), s.Context))
+		st.cache = append(st.cache, kernel.NewCache(s.KVHeads, s.HeadDim(), positions))
 	}
 	for range pool.Threads() {
 		st.scratch = append(st.scratch, st.cache[0].NewScratch())
@@ -74,10 +79,17 @@ func (m *Model) NewState(pool *kernel.Pool) *State {
 // call before is in the cache and not computed again; the result does not depend on that, bit for bit. The slice is
 // valid until the next call and holds finite numbers only. A cancelled ctx ends the work early with ctx.Err(); what was
 // computed stays cached.
-func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
+func (st *State) Logits(ctx context.Context, ids []int) (logits []float32, err error) {
 	if err := st.check(ids); err != nil {
 		return nil, err
 	}
+	if lost := fault.Mapped("weights.bin", func() { logits, err = st.compute(ctx, ids) }); lost != nil {
+		return nil, lost
+	}
+	return logits, err
+}
+
+func (st *State) compute(ctx context.Context, ids []int) ([]float32, error) {
 	kept := 0
 	for kept < len(st.ids) && kept < len(ids)-1 && st.ids[kept] == ids[kept] {
 		kept++
@@ -98,6 +110,20 @@ func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
 		}
 	}
 	return logits, nil
+}
+
+// rotations makes the table of rotations for so many positions. It grows with the sequence: a context that nobody fills
+// costs neither time nor memory.
+func (st *State) rotations(positions int) {
+	shape := st.model.shape
+	half := shape.HeadDim() / 2
+	have := len(st.cos) / max(half, 1)
+	if shape.Arch != "llama" || positions <= have {
+		return
+	}
+	upTo := min(max(positions, 2*have), shape.Context)
+	cos, sin := kernel.RopeTable(have, upTo, shape.HeadDim(), shape.RopeTheta)
+	st.cos, st.sin = append(st.cos, cos...), append(st.sin, sin...)
 }
 
 // Reset forgets the sequence.

@@ -35,10 +35,11 @@ func (m *Model) BestThreads() int {
 func (m *Model) timeToken(threads int) time.Duration {
 	pool := kernel.NewPool(threads)
 	defer pool.Close()
-	st := m.NewState(pool)
+	tokens := min(tries+1, m.shape.Context)
+	st := m.newState(pool, tokens)
 	best := time.Duration(0)
-	ids := make([]int, 0, tries+1)
-	for n := range min(tries+1, m.shape.Context) {
+	ids := make([]int, 0, tokens)
+	for n := range tokens {
 		ids = append(ids, 0)
 		began := time.Now()
 		st.Logits(context.Background(), ids)

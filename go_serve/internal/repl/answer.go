@@ -5,22 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
-	"unicode"
 
 	"minitron-chat/internal/chat"
+	"minitron-chat/internal/term"
 )
 
 // answer sends a message in the way of say and prints the answer while it grows. Ctrl-C stops it.
 func (r *repl) answer(text string, say func(context.Context, string, func(string)) (chat.Answer, error)) error {
 	var answer chat.Answer
 	var err, outErr error
+	out := &wrapper{out: r.Out, columns: r.Columns}
 	r.interruptible(func(ctx context.Context, cancel func()) {
 		answer, err = say(ctx, text, func(part string) {
 			if r.Prompt {
-				part = strings.Map(visible, part)
+				part = term.Plain(part)
 			}
-			if _, err := io.WriteString(r.Out, part); err != nil && outErr == nil {
+			if _, err := io.WriteString(out, part); err != nil && outErr == nil {
 				outErr = err
 				cancel() // nobody reads on
 			}
@@ -39,6 +39,9 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	if err != nil {
 		return err
 	}
+	if outErr == nil {
+		outErr = out.flush()
+	}
 	if outErr != nil {
 		return fmt.Errorf("the answer cannot be written: %w", outErr)
 	}
@@ -50,19 +53,11 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	return nil
 }
 
-// visible keeps what a model says from moving the cursor or recolouring the screen: control characters but tab and newline
-// become U+FFFD.
-func visible(c rune) rune {
-	if c != '\t' && c != '\n' && unicode.IsControl(c) {
-		return '\uFFFD'
-	}
-	return c
-}
-
 // remark says what a person should know about an answer.
 func (r *repl) remark(answer chat.Answer) {
-	if answer.DroppedTurns > 0 {
-		r.say(r.Lang.Forgotten, answer.DroppedTurns)
+	if answer.DroppedTurns > 0 && !r.forgot { // from now on that happens at every answer
+		r.tell(r.Lang.Forgotten)
+		r.forgot = true
 	}
 	switch answer.Stopped {
 	case chat.StopMaxTokens:

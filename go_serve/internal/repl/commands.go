@@ -1,6 +1,11 @@
 package repl
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"minitron-chat/internal/term"
+)
 
 // command carries out a line that begins with a slash and reports whether the person leaves. Its errors end the chat.
 type command func(r *repl, rest string) (leave bool, err error)
@@ -80,6 +85,7 @@ func (r *repl) unknown(name string) {
 
 func (r *repl) reset(string) {
 	r.chat.Reset()
+	r.forgot = false
 	r.tell(r.Lang.Reset)
 }
 
@@ -138,15 +144,19 @@ func (r *repl) edit(text string) (bool, error) {
 // shorten keeps the begin of a text, in one line.
 func shorten(text string) string {
 	const most = 60
-	short := []rune(strings.Join(strings.Fields(strings.Map(visible, text)), " "))
+	short := []rune(strings.Join(strings.Fields(term.Plain(text)), " "))
 	if len(short) > most {
 		return string(short[:most]) + "..."
 	}
 	return string(short)
 }
 
-// complete returns the commands, or the names after /set, that a text may be the begin of.
-func complete(text string) (candidates []string) {
+// complete returns the commands, or the names after /set, that a text may be the begin of. An empty line becomes the first
+// of the questions that were offered, each of them the next one.
+func (r *repl) complete(text string) (candidates []string) {
+	if at := slices.Index(r.offered, text); len(r.offered) > 0 && (at >= 0 || text == "") {
+		return []string{r.offered[(at+1)%len(r.offered)]}
+	}
 	if !strings.HasPrefix(text, "/") || strings.Contains(text, "\n") {
 		return nil
 	}
@@ -161,6 +171,9 @@ func complete(text string) (candidates []string) {
 		if strings.HasPrefix(candidate, text) {
 			candidates = append(candidates, candidate)
 		}
+	}
+	if len(candidates) == 1 {
+		candidates[0] += " " // what follows can be typed at once
 	}
 	return candidates
 }

@@ -150,7 +150,7 @@ func typeKeys(t *testing.T, keys ...string) (out, screen string, history []strin
 }
 
 func TestEditorInChat(t *testing.T) {
-	visibly := func(text string) string { return strings.Map(visible, text) }
+	visibly := term.Plain
 	both := answers(t, 6, "one\ntwo")[0]
 	for _, keys := range []string{"\x1b[200~one\rtwo\x1b[201~\r", "one\x1b\rtwo\r", "\"\"\"one\rtwo\"\"\"\r", "\"\"\"\rone\rtwo\r\"\"\"\r"} {
 		if out, _, _ := typeKeys(t, keys); out != visibly(both)+"\n" {
@@ -192,7 +192,7 @@ func TestQuotesOnPlainLines(t *testing.T) {
 	both := answers(t, 6, "one\ntwo")[0]
 	var out, notes bytes.Buffer
 	options := Options{In: strings.NewReader("\"\"\"one\ntwo\"\"\"\n"), Out: &out, Err: &notes, Lang: &lang.English, Prompt: true, Name: "tiny"}
-	if err := Run(newChat(t, 6), options); err != nil || out.String() != strings.Map(visible, both)+"\n" {
+	if err := Run(newChat(t, 6), options); err != nil || out.String() != term.Plain(both)+"\n" {
 		t.Errorf("%v: %q, want %q", err, out.String(), both)
 	}
 	if strings.Contains(notes.String(), "\x1b") {

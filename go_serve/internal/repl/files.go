@@ -99,6 +99,7 @@ func (r *repl) load(name string) {
 		r.say(r.Lang.NotSavedChat, name)
 		return
 	}
+	r.forgot = false
 	r.say(r.Lang.Loaded, name, r.chat.Turns())
 }
 

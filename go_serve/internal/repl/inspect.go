@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"minitron-chat/internal/chat"
+	"minitron-chat/internal/term"
 )
 
 func (r *repl) stats(string) {
@@ -50,7 +51,7 @@ func (r *repl) probs(string) (bool, error) {
 func percent(p float64) string { return fmt.Sprintf("%5.1f%%", 100*p) }
 
 // spelt is a token of a vocabulary as it can be shown.
-func spelt(token string) string { return strings.Map(visible, token) }
+func spelt(token string) string { return term.Plain(token) }
 
 func (r *repl) tokens(text string) {
 	if text == "" {

@@ -12,6 +12,7 @@ import (
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/edit"
 	"minitron-chat/internal/lang"
+	"minitron-chat/internal/term"
 )
 
 // Options says where a REPL reads and writes. Answers go to Out, all else to Err.
@@ -21,10 +22,12 @@ type Options struct {
 	Out, Err   io.Writer
 	Interrupts <-chan os.Signal // Ctrl-C
 	Lang       *lang.Strings
-	Prompt     bool // show a prompt: a person types
-	Colour     bool // colours on Out and Err
+	Prompt     bool       // show a prompt: a person types
+	Colour     bool       // colours on Out and Err
+	Columns    func() int // how wide the window is in which Out and Err show; nil: they are files, and lines stay whole
 	Name       string
-	Greeting   string // what the model says first; may be empty
+	Greeting   string   // what the model says first; may be empty
+	Questions  []string // what a person may ask it first
 }
 
 type repl struct {
@@ -32,9 +35,11 @@ type repl struct {
 	chat     *chat.Chat
 	source   source
 	last     chat.Stats
-	answered bool   // last is of an answer
-	draft    string // what the next message begins with
-	instead  bool   // the next message replaces the last one
+	answered bool     // last is of an answer
+	draft    string   // what the next message begins with
+	instead  bool     // the next message replaces the last one
+	forgot   bool     // the person knows that oldest turns are forgotten
+	offered  []string // questions to begin with
 }
 
 // source is where messages come from. Its errors: edit.ErrInterrupted, with what was typed so far; io.EOF when nothing
@@ -48,7 +53,7 @@ func Run(c *chat.Chat, options Options) error {
 	r := &repl{Options: options, chat: c}
 	if r.Editor != nil {
 		r.Editor.Words = edit.Words{Searching: r.Lang.Searching, NotFound: r.Lang.NotFound}
-		r.Editor.Complete, r.Editor.Goes = complete, goesOn
+		r.Editor.Complete, r.Editor.Goes = r.complete, goesOn
 		r.source = r.Editor
 	} else {
 		lines := newLines(options)
@@ -60,6 +65,7 @@ func Run(c *chat.Chat, options Options) error {
 	if r.Greeting != "" {
 		r.tell(r.Greeting)
 	}
+	r.offer()
 	for warned := false; ; {
 		text, err := r.message()
 		if errors.Is(err, edit.ErrInterrupted) { // a first Ctrl-C says how to leave, a second one in a row leaves
@@ -81,6 +87,30 @@ func Run(c *chat.Chat, options Options) error {
 			return err
 		}
 	}
+}
+
+// Questions are shown where they are few and short.
+const maxOffered, maxOfferedBytes = 3, 200
+
+// offer shows what a person may ask first.
+func (r *repl) offer() {
+	if !r.Prompt {
+		return
+	}
+	for _, question := range r.Questions {
+		question = strings.Join(strings.Fields(term.Plain(question)), " ")
+		if question != "" && len(question) <= maxOfferedBytes && len(r.offered) < maxOffered && !strings.HasPrefix(question, "/") {
+			r.offered = append(r.offered, question)
+		}
+	}
+	if len(r.offered) == 0 {
+		return
+	}
+	before := r.Lang.YouCouldAsk
+	if r.Editor != nil {
+		before = r.Lang.TabAsks
+	}
+	r.tell(before + "\n  " + strings.Join(r.offered, "\n  "))
 }
 
 // message reads what the person says next.
@@ -153,10 +183,23 @@ func (r *repl) say(format string, args ...any) { r.tell(fmt.Sprintf(format, args
 
 // tell writes one line to the person, beside the answers.
 func (r *repl) tell(text string) {
+	text = r.wrap(term.Plain(text))
 	if r.Colour {
 		text = "\x1b[2m" + text + "\x1b[0m"
 	}
 	fmt.Fprintln(r.Err, text)
+}
+
+// wrap breaks a text's lines between words.
+func (r *repl) wrap(text string) string {
+	if r.Columns == nil {
+		return text
+	}
+	var wrapped strings.Builder
+	w := wrapper{out: &wrapped, columns: r.Columns}
+	io.WriteString(&w, text)
+	w.flush()
+	return wrapped.String()
 }
 
 // interruptible does something that Ctrl-C stops: ctx is cancelled then.

@@ -13,6 +13,7 @@ import (
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/chat"
 	"minitron-chat/internal/lang"
+	"minitron-chat/internal/term"
 )
 
 // A tiny random model: context 64, every byte is a token.
@@ -128,9 +129,17 @@ func TestLongLines(t *testing.T) {
 }
 
 func TestForgottenTurnsAreTold(t *testing.T) {
-	_, notes := talk(t, strings.Repeat("0123456789\n", 8), 4, &lang.English)
-	if !strings.Contains(notes, "(The conversation no longer fits: oldest turns forgotten: 1.)") {
-		t.Errorf("%q", notes)
+	const told = "(The conversation is longer than the model can see: from now on it forgets the oldest turns.)"
+	for in, want := range map[string]int{
+		strings.Repeat("0123456789\n", 3):                                                    0,
+		strings.Repeat("0123456789\n", 12):                                                   1,
+		strings.Repeat("0123456789\n", 8) + "/new\n" + strings.Repeat("0123456789\n", 8):     2,
+		strings.Repeat("0123456789\n", 8) + "/regen\n/undo\n0123456789\n/edit 01234567890\n": 1,
+	} {
+		out, notes := talk(t, in, 4, &lang.English)
+		if strings.Count(notes, told) != want || strings.Count(out, "\n") < strings.Count(in, "\n0") {
+			t.Errorf("%q: %q, %q, want it told %d times", in, out, notes, want)
+		}
 	}
 }
 
@@ -236,7 +245,7 @@ func TestColour(t *testing.T) {
 }
 
 func TestAnswersCannotSteerTheTerminal(t *testing.T) {
-	got := strings.Map(visible, "a\x1b[31mb\r\x07\tc\nd\u009be\x7f é 👩")
+	got := term.Plain("a\x1b[31mb\r\x07\tc\nd\u009be\x7f é 👩")
 	want := "a\uFFFD[31mb\uFFFD\uFFFD\tc\nd\uFFFDe\uFFFD é 👩"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -11,13 +11,16 @@ import (
 	"math/rand/v2"
 )
 
-// Params says how to choose. The order is fixed: repetition penalty, temperature, top-k, top-p, min-p, draw.
+// Params says how to choose. The order is fixed: repetition penalty, presence and frequency penalty, temperature, top-k,
+// top-p, min-p, draw.
 type Params struct {
-	Temperature   float64 // 0 is greedy
-	TopK          int     // keep the k most probable; 0 is off
-	TopP          float64 // keep the fewest whose probabilities reach p; 1 is off
-	MinP          float64 // keep those with at least this part of the highest probability; 0 is off
-	RepeatPenalty float64 // 1 is off
+	Temperature      float64 // 0 is greedy
+	TopK             int     // keep the k most probable; 0 is off
+	TopP             float64 // keep the fewest whose probabilities reach p; 1 is off
+	MinP             float64 // keep those with at least this part of the highest probability; 0 is off
+	RepeatPenalty    float64 // 1 is off
+	PresencePenalty  float64 // taken off the logit of what the answer holds; 0 is off
+	FrequencyPenalty float64 // taken off for each time that the answer holds it; 0 is off
 }
 
 // Sampler draws ids with its own seeded generator.
@@ -30,7 +33,7 @@ type Sampler struct {
 	edge       []candidate      // [vocab] those of one bin
 	bins       [binCount]uint64 // weights of the candidates by distance from the best
 	changed    []original       // the logits to be put back
-	penalized  []bool           // [vocab] scratch
+	counts     []int32          // [vocab] how often the answer holds an id; zero between calls
 }
 
 // seedHalf is the half of the generator's seed that is always the same: "minitron".
@@ -51,9 +54,12 @@ func New(params Params, seed uint64, size int, banned []int) *Sampler {
 		candidates: make([]candidate, 0, size),
 		edge:       make([]candidate, 0, size),
 		changed:    make([]original, 0, size+len(banned)),
-		penalized:  make([]bool, size),
+		counts:     make([]int32, size),
 	}
 }
+
+// Seed begins drawing anew, as a new sampler with this seed would.
+func (s *Sampler) Seed(seed uint64) { s.random.Seed(seed, seedHalf) }
 
 // Next returns the next id. answer holds the ids of the current answer so far; logits is [vocab], finite, and as it was
 // when Next returns: copying it would take as long as choosing.
@@ -76,27 +82,36 @@ func (s *Sampler) set(logits []float32, id int, logit float32) {
 	logits[id] = logit
 }
 
-// penalize makes the ids of the answer less likely, each once: a positive logit is divided by the penalty, another
-// multiplied (arXiv 1909.05858).
+// penalize makes the ids of the answer less likely, each once.
 func (s *Sampler) penalize(logits []float32, answer []int) {
-	if s.RepeatPenalty == 1 {
+	if s.RepeatPenalty == 1 && s.PresencePenalty == 0 && s.FrequencyPenalty == 0 {
 		return
 	}
-	penalty := float32(s.RepeatPenalty)
 	for _, id := range answer {
-		if s.penalized[id] {
-			continue
-		}
-		s.penalized[id] = true
-		if v := logits[id]; v > 0 {
-			s.set(logits, id, v/penalty)
-		} else {
-			s.set(logits, id, v*penalty)
-		}
+		s.counts[id]++
 	}
 	for _, id := range answer {
-		s.penalized[id] = false
+		if count := s.counts[id]; count > 0 {
+			s.set(logits, id, s.penalized(logits[id], count))
+			s.counts[id] = 0
+		}
 	}
+}
+
+// penalized returns the logit of an id that the answer holds count times. The repetition penalty divides a positive logit
+// and multiplies another (arXiv 1909.05858); then OpenAI's: logit - count · frequency penalty - presence penalty. The
+// conversions keep every processor from fusing.
+func (s *Sampler) penalized(logit float32, count int32) float32 {
+	if penalty := float32(s.RepeatPenalty); logit > 0 {
+		logit /= penalty
+	} else {
+		logit = float32(logit * penalty)
+	}
+	if s.PresencePenalty == 0 && s.FrequencyPenalty == 0 {
+		return logit
+	}
+	off := float64(float64(count)*s.FrequencyPenalty) + s.PresencePenalty
+	return float32(float64(logit) - off)
 }
 
 // choose takes the best id, or draws one of those that the filters leave.

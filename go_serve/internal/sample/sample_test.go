@@ -54,6 +54,32 @@ func TestGreedy(t *testing.T) {
 	}
 }
 
+// TestPresenceAndFrequency pins OpenAI's formula: logit - count · frequency - (count > 0) · presence.
+func TestPresenceAndFrequency(t *testing.T) {
+	logits := []float32{1, 4, 3, -2} // id 1 comes three times in the answer, id 2 once
+	tests := []struct {
+		name                string
+		presence, frequency float64
+		want                [4]float32
+	}{
+		{"off", 0, 0, [4]float32{1, 4, 3, -2}},
+		{"presence", 1.25, 0, [4]float32{1, 2.75, 1.75, -2}},
+		{"frequency", 0, 0.5, [4]float32{1, 2.5, 2.5, -2}},
+		{"both", 1.25, 0.5, [4]float32{1, 1.25, 1.25, -2}},
+		{"negative ones make likelier", -2, -1, [4]float32{1, 9, 6, -2}},
+	}
+	for _, test := range tests {
+		s := New(Params{RepeatPenalty: 1, TopP: 1, PresencePenalty: test.presence, FrequencyPenalty: test.frequency}, 1, 4, nil)
+		s.penalize(logits, []int{1, 2, 1, 1})
+		if got := [4]float32(logits); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+		for _, c := range s.changed {
+			logits[c.id] = c.logit
+		}
+	}
+}
+
 // TestDistribution draws often and compares the counts with the probabilities, within five standard deviations.
 func TestDistribution(t *testing.T) {
 	logits := []float32{0, 1, 2, -1, 2}
@@ -143,6 +169,12 @@ func TestSeed(t *testing.T) {
 	if !slices.Equal(draw(1), draw(1)) {
 		t.Error("the same seed gave two answers")
 	}
+	again := New(off, 9, 1000, nil)
+	again.Next(logits, nil)
+	again.Seed(42)
+	if got := again.Next(logits, nil); got != draw(42)[0] {
+		t.Errorf("seeded anew it draws %d, a new one draws %d", got, draw(42)[0])
+	}
 	if slices.Equal(draw(1), draw(2)) {
 		t.Error("two seeds gave the same answer")
 	}
@@ -155,11 +187,22 @@ func TestSeed(t *testing.T) {
 func obvious(p Params, random *rand.PCG, logits []float32, answer, banned []int) int {
 	logits = slices.Clone(logits)
 	for id := range logits {
-		if v := logits[id]; slices.Contains(answer, id) && v > 0 {
-			logits[id] = v / float32(p.RepeatPenalty)
-		} else if slices.Contains(answer, id) {
-			logits[id] = v * float32(p.RepeatPenalty)
+		v := logits[id]
+		if !slices.Contains(answer, id) {
+			continue
 		}
+		if v > 0 {
+			v /= float32(p.RepeatPenalty)
+		} else {
+			v *= float32(p.RepeatPenalty)
+		}
+		times := 0.0
+		for _, said := range answer {
+			if said == id {
+				times++
+			}
+		}
+		logits[id] = float32(float64(v) - (float64(times*p.FrequencyPenalty) + p.PresencePenalty))
 	}
 	for _, id := range banned {
 		logits[id] = float32(math.Inf(-1))
@@ -217,6 +260,9 @@ func TestEqualsSorting(t *testing.T) {
 			TopP:          pick(1, 1, 1e-9, 0.5, 0.9, 0.999999),
 			MinP:          pick(0, 0, 1e-6, 0.05, 0.5, 1),
 			RepeatPenalty: pick(1, 1, 1.2, 0.5),
+
+			PresencePenalty:  pick(0, 0, 0.6, -2, 2),
+			FrequencyPenalty: pick(0, 0, 0.3, -2, 2),
 		}
 		scale, step := float32(pick(0, 1, 4, 30)), float32(pick(1e-6, 0.5)) // steps: many ties, and -0
 		logits := make([]float32, size)
@@ -224,7 +270,7 @@ func TestEqualsSorting(t *testing.T) {
 			v := (2*random.Float32() - 1) * scale
 			logits[id] = float32(math.Trunc(float64(v/step))) * step
 		}
-		answer, banned := ids(random, random.IntN(5), size), ids(random, random.IntN(5), size)
+		answer, banned := ids(random, random.IntN(8), min(size, 6)), ids(random, random.IntN(5), size) // an id often comes twice
 		given := slices.Clone(logits)
 		s, reference := New(p, uint64(n), size, banned), rand.NewPCG(uint64(n), seedHalf)
 		for range 5 {
@@ -293,6 +339,7 @@ func TestNextAllocatesNothing(t *testing.T) {
 		{RepeatPenalty: 1.1},
 		{Temperature: 0.8, TopK: 40, TopP: 0.9, MinP: 0.05, RepeatPenalty: 1.1},
 		{Temperature: 0.8, TopP: 0.9, RepeatPenalty: 1.1},
+		{Temperature: 0.8, TopP: 0.9, RepeatPenalty: 1, PresencePenalty: 0.5, FrequencyPenalty: 0.5},
 		{Temperature: 0.8, TopP: 1, MinP: 0.1, RepeatPenalty: 1},
 	} {
 		s, answer := New(p, 1, 32000, []int{0}), make([]int, 0, 64)

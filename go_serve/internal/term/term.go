@@ -4,7 +4,9 @@ package term
 import (
 	"os"
 	"runtime"
+	"strings"
 	"sync"
+	"unicode"
 )
 
 // IsTerminal reports whether a person looks at f.
@@ -20,6 +22,31 @@ func WantsColour(f *os.File) bool {
 func moves() bool {
 	name, set := os.LookupEnv("TERM")
 	return name != "dumb" && (set && name != "" || runtime.GOOS == "windows")
+}
+
+// Columns returns how wide the window is in which f shows.
+func Columns(f *os.File) int {
+	columns, _ := known(size(f))
+	return columns
+}
+
+// known is a size, where a serial line does not know its own.
+func known(columns, rows int) (int, int) {
+	if columns < 1 || rows < 1 {
+		return 80, 24
+	}
+	return columns, rows
+}
+
+// Plain is a text as it can be shown: what came from a model or a file must not move the cursor or recolour the screen, so
+// its control characters but tab and newline become U+FFFD.
+func Plain(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\t' && c != '\n' && unicode.IsControl(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, text)
 }
 
 // Event is what happens to a terminal beside keys.
@@ -106,9 +133,5 @@ func (t *Terminal) tell(e Event) {
 
 // Size returns the size of the window, in characters.
 func (t *Terminal) Size() (columns, rows int) {
-	columns, rows = size(t.out)
-	if columns < 1 || rows < 1 { // a serial line does not know
-		return 80, 24
-	}
-	return columns, rows
+	return known(size(t.out))
 }

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -21,6 +22,10 @@ const (
 	ruleIn = -2 // walk the trie: a rule ends in the character
 )
 
+// maxRuleBytes bounds what a rule replaces and by what, far above any real rule: no table, however damaged, makes a text
+// much longer or slow to read.
+const maxRuleBytes = 1024
+
 // parseCharsmap reads u32 size of the trie in bytes | trie | replacements. Empty data is no table.
 func parseCharsmap(data []byte) (*charsmap, error) {
 	if len(data) == 0 {
@@ -33,6 +38,13 @@ func parseCharsmap(data []byte) (*charsmap, error) {
 	body := data[4:]
 	if size == 0 || size%1024 != 0 || uint64(size) >= uint64(len(body)) || body[len(body)-1] != 0 {
 		return nil, fmt.Errorf("precompiled_charsmap is damaged")
+	}
+	for rest := body[size:]; len(rest) > 0; {
+		end := bytes.IndexByte(rest, 0)
+		if end > maxRuleBytes {
+			return nil, fmt.Errorf("precompiled_charsmap is damaged")
+		}
+		rest = rest[end+1:]
 	}
 	c := &charsmap{units: make([]uint32, size/4), replacements: string(body[size:])}
 	for i := range c.units {
@@ -97,7 +109,7 @@ func (c *charsmap) unchanged(char uint32, text string, at int) bool {
 func (c *charsmap) longest(text string) (replacement string, length int) {
 	at := childrenOf(c.units[0])
 	value := uint32(0)
-	for i := range len(text) {
+	for i := range min(len(text), maxRuleBytes) {
 		next, leaf, ok := c.step(at, text[i])
 		if !ok {
 			break

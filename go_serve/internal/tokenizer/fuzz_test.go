@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -75,6 +76,32 @@ func TestHostileCharsmap(t *testing.T) {
 					t.Fatalf("Encode(%q) = %v, the slow way %v", text, tok.Encode(text), want)
 				}
 			}
+		}
+	}
+}
+
+// TestEndlessRule gives tables in which a rule never ends, being a cycle, and in which a replacement hardly does: a text
+// takes neither the square of its length nor many times its memory.
+func TestEndlessRule(t *testing.T) {
+	units := make([]byte, 4096)
+	binary.LittleEndian.PutUint32(units[4*'h':], 'h'<<10|'h') // from the root back to the root
+	table := func(replacements string) []byte {
+		return append(append([]byte{0, 16, 0, 0}, units...), replacements...)
+	}
+	v := withBytes(small("hh"))
+	v.Normalizer.Charsmap = table("\x00")
+	tok := mustNew(t, v)
+	began := time.Now()
+	if ids := tok.Encode(strings.Repeat("h", 300_000)); len(ids) != 150_000 {
+		t.Errorf("%d ids", len(ids))
+	}
+	if took := time.Since(began); took > 20*time.Second { // the square takes minutes
+		t.Errorf("it took %v", took)
+	}
+	for size, want := range map[int]bool{maxRuleBytes: true, maxRuleBytes + 1: false} {
+		v.Normalizer.Charsmap = table("y\x00" + strings.Repeat("x", size) + "\x00")
+		if _, err := New(v); (err == nil) != want {
+			t.Errorf("a replacement of %d bytes: %v", size, err)
 		}
 	}
 }

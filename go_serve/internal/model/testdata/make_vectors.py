@@ -191,7 +191,8 @@ def write(out, name, shape, *, seed, cases=()):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.bin").write_bytes(blob)
     (folder / "vocab.json").write_bytes(vocab_json)
-    (folder / "config.json").write_text(json.dumps(config, separators=(",", ":")) + "\n")
+    before = json.dumps(config, separators=(",", ":")).removesuffix("}") + ","  # the checksum is of all before it
+    (folder / "config.json").write_text(before + f'"crc32":"{zlib.crc32(before.encode()):08x}"}}\n')
     print(folder, params, len(blob), [len(t["greedy"]) for t in tests])
 
 

@@ -1,0 +1,40 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"context"
+	"errors"
+	"syscall/js"
+
+	"minitron-chat/internal/api"
+)
+
+// chat answers a request of OpenAI's form, in a goroutine of its own; stop(id) ends it.
+func (e *engine) chat(id int, request []byte, onChunk js.Value) {
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel[id] = cancel
+	go func() {
+		defer onChunk.Invoke(nil)
+		defer delete(e.cancel, id)
+		defer cancel()
+		err := e.server.Chat(breathing{ctx, e.browser}, request, func(chunk any) error {
+			onChunk.Invoke(marshal(chunk))
+			return nil
+		})
+		if err != nil && !errors.Is(err, context.Canceled) {
+			refusal := new(api.Error)
+			if !errors.As(err, &refusal) {
+				refusal = api.Refuse(500, "engine_failed", "", "%s", sentence(err))
+			}
+			onChunk.Invoke(marshal(api.ErrorBody{Error: refusal}))
+		}
+	}()
+}
+
+// stop ends an answer early, or before it began.
+func (e *engine) stop(id int) {
+	if cancel := e.cancel[id]; cancel != nil {
+		cancel()
+	}
+}

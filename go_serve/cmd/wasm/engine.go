@@ -1,0 +1,76 @@
+//go:build js && wasm
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"syscall/js"
+	"unsafe"
+
+	"minitron-chat/internal/api"
+	"minitron-chat/internal/bundle"
+	"minitron-chat/internal/chat"
+	"minitron-chat/internal/fault"
+)
+
+const (
+	hintAgain = "get the file again"
+	slots     = 2 // conversations that are kept warm: one person talks here
+)
+
+// engine is the one model of this program. Its bytes come in parts, so that there is never a second copy of all of them.
+type engine struct {
+	config, vocab []byte
+	weights       []byte // what is there of weights.bin, at a multiple of 64 bytes; its capacity is all of it
+	about         api.About
+	server        *api.Server
+	browser       *browser
+	cancel        map[int]context.CancelFunc // of the answers that are being written
+}
+
+// begin takes the two small files, and makes room for the large one.
+func (e *engine) begin(config, vocab []byte) error {
+	var c struct {
+		Weights bundle.Payload `json:"weights"`
+	}
+	const most = 2 << 30 // of memory a browser gives 4 GB at most
+	if err := json.Unmarshal(config, &c); err != nil || c.Weights.Bytes < 1 || c.Weights.Bytes > most {
+		return fault.New(hintAgain, "config.json is not usable")
+	}
+	e.config, e.vocab = config, vocab
+	space := make([]byte, c.Weights.Bytes+63)
+	begin := -int(uintptr(unsafe.Pointer(&space[0]))) & 63
+	e.weights = space[begin : begin : begin+int(c.Weights.Bytes)]
+	return nil
+}
+
+// put appends a part of weights.bin.
+func (e *engine) put(part js.Value) error {
+	n := len(e.weights)
+	if part.Length() > cap(e.weights)-n {
+		return fault.New(hintAgain, "weights.bin is damaged (it has more than %d bytes)", cap(e.weights))
+	}
+	e.weights = e.weights[:n+part.Length()]
+	js.CopyBytesToGo(e.weights[n:], part)
+	return nil
+}
+
+// open makes the engine and looks at all weights.
+func (e *engine) open() error {
+	b, err := bundle.OpenEmbedded(inPlace(e.config), inPlace(e.vocab), inPlace(e.weights))
+	if err != nil {
+		return err
+	}
+	model, err := chat.NewEngine(b, 1)
+	if err != nil {
+		return err
+	}
+	e.about = api.Describe(b.Config, version)
+	e.server = api.New(model, api.Limits{Slots: slots})
+	e.browser, e.cancel = newBrowser(), make(map[int]context.CancelFunc)
+	return model.Ready()
+}
+
+// inPlace returns bytes that nobody writes to any more as a string.
+func inPlace(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,74 @@
+// The worker of the one-file page: gets the file's parts from worker-engine.js, starts the engine, and hands requests on to
+// it. wasm_exec.js of the Go distribution stands before this text.
+"use strict";
+
+(() => {
+  const parts = {}; // file -> what came of it so far
+  let engine; // what the program in WebAssembly offers, once it runs
+  let broken; // why it does not
+
+  const bytes = (text) => {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+    const binary = atob(text);
+    const data = new Uint8Array(binary.length);
+    for (let i = 0; i < data.length; i++) data[i] = binary.charCodeAt(i);
+    return data;
+  };
+
+  // unpack gives a whole file as a Response. The checksum inside gzip tells damage.
+  const unpack = (file, type = "application/octet-stream") => {
+    const stream = new Blob(parts[file]).stream().pipeThrough(new DecompressionStream("gzip"));
+    delete parts[file];
+    return new Response(stream, { headers: { "Content-Type": type } });
+  };
+  const unpacked = async (file) => new Uint8Array(await unpack(file).arrayBuffer());
+
+  const check = (error) => {
+    if (error) throw Object.assign(new Error(error.message), { code: error.code });
+  };
+
+  // take handles a part of a file; the files come in this order: engine.wasm, config.json, vocab.json, weights.bin.
+  const take = async ({ file, text, last }) => {
+    if (file === "weights.bin") check(engine.put(bytes(text))); // not packed, and never here as a whole
+    else (parts[file] ??= []).push(bytes(text));
+    if (!last) return;
+    if (file === "engine.wasm") {
+      const go = new Go();
+      const { instance } = await WebAssembly.instantiateStreaming(unpack(file, "application/wasm"), go.importObject);
+      go.run(instance).then(() => fail({ message: "the program ended", code: "engine_failed" }));
+      engine = globalThis.minitron;
+    } else if (file === "vocab.json") {
+      check(engine.begin(await unpacked("config.json"), await unpacked(file)));
+    } else if (file === "weights.bin") {
+      check(engine.open());
+      postMessage({ ready: true, about: engine.about() });
+      open();
+    }
+  };
+
+  const fail = ({ message, code }) => {
+    broken = { message: String(message), code: code || "damaged_file" };
+    postMessage({ broken });
+    open();
+  };
+
+  const chat = ({ id, request }) => {
+    if (!broken) engine.chat(id, request, (chunk) => postMessage(chunk === null ? { id, done: true } : { id, chunk }));
+  };
+
+  // The parts of the file are taken one after the other; requests wait for all of them, and may be stopped while they wait.
+  let taken = Promise.resolve();
+  let open;
+  const opened = new Promise((resolve) => (open = resolve));
+  const waiting = new Set();
+  onmessage = ({ data }) => {
+    if (data.file) {
+      taken = taken.then(() => broken || take(data)).catch(fail);
+    } else if (data.request) {
+      waiting.add(data.id);
+      opened.then(() => waiting.delete(data.id) && chat(data));
+    } else if (!waiting.delete(data.stop)) {
+      engine?.stop(data.stop);
+    }
+  };
+})();

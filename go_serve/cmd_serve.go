@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"minitron-chat/internal/api"
+	"minitron-chat/internal/chat"
+	"minitron-chat/internal/lang"
+	"minitron-chat/internal/server"
+	"minitron-chat/internal/term"
+)
+
+// serve answers OpenAI's clients until Ctrl-C.
+func serve(o *options, stdout io.Writer) error {
+	key, err := o.serverKey()
+	if err != nil {
+		return err
+	}
+	address := "127.0.0.1:8080"
+	if o.set["addr"] {
+		address = o.addr
+	}
+	loopback, err := server.IsLoopback(address)
+	if err != nil {
+		return usageError{fmt.Sprintf("--addr %s is no address with a port: %v", address, err)}
+	}
+	if !loopback && key == "" {
+		return usageError{"serving others than this machine needs a key: --key KEY, or MINITRON_KEY in the environment"}
+	}
+	engine, err := load(o)
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen(address)
+	if err != nil {
+		return err
+	}
+	c := engine.Config
+	handler := &server.API{Server: newServer(o, engine), Key: key, Loopback: loopback, Made: c.Made.Date, Context: c.Model.Context}
+	return serveUntilStopped(engine, listener, handler, func() error {
+		_, err := fmt.Fprintf(stdout, lang.Detect().Serving+"\n", c.Name, "http://"+listener.Addr().String()+"/v1")
+		return err
+	})
+}
+
+// serverKey returns --key, else MINITRON_KEY.
+func (o *options) serverKey() (string, error) {
+	key, given := o.key, o.set["key"]
+	if !given {
+		key = os.Getenv("MINITRON_KEY")
+	}
+	if given && key == "" || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > unicode.MaxASCII || c == 0x7f }) {
+		return "", usageError{"the key must be of visible ASCII characters, without spaces"}
+	}
+	return key, nil
+}
+
+// newServer makes the answering part, with the settings of the command line.
+func newServer(o *options, engine *chat.Engine) *api.Server {
+	s := api.New(engine, api.Limits{Slots: o.slots, Queue: o.queue})
+	s.Settings.Sampling = o.sampling(s.Settings.Sampling)
+	if o.set["system"] {
+		s.Settings.System = o.system
+	}
+	if o.set["seed"] {
+		s.Seed = &o.seed
+	}
+	return s
+}
+
+// serveUntilStopped waits until the model is ready, says so, and answers until Ctrl-C, which counts as an interruption, or
+// until the system asks the program to end.
+func serveUntilStopped(engine *chat.Engine, listener net.Listener, handler http.Handler, ready func() error) error {
+	defer listener.Close()
+	defer term.Prepare()()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if err := engine.Ready(); err != nil {
+		return err
+	}
+	if err := ready(); err != nil {
+		return fmt.Errorf("the address cannot be written: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var got os.Signal
+	go func() {
+		got = <-signals
+		signal.Stop(signals) // the next one ends the program at once
+		stop()
+	}()
+	if err := server.Serve(ctx, listener, handler); err != nil {
+		return err
+	}
+	if got == os.Interrupt {
+		return errInterrupted
+	}
+	return nil
+}

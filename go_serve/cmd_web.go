@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"minitron-chat/internal/api"
+	"minitron-chat/internal/lang"
+	"minitron-chat/internal/page"
+	"minitron-chat/internal/server"
+)
+
+// web shows the chat page until Ctrl-C.
+func web(o *options, stdout io.Writer) error {
+	engine, err := load(o)
+	if err != nil {
+		return err
+	}
+	listener, port, err := server.ListenLocally()
+	if err != nil {
+		return err
+	}
+	s := newServer(o, engine)
+	about := api.Describe(engine.Config, version)
+	about.Sampling, about.System = s.Settings.Sampling, s.Settings.System
+	handler := &server.Web{Server: s, About: about, Files: page.Files, Port: port, Token: server.NewToken()}
+	return serveUntilStopped(engine, listener, handler, func() error {
+		if _, err := fmt.Fprintf(stdout, lang.Detect().WebPage+"\n", engine.Config.Name, handler.Address()); err != nil {
+			return err
+		}
+		if !o.noOpen {
+			server.OpenBrowser(handler.Address())
+		}
+		return nil
+	})
+}

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"runtime"
+
+	"minitron-chat/internal/bundle"
+	"minitron-chat/internal/kernel"
+)
+
+// About is what `info --json` shows and the page reads: what model this is, and what would compute it here.
+type About struct {
+	Name      string          `json:"name"`
+	About     bundle.About    `json:"about"`
+	Greeting  string          `json:"greeting"`
+	System    string          `json:"system"`
+	Questions []string        `json:"questions"`
+	Sampling  bundle.Sampling `json:"sampling"`
+	Model     bundle.Shape    `json:"model"`
+	DType     string          `json:"dtype"`
+	Params    int64           `json:"params"`
+	Weights   bundle.Payload  `json:"weights"`
+	Vocab     bundle.Payload  `json:"vocab"`
+	Verified  bool            `json:"verified"` // both digests were computed again and agree
+	Kernel    string          `json:"kernel"`   // what would compute here
+	Format    int             `json:"format_version"`
+	Program   string          `json:"program_version"`
+	Go        string          `json:"go"`
+	Platform  string          `json:"platform"`
+	Made      bundle.Made     `json:"made"`
+}
+
+// Describe says what is in a bundle; program is the version of the program.
+func Describe(c *bundle.Config, program string) About {
+	return About{
+		Name: c.Name, About: c.About, Greeting: c.Greeting, System: c.System, Questions: c.Questions, Sampling: c.Sampling,
+		Model: c.Model, DType: c.DType, Params: c.Params, Weights: c.Weights, Vocab: c.Vocab,
+		Kernel: kernel.Name(), Format: bundle.Version, Program: program,
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Made: c.Made,
+	}
+}

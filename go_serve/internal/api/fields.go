@@ -1,0 +1,200 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json/jsontext"
+	"encoding/json/v2"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+)
+
+// fields reads the members of one JSON object. The first thing that is wrong is kept in *failed; every later read then
+// returns what it was told to return for a missing member, so a caller reads all it needs and looks once. A member that is
+// null is missing.
+type fields struct {
+	path   string // "messages[1]." inside a message, "" at the top
+	values map[string]jsontext.Value
+	failed **Error
+}
+
+// parseFields reads a body. The reader of JSON is a strict one: no member twice, only valid UTF-8, a bounded depth.
+func parseFields(body []byte) (fields, *Error) {
+	f := fields{failed: new(*Error)}
+	if err := json.Unmarshal(body, &f.values); err != nil {
+		var syntax *jsontext.SyntacticError
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+			return f, Refuse(400, "invalid_json", "", "The body of the request is not complete JSON.")
+		case errors.As(err, &syntax):
+			return f, Refuse(400, "invalid_json", "", "The body of the request is not valid JSON, at byte %d.", syntax.ByteOffset)
+		}
+		return f, Refuse(400, "invalid_json", "", "The body of the request must be a JSON object.")
+	}
+	if f.values == nil { // null
+		return f, Refuse(400, "invalid_json", "", "The body of the request must be a JSON object.")
+	}
+	return f, nil
+}
+
+// object reads a value as an object.
+func (f fields) object(path string, value jsontext.Value) fields {
+	inner := fields{path: path + ".", failed: f.failed}
+	if value.Kind() != '{' || json.Unmarshal(value, &inner.values) != nil {
+		f.failType(path, "an object", value)
+	}
+	return inner
+}
+
+func (f fields) fail(e *Error) {
+	if *f.failed == nil {
+		*f.failed = e
+	}
+}
+
+func (f fields) failType(path, want string, got jsontext.Value) {
+	f.fail(Refuse(400, "invalid_type", path, "Invalid type for '%s': expected %s, but got %s instead.", path, want, kindName(got)))
+}
+
+func (f fields) failValue(key, format string, args ...any) {
+	path := f.path + key
+	f.fail(Refuse(400, "invalid_value", path, "Invalid value for '%s': %s", path, fmt.Sprintf(format, args...)))
+}
+
+func kindName(value jsontext.Value) string {
+	switch value.Kind() {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '[':
+		return "an array"
+	}
+	return "an object"
+}
+
+// get returns a member that is there.
+func (f fields) get(key string) (value jsontext.Value, ok bool) {
+	value, ok = f.values[key]
+	return value, ok && value.Kind() != 'n' && *f.failed == nil
+}
+
+// has reports whether a member is there.
+func (f fields) has(key string) bool {
+	_, ok := f.get(key)
+	return ok
+}
+
+func (f fields) text(key, missing string) string {
+	value, ok := f.get(key)
+	if !ok {
+		return missing
+	}
+	return f.string(f.path+key, value)
+}
+
+// string reads a value as a string.
+func (f fields) string(path string, value jsontext.Value) (s string) {
+	if value.Kind() != '"' || json.Unmarshal(value, &s) != nil {
+		f.failType(path, "a string", value)
+	}
+	return s
+}
+
+func (f fields) flag(key string, missing bool) bool {
+	value, ok := f.get(key)
+	if !ok {
+		return missing
+	}
+	switch value.Kind() {
+	case 't':
+		return true
+	case 'f':
+		return false
+	}
+	f.failType(f.path+key, "a boolean", value)
+	return missing
+}
+
+// number reads a number within lo..hi.
+func (f fields) number(key string, lo, hi, missing float64) float64 {
+	value, ok := f.get(key)
+	if !ok {
+		return missing
+	}
+	if value.Kind() != '0' {
+		f.failType(f.path+key, "a number", value)
+		return missing
+	}
+	v, _ := strconv.ParseFloat(string(value), 64) // infinite where it is too large
+	if !(v >= lo && v <= hi) {
+		f.failValue(key, "it must be within %v to %v.", lo, hi)
+		return missing
+	}
+	return v
+}
+
+// integer reads a whole number within lo..hi; 2.0 and 2e0 are 2.
+func (f fields) integer(key string, lo, hi, missing int) int {
+	value, ok := f.get(key)
+	if !ok {
+		return missing
+	}
+	if value.Kind() != '0' {
+		f.failType(f.path+key, "an integer", value)
+		return missing
+	}
+	v, err := strconv.ParseFloat(string(value), 64)
+	if err == nil && v != math.Trunc(v) {
+		f.fail(Refuse(400, "invalid_type", f.path+key, "Invalid type for '%s': expected an integer, but got a decimal number instead.", f.path+key))
+		return missing
+	}
+	if !(v >= float64(lo) && v <= float64(hi)) {
+		f.failValue(key, "it must be within %d to %d.", lo, hi)
+		return missing
+	}
+	return int(v)
+}
+
+// seed reads a whole number of 64 bits, with or without a sign.
+func (f fields) seed(key string) (seed uint64, ok bool) {
+	value, ok := f.get(key)
+	if !ok {
+		return 0, false
+	}
+	if value.Kind() != '0' {
+		f.failType(f.path+key, "an integer", value)
+		return 0, false
+	}
+	if v, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+		return uint64(v), true
+	}
+	v, err := strconv.ParseUint(string(value), 10, 64)
+	if err != nil {
+		f.failValue(key, "it must be a whole number of 64 bits.")
+	}
+	return v, err == nil
+}
+
+// list reads a value as an array; the values are parts of it.
+func (f fields) list(path string, value jsontext.Value) (values []jsontext.Value) {
+	if value.Kind() != '[' || json.Unmarshal(value, &values) != nil {
+		f.failType(path, "an array", value)
+	}
+	return values
+}
+
+// isEmpty reports whether a value asks for nothing: null, false, "", [], {}.
+func isEmpty(value jsontext.Value) bool {
+	switch string(bytes.Join(bytes.Fields(value), nil)) {
+	case "null", "false", `""`, "[]", "{}":
+		return true
+	}
+	return false
+}

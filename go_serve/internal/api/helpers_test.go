@@ -1,0 +1,101 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"minitron-chat/internal/bundle"
+	"minitron-chat/internal/chat"
+)
+
+// testEngine is a tiny random model: context 64, every byte of a text is one token, 5 + the byte.
+func testEngine(t testing.TB) *chat.Engine {
+	t.Helper()
+	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := chat.NewEngine(b, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func newServer(t testing.TB, limits Limits) *Server {
+	s := New(testEngine(t), limits)
+	s.Settings.Sampling.Temperature = 0
+	s.Settings.Sampling.MaxTokens = 8
+	return s
+}
+
+// reply is what a client sees of either kind of answer, whole or streamed.
+type reply struct {
+	Object  string
+	Model   string
+	Choices []struct {
+		Index          int
+		Text           string
+		Message, Delta message
+		Logprobs       *struct {
+			Content []toldToken
+			Tokens  []string
+			Offsets []int `json:"text_offset"`
+		}
+		Finish string `json:"finish_reason"`
+	}
+	Usage    *Usage
+	Minitron *Extra
+}
+
+// ask sends a body to /v1/chat/completions, or with "prompt" in it to /v1/completions.
+func ask(ctx context.Context, s *Server, body string) (replies []reply, err error) {
+	carryOut := s.Chat
+	if strings.Contains(body, `"prompt"`) {
+		carryOut = s.Complete
+	}
+	err = carryOut(ctx, []byte(body), func(v any) error {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		var r reply
+		if err := json.Unmarshal(data, &r); err != nil {
+			return err
+		}
+		replies = append(replies, r)
+		return nil
+	})
+	return replies, err
+}
+
+// one returns the one answer to a body that does not stream.
+func one(t testing.TB, s *Server, body string) reply {
+	t.Helper()
+	replies, err := ask(context.Background(), s, body)
+	if err != nil || len(replies) != 1 {
+		t.Fatalf("%s: %d answers, %v", body, len(replies), err)
+	}
+	return replies[0]
+}
+
+func (r reply) text() (text string) {
+	for _, c := range r.Choices {
+		text += c.Text + c.Message.Content + c.Delta.Content
+	}
+	return text
+}
+
+func refusal(t testing.TB, s *Server, body string) *Error {
+	t.Helper()
+	_, err := ask(context.Background(), s, body)
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%.200s: %v", body, err)
+	}
+	return e
+}

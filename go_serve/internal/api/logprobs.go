@@ -1,0 +1,87 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"minitron-chat/internal/chat"
+)
+
+// chatLogprobs is the newer shape: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
+type chatLogprobs struct {
+	Content []toldToken `json:"content"`
+}
+
+type toldToken struct {
+	likelyToken
+	Top []likelyToken `json:"top_logprobs"`
+}
+
+type likelyToken struct {
+	Token   string  `json:"token"`
+	Logprob float64 `json:"logprob"`
+	Bytes   []int   `json:"bytes"` // null for a control piece
+}
+
+func newLikelyToken(l chat.Likely) likelyToken {
+	t := likelyToken{Token: tokenText(l, ""), Logprob: l.Logprob}
+	if l.Bytes != nil {
+		t.Bytes = make([]int, len(l.Bytes))
+		for i, b := range l.Bytes {
+			t.Bytes[i] = int(b)
+		}
+	}
+	return t
+}
+
+func newChatLogprobs(tokens []chat.Token) *chatLogprobs {
+	l := &chatLogprobs{Content: []toldToken{}}
+	for _, t := range tokens {
+		told := toldToken{newLikelyToken(t.Likely), []likelyToken{}}
+		for _, likely := range t.Top {
+			told.Top = append(told.Top, newLikelyToken(likely))
+		}
+		l.Content = append(l.Content, told)
+	}
+	return l
+}
+
+// textLogprobs is the older shape, of completions: parallel lists.
+type textLogprobs struct {
+	Tokens   []string             `json:"tokens"`
+	Logprobs []float64            `json:"token_logprobs"`
+	Top      []map[string]float64 `json:"top_logprobs"`
+	Offsets  []int                `json:"text_offset"` // in characters of the answer
+}
+
+func newTextLogprobs(tokens []chat.Token) *textLogprobs {
+	l := &textLogprobs{[]string{}, []float64{}, []map[string]float64{}, []int{}}
+	for _, t := range tokens {
+		l.Tokens = append(l.Tokens, tokenText(t.Likely, "bytes:"))
+		l.Logprobs = append(l.Logprobs, t.Logprob)
+		l.Offsets = append(l.Offsets, t.Offset)
+		top := make(map[string]float64)
+		for _, likely := range t.Top {
+			top[tokenText(likely, "bytes:")] = likely.Logprob
+		}
+		l.Top = append(l.Top, top)
+	}
+	return l
+}
+
+// tokenText is a token as text; what is no whole character is spelled \xf0, as OpenAI does, after prefix.
+func tokenText(l chat.Likely, prefix string) string {
+	switch {
+	case l.Bytes == nil:
+		return l.Piece
+	case utf8.Valid(l.Bytes):
+		return string(l.Bytes)
+	}
+	var text strings.Builder
+	text.WriteString(prefix)
+	for _, b := range l.Bytes {
+		fmt.Fprintf(&text, `\x%02x`, b)
+	}
+	return text.String()
+}

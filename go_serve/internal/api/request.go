@@ -1,0 +1,274 @@
+package api
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"minitron-chat/internal/chat"
+)
+
+// Bounds of a request.
+const (
+	maxStops     = 4
+	maxStopBytes = 1 << 10
+	maxMaxTokens = math.MaxInt32
+)
+
+// request is what both kinds of requests say.
+type request struct {
+	model        string
+	stream       bool
+	includeUsage bool
+	settings     settings
+	stops        []string
+	told         bool // log-probabilities
+	likeliest    int
+
+	messages []chat.Message // of a chat
+	trim     bool
+	prompt   string // of a completion
+}
+
+// settings is how to choose tokens.
+type settings struct {
+	Settings
+	presence, frequency float64
+	maxTokens           int
+	seed                uint64
+}
+
+// Members that change the answer in ways that this program does not know. They are refused unless they ask for nothing
+// (null, false, "", [], {}) or for what happens anyway.
+var refused = map[string]string{
+	"tools": "", "functions": "", "logit_bias": "", "audio": "", "prediction": "", "web_search_options": "", "suffix": "", "echo": "",
+	"tool_choice": "none auto", "function_call": "none auto", "n": "1", "best_of": "1", "reasoning_effort": "none", "verbosity": "medium",
+	"modalities": `["text"]`, "response_format": `{"type":"text"}`,
+}
+
+// Members that change nothing in the answer.
+var ignored = []string{
+	"user", "store", "metadata", "service_tier", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
+}
+
+// Members that mean something: of both kinds, of chats, of completions.
+var (
+	known = []string{
+		"model", "stream", "stream_options", "temperature", "top_p", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty",
+		"logprobs", "top_k", "min_p", "repeat_penalty",
+	}
+	knownInChats       = []string{"messages", "max_completion_tokens", "top_logprobs", "truncation"}
+	knownInCompletions = []string{"prompt"}
+)
+
+// checkMembers refuses members that would be ignored to somebody's surprise.
+func (f fields) checkMembers(more []string) {
+	var unknown []string
+	for key, value := range f.values {
+		same, isRefused := refused[key]
+		switch {
+		case slices.Contains(known, key) || slices.Contains(more, key) || slices.Contains(ignored, key) || isEmpty(value):
+		case !isRefused:
+			unknown = append(unknown, key)
+		case same != "" && !isSame(value, same):
+			f.fail(Refuse(400, "unsupported_value", key, "Unsupported value: '%s' can only be %s with this model.", key, strings.Join(strings.Fields(same), " or ")))
+		case same == "":
+			f.fail(Refuse(400, "unsupported_parameter", key, "Unsupported parameter: '%s' is not supported with this model.", key))
+		}
+	}
+	if len(unknown) > 0 {
+		key := slices.Min(unknown)
+		f.fail(Refuse(400, "unknown_parameter", shorten(key), "Unrecognized request argument supplied: '%s'.", shorten(key)))
+	}
+}
+
+// isSame reports whether a value is one of those, apart by spaces, that change nothing.
+func isSame(value []byte, same string) bool {
+	return slices.Contains(strings.Fields(same), strings.Trim(string(bytes.Join(bytes.Fields(value), nil)), `"`))
+}
+
+// shorten keeps a message readable, whatever it quotes.
+func shorten(s string) string {
+	const most = 64
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most]) + "..."
+	}
+	return s
+}
+
+// parseShared reads what both kinds have in common; defaults are what a missing setting means.
+func (f fields) parseShared(defaults settings) request {
+	r := request{model: f.text("model", ""), stream: f.flag("stream", false), settings: defaults}
+	if value, ok := f.get("stream_options"); ok {
+		r.includeUsage = f.object("stream_options", value).flag("include_usage", false)
+	}
+	s := &r.settings
+	s.Sampling.Temperature = f.number("temperature", 0, 100, s.Sampling.Temperature)
+	s.Sampling.TopP = f.number("top_p", 0, 1, s.Sampling.TopP)
+	s.Sampling.TopK = f.integer("top_k", 0, 1<<20, s.Sampling.TopK)
+	s.Sampling.MinP = f.number("min_p", 0, 1, s.Sampling.MinP)
+	s.Sampling.RepeatPenalty = f.number("repeat_penalty", 0.01, 100, s.Sampling.RepeatPenalty)
+	s.presence = f.number("presence_penalty", -2, 2, 0)
+	s.frequency = f.number("frequency_penalty", -2, 2, 0)
+	s.maxTokens = f.integer("max_tokens", 1, maxMaxTokens, s.maxTokens)
+	if seed, ok := f.seed("seed"); ok {
+		s.seed = seed
+	}
+	if value, ok := f.get("stop"); ok {
+		r.stops = f.parseStops(value)
+	}
+	return r
+}
+
+func (f fields) parseStops(value []byte) (stops []string) {
+	if value[0] == '"' {
+		stops = []string{f.string("stop", value)}
+	} else if value[0] == '[' {
+		values := f.list("stop", value)
+		if len(values) > maxStops {
+			f.failValue("stop", "it must have at most %d strings.", maxStops)
+			return nil
+		}
+		for i, v := range values {
+			stops = append(stops, f.string(fmt.Sprintf("stop[%d]", i), v))
+		}
+	} else {
+		f.failType("stop", "a string or an array of strings", value)
+	}
+	for _, stop := range stops {
+		if stop == "" || len(stop) > maxStopBytes {
+			f.failValue("stop", "a stop sequence must have 1 to %d bytes.", maxStopBytes)
+		}
+	}
+	return stops
+}
+
+// parseChat reads a body of /v1/chat/completions.
+func parseChat(body []byte, defaults settings) (request, *Error) {
+	f, err := parseFields(body)
+	if err != nil {
+		return request{}, err
+	}
+	f.checkMembers(knownInChats)
+	r := f.parseShared(defaults)
+	r.settings.maxTokens = f.integer("max_completion_tokens", 1, maxMaxTokens, r.settings.maxTokens)
+	r.told = f.flag("logprobs", false)
+	r.likeliest = f.integer("top_logprobs", 0, chat.MaxLikeliest, 0)
+	if r.likeliest > 0 && !r.told {
+		f.failValue("top_logprobs", "it needs 'logprobs' to be true.")
+	}
+	switch truncation := f.text("truncation", "disabled"); truncation {
+	case "auto":
+		r.trim = true
+	case "disabled":
+	default:
+		f.failValue("truncation", "it must be 'auto' or 'disabled'.")
+	}
+	r.messages = f.parseMessages()
+	return r, *f.failed
+}
+
+// parseMessages reads the dialogue.
+func (f fields) parseMessages() (messages []chat.Message) {
+	value, ok := f.get("messages")
+	if !ok {
+		f.fail(Refuse(400, "missing_required_parameter", "messages", "Missing required parameter: 'messages'."))
+		return nil
+	}
+	values := f.list("messages", value)
+	if len(values) == 0 {
+		f.failValue("messages", "it must have at least one message.")
+	}
+	for i, v := range values {
+		if *f.failed != nil {
+			return nil
+		}
+		path := fmt.Sprintf("messages[%d]", i)
+		messages = append(messages, f.object(path, v).parseMessage())
+	}
+	return messages
+}
+
+func (f fields) parseMessage() chat.Message {
+	m := chat.Message{Role: f.text("role", "")}
+	switch m.Role {
+	case "user", "assistant", "system":
+	case "developer": // the newer name
+		m.Role = "system"
+	default:
+		f.failValue("role", "it must be 'system', 'developer', 'user' or 'assistant'.")
+	}
+	for _, key := range []string{"tool_calls", "function_call", "audio"} {
+		if value, ok := f.get(key); ok && !isEmpty(value) {
+			f.fail(Refuse(400, "unsupported_parameter", f.path+key, "Unsupported parameter: '%s' is not supported with this model.", f.path+key))
+		}
+	}
+	value, ok := f.get("content")
+	switch {
+	case !ok:
+		f.fail(Refuse(400, "missing_required_parameter", f.path+"content", "Missing required parameter: '%scontent'.", f.path))
+	case value.Kind() == '"':
+		m.Content = f.string(f.path+"content", value)
+	case value.Kind() == '[':
+		m.Content = f.parseParts(value)
+	default:
+		f.failType(f.path+"content", "a string or an array of parts", value)
+	}
+	return m
+}
+
+// parseParts joins the texts of [{"type": "text", "text": ...}].
+func (f fields) parseParts(value []byte) string {
+	var text strings.Builder
+	for i, v := range f.list(f.path+"content", value) {
+		if *f.failed != nil {
+			return ""
+		}
+		path := fmt.Sprintf("%scontent[%d]", f.path, i)
+		part := f.object(path, v)
+		if kind := part.text("type", ""); kind != "text" {
+			part.failValue("type", "only parts of type 'text' are supported with this model.")
+		}
+		if !part.has("text") {
+			part.fail(Refuse(400, "missing_required_parameter", path+".text", "Missing required parameter: '%s.text'.", path))
+		}
+		text.WriteString(part.text("text", ""))
+	}
+	return text.String()
+}
+
+// parseCompletion reads a body of /v1/completions.
+func parseCompletion(body []byte, defaults settings) (request, *Error) {
+	f, err := parseFields(body)
+	if err != nil {
+		return request{}, err
+	}
+	f.checkMembers(knownInCompletions)
+	r := f.parseShared(defaults)
+	if f.has("logprobs") {
+		r.told = true
+		r.likeliest = f.integer("logprobs", 0, chat.MaxLikeliest, 0)
+	}
+	value, ok := f.get("prompt")
+	switch {
+	case !ok:
+		f.fail(Refuse(400, "missing_required_parameter", "prompt", "Missing required parameter: 'prompt'."))
+	case value.Kind() == '"':
+		r.prompt = f.string("prompt", value)
+	case value.Kind() == '[':
+		values := f.list("prompt", value)
+		if len(values) != 1 || values[0].Kind() != '"' {
+			f.failValue("prompt", "it must be a string, or an array of one string.")
+			break
+		}
+		r.prompt = f.string("prompt[0]", values[0])
+	default:
+		f.failType("prompt", "a string", value)
+	}
+	if r.prompt == "" {
+		f.failValue("prompt", "it is empty; this model needs something to begin with.")
+	}
+	return r, *f.failed
+}

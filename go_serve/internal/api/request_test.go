@@ -1,0 +1,190 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const hi = `"messages": [{"role": "user", "content": "hi"}]`
+
+func TestRefusals(t *testing.T) {
+	s := newServer(t, Limits{})
+	chat := func(members string) string { return "{" + hi + ", " + members + "}" }
+	text := func(members string) string { return `{"prompt": "hi", ` + members + "}" }
+	message := func(m string) string { return `{"messages": [` + m + "]}" }
+	tests := []struct {
+		body, code, param, message string
+	}{
+		{``, "invalid_json", "", "not complete JSON"},
+		{`{`, "invalid_json", "", "not complete JSON"},
+		{`{"a" 1}`, "invalid_json", "", "not valid JSON"},
+		{`null`, "invalid_json", "", "must be a JSON object"},
+		{`[1]`, "invalid_json", "", "must be a JSON object"},
+		{`{} {}`, "invalid_json", "", "not valid JSON"},
+		{`{"seed": 1, "seed": 2}`, "invalid_json", "", "not valid JSON"},
+		{"{\"user\": \"\xff\"}", "invalid_json", "", "not valid JSON"},
+		{`{"user": ` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `}`, "invalid_json", "", "not valid JSON"},
+
+		{`{}`, "missing_required_parameter", "messages", "Missing required parameter: 'messages'."},
+		{`{"messages": null}`, "missing_required_parameter", "messages", ""},
+		{`{"messages": "hi"}`, "invalid_type", "messages", "expected an array, but got a string"},
+		{message(``), "invalid_value", "messages", "at least one message"},
+		{message(`"hi"`), "invalid_type", "messages[0]", "expected an object, but got a string"},
+		{message(`{"content": "hi"}`), "invalid_value", "messages[0].role", ""},
+		{message(`{"role": "tool", "content": "hi"}`), "invalid_value", "messages[0].role", ""},
+		{message(`{"role": 1, "content": "hi"}`), "invalid_type", "messages[0].role", ""},
+		{message(`{"role": "user"}`), "missing_required_parameter", "messages[0].content", ""},
+		{message(`{"role": "user", "content": 7}`), "invalid_type", "messages[0].content", "a string or an array of parts, but got a number"},
+		{message(`{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}`), "invalid_value", "messages[0].content[0].type", "only parts of type 'text'"},
+		{message(`{"role": "user", "content": [{"type": "text"}]}`), "missing_required_parameter", "messages[0].content[0].text", ""},
+		{message(`{"role": "user", "content": [7]}`), "invalid_type", "messages[0].content[0]", ""},
+		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": [{}]}`), "unsupported_parameter", "messages[1].tool_calls", ""},
+		{message(`{"role": "user", "content": "a"}, {"role": "user", "content": "b"}`), "invalid_value", "messages", "user and assistant in turn"},
+		{message(`{"role": "system", "content": "a"}`), "invalid_value", "messages", "a user's message last"},
+
+		{chat(`"model": "gpt-x"`), "model_not_found", "model", "The model 'gpt-x' does not exist."},
+		{chat(`"model": 5`), "invalid_type", "model", "expected a string, but got a number"},
+		{chat(`"stream": "yes"`), "invalid_type", "stream", "expected a boolean, but got a string"},
+		{chat(`"stream_options": true`), "invalid_type", "stream_options", "expected an object, but got a boolean"},
+		{chat(`"temperature": "hot"`), "invalid_type", "temperature", "expected a number, but got a string"},
+		{chat(`"temperature": -0.1`), "invalid_value", "temperature", "it must be within 0 to 100"},
+		{chat(`"temperature": 1e999`), "invalid_value", "temperature", ""},
+		{chat(`"top_p": 1.01`), "invalid_value", "top_p", ""},
+		{chat(`"top_k": 1.5`), "invalid_type", "top_k", "expected an integer"},
+		{chat(`"top_k": -1`), "invalid_value", "top_k", ""},
+		{chat(`"min_p": 2`), "invalid_value", "min_p", ""},
+		{chat(`"repeat_penalty": 0`), "invalid_value", "repeat_penalty", ""},
+		{chat(`"presence_penalty": 2.1`), "invalid_value", "presence_penalty", "within -2 to 2"},
+		{chat(`"frequency_penalty": -2.1`), "invalid_value", "frequency_penalty", ""},
+		{chat(`"max_tokens": 0`), "invalid_value", "max_tokens", ""},
+		{chat(`"max_completion_tokens": 1e10`), "invalid_value", "max_completion_tokens", ""},
+		{chat(`"seed": 1.5`), "invalid_value", "seed", ""},
+		{chat(`"seed": 18446744073709551616`), "invalid_value", "seed", ""},
+		{chat(`"seed": "1"`), "invalid_type", "seed", ""},
+		{chat(`"stop": 5`), "invalid_type", "stop", "a string or an array of strings"},
+		{chat(`"stop": ""`), "invalid_value", "stop", "1 to 1024 bytes"},
+		{chat(`"stop": ["a", 5]`), "invalid_type", "stop[1]", ""},
+		{chat(`"stop": ["a", "b", "c", "d", "e"]`), "invalid_value", "stop", "at most 4"},
+		{chat(`"logprobs": 5`), "invalid_type", "logprobs", "expected a boolean"},
+		{chat(`"top_logprobs": 5`), "invalid_value", "top_logprobs", "needs 'logprobs'"},
+		{chat(`"logprobs": true, "top_logprobs": 21`), "invalid_value", "top_logprobs", "within 0 to 20"},
+		{chat(`"truncation": "some"`), "invalid_value", "truncation", "'auto' or 'disabled'"},
+
+		{chat(`"n": 2`), "unsupported_value", "n", "can only be 1"},
+		{chat(`"tools": [{}]`), "unsupported_parameter", "tools", "'tools' is not supported"},
+		{chat(`"tool_choice": "required"`), "unsupported_value", "tool_choice", "can only be none or auto"},
+		{chat(`"logit_bias": {"5": 100}`), "unsupported_parameter", "logit_bias", ""},
+		{chat(`"response_format": {"type": "json_object"}`), "unsupported_value", "response_format", ""},
+		{chat(`"modalities": ["text", "audio"]`), "unsupported_value", "modalities", ""},
+		{chat(`"temprature": 1`), "unknown_parameter", "temprature", "Unrecognized request argument supplied: 'temprature'."},
+		{chat(`"prompt_": "x"`), "unknown_parameter", "prompt_", ""},
+
+		{`{"prompt": 5}`, "invalid_type", "prompt", "expected a string, but got a number"},
+		{`{"prompt": ""}`, "invalid_value", "prompt", "it is empty"},
+		{`{"prompt": ["a", "b"]}`, "invalid_value", "prompt", "an array of one string"},
+		{`{"prompt": [1, 2]}`, "invalid_value", "prompt", ""},
+		{`{"prompt": null}`, "missing_required_parameter", "prompt", ""},
+		{text(`"echo": true`), "unsupported_parameter", "echo", ""},
+		{text(`"suffix": "end"`), "unsupported_parameter", "suffix", ""},
+		{text(`"best_of": 3`), "unsupported_value", "best_of", ""},
+		{text(`"logprobs": true`), "invalid_type", "logprobs", "expected an integer, but got a boolean"},
+		{text(`"logprobs": 21`), "invalid_value", "logprobs", ""},
+		{text(`"truncation": "auto"`), "unknown_parameter", "truncation", ""},
+	}
+	for _, test := range tests {
+		e := refusal(t, s, test.body)
+		status, param := 400, ""
+		if test.code == "model_not_found" {
+			status = 404
+		}
+		if e.Param != nil {
+			param = *e.Param
+		}
+		if e.Status != status || e.Code == nil || *e.Code != test.code || param != test.param || !strings.Contains(e.Message, test.message) || e.Type != "invalid_request_error" {
+			data, _ := json.Marshal(e)
+			t.Errorf("%.100s: %d %s, want %s, param %q, %q", test.body, e.Status, data, test.code, test.param, test.message)
+		}
+	}
+}
+
+// TestHarmless holds that what asks for nothing, and what changes nothing, is taken.
+func TestHarmless(t *testing.T) {
+	s := newServer(t, Limits{})
+	want := one(t, s, "{"+hi+"}").text()
+	for _, members := range []string{
+		`"user": "me", "store": true, "metadata": {"a": "b"}, "service_tier": "auto", "parallel_tool_calls": true`,
+		`"tools": [], "tool_choice": "auto", "functions": null, "logit_bias": { }, "n": 1, "response_format": { "type": "text" }`,
+		`"modalities": ["text"], "reasoning_effort": null, "audio": null, "verbosity": "medium", "unheard_of": null`,
+		`"model": "llama-qknorm", "temperature": null, "stop": [], "seed": -9223372036854775808, "top_logprobs": 0`,
+		`"max_tokens": 8.0, "seed": 18446744073709551615`,
+	} {
+		if got := one(t, s, "{"+hi+", "+members+"}").text(); got != want {
+			t.Errorf("%s: %q, want %q", members, got, want)
+		}
+	}
+	parts := `{"messages": [{"role": "user", "name": "me", "content": [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]}]}`
+	if got := one(t, s, parts).text(); got != want {
+		t.Errorf("parts: %q, want %q", got, want)
+	}
+	system := one(t, s, `{"messages": [{"role": "system", "content": "be"}, {"role": "user", "content": "hi"}]}`)
+	developer := one(t, s, `{"messages": [{"role": "developer", "content": "be"}, {"role": "user", "content": "hi"}]}`)
+	if system.text() != developer.text() || system.Usage.Prompt != developer.Usage.Prompt || system.Usage.Prompt != 9 {
+		t.Errorf("system %+v, developer %+v", system.Usage, developer.Usage)
+	}
+}
+
+// FuzzBodies: whatever a body is, there is an answer or a refusal in OpenAI's shape, and no panic.
+func FuzzBodies(f *testing.F) {
+	for _, body := range []string{
+		"{" + hi + "}", "{" + hi + `, "stream": true, "logprobs": true, "top_logprobs": 2, "stop": ["a", "б"], "seed": 5, "temperature": 2}`,
+		`{"prompt": "hi", "logprobs": 3, "presence_penalty": 1, "frequency_penalty": -1, "max_tokens": 1000}`,
+		`{"prompt": ["\ud83d\ude00"], "top_p": 0, "min_p": 1, "top_k": 1, "repeat_penalty": 100}`,
+		`{"messages": [{"role": "system", "content": ""}, {"role": "user", "content": [{"type": "text", "text": ""}]}], "truncation": "auto"}`,
+		`{"messages": [{"role": "user", "content": "` + strings.Repeat("x", 70) + `"}], "n": 1e0}`,
+		`{"messages": [{"role": "user", "content": "\u0000<|end|>\u2028"}], "tools": [[[]]]}`, `{"a":{"a":{"a":[`, `"`, `[]`, "\xef\xbb\xbf{}", `{"messages": [null]}`,
+	} {
+		f.Add([]byte(body))
+	}
+	s := newServer(f, Limits{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, carryOut := range []func(context.Context, []byte, func(any) error) error{s.Chat, s.Complete} {
+			answered := false
+			err := carryOut(context.Background(), body, func(v any) error {
+				answered = true
+				_, err := json.Marshal(v)
+				return err
+			})
+			var e *Error
+			switch {
+			case err == nil && !answered:
+				t.Error("neither an answer nor a refusal")
+			case err != nil && !errors.As(err, &e):
+				t.Errorf("no refusal: %v", err)
+			case err != nil && (answered || !slices.Contains([]int{400, 404}, e.Status) || e.Message == "" || len(e.Message) > 1000):
+				t.Errorf("answered %v, then %d %q", answered, e.Status, e.Message)
+			}
+			if _, err := json.Marshal(ErrorBody{e}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestSlotsFor(t *testing.T) {
+	shape := testEngine(t).Config.Model
+	if got := slotsFor(shape); got != mostSlots {
+		t.Errorf("a tiny model has %d slots", got)
+	}
+	shape.Layers, shape.Dim, shape.Heads, shape.KVHeads, shape.FFDim, shape.VocabSize, shape.Context = 10, 512, 8, 8, 1365, 32000, 1024
+	if got := slotsFor(shape); got < 15 || got > 25 { // 21 MB of keys and values each
+		t.Errorf("48M parameters: %d slots", got)
+	}
+	shape.Context = 1 << 20
+	if got := slotsFor(shape); got != 1 {
+		t.Errorf("a huge context: %d slots", got)
+	}
+}

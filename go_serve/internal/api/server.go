@@ -1,0 +1,216 @@
+// Package api answers OpenAI's requests: chats and completions, as JSON in and structs out. It knows no HTTP: a server puts
+// that around it, and in a browser a worker calls it.
+package api
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"minitron-chat/internal/bundle"
+	"minitron-chat/internal/chat"
+)
+
+// Settings is what a request means that leaves something out.
+type Settings struct {
+	Sampling bundle.Sampling
+	System   string // for a chat without a system message; "" is none
+}
+
+// Limits bound what a server holds at once. 0 means the usual number.
+type Limits struct {
+	Slots int // conversations that are answered at once, and kept warm; usual: by the memory that one takes
+	Queue int // requests that may wait for a slot; usual: 64
+}
+
+const usualQueue = 64
+
+// Server answers the requests of many clients with one engine. It is safe for concurrent use.
+type Server struct {
+	Settings Settings // may be changed before the first request; the model's own at first
+	Seed     *uint64  // for requests without one; nil: a random one each
+
+	engine *chat.Engine
+	pool   pool
+	mark   string // of the weights: the same mark, seed and request give the same answer
+}
+
+// New makes a server of an engine, which need not be ready yet.
+func New(engine *chat.Engine, limits Limits) *Server {
+	c := engine.Config
+	if limits.Slots < 1 {
+		limits.Slots = slotsFor(c.Model)
+	}
+	if limits.Queue < 1 {
+		limits.Queue = usualQueue
+	}
+	return &Server{
+		Settings: Settings{c.Sampling, c.System},
+		engine:   engine,
+		pool:     pool{engine: engine, most: limits.Slots, queue: limits.Queue},
+		mark:     "fp_" + c.Weights.SHA256[:min(12, len(c.Weights.SHA256))],
+	}
+}
+
+// Name returns the model's id.
+func (s *Server) Name() string { return s.engine.Config.Name }
+
+// Ready waits until the engine is, and returns what is wrong with it.
+func (s *Server) Ready() error { return s.engine.Ready() }
+
+// Chat carries out the body of a POST to /v1/chat/completions. send gets each *Chunk of an answer that streams, or else
+// the one *Completion; its error ends the work and is returned. What is refused is an *Error; a cancelled ctx ends the work
+// with its error.
+func (s *Server) Chat(ctx context.Context, body []byte, send func(any) error) error {
+	r, refusal := parseChat(body, s.defaults())
+	if refusal != nil {
+		return refusal
+	}
+	if err := s.checkModel(r.model); err != nil {
+		return err
+	}
+	if r.messages[0].Role != "system" && s.Settings.System != "" {
+		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
+	}
+	prompt, err := s.engine.Prompt(r.messages, r.settings.maxTokens, r.trim)
+	var tooLong *chat.TooLongError
+	switch {
+	case errors.As(err, &tooLong):
+		return s.tooLong("messages", prompt.Tokens)
+	case err != nil:
+		return Refuse(400, "invalid_value", "messages", "Invalid value for 'messages': %v.", err)
+	}
+	return s.answer(ctx, r, prompt, newChatForm(s, r), send)
+}
+
+// Complete carries out the body of a POST to /v1/completions, as Chat does: the prompt is text, no template is put around it.
+func (s *Server) Complete(ctx context.Context, body []byte, send func(any) error) error {
+	r, refusal := parseCompletion(body, s.defaults())
+	if refusal != nil {
+		return refusal
+	}
+	if err := s.checkModel(r.model); err != nil {
+		return err
+	}
+	ids := s.engine.Tokenizer.Encode(r.prompt)
+	switch {
+	case len(ids) == 0:
+		return Refuse(400, "invalid_value", "prompt", "Invalid value for 'prompt': it has no tokens.")
+	case len(ids) >= s.engine.Config.Model.Context:
+		return s.tooLong("prompt", len(ids))
+	}
+	return s.answer(ctx, r, chat.Prompt{IDs: ids}, newTextForm(s, r), send)
+}
+
+func (s *Server) defaults() settings {
+	d := settings{Settings: s.Settings, maxTokens: s.Settings.Sampling.MaxTokens}
+	if s.Seed != nil {
+		d.seed = *s.Seed
+	} else {
+		d.seed = rand.Uint64N(1 << 53) // a number that JavaScript can hold
+	}
+	return d
+}
+
+func (s *Server) checkModel(name string) error {
+	if name != "" && name != s.Name() {
+		return ModelNotFound(name)
+	}
+	return nil
+}
+
+// ModelNotFound is the refusal of any model but the one that is there.
+func ModelNotFound(name string) *Error {
+	return Refuse(404, "model_not_found", "model", "The model '%s' does not exist.", shorten(name))
+}
+
+func (s *Server) tooLong(param string, tokens int) *Error {
+	return Refuse(400, "context_length_exceeded", param,
+		"This model's maximum context length is %d tokens, and an answer needs at least one of them. However, your %s resulted in %d tokens. Please reduce the length of the %s.",
+		s.engine.Config.Model.Context, param, tokens, param)
+}
+
+// form is how an answer is put into JSON.
+type form interface {
+	first() *Chunk                                             // of a stream; nil where there is none
+	next(chat.Part) *Chunk                                     // of a stream
+	last(finish string) *Chunk                                 // of a stream
+	whole(parts []chat.Token, text, finish string) *Completion // without a stream
+}
+
+// answer writes an answer to prompt.
+func (s *Server) answer(ctx context.Context, r request, prompt chat.Prompt, f form, send func(any) error) error {
+	slot, err := s.pool.take(ctx, prompt.IDs)
+	if err != nil {
+		return err
+	}
+	defer s.pool.give(slot)
+	slot.sampler.Seed(r.settings.seed)
+	slot.sampler.Params = chat.Params(r.settings.Sampling)
+	slot.sampler.PresencePenalty, slot.sampler.FrequencyPenalty = r.settings.presence, r.settings.frequency
+
+	var tokens []chat.Token
+	begun := false
+	begin := func() error {
+		if begun || !r.stream {
+			return nil
+		}
+		begun = true
+		if first := f.first(); first != nil {
+			return send(first)
+		}
+		return nil
+	}
+	ask := chat.Request{Prompt: prompt.IDs, MaxTokens: r.settings.maxTokens, Stops: r.stops, Told: r.told, Likeliest: r.likeliest}
+	answer, err := slot.sequence.Generate(ctx, ask, slot.sampler, func(part chat.Part) error {
+		if !r.stream {
+			tokens = append(tokens, part.Tokens...)
+			return nil
+		}
+		if err := begin(); err != nil {
+			return err
+		}
+		return send(f.next(part))
+	})
+	if err != nil {
+		return err
+	}
+	if answer.Stopped == chat.StopInterrupted {
+		return ctx.Err()
+	}
+	usage, extra := newUsage(answer), newExtra(answer, prompt, r.settings.seed)
+	finish := "length"
+	if answer.Stopped == chat.StopEnd || answer.Stopped == chat.StopSequence {
+		finish = "stop"
+	}
+	if !r.stream {
+		whole := f.whole(tokens, answer.Text, finish)
+		whole.Usage, whole.Minitron = usage, extra
+		return send(whole)
+	}
+	if err := begin(); err != nil {
+		return err
+	}
+	last := f.last(finish)
+	last.Minitron = extra
+	if err := send(last); err != nil || !r.includeUsage {
+		return err
+	}
+	return send(&Chunk{head: last.head, Choices: []any{}, Usage: usage})
+}
+
+// head is what every response begins with.
+type head struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	Model   string `json:"model"`
+	Mark    string `json:"system_fingerprint"`
+}
+
+func (s *Server) newHead(prefix, object string) head {
+	id := prefix + strconv.FormatUint(rand.Uint64(), 36) + strconv.FormatUint(rand.Uint64(), 36)
+	return head{ID: id, Object: object, Created: time.Now().Unix(), Model: s.Name(), Mark: s.mark}
+}

@@ -1,0 +1,138 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"minitron-chat/internal/sample"
+)
+
+// Stop says why an answer ended.
+type Stop string
+
+const (
+	StopEnd         Stop = "end"         // the model ended it
+	StopMaxTokens   Stop = "max_tokens"  // the limit of the caller
+	StopContext     Stop = "context"     // the context is full
+	StopSequence    Stop = "stop"        // a text of the caller came
+	StopInterrupted Stop = "interrupted" // the caller's ctx was cancelled
+)
+
+// Answer is one answer of the model.
+type Answer struct {
+	Text         string // up to a stop sequence
+	IDs          []int  // without the end marker
+	Stopped      Stop
+	DroppedTurns int // how many of the oldest turns were forgotten to make room
+	Stats        Stats
+}
+
+// Stats says what an answer cost.
+type Stats struct {
+	PromptTokens int // the whole prompt
+	CachedTokens int // of these, how many were known from the answer before
+	AnswerTokens int
+	Prefill      time.Duration // from the prompt to the first token
+	Decode       time.Duration // the other tokens
+}
+
+// Request says what is to be written.
+type Request struct {
+	Prompt    []int
+	MaxTokens int
+	Stops     []string // the answer ends before the first of these to be complete
+	Told      bool     // with the tokens' log-probabilities
+	Likeliest int      // of how many other tokens beside each, at most MaxLikeliest
+}
+
+// Part is what an answer grew by.
+type Part struct {
+	Text   string  // whole characters
+	Tokens []Token // those that begin in Text; none unless asked for
+}
+
+// Generate continues a prompt. on gets the answer in parts while it grows; its error ends the work and is returned.
+// A cancelled ctx is no error: it ends the answer early.
+func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Sampler, on func(Part) error) (Answer, error) {
+	ids := append(make([]int, 0, q.engine.Config.Model.Context), r.Prompt...)
+	answer := Answer{Stats: Stats{PromptTokens: len(r.Prompt)}}
+	end := q.engine.Tokenizer.Chat().End
+	w := newWriter(q.engine.Tokenizer, r, on)
+	began := time.Now()
+	for answer.Stopped == "" {
+		logits, err := q.Logits(ctx, ids)
+		if err != nil {
+			if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+				return Answer{}, err
+			}
+			answer.Stopped = StopInterrupted
+			break
+		}
+		if len(ids) == len(r.Prompt) {
+			answer.Stats.Prefill = time.Since(began)
+			answer.Stats.CachedTokens = q.reused
+			began = time.Now()
+		}
+		id := sampler.Next(logits, ids[len(r.Prompt):])
+		if id == end {
+			answer.Stopped = StopEnd
+			break
+		}
+		ids = append(ids, id)
+		found, err := w.push(id, logits)
+		switch {
+		case err != nil:
+			return Answer{}, err
+		case found:
+			answer.Stopped = StopSequence
+		case len(ids)-len(r.Prompt) >= r.MaxTokens:
+			answer.Stopped = StopMaxTokens
+		case len(ids) == cap(ids):
+			answer.Stopped = StopContext
+		}
+	}
+	if answer.Stopped != StopSequence {
+		found, err := w.finish()
+		if err != nil {
+			return Answer{}, err
+		}
+		if found { // in what was left of a character
+			answer.Stopped = StopSequence
+		}
+	}
+	answer.Stats.Decode = time.Since(began)
+	answer.IDs = ids[len(r.Prompt):]
+	answer.Stats.AnswerTokens = len(answer.IDs)
+	answer.Text = w.said.String()
+	return answer, nil
+}
+
+// NewSampler makes a sampler that never chooses what no answer may hold.
+func (e *Engine) NewSampler(seed uint64) *sample.Sampler {
+	return sample.New(sample.Params{}, seed, e.Tokenizer.Size(), e.NeverSampled())
+}
+
+// heldBack returns how many bytes at the end of text may begin one of stops.
+func heldBack(text string, stops []string) (most int) {
+	for _, stop := range stops {
+		for n := min(len(stop)-1, len(text)); n > most; n-- {
+			if strings.HasSuffix(text, stop[:n]) {
+				most = n
+			}
+		}
+	}
+	return most
+}
+
+// findStop returns where the stop begins that is complete first, the longest of those; -1 when none is there.
+func findStop(text string, stops []string) (at int) {
+	at, end := -1, len(text)+1
+	for _, stop := range stops {
+		if i := strings.Index(text, stop); i >= 0 && (i+len(stop) < end || i+len(stop) == end && i < at) {
+			at, end = i, i+len(stop)
+		}
+	}
+	return at
+}

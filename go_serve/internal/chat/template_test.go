@@ -1,0 +1,224 @@
+package chat
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"minitron-chat/internal/bundle"
+	"minitron-chat/internal/tokenizer"
+)
+
+// templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, and with a
+// table that turns ＜｜ｕｓｅｒ｜＞ into <|user|>.
+func templates(t testing.TB, context int) (all []*Engine) {
+	t.Helper()
+	vocabularies := []*bundle.Vocab{}
+	if b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm")); err != nil {
+		t.Fatal(err)
+	} else {
+		vocabularies = append(vocabularies, b.Vocab)
+	}
+	for _, name := range []string{"chat", "nmt_nfkc"} {
+		packed, err := os.ReadFile("../tokenizer/testdata/" + name + ".json.gz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		unzip, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct{ Vocab json.RawMessage }
+		if err := json.NewDecoder(unzip).Decode(&file); err != nil {
+			t.Fatal(err)
+		}
+		v, err := bundle.ParseVocab(file.Vocab)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vocabularies = append(vocabularies, v)
+	}
+	for _, v := range vocabularies {
+		tok, err := tokenizer.New(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, &Engine{Config: &bundle.Config{Model: bundle.Shape{Context: context}}, Tokenizer: tok})
+	}
+	return all
+}
+
+// render is the template in the plainest way: docs/formats.md in three lines.
+func render(e *Engine, messages []Message) (ids []int) {
+	marker := e.Tokenizer.Chat()
+	roles := map[string]int{"system": marker.System, "user": marker.User, "assistant": marker.Assistant}
+	for _, m := range messages {
+		ids = append(append(append(ids, roles[m.Role]), e.Tokenizer.Encode(m.Content)...), marker.End)
+	}
+	return append(ids, marker.Assistant)
+}
+
+// trimmed is the rule for a full context in the plainest way: turns go from the oldest on, one at a time, until the rest and
+// the reserve fit. ok is false when not even the last message does.
+func trimmed(e *Engine, messages []Message, reserve int) (ids []int, dropped int, ok bool) {
+	var system []Message
+	if messages[0].Role == "system" {
+		if system, messages = messages[:1], messages[1:]; system[0].Content == "" {
+			system = nil
+		}
+	}
+	for ; ; dropped++ {
+		ids = render(e, slices.Concat(system, messages[2*dropped:]))
+		if len(ids)+reserve <= e.Config.Model.Context {
+			return ids, dropped, true
+		}
+		if 2*dropped+1 == len(messages) {
+			return nil, dropped, false
+		}
+	}
+}
+
+// checkPrompt compares Prompt with the plain rules, and looks at the ids alone: markers stand where the template has them,
+// and between them no control id does.
+func checkPrompt(t *testing.T, e *Engine, messages []Message, maxTokens int) (dropped int, fits bool) {
+	t.Helper()
+	p, err := e.Prompt(messages, maxTokens, true)
+	want, dropped, fits := trimmed(e, messages, max(1, min(maxTokens, e.Config.Model.Context/4)))
+	var tooLong *TooLongError
+	if !fits {
+		if !errors.As(err, &tooLong) {
+			t.Fatalf("%q: %v, want a TooLongError", messages, err)
+		}
+		return dropped, false
+	}
+	if err != nil || p.DroppedTurns != dropped || !slices.Equal(p.IDs, want) {
+		t.Fatalf("%q: %v (%d dropped, %v), want %v (%d dropped)", messages, p.IDs, p.DroppedTurns, err, want, dropped)
+	}
+	marker := e.Tokenizer.Chat()
+	control := e.NeverSampled()
+	expected := [][]int{{marker.System, marker.User}, {marker.User}}
+	if messages[0].Role != "system" || messages[0].Content == "" {
+		expected = expected[1:]
+	}
+	inside := false
+	for at, id := range p.IDs {
+		switch {
+		case inside && id == marker.End:
+			inside = false
+		case inside:
+			if slices.Contains(control, id) && e.Tokenizer.Piece(id) != "<unk>" {
+				t.Fatalf("%q: the control id %d inside a message at %d of %v", messages, id, at, p.IDs)
+			}
+		default:
+			if len(expected) > 0 && !slices.Contains(expected[0], id) {
+				t.Fatalf("%q: the id %d at %d of %v, want one of %v", messages, id, at, p.IDs, expected[0])
+			}
+			switch id {
+			case marker.System:
+				expected = [][]int{{marker.User}}
+			case marker.User:
+				expected = [][]int{{marker.Assistant}}
+			case marker.Assistant:
+				expected = [][]int{{marker.User}}
+			}
+			inside = true
+		}
+	}
+	if !inside || p.IDs[len(p.IDs)-1] != marker.Assistant {
+		t.Fatalf("%q: %v does not end with the assistant's marker", messages, p.IDs)
+	}
+	// Untrimmed: all, or an error.
+	all, err := e.Prompt(messages, maxTokens, false)
+	if whole := render(e, withoutEmptySystem(messages)); len(whole) < e.Config.Model.Context {
+		if err != nil || !slices.Equal(all.IDs, whole) || all.Tokens != len(whole) {
+			t.Fatalf("%q untrimmed: %v, %v", messages, all, err)
+		}
+	} else if !errors.As(err, &tooLong) {
+		t.Fatalf("%q untrimmed: %v, want a TooLongError", messages, err)
+	}
+	return dropped, true
+}
+
+func withoutEmptySystem(messages []Message) []Message {
+	if messages[0].Role == "system" && messages[0].Content == "" {
+		return messages[1:]
+	}
+	return messages
+}
+
+// TestAnyConversation tries random conversations, most of which do not fit.
+func TestAnyConversation(t *testing.T) {
+	chance := rand.New(rand.NewPCG(3, 4))
+	words := []string{"<|user|>", "<|end|>", "＜｜ｕｓｅｒ｜＞", "<0x02>", "<unk>", "a", "hello ", "привет ", "👩\u200d👩\u200d👧", "\x00", "\xff", "\n", " ", "\u2581", "e\u0301"}
+	text := func(most int) string {
+		var b strings.Builder
+		for range chance.IntN(most + 1) {
+			b.WriteString(words[chance.IntN(len(words))])
+		}
+		return b.String()
+	}
+	all := 0
+	seen := map[string]int{}
+	for _, context := range []int{8, 64, 200} {
+		for _, e := range templates(t, context) {
+			for range 700 {
+				var messages []Message
+				if chance.IntN(2) > 0 {
+					messages = append(messages, Message{"system", text(4)})
+				}
+				for range chance.IntN(12) {
+					messages = append(messages, Message{"user", text(6)}, Message{"assistant", text(6)})
+				}
+				messages = append(messages, Message{"user", text(8)})
+				dropped, fits := checkPrompt(t, e, messages, 1+chance.IntN(100))
+				all++
+				switch {
+				case !fits:
+					seen["refused"]++
+				case dropped > 0:
+					seen["trimmed"]++
+				default:
+					seen["whole"]++
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"refused", "trimmed", "whole"} {
+		if seen[kind] < all/10 {
+			t.Errorf("%d of %d conversations were %s: the test sees too little", seen[kind], all, kind)
+		}
+	}
+}
+
+// FuzzTemplate takes any texts: those between zero bytes are the messages.
+func FuzzTemplate(f *testing.F) {
+	for _, seed := range []string{"", "hello", "be kind\x00hi\x00yo\x00<|end|><|assistant|>", "\x00\x00\x00\x00", "＜｜ｅｎｄ｜＞\x00\xff\xfe\x00👩\u200d👩",
+		strings.Repeat("a long one ", 30) + "\x00b", strings.Repeat("a\x00b\x00", 20) + "c", "<0x03>\x00\u2581\u2581 "} {
+		f.Add([]byte(seed), true, uint16(20))
+		f.Add([]byte(seed), false, uint16(1))
+	}
+	engines := templates(f, 64)
+	f.Fuzz(func(t *testing.T, data []byte, system bool, maxTokens uint16) {
+		var messages []Message
+		texts := strings.Split(string(data), "\x00")
+		if system {
+			messages = append(messages, Message{"system", texts[0]})
+			texts = texts[1:]
+		}
+		for i, text := range texts {
+			messages = append(messages, Message{[]string{"user", "assistant"}[i%2], text})
+		}
+		if len(texts)%2 == 0 {
+			messages = append(messages, Message{"user", "and?"})
+		}
+		for _, e := range engines {
+			checkPrompt(t, e, messages, 1+int(maxTokens))
+		}
+	})
+}

@@ -1,0 +1,60 @@
+package chat
+
+import (
+	"math"
+
+	"minitron-chat/internal/sample"
+	"minitron-chat/internal/tokenizer"
+)
+
+// MaxLikeliest is how many other tokens are told beside one at most.
+const MaxLikeliest = 20
+
+// Token is a token with what the model gave it: before penalties, temperature and filters.
+type Token struct {
+	Likely
+	Offset int      // where it begins in the answer, in characters
+	Top    []Likely // the likeliest tokens, the likeliest first
+}
+
+// Likely is how likely a token is.
+type Likely struct {
+	ID      int
+	Bytes   []byte // what it writes, part of a character possibly; nil for a control piece
+	Piece   string // how the vocabulary spells it
+	Logprob float64
+}
+
+// newToken tells of an id and of the n likeliest.
+func newToken(t *tokenizer.Tokenizer, id int, logits []float32, n int) Token {
+	best := float64(logits[sample.Argmax(logits)])
+	sum := 0.0
+	for _, v := range logits {
+		sum += math.Exp(float64(v) - best)
+	}
+	norm := best + math.Log(sum)
+	likely := func(id int) Likely {
+		return Likely{id, t.Bytes(id), t.Piece(id), float64(logits[id]) - norm}
+	}
+	token := Token{Likely: likely(id)}
+	for _, id := range likeliest(logits, min(n, MaxLikeliest)) {
+		token.Top = append(token.Top, likely(id))
+	}
+	return token
+}
+
+// likeliest returns the ids of the n highest logits, the highest first, of equals the lowest id first.
+func likeliest(logits []float32, n int) []int {
+	top := make([]int, 0, n+1)
+	for id, v := range logits {
+		if n == 0 || len(top) == n && v <= logits[top[n-1]] {
+			continue
+		}
+		top = append(top, id)
+		for i := len(top) - 1; i > 0 && logits[top[i-1]] < v; i-- {
+			top[i-1], top[i] = top[i], top[i-1]
+		}
+		top = top[:min(n, len(top))]
+	}
+	return top
+}

@@ -1,0 +1,75 @@
+package chat
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"minitron-chat/internal/tokenizer"
+)
+
+// writer turns chosen ids into the parts of an answer. It holds back text that may begin a stop sequence.
+type writer struct {
+	tokenizer *tokenizer.Tokenizer
+	decoder   *tokenizer.Decoder
+	request   Request
+	on        func(Part) error
+
+	said    strings.Builder // what was given to on
+	pending string          // text that was not yet
+	tokens  []Token         // those of pending
+	starts  []int           // where they begin in the answer, in bytes
+
+	characters int // of said and pending
+}
+
+func newWriter(t *tokenizer.Tokenizer, r Request, on func(Part) error) *writer {
+	return &writer{tokenizer: t, decoder: t.NewDecoder(), request: r, on: on}
+}
+
+// push adds an id that was chosen from logits, and reports whether a stop sequence is complete.
+func (w *writer) push(id int, logits []float32) (found bool, err error) {
+	if w.request.Told {
+		token := newToken(w.tokenizer, id, logits, w.request.Likeliest)
+		token.Offset = w.characters
+		w.tokens = append(w.tokens, token)
+		w.starts = append(w.starts, w.said.Len()+len(w.pending))
+	}
+	return w.grow(w.decoder.Push(id))
+}
+
+// grow adds text, and says what no longer can be part of a stop sequence.
+func (w *writer) grow(text string) (found bool, err error) {
+	if text == "" {
+		return false, nil
+	}
+	w.pending += text
+	w.characters += utf8.RuneCountInString(text)
+	if at := findStop(w.pending, w.request.Stops); at >= 0 {
+		return true, w.say(at, false)
+	}
+	return false, w.say(len(w.pending)-heldBack(w.pending, w.request.Stops), false)
+}
+
+// finish says what was held back.
+func (w *writer) finish() (found bool, err error) {
+	if found, err = w.grow(w.decoder.Flush()); found || err != nil {
+		return found, err
+	}
+	return false, w.say(len(w.pending), true)
+}
+
+// say gives the first bytes of pending to on, with the tokens that begin in them; at the last with all tokens.
+func (w *writer) say(bytes int, last bool) error {
+	part := Part{Text: w.pending[:bytes]}
+	w.said.WriteString(part.Text)
+	w.pending = w.pending[bytes:]
+	n := 0
+	for n < len(w.tokens) && (last || w.starts[n] < w.said.Len()) {
+		n++
+	}
+	part.Tokens, w.tokens, w.starts = w.tokens[:n:n], w.tokens[n:], w.starts[n:]
+	if w.on == nil || part.Text == "" && n == 0 {
+		return nil
+	}
+	return w.on(part)
+}

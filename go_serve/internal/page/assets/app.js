@@ -1,0 +1,373 @@
+// minitron.start(engine): the page. An engine is an object of two functions:
+//   about() -> Promise of what `info --json` prints
+//   chat(request, {signal, onChunk}) -> Promise, done at the end of the answer; it rejects with an Error that has .message and
+//     .code (as in OpenAI's errors), or with an AbortError
+// and may have early, a part of about() that is known at once (name, greeting, questions, about, weights), where opening the
+// model takes time.
+"use strict";
+(() => {
+  const { words, look, store, text, messages, chats, panels } = minitron;
+  const { t } = words;
+  const $ = (id) => document.getElementById(id);
+  const TOP = 5; // alternatives per token in the probability view
+
+  let engine, about = {}, all = [], current, settings = {};
+  let digest = ""; // of the model whose chats are open
+  let ready; // a promise: about() is there
+  const running = new Map(); // chat -> {controller, answer}
+
+  // --- little things that every part says
+  minitron.announce = (line) => { $("live").textContent = line; };
+
+  let toastTimer;
+  minitron.toast = (line, action, onAction) => {
+    const [label, button] = $("toast").children;
+    label.textContent = line;
+    button.hidden = !action;
+    button.textContent = action ?? "";
+    button.onclick = () => { $("toast").hidden = true; onAction(); };
+    $("toast").hidden = false;
+    clearTimeout(toastTimer);
+    toastTimer = setTimeout(() => { $("toast").hidden = true; }, action ? 12_000 : 4_000);
+  };
+
+  // explain says in plain words what failed: {code, message}.
+  function explain({ code, message }) {
+    const known = {
+      unreachable: "unreachable", server_stopping: "unreachable", unknown_url: "restarted", context_length_exceeded: "tooLong", request_too_large: "tooLong",
+      server_busy: "busy", timeout: "busy", invalid_value: "badSetting", unsupported_value: "badSetting",
+    };
+    return t(known[code] ?? "wrong", { message });
+  }
+
+  // --- one answer
+  function requestFor(chat) {
+    const system = settings.system ?? about.system ?? "";
+    const { system: _, ...sampling } = settings;
+    const turns = chats.answered(chat.messages.slice(0, -2));
+    const question = chat.messages.at(-2);
+    return {
+      model: about.name, truncation: "auto", logprobs: true, top_logprobs: TOP, stream: true, stream_options: { include_usage: true },
+      messages: [...(system ? [{ role: "system", content: system }] : []), ...turns, { role: "user", content: question.content }], ...sampling,
+    };
+  }
+
+  // answer writes the last message of a chat, which is empty. The chat may leave the screen meanwhile.
+  async function answer(chat) {
+    const message = chat.messages.at(-1);
+    const controller = new AbortController();
+    running.set(chat, { controller, message });
+    showState();
+    minitron.announce(t("writing", { name: about.name }));
+    const began = performance.now();
+    const last = {}; // how it went: what minitron and usage say
+    try {
+      await ready;
+      await engine.chat(requestFor(chat), {
+        signal: controller.signal,
+        onChunk(chunk) {
+          if (controller.signal.aborted) return;
+          const choice = chunk.choices?.[0];
+          if (choice?.delta?.content) message.content += choice.delta.content;
+          if (choice?.logprobs?.content) messages.record(message, choice.logprobs.content);
+          Object.assign(last, chunk.minitron, chunk.usage); // usage may come in a chunk of its own
+          if (choice) messages.update(message, true);
+        },
+      });
+      finish(chat, message, last, began);
+    } catch (error) {
+      if (error.name === "AbortError" || controller.signal.aborted) message.note = "stopped";
+      else message.error = { code: String(error.code ?? ""), message: error.message };
+      minitron.announce(message.error ? explain(message.error) : t("stoppedLive"));
+    }
+    if (running.get(chat)?.controller === controller) running.delete(chat); // else an edit has begun the next answer
+    chat.updated = Date.now();
+    store.save(chat);
+    messages.update(message, false);
+    showState();
+    showChats();
+  }
+
+  function finish(chat, message, last, began) {
+    if (last.stopped === "max_tokens") message.note = "length";
+    else if (last.stopped === "context") message.note = "context";
+    else if (!message.content.trim()) message.note = "nothing";
+    if (last.dropped_turns > 0 && !chat.told) {
+      chat.told = true;
+      message.forgot = about.model.context;
+    }
+    const tokens = last.completion_tokens;
+    const ms = last.decode_ms || performance.now() - began;
+    if (tokens) messages.setStats(message, { tokens, perSecond: (1000 * tokens) / ms });
+    minitron.announce(`${t("said", { name: about.name })} ${message.content}`);
+  }
+
+  function stop(chat = current) {
+    running.get(chat)?.controller.abort();
+  }
+
+  // ask puts a question at the end of a chat and has it answered.
+  function ask(chat, content) {
+    const turn = [{ role: "user", content }, { role: "assistant", content: "" }];
+    if (!chat.messages.length) {
+      if (!chat.named) chat.title = chats.titleOf(content);
+      all.unshift(chat);
+    }
+    chat.messages.push(...turn);
+    chat.updated = Date.now();
+    $("welcome").hidden = true;
+    messages.append(turn[0]);
+    messages.append(turn[1], true);
+    messages.toBottom();
+    store.save(chat);
+    showChats();
+    answer(chat);
+  }
+
+  function regenerate() {
+    const message = current.messages.at(-1);
+    if (!message || running.has(current)) return;
+    for (const key of ["note", "error", "forgot"]) delete message[key];
+    message.content = "";
+    messages.forget(message);
+    messages.show(current, message);
+    focusField();
+    answer(current);
+  }
+
+  // edit replaces a message of mine and everything after it.
+  async function edit(message, content) {
+    const chat = current;
+    stop(chat);
+    messages.removeFrom(message);
+    chat.messages.length = chat.messages.indexOf(message);
+    if (!chat.messages.length) {
+      all = all.filter((each) => each !== chat); // ask puts it first
+      if (!chat.named) chat.title = "";
+    }
+    ask(chat, content);
+    focusField();
+  }
+
+  // --- what is on the screen
+  // focusField: on a phone the focus would open the keyboard, so it goes to the conversation there.
+  function focusField() {
+    $(matchMedia("(hover: hover)").matches ? "message" : "scroll").focus({ preventScroll: true });
+  }
+
+  function openChat(chat, focus = true) {
+    current = chat;
+    $("welcome").hidden = chat.messages.length > 0;
+    messages.show(chat, running.get(chat)?.message);
+    showChats();
+    showState();
+    closeSide();
+    if (focus) focusField();
+  }
+
+  function newChat() {
+    openChat(current && !current.messages.length ? current : store.create());
+  }
+
+  function removeChat(chat) {
+    stop(chat);
+    const at = all.indexOf(chat);
+    all.splice(at, 1);
+    store.remove(chat);
+    if (chat === current) openChat(store.create(), false);
+    else showChats();
+    ($("chats").children[Math.min(at, all.length - 1)]?.querySelector("button") ?? $("new-chat")).focus();
+    minitron.toast(t("removed"), t("undo"), () => {
+      all.splice(at, 0, chat);
+      store.restore(chat);
+      openChat(chat);
+    });
+  }
+
+  function showChats() {
+    chats.show(all, current, {
+      open: openChat, remove: removeChat,
+      renamed: (chat) => { showChats(); showState(); $("chats").children[all.indexOf(chat)]?.querySelector("button").focus(); },
+    });
+  }
+
+  function showState() {
+    const busy = running.has(current);
+    const focused = document.activeElement === $("stop");
+    $("stop").hidden = !busy;
+    $("send").hidden = busy;
+    if (focused) $("message").focus();
+    $("open-save").hidden = !current.messages.length;
+    $("title").textContent = current.title || about.name || "";
+    $("title").classList.toggle("bare", !current.title);
+    document.title = [current.title, about.name].filter(Boolean).join(" · ") || "minitron";
+  }
+
+  // showAbout puts the model's name, greeting and face where they belong. It may come twice: early, then whole.
+  function showAbout() {
+    const name = about.name ?? "";
+    for (const each of document.querySelectorAll(".brand-name")) each.textContent = name;
+    $("greeting").textContent = about.greeting || name;
+    $("message").placeholder = t("placeholder", { name });
+    $("questions").replaceChildren(...(about.questions ?? []).map((question) => {
+      const chip = text.node("button", { type: "button", class: "chip", text: question });
+      chip.addEventListener("click", () => { if (!running.has(current)) ask(current, question); focusField(); });
+      return text.node("li", {}, chip);
+    }));
+    showFace(name);
+    messages.setup({ name });
+    if (!about.model) return;
+    panels.about(about);
+    panels.settings({ own: { ...about.sampling, system: about.system ?? "" }, context: about.model.context, values: settings, changed: store.saveSettings });
+  }
+
+  // showFace: the icon, or the first letter on a colour of its own. Badges take both from the style sheet's variables.
+  function showFace(name) {
+    const root = document.documentElement;
+    const png = about.about?.icon;
+    const hue = Number.parseInt((about.weights?.sha256 ?? "7").slice(0, 4), 16) % 360;
+    root.style.setProperty("--hue", hue);
+    root.style.setProperty("--face", png ? `url("data:image/png;base64,${png}")` : "none");
+    root.style.setProperty("--letter", png ? '""' : JSON.stringify(Array.from(name)[0]?.toUpperCase() ?? ""));
+    const letter = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="9" fill="hsl(${hue} 45% 42%)"/><circle cx="16" cy="16" r="6" fill="#fff"/></svg>`;
+    document.querySelector("link[rel=icon]").href = png ? `data:image/png;base64,${png}` : `data:image/svg+xml,${encodeURIComponent(letter)}`;
+  }
+
+  function openModel(known) {
+    about = known;
+    if (about.weights && about.weights.sha256 !== digest) {
+      digest = about.weights.sha256;
+      all = store.open(digest);
+      settings = store.settings();
+    }
+    showAbout();
+    if (current) { showChats(); showState(); } else openChat(store.create(), matchMedia("(hover: hover)").matches);
+  }
+
+  function load() {
+    $("trouble").hidden = true;
+    $("loading").hidden = false;
+    ready = engine.about().then((whole) => {
+      $("loading").hidden = true;
+      openModel(whole);
+    });
+    ready.catch((error) => {
+      const retry = text.node("button", { type: "button", class: "quiet", text: t("retry") });
+      retry.addEventListener("click", load);
+      $("loading").hidden = true;
+      $("trouble").replaceChildren(text.node("p", { text: ["unreachable", "unknown_url"].includes(error.code) ? explain(error) : `${t("cannotStart")} ${error.message}` }), retry);
+      $("trouble").hidden = false;
+    });
+  }
+
+  function speak() {
+    words.fill(document);
+    panels.help();
+    $("theme-name").textContent = t("theme", { name: t(look.theme).toLowerCase() });
+    $("theme").querySelector("use").setAttribute("href", `#i-${look.theme}`);
+    $("language").textContent = t("otherLanguage");
+    $("language").lang = words.lang === "en" ? "ru" : "en";
+    if (current) {
+      showAbout();
+      messages.show(current, running.get(current)?.message);
+      showChats();
+      showState();
+    }
+  }
+
+  // --- the drawer of a phone
+  const narrow = matchMedia("(max-width: 760px)");
+  function openSide() {
+    document.body.classList.add("side-open");
+    $("open-side").setAttribute("aria-expanded", "true");
+    fitSide();
+    $("close-side").focus();
+  }
+  function closeSide() {
+    if (!document.body.classList.contains("side-open")) return;
+    document.body.classList.remove("side-open");
+    $("open-side").setAttribute("aria-expanded", "false");
+    fitSide();
+    $("open-side").focus();
+  }
+  function fitSide() {
+    const isOpen = document.body.classList.contains("side-open");
+    $("side").inert = narrow.matches && !isOpen;
+    $("stage").inert = narrow.matches && isOpen;
+  }
+
+  // --- what the person does
+  function submit() {
+    const content = $("message").value.trim();
+    if (!content || running.has(current)) return;
+    $("message").value = "";
+    messages.grow($("message"));
+    ask(current, content);
+  }
+
+  function listen() {
+    const on = (id, what) => $(id).addEventListener("click", what);
+    $("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
+    $("composer").addEventListener("click", (event) => { if (event.target === $("composer")) $("message").focus(); });
+    $("message").addEventListener("input", () => messages.grow($("message")));
+    $("message").addEventListener("keydown", (event) => {
+      if (messages.isEnter(event)) {
+        event.preventDefault();
+        submit();
+      } else if (event.key === "ArrowUp" && !$("message").value && current.messages.length) {
+        event.preventDefault();
+        messages.edit(current.messages.at(-2));
+      }
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+        if (document.body.classList.contains("side-open")) closeSide();
+        else stop();
+      }
+      const shortcut = event.altKey && !event.ctrlKey && !event.metaKey && { KeyN: newChat, KeyM: () => $("message").focus(), KeyK: () => panels.open("help") }[event.code];
+      if (shortcut && !document.querySelector("dialog[open]")) { event.preventDefault(); shortcut(); }
+    });
+    on("stop", () => stop());
+    on("new-chat", newChat);
+    on("new-chat-top", newChat);
+    on("open-side", openSide);
+    on("close-side", closeSide);
+    on("scrim", closeSide);
+    for (const panel of ["settings", "about", "help", "save"]) on(`open-${panel}`, () => { closeSide(); panels.open(panel); });
+    on("theme", () => { look.next(); speak(); });
+    on("language", () => { look.speak(words.lang === "en" ? "ru" : "en"); speak(); });
+    on("reset", () => { for (const key of Object.keys(settings)) delete settings[key]; store.saveSettings(settings); showAbout(); });
+    on("save-text", () => save("txt", "text/plain", chats.asText(current, about.name)));
+    on("save-json", () => save("json", "application/json", chats.asJSON(current, settings.system ?? about.system)));
+    on("copy-all", () => { text.copy(chats.asText(current, about.name)); $("save").close(); });
+    narrow.addEventListener("change", () => { closeSide(); fitSide(); });
+    // A reload in the middle of an answer keeps what is there.
+    window.addEventListener("pagehide", () => { for (const [chat, { message }] of running) { message.note = "stopped"; store.save(chat); } });
+  }
+
+  function save(ending, type, content) {
+    chats.download(chats.fileName(current, ending), type, content);
+    $("save").close();
+  }
+
+  function otherTab(id, chat) {
+    const mine = all.find((each) => each.id === id);
+    if (mine && running.has(mine)) return;
+    if (mine === current && mine) { if (chat) Object.assign(mine, chat); openChat(mine, false); return; }
+    all = all.filter((each) => each !== mine);
+    if (chat) all.unshift(chat);
+    showChats();
+  }
+
+  minitron.start = (given) => {
+    engine = given;
+    messages.setup({ regenerate, retry: regenerate, edit, explain });
+    store.onTrouble((trouble) => { $("storage-note").hidden = !trouble; $("storage-note").textContent = trouble && t(trouble); });
+    store.onChange(otherTab);
+    listen();
+    fitSide();
+    speak();
+    if (engine.early) openModel(engine.early);
+    load();
+  };
+})();

@@ -1,0 +1,94 @@
+// The list of chats, and saving one to a file.
+"use strict";
+(() => {
+  const { words, store, text: { node, iconButton } } = minitron;
+  const { t } = words;
+  const list = document.getElementById("chats");
+  const TITLE = 48; // characters
+
+  // titleOf is the first words of the first message.
+  function titleOf(text) {
+    const line = text.trim().replace(/\s+/g, " ");
+    const letters = Array.from(line);
+    return letters.length <= TITLE ? line : `${letters.slice(0, TITLE).join("").replace(/\s+\S*$/, "")}…`;
+  }
+
+  // show lists the chats. handlers: {open(chat), removed(chat, undo)}.
+  function show(chats, current, handlers) {
+    list.replaceChildren(...chats.map((chat) => row(chat, chat === current, handlers)));
+    document.getElementById("no-chats").hidden = chats.length > 0;
+  }
+
+  function row(chat, isCurrent, handlers) {
+    const open = node("button", { type: "button", class: "chat", text: chat.title, title: chat.title });
+    if (isCurrent) open.setAttribute("aria-current", "true");
+    open.addEventListener("click", () => handlers.open(chat));
+    const item = node("li", { class: isCurrent ? "current" : "" }, open);
+    const more = node("span", { class: "row-actions" },
+      iconButton("edit", t("renameThis", { title: chat.title }), () => rename(chat, item, handlers)),
+      iconButton("bin", t("removeThis", { title: chat.title }), () => handlers.remove(chat)));
+    item.append(more);
+    return item;
+  }
+
+  function rename(chat, item, handlers) {
+    const field = node("input", { class: "rename", "aria-label": t("chatName"), maxlength: "120" });
+    let finished = false; // leaving the field by Enter also takes the focus from it
+    const finish = (keep) => {
+      if (finished) return;
+      finished = true;
+      if (keep && field.value.trim() && field.value.trim() !== chat.title) {
+        chat.title = field.value.trim();
+        chat.named = true;
+        store.save(chat);
+      }
+      handlers.renamed(chat);
+    };
+    field.value = chat.title;
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.isComposing) {
+        event.preventDefault(); // else Enter would press the button that gets the focus
+        finish(true);
+      }
+      if (event.key === "Escape") { event.stopPropagation(); finish(false); }
+    });
+    field.addEventListener("blur", () => finish(true));
+    item.replaceChildren(field);
+    field.focus();
+    field.select();
+  }
+
+  // --- files
+  function asText(chat, name) {
+    const parts = chat.messages.filter((m) => m.content).map((m) => `${m.role === "user" ? t("you") : name}:\n${m.content}`);
+    return `${chat.title}\n\n${parts.join("\n\n")}\n`;
+  }
+
+  // answered leaves out the turns that have no answer: a conversation is user and assistant in turn.
+  function answered(messages) {
+    const pairs = [];
+    for (let i = 0; i + 1 < messages.length; i += 2) if (messages[i + 1].content) pairs.push(messages[i], messages[i + 1]);
+    return pairs.map(({ role, content }) => ({ role, content }));
+  }
+
+  // asJSON is "A saved chat" of docs/formats.md.
+  function asJSON(chat, system) {
+    const first = system ? [{ role: "system", content: system }] : [];
+    return `${JSON.stringify({ messages: [...first, ...answered(chat.messages)] }, null, 1)}\n`;
+  }
+
+  function download(name, type, content) {
+    const address = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
+    const link = node("a", { href: address, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  }
+
+  // fileName keeps letters and digits of any script.
+  function fileName(chat, ending) {
+    const words = chat.title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
+    return `${words || "chat"}.${ending}`;
+  }
+
+  minitron.chats = { show, titleOf, asText, asJSON, answered, download, fileName };
+})();

@@ -1,0 +1,207 @@
+// The conversation on the screen. Each message has its node, made once; while an answer grows only its last block changes,
+// at most once per frame.
+"use strict";
+(() => {
+  const { words, text: { node, iconButton, writer, copy }, odds } = minitron;
+  const { t } = words;
+  const list = document.getElementById("messages");
+  const scroll = document.getElementById("scroll");
+  const toEnd = document.getElementById("to-end");
+
+  let name = "";
+  let handlers = {}; // {regenerate(), retry(), edit(message, text)}
+  let shown = new Map(); // message -> {item, update}
+  const tokensOf = new WeakMap(); // message -> tokens with their probabilities; not stored: they would fill the storage
+  const statsOf = new WeakMap();
+  const showsOdds = new WeakSet(); // the answers whose probabilities are open
+
+  // --- scrolling: the end stays in view until the person scrolls up.
+  let following = true;
+  const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 48;
+  scroll.addEventListener("scroll", () => {
+    following = atEnd();
+    toEnd.hidden = following;
+  }, { passive: true });
+  toEnd.addEventListener("click", () => { toBottom(); document.getElementById("message").focus(); });
+  // A tap on a message shows its buttons, where no mouse can.
+  list.addEventListener("click", (event) => {
+    list.querySelector(".open")?.classList.remove("open");
+    event.target.closest(".message")?.classList.add("open");
+  });
+  new ResizeObserver(() => follow()).observe(scroll);
+
+  function toBottom() {
+    following = true;
+    toEnd.hidden = true;
+    follow();
+  }
+
+  function follow() {
+    if (following) scroll.scrollTop = scroll.scrollHeight;
+    else toEnd.hidden = atEnd();
+  }
+
+  // --- one message
+  const NOTES = { stopped: "stopped", length: "cutLength", context: "cutContext", nothing: "nothing" };
+
+  function mine(message) {
+    const bubble = node("div", { class: "bubble", text: message.content });
+    const actions = node("div", { class: "actions" });
+    const copyButton = iconButton("copy", t("copy"), () => copy(message.content, copyButton));
+    actions.append(copyButton, iconButton("edit", t("edit"), () => edit(message)));
+    const item = node("li", { class: "message mine" }, node("h2", { class: "sr", text: t("you") }), bubble, actions);
+    return { item, update() {} };
+  }
+
+  function theirs(message) {
+    const body = node("div", { class: "text" });
+    const below = node("div", { class: "below" });
+    const actions = node("div", { class: "actions" });
+    const badge = node("span", { class: "badge", "aria-hidden": "true" });
+    const item = node("li", { class: "message theirs" }, badge,
+      node("div", { class: "said" }, node("h2", { class: "sr", text: t("said", { name }) }), body, below, actions));
+    let write = writer(body);
+    const copyButton = iconButton("copy", t("copy"), () => copy(message.content, copyButton));
+    const oddsButton = iconButton("odds", t("odds"), toggleOdds);
+    actions.append(copyButton, oddsButton, iconButton("again", t("regenerate"), () => handlers.regenerate(), "icon-button again"));
+
+    function toggleOdds() {
+      if (showsOdds.has(message)) showsOdds.delete(message);
+      else showsOdds.add(message);
+      const scrolled = scroll.scrollTop;
+      update();
+      scroll.scrollTop = scrolled;
+    }
+
+    function update(writing = false) {
+      const tokens = tokensOf.get(message) ?? [];
+      const open = showsOdds.has(message) && tokens.length > 0 && !writing;
+      item.classList.toggle("writing", writing);
+      item.classList.toggle("empty", !message.content);
+      if (open) {
+        body.replaceChildren(odds.view(tokens, statsOf.get(message)));
+        write = null;
+      } else {
+        if (!write) { body.replaceChildren(); write = writer(body); }
+        write(message.content);
+      }
+      if (writing && !message.content && !body.firstChild) body.append(dots());
+      oddsButton.hidden = !tokens.length;
+      oddsButton.setAttribute("aria-pressed", String(open));
+      copyButton.hidden = !message.content;
+      actions.hidden = writing;
+      if (!writing || message.error) notes();
+    }
+
+    function notes() {
+      below.replaceChildren();
+      if (message.error) {
+        const retry = node("button", { type: "button", class: "quiet", text: t("retry") });
+        retry.addEventListener("click", () => handlers.retry());
+        below.append(node("div", { class: "trouble" }, node("p", { text: handlers.explain(message.error) }), retry));
+      } else if (message.note) {
+        below.append(node("p", { class: "note", text: t(NOTES[message.note] ?? "stopped") }));
+      }
+      if (message.forgot) below.append(node("p", { class: "note forgot", text: t("forgot", { name, n: words.number(message.forgot) }) }));
+    }
+    return { item, update };
+  }
+
+  function dots() {
+    return node("span", { class: "dots", "aria-hidden": "true" }, node("i"), node("i"), node("i"));
+  }
+
+  // edit puts a field in the place of a message of mine.
+  function edit(message) {
+    const { item } = shown.get(message);
+    const field = node("textarea", { "aria-label": t("editLabel"), rows: "1" });
+    const send = node("button", { type: "submit", class: "solid", text: t("sendEdited") });
+    const cancel = node("button", { type: "button", class: "quiet", text: t("cancel") });
+    const form = node("form", { class: "editing" }, field, node("div", { class: "editing-foot" }, cancel, send));
+    field.value = message.content;
+    const hidden = [...item.querySelectorAll(".bubble, .actions")];
+    const leave = () => {
+      form.remove();
+      for (const each of hidden) each.hidden = false;
+      item.classList.remove("being-edited");
+      item.querySelector(".actions button:last-child").focus();
+    };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (field.value.trim()) handlers.edit(message, field.value.trim());
+    });
+    cancel.addEventListener("click", leave);
+    field.addEventListener("input", () => grow(field));
+    field.addEventListener("keydown", (event) => {
+      if (isEnter(event)) { event.preventDefault(); form.requestSubmit(); }
+      if (event.key === "Escape") { event.stopPropagation(); leave(); }
+    });
+    for (const each of hidden) each.hidden = true;
+    item.classList.add("being-edited");
+    item.append(form);
+    grow(field);
+    field.focus();
+    field.setSelectionRange(field.value.length, field.value.length);
+  }
+
+  // isEnter: Enter alone. While a word is being composed (IME) Enter belongs to the composition; Safari says so by 229.
+  function isEnter(event) {
+    return event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
+  }
+
+  function grow(field) {
+    field.style.height = "auto";
+    field.style.height = `${field.scrollHeight}px`;
+  }
+
+  // --- all messages
+  function add(message) {
+    const made = message.role === "user" ? mine(message) : theirs(message);
+    shown.set(message, made);
+    list.append(made.item);
+    return made;
+  }
+
+  // show replaces what is on the screen by a chat; running is the message that is being written, if any.
+  function show(chat, running) {
+    shown = new Map();
+    list.replaceChildren();
+    for (const message of chat.messages) add(message).update(message === running);
+    toBottom();
+  }
+
+  // update shows a message as it is now: at the next frame, however often it is called until then.
+  const waiting = new Map(); // message -> is it being written
+  function update(message, writing) {
+    if (!waiting.size) requestAnimationFrame(draw);
+    waiting.set(message, writing);
+  }
+
+  function draw() {
+    for (const [message, writing] of waiting) shown.get(message)?.update(writing);
+    waiting.clear();
+    follow();
+  }
+
+  function append(message, writing) {
+    const made = add(message);
+    made.item.classList.add("arriving");
+    made.update(writing);
+  }
+
+  function removeFrom(message) {
+    let item = shown.get(message)?.item;
+    while (item) { const next = item.nextSibling; item.remove(); item = next; }
+  }
+
+  minitron.messages = {
+    show, append, update, removeFrom, toBottom, grow, isEnter, edit,
+    record(message, tokens) {
+      if (!tokensOf.has(message)) tokensOf.set(message, []);
+      tokensOf.get(message).push(...tokens);
+    },
+    forget: (message) => { tokensOf.delete(message); statsOf.delete(message); },
+    setStats: (message, stats) => statsOf.set(message, stats),
+    setup(options) { name = options.name ?? name; handlers = { ...handlers, ...options }; },
+  };
+})();

@@ -1,0 +1,132 @@
+// How sure the model was: the answer as tokens, coloured by probability, with what it could have said instead. The tokens
+// are one stop of the Tab key; arrow keys go from one to the next. Tokens that are parts of one character stand as one.
+"use strict";
+(() => {
+  const { words, text: { node } } = minitron;
+  const { t, number } = words;
+  const card = document.getElementById("odds-card");
+  const scroll = document.getElementById("scroll");
+  const LEVELS = [0.05, 0.2, 0.45, 0.7, 0.9]; // lower bounds of levels 1 to 5
+
+  const percent = (p) => (p > 0 && p < 0.001 ? `< ${number(0.001, { style: "percent", maximumFractionDigits: 1 })}`
+    : number(p, { style: "percent", maximumFractionDigits: p > 0.0999 ? 0 : 1 }));
+  const level = (p) => LEVELS.filter((bound) => p >= bound).length;
+  const bytesOf = (token) => Uint8Array.from(token.bytes ?? []);
+
+  // group joins the tokens whose bytes only together make whole characters: [{text, p, tokens}].
+  function group(tokens) {
+    const groups = [];
+    const decoder = new TextDecoder();
+    let open = [];
+    for (const token of tokens) {
+      open.push(token);
+      const bytes = bytesOf(token);
+      const text = decoder.decode(bytes, { stream: true });
+      if (!text && bytes.length) continue; // in the middle of a character
+      groups.push({ text, p: Math.exp(open.reduce((sum, each) => sum + each.logprob, 0)), tokens: open });
+      open = [];
+    }
+    // A character that was never finished: the answer was stopped.
+    if (open.length) groups.push({ text: decoder.decode(), p: Math.exp(open[0].logprob), tokens: open });
+    return groups;
+  }
+
+  // visible names what cannot be seen.
+  function visible(token) {
+    const bytes = bytesOf(token);
+    const text = new TextDecoder().decode(bytes);
+    if (!bytes.length) return t("end"); // of control pieces, only the end marker may be drawn
+    if (text === " ") return t("space");
+    if (/^\n+$/.test(text)) return t("newline");
+    if (text.includes("\uFFFD")) return Array.from(bytes, (b) => `0x${b.toString(16).toUpperCase().padStart(2, "0")}`).join(" ");
+    return text;
+  }
+
+  function row(token, chosen) {
+    const p = Math.exp(token.logprob);
+    const bar = node("span", { class: "bar" }, node("i"));
+    bar.firstChild.style.width = `${Math.max(1, p * 100)}%`;
+    return node("li", { class: chosen ? "chosen" : "" }, node("span", { class: "what", text: visible(token) }), bar, node("span", { class: "much", text: percent(p) }));
+  }
+
+  function table(token) {
+    const list = node("ul");
+    const others = token.top_logprobs ?? [];
+    const same = (other) => other.token === token.token && String(other.bytes) === String(token.bytes);
+    const all = others.some(same) ? others : [...others, token];
+    for (const other of all) list.append(row(other, same(other)));
+    const left = 1 - all.reduce((sum, other) => sum + Math.exp(other.logprob), 0);
+    if (left > 0.005) list.append(node("li", { class: "rest" }, node("span", { class: "what", text: t("rest") }), node("span", { class: "bar" }), node("span", { class: "much", text: percent(left) })));
+    return list;
+  }
+
+  let shownAt = 0; // how far the conversation was scrolled then
+
+  // show places the card below the token, above it where there is no room.
+  function show(span, found) {
+    card.replaceChildren(node("p", { class: "card-title", text: found.tokens.length > 1 ? t("joint", { n: found.tokens.length }) : t("instead") }));
+    for (const token of found.tokens) card.append(table(token));
+    card.hidden = false;
+    shownAt = scroll.scrollTop;
+    const at = span.getClientRects()[0] ?? span.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = card;
+    const below = at.bottom + 6 + height < innerHeight;
+    card.style.left = `${Math.max(8, Math.min(at.left - 12, innerWidth - width - 8))}px`;
+    card.style.top = `${Math.max(8, below ? at.bottom + 6 : at.top - height - 6)}px`;
+    span.setAttribute("aria-describedby", card.id);
+  }
+
+  function hide() {
+    card.hidden = true;
+  }
+
+  // view returns the nodes of an answer. stats: {tokens, perSecond} or nothing.
+  function view(tokens, stats) {
+    const groups = group(tokens);
+    const body = node("div", { class: "tokens", role: "group", "aria-label": t("ofTokens") });
+    const spans = groups.map((found, i) => {
+      const newline = /\n/.test(found.text);
+      const span = node("span", { class: `token level-${level(found.p)}${newline ? " line" : ""}`, text: found.text || "·", role: "button", tabindex: i ? "-1" : "0",
+        "aria-label": `${visible(found.tokens.length > 1 ? { token: found.text } : found.tokens[0])} ${percent(found.p)}` });
+      body.append(span);
+      return span;
+    });
+    const at = (event) => spans.indexOf(event.target.closest(".token"));
+    const on = (event) => { const i = at(event); if (i >= 0) show(spans[i], groups[i]); };
+    body.addEventListener("pointerover", (event) => event.pointerType === "mouse" && on(event));
+    body.addEventListener("pointerleave", (event) => {
+      const focused = spans.indexOf(document.activeElement);
+      if (event.pointerType !== "mouse") return;
+      if (focused >= 0) show(spans[focused], groups[focused]);
+      else hide();
+    });
+    body.addEventListener("click", on);
+    body.addEventListener("focusin", on);
+    body.addEventListener("focusout", hide);
+    body.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: at(event) + 1, ArrowLeft: at(event) - 1, Home: 0, End: spans.length - 1 }[event.key];
+      if (event.key === "Escape" && !card.hidden) { hide(); event.stopPropagation(); }
+      if (to === undefined || !spans[to]) return;
+      event.preventDefault();
+      for (const span of spans) span.tabIndex = -1;
+      spans[to].tabIndex = 0;
+      spans[to].focus();
+    });
+    return node("div", { class: "odds" }, legend(tokens, stats), body);
+  }
+
+  function legend(tokens, stats) {
+    const scale = node("span", { class: "scale" }, node("span", { text: t("guess") }));
+    for (let i = 0; i <= LEVELS.length; i++) scale.append(node("i", { class: `level-${i}` }));
+    scale.append(node("span", { text: t("sure") }));
+    const mean = Math.exp(tokens.reduce((sum, token) => sum + token.logprob, 0) / Math.max(1, tokens.length)); // geometric
+    const facts = [words.count("tokens", stats?.tokens ?? tokens.length), t("onAverage", { n: percent(mean) })];
+    if (stats?.perSecond) facts.push(t("perSecond", { n: number(Math.round(stats.perSecond)) }));
+    return node("p", { class: "legend" }, scale, node("span", { class: "facts", text: facts.join(" · ") }));
+  }
+
+  scroll.addEventListener("scroll", () => { if (Math.abs(scroll.scrollTop - shownAt) > 4) hide(); }, { passive: true });
+  document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".token, .odds-card")) hide(); });
+
+  minitron.odds = { view, group };
+})();

@@ -1,0 +1,155 @@
+// Everything the page says, in English and in Russian. t("key", {n}) gives the text; fill(node) puts it where index.html
+// names it: data-t (the text), data-label (the name a screen reader says), data-title (that and a tooltip).
+"use strict";
+var minitron = window.minitron || {};
+window.minitron = minitron;
+
+(() => {
+  const words = {
+    en: {
+      language: "English", otherLanguage: "Русский",
+      skip: "Skip to the message field", chats: "Chats", newChat: "New chat", noChats: "Your chats will be listed here.",
+      openList: "Show the chats", closeList: "Hide the chats", rename: "Rename", renameThis: "Rename “{title}”",
+      remove: "Delete", removeThis: "Delete “{title}”", removed: "Chat deleted", undo: "Undo", chatName: "Name of the chat",
+      settings: "Settings", about: "About", help: "Keyboard", close: "Close", done: "Done",
+      theme: "Colours: {name}", auto: "Auto", light: "Light", dark: "Dark", switchTo: "Switch to {name}",
+      loading: "Waking up…", conversation: "Conversation", questions: "Suggested questions", toEnd: "Go to the end",
+      messageLabel: "Your message", placeholder: "Message {name}…", send: "Send", stop: "Stop the answer",
+      fine: "Small models make things up. Nothing you write leaves this computer.",
+      you: "You", said: "{name} said:", writing: "{name} is writing…", stoppedLive: "The answer was stopped.",
+      copy: "Copy", copied: "Copied", copyFailed: "The browser does not allow copying", copyCode: "Copy the code",
+      regenerate: "Answer again", edit: "Edit", odds: "How sure was it?", cancel: "Cancel", sendEdited: "Send",
+      editLabel: "Edit your message; what follows it will be written anew",
+      stopped: "Stopped", cutLength: "The longest answer is reached. You can allow more in the settings.",
+      cutContext: "The memory is full, so the answer ends here.", nothing: "No words came back.",
+      forgot: "{name} remembers about {n} tokens. The beginning of this chat no longer fits and is left out from here on.",
+      retry: "Try again",
+      unreachable: "The program does not answer. If you closed it, start it again: it opens this page anew.",
+      restarted: "The program was started anew, and this page is an old one. Go on in the page that it opened: your chats are there.",
+      tooLong: "This message is too long for such a small memory. Try a shorter one, or a shorter system message.",
+      busy: "Too much is going on at once. Try again in a moment.", badSetting: "A setting does not suit the program: {message}",
+      wrong: "Something went wrong: {message}", cannotStart: "The model could not be opened.",
+      storeBlocked: "This browser keeps nothing for this page: the chats are gone when you close it.",
+      storeFull: "The browser has no room for more chats. Delete some, or save them to files.",
+      saveChat: "Save this chat", saveText: "Text", saveTextHint: "A .txt file that anyone can read",
+      saveJSON: "JSON", saveJSONHint: "Opens in the terminal chat with /load", copyAll: "Copy everything",
+      copyAllHint: "To paste it somewhere",
+      sure: "sure", guess: "a guess", ofTokens: "How likely each token was", instead: "What it could have said instead",
+      joint: "One character of {n} tokens", space: "space", newline: "new line", end: "the end",
+      perSecond: "{n} per second", onAverage: "{n} on average", rest: "others",
+      tokens_one: "{n} token", tokens_other: "{n} tokens",
+      temperature: "Temperature", temperatureHint: "0 always takes the likeliest token; higher is livelier",
+      top_p: "Top-p", top_pHint: "Choose among the likeliest that make up this part; 1 is off",
+      top_k: "Top-k", top_kHint: "Choose among this many of the likeliest; 0 is off",
+      min_p: "Min-p", min_pHint: "Leave out what is this much less likely than the best; 0 is off",
+      repeat_penalty: "Repeat penalty", repeat_penaltyHint: "Above 1, it repeats itself less",
+      max_tokens: "Longest answer", max_tokensHint: "In tokens; a token is a short word or a piece of one",
+      seed: "Seed", seedHint: "The same seed gives the same answer to the same question", seedNone: "a new one each time",
+      system: "System message", systemHint: "What the model is told before the chat begins",
+      reset: "Back to the model’s own", own: "the model’s own: {value}", empty: "none",
+      promise: "Nothing you write leaves this computer.",
+      promiseMore: "The model is part of what you opened and computes right here. No account, no network, no counting of visits. Your chats are kept in this browser only.",
+      licence: "Licence", parameters: "Parameters", memory: "Memory", memoryValue: "{n} tokens of conversation", shape: "Shape",
+      shapeValue: "{arch}: {layers} layers, {heads} heads, width {dim}", vocabulary: "Vocabulary", pieces: "{n} pieces",
+      trained: "Trained", sources: "Learnt from", weights: "Weights", program: "Program", kernel: "Computes with", made: "Made with",
+      details: "For the curious", copyDigest: "Copy the sha256",
+      kSend: "Send", kLine: "New line", kStop: "Stop the answer, close a panel", kEdit: "Edit your last message (in an empty field)",
+      kNew: "New chat", kHelp: "This list", kFocus: "To the message field", kOdds: "From token to token in the probabilities",
+      up: "↑", enter: "Enter", shift: "Shift", esc: "Esc", arrows: "← →",
+    },
+    ru: {
+      language: "Русский", otherLanguage: "English",
+      skip: "К полю сообщения", chats: "Беседы", newChat: "Новая беседа", noChats: "Здесь появятся ваши беседы.",
+      openList: "Показать беседы", closeList: "Скрыть беседы", rename: "Переименовать", renameThis: "Переименовать «{title}»",
+      remove: "Удалить", removeThis: "Удалить «{title}»", removed: "Беседа удалена", undo: "Вернуть", chatName: "Название беседы",
+      settings: "Настройки", about: "О модели", help: "Клавиши", close: "Закрыть", done: "Готово",
+      theme: "Цвета: {name}", auto: "Авто", light: "Светлые", dark: "Тёмные", switchTo: "Переключить на {name}",
+      loading: "Просыпаюсь…", conversation: "Разговор", questions: "О чём спросить", toEnd: "В конец",
+      messageLabel: "Ваше сообщение", placeholder: "Сообщение для {name}…", send: "Отправить", stop: "Остановить ответ",
+      fine: "Маленькие модели выдумывают. Всё, что вы пишете, остаётся на этом компьютере.",
+      you: "Вы", said: "{name}:", writing: "{name} пишет…", stoppedLive: "Ответ остановлен.",
+      copy: "Копировать", copied: "Скопировано", copyFailed: "Браузер не разрешает копировать", copyCode: "Копировать код",
+      regenerate: "Ответить ещё раз", edit: "Изменить", odds: "Насколько уверенно?", cancel: "Отмена", sendEdited: "Отправить",
+      editLabel: "Измените сообщение; всё после него будет написано заново",
+      stopped: "Остановлено", cutLength: "Достигнута наибольшая длина ответа. Её можно увеличить в настройках.",
+      cutContext: "Память заполнена, поэтому ответ кончается здесь.", nothing: "Ответ оказался пустым.",
+      forgot: "{name} помнит около {n} токенов. Начало беседы больше не помещается и дальше не учитывается.",
+      retry: "Ещё раз",
+      unreachable: "Программа не отвечает. Если вы её закрыли, запустите снова: страница откроется заново.",
+      restarted: "Программу запустили заново, и эта страница устарела. Продолжайте на той, что открылась: беседы там.",
+      tooLong: "Сообщение слишком длинное для такой маленькой памяти. Попробуйте короче или сократите системное сообщение.",
+      busy: "Слишком много дел сразу. Попробуйте чуть позже.", badSetting: "Настройка не подходит программе: {message}",
+      wrong: "Что-то пошло не так: {message}", cannotStart: "Модель не удалось открыть.",
+      storeBlocked: "Браузер ничего не хранит для этой страницы: беседы исчезнут, когда вы её закроете.",
+      storeFull: "В браузере нет места для новых бесед. Удалите ненужные или сохраните их в файлы.",
+      saveChat: "Сохранить беседу", saveText: "Текст", saveTextHint: "Файл .txt, который прочтёт любой",
+      saveJSON: "JSON", saveJSONHint: "Открывается в терминале командой /load", copyAll: "Скопировать всё",
+      copyAllHint: "Чтобы куда-нибудь вставить",
+      sure: "уверенно", guess: "наугад", ofTokens: "Вероятность каждого токена", instead: "Что могло быть вместо",
+      joint: "Один символ из {n} токенов", space: "пробел", newline: "новая строка", end: "конец",
+      perSecond: "{n} в секунду", onAverage: "в среднем {n}", rest: "прочее",
+      tokens_one: "{n} токен", tokens_few: "{n} токена", tokens_many: "{n} токенов", tokens_other: "{n} токена",
+      temperature: "Температура", temperatureHint: "0 — всегда самый вероятный токен; больше — живее",
+      top_p: "Top-p", top_pHint: "Выбирать из вероятнейших, что дают такую долю; 1 — выключено",
+      top_k: "Top-k", top_kHint: "Выбирать из стольких вероятнейших; 0 — выключено",
+      min_p: "Min-p", min_pHint: "Отбросить то, что настолько менее вероятно, чем лучшее; 0 — выключено",
+      repeat_penalty: "Штраф за повторы", repeat_penaltyHint: "Больше 1 — меньше повторов",
+      max_tokens: "Наибольшая длина ответа", max_tokensHint: "В токенах; токен — короткое слово или его часть",
+      seed: "Зерно", seedHint: "С одним зерном на тот же вопрос придёт тот же ответ", seedNone: "каждый раз новое",
+      system: "Системное сообщение", systemHint: "Что модель узнаёт до начала беседы",
+      reset: "Как задумано у модели", own: "у модели: {value}", empty: "нет",
+      promise: "Всё, что вы пишете, остаётся на этом компьютере.",
+      promiseMore: "Модель — часть того, что вы открыли, и считает прямо здесь. Ни регистрации, ни сети, ни подсчёта посещений. Беседы хранятся только в этом браузере.",
+      licence: "Лицензия", parameters: "Параметры", memory: "Память", memoryValue: "{n} токенов разговора", shape: "Устройство",
+      shapeValue: "{arch}: слоёв {layers}, голов {heads}, ширина {dim}", vocabulary: "Словарь", pieces: "фрагментов: {n}",
+      trained: "Обучена", sources: "Училась на", weights: "Веса", program: "Программа", kernel: "Считает на", made: "Сделано в",
+      details: "Для любопытных", copyDigest: "Копировать sha256",
+      kSend: "Отправить", kLine: "Новая строка", kStop: "Остановить ответ, закрыть окно", kEdit: "Изменить последнее сообщение (в пустом поле)",
+      kNew: "Новая беседа", kHelp: "Этот список", kFocus: "К полю сообщения", kOdds: "От токена к токену в вероятностях",
+      up: "↑", enter: "Enter", shift: "Shift", esc: "Esc", arrows: "← →",
+    },
+  };
+
+  let lang = "en";
+
+  // t returns a text; {name} in it is replaced by values.name.
+  function t(key, values = {}) {
+    const text = words[lang][key] ?? words.en[key] ?? key;
+    return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+  }
+
+  // count is t for a number of things: the language decides the form of the noun.
+  function count(key, n) {
+    const form = `${key}_${new Intl.PluralRules(lang).select(n)}`;
+    return t(form in words[lang] ? form : `${key}_other`, { n: number(n) });
+  }
+
+  function number(n, options) {
+    return new Intl.NumberFormat(locale(), options).format(n);
+  }
+
+  // locale is the person's own variety of the language, for numbers and dates.
+  function locale() {
+    return (navigator.languages ?? []).find((each) => each.startsWith(lang)) ?? lang;
+  }
+
+  function fill(root) {
+    for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+    for (const node of root.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
+    for (const node of root.querySelectorAll("[data-title]")) name(node, t(node.dataset.title));
+  }
+
+  // name gives a control without words its name.
+  function name(node, text) {
+    node.setAttribute("aria-label", text);
+    node.title = text;
+  }
+
+  minitron.words = {
+    t, count, number, fill, name,
+    locale,
+    get lang() { return lang; },
+    set lang(code) { lang = code in words ? code : "en"; document.documentElement.lang = lang; },
+    keys: () => Object.fromEntries(Object.entries(words).map(([code, texts]) => [code, Object.keys(texts)])),
+  };
+})();

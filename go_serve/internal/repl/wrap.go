@@ -1,0 +1,80 @@
+package repl
+
+import (
+	"io"
+	"strings"
+
+	"minitron-chat/internal/edit"
+)
+
+// wrapper breaks lines between words, where a terminal would break them anywhere. The last word waits until it is known to
+// be whole; a character as wide as two, as of Chinese, is a word by itself.
+type wrapper struct {
+	out     io.Writer
+	columns func() int // of the window; nil: lines are not broken
+
+	at     int // columns of the line at hand
+	spaces string
+	word   strings.Builder
+}
+
+func (w *wrapper) Write(p []byte) (int, error) {
+	if w.columns == nil {
+		return w.out.Write(p)
+	}
+	for _, char := range string(p) {
+		var err error
+		switch {
+		case char == '\n':
+			if err = w.flush(); err == nil {
+				_, err = io.WriteString(w.out, "\n")
+			}
+			w.at, w.spaces = 0, ""
+		case char == ' ' || char == '\t':
+			if w.word.Len() > 0 {
+				err = w.flush()
+			}
+			w.spaces += string(char)
+		case edit.Width(string(char)) > 1:
+			err = w.flushIf(w.word.Len() > 0)
+			w.word.WriteRune(char)
+			if err == nil {
+				err = w.flush()
+			}
+		default:
+			w.word.WriteRune(char)
+			err = w.flushIf(w.word.Len() >= 4*w.columns()) // no word, then: the terminal breaks it
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+func (w *wrapper) flushIf(yes bool) error {
+	if !yes {
+		return nil
+	}
+	return w.flush()
+}
+
+// flush writes what waits. The last column stays free: terminals do not agree about what is written there.
+func (w *wrapper) flush() error {
+	if w.columns == nil {
+		return nil
+	}
+	word := w.word.String()
+	w.word.Reset()
+	gap, size := edit.Width(w.spaces), edit.Width(word)
+	if w.at > 0 && word != "" && w.at+gap+size >= max(w.columns(), 2) {
+		w.at, gap, w.spaces = 0, 0, "\n"
+	}
+	_, err := io.WriteString(w.out, w.spaces+word)
+	w.spaces = ""
+	w.at += gap + size
+	if columns := w.columns(); w.at >= columns && columns > 0 {
+		w.at %= columns
+	}
+	return err
+}

@@ -1,0 +1,108 @@
+// Package server puts HTTP around internal/api: the API for programs (serve), and the chat page (web). It decides who may
+// ask and how much; what is answered is api's.
+package server
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"minitron-chat/internal/api"
+)
+
+// API answers OpenAI's clients.
+type API struct {
+	Server   *api.Server
+	Made     string // when the model was made, RFC 3339
+	Context  int    // tokens
+	Key      string // that every request must bear; "" is none
+	Loopback bool   // only this machine is served: foreign names of hosts are refused
+}
+
+// ServeHTTP checks a request and hands it on.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secure(w.Header())
+	path := r.URL.EscapedPath() // as it was sent: nothing is cleaned or decoded
+	switch {
+	case a.Loopback && !isThisMachine(r.Host):
+		refuse(w, api.Refuse(403, "host_not_allowed", "", "This server answers at localhost only, not at the host of this request."))
+	case !sameOrigin(r):
+		refuse(w, foreignOrigin())
+	case path != "/health" && !a.hasKey(r):
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		refuse(w, api.Refuse(401, "invalid_api_key", "", "Incorrect or missing API key. Send it as 'Authorization: Bearer KEY'."))
+	case path == "/health":
+		only(w, r, a.health, "GET", "HEAD")
+	case path == "/v1/models":
+		only(w, r, a.models, "GET", "HEAD")
+	case strings.HasPrefix(path, "/v1/models/"):
+		only(w, r, a.model, "GET", "HEAD")
+	case path == "/v1/chat/completions":
+		only(w, r, answering(a.Server.Chat), "POST")
+	case path == "/v1/completions":
+		only(w, r, answering(a.Server.Complete), "POST")
+	default:
+		refuse(w, notFound(r))
+	}
+}
+
+func notFound(r *http.Request) *api.Error {
+	return api.Refuse(404, "unknown_url", "", "Unknown request URL: %s %.100q.", shortMethod(r), r.URL.Path)
+}
+
+func shortMethod(r *http.Request) string { return r.Method[:min(len(r.Method), 20)] }
+
+// hasKey compares digests, so that the time tells nothing, not even the length.
+func (a *API) hasKey(r *http.Request) bool {
+	if a.Key == "" {
+		return true
+	}
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got, want := sha256.Sum256([]byte(strings.TrimSpace(key))), sha256.Sum256([]byte(a.Key))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// only calls handle for the methods that a path has.
+func only(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc, methods ...string) {
+	if slices.Contains(methods, r.Method) {
+		handle(w, r)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	refuse(w, api.Refuse(405, "method_not_allowed", "", "Not allowed to %s here; allowed: %s.", shortMethod(r), strings.Join(methods, ", ")))
+}
+
+func (a *API) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, 200, map[string]string{"status": "ok"})
+}
+
+type modelInfo struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+	Context int    `json:"context_length"`
+}
+
+func (a *API) info() modelInfo {
+	m := modelInfo{ID: a.Server.Name(), Object: "model", OwnedBy: "minitron", Context: a.Context}
+	if made, err := time.Parse(time.RFC3339, a.Made); err == nil {
+		m.Created = max(0, made.Unix())
+	}
+	return m
+}
+
+func (a *API) models(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, 200, map[string]any{"object": "list", "data": []modelInfo{a.info()}})
+}
+
+func (a *API) model(w http.ResponseWriter, r *http.Request) {
+	if id := strings.TrimPrefix(r.URL.Path, "/v1/models/"); id != a.Server.Name() {
+		refuse(w, api.ModelNotFound(id))
+		return
+	}
+	writeJSON(w, 200, a.info())
+}

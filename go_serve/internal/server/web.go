@@ -1,0 +1,86 @@
+package server
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"minitron-chat/internal/api"
+)
+
+// Web gives the chat page and answers it. All of it lies below a secret token, and nothing anywhere else.
+type Web struct {
+	Server *api.Server
+	About  api.About
+	Files  fs.FS
+	Port   int // of this machine
+	Token  string
+}
+
+// NewToken returns 32 random hex digits.
+func NewToken() string {
+	token := make([]byte, 16)
+	rand.Read(token)
+	return hex.EncodeToString(token)
+}
+
+// Address is where the page is.
+func (p *Web) Address() string {
+	return "http://127.0.0.1:" + strconv.Itoa(p.Port) + "/" + p.Token + "/"
+}
+
+// contentPolicy lets the page load its own files and ask its own server, and nothing else.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// kinds are the types of the page's files. The system's own table is not asked: on some machines it is wrong.
+var kinds = map[string]string{
+	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+	".json": "application/json", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon",
+}
+
+// ServeHTTP checks a request and hands it on.
+func (p *Web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secure(w.Header())
+	w.Header().Set("Content-Security-Policy", contentPolicy)
+	port := ":" + strconv.Itoa(p.Port)
+	token, rest, found := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
+	switch {
+	case r.Host != "127.0.0.1"+port && !strings.EqualFold(r.Host, "localhost"+port):
+		refuse(w, api.Refuse(403, "host_not_allowed", "", "This page is at localhost only, not at the host of this request."))
+	case !sameOrigin(r):
+		refuse(w, foreignOrigin())
+	case !found || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1:
+		refuse(w, api.Refuse(404, "unknown_url", "", "There is nothing here. Open the address that the program has printed."))
+	case rest == "about":
+		only(w, r, p.about, "GET", "HEAD")
+	case rest == "v1/chat/completions":
+		only(w, r, answering(p.Server.Chat), "POST")
+	default:
+		only(w, r, func(w http.ResponseWriter, r *http.Request) { p.file(w, r, rest) }, "GET", "HEAD")
+	}
+}
+
+func (p *Web) about(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, p.About) }
+
+func (p *Web) file(w http.ResponseWriter, r *http.Request, name string) {
+	if name == "" {
+		name = "index.html"
+	}
+	data, err := fs.ReadFile(p.Files, name) // refuses any name that is not plain
+	kind, known := kinds[path.Ext(name)]
+	if err != nil || !known {
+		refuse(w, api.Refuse(404, "unknown_url", "", "There is no such file in the page."))
+		return
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	if r.Method != "HEAD" {
+		w.Write(data)
+	}
+}

@@ -1,0 +1,103 @@
+"""The folder that a person sends files from: dist/<title>-<version>/, with names that say model, version and system.
+
+It appears by rename and holds one version only: programs as hard links to those in dist/ where the disk can do that,
+zips that keep the right to be run, HOW-TO-OPEN.txt and SHA256SUMS. Knows nothing about how programs are made.
+"""
+
+import os
+import re
+import shutil
+import unicodedata
+import zipfile
+from pathlib import Path
+
+from minitron.files import atomic_path, sha256_file, write_error
+
+MAX_NAME = 60  # characters of a title in a file name; two bytes each in Cyrillic, and a name may have 255
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
+SYSTEMS = {"windows": "windows", "darwin": "macos", "linux": "linux"}
+# Apple's two processors are in one file: who owns a Mac need not know which it has.
+SENT = ("windows/amd64", "windows/arm64", "darwin/universal", "linux/amd64", "linux/arm64")
+
+
+def safe_name(text: str) -> str:
+    """Letters and digits of any script, `_` and `-`: a file name on every system, in every shell.
+
+    All else, dots and slashes too, becomes one `-`; Windows' device names get `-chat` behind them.
+    """
+    kept = "".join(
+        c if unicodedata.category(c)[0] in "LNM" or c == "_" else "-" for c in unicodedata.normalize("NFC", text)
+    )
+    name = re.sub("-+", "-", kept).strip("-_")[:MAX_NAME].strip("-_") or "minitron-chat"
+    return f"{name}-chat" if name.lower() in RESERVED else name
+
+
+def folder_name(title: str, version: str) -> str:
+    """Such as Demo-1.0; a version keeps its dots."""
+    kept = "-".join(re.findall(r"[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)*", version))[:30].strip(".-")
+    return f"{safe_name(title)}-{kept or '1.0'}"
+
+
+def file_name(title: str, version: str, target: str) -> str:
+    """Such as Demo-1.0-windows-amd64.exe and Demo-1.0-macos-universal."""
+    system, arch = target.split("/")
+    return f"{folder_name(title, version)}-{SYSTEMS[system]}-{arch}" + (".exe" if system == "windows" else "")
+
+
+def make_folder(made: dict[str, Path], out: Path, title: str, version: str, *, how_to_open: bytes, date: str) -> Path:
+    """Makes the folder from the programs `made` (by target) and returns it. `date`: as in config.json, for the zips."""
+    folder = out / folder_name(title, version)
+    new, old = (out / f".{folder.name}.{os.getpid()}.{kind}.tmp" for kind in ("new", "old"))
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        (new / "HOW-TO-OPEN.txt").write_bytes(how_to_open)
+        for target in SENT:
+            path = new / file_name(title, version, target)
+            link(made[target], path)
+            if not target.startswith("windows"):
+                zipped = path.with_name(path.name.replace("-universal", "") + ".zip")
+                zip_program(path, zipped, name=safe_name(title), folder=folder.name, how_to_open=how_to_open, date=date)
+        files = sorted(new.iterdir())
+        lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in files)
+        with atomic_path(new / "SHA256SUMS") as temporary:
+            temporary.write_text(lines, encoding="utf-8", newline="\n")
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    except OSError as error:
+        raise write_error(error, path=folder) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def link(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)
+    except OSError:  # a disk without hard links
+        shutil.copy2(source, path)
+
+
+def zip_program(program: Path, out: Path, *, name: str, folder: str, how_to_open: bytes, date: str) -> None:
+    """A zip with the program, its right to be run, and HOW-TO-OPEN.txt.
+
+    Messengers and downloads lose that right, so that a Mac would open the program as a text; unpacking a zip brings it
+    back. The same input gives the same bytes.
+    """
+    when = [int(n) for n in re.findall(r"\d+", date)][:6]
+    when = tuple(when) if len(when) == 6 and 1980 <= when[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
+
+    def entry(file: str, mode: int, size: int) -> zipfile.ZipInfo:
+        info = zipfile.ZipInfo(f"{folder}/{file}", when)
+        info.create_system = 3  # Unix, whose mode is in the upper half
+        info.external_attr = (0o100000 | mode) << 16
+        info.compress_type = zipfile.ZIP_DEFLATED
+        info.file_size = size
+        return info
+
+    with zipfile.ZipFile(out, "w") as file:
+        with program.open("rb") as source, file.open(entry(name, 0o755, program.stat().st_size), "w") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        file.writestr(entry("HOW-TO-OPEN.txt", 0o644, len(how_to_open)), how_to_open)

@@ -1,0 +1,107 @@
+"""One HTML file with the page, the engine in WebAssembly and the model. Run: minitron html.
+
+It opens from disk in a browser, for friends who cannot run programs. The page is the one that `minitron-chat web` serves
+(go_serve/internal/page), its scripts and styles put inline; the engine is go_serve/cmd/wasm, which runs in a worker. The
+policy at the head of the file forbids the browser to fetch anything. Knows nothing about training.
+"""
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from minitron import go
+from minitron.console import say
+from minitron.errors import MinitronError
+from minitron.files import atomic_write
+
+PAGE = go.SOURCES / "internal" / "page" / "assets"
+ENGINE = go.SOURCES / "cmd" / "wasm"
+OURS = {"http-engine.js": ENGINE / "worker-engine.js", "main.js": ENGINE / "main.js"}  # in the place of the page's own
+PART = 3 << 18  # bytes, 1 MiB of base64: what the page hands to its worker at once
+POLICY = (
+    "default-src 'none'; script-src 'wasm-unsafe-eval' {scripts}; style-src {styles}; img-src data:; worker-src blob:; "
+    "connect-src 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
+    """Writes the file (default: dist/<title>-<version>.html) for the q8 or q4 bundle in that folder; returns its path."""
+    about = go.describe(bundle) | {"verified": False, "kernel": "wasm", "platform": "js/wasm"}
+    dtype, title, version = about["dtype"], about["name"], about["about"]["version"]
+    if dtype not in ("q8", "q4"):
+        raise MinitronError(
+            f"the bundle in {bundle} is {dtype}, too large and slow for a browser",
+            hint="export it in fewer bits: minitron export RECIPE --dtype q8 (or q4)",
+        )
+    text = _page(page, title=title, about=about, parts=_parts(bundle, go.build_wasm()))
+    out = out or Path("dist") / (re.sub(r'[\\/:*?"<>|\s]+', "-", "-".join(filter(None, (title, version)))) + ".html")
+    atomic_write(out, text)
+    say(f"html: {out} ({out.stat().st_size / 1e6:.1f} MB)")
+    return out
+
+
+def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:
+    """(file, base64, whether it is the file's last part), in the order in which the page needs them. All but the weights
+    are compressed, which also gives them a checksum: weights in 8 or 4 bits would hardly shrink, and have their own."""
+    small = {"worker.js": _worker(), "engine.wasm": engine}
+    small |= {name: (bundle / name).read_bytes() for name in ("config.json", "vocab.json")}
+    files = {name: gzip.compress(data, 9, mtime=0) for name, data in small.items()}
+    for name, data in (files | {"weights.bin": (bundle / "weights.bin").read_bytes()}).items():
+        for at in range(0, len(data), PART):
+            yield name, base64.b64encode(data[at : at + PART]).decode(), at + PART >= len(data)
+
+
+def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, str, bool]]) -> str:
+    """index.html with everything inside. What the engine says of itself is known before it runs, so that the greeting need
+    not wait for it."""
+    page = (folder / "index.html").read_text("utf-8")
+    page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page, count=1)
+    if icon := about["about"]["icon"]:
+        page = page.replace('href="data:,"', f'href="data:image/png;base64,{icon}"', 1)
+    page = _put_inline(folder, page)
+    told = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
+    told = f'<script type="application/json" id="minitron-about">{told}</script>\n'
+    licence = (ENGINE / "GO-LICENSE.txt").read_text("utf-8")
+    body = f"<!-- The engine holds Go's runtime, the worker its glue.\n\n{licence}-->\n" + "".join(
+        f'<script type="application/octet-stream;base64" data-file="{name}"{" data-last" * last}>{text}</script>\n'
+        for name, text, last in parts
+    )
+    # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
+    first, end = page.index("<script>"), page.rindex("</body>")
+    return page[:first] + told + page[first:end] + body + page[end:]
+
+
+def _put_inline(folder: Path, page: str) -> str:
+    """The page with the text of its styles and scripts in their places, and the policy that allows these and no others."""
+    digests = {"script": [], "style": []}
+
+    def element(kind: str, text: str) -> str:
+        text = "\n" + re.sub(r"<(?=/script|!--)", r"\\x3c", text, flags=re.IGNORECASE)  # nothing in it ends it
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        digests[kind].append(f"'sha256-{digest}'")
+        return f"<{kind}>{text}</{kind}>"
+
+    def style(found: re.Match) -> str:
+        return element("style", (folder / found[1]).read_text("utf-8"))
+
+    def script(found: re.Match) -> str:
+        return element("script", (OURS.get(found[1]) or folder / found[1]).read_text("utf-8"))
+
+    page = re.sub(r'<link rel="stylesheet" href="([\w.-]+)">', style, page)
+    page = re.sub(r'<script src="([\w.-]+)"></script>', script, page)
+    policy = POLICY.format(scripts=" ".join(digests["script"]), styles=" ".join(digests["style"]) or "'none'")
+    head = '<meta charset="utf-8">\n'
+    if not digests["script"] or head not in page:
+        raise MinitronError(f"the page in {folder} is not as expected", hint="use a whole clone of minitron")
+    return page.replace(head, f'{head}<meta http-equiv="Content-Security-Policy" content="{policy}">\n', 1)
+
+
+def _worker() -> bytes:
+    """The worker's program: Go's own glue and ours."""
+    glue = go.go_root() / "lib" / "wasm" / "wasm_exec.js"
+    return glue.read_bytes() + b"\n" + (ENGINE / "worker.js").read_bytes()

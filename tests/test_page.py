@@ -1,0 +1,365 @@
+"""The page of `minitron-chat web` in headless Chromium, at desktop and phone size: chats, answers, what is kept, errors.
+
+The other half, for whom it is usable, is test_page_access.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from browser import QUESTIONS, SIZES, Window, bundle, running, serving, windows
+
+MARKUP = '<img src=x onerror="alert(1)"><b>bold</b>'
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG
+BOTH = pytest.mark.parametrize("size", SIZES)
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("page")) as running_setup:
+        yield running_setup
+
+
+@pytest.fixture
+def window(setup):
+    with windows(setup) as open_window:
+        yield open_window
+
+
+def request_of(window: Window, text: str) -> dict:
+    """The body that is sent with a message."""
+    with window.page.expect_request("**/v1/chat/completions") as sent:
+        window.ask(text)
+    return sent.value.post_data_json
+
+
+@BOTH
+def test_welcome_ask_and_reload(window, size):
+    w = window(size)
+    assert w.page.inner_text("#greeting") == "Hello, I am Pip."
+    assert w.page.title() == "Pip"
+    chips = w.page.locator(".chip")
+    assert chips.all_inner_texts() == QUESTIONS
+    assert w.page.locator(".welcome .badge").evaluate("e => getComputedStyle(e, '::before').content") == '"P"'
+    assert w.page.get_attribute("link[rel=icon]", "href").startswith("data:image/svg+xml,")
+    chips.first.click()
+    first = w.answer()
+    assert first
+    assert w.said() == [QUESTIONS[0]]
+    second = w.ask("And?\nTwo lines  and  blanks")
+    assert w.page.locator("#welcome").is_hidden()
+    kept = [m["content"] for m in w.stored()[0]["messages"]]
+    assert kept == [QUESTIONS[0], kept[1], "And?\nTwo lines  and  blanks", kept[3]]
+
+    w.open()  # a reload
+    w.side()
+    w.page.click(".chat")
+    assert w.said() == [kept[0], kept[2]]
+    assert w.answers() == [first, second]
+    assert w.page.title() == "Who are you? · Pip"
+    overflow = w.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert overflow == 0
+
+
+@BOTH
+def test_stop_and_regenerate(window, size):
+    w = window(size)
+    whole = w.ask("hello")
+    w.slow(6000)
+    w.page.click(".theirs .again")
+    w.until("document.querySelector('.theirs .text').textContent.length > 3")
+    assert w.page.locator("#send").is_hidden()
+    (w.page.tap if size == "phone" else w.page.click)("#stop")
+    part = w.answer()
+    assert w.page.inner_text(".note") == "Stopped"
+    assert len(part) < len(whole)
+    assert [m["content"] == "hello" for m in w.stored()[0]["messages"]] == [True, False]
+    w.slow(-1)
+    w.page.click(".theirs .again")
+    w.page.wait_for_selector(".note:has-text('longest answer')")
+    assert w.answer() == whole  # the seed of --seed
+    assert w.page.locator(".message").count() == 2
+
+
+def test_an_answer_goes_on_while_another_chat_is_open(window):
+    w = window()
+    w.slow(8000)
+    w.send("first")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    w.page.click("#new-chat")
+    assert w.page.locator(".message").count() == 0
+    w.until('Object.values(localStorage).some((v) => /"note":"length"/.test(v))')
+    w.page.click(".chat")
+    assert w.said() == ["first"]
+    assert w.page.inner_text(".note").startswith("The longest answer is reached")
+
+
+def test_reload_in_the_middle_keeps_what_is_there(window):
+    w = window()
+    w.slow(5000)
+    w.send("first")
+    w.until("document.querySelector('.theirs .text').textContent.length > 3")
+    w.page.goto("about:blank")
+    w.slow(-1)
+    w.open()
+    [chat] = w.stored()
+    assert chat["messages"][1]["note"] == "stopped"
+    assert len(chat["messages"][1]["content"]) > 3
+
+
+@BOTH
+def test_edit_goes_on_from_there(window, size):
+    w = window(size)
+    for text in ("one", "two", "three"):
+        w.ask(text)
+    (w.page.tap if size == "phone" else w.page.hover)(".mine >> nth=1")
+    w.page.locator(".mine").nth(1).get_by_label("Edit", exact=True).click()
+    field = w.page.locator(".editing textarea")
+    assert field.input_value() == "two"
+    field.press("Escape")
+    assert w.said() == ["one", "two", "three"]
+    w.page.locator(".mine").nth(1).get_by_label("Edit", exact=True).click()
+    field.fill("deux")
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        field.press("Enter")
+    w.answer()
+    assert w.said() == ["one", "deux"]
+    assert [m["content"] for m in sent.value.post_data_json["messages"]][::2] == ["one", "deux"]
+    assert [m["content"] for m in w.stored()[0]["messages"]][::2] == ["one", "deux"]
+
+
+def test_edit_while_an_answer_is_written(window):
+    w = window()
+    w.slow(6000)
+    w.send("one")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    w.page.keyboard.press("ArrowUp")
+    w.page.fill(".editing textarea", "uno")
+    w.page.press(".editing textarea", "Enter")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    assert w.page.locator("#stop").is_visible()
+    w.slow(-1)
+    w.answer()
+    assert w.said() == ["uno"]
+    assert [m["content"] for m in w.stored()[0]["messages"]][0] == "uno"
+    assert "note" not in w.stored()[0]["messages"][1] or w.stored()[0]["messages"][1]["note"] == "length"
+
+
+@BOTH
+def test_copy_and_save(window, size):
+    w = window(size)
+    w.ask("hello")
+    answer = w.stored()[0]["messages"][1]["content"]
+    w.page.locator(".theirs").get_by_label("Copy", exact=True).click()
+    w.until("document.getElementById('live').textContent === 'Copied'")
+    assert w.page.evaluate("navigator.clipboard.readText()") == answer
+    w.page.click("#open-save")
+    with w.page.expect_download() as loaded:
+        w.page.click("#save-text")
+    assert loaded.value.suggested_filename == "hello.txt"
+    assert Path(loaded.value.path()).read_text("utf-8") == f"hello\n\nYou:\nhello\n\nPip:\n{answer}\n"
+    w.page.click("#open-save")
+    with w.page.expect_download() as loaded:
+        w.page.click("#save-json")
+    assert json.loads(Path(loaded.value.path()).read_text("utf-8")) == {
+        "messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": answer}]
+    }
+
+
+@BOTH
+def test_settings_change_what_is_sent(window, size):
+    w = window(size)
+    plain = request_of(w, "hello")
+    ours = {"temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed"}
+    assert not ours & set(plain)
+    assert plain["model"] == "Pip"
+    assert plain["truncation"] == "auto"
+    assert plain["messages"] == [{"role": "user", "content": "hello"}]
+    w.panel("settings")
+    wanted = {
+        "temperature": "0.3",
+        "top_p": "0.5",
+        "top_k": "7",
+        "min_p": "0.05",
+        "repeat_penalty": "1.2",
+        "max_tokens": "5",
+        "seed": "12",
+    }
+    for name, value in wanted.items():
+        w.page.fill(f"#set-{name}", value)
+    w.page.fill("#set-system", "Be brief.")
+    w.page.fill("#set-temperature", "99")  # out of bounds: the nearest that is possible
+    w.page.press("#set-temperature", "Tab")
+    assert w.page.input_value("#set-temperature") == "2"
+    w.page.click("#settings footer [data-close]")
+    w.open()
+    sent = request_of(w, "hello")
+    assert {name: sent[name] for name in ours} == {name: float(value) for name, value in wanted.items()} | {
+        "temperature": 2
+    }
+    assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
+    w.panel("settings")
+    w.page.click("#reset")
+    assert w.page.input_value("#set-top_k") == "40"
+    w.page.press("#set-top_k", "Escape")
+    assert not ours & set(request_of(w, "hello"))
+
+
+@BOTH
+def test_list_of_chats(window, size):
+    w = window(size)
+    w.ask("first")
+    w.page.click("#new-chat-top" if size == "phone" else "#new-chat")
+    w.ask("second")
+    w.side()
+    titles = w.page.locator(".chat")
+    assert titles.all_inner_texts() == ["second", "first"]
+    w.page.get_by_label("Rename “second”").click()
+    w.page.fill(".rename", MARKUP)
+    w.page.press(".rename", "Enter")
+    assert titles.first.inner_text() == MARKUP
+    assert w.page.locator(".side img, .side b").count() == 0
+    w.page.get_by_label(re.compile("Delete “<img")).click()
+    assert titles.all_inner_texts() == ["first"]
+    assert len(w.stored()) == 1
+    w.page.click("#toast button")
+    assert titles.all_text_contents() == [MARKUP, "first"]
+    assert [chat["title"] for chat in w.stored()].count(MARKUP) == 1
+    w.open()
+    assert titles.all_text_contents() == [MARKUP, "first"]
+
+
+@BOTH
+def test_probabilities(window, size):
+    w = window(size)
+    w.ask("hello")
+    button = w.page.locator(".theirs").get_by_label("How sure was it?")
+    button.click()
+    tokens = w.page.locator(".token")
+    assert tokens.count() > 10
+    assert "24 tokens" in w.page.inner_text(".legend")
+    classes = tokens.evaluate_all(
+        "(all) => new Set(all.flatMap((e) => [...e.classList]).filter((c) => c.startsWith('level-'))).size"
+    )
+    assert classes > 1
+    (tokens.nth(3).tap if size == "phone" else tokens.nth(3).hover)()
+    card = w.page.locator("#odds-card")
+    assert card.is_visible()
+    assert card.locator(".chosen").count() >= 1
+    assert card.locator("li").count() >= 5
+    assert re.search(r"\d ?%", card.inner_text())
+    box = card.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= SIZES[size]["viewport"]["width"]
+    tokens.first.focus()
+    w.page.keyboard.press("ArrowRight")
+    assert w.page.evaluate("document.activeElement.getAttribute('aria-describedby')") == "odds-card"
+    w.page.keyboard.press("Escape")
+    assert card.is_hidden()
+    button.click()
+    assert tokens.count() == 0
+
+
+def test_text_never_becomes_markup(window):
+    w = window()
+    w.ask(MARKUP)
+    assert w.said() == [MARKUP]
+    text = f"{MARKUP}\n\n```html\n{MARKUP}\n```\nand `{MARKUP}` <script>alert(1)</script>"
+    show = """(text) => { const e = document.createElement('div'); document.querySelector('.theirs .text').replaceChildren(e);
+        const write = minitron.text.writer(e); for (let i = 1; i <= text.length; i++) write(text.slice(0, i)); return e.textContent; }"""
+    assert w.page.evaluate(show, text) == f"{MARKUP}{MARKUP}and {MARKUP} <script>alert(1)</script>"
+    assert w.page.locator(".messages").locator("img, b, script").count() == 0
+    assert w.page.locator(".messages pre code").inner_text() == MARKUP
+    assert w.page.locator(".messages p code").inner_text() == MARKUP
+
+
+def test_full_memory_is_told_once(window):
+    w = window()
+    for n in range(4):
+        w.ask(f"a longer message of twenty, {n}")
+    assert w.page.locator(".forgot").count() == 1
+    assert "Pip remembers about 64 tokens" in w.page.inner_text(".forgot")
+    w.ask("x" * 100)  # does not fit at all
+    assert "too long for such a small memory" in w.page.inner_text(".theirs .trouble")
+    w.problems = [problem for problem in w.problems if "400 (Bad Request)" not in problem]
+    w.ask("again")
+    assert w.page.locator(".theirs .trouble").count() == 1
+
+
+def test_the_program_was_closed(setup, tmp_path):
+    browser, program = setup.browser, setup.program
+    model = bundle(setup.model, tmp_path / "bundle", about={"icon": DOT})
+    with serving(program, model, tmp_path) as address:
+        w = Window(browser, address)
+        assert w.page.get_attribute("link[rel=icon]", "href") == f"data:image/png;base64,{DOT}"
+        face = w.page.locator(".welcome .badge").evaluate("e => getComputedStyle(e).backgroundImage")
+        assert DOT in face
+        first = w.ask("hello")
+    w.send("are you there?")
+    w.page.wait_for_selector(".theirs .trouble")
+    assert "The program does not answer." in w.page.inner_text(".theirs .trouble")
+    with serving(program, model, tmp_path) as again:
+        assert again.split("/")[2] == address.split("/")[2]  # the same port: the browser's chats are there again
+        w.page.click(".theirs .trouble button")
+        w.page.wait_for_selector(".theirs .trouble:has-text('The program was started anew')")
+        w.address = again
+        w.open()
+        w.page.click(".chat")
+        assert w.answers()[0] == first
+        w.page.click(".theirs .trouble button")
+        assert w.answer()
+    assert all("Failed to load resource" in problem for problem in w.problems), w.problems
+    w.problems = []
+    w.close()
+
+
+def test_storage_that_is_full_or_forbidden(window):
+    w = window()
+    fill = "try { for (let n = 2 ** 20; n; n >>= 1) { try { while (true) localStorage.setItem('x' + Math.random(), 'y'.repeat(n)); } catch {} } } catch {}"
+    w.page.evaluate(fill)
+    assert w.ask("hello")
+    assert "no room for more chats" in w.page.inner_text("#storage-note")
+    w.page.evaluate("localStorage.clear()")
+    w.page.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+    )
+    w.open()
+    assert w.ask("hello")
+    assert "This browser keeps nothing" in w.page.inner_text("#storage-note")
+
+
+def test_it_is_all_there_without_a_network(window):
+    """Everything comes from the program: once it is loaded no request is made but the answers'."""
+    w = window()
+    w.ask("hello")
+    for name in ("settings", "about", "help"):
+        w.panel(name)
+        w.page.keyboard.press("Escape")
+    names = {url.removeprefix(w.address) for url in w.requests if not url.startswith(("data:", "blob:"))}
+    assets = {path.name for path in (Path(__file__).parents[1] / "go_serve/internal/page/assets").iterdir()}
+    assert names - assets <= {"", "about", "v1/chat/completions"}
+
+
+def test_a_long_chat_stays_fast(window):
+    """A frame of an answer costs the same after 400 messages as after 2: only what changed is drawn."""
+    w = window()
+    w.ask("hello")
+    many = """() => { const key = Object.keys(localStorage).find((k) => k.includes(':chat:')); const chat = JSON.parse(localStorage[key]);
+        const turns = []; for (let i = 0; i < 200; i++) turns.push({role: 'user', content: 'q ' + i}, {role: 'assistant', content: 'word '.repeat(60)});
+        chat.messages = [...turns, ...chat.messages]; localStorage[key] = JSON.stringify(chat); }"""
+    w.page.evaluate(many)
+    w.open()
+    w.page.click(".chat")
+    assert w.page.locator(".message").count() == 402
+    count = """() => { window.changed = 0; new MutationObserver((all) => { window.changed += all.length; })
+        .observe(document.getElementById('messages'), {childList: true, subtree: true, characterData: true}); }"""
+    w.page.evaluate(count)
+    w.ask("more")
+    assert w.page.evaluate("window.changed") < 24 * 4  # 24 tokens
+    end = "(e) => e.scrollHeight - e.scrollTop - e.clientHeight"
+    assert w.page.locator("#scroll").evaluate(end) < 2
+    w.page.locator("#scroll").evaluate("(e) => { e.scrollTop = 100; }")
+    w.page.wait_for_selector("#to-end")
+    w.page.click("#to-end")
+    w.until("document.querySelector('#to-end').hidden")

@@ -1,0 +1,306 @@
+"""`serve` and `web`, the real program: OpenAI's own Python client, fifty clients at once, the page's secret address."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from serving import HI, TINY, build, request, started
+
+openai = pytest.importorskip("openai")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture(scope="module")
+def server(program, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    with started(program, "serve", "--addr", "127.0.0.1:0", "--slots", "4", "--queue", "200", home=home) as process:
+        yield process
+        assert process.poll() is None, "the server died"
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with openai.OpenAI(base_url=server.address, api_key="none", max_retries=0) as client:
+        yield client
+
+
+def chat(client, **settings):
+    return client.chat.completions.create(**{"model": "llama", "messages": HI, "max_tokens": 20} | settings)
+
+
+def complete(client, **settings):
+    return client.completions.create(**{"model": "llama", "prompt": "hi", "max_tokens": 20} | settings)
+
+
+# The official client.
+
+
+def test_models_and_health(client, server):
+    (model,) = client.models.list().data
+    assert (model.id, model.object, model.owned_by) == ("llama", "model", "minitron")
+    assert client.models.retrieve("llama") == model
+    with pytest.raises(openai.NotFoundError) as refused:
+        client.models.retrieve("gpt-4")
+    assert refused.value.code == "model_not_found"
+    assert request(server.port, "GET", "/health") == (200, {"status": "ok"})
+
+
+def test_a_chat_whole_and_streamed(client):
+    whole = chat(client, temperature=1, seed=5)
+    (choice,) = whole.choices
+    assert choice.message.role == "assistant"
+    assert choice.finish_reason in ("stop", "length")
+    assert whole.usage.prompt_tokens == 5
+    assert whole.usage.total_tokens == 5 + whole.usage.completion_tokens
+    assert whole.minitron["seed"] == 5
+
+    chunks = list(chat(client, temperature=1, seed=5, stream=True, stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(c.choices[0].delta.content or "" for c in chunks[:-1]) == choice.message.content
+    assert [c.choices[0].finish_reason for c in chunks[:-2]] == [None] * (len(chunks) - 2)
+    assert chunks[-2].choices[0].finish_reason == choice.finish_reason
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert {c.id for c in chunks} == {chunks[0].id}
+
+
+def test_the_stream_helper_and_parts_of_text(client):
+    want = chat(client, temperature=1, seed=5).choices[0].message.content
+    # The helper takes an answer that was cut by its length for an error, so a stop sequence ends this one.
+    settings = {"model": "llama", "messages": HI, "temperature": 1, "seed": 5, "max_tokens": 20}
+    with client.chat.completions.stream(**settings, stop=want[5]) as stream:
+        assert stream.get_final_completion().choices[0].message.content == want[: want.index(want[5])]
+    parts = [{"role": "user", "content": [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]}]
+    assert chat(client, temperature=1, seed=5, messages=parts).choices[0].message.content == want
+
+
+def test_completions(client):
+    whole = complete(client, temperature=1, seed=5, logprobs=3)
+    (choice,) = whole.choices
+    streamed = list(complete(client, temperature=1, seed=5, stream=True))
+    assert "".join(c.choices[0].text for c in streamed) == choice.text
+    assert whole.usage.prompt_tokens == 2
+    told = choice.logprobs
+    assert len(told.tokens) == len(told.token_logprobs) == len(told.text_offset) == whole.usage.completion_tokens
+    assert all(len(top) == 3 for top in told.top_logprobs)
+    assert complete(client, prompt=["hi"], temperature=1, seed=5).choices[0].text == choice.text
+
+
+def test_seed(client):
+    said = [chat(client, temperature=2, seed=seed).choices[0].message.content for seed in (1, 1, 2)]
+    assert said[0] == said[1] != said[2]
+
+
+def test_stop(client):
+    free = chat(client, temperature=1, seed=3).choices[0].message.content
+    stop = free[3:5]
+    want = free[: free.index(stop)]
+    cut = chat(client, temperature=1, seed=3, stop=stop)
+    assert cut.choices[0].message.content == want
+    assert cut.choices[0].finish_reason == "stop"
+    assert cut.minitron["stopped"] == "stop"
+    chunks = chat(client, temperature=1, seed=3, stop=["never", stop], stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == want
+
+
+def test_logprobs(client):
+    told = chat(client, temperature=0, logprobs=True, top_logprobs=5).choices[0].logprobs.content
+    for token in told:
+        assert token.logprob <= 0
+        assert [t.logprob for t in token.top_logprobs] == sorted((t.logprob for t in token.top_logprobs), reverse=True)
+        assert len(token.top_logprobs) == 5
+    hot = chat(client, temperature=100, seed=1, top_p=1, logprobs=True, top_logprobs=5, extra_body={"top_k": 0})
+    first = hot.choices[0].logprobs.content[0]
+    assert first.top_logprobs == told[0].top_logprobs  # of the model, before temperature
+
+
+def test_the_cache_stays_warm(client):
+    first = chat(client, max_tokens=4, messages=[{"role": "user", "content": "a question"}])
+    said = [
+        {"role": "user", "content": "a question"},
+        {"role": "assistant", "content": first.choices[0].message.content},
+    ]
+    again = chat(client, max_tokens=4, messages=[*said, {"role": "user", "content": "more"}])
+    assert again.usage.prompt_tokens_details.cached_tokens >= 13
+
+
+def test_penalties_and_our_own_settings(client):
+    free = {"presence_penalty": 2, "frequency_penalty": 2, "logprobs": True, "temperature": 0, "max_tokens": 10}
+    told = chat(client, **free).choices[0].logprobs.content
+    assert len({tuple(t.bytes) for t in told}) == 10
+    greedy = chat(client, temperature=0).choices[0].message.content
+    assert chat(client, temperature=5, extra_body={"top_k": 1}).choices[0].message.content == greedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "code", "param"),
+    [
+        ({"model": "gpt-4"}, openai.NotFoundError, "model_not_found", "model"),
+        (
+            {"messages": [{"role": "user", "content": "x" * 70}]},
+            openai.BadRequestError,
+            "context_length_exceeded",
+            "messages",
+        ),
+        ({"temperature": -1}, openai.BadRequestError, "invalid_value", "temperature"),
+        ({"n": 2}, openai.BadRequestError, "unsupported_value", "n"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f"}}]},
+            openai.BadRequestError,
+            "unsupported_parameter",
+            "tools",
+        ),
+        ({"extra_body": {"temprature": 1}}, openai.BadRequestError, "unknown_parameter", "temprature"),
+        ({"messages": []}, openai.BadRequestError, "invalid_value", "messages"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_refusals(client, settings, kind, code, param, stream):
+    with pytest.raises(kind) as refused:
+        chat(client, stream=stream, **settings)
+    assert (refused.value.code, refused.value.param) == (code, param)
+    assert refused.value.type == "invalid_request_error"
+
+
+def test_too_long_is_cut_when_asked(client):
+    turns = [{"role": role, "content": "0123456789"} for role in ("user", "assistant") * 4]
+    cut = chat(client, messages=[*turns, *HI], max_tokens=8, extra_body={"truncation": "auto"})
+    assert cut.minitron["dropped_turns"] == 2
+
+
+def test_a_key(program, tmp_path):
+    flags = ["--addr", "127.0.0.1:0"]
+    with started(program, "serve", *flags, home=tmp_path, MINITRON_KEY="sesame") as process:
+        good = openai.OpenAI(base_url=process.address, api_key="sesame", max_retries=0)
+        assert chat(good).choices
+        with pytest.raises(openai.AuthenticationError) as refused:
+            chat(good.with_options(api_key="Sesame"))
+        assert refused.value.code == "invalid_api_key"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+def test_a_port_in_use(program, server):
+    address = f"127.0.0.1:{server.port}"
+    done = subprocess.run([program, "serve", "--model", TINY, "--addr", address], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"error: the address {address} is in use\nhint: " in done.stderr
+
+
+# Many at once.
+
+
+def test_fifty_clients(client, server):
+    """Each holds its own conversation of three turns; every answer is what a single client gets."""
+    clients, turns = 50, 3
+
+    def question(n: int, turn: int) -> dict:
+        return {"role": "user", "content": f"{n % 25}{'abc'[turn]}"}
+
+    def settings(n: int) -> dict:
+        return {"model": "llama", "max_tokens": 6} | ({"temperature": 0} if n % 2 else {"temperature": 2, "seed": n})
+
+    alone = []
+    for n in range(clients):
+        said = []
+        for turn in range(turns):
+            said.append(question(n, turn))
+            answer = client.chat.completions.create(messages=said, **settings(n)).choices[0].message.content
+            said.append({"role": "assistant", "content": answer})
+        alone.append(said)
+
+    async def converse(n: int, one: openai.AsyncOpenAI) -> list[dict]:
+        said = []
+        for turn in range(turns):
+            said.append(question(n, turn))
+            if n % 3:
+                whole = await one.chat.completions.create(messages=said, **settings(n))
+                answer = whole.choices[0].message.content
+            else:
+                stream = await one.chat.completions.create(messages=said, stream=True, **settings(n))
+                answer = "".join([c.choices[0].delta.content or "" async for c in stream])
+            said.append({"role": "assistant", "content": answer})
+        return said
+
+    async def all_at_once() -> list:
+        limits = {"base_url": server.address, "api_key": "none", "max_retries": 0}
+        async with openai.AsyncOpenAI(**limits) as one:
+            return await asyncio.gather(*(converse(n, one) for n in range(clients)), return_exceptions=True)
+
+    assert asyncio.run(all_at_once()) == alone
+
+
+def test_a_full_queue(program, tmp_path):
+    """Of many at once, who is refused is told so, with a time to wait; the client then tries again by itself."""
+    flags = ["--addr", "127.0.0.1:0", "--slots", "1", "--queue", "1"]
+    body = json.dumps({"messages": HI, "max_tokens": 50, "temperature": 50, "top_k": 0, "top_p": 1, "logprobs": True})
+    with started(program, "serve", *flags, home=tmp_path) as process, ThreadPoolExecutor(16) as many:
+        statuses = set()
+        deadline = time.monotonic() + 20
+        while statuses != {200, 503} and time.monotonic() < deadline:
+            answers = many.map(lambda _: request(process.port, "POST", "/v1/chat/completions", body), range(64))
+            for status, answer in answers:
+                statuses.add(status)
+                assert status == 200 or answer["error"]["code"] == "server_busy"
+        assert statuses == {200, 503}
+
+
+# The page.
+
+
+def test_web(program, tmp_path):
+    """The port comes back, the address is secret and opened; nothing is given to who does not know it."""
+    opened = tmp_path / "opened"
+    opener = tmp_path / "xdg-open"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {opened}.part && mv {opened}.part {opened}\n')
+    opener.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    with started(program, "web", home=tmp_path, PATH=path, DISPLAY=":0") as process:
+        port, address = process.port, process.address
+        assert re.fullmatch(rf"http://127\.0\.0\.1:{port}/[0-9a-f]{{32}}/", address)
+        prefix = address.split(str(port))[1]
+        status, about = request(port, "GET", prefix + "about")
+        assert (status, about["name"], about["verified"]) == (200, "llama", False)
+        status, answer = request(port, "POST", prefix + "v1/chat/completions", json.dumps({"messages": HI}))
+        assert (status, answer["object"]) == (200, "chat.completion")
+        for path, headers, status in (
+            ("/", {}, 404),
+            ("/v1/chat/completions", {}, 404),
+            (prefix[:-2] + "x/about", {}, 404),
+            (prefix + "about", {"Host": f"evil.example:{port}"}, 403),
+            (prefix + "about", {"Origin": "http://evil.example"}, 403),
+        ):
+            assert request(port, "GET", path, **headers)[0] == status, path
+        deadline = time.monotonic() + 20
+        while not opened.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert opened.read_text() == address + "\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    opened.unlink()
+    if sys.platform.startswith("linux"):
+        with started(program, "web", "--no-open", home=tmp_path, PATH=path, DISPLAY=":0") as process:
+            assert process.port == port
+            assert process.address != address
+            assert request(port, "GET", prefix + "about")[0] == 404  # the secret of the last time
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+        assert not opened.exists()
+
+
+def test_help_says_what_is_not_done(program):
+    said = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "downloads nothing, sends nothing anywhere" in said
+    assert "opens a network port only for web" in said
