@@ -119,7 +119,7 @@ def _dispatch(a: argparse.Namespace) -> None:
         say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
         return
     if a.command == "binary":
-        from minitron import go
+        from minitron.program import go
 
         go.build(Path(a.bundle), Path(a.out), targets=a.target)
         return
@@ -130,7 +130,7 @@ def _dispatch(a: argparse.Namespace) -> None:
         compare.run(a.first, a.second, prompts=a.prompts)
         return
     if a.command == "html":
-        from minitron import html
+        from minitron.program import html
 
         html.write(Path(a.bundle), Path(a.out) if a.out else None)
         return
@@ -164,7 +164,7 @@ def _run(config, a: argparse.Namespace) -> None:
     for stage in stages:
         pipeline.run_stage(stage, config, force=a.force)
     if stages[-1].name == "binary":
-        from minitron import go
+        from minitron.program import go
 
         go.introduce(config, Path("dist") / go.program_name(None))
 

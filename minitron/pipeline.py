@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitron import config as configs
-from minitron import go
 from minitron.config import Config
 from minitron.console import logging_to, say
 from minitron.errors import MinitronError
 from minitron.files import atomic_write, sha256_file, sha256_json
+from minitron.program import go
 
 FORMAT = 1  # raise it when a stage starts to make something else from the same inputs
 

@@ -23,8 +23,8 @@ import pefile
 import pytest
 from PIL import Image
 
-from minitron import friends, go, howto, icon, macho, seal, windows
 from minitron.errors import MinitronError
+from minitron.program import friends, go, howto, icon, macho, seal, windows
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "go_serve/internal/model/testdata/llama"

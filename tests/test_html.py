@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from minitron import go, html
 from minitron.errors import MinitronError
+from minitron.program import go, html
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from minitron import go, guard
+from minitron.program import go, guard
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "go_serve/internal/model/testdata/llama"
