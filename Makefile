@@ -48,15 +48,15 @@ html: setup ## one HTML file with the model inside, for friends who cannot run p
 
 test: .venv/.ready-test ## all tests, Python and Go
 	$(BIN)/python -m pytest
-	cd go_serve && GOTOOLCHAIN=local CGO_ENABLED=0 $$(../$(BIN)/python -m minitron.go) test ./...
+	cd go_serve && GOTOOLCHAIN=local CGO_ENABLED=0 $$(../$(BIN)/python -m minitron.program.go) test ./...
 
 lint: .venv/.ready-test ## formatting and static checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	cd go_serve && go=$$(../$(BIN)/python -m minitron.go) && test -z "$$($${go}fmt -l . | tee /dev/stderr)" && GOTOOLCHAIN=local $$go vet ./...
+	cd go_serve && go=$$(../$(BIN)/python -m minitron.program.go) && test -z "$$($${go}fmt -l . | tee /dev/stderr)" && GOTOOLCHAIN=local $$go vet ./...
 
 fmt: .venv/.ready-test ## format everything
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
-	cd go_serve && $$(../$(BIN)/python -m minitron.go)fmt -w .
+	cd go_serve && $$(../$(BIN)/python -m minitron.program.go)fmt -w .
 
 bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs a finished make demo)
 	$(BIN)/python benchmarks/inference.py

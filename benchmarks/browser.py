@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from minitron import html
+from minitron.program import html
 
 ROOT = Path(__file__).resolve().parents[1]
 OPENINGS = 5

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from minitron import guard, seal
+from minitron.program import guard, seal
 
 
 def outcome(command: list) -> str:

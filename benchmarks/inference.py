@@ -33,11 +33,12 @@ import terminal
 import to_gguf
 import torch
 
-from minitron import __version__, config, go, parallel
+from minitron import __version__, config, parallel
 from minitron.console import fail, say, warn
 from minitron.errors import MinitronError
 from minitron.files import atomic_write
 from minitron.model import LanguageModel
+from minitron.program import go
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "inference.json"

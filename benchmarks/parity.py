@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from minitron import chatml, config, dialogues, go
+from minitron import chatml, config, dialogues
 from minitron.console import fail
 from minitron.errors import MinitronError
+from minitron.program import go
 from minitron.tokenizer import Tokenizer
 
 LOOKALIKES = ["<|user|>", "<|end|>", "<|assistant|>", "<|system|>", "＜｜user｜＞", "<|us", "er|>", "<|", "|>", "<unk>"]

@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as pb
 
-from minitron import go, synth, tokenizer
+from minitron import synth, tokenizer
 from minitron.config import TokenizerConfig
+from minitron.program import go
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "go_serve/internal/tokenizer/testdata"))

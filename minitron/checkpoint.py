@@ -18,6 +18,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
+from minitron import lora
 from minitron.config import ModelConfig
 from minitron.console import warn
 from minitron.errors import MinitronError
@@ -25,15 +26,18 @@ from minitron.files import atomic_write, sha256_file, write_error
 from minitron.model import LanguageModel
 
 
-def save(stage_dir: Path, model: LanguageModel, *, step: int, info: dict, trainer: dict | None = None) -> Path:
-    """Writes checkpoint `step` and points `latest` at it. `info` goes into model.json, `trainer` into trainer.pt."""
+def save(
+    stage_dir: Path, model: LanguageModel, *, step: int, info: dict, trainer: dict | None = None, name: str = ""
+) -> Path:
+    """Writes checkpoint `name` (default: the step) and points `latest` at it. `info` goes into model.json, `trainer` into
+    trainer.pt."""
     folder = stage_dir / "checkpoints"
-    final = folder / f"step-{step:06d}"
+    final = folder / (name or f"step-{step:06d}")
     work = folder / f".{final.name}.tmp"
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
-        tensors = {name: p.detach().to("cpu", torch.float32).contiguous() for name, p in model.named_parameters()}
+        tensors = {key: w.detach().to("cpu", torch.float32).contiguous() for key, w in lora.weights(model).items()}
         save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
         if trainer is not None:
             torch.save(trainer, work / "trainer.pt")

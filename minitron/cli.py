@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     chat = add("chat", "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
     chat.add_argument("--stage", choices=["sft", "kto"], help="whose model (default: the last one trained)")
 
+    compare = add("compare", "two models on the same prompts, with confidence intervals", recipe=False)
+    compare.add_argument("first", metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint")
+    compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
+    compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
+
     export = add("export", "write what the chat program embeds: weights.bin, vocab.json, config.json")
     export.add_argument("--format", choices=["bundle"], default="bundle", help="bundle: for minitron-chat")
     export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
@@ -114,13 +119,18 @@ def _dispatch(a: argparse.Namespace) -> None:
         say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
         return
     if a.command == "binary":
-        from minitron import go
+        from minitron.program import go
 
         go.build(Path(a.bundle), Path(a.out), targets=a.target)
         return
 
+    if a.command == "compare":
+        from minitron import compare
+
+        compare.run(a.first, a.second, prompts=a.prompts)
+        return
     if a.command == "html":
-        from minitron import html
+        from minitron.program import html
 
         html.write(Path(a.bundle), Path(a.out) if a.out else None)
         return
@@ -154,7 +164,7 @@ def _run(config, a: argparse.Namespace) -> None:
     for stage in stages:
         pipeline.run_stage(stage, config, force=a.force)
     if stages[-1].name == "binary":
-        from minitron import go
+        from minitron.program import go
 
         go.introduce(config, Path("dist") / go.program_name(None))
 

@@ -155,22 +155,70 @@ class Sampling:
     max_tokens: int = option(200, "longest answer", low=1)
 
 
+@dataclass
+class Preset(Sampling):
+    """How to make a model show a failure."""
+
+    failure: str = option(
+        "",
+        "what it is meant to show; other failures are kept apart; empty: any",
+        choices=("", "loop", "canned", "runaway"),
+    )
+
+    def sampling(self, max_tokens: int) -> Sampling:
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, max_tokens)
+
+
 # The reference article's three ways to make a model show its failures (its lengths were 400, 80 and 500).
 PRESETS = {
-    "loops": Sampling(temperature=1.2, max_tokens=400),
-    "canned": Sampling(temperature=0.4, repeat_penalty=1.15, max_tokens=80),
-    "tutorial": Sampling(temperature=0.7, repeat_penalty=1.10, max_tokens=500),
+    "loops": Preset(temperature=1.2, max_tokens=400, failure="loop"),
+    "canned": Preset(temperature=0.4, repeat_penalty=1.15, max_tokens=80, failure="canned"),
+    "tutorial": Preset(temperature=0.7, repeat_penalty=1.10, max_tokens=500, failure="runaway"),
 }
 
 
 @dataclass
 class RejectConfig:
-    """The model's own failures, sampled with presets. Left out of the recipe, the stage does not run."""
+    """The model's own failures, sampled with presets, and recorded pairs. Left out of the recipe, the stage does not run."""
 
-    prompts: int = option(1000, "training prompts per preset", low=1)
+    prompts: int = option(1000, "training prompts per preset; 0: only what `files` hold", low=0)
     batch_rows: int = option(64, "prompts answered at once", low=1)
     max_tokens: int = option(0, "a shorter limit for all presets; 0: the preset's own", low=0)
-    presets: dict[str, Sampling] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+    presets: dict[str, Preset] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+    chosen: str = option(
+        "data",
+        "data: the recorded answer; model: of `best_of` answers of the model's own the one without a failure that is nearest "
+        "in length to the rejected one, so that length and style do not tell them apart",
+        choices=("data", "model"),
+    )
+    best_of: int = option(4, "answers to choose from with `chosen = 'model'`", low=1)
+    files: list[str] = option(
+        [],
+        "recorded labels: chosen/rejected columns, or prompt/completion/label rows, or dialogues with scores; globs allowed",
+    )
+    chosen_if: list[str] = option([], "for dialogues with scores: chosen if all of these hold, such as 'score >= 8'")
+    rejected_if: list[str] = option([], "for dialogues with scores: rejected if all of these hold")
+
+
+@dataclass
+class GuardsConfig:
+    """When kto warns and when it goes back to its last good checkpoint: two limits each, or none. See minitron/guards.py."""
+
+    on: bool = option(True, "false: nothing stops the run, and what it ends with ships")
+    retries: int = option(1, "how often kto goes back, with half the learning rate, before it stops", low=0)
+    raw_z: list[float] = option([-0.05, -0.2], "log-ratio of mismatched pairs, nats per token")
+    chosen: list[float] = option([-0.05, -0.15], "log-ratio of chosen completions, nats per token")
+    loss: list[float] = option([0.005, 0.01], "rise of held-out loss, share")
+    kl: list[float] = option([0.1, 0.3], "KL to the reference on the policy's own answers, nats per token")
+    entropy_low: list[float] = option([0.7, 0.5], "entropy on its own answers, times the reference's")
+    entropy_high: list[float] = option([1.4, 2.0], "the same, from above")
+    loops: list[float] = option([0.05, 0.15], "rise of the share of its own answers that loop")
+    endings: list[float] = option([-0.05, -0.15], "change of the share that ends by itself")
+    words: list[float] = option([-0.05, -0.15], "change of the share of words that the training data has")
+    probes: list[float] = option([-0.01, -0.02], "change of probe accuracy")
+    gradient: list[float] = option([1e-3, 1e-5], "gradient norm, times the first steps'")
+    walk_prompts: int = option(64, "prompts answered freely at each check; 0: none", low=0)
+    probes_asked: int = option(256, "probes asked at each check; 0: none", low=0)
 
 
 @dataclass
@@ -181,18 +229,52 @@ class KtoConfig:
     batch_rows: int = option(16, "chosen and as many rejected completions per step", low=2)
     lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
     warmup_steps: int = option(20, "steps of linear warm-up", low=0)
+    loss: str = option(
+        "kto",
+        "kto: against z_ref (arXiv 2402.01306); apo_zero: against the reference alone (2408.06266)",
+        choices=("kto", "apo_zero"),
+    )
     beta: float = option(2.0, "strength, in the unit of `ratio`: 0.1 suits sums, 2 to 10 suit means", low=0.0)
     ratio: str = option(
-        "mean", "log-ratios per completion: mean over its tokens, or their sum", choices=("mean", "sum")
+        "mean", "log-ratios per completion: mean over its tokens, or their sum as published", choices=("mean", "sum")
     )
-    z_decay: float = option(0.99, "decay of the running z_ref; 0: this batch's alone", low=0.0, high=1.0)
-    weight_chosen: float = option(1.0, "lambda_d, on chosen completions", low=0.0)
-    weight_rejected: float = option(1.0, "lambda_u, on rejected completions", low=0.0)
+    z: str = option(
+        "running",
+        "z_ref, always clamped at 0 in the loss: `batch`: mean over this batch's mismatched pairs, as published; `running`: its "
+        "running mean; `matched`: the running mean of (chosen + rejected) / 2, as the reference article has it",
+        choices=("running", "batch", "matched"),
+    )
+    z_decay: float = option(0.99, "decay of the running means", low=0.0, high=1.0)
+    weight_chosen: float = option(0.0, "lambda_d, on chosen completions; 0: from the numbers of both", low=0.0)
+    weight_rejected: float = option(0.0, "lambda_u, on rejected completions; 0: from the numbers of both", low=0.0)
+    token_clamp: list[float] = option(
+        [-1.0, 1.5], "log-ratios of single tokens are kept within these (arXiv 2509.24207); empty: no bounds"
+    )
+    rejected_floor: float = option(
+        1.0,
+        "a rejected completion this many nats per token below the reference is not pushed further; 0: no floor",
+        low=0.0,
+    )
+    mask_loops: bool = option(True, "of a rejected loop, only what comes after its first round is pushed down")
     nll_weight: float = option(1.0, "weight of the cross-entropy on chosen completions", low=0.0)
+    lora_rank: int = option(
+        0, "train low-rank changes of the blocks' matrices only (arXiv 2106.09685); 0: all weights", low=0
+    )
     eval_every_steps: int = option(20, "steps between checks of the guards (each that passes is a checkpoint)", low=1)
     eval_rows: int = option(64, "packed rows of the validation set to measure held-out loss on; 0: all", low=0)
-    max_z_drop: float = option(0.2, "stop when the raw z_ref is below minus this (nats per token)", low=0.0)
-    max_loss_rise: float = option(0.01, "stop when held-out loss is above the SFT model's by this share", low=0.0)
+    blends: list[float] = option(
+        [0.25, 0.5, 0.75, 1.0],
+        "what may ship: the SFT weights moved by these shares towards the trained ones, chosen on answers",
+    )
+    max_loss_rise: float = option(
+        0.01, "what ships has at most this share more held-out loss than the SFT model", low=0.0
+    )
+    max_probe_drop: float = option(0.01, "what ships answers at most this share of the probes less", low=0.0)
+    max_distinct_drop: float = option(
+        0.02, "what ships has at most this share less distinct-2 in chat answers", low=0.0
+    )
+    force: bool = option(False, "ship the trained model even if it is not improved")
+    guards: GuardsConfig = field(default_factory=lambda: GuardsConfig())
 
 
 @dataclass
@@ -225,6 +307,10 @@ class ExportConfig:
     repeat_penalty: float = option(1.0, "default repetition penalty", low=0.01)
     max_tokens: int = option(200, "default longest answer", low=1)
 
+    def sampling(self) -> Sampling:
+        """How the chat program draws unless told otherwise."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, self.max_tokens)
+
 
 @dataclass
 class Config:
@@ -252,10 +338,16 @@ class Config:
     def stage_dir(self, stage: str) -> Path:
         return self.run_dir / stage
 
-    def section(self, name: str) -> dict:
-        """One section as plain values, for fingerprints and for saving."""
-        value = getattr(self, name)
-        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else {name: value}
+    def section(self, name: str) -> Any:
+        """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving."""
+        value = self
+        for part in name.split("."):
+            value = getattr(value, part, None)
+        if isinstance(value, dict):
+            return {
+                key: dataclasses.asdict(item) if dataclasses.is_dataclass(item) else item for key, item in value.items()
+            }
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
 
 
 OPTIONAL_SECTIONS = ("pretrain", "reject", "kto")
@@ -381,6 +473,18 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
     if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
         problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
+    if (
+        config.kto
+        and config.kto.token_clamp
+        and not (len(config.kto.token_clamp) == 2 and config.kto.token_clamp[0] <= 0 <= config.kto.token_clamp[1])
+    ):
+        problems.append("kto.token_clamp must be two numbers around 0, such as [-1.0, 1.5], or empty")
+    for spec in dataclasses.fields(GuardsConfig) if config.kto else ():
+        limits = getattr(config.kto.guards, spec.name)
+        if isinstance(limits, list) and len(limits) not in (0, 2):
+            problems.append(f"kto.guards.{spec.name} must be two limits, warn and go back, or empty")
+    if config.kto and not all(0 < share <= 1 for share in config.kto.blends):
+        problems.append("kto.blends must be shares above 0, up to 1")
     if config.kto and not config.reject:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     # Derived values are filled in here, once, so that nobody below has to know about zeros.

@@ -143,15 +143,15 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 # --- sources ---------------------------------------------------------------------------------------------------------
 
 
-def find_files(patterns: list[str]) -> list[Path]:
-    """The files of `data.files`, each pattern's in the order of their names, none twice."""
+def find_files(patterns: list[str], *, option: str = "data.files") -> list[Path]:
+    """The files of an option, each pattern's in the order of their names, none twice."""
     paths: dict[Path, None] = {}
     for pattern in patterns:
         exact = Path(pattern).expanduser()
         found = [exact] if exact.exists() else sorted(map(Path, glob.glob(str(exact), recursive=True)))
         if not found:
             hint = f"paths are relative to the current directory, {Path.cwd()}"
-            raise MinitronError(f"data.files: nothing matches {pattern}", hint=hint)
+            raise MinitronError(f"{option}: nothing matches {pattern}", hint=hint)
         for path in found:
             if path.is_dir():
                 raise MinitronError(f"{path} is a folder", hint=f"name the files in it, such as {path}/*.parquet")
@@ -248,18 +248,10 @@ class Reader:
 
     def _read_jsonl(self, path: Path) -> Iterator[list[Row]]:
         with open(path, "rb") as lines:
-            yield from self._rows_of_objects(_json_lines(lines, path), where=str(path))
+            yield from self._rows_of_objects(json_lines(lines, path), where=str(path))
 
     def _read_json(self, path: Path) -> Iterator[list[Row]]:
-        try:
-            objects = json.loads(path.read_bytes().decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            hint = "is it one object per line? then name it .jsonl"
-            raise _unreadable(path, error, hint=hint) from error
-        if not isinstance(objects, list) or not all(isinstance(row, dict) for row in objects):
-            hint = "write one object per dialogue: [{...}, {...}]"
-            raise MinitronError(f"{path} is not a JSON array of objects", hint=hint)
-        yield from self._rows_of_objects(iter(objects), where=str(path))
+        yield from self._rows_of_objects(iter(json_list(path)), where=str(path))
 
     def _rows_of_objects(self, objects: Iterator[dict], *, where: str) -> Iterator[list[Row]]:
         layout = None
@@ -365,18 +357,33 @@ class Layout:
             return cells[self.column]
         inputs = cells.get("input", [None] * count)
         return [
-            [{"role": "user", "content": _joined(ask, more)}, {"role": "assistant", "content": answer}]
+            [{"role": "user", "content": joined(ask, more)}, {"role": "assistant", "content": answer}]
             for ask, more, answer in zip(cells["instruction"], inputs, cells["output"], strict=True)
         ]
 
 
-def _joined(instruction: Any, more: Any) -> Any:
+def joined(instruction: Any, more: Any) -> Any:
+    """Alpaca's instruction with its input, if there is one."""
     if isinstance(instruction, str) and isinstance(more, str) and more.strip():
         return f"{instruction.strip()}\n\n{more.strip()}"
     return instruction
 
 
-def _json_lines(lines: Iterable[bytes], path: Path) -> Iterator[dict]:
+def json_list(path: Path) -> list[dict]:
+    """The objects of a .json file."""
+    try:
+        objects = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        hint = "is it one object per line? then name it .jsonl"
+        raise _unreadable(path, error, hint=hint) from error
+    if not isinstance(objects, list) or not all(isinstance(row, dict) for row in objects):
+        hint = "write one object per dialogue: [{...}, {...}]"
+        raise MinitronError(f"{path} is not a JSON array of objects", hint=hint)
+    return objects
+
+
+def json_lines(lines: Iterable[bytes], path: Path) -> Iterator[dict]:
+    """The objects of a .jsonl file."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -32,13 +32,17 @@ def recipes() -> str:
                 "",
                 *_table(dataclasses.fields(kind)),
             ]
-    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(config.Sampling))]
+    guards = dataclasses.fields(config.GuardsConfig)
+    lines += ["", "## [kto.guards]", "", config.GuardsConfig.__doc__.split("\n")[0], "", *_table(guards)]
+    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(config.Preset))]
     return "\n".join(lines) + "\n"
 
 
 def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
     rows = ["| option | default | meaning |", "|---|---|---|"]
     for field in fields:
+        if not field.metadata:  # a section within the section, with a table of its own
+            continue
         default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
         if field.name == "presets":
             default = ", ".join(default)

@@ -13,7 +13,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+KINDS = ("loop", "runaway", "canned")
 LOOP_BLOCK_WORDS, LOOP_TIMES, LOOP_WORDS = 12, 3, 8
+WORD = r"\w+|[^\w\s]"  # a word, or a single mark
 
 
 @dataclass(frozen=True)
@@ -27,28 +29,40 @@ class Judged:
 
     @property
     def failures(self) -> list[str]:
-        return [name for name in ("loop", "runaway", "canned") if getattr(self, name)]
+        return [name for name in KINDS if getattr(self, name)]
 
 
 def words(text: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return [word.lower() for word in re.findall(WORD, text)]
 
 
 def is_loop(text: str) -> bool:
-    if re.search(r"(\S)\1{15}", text):
+    if first_repeat(text) is not None:
         return True
     said = words(text)
-    for size in range(1, LOOP_BLOCK_WORDS + 1):
-        same = 0  # words in a row that equal the word one block earlier
-        for at in range(size, len(said)):
-            same = same + 1 if said[at] == said[at - size] else 0
-            times = same // size + 1
-            if times >= LOOP_TIMES and same + size >= LOOP_WORDS:
-                return True
     if len(said) >= 40:
         grams = [tuple(said[i : i + 4]) for i in range(len(said) - 3)]
         return len(set(grams)) < len(grams) / 2
     return False
+
+
+def first_repeat(text: str) -> int | None:
+    """Where the second round of a loop begins, in characters; None where no block and no character loops.
+
+    What comes before is no failure: only from here on should a loop be pushed down (DITTO, arXiv 2206.02369).
+    """
+    places = [m.start() for m in re.finditer(WORD, text)]
+    said, found = words(text), []
+    for size in range(1, LOOP_BLOCK_WORDS + 1):
+        same = 0  # words in a row that equal the word one block earlier
+        for at in range(size, len(said)):
+            same = same + 1 if said[at] == said[at - size] else 0
+            if same // size + 1 >= LOOP_TIMES and same + size >= LOOP_WORDS:
+                found.append(places[at - same + 1])
+                break
+    if run := re.search(r"(\S)\1{15}", text):
+        found.append(run.start() + 1)
+    return min(found, default=None)
 
 
 def is_runaway(text: str, *, ended: bool, reference: str) -> bool:
@@ -56,27 +70,29 @@ def is_runaway(text: str, *, ended: bool, reference: str) -> bool:
     return not ended or (length > 60 and length > 4 * len(words(reference)))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Letters and digits only: what makes two answers the same one."""
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> list[Judged]:
     """Judges answers to distinct prompts, each with its reference answer; canned answers show only in such a crowd."""
-    plain = [_plain(a) for a in answers]
-    times = Counter(plain)
+    keys = [plain(a) for a in answers]
+    times = Counter(keys)
     often = max(5, 0.01 * len(answers))
     return [
         Judged(
             loop=is_loop(answer),
             runaway=is_runaway(answer, ended=end, reference=reference),
-            canned=times[key] >= often and key != _plain(reference),
+            canned=times[key] >= often and key != plain(reference),
             ended=end,
         )
-        for answer, key, end, reference in zip(answers, plain, ended, references, strict=True)
+        for answer, key, end, reference in zip(answers, keys, ended, references, strict=True)
     ]
 
 
 def rates(judged: list[Judged]) -> dict[str, float]:
-    """Shares of answers that show each failure, and that end by themselves."""
+    """Shares of answers that show each failure, that end by themselves, and that show any failure."""
     count = max(1, len(judged))
-    return {name: sum(getattr(j, name) for j in judged) / count for name in ("loop", "runaway", "canned", "ended")}
+    shares = {name: sum(getattr(j, name) for j in judged) / count for name in (*KINDS, "ended")}
+    return shares | {"failing": sum(bool(j.failures) for j in judged) / count}

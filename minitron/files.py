@@ -59,6 +59,29 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def append_line(path: str | Path, line: str) -> None:
+    """Adds a line to a file that `whole_lines` reads; after a crash it is there whole or not at all."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise write_error(error, path=path) from error
+
+
+def whole_lines(path: str | Path) -> list[str]:
+    """The lines of a file that only grows, none where there is no file; one that a crash cut off is removed from it."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)
+    return data[:whole].decode().split("\n")[:-1]
+
+
 def write_error(error: OSError, *, path: str | Path) -> MinitronError:
     """The user's view of an OSError met while writing `path`."""
     code = error.errno

@@ -4,6 +4,7 @@ A stage is up to date when the settings it uses, the contents of the files it re
 of the files it made are what `stage.json` in its folder says. Imports a stage only when it runs.
 """
 
+import dataclasses
 import importlib
 import json
 import shutil
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitron import config as configs
-from minitron import go
 from minitron.config import Config
 from minitron.console import logging_to, say
 from minitron.errors import MinitronError
 from minitron.files import atomic_write, sha256_file, sha256_json
+from minitron.program import go
 
 FORMAT = 1  # raise it when a stage starts to make something else from the same inputs
 
@@ -64,6 +65,8 @@ def _go_sources() -> list[Path]:
     return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod"))
 
 
+CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(configs.Sampling))  # how the chat program draws
+
 STAGES = [
     Stage(
         "data",
@@ -95,21 +98,31 @@ STAGES = [
     Stage(
         "reject",
         ("reject",),
-        reads=lambda c: [_tokenizer(c), *_data(c, "train"), *_best(c, "sft")],
-        makes=lambda c: [c.stage_dir("reject") / "pairs.parquet"],
+        reads=lambda c: [
+            _tokenizer(c),
+            *_data(c, "train"),
+            *_best(c, "sft"),
+            *(configs.expand(c.reject.files) if c.reject else []),
+        ],
+        makes=lambda c: [c.stage_dir("reject") / name for name in ("pairs.parquet", "apart.parquet")],
         optional=True,
     ),
     Stage(
         "kto",
-        ("optim", "kto"),
-        reads=lambda c: [_tokenizer(c), c.stage_dir("reject") / "pairs.parquet", *_data(c, "valid"), *_best(c, "sft")],
+        ("optim", "kto", "eval", "reject.presets", *CHAT),
+        reads=lambda c: [
+            _tokenizer(c),
+            c.stage_dir("reject") / "pairs.parquet",
+            *_data(c, "train", "valid", "probes"),
+            *_best(c, "sft"),
+        ],
         makes=lambda c: _best(c, "kto"),
         resumable=True,
         optional=True,
     ),
     Stage(
         "eval",
-        ("eval", "reject"),
+        ("eval", "reject.presets", *CHAT),
         reads=lambda c: [
             _tokenizer(c),
             *_data(c, "train", "valid", "probes"),

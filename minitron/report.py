@@ -54,6 +54,7 @@ def html(run_dir: Path, card: dict) -> str:
         _kto_curves(run_dir / "kto"),
         _data(_read_json(run_dir / "data" / "report.json")),
         _samples(card),
+        _compared(_read_json(run_dir / "compare.json")),
         _wrong_probes(card),
     )
     head = (
@@ -112,7 +113,8 @@ def _comparison(card: dict, kto: dict) -> Html:
     note = None
     if compared and kto:
         why = f" ({kto['why']})" if kto["why"] else ""
-        note = el("p", f"kto: {kto['outcome']}{why}. The model of step {kto['shipped_step']:,} ships.")
+        blend = f"A blend of {kto['shipped_blend']:.0%} of step {kto['shipped_step']:,} and the rest of the SFT model"
+        note = el("p", f"kto: {kto['outcome']}{why}. {blend if kto['shipped_blend'] else 'The SFT model'} ships.")
     table = el("table", el("thead", el("tr", [el("th", h, scope="col") for h in heads])), bodies)
     return _section("Before and after kto" if compared else "Figures", note, el("div", table, class_="wide"))
 
@@ -185,12 +187,12 @@ def _kto_curves(folder: Path) -> Html | None:
     if (folder / "config.toml").exists():
         settings = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8")).get("kto", {})
     z_guard, loss_guard = {}, {}
-    before = _read_json(folder / "report.json").get("held_out_loss_before")
-    if settings:
-        z_guard[f"guard: stop below {-settings['max_z_drop']:g}"] = -settings["max_z_drop"]
-    if settings and before is not None:
-        limit = before * (1 + settings["max_loss_rise"])
-        loss_guard = {f"guard: stop above {limit:.4f}": limit, f"before kto: {before:.4f}": before}
+    before, guards = _read_json(folder / "report.json").get("held_out_loss_before"), settings.get("guards", {})
+    if limits := guards.get("raw_z"):
+        z_guard = {f"guard: back below {limits[1]:g}": limits[1], f"guard: warning below {limits[0]:g}": limits[0]}
+    if (limits := guards.get("loss")) and before is not None:
+        limit = before * (1 + limits[1])
+        loss_guard = {f"guard: back above {limit:.4f}": limit, f"before kto: {before:.4f}": before}
     unit = "nats per answer" if settings.get("ratio") == "sum" else "nats per token"
     ratios = [
         Series("chosen", _smooth(_points(rows, "chosen_log_ratio"))),
@@ -264,11 +266,43 @@ def _sample(before: dict | None, after: dict, shipped: str) -> Html:
         ]
     else:
         texts.append((shipped, after["answer"], after["failures"]))
+    return _boxes(texts)
+
+
+def _boxes(texts: list[tuple[str, str, list[str]]]) -> Html:
+    """Texts beside each other, each with its name and the failures that it shows."""
     boxes = [
         el("div", el("h3", name, [el("b", " ", f, class_="worse") for f in failures]), el("p", text, dir="auto"))
         for name, text, failures in texts
     ]
     return el("article", boxes)
+
+
+def compared_cells(row: dict) -> list[str]:
+    """A row of compare.json as texts: measure, both values, change; a change beyond chance has a star."""
+    if "change" not in row:
+        return [row["measure"], *(f"{v:.4f}" for v in row["values"]), f"{row['values'][1] - row['values'][0]:+.4f}"]
+    both = zip(row["values"], row["intervals"], strict=True)
+    shown = [f"{value:.1%} ({low:.1%} to {high:.1%})" for value, (low, high) in both]
+    low, high = row["change"]
+    star = " *" if low > 0 or high < 0 else ""
+    return [row["measure"], *shown, f"{100 * low:+.1f} to {100 * high:+.1f} points{star}"]
+
+
+def _compared(card: dict) -> Html | None:
+    """What `minitron compare` found: two models on the same prompts."""
+    if not card:
+        return None
+    heads = [el("th", h, scope="col") for h in ("measure", *card["models"], "change, 95% (*: beyond chance)")]
+    rows = [el("tr", [el("td", cell) for cell in compared_cells(row)]) for row in card["rows"]]
+    table = el("div", el("table", el("thead", el("tr", heads)), el("tbody", rows)), class_="wide")
+    articles = []
+    for pair in card["answers"]:
+        texts = [("prompt", pair["prompt"], []), ("reference", pair["reference"], [])]
+        both = zip(card["models"], pair["answers"], strict=True)
+        texts += [(name, answer["answer"], answer["failures"]) for name, answer in both]
+        articles.append(_boxes(texts))
+    return _section("Compared", table, el("details", el("summary", "answers side by side"), articles))
 
 
 def _wrong_probes(card: dict) -> Html | None:

@@ -4,6 +4,7 @@ The markers are CONTROL pieces, which SentencePiece never matches in text: whate
 normalisation, cannot become one. Only `chatml` puts their ids in. Knows nothing about messages.
 """
 
+import bisect
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,6 +51,10 @@ class Tokenizer:
     def encode(self, text: str | bytes) -> list[int]:
         """Ids of any text; bytes need not be UTF-8."""
         return self.sp.encode(_clean(text))
+
+    def tokens_within(self, ids: list[int], length: int) -> int:
+        """How many of the first ids make up a text of at most `length` characters."""
+        return bisect.bisect_right(range(len(ids) + 1), length, key=lambda count: len(self.decode(ids[:count]))) - 1
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         return self.sp.encode([_clean(t) for t in texts], num_threads=2)

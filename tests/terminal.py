@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minitron import go
+from minitron.program import go
 
 pexpect = pytest.importorskip("pexpect")
 pyte = pytest.importorskip("pyte")

@@ -23,8 +23,8 @@ import pefile
 import pytest
 from PIL import Image
 
-from minitron import friends, go, howto, icon, macho, seal, windows
 from minitron.errors import MinitronError
+from minitron.program import friends, go, howto, icon, macho, seal, windows
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "go_serve/internal/model/testdata/llama"
@@ -40,6 +40,7 @@ def bundle(tmp_path_factory) -> Path:
     config = json.loads((folder / "config.json").read_text())
     picture = base64.b64encode(icon.png("", title=TITLE)).decode()
     config |= {"name": TITLE, "about": {"version": "2.10-rc3", "licence": "CC0, © me", "icon": picture}}
+    config.pop("crc32")  # it is of what was there before
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

@@ -1,74 +1,121 @@
-"""The KTO loss against NumPy, its values and gradients at known points, and the guards."""
+"""kto: what is scored, what each step reads, and the guards. The losses themselves: test_losses.py."""
 
 import json
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
 
-from minitron import checkpoint, config, pipeline
-from minitron.config import KtoConfig
-from minitron.stages.kto import Example, breach, completion_log_probs, kto_loss, mismatch
+from minitron import checkpoint, config, lora, pipeline
+from minitron.choice import blended, objection
+from minitron.config import GuardsConfig, KtoConfig
+from minitron.guards import Signals, check
+from minitron.preference import Batches, Example, Scored, mismatch, token_log_probs
+from minitron.stages.kto import read_pairs
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def test_equals_an_independent_calculation():
-    chance = np.random.default_rng(0)
-    ratios, labels = chance.normal(size=64), chance.random(64) < 0.5
-    config = KtoConfig(beta=0.7, weight_chosen=1.3, weight_rejected=0.8)
-    for z in (-2.0, 0.0, 0.4):
-        z0 = max(0.0, z)
-        want = np.where(labels, 1.3 * (1 - sigmoid(0.7 * (ratios - z0))), 0.8 * (1 - sigmoid(0.7 * (z0 - ratios))))
-        got = kto_loss(torch.tensor(ratios), labels=torch.tensor(labels), z=z, config=config)
-        np.testing.assert_allclose(got.numpy(), want, rtol=1e-12)
-
-
-def test_half_at_the_reference_and_gradients_point_the_right_way():
-    ratios = torch.zeros(2, requires_grad=True)
-    labels = torch.tensor([True, False])
-    loss = kto_loss(ratios, labels=labels, z=0.0, config=KtoConfig(beta=2.0))
-    assert loss.tolist() == [0.5, 0.5]
-    loss.sum().backward()
-    assert ratios.grad.tolist() == [-0.5, 0.5]  # chosen up, rejected down, each by beta / 4
-
-
-def test_log_probabilities_of_completions(tiny_model):
-    examples = [Example([5, 6, 7, 8, 9], 2, True), Example([5, 9, 4], 1, False)]
-    got = completion_log_probs(tiny_model, examples)
-    for example, value in zip(examples, got, strict=True):
+def test_log_probabilities_of_tokens(tiny_model):
+    examples = [Example([5, 6, 7, 8, 9], 2, True), Example([5, 9, 4], 1, False), Example([5, 6, 7, 8, 9], 2, False, 4)]
+    want = []
+    for example in examples:
         logits = tiny_model(torch.tensor([example.ids]))[0].log_softmax(-1)
-        want = sum(logits[i - 1, example.ids[i]] for i in range(example.start, len(example.ids)))
-        torch.testing.assert_close(value, want, rtol=1e-5, atol=1e-5)
+        want += [logits[i - 1, example.ids[i]] for i in range(example.start, len(example.ids))]
+    got = token_log_probs(tiny_model, examples)
+    assert [e.length for e in examples] == [3, 2, 1]
+    torch.testing.assert_close(got, torch.stack(want), rtol=1e-5, atol=1e-5)
+
+
+def test_the_reference_is_kept_by_example(tiny_model):
+    """In any order, and whatever else is in the batch, the policy that is the reference has log-ratios of 0."""
+    examples = [Example(list(range(5, 8 + i % 5)), 2, i % 2 == 0) for i in range(11)]
+    pairs = Scored(tiny_model, examples)
+    for numbers in ([3, 0, 10], [7], list(range(11))[::-1]):
+        log_probs = token_log_probs(tiny_model, pairs.pick(numbers))
+        ratios = pairs.ratios(log_probs, numbers, mean=False)
+        torch.testing.assert_close(ratios, torch.zeros(len(numbers)), rtol=0, atol=2e-5)
+        shifted = pairs.ratios(log_probs + 0.5, numbers, mean=True)
+        torch.testing.assert_close(shifted, torch.full((len(numbers),), 0.5), rtol=0, atol=2e-5)
 
 
 def test_mismatch_never_pairs_a_prompt_with_its_own_completions():
-    examples = [Example([10 + i // 2, 20 + i], 1, i % 2 == 0) for i in range(8)]  # the prompt is one id
-    for number, mixed in enumerate(mismatch(examples, 64)):
-        assert mixed.ids[0] == examples[number].ids[0]
-        assert (mixed.ids[1] - 20) // 2 != number // 2
+    prompts = [0, 0, 0, 1, 2, 2, 3]
+    examples = [Example([10 + p, 20 + p, 30 + i], 2, i % 2 == 0, 2) for i, p in enumerate(prompts)]
+    for number, mixed in enumerate(mismatch(examples, prompts, 64)):
+        assert mixed.ids[:2] == examples[number].ids[:2]
+        assert prompts[mixed.ids[2] - 30] != prompts[number]
+
+
+@pytest.mark.parametrize(("chosen", "rejected", "per_step"), [(8, 8, (4, 4)), (30, 10, (6, 2)), (99, 1, (7, 1))])
+def test_every_step_reads_both_classes_in_their_proportion(chosen, rejected, per_step):
+    labels = [True] * chosen + [False] * rejected
+    batches, seen = Batches(labels, rows=8, seed=5), []
+    for step in range(chosen):
+        numbers = batches.step(step)
+        assert (sum(labels[n] for n in numbers), sum(not labels[n] for n in numbers)) == per_step
+        seen += numbers
+    assert set(seen) == set(range(chosen + rejected))
+
+
+def test_pairs_stay_together():
+    batches = Batches([True, False] * 20, rows=8, seed=1)
+    for step in range(10):
+        numbers = batches.step(step)
+        assert sorted(n + 1 for n in numbers[:4]) == sorted(numbers[4:])
+
+
+def test_a_loop_is_pushed_down_from_its_second_round_on(tiny_run, tiny_tokenizer):
+    prompt = [{"role": "user", "content": "say it"}]
+    loop = "you said you are what " + "who are you " * 5
+    rows = [(prompt, "hello", True, ""), (prompt, loop, False, "loop"), (prompt, "you am", False, "canned")]
+    columns = dict(zip(("prompt", "completion", "label", "failure"), map(list, zip(*rows, strict=True)), strict=True))
+    folder = Path("runs/tiny/reject")
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table(columns), folder / "pairs.parquet")
+    for masked in ("true", "false"):
+        recipe = config.load("tiny.toml", [f"kto.mask_loops={masked}"])
+        examples, prompts = read_pairs(recipe, tiny_tokenizer)
+        assert prompts == [0, 0, 0]
+        assert [e.label for e in examples] == [True, False, False]
+        counted = tiny_tokenizer.decode(examples[1].ids[examples[1].start :])
+        assert counted == (" who are you" * 4 + " " if masked == "true" else loop)  # a token may begin with the space
+        assert tiny_tokenizer.decode(examples[2].ids[examples[2].start :]) == "you am"
+
+
+GOOD = {"raw_z": 0.0, "chosen": 0.0, "loss": 0.0, "gradient": 1.0, "kl": 0.0, "entropy": 1.0}
+GOOD |= {"loops": 0.0, "endings": 0.0, "words": 0.0, "probes": 0.0}
 
 
 @pytest.mark.parametrize(
-    ("z", "loss", "want"),
+    ("signal", "warns", "breaks", "text"),
     [
-        (0.3, 2.0, ""),
-        (-0.19, 2.0, ""),
-        (-0.21, 2.0, "raw z fell"),
-        (0.0, 2.021, "held-out loss rose"),
-        (float("nan"), 2.0, "the loss is no longer a number"),
-        (0.0, float("inf"), "the loss is no longer a number"),
+        ("raw_z", -0.06, -0.21, "raw z is -0.210 nats per token"),
+        ("chosen", -0.06, -0.16, "chosen completions are at -0.160 nats per token"),
+        ("loss", 0.006, 0.011, "held-out loss changed by +1.10%"),
+        ("gradient", 1e-4, 1e-6, "the gradient is 1.0e-06 times"),
+        ("kl", 0.11, 0.31, "0.310 nats per token from the reference"),
+        ("entropy", 0.6, 0.4, "entropy is 0.40 times"),
+        ("entropy", 1.5, 2.1, "entropy is 2.10 times"),
+        ("loops", 0.06, 0.16, "loops changed by +16.0%"),
+        ("endings", -0.06, -0.16, "answers that end by themselves changed by -16.0%"),
+        ("words", -0.06, -0.16, "real words changed by -16.0%"),
+        ("probes", -0.015, -0.03, "probe accuracy changed by -3.0%"),
     ],
 )
-def test_guards(z, loss, want):
-    said = breach(z, loss, base_loss=2.0, config=KtoConfig(max_z_drop=0.2, max_loss_rise=0.01))
-    assert said.startswith(want)
-    assert bool(said) == bool(want)
+def test_every_guard_warns_and_breaks(signal, warns, breaks, text):
+    guards = GuardsConfig()
+    assert check(Signals(**GOOD), guards) == ([], [])
+    warnings, breaches = check(Signals(**GOOD | {signal: warns}), guards)
+    assert (len(warnings), breaches) == (1, [])
+    warnings, breaches = check(Signals(**GOOD | {signal: breaks}), guards)
+    assert (warnings, len(breaches)) == ([], 1)
+    assert text in breaches[0]
+    assert check(Signals(**GOOD | {signal: float("nan")}), guards)[1]
+    names = ("entropy_low", "entropy_high") if signal == "entropy" else (signal,)
+    off = GuardsConfig(**{name: [] for name in names})
+    assert check(Signals(**GOOD | {signal: breaks}), off) == ([], [])
 
 
 def run_to(stage: str, *overrides: str) -> None:
@@ -77,41 +124,101 @@ def run_to(stage: str, *overrides: str) -> None:
         pipeline.run_stage(each, recipe)
 
 
+def report() -> dict:
+    return json.loads(Path("runs/tiny/kto/report.json").read_text())
+
+
+def metrics() -> list[dict]:
+    return [json.loads(line) for line in Path("runs/tiny/kto/metrics.jsonl").read_text().splitlines()]
+
+
 def weights(stage: str) -> dict[str, torch.Tensor]:
     folder = checkpoint.pointed(Path(f"runs/tiny/{stage}"), "best")
     return safetensors.torch.load_file(folder / "model.safetensors")
 
 
-def test_pairs_hold_the_recorded_answer_and_the_failure(tiny_run):
-    run_to("reject")
-    rows = pq.read_table("runs/tiny/reject/pairs.parquet").to_pylist()
-    train = pq.read_table("runs/tiny/data/train.parquet").to_pylist()
-    recorded = {row["messages"][0]["content"]: row["messages"][1]["content"] for row in train}
-    assert len(rows) >= 20
-    for chosen, rejected in zip(rows[::2], rows[1::2], strict=True):
-        assert chosen["prompt"] == rejected["prompt"]
-        assert (chosen["label"], chosen["preset"], chosen["failure"]) == (True, "data", "")
-        assert chosen["completion"] == recorded[chosen["prompt"][-1]["content"]]
-        assert rejected["label"] is False
-        assert rejected["preset"] in ("loops", "canned", "tutorial")
-        assert set(rejected["failure"].split("+")) <= {"loop", "runaway", "canned"}
-    before = rows
-    pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("reject")], config.load("tiny.toml"), force=True)
-    assert pq.read_table("runs/tiny/reject/pairs.parquet").to_pylist() == before  # the same seed, the same pairs
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_wrecking_recipe_ships_the_sft_model(tiny_run):
-    run_to("kto", "kto.lr=30", "kto.max_loss_rise=0.01", "kto.nll_weight=0.0")
-    report = json.loads(Path("runs/tiny/kto/report.json").read_text())
-    assert report["outcome"] == "stopped"
-    assert "held-out loss rose" in report["why"] or "raw z fell" in report["why"]
-    assert report["shipped_step"] == 0
+def test_a_wrecking_recipe_goes_back_once_then_ships_the_sft_model(tiny_run, capfd):
+    run_to("kto", "kto.lr=30", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0")
+    said = capfd.readouterr().err
+    assert "Back to step 0, with half the learning rate" in said
+    assert "Stopped; the model of step 0 is kept" in said
+    assert (report()["outcome"], report()["shipped_step"], report()["shipped_blend"]) == ("refused", 0, 0)
+    assert report()["breaches"] == 2
+    assert "held-out loss changed" in report()["why"]
+    assert [row["step"] for row in metrics()] == [1, 2, 3, 4, 5, 6]  # a check every three steps
+    assert same(weights("sft"), weights("kto"))
+
+
+def test_without_guards_the_same_recipe_wrecks_the_model_but_does_not_ship_it(tiny_run):
+    wreck = ("kto.lr=30", "kto.nll_weight=0.0", "kto.max_loss_rise=0.01", "kto.guards.on=false")
+    run_to("kto", *wreck)
+    assert report()["outcome"] == "refused"
+    assert same(weights("sft"), weights("kto"))
+    assert report()["table"][-1]["loss"] > 1.2 * report()["held_out_loss_before"]
+    run_to("kto", *wreck, "kto.force=true")
+    assert report()["shipped_blend"] == 1.0
+    assert report()["why"].startswith("forced; ")
+    assert not same(weights("sft"), weights("kto"))
+
+
+def test_blends_lie_between_the_models(tiny_run):
+    run_to("kto", "kto.blends=[0.5, 1.0]", "kto.force=true")
+    table = report()["table"]
+    assert [row["blend"] for row in table] == [0.0, 0.5, 1.0]
+    assert report()["outcome"] in ("improved", "no change", "refused")
+    model, _ = checkpoint.load_model(checkpoint.finished(Path("runs/tiny/sft"), "sft"))
+    trained = {name: w + 1 for name, w in model.state_dict().items()}
+    half = blended(model, trained, 0.25)
+    for name, weight in half.named_parameters():
+        torch.testing.assert_close(weight, model.state_dict()[name] + 0.25)
+
+
+@pytest.mark.parametrize(
+    ("now", "want"),
+    [
+        ({}, ""),
+        ({"loss": 1.0101}, "held-out loss"),
+        ({"loss": float("nan")}, "held-out loss"),
+        ({"probes": 0.889}, "probe accuracy"),
+        ({"distinct_2": 0.48}, "distinct-2"),
+        ({"loss": 1.009, "probes": 0.891, "distinct_2": 0.495}, ""),
+    ],
+)
+def test_what_may_not_ship(now, want):
+    before = {"loss": 1.0, "probes": 0.9, "distinct_2": 0.5}
+    said = objection(before | now, before, KtoConfig())
+    assert said.startswith(want)
+    assert bool(said) == bool(want)
+
+
+def test_lora_trains_only_its_factors_and_saves_plain_weights(tiny_run):
+    run_to("kto", "kto.lora_rank=2", "kto.force=true", "kto.blends=[1.0]", "kto.lr=1e-2")
     before, after = weights("sft"), weights("kto")
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert before.keys() == after.keys()
+    for name in before:
+        change = after[name] - before[name]
+        matrix = ".layers." in name and change.ndim == 2
+        assert bool(change.any()) == matrix, name
+        if matrix:
+            assert torch.linalg.matrix_rank(change, rtol=1e-3) <= 2
+
+
+def test_lora_begins_at_the_model(tiny_model):
+    ids = torch.tensor([[5, 6, 7]])
+    before, plain = tiny_model(ids), {name: p.clone() for name, p in tiny_model.named_parameters()}
+    lora.attach(tiny_model, rank=4, seed=1)
+    torch.testing.assert_close(tiny_model(ids), before, rtol=0, atol=0)
+    assert same(plain, lora.weights(tiny_model))
+    trained = [name for name, p in tiny_model.named_parameters() if p.requires_grad]
+    assert trained
+    assert all(name.endswith((".0.a", ".0.b")) for name in trained)
 
 
 def test_without_failures_nothing_changes(tiny_run):
     run_to("kto", "reject.prompts=2", "kto.batch_rows=8")
-    assert json.loads(Path("runs/tiny/kto/report.json").read_text())["outcome"] == "no change"
-    before, after = weights("sft"), weights("kto")
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert report()["outcome"] == "no change"
+    assert same(weights("sft"), weights("kto"))

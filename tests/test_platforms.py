@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from minitron import go, guard
+from minitron.program import go, guard
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "go_serve/internal/model/testdata/llama"
@@ -41,7 +41,7 @@ def go_tests(package: str, out: Path) -> Path:
 @pytest.mark.parametrize("processor", ["max", "cortex-a53"])  # with SDOT and without
 def test_arm64_kernels(processor, tmp_path):
     program = go_tests("./internal/kernel", tmp_path)
-    command = [QEMU, "-cpu", processor, program]
+    command = [QEMU, "-cpu", processor, program, "-test.skip", "TestLost"]  # qemu's SIGBUS has no address
     subprocess.run(command, cwd=ROOT / "go_serve/internal/kernel", check=True)
 
 

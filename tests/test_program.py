@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import TINY_RECIPE, write_dialogues
 
-from minitron import __version__, go
+from minitron import __version__
+from minitron.program import go
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 MINITRON = [sys.executable, "-m", "minitron"]

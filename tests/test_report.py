@@ -86,9 +86,11 @@ def run_dir(tmp_path):
     rows = [{"step": n, "raw_z": -0.01 * n, "chosen_log_ratio": 0.1, "rejected_log_ratio": -0.2} for n in range(1, 11)]
     rows[9] |= {"valid_loss": 1.51}
     write_lines(tmp_path / "kto" / "metrics.jsonl", rows)
-    (tmp_path / "kto" / "config.toml").write_text("[kto]\nmax_z_drop = 0.2\nmax_loss_rise = 0.02\nratio = 'mean'\n")
+    (tmp_path / "kto" / "config.toml").write_text(
+        "[kto]\nratio = 'mean'\nguards = {raw_z = [-0.05, -0.2], loss = [0.005, 0.02]}\n"
+    )
     why = "raw z fell to -0.300, below -0.2"
-    ended = {"outcome": "stopped", "why": why, "shipped_step": 20, "held_out_loss_before": 1.5}
+    ended = {"outcome": "improved", "why": why, "shipped_step": 20, "shipped_blend": 0.5, "held_out_loss_before": 1.5}
     (tmp_path / "kto" / "report.json").write_text(json.dumps(ended))
     (tmp_path / "data").mkdir()
     counts = {"rows_in": 1000, "kept": 750, "train": 700, "valid": 30, "probes": 20}
@@ -168,7 +170,10 @@ def test_differences_are_marked_in_words(run_dir):
     assert cells[18:21] == ["80.0%", "95.0%", "+15.0 points, better"]  # more answers end by themselves
     assert [a["class"] for a in page.named("td") if "class" in a][:3] == ["worse", "worse", "better"]
     assert "answers with preset chat (20)" in page.said("th")
-    assert "kto: stopped (raw z fell to -0.300, below -0.2). The model of step 20 ships." in page.said("p")
+    assert (
+        "kto: improved (raw z fell to -0.300, below -0.2). A blend of 50% of step 20 and the rest of the SFT model ships."
+        in page.said("p")
+    )
 
 
 def test_samples_stand_side_by_side(run_dir):
@@ -216,8 +221,8 @@ def test_every_svg_has_a_title_and_a_description(run_dir):
 
 def test_kto_curves_show_the_guards(run_dir):
     page = Page(report.html(run_dir, make_card(make_model(), make_model())))
-    assert "guard: stop below -0.2" in page.said("li")
-    assert "guard: stop above 1.5300" in page.said("li")
+    assert "guard: back below -0.2" in page.said("li")
+    assert "guard: back above 1.5300" in page.said("li")
     assert "before kto: 1.5000" in page.said("li")
     assert any(
         text.startswith("In nats per token. raw z: -0.01 at step 1, -0.1 at step 10") for text in page.said("desc")

@@ -9,11 +9,12 @@ import json
 import subprocess
 from pathlib import Path
 
-from minitron import go, probes
+from minitron import probes
 from minitron.config import Config
 from minitron.console import say, warn
 from minitron.errors import MinitronError
 from minitron.files import atomic_write
+from minitron.program import go
 
 POINTS = 0.01  # how far the program's probe accuracy may be from eval's
 

@@ -16,13 +16,14 @@ from pathlib import Path
 import torch
 from sentencepiece import sentencepiece_model_pb2
 
-from minitron import __version__, chatml, checkpoint, dialogues, icon, lowbit
+from minitron import __version__, chatml, checkpoint, dialogues, lowbit
 from minitron.config import Config, Sampling
 from minitron.console import say
 from minitron.errors import MinitronError
 from minitron.files import atomic_write
 from minitron.generate import filter_logits
 from minitron.model import LanguageModel
+from minitron.program import icon
 from minitron.tokenizer import MARKERS, Tokenizer
 
 ALIGN = 64  # bytes; every tensor begins at a multiple of it

@@ -5,270 +5,353 @@ kto/checkpoints, kto/best (the last checkpoint that passed the guards, the SFT m
 kto/report.json. Knows nothing about where the pairs come from.
 """
 
-import itertools
+import copy
 import json
 import math
-from dataclasses import dataclass
-from functools import partial
+import statistics
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from minitron import chatml, checkpoint, parallel
+from minitron import audit, chatml, checkpoint, choice, failures, lora, losses
 from minitron.config import Config, KtoConfig
 from minitron.console import progress, say, warn
 from minitron.errors import MinitronError
 from minitron.files import atomic_write
+from minitron.guards import Signals, check
 from minitron.metrics import MetricsLog
 from minitron.model import LanguageModel, pick_device
 from minitron.optim import make_optimizer
 from minitron.packing import PackedRows
+from minitron.preference import Batches, Example, Scored, mismatch, scored, token_log_probs
+from minitron.scorecard import Examiner
 from minitron.tokenizer import Tokenizer
-from minitron.trainer import Interrupt, accumulate, mean_loss, rows_of_step
+from minitron.trainer import Interrupt, accumulate, mean_loss
 
-REFERENCE_ROWS = 32  # completions scored at once by the frozen model
 MICRO_ROWS = 8  # completions computed at once in a step
+FIRST_STEPS = 5  # whose gradients later ones are compared with
+AUDIT_ROWS = 20  # of each class, for the audit to say something
+TOO_GOOD = 0.99  # accuracy in the first tenth of the steps
 
 
-@dataclass
-class Example:
-    """A prompt with a completion; `start` is where the completion begins."""
+def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], list[int]]:
+    """pairs.parquet as examples, and for each a number that stands for its prompt.
 
-    ids: list[int]
-    start: int
-    label: bool
-
-    @property
-    def length(self) -> int:
-        """Tokens of the completion."""
-        return len(self.ids) - self.start
-
-
-def kto_loss(log_ratios: Tensor, *, labels: Tensor, z: float, config: KtoConfig) -> Tensor:
-    """Kahneman-Tversky optimisation (Ethayarajh et al., arXiv 2402.01306, eq. 8), one value per example, (B,) -> (B,).
-
-    lambda_d * (1 - sigmoid(beta * (r - z0))) for chosen, lambda_u * (1 - sigmoid(beta * (z0 - r))) for rejected, with
-    z0 = max(0, z), detached. At policy = reference (all r and z 0) every value is half its weight.
+    A rejected runaway never ended, so its end marker is not part of what is pushed down; of a rejected loop, with
+    `kto.mask_loops`, only what comes after its first round is.
     """
-    z0 = max(0.0, z)
-    chosen = config.weight_chosen * (1 - torch.sigmoid(config.beta * (log_ratios - z0)))
-    rejected = config.weight_rejected * (1 - torch.sigmoid(config.beta * (z0 - log_ratios)))
-    return torch.where(labels, chosen, rejected)
-
-
-def completion_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
-    """log π(completion | prompt) of each example, summed over its tokens, (B,)."""
-    width = max(len(e.ids) for e in examples) - 1
-    ids = torch.zeros(len(examples), width, dtype=torch.long)
-    owner, select, targets = [], [], []
-    for row, example in enumerate(examples):
-        n = len(example.ids) - 1
-        ids[row, :n] = torch.tensor(example.ids[:-1])  # padding on the right: no earlier position sees it
-        select += range(row * width + example.start - 1, row * width + n)
-        targets += example.ids[example.start :]
-        owner += [row] * example.length
-    device = model.device
-    hidden = model.hidden(ids.to(device)).flatten(0, 1)[torch.tensor(select, device=device)]
-    log_probs = -F.cross_entropy(model.head(hidden).float(), torch.tensor(targets, device=device), reduction="none")
-    return torch.zeros(len(examples), device=device).index_add(0, torch.tensor(owner, device=device), log_probs)
-
-
-def scored(model: LanguageModel, examples: list[Example], *, at_once: int = REFERENCE_ROWS) -> Tensor:
-    """`completion_log_probs` of any number of examples, without gradients, (N,)."""
-
-    def part(start: int) -> Tensor:
-        with torch.no_grad():
-            return completion_log_probs(model, examples[start : start + at_once])
-
-    return torch.cat(parallel.each(part, range(0, len(examples), at_once), device=model.device))
-
-
-class Scored:
-    """Examples with the frozen reference's log-probabilities, computed once: they never change, so any order is legal."""
-
-    def __init__(self, model: LanguageModel, examples: list[Example]):
-        self.examples = examples
-        self.reference = scored(model, examples)  # (N,)
-        self.lengths = torch.tensor([e.length for e in examples], device=model.device)  # (N,) tokens
-        self.labels = torch.tensor([e.label for e in examples], device=model.device)  # (N,) bool
-
-    def pick(self, numbers: list[int]) -> list[Example]:
-        return [self.examples[i] for i in numbers]
-
-    def ratios(self, log_probs: Tensor, numbers: list[int], *, unit: str) -> Tensor:
-        """log π - log π_ref of these examples, (len(numbers),): summed, or per token where `unit` is `mean`."""
-        ratios = log_probs - self.reference[numbers]
-        return ratios / self.lengths[numbers] if unit == "mean" else ratios
-
-
-def read_pairs(config: Config, tokenizer: Tokenizer) -> list[Example]:
-    """pairs.parquet as ids. A rejected runaway never ended, so its end marker is not part of what is pushed down."""
     path = config.stage_dir("reject") / "pairs.parquet"
     try:
         rows = pq.read_table(path).to_pylist()
     except FileNotFoundError:
         raise MinitronError(f"there are no pairs in {path.parent}", hint="run: minitron reject RECIPE") from None
-    examples = []
-    for chosen, rejected in itertools.zip_longest(rows[::2], rows[1::2], fillvalue={}):
-        if not (chosen["label"] and rejected.get("label") is False and chosen["prompt"] == rejected["prompt"]):
-            raise MinitronError(
-                f"{path} does not hold a chosen and a rejected completion of each prompt in turn",
-                hint="make it anew: minitron reject RECIPE --force",
-            )
-        prompt = chatml.encode_prompt(chosen["prompt"], tokenizer)
-        for row in (chosen, rejected):
-            completion = tokenizer.encode(row["completion"])
-            if row["label"] or "runaway" not in row["failure"]:
-                completion.append(tokenizer.end)
-            ids = (prompt + completion)[: config.model.context + 1]
-            examples.append(Example(ids, len(prompt), row["label"]))
-    return examples
-
-
-def mismatch(examples: list[Example], context: int) -> list[Example]:
-    """Each prompt with another prompt's completion, by a fixed derangement, so that the reference can be cached.
-
-    Rows come as chosen, rejected of one prompt: two further on is another prompt (z0 of the paper, section 4.1).
-    """
-    mixed = []
-    for i, example in enumerate(examples):
-        other = examples[(i + 2) % len(examples)]
-        ids = (example.ids[: example.start] + other.ids[other.start :])[: context + 1]
-        mixed.append(Example(ids, example.start, example.label))
-    return mixed
+    examples, prompts, known = [], [], {}
+    for row in rows:
+        prompt = chatml.encode_prompt(row["prompt"], tokenizer)
+        completion, skip = tokenizer.encode(row["completion"]), 0
+        if row["label"] or "runaway" not in row["failure"]:
+            completion.append(tokenizer.end)
+        if config.kto.mask_loops and not row["label"] and (repeat := failures.first_repeat(row["completion"])):
+            skip = min(tokenizer.tokens_within(completion, repeat), len(completion) - 1)
+        ids = (prompt + completion)[: config.model.context + 1]
+        if len(prompt) + skip < len(ids):
+            examples.append(Example(ids, len(prompt), row["label"], len(prompt) + skip))
+            prompts.append(known.setdefault(tuple(prompt), len(known)))
+    return examples, prompts
 
 
 def run(config: Config) -> None:
     settings, folder = config.kto, config.stage_dir("kto")
     tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
-    device = pick_device(config.device)
-    sft = checkpoint.finished(config.stage_dir("sft"), "sft")
-    model, _ = checkpoint.load_model(sft, device=device)
-    valid = PackedRows(config.stage_dir("sft") / "packed-valid")
-    examples = read_pairs(config, tokenizer)
+    examples, prompts = read_pairs(config, tokenizer)
     chosen = sum(e.label for e in examples)
-    say(f"kto: {chosen} chosen and {len(examples) - chosen} rejected completions")
-
-    def held_out() -> float:
-        return mean_loss(model, valid, limit=settings.eval_rows, batch_rows=config.sft.batch_rows)
-
-    base_loss = held_out()
-    if len(examples) < 2 * settings.batch_rows:
-        warn(f"kto needs at least {2 * settings.batch_rows} completions; the SFT model stays as it is")
-        checkpoint.save(folder, model, step=0, info={"stage": "kto", "valid_loss": base_loss})
-        checkpoint.point(folder, "best", "step-000000")
-        finish(config, outcome="no change", why="too few pairs", step=0, base_loss=base_loss, loss=base_loss, z=0.0)
+    rejected = len(examples) - chosen
+    weights = weights_of(settings, chosen, rejected)
+    say(f"kto: {chosen} chosen and {rejected} rejected completions, weights {weights[0]:.2f} and {weights[1]:.2f}")
+    told = look_for_giveaways(examples, tokenizer.end, seed=config.seed)
+    run = Run(config, tokenizer)
+    if len(examples) < 2 * settings.batch_rows or not (chosen and rejected):
+        warn(f"kto needs at least {2 * settings.batch_rows} completions, of both kinds; the SFT model stays as it is")
+        finish(config, run, outcome="no change", why="too few pairs", told=told)
         return
-
-    pairs, mixed = Scored(model, examples), Scored(model, mismatch(examples, config.model.context))
-    optimizer = make_optimizer(model, config.optim)
-    start, z, passed = 0, 0.0, 0
+    pairs = Scored(run.reference, examples)
+    mixed = Scored(run.reference, mismatch(examples, prompts, config.model.context))
     newest = checkpoint.newest_whole(folder)
     if newest:
-        checkpoint.load_weights(model, newest)
-        state = checkpoint.load_trainer(newest)
-        optimizer.load_state_dict(state["optimizer"])
-        start, z, passed = state["step"], state["z"], state["passed"]
-        checkpoint.point(folder, "best", f"step-{passed:06d}")
-        say(f"going on from {newest} (step {start} of {settings.steps})")
-
-    def save(step: int, valid_loss: float | None) -> None:
-        state = {"optimizer": optimizer.state_dict(), "step": step, "z": z, "passed": passed}
-        checkpoint.save(folder, model, step=step, info={"stage": "kto", "valid_loss": valid_loss}, trainer=state)
-
-    if not newest:
-        save(0, base_loss)
+        run.load(newest)
+        checkpoint.point(folder, "best", f"step-{run.state.passed:06d}")
+        say(f"going on from {newest} (step {run.state.step} of {settings.steps})")
+    else:
+        run.save(run.before["loss"])
         checkpoint.point(folder, "best", "step-000000")
-
-    log = MetricsLog(folder / "metrics.jsonl", from_step=start)
-    why = ""
-
-    # No dropout: at the first step policy and reference agree exactly.
-    with Interrupt() as interrupt, progress("kto", settings.steps, done=start) as bar:
-        for step in range(start, settings.steps):
-            # pairs stay together: row 2i is a chosen completion, row 2i + 1 the rejected one of the same prompt
-            both = rows_of_step(step, rows=len(examples) // 2, per_step=settings.batch_rows // 2, seed=config.seed)
-            numbers = [n for pair in both for n in (2 * int(pair), 2 * int(pair) + 1)]
-            numbers.sort(key=lambda n: len(examples[n].ids))  # micro-batches of like lengths waste little on padding
-            good = pairs.labels[numbers]
-            mixed_now = scored(model, mixed.pick(numbers), at_once=MICRO_ROWS)
-            raw = mixed.ratios(mixed_now, numbers, unit=settings.ratio).mean().item()
-            z = raw if step == 0 else settings.z_decay * z + (1 - settings.z_decay) * raw
-            chosen_tokens = pairs.lengths[numbers][good].sum()
-
-            def part(some: list[int], count: int = len(numbers), z: float = z, tokens: Tensor = chosen_tokens):
-                chosen = pairs.labels[some]
-                log_probs = completion_log_probs(model, pairs.pick(some))
-                ratios = pairs.ratios(log_probs, some, unit=settings.ratio)
-                # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions
-                nll = -log_probs[chosen].sum() / tokens
-                loss = kto_loss(ratios, labels=chosen, z=z, config=settings).sum() / count
-                return loss + settings.nll_weight * nll, (ratios.detach(), nll.item())
-
-            micro = [numbers[i : i + MICRO_ROWS] for i in range(0, len(numbers), MICRO_ROWS)]
-            results = accumulate(model, [partial(part, some) for some in micro])
-            ratios = torch.cat([ratios for _, (ratios, _) in results])
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.grad_clip or math.inf)
-            optimizer.step(settings.lr * min(1.0, (step + 1) / max(1, settings.warmup_steps)))
-            row = {
-                "step": step + 1,
-                "loss": sum(value for value, _ in results),
-                "nll": sum(nll for _, (_, nll) in results),
-                "raw_z": z,
-                "chosen_log_ratio": ratios[good].mean().item(),
-                "rejected_log_ratio": ratios[~good].mean().item(),
-                "grad_norm": norm.item(),
-            }
-            bar.update(step + 1, f"loss {row['loss']:.3f}  raw z {z:+.3f}")
-            last = step + 1 == settings.steps
-            if last or (step + 1) % settings.eval_every_steps == 0:
-                row["valid_loss"] = held_out()
-                why = breach(z, row["valid_loss"], base_loss=base_loss, config=settings)
-                if not why:
-                    passed = step + 1
-                    save(step + 1, row["valid_loss"])
-                    checkpoint.point(folder, "best", f"step-{passed:06d}")
-                    checkpoint.prune(folder, keep=2)
-            log.write(row)
-            if why:
-                break
-            if interrupt.wanted and not last:
-                save(step + 1, None)
-                raise KeyboardInterrupt
-    log.close()
-    if why:
-        warn(f"kto stopped at step {step + 1}: {why}")
-    model, about = checkpoint.load_model(folder / "checkpoints" / f"step-{passed:06d}", device=device)
-    outcome = "stopped" if why else "finished"
-    finish(config, outcome=outcome, why=why, step=passed, base_loss=base_loss, loss=about["valid_loss"], z=z)
+    run.train(pairs, mixed, weights)
+    finish(config, run, told=told)
 
 
-def breach(z: float, valid_loss: float, *, base_loss: float, config: KtoConfig) -> str:
-    """Why this state must not ship, or nothing.
+@dataclass
+class State:
+    """What a checkpoint holds beside weights and optimizer."""
 
-    A raw z below zero means that likelihood falls on everything; the loss cannot see it, because it clamps z at 0.
-    """
-    if not (math.isfinite(z) and math.isfinite(valid_loss)):
-        return "the loss is no longer a number"
-    per_token = "" if config.ratio == "mean" else " (summed over a completion)"
-    if z < -config.max_z_drop:
-        return f"raw z fell to {z:+.3f}{per_token}, below -{config.max_z_drop}"
-    if valid_loss > base_loss * (1 + config.max_loss_rise):
-        return f"held-out loss rose from {base_loss:.4f} to {valid_loss:.4f}, over {config.max_loss_rise:.1%}"
-    return ""
+    step: int = 0
+    z: float = 0.0  # running mean of the mismatched log-ratios, in the unit of `kto.ratio`
+    drift: float = 0.0  # the same in nats per token: what the guards watch
+    matched: float = 0.0  # running mean of (chosen + rejected) / 2
+    passed: int = 0  # the last step that passed the guards
+    breaches: int = 0
+    lr_scale: float = 1.0
+    first_norms: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)  # of the gradient, since the last check
+    chosen: list[float] = field(default_factory=list)  # log-ratios of chosen in nats per token, since the last check
+    accuracy: list[float] = field(default_factory=list)  # of the first tenth of the steps
+    why: str = ""  # the last breach
 
 
-def finish(config: Config, *, outcome: str, why: str, step: int, base_loss: float, loss: float, z: float) -> None:
-    """Says and records how it ended."""
-    report = {
-        "outcome": outcome,
-        "why": why,
-        "shipped_step": step,
-        "held_out_loss_before": base_loss,
-        "held_out_loss": loss,
-        "raw_z": z,
+class Run:
+    """One alignment: a policy, its frozen reference, the pairs, and what is measured on the way."""
+
+    def __init__(self, config: Config, tokenizer: Tokenizer):
+        self.config, self.settings = config, config.kto
+        self.folder = config.stage_dir("kto")
+        best = checkpoint.finished(config.stage_dir("sft"), "sft")
+        self.model, _ = checkpoint.load_model(best, device=pick_device(config.device))
+        self.reference = copy.deepcopy(self.model).requires_grad_(False)
+        self.valid = PackedRows(config.stage_dir("sft") / "packed-valid")
+        self.examiner = Examiner(config, tokenizer, spare=True, title="kto")
+        if self.settings.lora_rank:
+            lora.attach(self.model, rank=self.settings.lora_rank, seed=config.seed)
+        # Low-rank factors are no matrices of a block for Muon.
+        optim = replace(config.optim, name="adamw") if self.settings.lora_rank else config.optim
+        self.optimizer = make_optimizer(self.model, optim)
+        self.state = State()
+
+    def loss(self, model: LanguageModel) -> float:
+        """Held-out loss, quickly."""
+        return mean_loss(model, self.valid, limit=self.settings.eval_rows, batch_rows=self.config.sft.batch_rows)
+
+    @cached_property
+    def before(self) -> dict:
+        """What the guards compare with: the SFT model, looked at as the policy will be."""
+        return self.look(self.reference)
+
+    def look(self, model: LanguageModel) -> dict:
+        """Held-out loss, a free walk and probe accuracy of a model."""
+        guards, found = self.settings.guards, {"loss": self.loss(model)}
+        if guards.walk_prompts and self.examiner.prompts:
+            found |= vars(self.examiner.walk(model, self.reference, count=guards.walk_prompts))
+        if guards.probes_asked and self.examiner.questions:
+            found["probes"] = self.examiner.probes(model, limit=guards.probes_asked)["accuracy"]
+        return found
+
+    def signals(self) -> tuple[Signals, float]:
+        """The policy against the SFT model, and its held-out loss. What was gathered since the last look is used up."""
+        now, before, state = self.look(self.model), self.before, self.state
+        chosen, norm = statistics.fmean(state.chosen), statistics.median(state.norms)
+        state.chosen, state.norms = [], []
+
+        def change(name: str) -> float | None:
+            return now[name] - before[name] if name in now else None
+
+        return Signals(
+            raw_z=state.drift,
+            chosen=chosen,
+            loss=now["loss"] / before["loss"] - 1 if before["loss"] else None,
+            gradient=norm / max(statistics.median(state.first_norms), 1e-30),
+            kl=now.get("kl"),
+            entropy=now["entropy"] / max(before["entropy"], 1e-9) if "entropy" in now else None,
+            loops=change("loop"),
+            endings=change("ended"),
+            words=change("real_words"),
+            probes=change("probes"),
+        ), now["loss"]
+
+    # ---- checkpoints
+
+    def save(self, valid_loss: float | None) -> None:
+        trainer = {"optimizer": self.optimizer.state_dict(), "state": vars(self.state), "lora": lora.state(self.model)}
+        info = {"stage": "kto", "valid_loss": valid_loss}
+        checkpoint.save(self.folder, self.model, step=self.state.step, info=info, trainer=trainer)
+
+    def load(self, folder: Path) -> None:
+        """Weights, optimizer and state of a checkpoint."""
+        trainer = checkpoint.load_trainer(folder)
+        if self.settings.lora_rank:
+            self.model.load_state_dict(trainer["lora"], strict=False)
+        else:
+            checkpoint.load_weights(self.model, folder)
+        self.optimizer.load_state_dict(trainer["optimizer"])
+        self.state = State(**trainer["state"])
+
+    def go_back(self, why: str) -> None:
+        """The last good checkpoint again, with half the learning rate; the data goes on."""
+        step, breaches, scale = self.state.step, self.state.breaches + 1, self.state.lr_scale / 2
+        self.load(self.folder / "checkpoints" / f"step-{self.state.passed:06d}")
+        self.state.step, self.state.breaches, self.state.lr_scale, self.state.why = step, breaches, scale, why
+        self.save(None)
+
+    # ---- training
+
+    def train(self, pairs: Scored, mixed: Scored, weights: tuple[float, float]) -> None:
+        """To the last step, or to the breach that ends it. Raises KeyboardInterrupt after saving."""
+        settings, guards = self.settings, self.settings.guards
+        batches = Batches(pairs.labels.tolist(), rows=settings.batch_rows, seed=self.config.seed)
+        log = MetricsLog(self.folder / "metrics.jsonl", from_step=self.state.step)
+        with Interrupt() as interrupt, progress("kto", settings.steps, done=self.state.step) as bar:
+            while self.state.step < settings.steps and self.state.breaches <= guards.retries:
+                row = self.step(batches.step(self.state.step), pairs, mixed, weights)
+                bar.update(self.state.step, f"loss {row['loss']:.3f}  raw z {self.state.drift:+.3f}")
+                last = self.state.step == settings.steps
+                if last or self.state.step % settings.eval_every_steps == 0:
+                    signals, row["valid_loss"] = self.signals()
+                    row["guards"] = signals.readings()
+                    self.judge(signals, row["valid_loss"])
+                log.write(row)
+                if (
+                    self.state.step == max(1, settings.steps // 10)
+                    and statistics.fmean(self.state.accuracy) >= TOO_GOOD
+                ):
+                    warn(
+                        "kto: after a tenth of the steps chosen and rejected are told apart without an error; something "
+                        "trivial may do that, see the shares said at the start"
+                    )
+                if interrupt.wanted and not last:
+                    self.save(None)
+                    raise KeyboardInterrupt
+        log.close()
+
+    def judge(self, signals: Signals, valid_loss: float) -> None:
+        """Keeps this state, or goes back."""
+        warnings, breaches = check(signals, self.settings.guards)
+        if not self.settings.guards.on:
+            warnings, breaches = warnings + breaches, []
+        for text in warnings:
+            warn(f"kto, step {self.state.step}: {text}")
+        if breaches:
+            step, passed = self.state.step, self.state.passed
+            self.go_back("; ".join(breaches))
+            ends = self.state.breaches > self.settings.guards.retries
+            warn(
+                f"kto, step {step}: {self.state.why}. "
+                + (
+                    f"Stopped; the model of step {passed} is kept"
+                    if ends
+                    else f"Back to step {passed}, with half the learning rate"
+                )
+            )
+            return
+        self.state.passed = self.state.step
+        self.save(valid_loss)
+        checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
+        checkpoint.prune(self.folder, keep=2)
+
+    def step(self, numbers: list[int], pairs: Scored, mixed: Scored, weights: tuple[float, float]) -> dict:
+        """One optimizer step on these examples."""
+        settings, state, first = self.settings, self.state, self.state.step == 0
+        mean, clamp = settings.ratio == "mean", tuple(settings.token_clamp)
+        numbers = sorted(numbers, key=lambda n: len(pairs.examples[n].ids))  # like lengths waste little on padding
+        good = pairs.labels[numbers]
+        # z comes of the whole step, so that it does not depend on how the step is divided
+        mixed_now = scored(self.model, mixed.pick(numbers), at_once=MICRO_ROWS)
+        raw = mixed.ratios(mixed_now, numbers, mean=mean).mean().item()
+        drift = mixed.ratios(mixed_now, numbers, mean=True).mean().item()
+        state.z = running(state.z, raw, decay=0.0 if settings.z == "batch" else settings.z_decay, first=first)
+        state.drift = running(state.drift, drift, decay=settings.z_decay, first=first)
+        z = state.matched if settings.z == "matched" else state.z
+        chosen_tokens = pairs.lengths[numbers][good].sum()
+
+        def part(some: list[int]):
+            labels = pairs.labels[some]
+            log_probs = token_log_probs(self.model, pairs.pick(some))
+            ratios = pairs.ratios(log_probs, some, mean=mean, clamp=clamp)
+            loss = preference_loss(ratios, labels=labels, lengths=pairs.lengths[some], z=z, settings=settings)
+            loss = (torch.where(labels, *weights) * loss).sum() / len(numbers)
+            # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions
+            nll = -log_probs[labels[pairs.owners(some)]].sum() / chosen_tokens
+            free = [pairs.ratios(log_probs.detach(), some, mean=unit) for unit in (mean, True)]
+            return loss + settings.nll_weight * nll, (*free, nll.item())
+
+        micro = [numbers[i : i + MICRO_ROWS] for i in range(0, len(numbers), MICRO_ROWS)]
+        results = accumulate(self.model, [partial(part, some) for some in micro])
+        ratios, per_token = (torch.cat([more[i] for _, more in results]) for i in (0, 1))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf)
+        self.optimizer.step(settings.lr * state.lr_scale * min(1.0, (state.step + 1) / max(1, settings.warmup_steps)))
+        chosen, rejected = ratios[good].mean().item(), ratios[~good].mean().item()
+        # how often a chosen completion of the step is above a rejected one
+        accuracy = (ratios[good][:, None] > ratios[~good][None, :]).float().mean().item()
+        state.norms.append(norm.item())
+        state.chosen.append(per_token[good].mean().item())
+        if len(state.first_norms) < FIRST_STEPS:
+            state.first_norms.append(norm.item())
+        if state.step < max(1, settings.steps // 10):
+            state.accuracy.append(accuracy)
+        state.matched = running(state.matched, (chosen + rejected) / 2, decay=settings.z_decay)
+        state.step += 1
+        return {
+            "step": state.step,
+            "loss": sum(value for value, _ in results),
+            "nll": sum(nll for _, (_, _, nll) in results),
+            "raw_z": state.drift,
+            "batch_z": raw,
+            "chosen_log_ratio": chosen,
+            "rejected_log_ratio": rejected,
+            "accuracy": accuracy,
+            "grad_norm": norm.item(),
+        }
+
+
+def running(mean: float, value: float, *, decay: float, first: bool = False) -> float:
+    """A running mean; the first value is taken as it is."""
+    return value if first else decay * mean + (1 - decay) * value
+
+
+def weights_of(settings: KtoConfig, chosen: int, rejected: int) -> tuple[float, float]:
+    """lambda_d and lambda_u: the recipe's, or what the numbers of both classes ask for."""
+    by_count = losses.class_weights(chosen, rejected)
+    return settings.weight_chosen or by_count[0], settings.weight_rejected or by_count[1]
+
+
+def preference_loss(ratios: Tensor, *, labels: Tensor, lengths: Tensor, z: float, settings: KtoConfig) -> Tensor:
+    """The recipe's loss of each completion, (B,), unweighted. `ratios` are in the unit of `kto.ratio`."""
+    if settings.rejected_floor:
+        floor = -settings.rejected_floor * (torch.ones_like(ratios) if settings.ratio == "mean" else lengths)
+        ratios = torch.where(labels, ratios, torch.maximum(ratios, floor))
+    if settings.loss == "apo_zero":
+        return losses.apo_zero(ratios, labels=labels, beta=settings.beta)
+    return losses.kto(ratios, labels=labels, z=z, beta=settings.beta)
+
+
+def look_for_giveaways(examples: list[Example], end: int, *, seed: int) -> dict[str, float]:
+    """Warns where something trivial tells chosen from rejected; returns how well."""
+    seen = [audit.Seen(e.ids[e.prompt :], e.ids[-1] == end, e.label) for e in examples]
+    if min(sum(s.label for s in seen), sum(not s.label for s in seen)) < AUDIT_ROWS:
+        return {}
+    accuracies = audit.audit(seen, seed=seed)
+    shown = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in accuracies.items())
+    say(f"kto: chosen are told from rejected by something trivial in these shares (chance: 50%): {shown}")
+    for text in audit.findings(accuracies):
+        warn(f"kto: {text}")
+    return accuracies
+
+
+def finish(config: Config, run: Run, *, told: dict[str, float], **over: str) -> None:
+    """Chooses what ships, points `best` at it, and says and records why."""
+    state, report = run.state, {}
+    if state.passed and state.passed != state.step:
+        run.load(run.folder / "checkpoints" / f"step-{state.passed:06d}")
+    trained = lora.weights(run.model) if state.passed else None
+    model, report = choice.choose(run.examiner, run.reference, trained, why=state.why, settings=config.kto)
+    report |= {
+        "shipped_step": state.passed if report["shipped_blend"] else 0,
+        "breaches": state.breaches,
+        "raw_z": state.drift,
     }
-    atomic_write(config.stage_dir("kto") / "report.json", json.dumps(report, indent=1))
-    say(f"kto: {outcome}; step {step} ships; held-out loss {base_loss:.6f} -> {loss:.6f}, raw z {z:+.6f}")
+    report |= {"told_apart_by": told, **over}
+    name = f"blend-{report['shipped_blend']:.2f}"
+    info = {"stage": "kto", "valid_loss": report["held_out_loss"]}
+    checkpoint.save(run.folder, model, step=report["shipped_step"], info=info, name=name)
+    checkpoint.point(run.folder, "best", name)
+    atomic_write(run.folder / "report.json", json.dumps(report, indent=1))
+    choice.tell(report)

@@ -1,77 +1,198 @@
-"""The chat model's own failures, one preset per failure mode. Run: minitron reject recipes/demo.toml.
+"""Completions to learn from: the model's own failures, one preset per failure, and recorded ones. Run: minitron reject recipes/demo.toml.
 
-Reads data/train.parquet, the tokenizer and sft/best; writes reject/pairs.parquet with the columns
-`prompt` (messages), `completion`, `label`, `preset`: the recorded answer (label true, preset `data`) and what the model
-said in its place (label false), if that shows a failure (`failures`). Knows nothing about losses.
+Reads data/train.parquet, the tokenizer, sft/best and `reject.files`; writes reject/pairs.parquet with the columns `prompt`
+(messages), `completion`, `label`, `preset`, `failure`: after each good answer (label true) what the model said in its place
+(label false), if that shows the failure its preset is meant to show (`failures`). Answers that show another one are in
+apart.parquet. Stopped at any moment and started again, it goes on and makes the same pairs. Knows nothing about losses.
 """
 
 import json
 import random
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from minitron import chatml, checkpoint, dialogues, failures
-from minitron.config import Config, Sampling
+from minitron import chatml, checkpoint, dialogues, failures, recorded
+from minitron.config import Config, Preset, Sampling
 from minitron.console import say, warn
 from minitron.errors import MinitronError
-from minitron.files import atomic_path, atomic_write
+from minitron.files import append_line, atomic_path, atomic_write, sha256_json, whole_lines
 from minitron.generate import ask
-from minitron.model import pick_device
+from minitron.model import LanguageModel, pick_device
 from minitron.tokenizer import Tokenizer
 
+CHUNK = 512  # prompts whose answers are kept together: at most that much is lost when the stage is stopped
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 SCHEMA = pa.schema(
     [
         ("prompt", pa.list_(MESSAGE)),
         ("completion", pa.string()),
         ("label", pa.bool_()),
-        ("preset", pa.string()),
+        ("preset", pa.string()),  # of a rejected completion; `data`, `model` or `recorded` of others
         ("failure", pa.string()),  # what a rejected completion was caught at
     ]
 )
+Prompt = tuple[list[dict], str]  # a dialogue up to a user's turn, and the recorded answer
+
+
+@dataclass
+class Sampler:
+    """The model that fails, and where its answers are kept until all are there."""
+
+    config: Config
+    model: LanguageModel
+    tokenizer: Tokenizer
+    weights: str  # sha256
+
+    def answers(
+        self, title: str, prompts: list[list[dict]], sampling: Sampling, *, seed: int
+    ) -> list[tuple[str, bool]]:
+        """The answers to all prompts and whether each ended by itself; those that are on disk are not asked again."""
+        about = {"sampling": vars(sampling), "seed": seed, "weights": self.weights, "prompts": sha256_json(prompts)}
+        about |= {"batch_rows": self.config.reject.batch_rows}
+        path = self.config.stage_dir("reject") / ("answers-" + re.sub(r"\W", "_", title) + ".jsonl")
+        lines = whole_lines(path)
+        if lines[:1] != [json.dumps(about)]:  # of another run
+            lines = [json.dumps(about)]
+            atomic_write(path, lines[0] + "\n")
+        done = [tuple(answer) for line in lines[1:] for answer in json.loads(line)]
+        if done:
+            say(f"reject: {title}: {len(done)} of {len(prompts)} answers are there already")
+        while len(done) < len(prompts):
+            texts, ended = ask(
+                self.model,
+                self.tokenizer,
+                prompts[len(done) : len(done) + CHUNK],
+                sampling=sampling,
+                seed=seed * 1009 + len(done),
+                batch_rows=self.config.reject.batch_rows,
+                title=f"reject: {title} {len(done)}/{len(prompts)}",
+            )
+            part = list(zip(texts, ended, strict=True))
+            append_line(path, json.dumps(part, ensure_ascii=False))
+            done += part
+        return done
 
 
 def run(config: Config) -> None:
-    folder = config.stage_dir("reject")
-    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
-    model, _ = checkpoint.load_model(
-        checkpoint.finished(config.stage_dir("sft"), "sft"), device=pick_device(config.device)
-    )
-    settings, rows, report = config.reject, [], {}
-    for number, (name, preset) in enumerate(settings.presets.items()):
-        sampling = Sampling(**vars(preset) | {"max_tokens": settings.max_tokens or preset.max_tokens})
-        asked = choose_prompts(config, tokenizer, count=settings.prompts, seed=config.seed * 1000 + number)
-        texts, ended = ask(
-            model,
-            tokenizer,
-            [messages for messages, _ in asked],
-            sampling=sampling,
-            seed=config.seed + number,
-            batch_rows=settings.batch_rows,
-            title=f"reject: {name}",
-        )
-        judged = failures.judge(texts, ended=ended, references=[reference for _, reference in asked])
-        kept = [i for i, j in enumerate(judged) if j.failures and texts[i]]
-        for i in kept:
-            prompt, reference = asked[i]
-            rows.append((prompt, reference, True, "data", ""))
-            rows.append((prompt, texts[i], False, name, "+".join(judged[i].failures)))
-        report[name] = {"answers": len(texts), "rejected": len(kept), **failures.rates(judged)}
-        shown = ", ".join(f"{k} {v:.1%}" for k, v in failures.rates(judged).items())
-        say(f"reject: {name}: {len(kept)} of {len(texts)} answers show a failure ({shown})")
-    if not rows:
+    settings, folder = config.reject, config.stage_dir("reject")
+    pairs, apart, report, known = [], [], {}, set()
+
+    def keep(rows: list[tuple], prompt: list[dict], chosen: tuple, rejected: tuple) -> None:
+        key = (json.dumps(prompt), rejected[0])
+        if key not in known:  # many prompts get the same answer from several presets
+            known.add(key)
+            rows += [(prompt, *chosen), (prompt, *rejected)]
+
+    if settings.prompts:
+        tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+        best = checkpoint.finished(config.stage_dir("sft"), "sft")
+        model, about = checkpoint.load_model(best, device=pick_device(config.device))
+        sampler = Sampler(config, model, tokenizer, about["sha256"]["model.safetensors"])
+        for number, (name, preset) in enumerate(settings.presets.items()):
+            asked = choose_prompts(config, tokenizer, count=settings.prompts, seed=config.seed * 1000 + number)
+            found = fail(sampler, name, preset, asked, seed=config.seed + number)
+            report[name] = found.report
+            goods = choose(sampler, name, found, seed=config.seed + 100 + number)
+            for (prompt, _), text, caught, good in zip(found.asked, found.texts, found.failures, goods, strict=True):
+                shows = preset.failure in caught or not preset.failure
+                keep(pairs if shows else apart, prompt, good, (text, False, name, "+".join(caught)))
+    if settings.files:
+        rows, report["recorded"] = recorded_rows(config)
+        pairs += rows
+    if not pairs:
         warn("no answer showed a failure: there is nothing for kto to learn from")
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in SCHEMA]
-    with atomic_path(folder / "pairs.parquet") as temporary:
-        pq.write_table(
-            pa.Table.from_arrays([pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA),
-            temporary,
-        )
+    write(folder / "apart.parquet", apart)
+    write(folder / "pairs.parquet", pairs)
     atomic_write(folder / "report.json", json.dumps(report, indent=1))
+    for path in folder.glob("answers-*.jsonl"):
+        path.unlink()
 
 
-def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[tuple[list[dict], str]]:
+@dataclass
+class Failed:
+    """What a preset brought: prompts and recorded answers, the model's failing answers, and what each was caught at."""
+
+    asked: list[Prompt]
+    texts: list[str]
+    failures: list[list[str]]
+    canned: set[str]
+    report: dict
+
+
+def fail(sampler: Sampler, name: str, preset: Preset, asked: list[Prompt], *, seed: int) -> Failed:
+    """Asks all prompts with a preset, and keeps the answers that show a failure."""
+    sampling = preset.sampling(sampler.config.reject.max_tokens or preset.max_tokens)
+    answers = sampler.answers(name, [prompt for prompt, _ in asked], sampling, seed=seed)
+    texts, ended = [text for text, _ in answers], [end for _, end in answers]
+    judged = failures.judge(texts, ended=ended, references=[reference for _, reference in asked])
+    kept = [i for i, j in enumerate(judged) if j.failures and texts[i]]
+    meant = [i for i in kept if preset.failure in judged[i].failures or not preset.failure]
+    rates = failures.rates(judged)
+    shown = ", ".join(f"{k} {v:.1%}" for k, v in rates.items())
+    aim = f"the failure {preset.failure}" if preset.failure else "a failure"
+    say(f"reject: {name}: {len(meant)} of {len(texts)} answers show {aim}, {len(kept) - len(meant)} another ({shown})")
+    return Failed(
+        [asked[i] for i in kept],
+        [texts[i] for i in kept],
+        [judged[i].failures for i in kept],
+        {failures.plain(texts[i]) for i in kept if judged[i].canned},
+        {"answers": len(texts), "rejected": len(meant), "apart": len(kept) - len(meant), **rates},
+    )
+
+
+def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[tuple[str, bool, str, str]]:
+    """The good answer to each prompt, as (completion, label, preset, failure).
+
+    With `reject.chosen = "model"` the model's own, drawn as the chat program draws: without a failure, ended by itself, and
+    of these the nearest in length to the rejected one. Where there is none, the recorded answer.
+    """
+    data = [(reference, True, "data", "") for _, reference in found.asked]
+    config = sampler.config
+    if config.reject.chosen == "data":
+        return data
+    sampling, times = config.export.sampling(), config.reject.best_of
+    prompts = [prompt for prompt, _ in found.asked for _ in range(times)]
+    drawn = sampler.answers(f"{name}-chosen", prompts, sampling, seed=seed)
+    chosen = []
+    for i, (text, (_, reference)) in enumerate(zip(found.texts, found.asked, strict=True)):
+        good = [
+            answer
+            for answer, ended in drawn[i * times : (i + 1) * times]
+            if answer
+            and not failures.is_loop(answer)
+            and not failures.is_runaway(answer, ended=ended, reference=reference)
+            and failures.plain(answer) not in found.canned
+        ]
+        nearest = min(good, key=lambda answer: abs(len(answer) - len(text)), default=None)
+        chosen.append(data[i] if nearest is None else (nearest, True, "model", ""))
+    return chosen
+
+
+def recorded_rows(config: Config) -> tuple[list[tuple], dict]:
+    """Rows of `reject.files`, and how many there are."""
+    dropped, rows = Counter(), []
+    for one in recorded.read(config.reject, dropped):
+        rows.append((one.prompt, one.completion, one.label, "recorded", ""))
+    chosen = sum(row[2] for row in rows)
+    report = {"chosen": chosen, "rejected": len(rows) - chosen, "dropped": dict(dropped)}
+    left_out = "".join(f", {count} left out ({reason})" for reason, count in dropped.items())
+    say(f"reject: {chosen} chosen and {len(rows) - chosen} rejected recorded completions{left_out}")
+    return rows, report
+
+
+def write(path: Path, rows: list[tuple]) -> None:
+    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in SCHEMA]
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), temporary)
+
+
+def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[Prompt]:
     """`count` training dialogues, each cut before one of its answers: (messages so far, that answer).
 
     Reservoir sampling (Vitter's algorithm R): one pass, memory for `count` dialogues only.

@@ -1,6 +1,6 @@
 #include "textflag.h"
 
-// What minitron/guard.py writes in front of the copy, as distances from its begin.
+// What minitron/program/guard.py writes in front of the copy, as distances from its begin.
 #define ENTRY -512(R19)   // address of Go's own entry
 #define SIZE -504(R19)    // of the file, in bytes
 #define RANGES -496       // two of (offset, length); lengths are multiples of 8

@@ -38,9 +38,11 @@
     const response = await request("v1/chat/completions", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, stream: true }), signal,
     });
+    let whole = false;
     try {
       for await (const data of events(response.body)) {
-        if (data === "[DONE]") return;
+        if (data === "[DONE]") whole = true; // and on to the end: what is left unread counts as broken off
+        if (whole) continue;
         const chunk = JSON.parse(data);
         if (chunk.error) throw failure(chunk.error.message, chunk.error.code ?? chunk.error.type);
         onChunk(chunk);
@@ -48,7 +50,7 @@
     } catch (error) {
       throw error.name === "AbortError" || error.code ? error : failure(error.message, "unreachable");
     }
-    throw failure("the answer broke off", "unreachable");
+    if (!whole) throw failure("the answer broke off", "unreachable");
   }
 
   minitron.httpEngine = () => ({ about: async () => (await request("about")).json(), chat });

@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from minitron import go
 from minitron.console import say
 from minitron.errors import MinitronError
 from minitron.files import atomic_write
+from minitron.program import friends, go
 
 PAGE = go.SOURCES / "internal" / "page" / "assets"
 ENGINE = go.SOURCES / "cmd" / "wasm"
@@ -39,7 +39,7 @@ def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
             hint="export it in fewer bits: minitron export RECIPE --dtype q8 (or q4)",
         )
     text = _page(page, title=title, about=about, parts=_parts(bundle, go.build_wasm()))
-    out = out or Path("dist") / (re.sub(r'[\\/:*?"<>|\s]+', "-", "-".join(filter(None, (title, version)))) + ".html")
+    out = out or Path("dist") / f"{friends.folder_name(title, version)}.html"
     atomic_write(out, text)
     say(f"html: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return out

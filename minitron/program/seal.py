@@ -6,7 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from minitron import guard
+from minitron.program import guard
 
 NAME = b"\nminitron seal\n\0"  # where the seal is; it comes once in a program
 MAX_HOLES = 4

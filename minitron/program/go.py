@@ -17,13 +17,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from minitron import __version__, friends, howto, icon, macho, seal, windows
+from minitron import __version__
 from minitron.config import Config
 from minitron.console import say
 from minitron.errors import MinitronError
 from minitron.files import atomic_path, atomic_write, sha256_file
+from minitron.program import friends, howto, icon, macho, seal, windows
 
-SOURCES = Path(__file__).resolve().parent.parent / "go_serve"
+SOURCES = Path(__file__).resolve().parents[2] / "go_serve"
 NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
 UNIVERSAL = "darwin/universal"  # both of darwin's in one file

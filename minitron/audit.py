@@ -1,0 +1,99 @@
+"""Can something trivial tell chosen from rejected? Then kto learns that, and nothing else.
+
+A logistic regression sees only lengths, endings or first tokens of completions and is asked about those it has not seen. If
+it is right nearly always, the policy will be too, after a few steps and for the wrong reason: accuracy 1.0 while answers get
+worse. Knows nothing about models and files.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FOLDS = 5
+FIRST_TOKENS, COMMON = 3, 64  # how many tokens of the beginning are seen, and how many kinds of each
+SUSPECT = 0.9  # balanced accuracy from which something trivial decides
+REMEDIES = {
+    "length": 'choose answers of like length: reject.chosen = "model"; or mask loops: kto.mask_loops = true',
+    "ending": 'choose answers that end alike: reject.chosen = "model"; or lower reject.max_tokens',
+    "first tokens": 'take both from the same source: reject.chosen = "model"',
+}
+
+
+@dataclass
+class Seen:
+    """What the classifier may see of a completion."""
+
+    ids: list[int]
+    ended: bool
+    label: bool
+
+
+def audit(seen: list[Seen], *, seed: int) -> dict[str, float]:
+    """Balanced accuracy, 0.5 being chance, of each kind of feature alone and of `all` together, on completions held out."""
+    lengths = torch.tensor([[float(len(s.ids))] for s in seen]).log1p()
+    features = {
+        "length": torch.cat([lengths, lengths**2], 1),
+        "ending": torch.tensor([[float(s.ended)] for s in seen]),
+        "first tokens": _first_tokens(seen),
+    }
+    labels = torch.tensor([s.label for s in seen])
+    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))
+    features["all"] = torch.cat(list(features.values()), 1)
+    return {name: _accuracy(values[order], labels[order]) for name, values in features.items()}
+
+
+def findings(accuracies: dict[str, float]) -> list[str]:
+    """A sentence with a remedy for everything that tells too much."""
+    return [
+        f"{name} alone tells chosen from rejected in {accuracies[name]:.0%} of the cases; {remedy}"
+        for name, remedy in REMEDIES.items()
+        if accuracies[name] >= SUSPECT
+    ]
+
+
+def _first_tokens(seen: list[Seen]) -> Tensor:
+    """One-hot of the most common tokens at each of the first places, (N, places * COMMON)."""
+    columns = []
+    for place in range(FIRST_TOKENS):
+        tokens = [s.ids[place] if place < len(s.ids) else -1 for s in seen]
+        common = [token for token, _ in Counter(tokens).most_common(COMMON)]
+        columns.append(torch.tensor(tokens)[:, None] == torch.tensor(common)[None, :])
+    return torch.cat(columns, 1).float()
+
+
+def _accuracy(features: Tensor, labels: Tensor) -> float:
+    """Mean of both classes' accuracies over completions that were not fitted, by cross-validation."""
+    right = torch.zeros(len(labels), dtype=torch.bool)
+    for fold in range(FOLDS):
+        held_out = torch.arange(len(labels)) % FOLDS == fold
+        weights = _fit(features[~held_out], labels[~held_out])
+        right[held_out] = (_with_bias(features[held_out]) @ weights > 0) == labels[held_out]
+    classes = [right[labels], right[~labels]]
+    return sum(part.float().mean().item() for part in classes if len(part)) / 2
+
+
+def _fit(features: Tensor, labels: Tensor) -> Tensor:
+    """Logistic regression with both classes weighing the same and a little weight decay."""
+    inputs, targets = _with_bias(features), labels.float()
+    balance = torch.where(labels, 0.5 / targets.mean().clamp(min=1e-6), 0.5 / (1 - targets.mean()).clamp(min=1e-6))
+    weights = torch.zeros(inputs.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = (
+            F.binary_cross_entropy_with_logits(inputs @ weights, targets, weight=balance)
+            + 1e-3 * weights.square().sum()
+        )
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return weights.detach()
+
+
+def _with_bias(features: Tensor) -> Tensor:
+    return torch.cat([features, torch.ones(len(features), 1)], 1)

@@ -1,0 +1,82 @@
+"""minitron compare: the table, the JSON, the section of the report, and intervals against another calculation."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from minitron import cli, config, pipeline, scorecard
+
+
+def minitron(*arguments: str) -> int:
+    try:
+        cli.main(list(arguments))
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_sft_and_kto_side_by_side(tiny_run, capsys):
+    recipe = config.load("tiny.toml", ["kto.force=true"])
+    for stage in pipeline.select(recipe, None, "eval"):
+        pipeline.run_stage(stage, recipe)
+    capsys.readouterr()
+    assert minitron("compare", "runs/tiny/sft", "runs/tiny/kto", "--prompts", "10") == 0
+    table = capsys.readouterr().out
+    card = json.loads(Path("runs/tiny/compare.json").read_text())
+    measures = [row["measure"] for row in card["rows"]]
+    assert measures[:2] == ["loss", "bits_per_byte"]
+    assert {"all: loops", "chat: answers that fail", "loops: distinct-2"} <= set(measures)
+    for row in card["rows"]:
+        assert row["measure"] in table
+        if "change" in row:
+            assert row["counts"][0] in (10, 40)  # a prompt with each preset and as the chat program draws
+            assert row["change"][0] <= row["values"][1] - row["values"][0] <= row["change"][1]
+    assert len(card["answers"]) == 4 * 5
+    page = Path("runs/tiny/report.html").read_text()
+    assert "<h2>Compared</h2>" in page
+    assert "answers side by side" in page
+    # the same model on both sides does not differ
+    step = Path("runs/tiny/sft/checkpoints") / Path("runs/tiny/sft/best").read_text().strip()
+    assert minitron("compare", str(step), "runs/tiny/sft") == 2
+    assert "are the same model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        (
+            ("runs/tiny/sft", "runs/tiny/kto"),
+            "runs/tiny/sft is neither a checkpoint nor the folder of a finished stage",
+        ),
+        (("/", "."), "/ is neither a checkpoint"),
+    ],
+)
+def test_what_cannot_be_compared(tiny_run, capsys, pair, said):
+    assert minitron("compare", *pair) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 10), (0.5, 10), (0.99, 1000), (1.0, 4)])
+def test_interval_is_where_the_score_test_does_not_refuse(share, count):
+    """Wilson's interval holds the p for which |share - p| <= 1.96 sqrt(p (1 - p) / n)."""
+    low, high = scorecard.interval(share, count)
+    inside = [
+        p / 10000
+        for p in range(10001)
+        if abs(share - p / 10000) <= 1.96 * math.sqrt(p / 10000 * (1 - p / 10000) / count)
+    ]
+    assert low == pytest.approx(inside[0], abs=2e-4)
+    assert high == pytest.approx(inside[-1], abs=2e-4)
+
+
+def test_change_as_published():
+    """Newcombe 1998, Statistics in Medicine 17, table II, case (a): 56/70 - 48/80, method 10."""
+    low, high = scorecard.change_interval(48 / 80, 56 / 70, 80, 70)
+    assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+
+
+def test_distinct_2():
+    assert scorecard.distinct_2(["a b a b", "a b c"]) == pytest.approx(3 / 5)  # ab ba ab, ab bc
+    assert scorecard.distinct_2([]) == 0

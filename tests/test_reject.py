@@ -1,0 +1,211 @@
+"""reject: which answers become pairs, that a stopped run goes on to the same pairs, and recorded labels."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from minitron import config, failures, pipeline, recorded
+from minitron.config import RejectConfig
+from minitron.errors import MinitronError
+from minitron.files import append_line, whole_lines
+
+PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
+REJECT = pipeline.STAGES[pipeline.NAMES.index("reject")]
+
+
+def run_to(stage: str, *overrides: str) -> None:
+    recipe = config.load("tiny.toml", list(overrides))
+    for each in pipeline.select(recipe, None, stage):
+        pipeline.run_stage(each, recipe)
+
+
+def rows(path: Path = PAIRS) -> list[dict]:
+    return pq.read_table(path).to_pylist()
+
+
+def test_pairs_hold_the_recorded_answer_and_the_failure_that_was_meant(tiny_run):
+    run_to("reject")
+    train = pq.read_table("runs/tiny/data/train.parquet").to_pylist()
+    told = {row["messages"][0]["content"]: row["messages"][1]["content"] for row in train}
+    meant = {name: preset.failure for name, preset in config.load("tiny.toml").reject.presets.items()}
+    seen = set()
+    assert len(rows()) >= 20
+    for path in (PAIRS, APART):
+        both = rows(path)
+        for chosen, rejected in zip(both[::2], both[1::2], strict=True):
+            assert chosen["prompt"] == rejected["prompt"]
+            assert (chosen["label"], chosen["preset"], chosen["failure"]) == (True, "data", "")
+            assert chosen["completion"] == told[chosen["prompt"][-1]["content"]]
+            caught = rejected["failure"].split("+")
+            assert rejected["label"] is False
+            assert caught
+            assert (meant[rejected["preset"]] in caught) is (path is PAIRS)
+            key = (json.dumps(rejected["prompt"]), rejected["completion"])
+            assert key not in seen  # no pair twice
+            seen.add(key)
+    assert not list(PAIRS.parent.glob("answers-*"))
+
+
+def test_any_failure_will_do_where_none_is_meant(tiny_run):
+    run_to("reject", "reject.presets={hot={temperature=2.0}}")
+    assert {row["preset"] for row in rows()} == {"data", "hot"}
+    assert rows(APART) == []
+
+
+def test_chosen_of_the_model_itself(tiny_run):
+    run_to("reject", "reject.chosen=model", "reject.best_of=3", "export.temperature=1.5")
+    both = rows()
+    kinds = {chosen["preset"] for chosen in both[::2]}
+    assert kinds <= {"model", "data"}
+    for chosen in both[::2]:
+        if chosen["preset"] == "model":
+            assert not failures.is_loop(chosen["completion"])
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_anywhere_it_goes_on_to_the_same_pairs(tiny_run, ending):
+    small = "reject.prompts=120"
+    run_to("reject", small)
+    want = rows()
+    program = (
+        "import sys; from minitron.stages import reject; reject.CHUNK = 16\n"
+        "from minitron import config, pipeline\n"
+        "recipe = config.load('tiny.toml', sys.argv[1:])\n"
+        "pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index('reject')], recipe, force=True)"
+    )
+    command = [sys.executable, "-c", program, small]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert len(rows()) > 10
+    want = rows()  # the answers of 16 prompts at a time
+    stopped = 0
+    for _ in range(3):
+        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        parts = PAIRS.parent
+        while child.poll() is None and not any(len(p.read_bytes().splitlines()) > 2 for p in parts.glob("answers-*")):
+            time.sleep(0.01)
+        time.sleep(0.05)
+        if child.poll() is None:
+            os.kill(child.pid, ending)
+            stopped += 1
+        child.wait()
+    assert stopped
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "answers are there already" in done.stderr
+    assert rows() == want
+
+
+def test_a_line_that_a_crash_cut_off_is_as_if_never_written(tmp_path):
+    path = tmp_path / "lines"
+    assert whole_lines(path) == []
+    append_line(path, "один")
+    append_line(path, "two")
+    path.write_bytes(path.read_bytes() + "три".encode()[:3])
+    assert whole_lines(path) == ["один", "two"]
+    append_line(path, "three")
+    assert whole_lines(path) == ["один", "two", "three"]
+
+
+# --- recorded labels -------------------------------------------------------------------------------------------------
+
+ALPACA = [
+    {"instruction": "Say hi.", "input": "", "chosen": "Hi!", "rejected": "No."},
+    {"instruction": "Repeat.", "input": "this", "chosen": "this", "rejected": "this"},
+    {"instruction": "", "input": "", "chosen": "a", "rejected": "b"},
+]
+UNPAIRED = [
+    {"prompt": "one?", "completion": "1", "label": True},
+    {
+        "prompt": [{"role": "user", "content": "two?"}],
+        "completion": [{"role": "assistant", "content": "2"}],
+        "label": False,
+    },
+]
+IMPLICIT = [
+    {
+        "chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "good"}],
+        "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}],
+    }
+]
+JUDGED = [
+    {"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}], "score": float(i)}
+    for i in range(10)
+]
+
+
+def read(path: Path, **settings) -> tuple[list[tuple], Counter]:
+    dropped = Counter()
+    found = list(recorded.read(RejectConfig(files=[str(path)], **settings), dropped))
+    return [(one.prompt[-1]["content"], one.completion, one.label) for one in found], dropped
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("data", "want", "reasons"),
+    [
+        (ALPACA, [("Say hi.", "Hi!", True), ("Say hi.", "No.", False)],
+         {"chosen equals rejected": 1, "malformed: no prompt, or no text": 1}),
+        (UNPAIRED, [("one?", "1", True), ("two?", "2", False)], {}),
+        (IMPLICIT, [("q", "good", True), ("q", "bad", False)], {}),
+    ],
+    ids=["pairs", "unpaired", "implicit prompt"],
+)  # fmt: skip
+def test_the_shapes_of_recorded_labels(tmp_path, kind, data, want, reasons):
+    path = tmp_path / f"data.{kind}"
+    if kind == "parquet":
+        if data is UNPAIRED:
+            pytest.skip("a column of one type cannot hold both shapes")
+        pq.write_table(pa.Table.from_pylist(data), path)
+    elif kind == "json":
+        path.write_text(json.dumps(data))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in data))
+    found, dropped = read(path)
+    assert found == want
+    assert dropped == reasons
+
+
+def test_scores_make_labels(tmp_path):
+    path = tmp_path / "judged.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in JUDGED))
+    found, _ = read(path, chosen_if=["score >= 8"], rejected_if=["score <= 1"])
+    assert found == [("q8", "a8", True), ("q9", "a9", True), ("q0", "a0", False), ("q1", "a1", False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"question": 1}]', "has neither chosen and rejected nor prompt, completion and label, but question"),
+        ("[1]", "is not a JSON array of objects"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_labels_that_cannot_be_read(tmp_path, text, message):
+    path = tmp_path / "data.json"
+    path.write_text(text)
+    with pytest.raises(MinitronError, match=message):
+        read(path)
+    with pytest.raises(MinitronError, match="reject.files: nothing matches"):
+        read(tmp_path / "none.json")
+
+
+def test_kto_learns_from_recorded_labels_of_unequal_numbers(tiny_run, capfd):
+    data = [
+        {"prompt": f"say {i}", "completion": f"{i}: who are you" if i % 4 else "no", "label": bool(i % 4)}
+        for i in range(64)
+    ]
+    Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+    run_to("kto", "reject.prompts=0", 'reject.files=["labels.jsonl"]', "kto.batch_rows=8")
+    said = capfd.readouterr().err
+    assert "reject: 48 chosen and 16 rejected recorded completions" in said
+    assert "kto: 48 chosen and 16 rejected completions, weights 1.00 and 2.25" in said  # 48 / (2.25 * 16) = 4/3
+    assert json.loads(Path("runs/tiny/kto/report.json").read_text())["outcome"] in ("improved", "no change", "refused")
