@@ -49,5 +49,5 @@ def test_canned_needs_a_crowd_and_spares_the_right_answer():
     references = ["i don't know"] + ["Something else."] * 19
     judged = judge(answers, ended=[True] * 20, references=references)
     assert [j.canned for j in judged] == [False] + [True] * 4 + [False] * 15
-    assert rates(judged) == {"loop": 0.0, "runaway": 0.0, "canned": 0.2, "ended": 1.0}
+    assert rates(judged) == {"loop": 0.0, "runaway": 0.0, "canned": 0.2, "ended": 1.0, "failing": 0.2}
     assert judged[1].failures == ["canned"]

@@ -166,7 +166,7 @@ def test_the_page_is_not_blocked(files, opened):
     assert page.inner_text("#greeting").startswith("Hi!")
     until(page, "said.some((m) => m.ready)")
     assert page.evaluate("() => greeted < performance.getEntriesByName('minitron-ready')[0].startTime")
-    page.evaluate("() => { globalThis.answer = ask('Hello', {max_tokens: 400}); }")
+    page.evaluate("() => { globalThis.answer = ask('Hello', {max_tokens: 400, temperature: 0}); }")
     page.locator("#message").press_sequentially("typed meanwhile")
     got = page.evaluate("() => answer")
     assert len(got["times"]) > 200

@@ -18,9 +18,13 @@
   // --- scrolling: the end stays in view until the person scrolls up.
   let following = true;
   const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 48;
+  let place = 0;
   scroll.addEventListener("scroll", () => {
-    following = atEnd();
-    toEnd.hidden = following;
+    // Only going up ends it: the event comes late, and what grew or shrank meanwhile is not the person's doing.
+    if (atEnd()) following = true;
+    else if (scroll.scrollTop < place) following = false;
+    place = scroll.scrollTop;
+    toEnd.hidden = following || atEnd();
   }, { passive: true });
   toEnd.addEventListener("click", () => { toBottom(); document.getElementById("message").focus(); });
   // A tap on a message shows its buttons, where no mouse can.
