@@ -1,6 +1,8 @@
 """kto: what is scored, what each step reads, and the guards. The losses themselves: test_losses.py."""
 
+import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,13 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
+from conftest import TINY_RECIPE, write_dialogues
 
 from minitron import checkpoint, config, lora, pipeline
 from minitron.choice import blended, objection
 from minitron.config import GuardsConfig, KtoConfig
 from minitron.guards import Signals, check
 from minitron.preference import Batches, Example, Scored, mismatch, token_log_probs
+from minitron.scorecard import Examiner
 from minitron.stages.kto import read_pairs
+from minitron.tokenizer import Tokenizer
 
 
 def test_log_probabilities_of_tokens(tiny_model):
@@ -124,6 +129,23 @@ def run_to(stage: str, *overrides: str) -> None:
         pipeline.run_stage(each, recipe)
 
 
+@pytest.fixture(scope="module")
+def sft_run(tmp_path_factory) -> Path:
+    """A folder with a run up to reject, to be copied."""
+    folder = tmp_path_factory.mktemp("sft")
+    write_dialogues(folder / "dialogues.jsonl")
+    (folder / "tiny.toml").write_text(TINY_RECIPE)
+    with contextlib.chdir(folder):
+        run_to("reject")
+    return folder
+
+
+@pytest.fixture
+def trained_sft(sft_run, tmp_path, monkeypatch) -> None:
+    shutil.copytree(sft_run, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
 def report() -> dict:
     return json.loads(Path("runs/tiny/kto/report.json").read_text())
 
@@ -163,6 +185,23 @@ def test_without_guards_the_same_recipe_wrecks_the_model_but_does_not_ship_it(ti
     assert report()["shipped_blend"] == 1.0
     assert report()["why"].startswith("forced; ")
     assert not same(weights("sft"), weights("kto"))
+
+
+@pytest.mark.parametrize("lr", [1e-4, 1e-1, 30.0])
+@pytest.mark.parametrize("beta", [0.01, 10.0])
+def test_no_settings_ship_a_wreck(trained_sft, lr, beta):
+    """The small version of benchmarks/kto_wreck.py."""
+    careful = ["kto.max_loss_rise=0.01", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0"]
+    run_to("kto", f"kto.lr={lr}", f"kto.beta={beta}", *careful)
+    recipe = config.load("tiny.toml")
+    examiner = Examiner(recipe, Tokenizer(Path("runs/tiny/tokenizer/tokenizer.model")))
+    losses = []
+    for stage in ("sft", "kto"):
+        model, _ = checkpoint.load_model(checkpoint.finished(Path(f"runs/tiny/{stage}"), stage))
+        losses.append(examiner.loss(model)["loss"])
+    assert losses[1] <= 1.02 * losses[0]
+    if lr == 30:
+        assert report()["outcome"] == "refused"
 
 
 def test_blends_lie_between_the_models(tiny_run):
