@@ -44,9 +44,15 @@ func printAbout(out io.Writer, i api.About) error {
 	}
 	s, m := i.Model, i.Made
 	line("name", "%s %s", i.Name, i.About.Version)
-	if i.About.Licence != "" {
-		line("licence", "%s", i.About.Licence)
+	told := func(what, text string) {
+		if text != "" { // what the model's owner left empty is left out
+			line(what, "%s", strings.Join(strings.Fields(text), " "))
+		}
 	}
+	told("licence", i.About.Licence)
+	told("greeting", i.Greeting)
+	told("told first", i.System)
+	told("questions", strings.Join(i.Questions, " | "))
 	line("shape", "%s: %d layers, %d heads (%d for keys and values), width %d, inner width %d", s.Arch, s.Layers, s.Heads, s.KVHeads, s.Dim, s.FFDim)
 	line("vocabulary", "%d pieces, %d bytes, sha256 %s", s.VocabSize, i.Vocab.Bytes, i.Vocab.SHA256)
 	line("context", "%d tokens", s.Context)
@@ -54,9 +60,7 @@ func printAbout(out io.Writer, i api.About) error {
 	for _, source := range m.Sources {
 		line("data", "%s", strings.Join(slices.DeleteFunc([]string{source.Name, source.Licence, source.Address}, func(s string) bool { return s == "" }), ", "))
 	}
-	if m.Trained != "" {
-		line("trained", "%s", m.Trained)
-	}
+	told("trained", m.Trained)
 	line("made", "%s, recipe %s, stage %s, minitron %s", m.Date, m.Recipe, m.Stage, m.Minitron)
 	line("kernel", "%s (this machine has: %s)", i.Kernel, strings.Join(kernel.Names(), ", "))
 	line("program", "%s (bundle format %d, %s, %s)", i.Program, i.Format, i.Go, i.Platform)
