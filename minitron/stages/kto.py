@@ -61,6 +61,8 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
         if len(prompt) + skip < len(ids):
             examples.append(Example(ids, len(prompt), row["label"], len(prompt) + skip))
             prompts.append(known.setdefault(tuple(prompt), len(known)))
+    if len(examples) < len(rows):
+        say(f"kto: {len(rows) - len(examples)} completions left out: their prompts fill the context")
     return examples, prompts
 
 
