@@ -52,8 +52,8 @@ def objection(now: dict, before: dict, settings: KtoConfig) -> str:
 def choose(
     examiner: Examiner, sft: LanguageModel, trained: dict[str, Tensor] | None, *, why: str, settings: KtoConfig
 ) -> tuple[LanguageModel, dict]:
-    """The model that ships, and a report. `trained` are the weights that passed the guards, None where none did; `why`
-    says what the last breach was.
+    """The model that ships, and a report. `trained` are the weights that passed the guards, None where none did and
+    `why` says what the last breach was.
 
     Outcomes: improved: fewer answers fail than the SFT model's, beyond chance; no change: not so; refused: no blend may ship.
     """
@@ -64,8 +64,10 @@ def choose(
         table.append({"blend": share, "objection": objection(now, before, settings), **now})
     may_ship = [row for row in table[1:] if not row["objection"]]
     best = min(may_ship, key=lambda row: (row["failing"] or 0, row["blend"]), default=table[0])
-    if not may_ship:
-        outcome, why = "refused", why or "; ".join(f"blend {row['blend']:g}: {row['objection']}" for row in table[1:])
+    if not trained:
+        outcome = "refused"
+    elif not may_ship:
+        outcome, why = "refused", "; ".join(f"blend {row['blend']:g}: {row['objection']}" for row in table[1:])
     elif not before["answers"]:
         outcome, why = "no change", "there is no prompt to compare answers on"
     else:
@@ -73,10 +75,10 @@ def choose(
         outcome = "improved" if high < 0 else "no change"
         fewer = f"failing answers {before['failing']:.1%} -> {best['failing']:.1%}"
         why = f"{fewer} (95%: {100 * low:+.1f} to {100 * high:+.1f} points)"
-    if outcome != "improved" and not (settings.force and trained):
-        best = table[0]
-    elif outcome != "improved":
+    if outcome != "improved" and settings.force and trained:
         best, why = table[-1], f"forced; {why}"
+    elif outcome != "improved":
+        best = table[0]
     report = {
         "outcome": outcome,
         "why": why,

@@ -204,7 +204,7 @@ class RejectConfig:
 class GuardsConfig:
     """When kto warns and when it goes back to its last good checkpoint: two limits each, or none. See minitron/guards.py."""
 
-    on: bool = option(True, "false: nothing stops the run, and what it ends with ships")
+    on: bool = option(True, "false: nothing stops the run; what ships is still chosen, but for kto.force")
     retries: int = option(1, "how often kto goes back, with half the learning rate, before it stops", low=0)
     raw_z: list[float] = option([-0.05, -0.2], "log-ratio of mismatched pairs, nats per token")
     chosen: list[float] = option([-0.05, -0.15], "log-ratio of chosen completions, nats per token")

@@ -62,7 +62,7 @@ def _bundle(config: Config) -> list[Path]:
 
 
 def _go_sources() -> list[Path]:
-    return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod"))
+    return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod", ".html", ".css", ".js"))
 
 
 CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(configs.Sampling))  # how the chat program draws

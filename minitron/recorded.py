@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from minitron.config import DataConfig, RejectConfig
-from minitron.dataset import Reader, find_files, joined, json_lines, json_list, role_map, to_messages
+from minitron.dataset import ROLES, Reader, find_files, joined, json_lines, json_list, to_messages
 from minitron.errors import MinitronError
 
 Message = dict[str, str]
@@ -46,11 +46,9 @@ def read(settings: RejectConfig, dropped: Counter) -> Iterator[Labelled]:
 
 
 def _judged(paths: list[Path], rules: list[str], label: bool, dropped: Counter) -> Iterator[Labelled]:
-    config = DataConfig(keep=rules)
-    roles = role_map(config)
-    for rows in Reader(config).read(paths):
+    for rows in Reader(DataConfig(keep=rules)).read(paths):
         for row in rows:
-            messages = to_messages(row.turns, roles=roles, unknown=set())
+            messages = to_messages(row.turns, roles=ROLES, unknown=set())
             if isinstance(messages, str):
                 dropped[messages] += 1
             else:
@@ -97,7 +95,7 @@ def _one(asked: Any, answer: Any, label: bool) -> Labelled | None:
     """A prompt and an answer, each a text or a list of messages; a list may hold the prompt as well."""
     prompt = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked or [])
     turns = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else list(answer or [])
-    messages = to_messages(prompt + turns, roles=role_map(DataConfig()), unknown=set())
+    messages = to_messages(prompt + turns, roles=ROLES, unknown=set())
     if isinstance(messages, str):
         return None
     return Labelled(messages[:-1], messages[-1]["content"], label)

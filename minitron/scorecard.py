@@ -57,14 +57,18 @@ class Examiner:
 
     def loss(self, model: LanguageModel) -> dict:
         """Loss in nats per target token, and bits per byte: nats / (ln 2 * bytes of the answers)."""
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "valid"
-            pack(self._sequences(), context=self.context, vocab_size=self.tokenizer.vocab_size, out=out)
-            rows = PackedRows(out)
-            if not len(rows):
-                return {"loss": None, "bits_per_byte": None}
-            loss = mean_loss(model, rows, limit=0, batch_rows=BATCH_ROWS)
-            return {"loss": loss, "bits_per_byte": loss * rows.targets / math.log(2) / max(1, rows.target_bytes)}
+        if not len(self.rows):
+            return {"loss": None, "bits_per_byte": None}
+        loss, rows = mean_loss(model, self.rows, limit=0, batch_rows=BATCH_ROWS), self.rows
+        return {"loss": loss, "bits_per_byte": loss * rows.targets / math.log(2) / max(1, rows.target_bytes)}
+
+    @cached_property
+    def rows(self) -> PackedRows:
+        """The validation dialogues, packed once for all models."""
+        self._folder = tempfile.TemporaryDirectory()  # is there as long as the examiner
+        out = Path(self._folder.name) / "valid"
+        pack(self._sequences(), context=self.context, vocab_size=self.tokenizer.vocab_size, out=out)
+        return PackedRows(out)
 
     def _sequences(self):
         for dialogue in dialogues.read(self.config.stage_dir("data") / "valid.parquet"):

@@ -175,6 +175,12 @@ def test_a_wrecking_recipe_goes_back_once_then_ships_the_sft_model(tiny_run, cap
     assert same(weights("sft"), weights("kto"))
 
 
+def test_a_breach_at_a_tenth_of_the_steps(trained_sft):
+    """Where accuracy is looked at and, at once, all is forgotten since the last checkpoint."""
+    run_to("kto", "kto.steps=30", "kto.lr=30", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0")
+    assert (report()["outcome"], report()["breaches"]) == ("refused", 2)
+
+
 def test_without_guards_the_same_recipe_wrecks_the_model_but_does_not_ship_it(tiny_run):
     wreck = ("kto.lr=30", "kto.nll_weight=0.0", "kto.max_loss_rise=0.01", "kto.guards.on=false")
     run_to("kto", *wreck)

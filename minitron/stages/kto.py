@@ -1,8 +1,8 @@
 """KTO on the model's own failures, with a frozen reference. Run: minitron kto recipes/demo.toml.
 
-Reads reject/pairs.parquet, data/valid.parquet and sft/best (policy at the start, and reference); writes
-kto/checkpoints, kto/best (the last checkpoint that passed the guards, the SFT model itself if none did) and
-kto/report.json. Knows nothing about where the pairs come from.
+Reads reject/pairs.parquet, data/ and sft/best (policy at the start, and reference); writes kto/checkpoints, kto/best (the
+blend that ships, the SFT model itself where none may: `choice`) and kto/report.json. Knows nothing about where the pairs
+come from.
 """
 
 import copy
@@ -129,6 +129,7 @@ class Run:
         optim = replace(config.optim, name="adamw") if self.settings.lora_rank else config.optim
         self.optimizer = make_optimizer(self.model, optim)
         self.state = State()
+        self.early = max(1, self.settings.steps // 10)  # the steps in which accuracy should not be perfect
 
     def loss(self, model: LanguageModel) -> float:
         """Held-out loss, quickly."""
@@ -206,19 +207,16 @@ class Run:
                 row = self.step(batches.step(self.state.step), pairs, mixed, weights)
                 bar.update(self.state.step, f"loss {row['loss']:.3f}  raw z {self.state.drift:+.3f}")
                 last = self.state.step == settings.steps
+                if self.state.step == self.early and statistics.fmean(self.state.accuracy) >= TOO_GOOD:
+                    warn(
+                        "kto: after a tenth of the steps chosen and rejected are told apart without an error; something "
+                        "trivial may do that, see the shares said at the start"
+                    )
                 if last or self.state.step % settings.eval_every_steps == 0:
                     signals, row["valid_loss"] = self.signals()
                     row["guards"] = signals.readings()
                     self.judge(signals, row["valid_loss"])
                 log.write(row)
-                if (
-                    self.state.step == max(1, settings.steps // 10)
-                    and statistics.fmean(self.state.accuracy) >= TOO_GOOD
-                ):
-                    warn(
-                        "kto: after a tenth of the steps chosen and rejected are told apart without an error; something "
-                        "trivial may do that, see the shares said at the start"
-                    )
                 if interrupt.wanted and not last:
                     self.save(None)
                     raise KeyboardInterrupt
@@ -287,7 +285,7 @@ class Run:
         state.chosen.append(per_token[good].mean().item())
         if len(state.first_norms) < FIRST_STEPS:
             state.first_norms.append(norm.item())
-        if state.step < max(1, settings.steps // 10):
+        if state.step < self.early:
             state.accuracy.append(accuracy)
         state.matched = running(state.matched, (chosen + rejected) / 2, decay=settings.z_decay)
         state.step += 1
