@@ -63,8 +63,13 @@ class DataConfig:
 
 @dataclass
 class TokenizerConfig:
-    """The SentencePiece BPE model."""
+    """The SentencePiece model."""
 
+    kind: str = option(
+        "bpe",
+        "`char`: every character of the text is a token; vocab_size is then what they come to",
+        choices=("bpe", "char"),
+    )
     vocab_size: int = option(2048, "number of tokens", low=300)
     byte_fallback: bool = option(True, "unknown characters become byte tokens, so that nothing is unreadable")
     split_digits: bool = option(True, "every digit its own token (sums are easier so)")
@@ -95,6 +100,9 @@ class ModelConfig:
     dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
     qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
     bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
+    logit_cap: float = option(
+        0.0, "logits are bent to stay within this: cap tanh(logit / cap) (Gemma 2, arXiv 2408.00118); 0: off", low=0.0
+    )
     rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0)
     norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12)
 
@@ -105,15 +113,29 @@ class OptimConfig:
 
     name: str = option("adamw", "`muon`: the blocks' matrices by Muon, the rest by AdamW", choices=("adamw", "muon"))
     lr: float = option(1e-3, "peak learning rate", low=0.0)
-    min_lr: float = option(1e-4, "learning rate at the end of the cosine", low=0.0)
+    min_lr: float = option(1e-4, "learning rate at the end", low=0.0)
+    schedule: str = option(
+        "cosine",
+        "after the warm-up: `cosine` down to min_lr; `wsd`: flat, then straight down (arXiv 2405.18392)",
+        choices=("cosine", "wsd"),
+    )
+    decay_share: float = option(0.4, "wsd: the share of the steps in which the learning rate falls", low=0.0, high=1.0)
     warmup_steps: int = option(100, "steps of linear warm-up", low=0)
     weight_decay: float = option(0.1, "on matrices; vectors have none", low=0.0)
     beta1: float = option(0.9, "AdamW's first moment", low=0.0, high=1.0)
     beta2: float = option(0.95, "AdamW's second moment", low=0.0, high=1.0)
     eps: float = option(1e-8, "AdamW's epsilon", low=0.0)
     grad_clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0.0)
+    z_loss: float = option(
+        0.0, "weight of log(Z)^2, which keeps logits from drifting (PaLM, arXiv 2204.02311: 1e-4); 0: off", low=0.0
+    )
     precision: str = option(
-        "auto", "auto measures at the start and says what it chose", choices=("auto", "fp32", "bf16")
+        "auto",
+        "auto measures at the start and says what it chose; fp16 is for CUDA without bf16",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    compile: str = option(
+        "auto", "torch.compile: auto measures at the start and says what it chose", choices=("auto", "on", "off")
     )
 
 
@@ -127,6 +149,12 @@ class TrainConfig:
     eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
     eval_rows: int = option(256, "packed rows of the validation set to measure on; 0: all", low=0)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, beside the best", low=1)
+    patience: int = option(0, "stop after this many validations without a new best; 0: never early", low=0)
+    recompute: bool = option(
+        False, "gradient checkpointing: blocks are computed again in backward; less memory, a third more time"
+    )
+    samples: list[str] = option([], "prompts that the model answers at every validation; shown and in metrics.jsonl")
+    tensorboard: bool = option(False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]")
 
 
 @dataclass
