@@ -17,23 +17,27 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from minitron import checkpoint, parallel
+from minitron import checkpoint, losses, parallel
 from minitron.config import OptimConfig, TrainConfig
 from minitron.console import progress, say
 from minitron.errors import MinitronError
 from minitron.metrics import MetricsLog
 from minitron.model import LanguageModel
-from minitron.optim import autocast, choose_precision, cosine_lr, make_optimizer
+from minitron.optim import autocast, choose_precision, learning_rate, make_optimizer
 from minitron.packing import Batch, PackedRows
 
 
-def summed_loss(model: LanguageModel, batch: Batch) -> Tensor:
+def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
     """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one."""
     hidden = model.hidden(batch.ids, positions=batch.positions, mask=batch.mask)
-    logits = model.head(hidden.flatten(0, 1)[batch.select])  # (targets, V)
-    return F.cross_entropy(logits.float(), batch.targets, reduction="sum")
+    return losses.linear_cross_entropy(
+        hidden.flatten(0, 1)[batch.select],
+        model.embedding,
+        batch.targets,
+        z_loss=z_loss,
+        cap=model.config.logit_cap,
+    )
 
 
 def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows: int, precision: str = "fp32") -> float:
@@ -174,7 +178,7 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
     model.train()
     with Interrupt() as interrupt, progress(run.stage, train.steps, done=start) as bar:
         for step in range(start, train.steps):
-            lr = cosine_lr(step, steps=train.steps, config=run.optim)
+            lr = learning_rate(step, steps=train.steps, config=run.optim)
             chosen = rows_of_step(step, rows=len(rows), per_step=per_step, seed=run.seed)
             batches = [rows.batch(chosen[i : i + train.batch_rows]) for i in range(0, per_step, train.batch_rows)]
             targets = sum(b.count for b in batches)  # one mean over the whole step, however it is divided
