@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from minitron import parallel
+from minitron import distributed, parallel
 from minitron.config import OptimConfig
 
 
@@ -35,7 +35,7 @@ class Optimizers:
 
     def load_state_dict(self, states: list[dict]) -> None:
         for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
+            part.load_state_dict(distributed.parts_of(state, part))
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizers:

@@ -1,11 +1,13 @@
 """The training loop of pretrain and sft: next-token loss on packed rows, with checkpoints that resume exactly.
 
-Which rows a step reads depends only on the seed and the step, dropout's random state is in the checkpoint, and a
-checkpoint is a whole folder or none: a run that was stopped at any moment and started again ends with the same
-numbers (fp32 on a CPU, to the last bit).
+Which rows a step reads depends only on the seed and the step, what dropout drops only on the seed, the step and the
+micro-batch, and a checkpoint is a whole folder or none: a run that was stopped at any moment and started again ends with
+the same numbers (fp32 on a CPU, to the last bit). Under torchrun the micro-batches of a step are divided among the
+processes (`distributed`); the sums, and so the numbers but for their rounding, are those of one process.
 """
 
 import math
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -19,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from minitron import checkpoint, parallel
+from minitron import checkpoint, distributed, parallel
 from minitron.config import OptimConfig, TrainConfig
 from minitron.console import progress, say
 from minitron.errors import MinitronError
@@ -40,30 +42,42 @@ def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows:
     """Mean cross-entropy in nats per target over the first `limit` rows (0: all)."""
     count = min(limit or len(rows), len(rows))
 
-    def part(start: int) -> tuple[float, int]:
-        batch = rows.batch(range(start, min(start + batch_rows, count))).to(model.device)
+    def part(start: int | None) -> tuple[float, int]:
+        batch = rows.batch(range(start or 0, min((start or 0) + batch_rows, count))).to(model.device)
         with torch.inference_mode(), autocast(model.device, precision):
-            return summed_loss(model, batch).item(), batch.count
+            loss = summed_loss(model, batch).item()
+        return (loss, batch.count) if start is not None else (0.0, 0)
 
     training = model.training
     model.eval()
-    parts = parallel.each(part, range(0, count, batch_rows), device=model.device)
+    starts = distributed.share(range(0, count, batch_rows))
+    in_turn = distributed.sharded(model)  # all processes must put its blocks together in the same order
+    parts = list(map(part, starts)) if in_turn else parallel.each(part, starts, device=model.device)
     model.train(training)
-    return sum(loss for loss, _ in parts) / max(1, sum(targets for _, targets in parts))
+    loss, targets = distributed.total(sum(loss for loss, _ in parts), sum(targets for _, targets in parts))
+    return loss / max(1, targets)
 
 
 def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]]]) -> list[tuple[float, Any]]:
     """Adds the gradients of all parts to `.grad`. A part gives its loss and whatever else; returns both, in order.
 
     On a CPU the parts are computed side by side, but their gradients are added in order, so that the sum does not depend
-    on which thread was faster. With dropout the parts go one after the other: they share one random state.
+    on which thread was faster. With dropout the parts go one after the other: they share one random state. So they do in
+    a sharded model, whose backward pass adds up the gradients of all processes by itself.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
+
+    def backward(part: Callable[[], tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
+        loss, more = part()
+        loss.backward()
+        return loss.detach(), more
 
     def work(part: Callable[[], tuple[Tensor, Any]]) -> tuple[tuple[Tensor, ...], tuple[float, Any]]:
         loss, more = part()
         return torch.autograd.grad(loss, weights), (loss.item(), more)
 
+    if distributed.sharded(model):
+        return [(loss.item(), more) for loss, more in map(backward, parts)]
     if model.training and model.config.dropout:
         results = map(work, parts)
     else:
@@ -88,6 +102,12 @@ def rows_of_step(step: int, *, rows: int, per_step: int, seed: int) -> np.ndarra
     order = np.concatenate([row_order(rows, seed=seed, epoch=e) for e in epochs])
     at = first - epochs[0] * rows
     return order[at : at + per_step]
+
+
+def seed_dropout(*numbers: int) -> None:
+    """Makes what dropout drops a function of these numbers: nothing random has to be saved, on a CPU or on CUDA, and it
+    does not matter which process computes a micro-batch."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
 
 
 class Interrupt:
@@ -121,6 +141,7 @@ class Fit:
     train: TrainConfig
     optim: OptimConfig
     seed: int
+    shard: bool = False
 
 
 def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) -> dict:
@@ -130,20 +151,27 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
     """
     train, device = run.train, model.device
     per_step = train.batch_rows * train.accumulation
-    optimizer = make_optimizer(model, run.optim)
     start, best, precision = 0, math.inf, ""
-    folder = checkpoint.newest_whole(run.stage_dir)
+    folder = distributed.first(partial(checkpoint.newest_whole, run.stage_dir))
     if folder:
         checkpoint.load_weights(model, folder)
+    distributed.prepare(
+        model,
+        model.blocks,
+        stage=run.stage,
+        accumulation=train.accumulation,
+        optimizer=run.optim.name,
+        shard=run.shard,
+    )
+    optimizer = make_optimizer(model, run.optim)
+    if folder:
         state = checkpoint.load_trainer(folder)
         optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
         start, best, precision = state["step"], state["best"], state["precision"]
         if checkpoint.check(folder).get("valid_loss") == best:
             checkpoint.point(run.stage_dir, "best", folder.name)  # a kill may have come between the two renames
         say(f"going on from {folder} (step {start} of {train.steps})")
     else:
-        torch.manual_seed(run.seed)
 
         def trial(name: str) -> None:
             def part() -> tuple[Tensor, None]:
@@ -153,22 +181,20 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
             accumulate(model, [part] * min(train.accumulation, parallel.cores()))
             model.zero_grad(set_to_none=True)
 
-        precision, why = choose_precision(run.optim.precision, device, trial)
+        precision, why = distributed.agree(choose_precision(run.optim.precision, device, trial))
         say(f"precision {precision} ({why})")
-        torch.manual_seed(run.seed)  # the measurement may have used dropout
 
     def save(step: int, valid_loss: float | None) -> Path:
         info = {"stage": run.stage, "valid_loss": valid_loss}
         state = {
             "optimizer": optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
             "step": step,
             "best": best,
             "precision": precision,
         }
         return checkpoint.save(run.stage_dir, model, step=step, info=info, trainer=state)
 
-    log = MetricsLog(run.stage_dir / "metrics.jsonl", from_step=start)
+    log = MetricsLog(Path(os.devnull) if distributed.rank() else run.stage_dir / "metrics.jsonl", from_step=start)
     begun, tokens_seen, valid_loss, loss = time.perf_counter(), 0, best, math.nan
     bytes_per_target = max(1, valid.target_bytes) / max(1, valid.targets)
     model.train()
@@ -176,14 +202,21 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
         for step in range(start, train.steps):
             lr = cosine_lr(step, steps=train.steps, config=run.optim)
             chosen = rows_of_step(step, rows=len(rows), per_step=per_step, seed=run.seed)
-            batches = [rows.batch(chosen[i : i + train.batch_rows]) for i in range(0, per_step, train.batch_rows)]
-            targets = sum(b.count for b in batches)  # one mean over the whole step, however it is divided
+            mine = distributed.share(range(0, per_step, train.batch_rows))
+            batches = [rows.batch(chosen[i : i + train.batch_rows]) for i in mine]
+            # one mean over the whole step, however it is divided
+            (targets,) = distributed.total(sum(b.count for b in batches))
 
-            def part(batch: Batch, targets: int = targets) -> tuple[Tensor, None]:
+            def part(first: int, batch: Batch, step: int = step, targets: float = targets) -> tuple[Tensor, None]:
+                if model.config.dropout:
+                    seed_dropout(run.seed, step, first)
                 with autocast(device, precision):
                     return summed_loss(model, batch.to(device)) / targets, None
 
-            loss = sum(value for value, _ in accumulate(model, [partial(part, batch) for batch in batches]))
+            parts = [partial(part, first, batch) for first, batch in zip(mine, batches, strict=True)]
+            loss = sum(value for value, _ in accumulate(model, parts))
+            distributed.sum_gradients(model)
+            loss, stop = distributed.total(loss, interrupt.wanted)  # all processes stop at the same step
             if not math.isfinite(loss):
                 raise MinitronError(
                     f"the loss is no longer a number at step {step + 1}",
@@ -191,14 +224,14 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
                 )
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), run.optim.grad_clip or math.inf)
             optimizer.step(lr)
-            tokens_seen += sum(b.ids.numel() for b in batches)
+            tokens_seen += per_step * rows.context
             speed = tokens_seen / (time.perf_counter() - begun)
             bar.update(step + 1, f"loss {loss:.3f}  valid {valid_loss:.3f}  lr {lr:.1e}  {speed:,.0f} tokens/s")
             row = {
                 "step": step + 1,
                 "loss": loss,
                 "lr": lr,
-                "grad_norm": norm.item(),
+                "grad_norm": distributed.full(norm).item(),
                 "tokens_per_second": round(speed),
             }
             if (step + 1) % train.eval_every_steps == 0 or step + 1 == train.steps:
@@ -212,7 +245,7 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
                     checkpoint.point(run.stage_dir, "best", folder.name)
                 checkpoint.prune(run.stage_dir, keep=train.keep_checkpoints)
             log.write(row)
-            if interrupt.wanted and step + 1 < train.steps:
+            if stop and step + 1 < train.steps:
                 save(step + 1, None)
                 raise KeyboardInterrupt
     log.close()

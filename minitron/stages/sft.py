@@ -5,11 +5,12 @@ is `trainer.fit`. Knows nothing about scores or files of other formats.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from minitron import chatml, checkpoint, dialogues
+from minitron import chatml, checkpoint, dialogues, distributed
 from minitron.config import Config
 from minitron.console import say, warn
 from minitron.errors import MinitronError
@@ -29,7 +30,8 @@ def run(config: Config) -> None:
         checkpoint.load_weights(model, checkpoint.finished(config.stage_dir("pretrain"), "pretrain"))
     model.to(pick_device(config.device))
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
-    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.optim, config.seed))
+    run = Fit("sft", folder, config.sft, config.optim, config.seed, config.shard)
+    fit(model, train, valid, run=run)
 
 
 def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedRows, PackedRows]:
@@ -37,10 +39,11 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
     sets = []
     for split in ("train", "valid"):
         out = folder / f"packed-{split}"
-        if not (out / "pack.json").exists():
+        if not distributed.first((out / "pack.json").exists):
             cut = {"shortened": 0, "left out": 0}
             sequences = encode(config.stage_dir("data") / f"{split}.parquet", tokenizer, config.model.context, cut)
-            counts = pack(sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            counts = distributed.first(packing)
             fill = counts["tokens"] / max(1, counts["rows"] * (config.model.context + 1))
             say(
                 f"sft: {split}: {counts['sequences']:,} dialogues, {counts['tokens']:,} tokens "
