@@ -275,6 +275,10 @@ class LanguageModel(nn.Module):
         return self.transformer if self.config.arch == "nanogpt" else self.model
 
     @property
+    def blocks(self) -> nn.ModuleList:
+        return self.transformer.h if self.config.arch == "nanogpt" else self.model.layers
+
+    @property
     def embedding(self) -> Tensor:
         """(V, D), also the head."""
         return self.trunk.wte.weight if self.config.arch == "nanogpt" else self.trunk.embed_tokens.weight

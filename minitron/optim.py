@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minitron import parallel
+from minitron import distributed, parallel
 from minitron.config import OptimConfig
 from minitron.errors import MinitronError
 from minitron.model import LanguageModel
@@ -43,7 +43,7 @@ class Optimizers:
 
     def load_state_dict(self, states: list[dict]) -> None:
         for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
+            part.load_state_dict(distributed.parts_of(state, part))
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizers:
@@ -100,7 +100,7 @@ class LossScale:
     def state(self) -> dict:
         return {"value": self.value, "clean": self.clean}
 
-    def unscale(self, model: nn.Module) -> None:
+    def divide(self, model: nn.Module) -> None:
         for weight in model.parameters() if self.on else ():
             if weight.grad is not None:
                 weight.grad.div_(self.value)
