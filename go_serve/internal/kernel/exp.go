@@ -38,3 +38,38 @@ func Exp(x float32) float32 {
 	p = float32(p*r) + 1
 	return float32(p * math.Float32frombits(uint32(int32(n)+127)<<23))
 }
+
+// Cap bends logits so that they stay within ±bound: each x becomes bound · tanh(x / bound) (Gemma 2, arXiv 2408.00118).
+// The division and the product are of float32, as torch's; tanh is rounded once, from float64.
+func Cap(logits []float32, bound float32) {
+	for i, x := range logits {
+		logits[i] = bound * float32(tanh(float64(x/bound)))
+	}
+}
+
+// tanh(x) = m / (m + 2) with m = e^2x - 1 for x >= 0, and it is odd; from 10 on it is 1 in float32. Its bits are the same on
+// every processor, which those of math.Tanh are not, and right to some 1e-15.
+func tanh(x float64) float64 {
+	z := 2 * min(math.Abs(x), 10)
+	// e^z = 2^n · e^r as in Exp, so m = 2^n · (e^r - 1) + 2^n - 1.
+	n := math.RoundToEven(float64(z * math.Log2E))
+	r := z - float64(n*ln2High)
+	r = r - float64(n*ln2Low)
+	p := 0.0
+	for _, c := range taylor {
+		p = float64(p*r) + c
+	}
+	power := float64(uint64(1) << uint(n))
+	m := float64(power*float64(p*r)) + (power - 1)
+	return math.Copysign(m/(m+2), x)
+}
+
+// taylor holds 1/13!, 1/12!, ..., 1/1!: (e^r - 1) / r.
+var taylor = func() (c [13]float64) {
+	factorial := 1.0
+	for k := range c {
+		factorial *= float64(k + 1)
+		c[len(c)-1-k] = 1 / factorial
+	}
+	return c
+}()
