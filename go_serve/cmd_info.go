@@ -54,7 +54,7 @@ func printAbout(out io.Writer, i api.About) error {
 	told("told first", i.System)
 	told("questions", strings.Join(i.Questions, " | "))
 	line("shape", "%s: %d layers, %d heads (%d for keys and values), width %d, inner width %d", s.Arch, s.Layers, s.Heads, s.KVHeads, s.Dim, s.FFDim)
-	told("template", map[bundle.Template]string{bundle.ChatML: "chatml: it answers messages", bundle.RawText: "text: it continues what one types"}[i.Template])
+	told("template", map[bundle.Template]string{bundle.ChatML: "chatml: it answers messages", bundle.RawText: "text: a base model, it continues what one types"}[i.Template])
 	if s.LogitCap > 0 {
 		line("logit cap", "%v", s.LogitCap)
 	}

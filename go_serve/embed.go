@@ -53,7 +53,7 @@ func load(o *options) (*chat.Engine, error) {
 		return nil, err
 	}
 	if o.set["system"] && engine.ContinuesText() {
-		return nil, fault.New("leave out --system", "this model continues text and has no system message")
+		return nil, fault.New("leave out --system", "this is a base model: it continues text and has no system message")
 	}
 	go func() {
 		engine.Ready()

@@ -161,13 +161,13 @@ def test_a_text_goes_on_past_the_context(setup):
 def test_what_it_says_of_itself(setup, tmp_path):
     about = json.loads(setup.run("info", "--json").stdout)
     assert (about["template"], about["model"]["logit_cap"]) == ("text", CAP)
-    assert b"\ntemplate    text: it continues what one types\n" in setup.run("info").stdout
+    assert b"\ntemplate    text: a base model, it continues what one types\n" in setup.run("info").stdout
     assert setup.run("selftest").returncode == 0
     other = json.loads(setup.run("info", "--json", bundle=changed(setup, tmp_path / "chat", template=None)).stdout)
     assert other["template"] == "chatml"
     for args, fields, message in [
         (["info"], {"template": "alpaca"}, 'config.json is not usable: "template" is "alpaca"'),
-        (["-p", "x", "--system", "be kind"], {}, "this model continues text and has no system message"),
+        (["-p", "x", "--system", "be kind"], {}, "this is a base model: it continues text"),
     ]:
         done = setup.run(*args, bundle=changed(setup, tmp_path / message[:5], **fields))
         error, hint = done.stderr.decode().strip().split("\n")
