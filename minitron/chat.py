@@ -1,8 +1,9 @@
 """Chat in the terminal with the model of a run. Run: minitron chat runs/demo (or recipes/demo.toml).
 
 For the person who trains. `Session` is the conversation (turns, commands, what is forgotten) and knows no terminal, nor does
-`TextSession`, in which a base model goes on with what is typed; below them are the two ways in: a terminal with a prompt and a history of lines, and a pipe with nothing but answers on stdout.
-What it says and which commands it has are those of the Go program (go_serve/internal/repl).
+`TextSession`, in which a base model goes on with what is typed; below them are the two ways in: a terminal with a prompt and
+a history of lines, and a pipe with nothing but answers on stdout. What it says and which commands it has are those of the
+Go program (go_serve/internal/repl).
 """
 
 import codecs

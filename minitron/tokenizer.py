@@ -19,7 +19,7 @@ from minitron.errors import MinitronError
 MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 UNKNOWN_ID = 0
 SPACE = "\u2581"  # how SentencePiece writes a space
-RESERVED = {"\0", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
+RESERVED = {"\0", "\x1f", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
 PART_CHARS = 100_000  # SentencePiece learns nothing from a text of more than `max_sentence_length` bytes
 
 
@@ -102,7 +102,8 @@ def train(texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
     `vocab_size` tokens.
     """
     if config.kind == "char":
-        return _train([" "], config, model_type="char", use_all_vocab=True, required_chars=_alphabet(texts))
+        # The spaces around it: SentencePiece takes newlines off a text's end.
+        return _train([f" {_alphabet(texts)} "], config, model_type="char", use_all_vocab=True, character_coverage=1.0)
     sentencepiece.set_random_generator_seed(seed)
     how = {"vocab_size": config.vocab_size, "character_coverage": config.character_coverage}
     try:
@@ -144,10 +145,9 @@ def _train(texts: Iterable[str], config: TokenizerConfig, **how) -> bytes:
 
 
 def _alphabet(texts: Iterable[str]) -> str:
-    """Every character of the texts, and a space, as SentencePiece is to have them. All of the text is looked at, which
-    takes no longer than reading it; SentencePiece itself learns nothing from it but this."""
-    found = {SPACE}.union(*map(_clean, texts))
-    return "".join(sorted(found - RESERVED - {" "}))
+    """Every character of the texts that SentencePiece can have, in the order of their code points. All of the text is looked
+    at, which takes no longer than reading it; SentencePiece itself sees no more of it than this."""
+    return "".join(sorted(set().union(*map(_clean, texts)) - RESERVED))
 
 
 def expected_size(config: Config) -> int:
