@@ -203,7 +203,7 @@ def selftests(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> lis
 def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
     """What held-out dialogues begin with; of a base model, excerpts of the held-out text."""
     if config.base:
-        length = min(32, config.model.context // 2)
+        length = max(1, min(32, config.model.context - SELFTEST_TOKENS))
         rows = corpus.held_out(config)
         for ids in corpus.excerpts(rows, count=SELFTESTS, least=length, seed=config.seed):
             yield ids[:length]
