@@ -33,7 +33,7 @@ def _answer(work: Callable[[dict], dict]) -> None:
     for number, value in _lines():
         try:
             result = work(value)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise MinitronError(f"line {number} of the input: {error}", hint="see docs/formats.md") from error
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
     sys.stdout.flush()
@@ -81,7 +81,8 @@ def logits(config: Config) -> None:
 
 
 def complete(config: Config) -> None:
-    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy; a base model goes on with {"text": "..."}."""
+    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy; a base model goes on with {"text": "..."}, or
+    with the last message."""
     from minitron.generate import generate
 
     tokenizer, model = _tokenizer(config), _model(config)
@@ -95,9 +96,10 @@ def complete(config: Config) -> None:
         return found.ids, found.stopped
 
     def extend(value: dict, sampling: Sampling) -> tuple[list[int], str]:
-        if not isinstance(value.get("text"), str):
-            raise ValueError('a base model goes on with a "text", which is not there as a string')
-        ids = list(corpus.extend(model, corpus.encode(value["text"], tokenizer), sampling=sampling, **how))
+        text = value["text"] if "text" in value else value["messages"][-1]["content"]
+        if not isinstance(text, str):
+            raise ValueError('"text" is not a string')
+        ids = list(corpus.extend(model, corpus.encode(text, tokenizer), sampling=sampling, **how))
         return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end"
 
     def work(value: dict) -> dict:
