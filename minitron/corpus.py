@@ -39,7 +39,7 @@ def documents(config: PretrainConfig) -> Iterator[str]:
             raise MinitronError(f"no file matches {pattern}", hint="check pretrain.files in the recipe")
         for path in paths:
             if path.suffix == ".parquet":
-                yield from _column(_parquet(path), config.column, where=str(path))
+                yield from _column(_parquet(path, config.column), config.column, where=str(path))
                 continue
             try:
                 yield path.read_text(encoding="utf-8-sig")
@@ -47,11 +47,11 @@ def documents(config: PretrainConfig) -> Iterator[str]:
                 raise MinitronError(f"{path} is not UTF-8 text", hint="convert it, or leave it out") from None
 
 
-def _parquet(path: Path) -> Iterator[pa.RecordBatch]:
+def _parquet(path: Path, column: str) -> Iterator[pa.Table | pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as file:
-            yield file.schema_arrow.empty_table()  # so that the column is looked for in a file without rows too
-            yield from file.iter_batches(batch_size=BATCH_ROWS)
+            yield file.schema_arrow.empty_table()  # with the names of all columns
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=[column])
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error, hint="check pretrain.files in the recipe") from error
 

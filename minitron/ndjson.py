@@ -33,7 +33,7 @@ def _answer(work: Callable[[dict], dict]) -> None:
     for number, value in _lines():
         try:
             result = work(value)
-        except (LookupError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise MinitronError(f"line {number} of the input: {error}", hint="see docs/formats.md") from error
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
     sys.stdout.flush()
@@ -96,9 +96,9 @@ def complete(config: Config) -> None:
         return found.ids, found.stopped
 
     def extend(value: dict, sampling: Sampling) -> tuple[list[int], str]:
-        text = value["text"] if "text" in value else value["messages"][-1]["content"]
+        text = value["messages"][-1]["content"] if value.get("messages") else value.get("text")
         if not isinstance(text, str):
-            raise ValueError('"text" is not a string')
+            raise ValueError('neither "text" nor a message is there as a string')
         ids = list(corpus.extend(model, corpus.encode(text, tokenizer), sampling=sampling, **how))
         return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end"
 

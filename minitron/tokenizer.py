@@ -111,7 +111,7 @@ def train(texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
     except (RuntimeError, StopIteration) as error:
         raise MinitronError(
             f"SentencePiece could not make {config.vocab_size} tokens from this text: {_reason(error)}",
-            hint="lower tokenizer.vocab_size, or bring more text",
+            hint="change tokenizer.vocab_size, or bring more text",
         ) from error
 
 
@@ -147,7 +147,10 @@ def _train(texts: Iterable[str], config: TokenizerConfig, **how) -> bytes:
 def _alphabet(texts: Iterable[str]) -> str:
     """Every character of the texts that SentencePiece can have, in the order of their code points. All of the text is looked
     at, which takes no longer than reading it; SentencePiece itself sees no more of it than this."""
-    return "".join(sorted(set().union(*map(_clean, texts)) - RESERVED))
+    found: set[str] = set()
+    for text in texts:
+        found.update(_clean(text))
+    return "".join(sorted(found - RESERVED))
 
 
 def expected_size(config: Config) -> int:

@@ -329,9 +329,7 @@ def test_complete_goes_on_with_a_text_beyond_the_context(run):
     lines = "".join(json.dumps(ask | {"max_tokens": 50}) + "\n" for ask in asked)
     done = minitron("complete", "base.toml", stdin=lines)
     assert [json.loads(line) for line in done.stdout.splitlines()] == wanted
-    refused(
-        "complete", "base.toml", stdin='{"messages": []}\n', saying="line 1 of the input: a base model goes on with"
-    )
+    refused("complete", "base.toml", stdin='{"messages": []}\n', saying='line 1 of the input: neither "text" nor')
     with pytest.raises(MinitronError, match="the text has no tokens"):
         corpus.encode("", t)
 
