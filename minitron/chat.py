@@ -1,12 +1,14 @@
 """Chat in the terminal with the model of a run. Run: minitron chat runs/demo (or recipes/demo.toml).
 
-For the person who trains. `Session` is the conversation (turns, commands, what is forgotten) and knows no terminal; below
-it are the two ways in: a terminal with a prompt and a history of lines, and a pipe with nothing but answers on stdout.
-What it says and which commands it has are those of the Go program (go_serve/internal/repl).
+For the person who trains. `Session` is the conversation (turns, commands, what is forgotten) and knows no terminal, nor does
+`TextSession`, in which a base model goes on with what is typed; below them are the two ways in: a terminal with a prompt and
+a history of lines, and a pipe with nothing but answers on stdout. What it says and which commands it has are those of the
+Go program (go_serve/internal/repl).
 """
 
 import codecs
 import difflib
+import math
 import os
 import secrets
 import signal
@@ -17,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from minitron import chatml, checkpoint
+from minitron import chatml, checkpoint, corpus
 from minitron import config as configs
 from minitron.config import Config, Sampling
 from minitron.console import console, interactive, say
@@ -102,6 +104,7 @@ class Session:
     def __init__(self, tokenizer: Tokenizer, model: LanguageModel, *, sampling: Sampling, system: str, seed: int):
         self.tokenizer, self.model, self.sampling, self.seed = tokenizer, model, sampling, seed
         self.system = system
+        self.room: float = model.config.context  # tokens of a prompt and its answer
         self.turns: list[chatml.Message] = []  # user and assistant by turns
         self.last: Reply | None = None
 
@@ -114,16 +117,14 @@ class Session:
         Where the context is full, the oldest turns are forgotten for good. Raises MinitronError, and leaves the
         conversation as it was, when the message does not fit.
         """
-        context, limit = self.model.config.context, self.sampling.max_tokens
-        kept = self._fitting(text)
-        prompt = chatml.encode_prompt(kept, self.tokenizer)
+        prompt, forgotten = self._read(text)
         ids: list[int] = []
         times = [time.perf_counter()]
         self.seed += 1  # another answer when the same is asked again
 
         def heard() -> Iterator[int]:
             how = {"end": self.tokenizer.end, "banned": self.tokenizer.never_sampled, "seed": self.seed}
-            for token in stream(self.model, prompt, sampling=self.sampling, **how):
+            for token in self.generate(self.model, prompt, sampling=self.sampling, **how):
                 if stopped():
                     return
                 times.append(time.perf_counter())
@@ -135,19 +136,29 @@ class Session:
         why = "end"
         if stopped():
             why = "interrupted"
-        elif len(ids) == limit:
+        elif len(ids) == self.sampling.max_tokens:
             why = "max_tokens"
-        elif len(prompt) + len(ids) >= context:
+        elif len(prompt) + len(ids) >= self.room:
             why = "context"
         answer = self.tokenizer.decode(ids)
-        forgotten = len(self.messages()) + 1 - len(kept)
         self.turns = self.turns[forgotten:]
         if ids or why != "interrupted":
-            self.turns += [kept[-1], {"role": "assistant", "content": answer}]
+            self.turns += [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
         first = times[min(1, len(times) - 1)]
         costs = (len(prompt), len(ids), first - times[0], times[-1] - first)
         self.last = Reply(answer, why, forgotten // 2, *costs)
         return self.last
+
+    generate = staticmethod(stream)
+
+    def _read(self, text: str) -> tuple[list[int], int]:
+        """The ids of the next prompt, and how many messages are forgotten for it."""
+        kept = self._fitting(text)
+        return chatml.encode_prompt(kept, self.tokenizer), len(self.messages()) + 1 - len(kept)
+
+    def _used(self) -> int:
+        """Tokens of the conversation."""
+        return sum(len(chatml.encode_message(m, self.tokenizer)) for m in self.messages())
 
     def _fitting(self, text: str) -> list[chatml.Message]:
         """The messages of the next prompt, the oldest turns left out where they do not fit."""
@@ -201,13 +212,32 @@ class Session:
         return f"The model is told first: {self.system}" if self.system else _TOLD_NOTHING + "."
 
     def _stats(self) -> str:
-        used = sum(len(chatml.encode_message(m, self.tokenizer)) for m in self.messages())
-        told = f"turns: {len(self.turns) // 2}, tokens: {used} of {self.model.config.context}"
+        told = f"turns: {len(self.turns) // 2}, tokens: {self._used()} of {self.model.config.context}"
         if self.last:
             speed = max(0, self.last.answer_tokens - 1) / max(self.last.decode_seconds, 1e-9)
             told += f"\nlast answer: read {self.last.prompt_tokens} tokens in {self.last.prefill_seconds:.2f} s, "
             told += f"wrote {self.last.answer_tokens} tokens at {speed:.1f} per second"
         return told
+
+
+class TextSession(Session):
+    """Texts that a base model goes on with, each by itself: none of the others is in its prompt."""
+
+    generate = staticmethod(corpus.extend)
+
+    def __init__(self, tokenizer: Tokenizer, model: LanguageModel, *, sampling: Sampling, seed: int):
+        super().__init__(tokenizer, model, sampling=sampling, system="", seed=seed)
+        self.room = math.inf
+
+    def _read(self, text: str) -> tuple[list[int], int]:
+        return corpus.encode(text, self.tokenizer), 0
+
+    def _used(self) -> int:
+        written = len(self.tokenizer.encode("".join(turn["content"] for turn in self.turns[-2:])))
+        return written - corpus.window(written, self.model.config.context)
+
+    def _set_system(self, text: str) -> str:
+        return "This model goes on with a text and is told nothing first."
 
 
 _TOLD_NOTHING = "The model is told nothing first"
@@ -240,17 +270,23 @@ def whole_characters(ids: Iterable[int], tokenizer: Tokenizer) -> Iterator[str]:
 
 
 def run(config: Config, *, stage: str | None = None) -> None:
-    """Chats until the person leaves or the input ends. `stage` None: kto's model if there is one, else sft's."""
+    """Chats until the person leaves or the input ends. `stage` None: the one that ships, or sft while kto has no model."""
     if stage is None:
-        stage = "kto" if config.kto and checkpoint.pointed(config.stage_dir("kto"), "best") else "sft"
+        stage = config.shipped
+        if stage == "kto" and not checkpoint.pointed(config.stage_dir("kto"), "best"):
+            stage = "sft"
     folder = checkpoint.finished(config.stage_dir(stage), stage)
     tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
     model, about = checkpoint.load_model(folder, device=pick_device(config.device))
     sampling = Sampling(**{f.name: getattr(config.export, f.name) for f in fields(Sampling)})
-    session = Session(tokenizer, model, sampling=sampling, system=config.export.system, seed=secrets.randbits(31))
+    how = {"sampling": sampling, "seed": secrets.randbits(31)}
+    if stage == "pretrain":
+        session, what = TextSession(tokenizer, model, **how), "how a text begins"
+    else:
+        session, what = Session(tokenizer, model, system=config.export.system, **how), "a message"
     say(
         f"This is {config.export.title or config.name} ({stage}, step {about['step']:,}). "
-        "Type a message and press Enter. /help shows the commands, /quit leaves.",
+        f"Type {what} and press Enter. /help shows the commands, /quit leaves.",
         style="bold",
     )
     if config.export.greeting:

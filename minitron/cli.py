@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     synth.add_argument("--seed", type=int, default=1, metavar="S", help="of the generator (default: 1)")
 
     chat = add("chat", "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
-    chat.add_argument("--stage", choices=["sft", "kto"], help="whose model (default: the last one trained)")
+    chat.add_argument("--stage", choices=["pretrain", "sft", "kto"], help="whose model (default: the last one trained)")
 
     compare = add("compare", "two models on the same prompts, with confidence intervals", recipe=False)
     compare.add_argument("first", metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint")
@@ -78,7 +78,11 @@ def parser() -> argparse.ArgumentParser:
 
     add("tokenize", 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
     add("logits", 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
-    add("complete", 'NDJSON in, NDJSON out: {"messages", "max_tokens"} -> {"text", "ids", "stopped"}, greedy')
+    add(
+        "complete",
+        'NDJSON in, NDJSON out: {"messages", "max_tokens"}, or for a base model {"text", "max_tokens"}, '
+        '-> {"text", "ids", "stopped"}, greedy',
+    )
     return top
 
 

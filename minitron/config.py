@@ -67,10 +67,13 @@ class TokenizerConfig:
 
     kind: str = option(
         "bpe",
-        "`char`: every character of the text is a token; vocab_size is then what they come to",
+        "`char`: every character of the text is a token, however rare; the options on size, digits, coverage and "
+        "max_train_chars do not matter then",
         choices=("bpe", "char"),
     )
-    vocab_size: int = option(2048, "number of tokens", low=300)
+    vocab_size: int = option(
+        2048, "number of tokens; with `char` only what --dry-run reckons with until the text was read", low=16
+    )
     byte_fallback: bool = option(True, "unknown characters become byte tokens, so that nothing is unreadable")
     split_digits: bool = option(True, "every digit its own token (sums are easier so)")
     character_coverage: float = option(0.9995, "share of the text's characters that get tokens", low=0.9, high=1.0)
@@ -159,11 +162,17 @@ class TrainConfig:
 
 @dataclass
 class PretrainConfig(TrainConfig):
-    """Raw text before dialogues. Left out of the recipe, the stage does not run."""
+    """Raw text before dialogues. Left out of the recipe, the stage does not run; a recipe with it and without dialogues
+    makes a base model, which continues text."""
 
     files: list[str] = option([], "text files (one document each) or parquet files; globs allowed")
-    column: str = option("text", "the column with the text, in parquet files")
-    valid_fraction: float = option(0.05, "share held out: whole short documents, the ends of long ones", low=0)
+    hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
+    hub_config: str = option("", "the dataset's configuration name, where it has several")
+    hub_split: str = option("train", "the dataset's split")
+    column: str = option("text", "the column with the text, in parquet files and datasets")
+    valid_fraction: float = option(
+        0.05, "share held out: whole short documents, the ends of long ones", low=0, high=0.5
+    )
 
 
 @dataclass
@@ -367,6 +376,16 @@ class Config:
     def run_dir(self) -> Path:
         return Path("runs") / self.name
 
+    @property
+    def base(self) -> bool:
+        """Whether this makes a base model: it has raw text and no dialogues."""
+        return self.pretrain is not None and not (self.data.synth_rows or self.data.files or self.data.hub)
+
+    @property
+    def shipped(self) -> str:
+        """The stage whose model is exported."""
+        return "pretrain" if self.base else "kto" if self.kto else "sft"
+
     def stage_dir(self, stage: str) -> Path:
         return self.run_dir / stage
 
@@ -519,6 +538,12 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("kto.blends must be shares above 0, up to 1")
     if config.kto and not config.reject:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
+    if config.base and (config.reject or config.kto):
+        problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
+    if config.pretrain and bool(config.pretrain.files) == bool(config.pretrain.hub):
+        problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
+    if config.tokenizer.kind == "char" and config.tokenizer.normalization != "identity":
+        problems.append("tokenizer.kind = 'char' keeps every character; leave tokenizer.normalization at 'identity'")
     # Derived values are filled in here, once, so that nobody below has to know about zeros.
     model.n_kv_heads = model.n_kv_heads or model.n_heads
     if not model.d_ff:

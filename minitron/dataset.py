@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from minitron.config import DataConfig
+from minitron.config import DataConfig, PretrainConfig
 from minitron.errors import MinitronError
 from minitron.rules import Rules, Tally, to_number, to_scores
 
@@ -170,6 +170,19 @@ def count_rows(paths: list[Path]) -> int:
         return 0
 
 
+def hub_tables(config: DataConfig | PretrainConfig, *, section: str) -> Iterator[pa.Table]:
+    """The dataset that a section's hub, hub_config and hub_split name, CHUNK_ROWS rows at a time."""
+    try:
+        from datasets import load_dataset  # takes a second
+
+        stream = load_dataset(config.hub, config.hub_config or None, split=config.hub_split, streaming=True)
+        yield from stream.with_format("arrow").iter(batch_size=CHUNK_ROWS)
+    except Exception as error:  # of the network, of ids, of formats, from many libraries: all for the user to mend
+        options = ", ".join(f"{section}.{name}" for name in ("hub", "hub_config", "hub_split"))
+        hint = f"check {options} and the network (private: hf auth login)"
+        raise unreadable(f"the dataset {config.hub}", error, hint=hint) from error
+
+
 class Reader:
     """Reads files and hub datasets, applies the rules, and counts what it meets in `tally`."""
 
@@ -189,12 +202,12 @@ class Reader:
             try:
                 yield from readers[path.suffix](path)
             except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-                raise _unreadable(path, error, hint="check that the file is whole and may be read") from error
+                raise unreadable(path, error, hint="check that the file is whole and may be read") from error
         if self.config.hub:
             self.tally.files.append({"path": self.config.hub, "rows": 0})
             yield from self._read_hub()
         for column in self._unmet if self.tally.rows_in else ():
-            raise _no_column(column, names=self._met, where="the data")
+            raise no_column(column, names=self._met, where="the data")
         for column, any_number in self._texts.items():
             if not any_number:
                 raise _not_numbers(column, kind="text")
@@ -205,7 +218,7 @@ class Reader:
             # A buffer: without it, whole row groups are fetched ahead, and memory grows with their size.
             file = pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
         except pa.ArrowInvalid as error:
-            raise _unreadable(path, error, hint="check that it is whole and really parquet") from error
+            raise unreadable(path, error, hint="check that it is whole and really parquet") from error
         with file:
             layout = self._begin(file.schema_arrow, where=str(path))
             wanted = [name for name in file.schema_arrow.names if name in (*layout.columns, *self.rules.columns)]
@@ -230,21 +243,10 @@ class Reader:
 
     def _read_hub(self) -> Iterator[list[Row]]:
         where, layout = f"the dataset {self.config.hub}", None
-        for table in self._hub_tables(where):
+        for table in hub_tables(self.config, section="data"):
             layout = layout or self._begin(table.schema, where=where)
             passing = self._count(self._scores(table), rows=table.num_rows)
             yield self._rows_of_table(table.filter(passing), layout)
-
-    def _hub_tables(self, where: str) -> Iterator[pa.Table]:
-        name, split = self.config.hub_config or None, self.config.hub_split
-        try:
-            from datasets import load_dataset  # takes a second
-
-            stream = load_dataset(self.config.hub, name, split=split, streaming=True)
-            yield from stream.with_format("arrow").iter(batch_size=CHUNK_ROWS)
-        except Exception as error:  # of the network, of ids, of formats, from many libraries: all for the user to mend
-            hint = "check data.hub, data.hub_config, data.hub_split and the network (private: hf auth login)"
-            raise _unreadable(where, error, hint=hint) from error
 
     def _read_jsonl(self, path: Path) -> Iterator[list[Row]]:
         with open(path, "rb") as lines:
@@ -292,7 +294,7 @@ class Reader:
         layout = Layout.find(schema.names, config=self.config, where=where)
         for name in self.rules.columns:
             if name not in schema.names:
-                raise _no_column(name, names=schema.names, where=where)
+                raise no_column(name, names=schema.names, where=where)
             kind = schema.field(name).type
             if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_binary(kind):
                 raise _not_numbers(name, kind=str(kind))
@@ -341,7 +343,7 @@ class Layout:
         named = config.column != "auto"
         if named and config.format != "alpaca":
             if config.column not in names:
-                raise _no_column(config.column, names=names, where=where)
+                raise no_column(config.column, names=names, where=where)
             return cls(config.column)
         usual = [name for name in TURN_COLUMNS if name in names]
         if usual and config.format != "alpaca":
@@ -375,7 +377,7 @@ def json_list(path: Path) -> list[dict]:
         objects = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         hint = "is it one object per line? then name it .jsonl"
-        raise _unreadable(path, error, hint=hint) from error
+        raise unreadable(path, error, hint=hint) from error
     if not isinstance(objects, list) or not all(isinstance(row, dict) for row in objects):
         hint = "write one object per dialogue: [{...}, {...}]"
         raise MinitronError(f"{path} is not a JSON array of objects", hint=hint)
@@ -390,7 +392,7 @@ def json_lines(lines: Iterable[bytes], path: Path) -> Iterator[dict]:
         try:
             row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
-            raise _unreadable(f"{path}, line {number},", error, hint="mend or remove that line") from error
+            raise unreadable(f"{path}, line {number},", error, hint="mend or remove that line") from error
         if not isinstance(row, dict):
             hint = 'each line is one dialogue, such as {"messages": [...]}'
             raise MinitronError(f"{path}, line {number}, is not a JSON object", hint=hint)
@@ -413,7 +415,8 @@ def _listed(names: Iterable[str], most: int = 30) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _no_column(column: str, *, names: Iterable[str], where: str) -> MinitronError:
+def no_column(column: str, *, names: Iterable[str], where: str) -> MinitronError:
+    """The error for a column that is not among `names`, with the nearest one."""
     near = difflib.get_close_matches(column, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return MinitronError(f"{where} has no column '{column}'", hint=f"{hint}it has {_listed(names)}")
@@ -426,6 +429,7 @@ def _not_numbers(column: str, *, kind: str) -> MinitronError:
     )
 
 
-def _unreadable(where: str | Path, error: Exception, *, hint: str) -> MinitronError:
+def unreadable(where: str | Path, error: Exception, *, hint: str) -> MinitronError:
+    """The error for a source that a library gave up on, with the first line of its reason."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return MinitronError(f"{where} cannot be read: {lines[0]}", hint=hint)

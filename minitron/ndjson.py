@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
-from minitron import chatml, checkpoint
+from minitron import chatml, checkpoint, corpus
 from minitron.config import Config, Sampling
 from minitron.errors import MinitronError
 from minitron.tokenizer import Tokenizer
@@ -44,8 +44,7 @@ def _tokenizer(config: Config) -> Tokenizer:
 
 
 def _model(config: Config):
-    stage = "kto" if config.kto else "sft"
-    return checkpoint.load_model(checkpoint.finished(config.stage_dir(stage), stage))[0]
+    return checkpoint.load_model(checkpoint.finished(config.stage_dir(config.shipped), config.shipped))[0]
 
 
 def tokenize(config: Config) -> None:
@@ -82,19 +81,30 @@ def logits(config: Config) -> None:
 
 
 def complete(config: Config) -> None:
-    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy."""
+    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy; a base model goes on with {"text": "..."}, or
+    with the last message."""
     from minitron.generate import generate
 
     tokenizer, model = _tokenizer(config), _model(config)
+    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
 
-    def work(value: dict) -> dict:
-        sampling = Sampling(temperature=0.0, max_tokens=int(value.get("max_tokens", config.export.max_tokens)))
+    def answer(value: dict, sampling: Sampling) -> tuple[list[int], str]:
         messages, _ = chatml.fit(
             value["messages"], tokenizer, context=model.config.context, max_tokens=sampling.max_tokens
         )
-        ids = chatml.encode_prompt(messages, tokenizer)
-        how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
-        answer = generate(model, [ids], sampling=sampling, **how)[0]
-        return {"text": tokenizer.decode(answer.ids), "ids": answer.ids, "stopped": answer.stopped}
+        found = generate(model, [chatml.encode_prompt(messages, tokenizer)], sampling=sampling, **how)[0]
+        return found.ids, found.stopped
+
+    def extend(value: dict, sampling: Sampling) -> tuple[list[int], str]:
+        text = value["messages"][-1]["content"] if value.get("messages") else value.get("text")
+        if not isinstance(text, str):
+            raise ValueError('neither "text" nor a message is there as a string')
+        ids = list(corpus.extend(model, corpus.encode(text, tokenizer), sampling=sampling, **how))
+        return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end"
+
+    def work(value: dict) -> dict:
+        sampling = Sampling(temperature=0.0, max_tokens=int(value.get("max_tokens", config.export.max_tokens)))
+        ids, stopped = (extend if config.base else answer)(value, sampling)
+        return {"text": tokenizer.decode(ids), "ids": ids, "stopped": stopped}
 
     _answer(work)

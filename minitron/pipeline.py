@@ -25,7 +25,8 @@ FORMAT = 1  # raise it when a stage starts to make something else from the same 
 
 @dataclass(frozen=True)
 class Stage:
-    """`sections` are the parts of the recipe that matter; `reads` and `makes` give files, `resumable` goes on where it stopped."""
+    """`sections` are the parts of the recipe that matter; `reads` and `makes` give files, `resumable` goes on where it stopped.
+    Only recipes with its section have an `optional` stage, and no base model has a stage of `dialogues`."""
 
     name: str
     sections: tuple[str, ...]
@@ -34,13 +35,19 @@ class Stage:
     resumable: bool = False
     shared: bool = False  # by all processes of torchrun; other stages are the first one's, while the rest wait
     optional: bool = False
+    dialogues: bool = False
 
     def wanted(self, config: Config) -> bool:
-        return not self.optional or getattr(config, self.name) is not None
+        return not (self.dialogues and config.base) and (not self.optional or getattr(config, self.name) is not None)
 
 
 def _data(config: Config, *names: str) -> list[Path]:
-    return [config.stage_dir("data") / f"{name}.parquet" for name in names]
+    return [] if config.base else [config.stage_dir("data") / f"{name}.parquet" for name in names]
+
+
+def _text(config: Config) -> list[Path]:
+    """Files with raw text; a dataset of a hub counts as unchanged."""
+    return configs.expand(config.pretrain.files) if config.pretrain else []
 
 
 def _tokenizer(config: Config) -> Path:
@@ -54,11 +61,6 @@ def _best(config: Config, stage: str) -> list[Path]:
     return [pointer, config.stage_dir(stage) / "checkpoints" / name / "model.safetensors"]
 
 
-def shipped(config: Config) -> str:
-    """The stage whose model is exported."""
-    return "kto" if config.kto else "sft"
-
-
 def _bundle(config: Config) -> list[Path]:
     return [Path("export") / name for name in ("weights.bin", "vocab.json", "config.json")]
 
@@ -69,23 +71,26 @@ def _go_sources() -> list[Path]:
 
 CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(configs.Sampling))  # how the chat program draws
 
+TEXT = tuple(f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction"))
+
 STAGES = [
     Stage(
         "data",
         ("data",),
         reads=lambda c: configs.expand(c.data.files),
         makes=lambda c: _data(c, "train", "valid", "probes"),
+        dialogues=True,
     ),
     Stage(
         "tokenizer",
-        ("tokenizer",),
-        reads=lambda c: _data(c, "train") + (configs.expand(c.pretrain.files) if c.pretrain else []),
+        ("tokenizer", *TEXT),
+        reads=lambda c: [*_data(c, "train"), *_text(c)],
         makes=lambda c: [_tokenizer(c)],
     ),
     Stage(
         "pretrain",
         ("model", "optim", "pretrain"),
-        reads=lambda c: [_tokenizer(c), *configs.expand(c.pretrain.files)],
+        reads=lambda c: [_tokenizer(c), *_text(c)],
         makes=lambda c: _best(c, "pretrain"),
         resumable=True,
         shared=True,
@@ -98,6 +103,7 @@ STAGES = [
         makes=lambda c: _best(c, "sft"),
         resumable=True,
         shared=True,
+        dialogues=True,
     ),
     Stage(
         "reject",
@@ -110,6 +116,7 @@ STAGES = [
         ],
         makes=lambda c: [c.stage_dir("reject") / name for name in ("pairs.parquet", "apart.parquet")],
         optional=True,
+        dialogues=True,
     ),
     Stage(
         "kto",
@@ -123,6 +130,7 @@ STAGES = [
         makes=lambda c: _best(c, "kto"),
         resumable=True,
         optional=True,
+        dialogues=True,
     ),
     Stage(
         "eval",
@@ -130,7 +138,7 @@ STAGES = [
         reads=lambda c: [
             _tokenizer(c),
             *_data(c, "train", "valid", "probes"),
-            *_best(c, "sft"),
+            *(_best(c, "pretrain") if c.base else _best(c, "sft")),
             *(_best(c, "kto") if c.kto else []),
         ],
         makes=lambda c: [c.run_dir / "report.json", c.run_dir / "report.html"],
@@ -138,13 +146,13 @@ STAGES = [
     Stage(
         "export",
         ("export", "data"),
-        reads=lambda c: [_tokenizer(c), *_best(c, shipped(c)), *([Path(c.export.icon)] if c.export.icon else [])],
+        reads=lambda c: [_tokenizer(c), *_best(c, c.shipped), *([Path(c.export.icon)] if c.export.icon else [])],
         makes=_bundle,
     ),
     Stage(
         "binary",
         (),
-        reads=lambda c: [*_bundle(c), *_go_sources(), c.stage_dir("eval") / f"probes-{shipped(c)}.jsonl"],
+        reads=lambda c: [*_bundle(c), *_go_sources(), c.stage_dir("eval") / f"probes-{c.shipped}.jsonl"],
         makes=lambda c: [Path("dist") / go.program_name(None)],
     ),
 ]
@@ -223,6 +231,9 @@ def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
         say(f"{stage.name}: what was there is now in {old}")
+    if force or list(differences(started, now)):
+        for packed in folder.glob("packed-*"):  # of other text, or in other tokens
+            shutil.rmtree(packed)
     (folder / "stage.json").unlink(missing_ok=True)
 
 
@@ -242,10 +253,14 @@ def differences(before: dict, now: dict, where: str = "") -> list[str]:
 
 def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
     """The recipe's stages from `first` to `last`. Raises MinitronError where there are none."""
-    for name in (first, last):
-        if name and not STAGES[NAMES.index(name)].wanted(config):
-            hint = f"add a section [{name}], empty if the defaults suit"
-            raise MinitronError(f"{config.recipe} has no [{name}]", hint=hint, code=2)
+    for stage in (STAGES[NAMES.index(name)] for name in (first, last) if name):
+        if stage.dialogues and config.base:
+            hint = "name some in data.files, data.hub or data.synth_rows"
+            raise MinitronError(f"{config.recipe} has text and no dialogues: a base model", hint=hint, code=2)
+        if not stage.wanted(config):
+            what = "with files or hub" if stage.name == "pretrain" else "empty if the defaults suit"
+            hint = f"add a section [{stage.name}], {what}"
+            raise MinitronError(f"{config.recipe} has no [{stage.name}]", hint=hint, code=2)
     start = NAMES.index(first) if first else 0
     stop = NAMES.index(last) + 1 if last else len(NAMES)
     stages = [s for s in STAGES[start:stop] if s.wanted(config)]

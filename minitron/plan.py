@@ -7,6 +7,7 @@ import time
 
 import torch
 
+from minitron import tokenizer
 from minitron.config import Config
 from minitron.console import say
 from minitron.model import LanguageModel, pick_device
@@ -21,6 +22,7 @@ ADAMW_BYTES = 16  # per parameter: weight, gradient, two moments, all fp32
 def show(config: Config, stage: str) -> None:
     """Says parameters, tokens per step, memory and estimated time of `stage` on this machine."""
     settings, shape = getattr(config, stage), config.model
+    config.tokenizer.vocab_size = tokenizer.expected_size(config)
     with torch.device("meta"):
         model = LanguageModel(shape, config.tokenizer.vocab_size)
     params, all_params = model.count_params(), sum(p.numel() for p in model.parameters())

@@ -54,6 +54,7 @@ def html(run_dir: Path, card: dict) -> str:
         _kto_curves(run_dir / "kto"),
         _data(_read_json(run_dir / "data" / "report.json")),
         _samples(card),
+        _continuations(card),
         _compared(_read_json(run_dir / "compare.json")),
         _wrong_probes(card),
     )
@@ -267,6 +268,15 @@ def _sample(before: dict | None, after: dict, shipped: str) -> Html:
     else:
         texts.append((shipped, after["answer"], after["failures"]))
     return _boxes(texts)
+
+
+def _continuations(card: dict) -> Html | None:
+    """What a base model makes of held-out text."""
+    found = card["models"][card["shipped"]].get("continuations")
+    if not found:
+        return None
+    names = {"prompt": "held-out beginning", "reference": "how it goes on", "answer": card["shipped"]}
+    return _section("Continuations", [_boxes([(name, c[key], []) for key, name in names.items()]) for c in found])
 
 
 def _boxes(texts: list[tuple[str, str, list[str]]]) -> Html:

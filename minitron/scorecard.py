@@ -4,6 +4,8 @@
     chooser = Examiner(config, tokenizer, spare=True)  # other prompts, for what is chosen before eval
     card = examiner.loss(model) | {"probes": examiner.probes(model), "failures": examiner.failures(model)}
 
+A base model has no dialogues: it has a held-out loss, and `continuations` of held-out text.
+
 Knows nothing about training.
 """
 
@@ -20,7 +22,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from minitron import chatml, dialogues, failures, parallel, probes
+from minitron import chatml, corpus, dialogues, failures, parallel, probes
 from minitron.config import Config, Sampling
 from minitron.errors import MinitronError
 from minitron.generate import ask, generate
@@ -30,6 +32,7 @@ from minitron.tokenizer import Tokenizer
 from minitron.trainer import mean_loss
 
 SAMPLES = 12  # answers shown side by side in the report
+CONTINUATIONS = 6  # of held-out text, shown in a base model's report
 BATCH_ROWS = 16
 Prompt = tuple[list[dict], str]  # a dialogue up to a user's turn, and the recorded answer
 
@@ -64,7 +67,9 @@ class Examiner:
 
     @cached_property
     def rows(self) -> PackedRows:
-        """The validation dialogues, packed once for all models."""
+        """The validation dialogues, packed once for all models; of a base model the held-out text, as pretrain packed it."""
+        if self.config.base:
+            return corpus.held_out(self.config)
         self._folder = tempfile.TemporaryDirectory()  # is there as long as the examiner
         out = Path(self._folder.name) / "valid"
         pack(self._sequences(), context=self.context, vocab_size=self.tokenizer.vocab_size, out=out)
@@ -83,6 +88,8 @@ class Examiner:
     def questions(self) -> list[dict]:
         """`eval.probes` of the probes, by turns from every skill so that each is asked; the same ones for the same seed."""
         by_skill = defaultdict(list)
+        if self.config.base:
+            return []
         for probe in dialogues.read(self.config.stage_dir("data") / "probes.parquet"):
             if probe["check"] and self._fits(probe["messages"][:-1]):
                 by_skill[probe["skill"]].append(probe)
@@ -117,7 +124,9 @@ class Examiner:
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        """Distinct validation dialogues cut before one of their answers."""
+        """Distinct validation dialogues cut before one of their answers; a base model is asked nothing."""
+        if self.config.base:
+            return []
         chance, asked, known = random.Random(self.config.seed), [], set()
         everything = list(dialogues.read(self.config.stage_dir("data") / "valid.parquet"))
         chance.shuffle(everything)
@@ -153,6 +162,24 @@ class Examiner:
             ]
             out[name] = _rates(judged, texts) | {"samples": samples}
         return {"all": _rates(everything, texts_of_all), **out}
+
+    # ---- continuations of a base model
+
+    def continuations(self, model: LanguageModel) -> list[dict]:
+        """Held-out beginnings, how they went on in the text, and how the model goes on, drawn as the program draws."""
+        if not self.config.base:
+            return []
+        t, length = self.tokenizer, self.context // 4
+        pieces = corpus.excerpts(self.rows, count=CONTINUATIONS, least=2 * length, seed=self.config.seed)
+        limit = min(self.config.eval.max_tokens, self.context - length)
+        sampling = replace(self.config.export.sampling(), max_tokens=limit)
+        how = {"end": t.end, "banned": t.never_sampled, "seed": self.config.seed}
+        answers = generate(model, [ids[:length] for ids in pieces], sampling=sampling, **how)
+        return [
+            {"prompt": t.decode(ids[:length]), "reference": t.decode(ids[length : length + limit])}
+            | {"answer": t.decode(answer.ids)}
+            for ids, answer in zip(pieces, answers, strict=True)
+        ]
 
     # ---- a free walk
 

@@ -1,4 +1,4 @@
-"""SentencePiece BPE with the four chat markers. Made by: minitron tokenizer recipes/demo.toml.
+"""SentencePiece, by pairs (BPE) or by characters, with the four chat markers. Made by: minitron tokenizer recipes/demo.toml.
 
 The markers are CONTROL pieces, which SentencePiece never matches in text: whatever a person types, by whatever
 normalisation, cannot become one. Only `chatml` puts their ids in. Knows nothing about messages.
@@ -6,16 +6,21 @@ normalisation, cannot become one. Only `chatml` puts their ids in. Knows nothing
 
 import bisect
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 
-from minitron.config import TokenizerConfig
+from minitron.config import Config, TokenizerConfig
 from minitron.errors import MinitronError
 
 MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 UNKNOWN_ID = 0
+SPACE = "\u2581"  # how SentencePiece writes a space
+RESERVED = {"\0", "\x1f", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
+PART_CHARS = 100_000  # SentencePiece learns nothing from a text of more than `max_sentence_length` bytes
 
 
 class Tokenizer:
@@ -47,6 +52,17 @@ class Tokenizer:
     def never_sampled(self) -> list[int]:
         """Ids that no answer may hold: unknown and every control piece but the end marker."""
         return [i for i in range(self.vocab_size) if (self.sp.is_control(i) or self.sp.is_unknown(i)) and i != self.end]
+
+    @cached_property
+    def byte_counts(self) -> np.ndarray:
+        """(vocab_size,) int64: bytes of text that each id stands for; none for markers and the unknown."""
+
+        def count(i: int) -> int:
+            if self.sp.is_control(i) or self.sp.is_unknown(i):
+                return 0
+            return 1 if self.sp.is_byte(i) else len(self.sp.id_to_piece(i).replace(SPACE, " ").encode())
+
+        return np.array([count(i) for i in range(self.vocab_size)], np.int64)
 
     def encode(self, text: str | bytes) -> list[int]:
         """Ids of any text; bytes need not be UTF-8."""
@@ -85,36 +101,64 @@ def train(texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
     The same texts, options and seed give the same bytes. Raises MinitronError when there is too little text for
     `vocab_size` tokens.
     """
+    if config.kind == "char":
+        # The spaces around it: SentencePiece takes newlines off a text's end.
+        return _train([f" {_alphabet(texts)} "], config, model_type="char", use_all_vocab=True, character_coverage=1.0)
     sentencepiece.set_random_generator_seed(seed)
-    model = io.BytesIO()
+    how = {"vocab_size": config.vocab_size, "character_coverage": config.character_coverage}
     try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(texts),
-            model_writer=model,
-            model_type="bpe",
-            vocab_size=config.vocab_size,
-            control_symbols=list(MARKERS),
-            unk_id=UNKNOWN_ID,
-            bos_id=-1,
-            eos_id=-1,
-            pad_id=-1,
-            byte_fallback=config.byte_fallback,
-            split_digits=config.split_digits,
-            character_coverage=config.character_coverage,
-            normalization_rule_name=config.normalization,
-            # Lossless: decode(encode(text)) == text, so that an answer's layout is what the model wrote.
-            add_dummy_prefix=False,
-            remove_extra_whitespaces=False,
-            num_threads=1,
-            max_sentence_length=1 << 20,
-            minloglevel=2,
-        )
+        return _train((part for text in texts for part in parts(text)), config, model_type="bpe", **how)
     except (RuntimeError, StopIteration) as error:
         raise MinitronError(
             f"SentencePiece could not make {config.vocab_size} tokens from this text: {_reason(error)}",
-            hint="lower tokenizer.vocab_size, or bring more text",
+            hint="change tokenizer.vocab_size, or bring more text",
         ) from error
+
+
+def parts(text: str) -> Iterator[str]:
+    """A text in parts of PART_CHARS characters: a book is too much for SentencePiece at once."""
+    return (text[at : at + PART_CHARS] for at in range(0, len(text), PART_CHARS))
+
+
+def _train(texts: Iterable[str], config: TokenizerConfig, **how) -> bytes:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=model,
+        control_symbols=list(MARKERS),
+        unk_id=UNKNOWN_ID,
+        bos_id=-1,
+        eos_id=-1,
+        pad_id=-1,
+        byte_fallback=config.byte_fallback,
+        split_digits=config.split_digits,
+        normalization_rule_name=config.normalization,
+        # Lossless: decode(encode(text)) == text, so that an answer's layout is what the model wrote.
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        num_threads=1,
+        max_sentence_length=1 << 20,
+        minloglevel=2,
+        **how,
+    )
     return model.getvalue()
+
+
+def _alphabet(texts: Iterable[str]) -> str:
+    """Every character of the texts that SentencePiece can have, in the order of their code points. All of the text is looked
+    at, which takes no longer than reading it; SentencePiece itself sees no more of it than this."""
+    found: set[str] = set()
+    for text in texts:
+        found.update(_clean(text))
+    return "".join(sorted(found - RESERVED))
+
+
+def expected_size(config: Config) -> int:
+    """Tokens of the recipe's tokenizer; by characters, before the text was counted, what the recipe reckons with."""
+    path = config.stage_dir("tokenizer") / "tokenizer.model"
+    if config.tokenizer.kind == "char" and path.exists():
+        return Tokenizer(path).vocab_size
+    return config.tokenizer.vocab_size
 
 
 def _reason(error: Exception) -> str:

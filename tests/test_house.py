@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
     1: "files distributed parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
-    2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth program lowbit "
+    2: "dataset recorded dialogues corpus packing checkpoint optim generate preference trainer report synth program lowbit "
     "scorecard choice",
     3: "stages chat compare ndjson plan",
     4: "pipeline cli docs __main__",
@@ -32,7 +32,8 @@ BESIDE = {
     "preference": {"trainer"},
     "choice": {"scorecard"},
     "recorded": {"dataset"},
-    "scorecard": {"dialogues", "generate", "packing", "trainer"},
+    "corpus": {"dataset", "generate", "packing"},
+    "scorecard": {"corpus", "dialogues", "generate", "packing", "trainer"},
     "generate": set(),
     "cli": {"pipeline"},
     "docs": {"cli"},
@@ -80,8 +81,9 @@ def test_every_recipe_is_sound_and_written_back_the_same(path, tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_every_recipe_runs_dry(path):
+    stage = "pretrain" if config.load(path).base else "sft"
     done = subprocess.run(
-        [sys.executable, "-m", "minitron", "sft", str(path), "--dry-run"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "minitron", stage, str(path), "--dry-run"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     for word in ("parameters", "tokens", "memory", "time"):

@@ -25,7 +25,7 @@ def run(config: Config) -> None:
     if test.returncode:
         raise MinitronError(f"{program} does not compute what torch does: {test.stderr.strip()}", hint="this is a bug")
     say("binary: its selftest passes")
-    lines = config.stage_dir("eval") / f"probes-{'kto' if config.kto else 'sft'}.jsonl"
+    lines = config.stage_dir("eval") / f"probes-{config.shipped}.jsonl"
     asked = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     if not asked:
         return

@@ -1,7 +1,7 @@
 """The report card: held-out loss, probes, failure rates, before and after kto. Run: minitron eval recipes/demo.toml.
 
-Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best and kto/best; writes report.json and report.html into the
-run's folder. Knows nothing about training.
+Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best and kto/best (of a base model pretrain/best and the held-out
+text that pretrain packed); writes report.json and report.html into the run's folder. Knows nothing about training.
 """
 
 import json
@@ -20,7 +20,7 @@ WRONG = 50  # wrong answers shown in the report
 
 def run(config: Config) -> None:
     tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
-    stages = ["sft", "kto"] if config.kto else ["sft"]
+    stages = ["sft", "kto"] if config.kto else [config.shipped]
     card = {"name": config.name, "tokenizer": {"vocab_size": tokenizer.vocab_size}, "models": {}}
     examiner = Examiner(config, tokenizer)
     for stage in stages:
@@ -53,7 +53,8 @@ def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str
             {"skill": a["skill"], "question": a["messages"][-1]["content"], "answer": a["answer"], "check": a["check"]}
             for a in wrong
         ]
-    return examiner.loss(model) | {"probes": probes, "failures": examiner.failures(model)}
+    figures = examiner.loss(model) | {"probes": probes, "failures": examiner.failures(model)}
+    return figures | {"continuations": examiner.continuations(model)}
 
 
 def cost_of_bits(examiner: Examiner, model: LanguageModel, exact: float) -> dict:

@@ -11,12 +11,13 @@ import hashlib
 import json
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from sentencepiece import sentencepiece_model_pb2
 
-from minitron import __version__, chatml, checkpoint, dialogues, lowbit
+from minitron import __version__, chatml, checkpoint, corpus, dialogues, lowbit
 from minitron.config import Config, Sampling
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -24,7 +25,7 @@ from minitron.files import atomic_write
 from minitron.generate import filter_logits
 from minitron.model import LanguageModel
 from minitron.program import icon
-from minitron.tokenizer import MARKERS, Tokenizer
+from minitron.tokenizer import MARKERS, Tokenizer, expected_size
 
 ALIGN = 64  # bytes; every tensor begins at a multiple of it
 SELFTESTS, SELFTEST_TOKENS = 5, 24
@@ -42,11 +43,11 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
     out, dtype, e = Path(out), dtype or config.export.dtype, config.export
     title = e.title or config.name
     picture = icon.png(e.icon, title=title)  # first: its mistakes are found at once
-    stage = "kto" if config.kto else "sft"
+    stage = config.shipped
     if untrained:
         torch.manual_seed(config.seed)
-        model = LanguageModel(config.model, config.tokenizer.vocab_size).eval()
-        vocab, tests, step = invented_vocab(config.tokenizer.vocab_size), [], 0
+        vocab, tests, step = invented_vocab(expected_size(config)), [], 0
+        model = LanguageModel(config.model, len(vocab["pieces"])).eval()
     else:
         tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
         folder = checkpoint.finished(config.stage_dir(stage), stage)
@@ -66,6 +67,7 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         "format": "minitron-bundle",
         "version": 2,
         "name": title,
+        "template": "text" if config.base else "chatml",
         "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size},
         "dtype": dtype,
         "params": model.count_params(),
@@ -160,9 +162,10 @@ def piece_type(piece, proto) -> int:
 
 
 def invented_vocab(size: int) -> dict:
-    """A vocabulary of the right size for weights that know nothing: markers, bytes, then made-up pieces."""
-    pieces = ["<unk>", *MARKERS, *(f"<0x{b:02X}>" for b in range(256))]
-    types = "U" + "C" * len(MARKERS) + "B" * 256
+    """A vocabulary of the right size for weights that know nothing: markers, bytes where they fit, then made-up pieces."""
+    pieces, types = ["<unk>", *MARKERS], "U" + "C" * len(MARKERS)
+    if byte_fallback := size >= len(pieces) + 256:
+        pieces, types = [*pieces, *(f"<0x{b:02X}>" for b in range(256))], types + "B" * 256
     made = [f"w{n}" for n in range(size - len(pieces))]
     return {
         "kind": "sentencepiece-bpe",
@@ -171,7 +174,7 @@ def invented_vocab(size: int) -> dict:
         "types": types + "N" * len(made),
         "unk_id": 0,
         "unk_surface": " ⁇ ",
-        "byte_fallback": True,
+        "byte_fallback": byte_fallback,
         "normalizer": {
             "add_dummy_prefix": False,
             "remove_extra_whitespaces": False,
@@ -187,8 +190,7 @@ def invented_vocab(size: int) -> dict:
 def selftests(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[dict]:
     """Greedy answers to a few held-out prompts, for the program to replay on its own machine."""
     tests = []
-    for dialogue in dialogues.read(config.stage_dir("data") / "valid.parquet"):
-        ids = chatml.encode_prompt(dialogue["messages"][:1], tokenizer)
+    for ids in prompts(config, tokenizer):
         if len(ids) + SELFTEST_TOKENS > model.config.context:
             continue
         greedy, first = greedy_answer(model, ids, end=tokenizer.end, banned=tokenizer.never_sampled)
@@ -196,6 +198,18 @@ def selftests(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> lis
         if len(tests) == SELFTESTS:
             break
     return tests
+
+
+def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
+    """What held-out dialogues begin with; of a base model, excerpts of the held-out text."""
+    if config.base:
+        length = max(1, min(32, config.model.context - SELFTEST_TOKENS))
+        rows = corpus.held_out(config)
+        for ids in corpus.excerpts(rows, count=SELFTESTS, least=length, seed=config.seed):
+            yield ids[:length]
+        return
+    for dialogue in dialogues.read(config.stage_dir("data") / "valid.parquet"):
+        yield chatml.encode_prompt(dialogue["messages"][:1], tokenizer)
 
 
 def greedy_answer(

@@ -14,7 +14,7 @@ from minitron import chatml, checkpoint, dialogues, distributed
 from minitron.config import Config
 from minitron.console import say, warn
 from minitron.errors import MinitronError
-from minitron.generate import write
+from minitron.generate import generate
 from minitron.model import LanguageModel, pick_device
 from minitron.packing import PackedRows, Sequence, pack
 from minitron.tokenizer import Tokenizer
@@ -37,8 +37,11 @@ def run(config: Config) -> None:
 
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
     """`sft.samples` with what the model answers, always with the same luck."""
+    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
     prompts = [chatml.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples]
-    return list(zip(config.sft.samples, write(model, prompts, tokenizer, config), strict=True))
+    prompts = [ids[: config.model.context - 1] for ids in prompts]
+    answers = generate(model, prompts, sampling=config.export.sampling(), **how)
+    return [(text, tokenizer.decode(a.ids)) for text, a in zip(config.sft.samples, answers, strict=True)]
 
 
 def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedRows, PackedRows]:

@@ -1,25 +1,28 @@
-"""Trains the tokenizer on the training dialogues (and on pretrain's text). Run: minitron tokenizer recipes/demo.toml.
+"""Trains the tokenizer on the training dialogues and on pretrain's training text. Run: minitron tokenizer recipes/demo.toml.
 
-Reads data/train.parquet; writes tokenizer/tokenizer.model and tokenizer/report.json. Knows nothing about chat markers
-beyond their names.
+Reads data/train.parquet, where the recipe has dialogues, and pretrain's text; writes tokenizer/tokenizer.model and
+tokenizer/report.json. Knows nothing about chat markers beyond their names.
 """
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 
-from minitron import dialogues, tokenizer
+from minitron import corpus, dialogues, tokenizer
 from minitron.config import Config
 from minitron.console import say
 from minitron.files import atomic_write
 
+SAMPLE_CHARS = 1_000_000  # of held-out text, to say how many characters a token has
+
 
 def run(config: Config) -> None:
     folder = config.stage_dir("tokenizer")
-    texts = _texts(config)
-    model = tokenizer.train(texts, config=config.tokenizer, seed=config.seed)
+    limit = sys.maxsize if config.tokenizer.kind == "char" else config.tokenizer.max_train_chars
+    model = tokenizer.train(_up_to(limit, _texts(config, "train")), config=config.tokenizer, seed=config.seed)
     atomic_write(folder / "tokenizer.model", model)
     trained = tokenizer.Tokenizer(folder / "tokenizer.model")
-    sample = [m["content"] for m in _some_messages(config)]
+    sample = [part for text in _up_to(SAMPLE_CHARS, _texts(config, "valid")) for part in tokenizer.parts(text)]
     ids = sum(len(i) for i in trained.encode_many(sample))
     characters, size = sum(map(len, sample)), sum(len(t.encode()) for t in sample)
     report = {
@@ -31,26 +34,20 @@ def run(config: Config) -> None:
     say(f"tokenizer: {trained.vocab_size} tokens, {report['characters_per_token']} characters per token")
 
 
-def _texts(config: Config) -> Iterator[str]:
-    """Contents of the training dialogues, then pretrain's documents, up to max_train_chars."""
-    left = config.tokenizer.max_train_chars
-    for text in _all_texts(config):
-        if left <= 0:
-            return
-        left -= len(text)
-        yield text
-
-
-def _all_texts(config: Config) -> Iterator[str]:
-    for dialogue in dialogues.read(config.stage_dir("data") / "train.parquet"):
-        for message in dialogue["messages"]:
-            yield message["content"]
+def _texts(config: Config, split: str) -> Iterator[str]:
+    """Contents of the dialogues, then pretrain's texts."""
+    if not config.base:
+        for dialogue in dialogues.read(config.stage_dir("data") / f"{split}.parquet"):
+            for message in dialogue["messages"]:
+                yield message["content"]
     if config.pretrain:
-        yield from dialogues.documents(config.pretrain.files, column=config.pretrain.column)
+        yield from corpus.texts(config.pretrain, split)
 
 
-def _some_messages(config: Config, limit: int = 2000) -> Iterator[dict]:
-    for number, dialogue in enumerate(dialogues.read(config.stage_dir("data") / "valid.parquet")):
-        if number == limit:
+def _up_to(limit: int, texts: Iterable[str]) -> Iterator[str]:
+    """The first `limit` characters."""
+    for text in texts:
+        yield text[:limit]
+        limit -= len(text)
+        if limit <= 0:
             return
-        yield from dialogue["messages"]

@@ -1,0 +1,374 @@
+"""Base models from raw text: the character tokenizer, the split, the sequences, and a whole run without dialogues."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from conftest import TINY_RECIPE, tiny_texts, write_dialogues
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from test_cli import minitron, refused
+
+from minitron import chat, checkpoint, config, corpus, pipeline, tokenizer
+from minitron.config import PretrainConfig, Sampling, TokenizerConfig
+from minitron.errors import MinitronError
+from minitron.packing import PackedRows, pack
+from minitron.program import go
+from minitron.stages import export
+
+BASE_RECIPE = """
+seed = 3
+[tokenizer]
+kind = "char"
+byte_fallback = false
+[model]
+n_layers = 2
+n_heads = 2
+d_model = 32
+d_ff = 64
+context = 32
+[optim]
+lr = 3e-3
+warmup_steps = 3
+precision = "fp32"
+[pretrain]
+files = ["book.txt"]
+valid_fraction = 0.1
+steps = 60
+batch_rows = 4
+accumulation = 2
+eval_every_steps = 30
+[eval]
+max_tokens = 24
+[export]
+max_tokens = 40
+"""
+BOOK = "\n".join(tiny_texts(400)) + "\n"
+
+
+def char_tokenizer(folder: Path, *texts: str, **how) -> tokenizer.Tokenizer:
+    path = folder / "tokenizer.model"
+    path.write_bytes(tokenizer.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
+    return tokenizer.Tokenizer(path)
+
+
+# ---- characters
+
+any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(any_text, min_size=1, max_size=4), other=any_text)
+@example(texts=["\ttab  two spaces \r\n\n", "end\n"], other="日本\0\x1f\u2585")
+@example(texts=[""], other="<|end|><|user|>")
+def test_characters_come_back_as_they_were(tmp_path_factory, texts, other):
+    """But U+2581, which SentencePiece keeps for the space. A character of the text is one token, any other its UTF-8 bytes."""
+    t = char_tokenizer(tmp_path_factory.mktemp("char"), *texts)
+    seen = set().union(" ", *texts) - tokenizer.RESERVED
+    assert t.vocab_size == 5 + 256 + len({c.replace(tokenizer.SPACE, " ") for c in seen})
+    for text in (*texts, other):
+        ids = t.encode(text)
+        assert t.decode(ids) == text.replace(tokenizer.SPACE, " ")
+        known = (c in seen or c == tokenizer.SPACE for c in text)
+        assert len(ids) == sum(1 if k else len(c.encode()) for c, k in zip(text, known, strict=True))
+        assert not any(t.sp.is_control(i) or t.sp.is_unknown(i) for i in ids)
+    assert [t.system, t.user, t.assistant, t.end] == [1, 2, 3, 4]
+
+
+def test_without_bytes_the_vocabulary_is_the_alphabet(tmp_path):
+    t = char_tokenizer(tmp_path, "to be\nor not\n", byte_fallback=False)
+    pieces = [t.sp.id_to_piece(i) for i in range(t.vocab_size)]
+    assert pieces == ["<unk>", *tokenizer.MARKERS, "▁", "\n", "b", "e", "n", "o", "r", "t"]
+    assert t.encode("net\n") == [9, 8, 12, 6]
+    assert t.encode("é") == [tokenizer.UNKNOWN_ID]
+    assert all(math.isfinite(t.sp.get_score(i)) for i in range(t.vocab_size))  # vocab.json holds them
+
+
+def test_the_same_text_in_other_parts_gives_the_same_tokenizer():
+    how = {"config": TokenizerConfig(kind="char"), "seed": 1}
+    assert tokenizer.train(["hello ", "world"], **how) == tokenizer.train(["dlrow ", "oh", "el"], **how)
+
+
+def test_pairs_are_learned_from_a_whole_book(tmp_path):
+    """SentencePiece by itself learns nothing from a text of more than a megabyte."""
+    book = " ".join(tiny_texts(30_000))
+    assert len(book) > 1 << 20
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(tokenizer.train([book], config=TokenizerConfig(vocab_size=340), seed=1))
+    t = tokenizer.Tokenizer(path)
+    assert t.sp.piece_to_id("▁hello") != tokenizer.UNKNOWN_ID
+
+
+@pytest.mark.parametrize("text", ["hello you", "é日本 мир\n", "\ttabs  and   spaces"])
+def test_byte_counts(tiny_tokenizer, text):
+    assert tiny_tokenizer.byte_counts[tiny_tokenizer.encode(text)].sum() == len(text.encode())
+    assert not tiny_tokenizer.byte_counts[: tiny_tokenizer.end + 1].any()
+
+
+# ---- documents and their split
+
+
+def test_a_long_text_is_cut_where_nanogpt_cuts_it(tmp_path):
+    data = BOOK[:12_345]  # no round number
+    (tmp_path / "book.txt").write_text(data)
+    how = PretrainConfig(files=[str(tmp_path / "book.txt")], valid_fraction=0.1)
+    n = len(data)  # nanoGPT, data/shakespeare_char/prepare.py
+    assert list(corpus.texts(how, "train")) == [data[: int(n * 0.9)]]
+    assert list(corpus.texts(how, "valid")) == [data[int(n * 0.9) :]]
+
+
+def test_short_texts_are_held_out_whole_whatever_their_order(tmp_path):
+    stories = [f"story {i}: {t}" for i, t in enumerate(tiny_texts(2000))]
+    for name, rows in (("one", stories), ("two", stories[::-1])):
+        pq.write_table(pa.table({"story": [*rows, None, ""], "n": range(len(rows) + 2)}), tmp_path / f"{name}.parquet")
+    found = {}
+    for name in ("one", "two"):
+        how = PretrainConfig(files=[str(tmp_path / f"{name}.parquet")], column="story", valid_fraction=0.1)
+        found[name] = [set(corpus.texts(how, split)) for split in ("train", "valid")]
+    train, valid = found["one"]
+    assert found["two"] == [train, valid]
+    assert not train & valid
+    assert train | valid == set(stories)
+    assert 150 < len(valid) < 250
+
+
+def test_a_dataset_of_a_hub_is_read_as_its_files_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("hub/corpus").mkdir(parents=True)
+    pq.write_table(pa.table({"story": tiny_texts(300)}), "hub/corpus/train-0.parquet")
+    pq.write_table(pa.table({"story": ["held back"]}), "hub/corpus/test-0.parquet")
+    files = PretrainConfig(files=["hub/corpus/train-*.parquet"], column="story")
+    hub = PretrainConfig(hub="hub/corpus", column="story")
+    assert list(corpus.documents(hub)) == list(corpus.documents(files)) == tiny_texts(300)
+    assert list(corpus.documents(PretrainConfig(hub="hub/corpus", hub_split="test", column="story"))) == ["held back"]
+    for wrong, saying in (({"column": "text"}, "no column 'text'"), ({"hub_split": "no"}, "hub/corpus cannot be read")):
+        with pytest.raises(MinitronError, match=saying) as failure:
+            list(corpus.documents(PretrainConfig(**{"hub": "hub/corpus", "column": "story"} | wrong)))
+        assert "pretrain." in failure.value.hint
+
+
+@settings(max_examples=40, deadline=None)
+@given(documents=st.lists(st.text("ab é\n日", max_size=90), max_size=5), context=st.integers(2, 20))
+def test_every_id_is_predicted_once(tiny_tokenizer, documents, context):
+    t = tiny_tokenizer
+    found = list(corpus.sequences(documents, t, context))
+    whole = [[*t.encode(text), t.end] for text in documents if text]
+    predicted = [i for ids, mask, _ in found for i, counted in zip(ids, mask, strict=True) if counted]
+    assert predicted == [i for ids in whole for i in ids[1:]]
+    assert all(len(ids) <= context + 1 and mask[0] is False for ids, mask, _ in found)
+    assert sum(s.target_bytes for s in found) == sum(t.byte_counts[ids[1:]].sum() for ids in whole)
+    for ids, _, _ in found:  # each begins with what the one before ended with, or with a document
+        assert any(ids == w[at : at + len(ids)] for w in whole for at in range(0, len(w), context))
+
+
+def test_a_vocabulary_beyond_16_bits(tmp_path):
+    text = "".join(chr(c) for c in range(0x20000, 0x20000 + 66_000)) + "end"
+    t = char_tokenizer(tmp_path, text, byte_fallback=False)
+    assert t.vocab_size > 1 << 16
+    counts = pack(corpus.sequences([text], t, 64), context=64, vocab_size=t.vocab_size, out=tmp_path / "packed")
+    rows = PackedRows(tmp_path / "packed")
+    batch = rows.batch(range(len(rows)))
+    targets = batch.targets[: batch.count].tolist()
+    assert max(targets) == t.vocab_size - 1
+    assert sorted(targets) == sorted([*t.encode(text)[1:], t.end])
+    assert counts["target_bytes"] == len(text.encode()) - len(text[0].encode())
+
+
+# ---- recipes
+
+
+@pytest.fixture
+def base(tmp_path, monkeypatch) -> Path:
+    """The current directory, with a recipe of raw text and its book."""
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text(BOOK)
+    Path("base.toml").write_text(BASE_RECIPE)
+    return tmp_path
+
+
+def test_the_stages_of_a_base_model(base):
+    recipe = config.load("base.toml")
+    names = [stage.name for stage in pipeline.select(recipe, None, None)]
+    assert names == ["tokenizer", "pretrain", "eval", "export", "binary"]
+    assert recipe.shipped == "pretrain"
+    write_dialogues(base / "dialogues.jsonl")
+    more = config.load("base.toml", ['data.files=["dialogues.jsonl"]'])
+    names = [stage.name for stage in pipeline.select(more, None, None)]
+    assert names == ["data", "tokenizer", "pretrain", "sft", "eval", "export", "binary"]
+    assert more.shipped == "sft"
+    for stage in ("data", "sft", "reject", "kto"):
+        refused(stage, "base.toml", code=2, saying="has text and no dialogues: a base model")
+
+
+@pytest.mark.parametrize(
+    ("override", "saying"),
+    [
+        ("kto.steps=5", "[reject] and [kto] need dialogues"),
+        ("pretrain.hub=a/b", "set either pretrain.files or pretrain.hub"),
+        ("pretrain.files=[]", "set either pretrain.files or pretrain.hub"),
+        ("tokenizer.normalization=nfkc", "leave tokenizer.normalization at 'identity'"),
+        ("pretrain.valid_fraction=0.9", "must be at most 0.5"),
+    ],
+)
+def test_mistakes_in_a_base_model_s_recipe(base, override, saying):
+    refused("run", "base.toml", override, code=2, saying=saying)
+
+
+def test_mistakes_in_raw_text(base):
+    Path("latin.txt").write_bytes("é".encode("latin-1"))
+    Path("bad.parquet").write_text("no parquet")
+    pq.write_table(pa.table({"text": [1, 2]}), "numbers.parquet")
+    pq.write_table(pa.table({"story": ["a"]}), "story.parquet")
+    for name, saying in {
+        "nothing.txt": "no file matches nothing.txt",
+        "latin.txt": "latin.txt is not UTF-8 text",
+        "bad.parquet": "bad.parquet cannot be read",
+        "numbers.parquet": "holds no text",
+        "story.parquet": "has no column 'text'",
+    }.items():
+        with pytest.raises(MinitronError, match=saying) as failure:
+            list(corpus.documents(PretrainConfig(files=[name])))
+        assert failure.value.hint
+
+
+def walk(*overrides: str, last: str) -> None:
+    """`minitron run base.toml --to last`, in this process."""
+    recipe = config.load("base.toml", list(overrides))
+    for stage in pipeline.select(recipe, None, last):
+        pipeline.run_stage(stage, recipe)
+
+
+def test_what_was_packed_under_other_settings_is_packed_anew(base):
+    with pytest.raises(MinitronError, match="there is no valid text"):
+        walk("pretrain.valid_fraction=0", last="pretrain")
+    walk("pretrain.steps=1", last="pretrain")
+    assert PackedRows(Path("runs/base/pretrain/packed-valid")).tokens > 0.09 * len(BOOK)
+
+
+def test_before_the_text_is_read_the_recipe_says_how_many_characters(base):
+    recipe = config.load("base.toml", ["tokenizer.vocab_size=99"])
+    assert tokenizer.expected_size(recipe) == 99
+    walk(last="tokenizer")
+    assert tokenizer.expected_size(recipe) == 5 + len(set(BOOK[: int(0.9 * len(BOOK))]))
+
+
+# ---- a whole run
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A finished run of a base model, its bundle and its program."""
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "book.txt").write_text(BOOK)
+    (folder / "base.toml").write_text(BASE_RECIPE)
+    done = subprocess.run(
+        [sys.executable, "-m", "minitron", "run", "base.toml"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "its selftest passes" in done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(built, monkeypatch) -> Path:
+    monkeypatch.chdir(built)
+    return built / "runs/base"
+
+
+def test_the_report_card_of_a_base_model(run):
+    card = json.loads((run / "report.json").read_text())
+    model = card["models"]["pretrain"]
+    assert card["shipped"] == "pretrain"
+    assert model["probes"] == model["failures"] == {}
+    assert set(card["dtypes"]) == {"f16", "q8", "q4"}
+    packed = PackedRows(run / "pretrain/packed-valid")
+    held_out = BOOK[int(0.9 * len(BOOK)) :]
+    assert packed.target_bytes == len(held_out.encode()) - 1  # the first character is given
+    assert model["bits_per_byte"] == pytest.approx(model["loss"] * packed.targets / math.log(2) / packed.target_bytes)
+    assert model["loss"] < math.log(card["tokenizer"]["vocab_size"]) - 0.5  # it learned something
+    page = (run / "report.html").read_text()
+    assert "Continuations" in page
+    for shown in model["continuations"]:
+        assert shown["prompt"] + shown["reference"] in held_out
+    assert len(model["continuations"]) == 6
+
+
+def test_the_bundle_of_a_base_model(run):
+    about = json.loads(Path("export/config.json").read_text())
+    assert about["template"] == "text"
+    assert about["made"]["stage"] == "pretrain"
+    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    held_out = BOOK[int(0.9 * len(BOOK)) :]
+    assert len(about["selftest"]) == 5
+    assert all(t.decode(test["ids"]) in held_out for test in about["selftest"])
+
+
+def test_complete_goes_on_with_a_text_beyond_the_context(run):
+    """Greedy, as a loop without a cache finds it; the window moves by half a context."""
+    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
+    texts, wanted = ["hello", "who are you " * 8], []
+    for text in texts:
+        ids = t.encode(text)
+        begun = len(ids)
+        for _ in range(50):
+            first = next(at for at in range(0, 999, 16) if len(ids) - at <= 32)
+            with torch.no_grad():
+                logits = model(torch.tensor([ids[first:]]))[0, -1]
+            logits[t.never_sampled] = -math.inf
+            ids.append(int(logits.argmax()))
+        said = ids[begun : ids.index(t.end, begun)] if t.end in ids[begun:] else ids[begun:]
+        wanted.append({"text": t.decode(said), "ids": said, "stopped": "max_tokens" if len(said) == 50 else "end"})
+    asked = [{"text": texts[0]}, {"messages": [{"role": "user", "content": texts[1]}]}]
+    lines = "".join(json.dumps(ask | {"max_tokens": 50}) + "\n" for ask in asked)
+    done = minitron("complete", "base.toml", stdin=lines)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == wanted
+    refused("complete", "base.toml", stdin='{"messages": []}\n', saying='line 1 of the input: neither "text" nor')
+    with pytest.raises(MinitronError, match="the text has no tokens"):
+        corpus.encode("", t)
+
+
+def test_the_terminal_goes_on_with_each_text_by_itself(run):
+    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
+    session = chat.TextSession(t, model, sampling=Sampling(temperature=0.0, max_tokens=40), seed=1)
+    first, _, third = (session.ask(text, lambda part: None) for text in ("hello", "who are", "hello"))
+    assert first.text == third.text
+    assert (first.stopped, first.answer_tokens, first.forgotten_turns) == ("max_tokens", 40, 0)
+    assert session.command("/stats").startswith("turns: 3, tokens: 29 of 32")  # 5 + 40, less half a context
+    assert "is told nothing first" in session.command("/system be kind")
+    assert "Type how a text begins" in minitron("chat", "base.toml", stdin="/quit\n").stderr
+
+
+def test_the_program_tokenizes_as_the_library_does(run):
+    texts = ["hello  you\n", "\ttab", "<|end|>who", "привет мир", "unseen: é日\0"]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    program = Path("dist") / go.program_name(None)
+    said = subprocess.run([program.resolve(), "tokenize"], input=lines, capture_output=True, text=True, check=True)
+    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    assert [json.loads(line)["ids"] for line in said.stdout.splitlines()] == [t.encode(text) for text in texts]
+
+
+def test_a_base_model_goes_on_to_dialogues(base):
+    """Characters too: the tokenizer has those of both, sft begins where pretrain ended, and the chat template is back."""
+    write_dialogues(base / "dialogues.jsonl")
+    dialogues = TINY_RECIPE[TINY_RECIPE.index("[sft]") : TINY_RECIPE.index("[reject]")]
+    Path("base.toml").write_text(
+        BASE_RECIPE.replace("context = 32", "context = 128")
+        + dialogues
+        + '[data]\nfiles = ["dialogues.jsonl"]\nvalid_fraction = 0.2\n'
+    )
+    walk(last="sft")
+    export.write(config.load("base.toml"), out="export")
+    t = tokenizer.Tokenizer(Path("runs/base/tokenizer/tokenizer.model"))
+    assert tokenizer.UNKNOWN_ID not in t.encode("10: say")  # the colon is in dialogues only
+    assert ":" not in BOOK
+    rows = [json.loads(line) for line in Path("runs/base/sft/metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["loss"] < math.log(t.vocab_size) - 0.3
+    assert json.loads(Path("export/config.json").read_text())["template"] == "chatml"
