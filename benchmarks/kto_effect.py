@@ -26,6 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tables import Table, filled
+
 from minitron import checkpoint, config, failures, pipeline
 from minitron.config import Config
 from minitron.files import atomic_write, sha256_json
@@ -212,7 +214,13 @@ def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
     for kind in ("canned", "runaway"):
         out.append((f"{kind} -50%", show(found[kind]), fall(kind) >= 0.5))
     loss = [row["models"]["kto"]["loss"] / row["models"]["sft"]["loss"] - 1 for row in rows]
-    out.append(("held-out loss at most +1%", f"{max(loss):+.2%} at most, mean {statistics.fmean(loss):+.2%}", max(loss) <= 0.01))
+    out.append(
+        (
+            "held-out loss at most +1%",
+            f"{max(loss):+.2%} at most, mean {statistics.fmean(loss):+.2%}",
+            max(loss) <= 0.01,
+        )
+    )
     if "probes" in found:
         p = found["probes"]
         out.append(("probes at most 1 point lower", show(p), p["after"] >= p["before"] - 0.01))
@@ -227,43 +235,42 @@ def show(m: dict) -> str:
     return f"{m['before']:.2%} to {m['after']:.2%}{change} ({100 * low:+.2f} to {100 * high:+.2f} points)"
 
 
-def table(rows: list[dict]) -> str:
+def table(name: str, rows: list[dict]) -> Table:
     """A line per seed and one for all of them."""
     kinds = [*KINDS, *(["probes"] if rows[0]["models"]["sft"]["probes"] is not None else [])]
-    lines = [
-        "| seed | outcome | " + " | ".join(kinds) + " | held-out loss | distinct-2, chat |",
-        "|---|---|" + "---|" * (len(kinds) + 2),
-    ]
+    lines = []
     for some in [*([row] for row in rows), rows]:
-        found = pooled(some)
-        cells = [show(found[kind]) for kind in kinds]
+        found, (first, *others) = pooled(some), some
         loss = statistics.fmean(row["models"]["kto"]["loss"] / row["models"]["sft"]["loss"] - 1 for row in some)
-        if len(some) == 1:
-            d = some[0]["distinct_2"]["chat"]
-            diverse, outcome = (d["change"], *d["interval"]), f"{some[0]['outcome']}, blend {some[0]['shipped_blend']:g}"
-        else:
+        if others:
             diverse = mean_change([row["distinct_2"]["chat"]["change"] for row in some])
-            outcome = f"{sum(row['outcome'] == 'improved' for row in some)} of {len(some)} improved"
-        name = str(some[0]["seed"]) if len(some) == 1 else "all"
-        tail = f"{loss:+.2%} | {diverse[0]:+.1%} ({diverse[1]:+.1%} to {diverse[2]:+.1%})"
-        lines.append(f"| {name} | {outcome} | " + " | ".join(cells) + f" | {tail} |")
-    return "\n".join(lines) + "\n"
+            start = ["all", f"{sum(row['outcome'] == 'improved' for row in some)} of {len(some)} improved"]
+        else:
+            diverse = first["distinct_2"]["chat"]["change"], *first["distinct_2"]["chat"]["interval"]
+            start = [str(first["seed"]), f"{first['outcome']}, blend {first['shipped_blend']:g}"]
+        end = [f"{loss:+.2%}", f"{diverse[0]:+.1%} ({diverse[1]:+.1%} to {diverse[2]:+.1%})"]
+        lines.append([*start, *(show(found[kind]) for kind in kinds), *end])
+    return Table(f"effect-{name}", name, ["seed", "outcome", *kinds, "held-out loss", "distinct-2, chat"], lines)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--recipes", nargs="+", default=["demo", "ru-jokes"])
     arguments.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    chosen = arguments.parse_args()
-    everything, missed = {}, 0
+    chosen, everything, missed = arguments.parse_args(), {}, 0
+    page = PAGE.read_text(encoding="utf-8")
     for name in chosen.recipes:
-        everything[name] = []
+        rows = everything[name] = []
         for seed in chosen.seeds:
-            everything[name].append(attempt(name, seed))
-            print(table(everything[name]), flush=True)
-        for goal, seen, met in goals(everything[name]):
-            print(f"{'met' if met else 'MISSED'}: {name}: {goal}: {seen}")
-            missed += not met
+            rows.append(attempt(name, seed))
+            print(" | ".join(table(name, rows[-1:]).rows[0]), flush=True)
+        seen = [[goal, figures, "yes" if met else "no"] for goal, figures, met in goals(rows)]
+        for row in seen:
+            print(f"{name}: " + ": ".join(row))
+        missed += sum(row[2] == "no" for row in seen)
+        for made in (table(name, rows), Table(f"goals-{name}", name, ["goal", "seen", "met"], seen)):
+            page = filled(page, made)
+    atomic_write(PAGE, page)
     atomic_write(HERE / "kto_effect.json", json.dumps(everything, indent=1) + "\n")
     sys.exit(bool(missed))
 

@@ -19,9 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tables import Table, filled
+
 from minitron import config, metrics, pipeline
 from minitron.config import Config
 from minitron.files import atomic_write, sha256_json
+from minitron.report import el, ticks
 
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "demo.toml"
@@ -68,7 +71,13 @@ VARIANTS = {  # name -> what differs from the default settings, guards off
     "all, guards on": GUARDED,
     "the article's, guards on": [*ARTICLE, *GUARDED],
 }
-CURVES = ["all ingredients", "no clamp, floor, NLL", "the article's", "as published (TRL)", "a tenth of the learning rate"]
+CURVES = [
+    "all ingredients",
+    "no clamp, floor, NLL",
+    "the article's",
+    "as published (TRL)",
+    "a tenth of the learning rate",
+]
 
 
 def recipe(name: str, seed: int, *overrides: str) -> Config:
@@ -169,21 +178,81 @@ def line(variant: str, rows: list[dict]) -> list[str]:
 
 def shipped(row: dict) -> str:
     back = f", {row['breaches']} back" if row["breaches"] else ""
-    return (f"blend {row['shipped']['blend']:g}" if row["shipped"]["blend"] else f"SFT model ({row['outcome']}{back})")
+    return f"blend {row['shipped']['blend']:g}" if row["shipped"]["blend"] else f"SFT model ({row['outcome']}{back})"
+
+
+# ---- curves
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 300, 56, 12, 36, 40  # of a panel and its margins, in SVG units
+INKS = ["#1d5fbf", "#b4540a", "#b3261e", "#7a3fa0", "#18702f"]  # on white, the drawing's own ground
+
+
+def drawn(rows: list[dict]) -> str:
+    """Raw z and the change of held-out loss over the steps of CURVES, side by side; a line per seed."""
+    panels = (
+        ("raw z, nats per token", lambda row: [(step, z) for step, z, _ in row["curve"]]),
+        ("held-out loss, change in %", lambda row: [(step, 100 * (loss / row["before"]["loss"] - 1)) for step, _, loss in row["curve"]]),
+    )  # fmt: skip
+    shown = [name for name in CURVES if any(row["variant"] == name for row in rows)]
+    parts = [el("rect", width=2 * WIDTH, height=HEIGHT + 20 * len(shown), fill="#fff")]
+    for number, (title, points_of) in enumerate(panels):
+        lines = [(shown.index(row["variant"]), points_of(row)) for row in rows if row["variant"] in shown]
+        parts.append(el("g", panel(title, lines), transform=f"translate({number * WIDTH} 0)"))
+    for number, name in enumerate(shown):
+        y = HEIGHT + 20 * number
+        parts.append(el("line", x1=LEFT, x2=LEFT + 28, y1=y, y2=y, stroke=INKS[number], stroke_width=2))
+        parts.append(el("text", name, x=LEFT + 36, y=y + 4))
+    size = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {2 * WIDTH} {HEIGHT + 20 * len(shown)}"}
+    return el("svg", *parts, **size, font_family="system-ui, sans-serif", font_size=12, fill="#1c2126") + "\n"
+
+
+def panel(title: str, lines: list[tuple[int, list[tuple[float, float]]]]) -> list[str]:
+    """One plot: axes, and every line in its variant's ink."""
+    points = [(0.0, 0.0), *(point for _, some in lines for point in some)]  # at step 0 the policy is the SFT model
+    high_x, low_y, high_y = max(x for x, _ in points), min(y for _, y in points), max(y for _, y in points)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + x / high_x * (WIDTH - LEFT - RIGHT)
+        return round(across, 1), round(HEIGHT - BOTTOM - (y - low_y) / (high_y - low_y) * (HEIGHT - TOP - BOTTOM), 1)
+
+    parts = [el("text", title, x=LEFT, y=20, font_weight="600")]
+    for tick in ticks(low_y, high_y):
+        x, y = place(0, tick)
+        parts.append(el("line", x1=x, x2=WIDTH - RIGHT, y1=y, y2=y, stroke="#d5d9de"))
+        parts.append(el("text", f"{tick:g}", x=x - 6, y=y + 4, text_anchor="end"))
+    for tick in ticks(0, high_x, whole=True):
+        x, y = place(tick, low_y)
+        parts.append(el("text", f"{tick:g}" + (" steps" if tick == 0 else ""), x=x, y=y + 18, text_anchor="middle"))
+    for ink, some in lines:
+        corners = " ".join(f"{x},{y}" for x, y in (place(*point) for point in [(0, 0), *some]))
+        parts.append(el("polyline", points=corners, fill="none", stroke=INKS[ink], stroke_width=1.5))
+    return parts
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--only", nargs="*", choices=VARIANTS, help="these variants; prints, writes nothing")
+    arguments.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants alone; prints, writes nothing")
     only = arguments.parse_args().only
     base = recipe(BASE, 1)
     for stage in pipeline.select(base, None, "sft"):
         pipeline.run_stage(stage, base)
     rows = []
-    for seed in SEEDS:
+    for seed in SEEDS:  # seed by seed: stopped early, it has all variants of some
         for variant in only or VARIANTS:
             rows.append(attempt(variant, seed))
-            print(f"seed {seed}:", " | ".join(line(variant, [rows[-1]])), f"({rows[-1]['seconds']} s)", flush=True)
+            print(f"seed {seed}:", " | ".join(line(variant, rows[-1:])), f"({rows[-1]['seconds']} s)", flush=True)
+            if not only:
+                write(rows)
+
+
+def write(rows: list[dict]) -> None:
+    atomic_write(HERE / "kto_study.json", json.dumps(rows) + "\n")
+    atomic_write(HERE / "kto_study.svg", drawn(rows))
+    lines = [line(name, some) for name in VARIANTS if (some := [row for row in rows if row["variant"] == name])]
+    before = [format(statistics.fmean(row["before"][key] for row in rows), ".1%") for key in ("probes", "failing")]
+    lines.insert(0, ["SFT model", "0", "", "", before[0], before[1], "", ""])
+    table = Table("ablation", "what each ingredient does", HEAD, lines)
+    atomic_write(PAGE, filled(PAGE.read_text(encoding="utf-8"), table))
 
 
 if __name__ == "__main__":
