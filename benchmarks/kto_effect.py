@@ -134,7 +134,10 @@ def diversity(before: list[dict], after: list[dict], *, seed: int) -> dict:
     ]
 
     def change(some: list[tuple[Counter, Counter]]) -> tuple[float, float]:
-        totals = [sum((pair[i] for pair in some), Counter()) for i in (0, 1)]
+        totals = Counter(), Counter()
+        for pair in some:
+            for total, counts in zip(totals, pair, strict=True):
+                total.update(counts)
         size = min(total.total() for total in totals)
         return tuple(rarefied(total, size) for total in totals)
 
