@@ -43,13 +43,18 @@ def write(results: dict, *, docs: Path, plot: Path) -> None:
     """Puts the tables between `<!-- NAME -->` and `<!-- end -->` of the page, and draws the plot."""
     page = docs.read_text(encoding="utf-8")
     for table in made(results):
-        lines = [table.head, ["---", *["---:"] * (len(table.head) - 1)], *table.rows]
-        text = "\n".join("| " + " | ".join(row) + " |" for row in lines)
-        slot = re.compile(rf"(<!-- {table.name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        page = slot.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)
+        page = filled(page, table)
     atomic_write(docs, page)
     if results["parts"].get("speed"):
         atomic_write(plot, drawn(results))
+
+
+def filled(page: str, table: Table) -> str:
+    """The page with a table, as Markdown, between its markers."""
+    lines = [table.head, ["---", *["---:"] * (len(table.head) - 1)], *table.rows]
+    text = "\n".join("| " + " | ".join(row) + " |" for row in lines)
+    slot = re.compile(rf"(<!-- {table.name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return slot.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
 
 
 def made(results: dict) -> list[Table]:

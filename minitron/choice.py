@@ -1,8 +1,9 @@
 """What ships after kto: the SFT model, or a blend of it with the trained one, chosen by what they answer.
 
 Never by the loss or the accuracy of kto, which are best where a model is wrecked. A blend may ship if its held-out loss,
-probe accuracy and distinct-2 are within the recipe's limits, and it does ship if fewer of its answers fail, beyond chance.
-Knows nothing about how the weights were trained.
+probe accuracy and distinct-2 are within the recipe's limits; the one that moves farthest of these is looked at, and it does
+ship if fewer of its answers fail, beyond chance. Only one blend is ever tested against chance: the best of several noisy
+figures would look better than it is. Knows nothing about how the weights were trained.
 """
 
 import copy
@@ -59,14 +60,15 @@ def choose(
     """
     before = measured(examiner, sft)
     table = [{"blend": 0.0, "objection": "", **before}]
-    for share in settings.blends if trained else ():
+    for share in sorted(settings.blends, reverse=True) if trained else ():
         now = measured(examiner, blended(sft, trained, share))
         table.append({"blend": share, "objection": objection(now, before, settings), **now})
-    may_ship = [row for row in table[1:] if not row["objection"]]
-    best = min(may_ship, key=lambda row: (row["failing"] or 0, row["blend"]), default=table[0])
+        if not table[-1]["objection"]:
+            break
+    best = table[-1]
     if not trained:
         outcome = "refused"
-    elif not may_ship:
+    elif best["objection"]:
         outcome, why = "refused", "; ".join(f"blend {row['blend']:g}: {row['objection']}" for row in table[1:])
     elif not before["answers"]:
         outcome, why = "no change", "there is no prompt to compare answers on"
@@ -76,7 +78,7 @@ def choose(
         fewer = f"failing answers {before['failing']:.1%} -> {best['failing']:.1%}"
         why = f"{fewer} (95%: {100 * low:+.1f} to {100 * high:+.1f} points)"
     if outcome != "improved" and settings.force and trained:
-        best, why = table[-1], f"forced; {why}"
+        best, why = table[1], f"forced; {why}"
     elif outcome != "improved":
         best = table[0]
     report = {

@@ -301,7 +301,7 @@ class KtoConfig:
     eval_rows: int = option(64, "packed rows of the validation set to measure held-out loss on; 0: all", low=0)
     blends: list[float] = option(
         [0.25, 0.5, 0.75, 1.0],
-        "what may ship: the SFT weights moved by these shares towards the trained ones, chosen on answers",
+        "what may ship: the SFT weights moved by these shares towards the trained ones; the largest that is within the limits",
     )
     max_loss_rise: float = option(
         0.01, "what ships has at most this share more held-out loss than the SFT model", low=0.0

@@ -186,7 +186,8 @@ def test_without_guards_the_same_recipe_wrecks_the_model_but_does_not_ship_it(ti
     run_to("kto", *wreck)
     assert report()["outcome"] == "refused"
     assert same(weights("sft"), weights("kto"))
-    assert report()["table"][-1]["loss"] > 1.2 * report()["held_out_loss_before"]
+    assert [row["blend"] for row in report()["table"]] == [0.0, 1.0, 0.75, 0.5, 0.25]  # the farthest first
+    assert report()["table"][1]["loss"] > 1.2 * report()["held_out_loss_before"]
     run_to("kto", *wreck, "kto.force=true")
     assert report()["shipped_blend"] == 1.0
     assert report()["why"].startswith("forced; ")
@@ -210,12 +211,15 @@ def test_no_settings_ship_a_wreck(trained_sft, lr, beta):
         assert report()["outcome"] == "refused"
 
 
-def test_blends_lie_between_the_models(tiny_run):
-    run_to("kto", "kto.blends=[0.5, 1.0]", "kto.force=true")
+def test_no_other_blend_is_asked_where_the_farthest_may_ship(tiny_run):
+    run_to("kto", "kto.blends=[0.5, 1.0]", "kto.max_distinct_drop=1.0", "kto.force=true")
     table = report()["table"]
-    assert [row["blend"] for row in table] == [0.0, 0.5, 1.0]
+    assert [(row["blend"], row["objection"]) for row in table] == [(0.0, ""), (1.0, "")]
     assert report()["outcome"] in ("improved", "no change", "refused")
-    model, _ = checkpoint.load_model(checkpoint.finished(Path("runs/tiny/sft"), "sft"))
+
+
+def test_blends_lie_between_the_models(tiny_model):
+    model = tiny_model
     trained = {name: w + 1 for name, w in model.state_dict().items()}
     half = blended(model, trained, 0.25)
     for name, weight in half.named_parameters():

@@ -1,0 +1,280 @@
+"""Whether kto does its job: failure rates before and after, on prompts that neither training nor the choice of a blend saw.
+
+    python benchmarks/kto_effect.py [--recipes demo ru-jokes] [--seeds 1 2 3 4 5]      # finished seeds are skipped
+
+One SFT model per recipe (runs/NAME, trained where it is missing), then reject and kto once per seed: a seed changes what is
+sampled, which batches are read and which held-out prompts are asked. Both models then answer eval's prompts with the chat's
+and every preset's sampling. Writes benchmarks/kto_effect.json and the tables of docs/kto-study.md. Exit 1 where a goal is
+missed.
+
+distinct-2 falls as a text grows, and rises with every broken word. So it is compared on the prompts where neither model's
+answer fails, at the same number of word pairs: the expected number of distinct ones among that many drawn without
+replacement (rarefaction: Hurlbert, Ecology 52, 1971, eq. 2).
+"""
+
+import argparse
+import itertools
+import json
+import math
+import random
+import statistics
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tables import Table, filled
+
+from minitron import checkpoint, config, failures, pipeline
+from minitron.config import Config
+from minitron.files import atomic_write, sha256_json
+from minitron.generate import ask
+from minitron.model import LanguageModel
+from minitron.scorecard import Examiner, change_interval
+from minitron.tokenizer import Tokenizer
+
+HERE = Path(__file__).resolve().parent
+RECIPES = HERE.parent / "recipes"
+PAGE = HERE.parent / "docs" / "kto-study.md"
+KINDS = ("failing", *failures.KINDS)
+DRAWS = 200  # random halves for the interval of distinct-2
+
+
+def recipe(name: str, seed: int) -> Config:
+    """The shipped recipe under a seed's name."""
+    settings = config.load(RECIPES / f"{name}.toml", [])
+    settings.name, settings.seed = f"effect-{name}-{seed}", seed
+    return settings
+
+
+def prepare(name: str, seed: int) -> Config:
+    """A run that has the recipe's data, tokenizer and SFT model, and kto of its own."""
+    base, settings = config.load(RECIPES / f"{name}.toml", []), recipe(name, seed)
+    base.name = name
+    for stage in pipeline.select(base, None, "sft"):
+        pipeline.run_stage(stage, base)
+    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    for stage in ("data", "tokenizer", "sft"):
+        if not settings.stage_dir(stage).is_symlink():
+            settings.stage_dir(stage).symlink_to(Path("..") / name / stage, target_is_directory=True)
+    for stage in ("reject", "kto"):
+        pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index(stage)], settings)
+    return settings
+
+
+def answers(settings: Config, examiner: Examiner, model: LanguageModel) -> dict[str, list[dict]]:
+    """Way of sampling -> what was answered to each prompt, judged."""
+    ways, out = {"chat": settings.export.sampling()}, {}
+    ways |= {name: preset.sampling(preset.max_tokens) for name, preset in settings.reject.presets.items()}
+    prompts, references = [p for p, _ in examiner.prompts], [r for _, r in examiner.prompts]
+    for name, way in ways.items():
+        way = replace(way, max_tokens=min(way.max_tokens, settings.eval.max_tokens))
+        how = {"sampling": way, "seed": settings.seed + 7, "batch_rows": settings.eval.batch_rows, "title": name}
+        texts, ended = ask(model, examiner.tokenizer, prompts, **how)
+        judged = failures.judge(texts, ended=ended, references=references)
+        out[name] = [{"text": t, "failures": j.failures, **asdict(j)} for t, j in zip(texts, judged, strict=True)]
+    return out
+
+
+def attempt(name: str, seed: int) -> dict:
+    """A seed's kto and the figures of both models. A finished one is read from its folder."""
+    done, settings = recipe(name, seed).run_dir / "row.json", recipe(name, seed)
+    about = sha256_json([settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")])
+    if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
+        return row
+    began, settings = time.perf_counter(), prepare(name, seed)
+    tokenizer = Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")
+    examiner, chooser = Examiner(settings, tokenizer), Examiner(settings, tokenizer, spare=True)
+    seen = {json.dumps(prompt) for prompt, _ in chooser.prompts}
+    if any(json.dumps(prompt) in seen for prompt, _ in examiner.prompts):
+        sys.exit(f"{name}: too few held-out prompts: lower eval.prompts or raise data.valid_fraction")
+    row = {"recipe": name, "seed": seed, "settings": about, "models": {}}
+    said = {}
+    for stage in ("sft", "kto"):
+        model, _ = checkpoint.load_model(checkpoint.finished(settings.stage_dir(stage), stage))
+        said[stage] = answers(settings, examiner, model)
+        probes = examiner.probes(model)
+        row["models"][stage] = {
+            "loss": examiner.loss(model)["loss"],
+            "probes": probes.get("accuracy"),
+            "asked": probes.get("asked", 0),
+            "counts": {way: count(some) for way, some in said[stage].items()},
+        }
+    row["distinct_2"] = {way: diversity(said["sft"][way], said["kto"][way], seed=seed) for way in said["sft"]}
+    report = json.loads((settings.stage_dir("kto") / "report.json").read_text())
+    row |= {key: report[key] for key in ("outcome", "why", "shipped_blend", "shipped_step", "breaches", "table")}
+    row["pairs"] = json.loads((settings.stage_dir("reject") / "report.json").read_text())
+    row["seconds"] = round(time.perf_counter() - began)
+    atomic_write(done, json.dumps(row))
+    return row
+
+
+def count(some: list[dict]) -> dict[str, int]:
+    return {
+        "answers": len(some),
+        "failing": sum(bool(a["failures"]) for a in some),
+        "ended": sum(a["ended"] for a in some),
+        **{kind: sum(a[kind] for a in some) for kind in failures.KINDS},
+    }
+
+
+# ---- diversity
+
+
+def diversity(before: list[dict], after: list[dict], *, seed: int) -> dict:
+    """distinct-2 of both models at the same number of word pairs, and a 95% interval of the change, from random halves of
+    the prompts: the delete-d jackknife with d = n / 2 (Shao & Wu, Ann. Statist. 17, 1989). Not a bootstrap: a prompt that is
+    drawn twice makes a text less diverse, and most so the text that is not thinned."""
+    kept = [
+        (Counter(itertools.pairwise(failures.words(b["text"]))), Counter(itertools.pairwise(failures.words(a["text"]))))
+        for b, a in zip(before, after, strict=True)
+        if not b["failures"] and not a["failures"]
+    ]
+
+    def change(some: list[tuple[Counter, Counter]]) -> tuple[float, float]:
+        totals = Counter(), Counter()
+        for pair in some:
+            for total, counts in zip(totals, pair, strict=True):
+                total.update(counts)
+        size = min(total.total() for total in totals)
+        return tuple(rarefied(total, size) for total in totals)
+
+    chance, (b, a) = random.Random(seed), change(kept)
+    halves = [change(chance.sample(kept, len(kept) // 2)) for _ in range(DRAWS)]
+    half_width = 1.96 * statistics.stdev(right / left - 1 for left, right in halves)
+    return {
+        "prompts": len(kept),
+        "before": b,
+        "after": a,
+        "change": a / b - 1,
+        "interval": [a / b - 1 - half_width, a / b - 1 + half_width],
+    }
+
+
+def rarefied(counts: Counter, size: int) -> float:
+    """Expected share of distinct things among `size` drawn without replacement: sum of 1 - C(N - n_i, size) / C(N, size),
+    over size."""
+    total = counts.total()
+    whole = log_choose(total, size)
+    alike = Counter(counts.values())  # how many things come n times
+    expected = sum(
+        times * (1 - (math.exp(log_choose(total - n, size) - whole) if total - n >= size else 0.0))
+        for n, times in alike.items()
+    )
+    return expected / max(1, size)
+
+
+def log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+# ---- the verdict
+
+
+def pooled(rows: list[dict]) -> dict:
+    """Rates over all seeds with the 95% interval of their change, and every goal with whether it is met."""
+    measures = []
+    for kind in (*KINDS, "ended"):
+        counts = {
+            stage: [sum(way[key] for row in rows for way in row["models"][stage]["counts"].values()) for key in ("answers", kind)]
+            for stage in ("sft", "kto")
+        }  # fmt: skip
+        measures.append(rate(kind, *counts["sft"], *counts["kto"]))
+    if rows[0]["models"]["sft"]["probes"] is not None:
+        asked = sum(row["models"]["sft"]["asked"] for row in rows)
+        right = [sum(r["models"][s]["probes"] * r["models"][s]["asked"] for r in rows) for s in ("sft", "kto")]
+        measures.append(rate("probes", asked, round(right[0]), asked, round(right[1])))
+    return {measure["name"]: measure for measure in measures}
+
+
+def rate(name: str, asked: int, one: int, asked_after: int, two: int) -> dict:
+    before, after = one / asked, two / asked_after
+    low, high = change_interval(before, after, asked, asked_after)
+    return {"name": name, "before": before, "after": after, "interval": [low, high], "answers": asked}
+
+
+def mean_change(values: list[float]) -> tuple[float, float, float]:
+    """Mean over seeds with its 95% interval (Student's t)."""
+    t = {1: math.inf, 2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}[len(values)]
+    mean = statistics.fmean(values)
+    half = t * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    return mean, mean - half, mean + half
+
+
+def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
+    """(goal, what was seen, met?) over all seeds."""
+    found, out = pooled(rows), []
+
+    def fall(kind: str) -> float:
+        return 1 - found[kind]["after"] / max(found[kind]["before"], 1e-9)
+
+    out.append(("loops -80%, or under 1%", show(found["loop"]), fall("loop") >= 0.8 or found["loop"]["after"] < 0.01))
+    for kind in ("canned", "runaway"):
+        out.append((f"{kind} -50%", show(found[kind]), fall(kind) >= 0.5))
+    loss = [row["models"]["kto"]["loss"] / row["models"]["sft"]["loss"] - 1 for row in rows]
+    out.append(
+        (
+            "held-out loss at most +1%",
+            f"{max(loss):+.2%} at most, mean {statistics.fmean(loss):+.2%}",
+            max(loss) <= 0.01,
+        )
+    )
+    if "probes" in found:
+        p = found["probes"]
+        out.append(("probes at most 1 point lower", show(p), p["after"] >= p["before"] - 0.01))
+    mean, low, high = mean_change([row["distinct_2"]["chat"]["change"] for row in rows])
+    out.append(("distinct-2 no lower (chat)", f"{mean:+.1%} ({low:+.1%} to {high:+.1%})", high >= 0))
+    return out
+
+
+def show(m: dict) -> str:
+    low, high = m["interval"]
+    change = f", {m['after'] / m['before'] - 1:+.0%}" if m["before"] and m["name"] != "probes" else ""
+    return f"{m['before']:.2%} to {m['after']:.2%}{change} ({100 * low:+.2f} to {100 * high:+.2f} points)"
+
+
+def table(name: str, rows: list[dict]) -> Table:
+    """A line per seed and one for all of them."""
+    kinds = [*KINDS, *(["probes"] if rows[0]["models"]["sft"]["probes"] is not None else [])]
+    lines = []
+    for some in [*([row] for row in rows), rows]:
+        found, (first, *others) = pooled(some), some
+        loss = statistics.fmean(row["models"]["kto"]["loss"] / row["models"]["sft"]["loss"] - 1 for row in some)
+        if others:
+            diverse = mean_change([row["distinct_2"]["chat"]["change"] for row in some])
+            start = ["all", f"{sum(row['outcome'] == 'improved' for row in some)} of {len(some)} improved"]
+        else:
+            diverse = first["distinct_2"]["chat"]["change"], *first["distinct_2"]["chat"]["interval"]
+            start = [str(first["seed"]), f"{first['outcome']}, blend {first['shipped_blend']:g}"]
+        end = [f"{loss:+.2%}", f"{diverse[0]:+.1%} ({diverse[1]:+.1%} to {diverse[2]:+.1%})"]
+        lines.append([*start, *(show(found[kind]) for kind in kinds), *end])
+    return Table(f"effect-{name}", name, ["seed", "outcome", *kinds, "held-out loss", "distinct-2, chat"], lines)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--recipes", nargs="+", default=["demo", "ru-jokes"])
+    arguments.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    chosen, everything, missed = arguments.parse_args(), {}, 0
+    page = PAGE.read_text(encoding="utf-8")
+    for name in chosen.recipes:
+        rows = everything[name] = []
+        for seed in chosen.seeds:
+            rows.append(attempt(name, seed))
+            print(" | ".join(table(name, rows[-1:]).rows[0]), flush=True)
+        seen = [[goal, figures, "yes" if met else "no"] for goal, figures, met in goals(rows)]
+        for row in seen:
+            print(f"{name}: " + ": ".join(row))
+        missed += sum(row[2] == "no" for row in seen)
+        for made in (table(name, rows), Table(f"goals-{name}", name, ["goal", "seen", "met"], seen)):
+            page = filled(page, made)
+    atomic_write(PAGE, page)
+    atomic_write(HERE / "kto_effect.json", json.dumps(everything, indent=1) + "\n")
+    sys.exit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The collapse of the reference article, reproduced: its settings wreck a small model while kto's own figures look perfect;
+with the guards on, from the same start and with the same settings, nothing worse than the SFT model ships."""
+
+import contextlib
+import json
+import random
+import shutil
+import statistics
+from pathlib import Path
+
+import pytest
+
+from minitron import checkpoint, config, metrics, pipeline
+from minitron.scorecard import Examiner
+from minitron.tokenizer import Tokenizer
+
+THINGS = ["apple", "river", "stone", "cloud", "tiger", "lamp", "bread", "chair", "snow", "violin", "ship", "garden"]
+COLOURS = ["red", "blue", "green", "white", "black", "yellow", "brown", "grey"]
+PLACES = ["home", "school", "sea", "market", "hill", "station", "farm", "castle"]
+GREETINGS = ["", "hi, ", "please: "]
+ASK_COLOUR = [
+    "what colour is the {}?", "tell me the colour of the {}", "the {}: which colour?", "say what colour a {} has",
+    "do you know what colour the {} is?", "colour of the {}, please",
+]  # fmt: skip
+ASK_PLACE = [
+    "where is the {}?", "tell me where the {} is", "the {}: which place?", "say where a {} is",
+    "do you know where the {} is?", "place of the {}, please",
+]  # fmt: skip
+RECIPE = """
+seed = 3
+[data]
+files = ["facts.jsonl"]
+probes = "probe == 1"
+valid_fraction = 0.15
+[tokenizer]
+vocab_size = 360
+[model]
+n_layers = 2
+n_heads = 2
+d_model = 64
+d_ff = 128
+context = 48
+[optim]
+lr = 1e-2
+warmup_steps = 10
+precision = "fp32"
+[sft]
+steps = 120
+batch_rows = 16
+eval_every_steps = 60
+[reject]
+prompts = 300
+max_tokens = 40
+[reject.presets]
+hot = {temperature = 1.6}
+[kto]
+steps = 100
+eval_every_steps = 20
+blends = [0.5, 1.0]
+[eval]
+prompts = 40
+max_tokens = 40
+"""
+# The article: length-normalised ratios with beta 0.1, z = max(0, running mean of (chosen + rejected) / 2), weights 1 and 1, and
+# nothing else. Adam's steps have the length of the learning rate: its 2,000 at 5e-6 lead as far as 100 at 1e-4. A model 400
+# times smaller has fewer weights that act together; at 30 times that rate it collapses as the article's did.
+ARTICLE = [
+    "kto.ratio=mean", "kto.beta=0.1", "kto.z=matched", "kto.weight_chosen=1", "kto.weight_rejected=1", "kto.nll_weight=0",
+    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.lr=3e-3",
+]  # fmt: skip
+
+
+def write_facts(path: Path) -> None:
+    """Two facts about each of twelve things, asked for in 18 ways; a fifth of the questions are probes."""
+    chance, rows = random.Random(1), []
+    for thing in THINGS:
+        colour, place = chance.choice(COLOURS), chance.choice(PLACES)
+        answers = (
+            (ASK_COLOUR, colour, f"the {thing} is {colour}, and it has always been {colour} as far as I know."),
+            (ASK_PLACE, place, f"you find the {thing} at the {place}, near the gate of the {place}."),
+        )
+        for questions, word, answer in answers:
+            for question in (greeting + question for greeting in GREETINGS for question in questions):
+                probe = chance.random() < 0.2
+                messages = [
+                    {"role": "user", "content": question.format(thing)},
+                    {"role": "assistant", "content": answer},
+                ]
+                rows.append({"messages": messages, "probe": int(probe), "check": json.dumps({"all": [word]})})
+    chance.shuffle(rows)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def run_to(stage: str, *overrides: str) -> None:
+    recipe = config.load("facts.toml", list(overrides))
+    for each in pipeline.select(recipe, None, stage):
+        pipeline.run_stage(each, recipe)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A folder with a model that knows its facts, and its failures."""
+    folder = tmp_path_factory.mktemp("facts")
+    write_facts(folder / "facts.jsonl")
+    (folder / "facts.toml").write_text(RECIPE)
+    with contextlib.chdir(folder):
+        run_to("reject")
+    return folder
+
+
+@pytest.fixture
+def start(trained, tmp_path, monkeypatch) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def figures(stage: str) -> tuple[float, float]:
+    """Held-out loss and probe accuracy of what a stage ships."""
+    recipe = config.load("facts.toml", ["eval.probes=0"])
+    model, _ = checkpoint.load_model(checkpoint.finished(recipe.stage_dir(stage), stage))
+    examiner = Examiner(recipe, Tokenizer(recipe.stage_dir("tokenizer") / "tokenizer.model"))
+    return examiner.loss(model)["loss"], examiner.probes(model)["accuracy"]
+
+
+def test_the_articles_settings_wreck_the_model_and_kto_looks_perfect(start):
+    run_to("kto", *ARTICLE, "kto.guards.on=false", "kto.force=true")
+    (loss, probes), (loss_after, probes_after) = figures("sft"), figures("kto")
+    last = metrics.read(Path("runs/facts/kto/metrics.jsonl"))[-10:]
+    assert statistics.fmean(row["accuracy"] for row in last) >= 0.99
+    assert last[-1]["raw_z"] < 0
+    assert probes > 0.95
+    assert loss_after > 1.2 * loss
+    assert probes_after < probes - 0.2
+
+
+def test_with_the_guards_the_same_settings_ship_nothing_worse(start):
+    run_to("kto", *ARTICLE)
+    (loss, probes), (loss_after, probes_after) = figures("sft"), figures("kto")
+    assert json.loads(Path("runs/facts/kto/report.json").read_text())["breaches"] > 0
+    assert loss_after <= 1.01 * loss
+    assert probes_after >= probes - 0.02
