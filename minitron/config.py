@@ -534,8 +534,8 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         limits = getattr(config.kto.guards, spec.name)
         if isinstance(limits, list) and len(limits) not in (0, 2):
             problems.append(f"kto.guards.{spec.name} must be two limits, warn and go back, or empty")
-    if config.kto and not all(0 < share <= 1 for share in config.kto.blends):
-        problems.append("kto.blends must be shares above 0, up to 1")
+    if config.kto and not (config.kto.blends and all(0 < share <= 1 for share in config.kto.blends)):
+        problems.append("kto.blends must be shares above 0, up to 1, at least one")
     if config.kto and not config.reject:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     if config.base and (config.reject or config.kto):

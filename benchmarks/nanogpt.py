@@ -1,0 +1,360 @@
+"""Training side by side with nanoGPT's recipe: time to the same held-out loss, and tokens per second at an equal shape.
+
+    .venv/bin/python benchmarks/nanogpt.py quality    # three seeds of each, alternating; about half an hour on two cores
+    .venv/bin/python benchmarks/nanogpt.py speed      # alternating steps; two minutes
+    .venv/bin/python benchmarks/nanogpt.py table      # what docs/performance.md shows
+
+The baseline is nanoGPT's training loop written anew from torch alone, with its published settings (config/train_shakespeare_char.py
+and the README's line for a CPU): AdamW, cosine, random windows of one long text, fp32 as nanoGPT has it on a CPU. Both sides
+get the same text, split, tokenizer and parameters within 2 %, and the whole machine in turn. Seconds are those in training
+steps: no validation, no start. Results go to benchmarks/nanogpt.json.
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from minitron import config as configs
+from minitron import corpus, metrics, parallel
+from minitron.config import ModelConfig, OptimConfig
+from minitron.model import LanguageModel
+from minitron.optim import autocast, make_optimizer
+from minitron.packing import PackedRows, Sequence, collate, pack
+from minitron.tokenizer import Tokenizer
+from minitron.trainer import accumulate, summed_loss
+
+RESULTS = Path(__file__).with_suffix(".json")
+SEEDS = (1, 2, 3)
+# nanoGPT's settings for a task, and our recipe for the same text and size.
+TASKS = {
+    "shakespeare": {
+        "recipe": "recipes/shakespeare-char.toml",
+        "layers": 4,
+        "heads": 4,
+        "width": 128,
+        "context": 64,
+        "rows": 12,
+        "steps": 2000,
+    },
+    "stories": {
+        "recipe": "benchmarks/stories.toml",
+        "layers": 4,
+        "heads": 4,
+        "width": 256,
+        "context": 256,
+        "rows": 16,
+        "steps": 600,
+    },
+}
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, without biases, as nanoGPT's default."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+        self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x):
+        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm1(x)).chunk(3, 2))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+        x = x + self.out(mixed)
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Baseline(nn.Module):
+    """GPT-2 as nanoGPT has it: learned positions, tied head, normal(0.02), residual projections scaled down by depth."""
+
+    def __init__(self, vocab: int, *, layers: int, heads: int, width: int, context: int):
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(vocab, width), nn.Embedding(context, width)
+        self.blocks, self.norm = (
+            nn.ModuleList(Block(width, heads) for _ in range(layers)),
+            nn.LayerNorm(width, bias=False),
+        )
+        for name, weight in self.named_parameters():
+            if weight.ndim == 2:
+                scale = math.sqrt(2 * layers) if name.endswith(("out.weight", "down.weight")) else 1
+                nn.init.normal_(weight, std=0.02 / scale)
+
+    def forward(self, ids, targets, reduction="mean"):
+        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        logits = F.linear(self.norm(x), self.tokens.weight)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction=reduction)
+
+    def params(self) -> int:
+        return sum(p.numel() for p in self.parameters()) - self.positions.weight.numel()
+
+
+def adamw(model: nn.Module) -> torch.optim.Optimizer:
+    """nanoGPT's: decay on matrices only; not fused on a CPU."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99))
+
+
+def rate(step: int, steps: int) -> float:
+    """1e-3 after 100 steps of warm-up, then a cosine to 1e-4."""
+    if step < 100:
+        return 1e-3 * (step + 1) / 101
+    return 1e-4 + 0.5 * (1 + math.cos(math.pi * (step - 100) / (steps - 100))) * (1e-3 - 1e-4)
+
+
+def train_baseline(task: str, ids: dict[str, np.ndarray], rows: PackedRows, vocab: int, seed: int) -> dict:
+    """Trains to the end and returns seconds in steps and held-out nats per token, the better of two ways to measure them."""
+    t = TASKS[task]
+    torch.manual_seed(seed)
+    torch.set_num_threads(parallel.cores())
+    model = Baseline(vocab, layers=t["layers"], heads=t["heads"], width=t["width"], context=t["context"])
+    optimizer, train, context = adamw(model), torch.from_numpy(ids["train"].astype(np.int64)), t["context"]
+    seconds = 0.0
+    for step in range(t["steps"]):
+        begun = time.perf_counter()
+        starts = torch.randint(len(train) - context - 1, (t["rows"],)).tolist()
+        windows = torch.stack([train[s : s + context + 1] for s in starts])
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, t["steps"])
+        model(windows[:, :-1], windows[:, 1:]).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        seconds += time.perf_counter() - begun
+        if step % 250 == 249:
+            print(f"  nanoGPT step {step + 1} of {t['steps']}, {seconds:.0f} s", file=sys.stderr, flush=True)
+    return {"seconds": seconds, "nats": held_out(model, ids["valid"], rows, context), "params": model.params()}
+
+
+@torch.inference_mode()
+def held_out(model: Baseline, stream: np.ndarray, rows: PackedRows, context: int) -> float:
+    """Mean nats per token: over the stream in windows, as nanoGPT does, or over documents from their beginnings, as we do;
+    whichever is lower."""
+
+    def mean(batches) -> float:
+        sums = [(model(ids, targets, "sum").item(), (targets >= 0).sum().item()) for ids, targets in batches]
+        return sum(loss for loss, _ in sums) / sum(count for _, count in sums)
+
+    stream = torch.from_numpy(stream.astype(np.int64))
+    cut = [stream[at : at + context + 1] for at in range(0, len(stream) - 1, context)]
+    pieces = [torch.from_numpy(ids) for row in range(len(rows)) for ids, _ in rows.sequences(row)]
+
+    def batches(parts):
+        for at in range(0, len(parts), 32):
+            ids = nn.utils.rnn.pad_sequence([p[:-1] for p in parts[at : at + 32]], batch_first=True)
+            targets = nn.utils.rnn.pad_sequence([p[1:] for p in parts[at : at + 32]], True, -1)
+            yield ids, targets
+
+    return min(mean(batches(cut)), mean(batches(pieces)))
+
+
+def quality() -> None:
+    results = load()
+    with tempfile.TemporaryDirectory() as folder:
+        for task in TASKS:
+            recipe = Path(TASKS[task]["recipe"])
+            for seed in SEEDS:
+                ours = train_ours(recipe, Path(folder), seed)
+                config = configs.load(recipe)
+                run = Path(folder) / "runs" / recipe.stem
+                tokenizer = Tokenizer(run / "tokenizer" / "tokenizer.model")
+                rows = PackedRows(run / "pretrain" / "packed-valid")
+                ids = {split: stream(config, tokenizer, split) for split in ("train", "valid")}
+                base = train_baseline(task, ids, rows, tokenizer.vocab_size, seed)
+                bits = 1 / math.log(2) / (rows.target_bytes / rows.targets)
+                base["bits_per_byte"] = base["nats"] * bits
+                ours["reached_seconds"] = next((s for s, loss in ours.pop("curve") if loss <= base["nats"]), None)
+                results.setdefault("quality", {}).setdefault(task, []).append({"nanogpt": base, "minitron": ours})
+                print(task, seed, json.dumps(results["quality"][task][-1]), flush=True)
+    save(results)
+
+
+def stream(config: configs.Config, tokenizer: Tokenizer, split: str) -> np.ndarray:
+    """The split's documents one after the other, each with its end marker."""
+    whole = [i for s in corpus.sequences(corpus.texts(config.pretrain, split), tokenizer, 1 << 30) for i in s.ids]
+    return np.array(whole, np.uint16)
+
+
+def train_ours(recipe: Path, folder: Path, seed: int) -> dict:
+    """The program itself, `minitron run --to pretrain`, in a folder of its own."""
+    here = Path.cwd()
+    files = configs.load(recipe).pretrain.files
+    command = [sys.executable, "-m", "minitron", "run", str(recipe.resolve()), "--to", "pretrain", "--force"]
+    overrides = [f"seed={seed}", f"pretrain.files={json.dumps([str((here / f).resolve()) for f in files])}"]
+    environment = os.environ | {"PYTHONPATH": str(here)}
+    subprocess.run([*command, *overrides], cwd=folder, env=environment, check=True, stdout=sys.stderr)
+    run = folder / "runs" / recipe.stem / "pretrain"
+    logged = [row for row in metrics.read(run / "metrics.jsonl") if "valid_loss" in row]
+    last = logged[-1]
+    model = json.loads((run / "checkpoints" / (run / "latest").read_text().strip() / "model.json").read_text())
+    shape = LanguageModel(ModelConfig(**model["model"]), model["vocab_size"])
+    return {
+        "seconds": last["seconds"],
+        "nats": last["valid_loss"],
+        "bits_per_byte": last["valid_bits_per_byte"],
+        "params": shape.count_params(),
+        "curve": [(row["seconds"], row["valid_loss"]) for row in logged],
+    }
+
+
+# ---- tokens per second
+
+
+def speed(repeats: int = 7, steps: int = 3) -> None:
+    """Alternating: a few steps of the baseline, a few of ours, at the same shape, batch and precision, AdamW for both."""
+    t, vocab = TASKS["stories"], 4096
+    torch.manual_seed(0)
+    base = Baseline(vocab, layers=t["layers"], heads=t["heads"], width=t["width"], context=t["context"])
+    shape = ModelConfig(
+        arch="nanogpt",
+        n_layers=t["layers"],
+        n_heads=t["heads"],
+        n_kv_heads=t["heads"],
+        d_model=t["width"],
+        d_ff=4 * t["width"],
+        context=t["context"],
+    )
+    ours = LanguageModel(shape, vocab)
+    assert ours.count_params() == base.params()
+    theirs, mine = adamw(base), make_optimizer(ours, OptimConfig())
+    chance = np.random.default_rng(0)
+
+    def text() -> tuple[list, list, int]:
+        """Sixteen full rows of text, every token a target."""
+        rows = [
+            [(chance.integers(vocab, size=t["context"] + 1), np.ones(t["context"] + 1, bool))] for _ in range(t["rows"])
+        ]
+        ids = torch.from_numpy(np.stack([row[0][0] for row in rows]))
+        return [(ids[:, :-1], ids[:, 1:])], rows, t["rows"] * t["context"]
+
+    def dialogues() -> tuple[list, list, int]:
+        """Dialogues of 16 to 257 tokens, the answers' 58% targets: packed for ours, padded to the longest of 16 for theirs."""
+        with tempfile.TemporaryDirectory() as folder:
+            lengths = np.clip(chance.lognormal(4.5, 0.6, size=400).astype(int), 16, t["context"] + 1)
+            made = [(chance.integers(vocab, size=n), chance.random(n) < 0.58) for n in lengths]
+            many = [Sequence(ids.tolist(), mask.tolist(), 0) for ids, mask in made]
+            pack(many, context=t["context"], vocab_size=vocab, out=Path(folder) / "p")
+            packed = PackedRows(Path(folder) / "p")
+            rows = [packed.sequences(row) for row in range(t["rows"])]
+        whole = [pair for row in rows for pair in row]
+        order = chance.permutation(len(whole))
+        batches = []
+        for at in range(0, len(whole), 16):
+            some = [whole[i] for i in order[at : at + 16]]
+            ids = nn.utils.rnn.pad_sequence([torch.from_numpy(i[:-1]) for i, _ in some], batch_first=True)
+            targets = [torch.from_numpy(np.where(m[1:], i[1:], -1)) for i, m in some]
+            batches.append((ids, nn.utils.rnn.pad_sequence(targets, True, -1)))
+        return batches, rows, sum(len(i) for i, _ in whole)
+
+    def their_step(precision: str, batches: list) -> None:
+        torch.set_num_threads(parallel.cores())
+        for ids, targets in batches:
+            with autocast(torch.device("cpu"), precision):
+                loss = base(ids, targets) / len(batches)
+            loss.backward()
+        nn.utils.clip_grad_norm_(base.parameters(), 1.0)
+        theirs.step()
+        theirs.zero_grad(set_to_none=True)
+
+    def our_step(precision: str, rows: list) -> None:
+        cores = parallel.cores()
+        batches = [collate(rows[i::cores], context=t["context"]) for i in range(cores)]
+        targets = sum(b.count for b in batches)
+
+        def part(batch):
+            with autocast(ours.device, precision):
+                return summed_loss(ours, batch) / targets, None
+
+        accumulate(ours, [partial(part, batch) for batch in batches])
+        nn.utils.clip_grad_norm_(ours.parameters(), 1.0)
+        mine.step(1e-4)
+
+    results = {}
+    for kind, make in (("pretrain", text), ("sft", dialogues)):
+        batches, rows, tokens = make()
+        for precision in ("fp32", "bf16"):
+            seconds = {"nanogpt": [], "minitron": []}
+            for repeat in range(repeats + 1):
+                for name, step, data in (("nanogpt", their_step, batches), ("minitron", our_step, rows)):
+                    begun = time.perf_counter()
+                    for _ in range(steps):
+                        step(precision, data)
+                    if repeat:  # the first is the warm-up
+                        seconds[name].append((time.perf_counter() - begun) / steps)
+            ratios = [a / b for a, b in zip(seconds["nanogpt"], seconds["minitron"], strict=True)]
+            results[f"{kind} {precision}"] = {
+                name: round(tokens / statistics.median(values)) for name, values in seconds.items()
+            } | {"ratio": statistics.median(ratios), "spread": [min(ratios), max(ratios)]}
+            print(f"{kind} {precision}: {results[f'{kind} {precision}']}", flush=True)
+    save(load() | {"speed": results})
+
+
+def table() -> str:
+    results, lines = load(), []
+    if "quality" in results:
+        lines += [
+            "| text | | seconds in steps | held-out bits per byte | nats per token | parameters |",
+            "|---|---|---|---|---|---|",
+        ]
+        for task, runs in results["quality"].items():
+            for name in ("nanogpt", "minitron"):
+                columns = [spread([run[name][key] for run in runs], form) for key, form in COLUMNS]
+                lines.append(f"| {task} | {name} | {' | '.join(columns)} | {runs[0][name]['params'] / 1e6:.2f}M |")
+            ratios = [run["minitron"]["seconds"] / run["nanogpt"]["seconds"] for run in runs]
+            lines.append(f"| {task} | ours / theirs | {spread(ratios, '.2f')} | | | |")
+        lines.append("")
+    if "speed" in results:
+        lines += [
+            "| step | nanoGPT, tokens/s | minitron, tokens/s | ratio (least … most of the pairs) |",
+            "|---|---|---|---|",
+        ]
+        for name, r in results["speed"].items():
+            low, high = r["spread"]
+            lines.append(
+                f"| {name} | {r['nanogpt']:,} | {r['minitron']:,} | {r['ratio']:.2f} ({low:.2f} … {high:.2f}) |"
+            )
+    return "\n".join(lines)
+
+
+COLUMNS = (("seconds", ".1f"), ("bits_per_byte", ".4f"), ("nats", ".4f"))
+
+
+def spread(values: list[float], form: str) -> str:
+    return f"{statistics.median(values):{form}} ({min(values):{form}} … {max(values):{form}})"
+
+
+def load() -> dict:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def save(results: dict) -> None:
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["quality"]:
+            quality()
+        case ["speed"]:
+            speed()
+        case ["table"]:
+            pass
+        case _:
+            sys.exit(__doc__)
+    print(table())
