@@ -234,17 +234,19 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
                 "grad_norm": distributed.full(norm).item(),
                 "tokens_per_second": round(speed),
             }
-            if (step + 1) % train.eval_every_steps == 0 or step + 1 == train.steps:
+            check = (step + 1) % train.eval_every_steps == 0 or step + 1 == train.steps
+            if check:
                 valid_loss = mean_loss(
                     model, valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=precision
                 )
                 row |= {"valid_loss": valid_loss, "valid_bits_per_byte": valid_loss / bytes_per_target / math.log(2)}
+            log.write(row)  # before the checkpoint: what goes on from there must find its line
+            if check:
                 improved, best = valid_loss < best, min(best, valid_loss)
                 folder = save(step + 1, valid_loss)
                 if improved:
                     checkpoint.point(run.stage_dir, "best", folder.name)
                 checkpoint.prune(run.stage_dir, keep=train.keep_checkpoints)
-            log.write(row)
             if stop and step + 1 < train.steps:
                 save(step + 1, None)
                 raise KeyboardInterrupt
