@@ -84,11 +84,14 @@ def prune(stage_dir: Path, *, keep: int) -> None:
     """Deletes all but the newest `keep` checkpoints and those that are pointed at."""
     if distributed.rank():
         return
+    for leftover in (stage_dir / "checkpoints").glob(".*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
     steps = sorted((stage_dir / "checkpoints").glob("step-*"))
     pinned = {pointed(stage_dir, "best"), pointed(stage_dir, "latest")}
     for old in steps[:-keep]:
         if old not in pinned:
-            shutil.rmtree(old)
+            # Renamed first: a kill in the middle must not leave a broken checkpoint under its name.
+            shutil.rmtree(old.rename(old.with_name(f".{old.name}.tmp")))
 
 
 def check(folder: Path) -> dict:

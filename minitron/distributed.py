@@ -28,6 +28,7 @@ PATIENCE = timedelta(
 LINGER_SECONDS = 2.0  # torchrun ends all processes within a moment of the first failure
 
 _rank, _world, _beside = 0, 1, 1
+_parent = 0  # torchrun's process id
 _control: Any = None  # a gloo group on CPU tensors, for counts and decisions
 
 
@@ -57,7 +58,7 @@ def joined() -> Iterator[None]:
 
     Raises MinitronError where another process has died: torchrun is then about to end this one.
     """
-    global _rank, _world, _beside, _control
+    global _rank, _world, _beside, _parent, _control
     if not launched():
         yield
         return
@@ -70,6 +71,7 @@ def joined() -> Iterator[None]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     _control = dist.new_group(backend="gloo", timeout=PATIENCE)
     _rank, _world, _beside = dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_WORLD_SIZE"])
+    _parent = os.getppid()
     console.quiet(_rank > 0)
     try:
         yield
@@ -139,9 +141,12 @@ def share(items: Sequence) -> list:
 
 
 def total(*values: float) -> list[float]:
-    """Each value summed over all processes, in fp64."""
+    """Each value summed over all processes, in fp64. Raises MinitronError where torchrun itself was killed: the same
+    command would start processes beside these."""
     if _world == 1:
         return list(values)
+    if os.getppid() != _parent:
+        raise MinitronError("torchrun has ended", hint="the same command goes on from the last checkpoint")
     import torch
     from torch import distributed as dist
 

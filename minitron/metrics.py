@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from minitron.errors import MinitronError
+from minitron.files import atomic_write
 
 
 class MetricsLog:
@@ -23,20 +24,17 @@ class MetricsLog:
                 raise MinitronError("tensorboard = true needs TensorBoard", hint=hint) from None
             self._board = SummaryWriter(path.parent / "tensorboard", purge_step=from_step + 1)
         kept = [row for row in read(path) if row["step"] <= from_step]
+        if kept or path.is_file():
+            atomic_write(path, "".join(line(row) for row in kept))
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", encoding="utf-8")
-        for row in kept:
-            self._line(row)
+        self._file = path.open("a", encoding="utf-8")
 
     def write(self, row: dict) -> None:
-        self._line(row)
+        self._file.write(line(row))
+        self._file.flush()
         for name, value in row.items() if self._board else ():
             if isinstance(value, int | float) and name != "step":
                 self._board.add_scalar(name, value, row["step"])
-
-    def _line(self, row: dict) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._file.flush()
 
     def close(self) -> None:
         self._file.close()
@@ -44,13 +42,17 @@ class MetricsLog:
             self._board.close()
 
 
+def line(row: dict) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
 def read(path: Path) -> list[dict]:
     """All whole lines; a line that a crash cut off is left out."""
     rows = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_text(encoding="utf-8").splitlines():
             try:
-                rows.append(json.loads(line))
+                rows.append(json.loads(text))
             except json.JSONDecodeError:
                 break
     return rows

@@ -90,15 +90,15 @@ def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]
 
     if distributed.sharded(model):
         return [(loss.item(), more) for loss, more in map(backward, parts)]
-    if model.training and model.config.dropout:
-        results = map(work, parts)
-    else:
-        results = parallel.each(work, parts, device=model.device)
+    # As many at once as there are cores, since each holds a set of gradients until it is added.
+    alone = model.device.type != "cpu" or (model.training and model.config.dropout)
+    together = 1 if alone else parallel.cores()
     values = []
-    for gradients, value in results:
-        values.append(value)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    for at in range(0, len(parts), together):
+        for gradients, value in parallel.each(work, parts[at : at + together], device=model.device):
+            values.append(value)
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
     return values
 
 
@@ -261,10 +261,13 @@ class Training:
                     "seconds": round(state.seconds, 3),
                     "memory_mb": memory_mb(self.model.device),
                 }
-                if state.step == train.steps or state.step % train.eval_every_steps == 0:
+                check = state.step == train.steps or state.step % train.eval_every_steps == 0
+                if check:
                     row |= self.validate()
+                log.write(row)  # before the checkpoint: what goes on from there must find its line
+                if check:
+                    self.keep()
                     patient = not train.patience or state.stale < train.patience
-                log.write(row)
                 bar.update(
                     state.step,
                     f"loss {row['loss']:.3f}  valid {self.valid_loss:.3f}  lr {row['lr']:.1e}  "
@@ -324,17 +327,11 @@ class Training:
         return {"step": state.step, "loss": loss, "lr": lr, "grad_norm": norm}, bool(stop)
 
     def validate(self) -> dict:
-        """Held-out loss and what the model says, then a checkpoint; `best` names it if it is."""
+        """Held-out loss, and what the model says."""
         run, state, train, model = self.run, self.state, self.run.train, self.model
         self.valid_loss = mean_loss(
             model, self.valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=state.precision
         )
-        improved = self.valid_loss < state.best
-        state.best, state.stale = min(state.best, self.valid_loss), 0 if improved else state.stale + 1
-        folder = self.save(self.valid_loss)
-        if improved:
-            checkpoint.point(run.stage_dir, "best", folder.name)
-        checkpoint.prune(run.stage_dir, keep=train.keep_checkpoints)
         bytes_per_target = max(1, self.valid.target_bytes) / max(1, self.valid.targets)
         row = {"valid_loss": self.valid_loss, "valid_bits_per_byte": self.valid_loss / bytes_per_target / math.log(2)}
         if train.samples:
@@ -344,6 +341,16 @@ class Training:
             for sample in row["samples"]:
                 say(f"  {sample['prompt']} -> {sample['text']}".replace("\n", " "), style="dim")
         return row
+
+    def keep(self) -> None:
+        """A checkpoint of what was just validated; `best` names it if it is."""
+        state, folder = self.state, self.run.stage_dir
+        improved = self.valid_loss < state.best
+        state.best, state.stale = min(state.best, self.valid_loss), 0 if improved else state.stale + 1
+        saved = self.save(self.valid_loss)
+        if improved:
+            checkpoint.point(folder, "best", saved.name)
+        checkpoint.prune(folder, keep=self.run.train.keep_checkpoints)
 
 
 def memory_mb(device: torch.device) -> int:

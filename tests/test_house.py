@@ -28,6 +28,7 @@ BESIDE = {
     "trainer": {"checkpoint", "optim", "packing"},
     "lora": {"model"},
     "parallel": {"distributed"},
+    "metrics": {"files"},
     "checkpoint": set(),
     "preference": {"trainer"},
     "choice": {"scorecard"},

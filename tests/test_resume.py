@@ -1,4 +1,4 @@
-"""Stopped runs go on and end with the same numbers, bit for bit: Ctrl-C, kill -9, a broken newest checkpoint."""
+"""Stopped runs go on and end with the same numbers, bit for bit: Ctrl-C, kill -9, a broken newest checkpoint, a full disk."""
 
 import hashlib
 import json
@@ -10,9 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import killed
 import pytest
 from conftest import tiny_texts
 from safetensors.torch import load_file
+
+from minitron import checkpoint
 
 COMMAND = [sys.executable, "-m", "minitron"]
 
@@ -38,9 +41,9 @@ def stop_at(step: int, stage: str, how: signal.Signals) -> subprocess.CompletedP
     return subprocess.CompletedProcess(running.args, running.returncode, "", stderr)
 
 
-def outcome(stage: str) -> tuple[dict, list[dict]]:
+def outcome(stage: str, runs: str = "runs/tiny") -> tuple[dict, list[dict]]:
     """The weights that the next stage reads, and all metrics but the clock's."""
-    folder = Path(f"runs/tiny/{stage}")
+    folder = Path(runs) / stage
     weights = load_file(folder / "checkpoints" / (folder / "best").read_text().strip() / "model.safetensors")
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
@@ -64,6 +67,8 @@ def test_a_stopped_stage_ends_with_the_same_numbers(trained, stage):
         stopped = stop_at(step, stage, how)
         assert stopped.returncode == code, stopped.stderr
         assert "Traceback" not in stopped.stderr
+        if how == signal.SIGINT:
+            assert "interrupted; the same command goes on from here" in stopped.stderr
         done = minitron(stage, "tiny.toml")
         assert "going on from" in done.stderr
         assert outcome(stage) == want
@@ -89,6 +94,81 @@ def test_other_settings_do_not_throw_an_unfinished_run_away(tiny_run):
     assert "optim.lr was 0.003, is 0.0001" in refused.stderr
     assert "going on from" in minitron("sft", "tiny.toml").stderr
     assert "done already" in minitron("sft", "tiny.toml").stderr
+
+
+def test_another_tokenizer_does_not_throw_an_unfinished_run_away(tiny_run):
+    minitron("run", "tiny.toml", "--to", "tokenizer")
+    stop_at(8, "sft", signal.SIGKILL)
+    before = sorted(Path("runs/tiny/sft/checkpoints").iterdir())
+    refused = minitron("run", "tiny.toml", "--to", "sft", "tokenizer.vocab_size=341", check=False)
+    assert refused.returncode == 1
+    assert "runs/tiny/sft holds an unfinished run with other settings" in refused.stderr
+    assert "runs/tiny/tokenizer/tokenizer.model has changed" in refused.stderr
+    assert sorted(Path("runs/tiny/sft/checkpoints").iterdir()) == before
+
+
+PRETRAIN = """
+[pretrain]
+files = ["book.txt"]
+steps = 24
+batch_rows = 2
+accumulation = 2
+eval_every_steps = 6
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="reads how long a process has computed from /proc"
+)
+def test_twenty_kills_change_nothing(tiny_run):
+    """kill -9 at 20 random moments of pretrain and sft, both with dropout; all that is named stays readable."""
+    Path("book.txt").write_text("\n".join(tiny_texts(600)))
+    tiny_run.write_text(tiny_run.read_text() + PRETRAIN)
+    done = subprocess.run(
+        [sys.executable, killed.__file__, "tiny.toml", "1", "20"], capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    kills = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(kills) == 20
+    assert len({tuple(kill["steps"].items()) for kill in kills}) >= 5  # they came at many places
+    assert any("sft" in kill["steps"] for kill in kills)
+    for finished in [Path("runs/tiny"), *Path("runs").glob("ended-*")]:
+        for stage in ("pretrain", "sft"):
+            assert outcome(stage, str(finished)) == outcome(stage, "runs/whole"), finished
+
+
+@pytest.fixture
+def small_disk(tiny_run) -> Path:
+    """A file system of a megabyte at runs/tiny/sft."""
+    place = Path("runs/tiny/sft")
+    place.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs to mount a small tmpfs")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_loses_nothing(small_disk):
+    """A checkpoint of this model takes 0.4 MB: the third is not kept whole, the first two are."""
+    minitron("run", "tiny.toml", "--to", "tokenizer")
+    full = minitron("sft", "tiny.toml", "sft.keep_checkpoints=9", check=False)
+    assert full.returncode == 1
+    assert "no space left on the disk" in full.stderr
+    assert "Traceback" not in full.stderr
+    steps = [checkpoint.check(folder)["step"] for folder in sorted((small_disk / "checkpoints").glob("step-*"))]
+    assert steps == list(range(6, 6 * len(steps) + 1, 6))
+    assert 1 <= len(steps) < 4
+    assert checkpoint.pointed(small_disk, "latest").name == f"step-{steps[-1]:06d}"
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    assert (
+        f"going on from {small_disk}/checkpoints/step-{steps[-1]:06d}"
+        in minitron("sft", "tiny.toml", "sft.keep_checkpoints=9").stderr
+    )
+    after = outcome("sft")
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    minitron("sft", "tiny.toml", "sft.keep_checkpoints=9", "--force")
+    assert outcome("sft") == after
 
 
 def test_the_second_run_does_nothing_and_a_change_redoes_what_follows(trained):

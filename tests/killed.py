@@ -1,0 +1,86 @@
+"""A program that trains, kills itself at random moments, and looks at what it left: python killed.py RECIPE SEED KILLS.
+
+All is imported once; every attempt is a fork that is killed with -9 once it has used a random amount of the processor's
+time, in the middle of whatever it does then: on a busy machine, too, kills are spread over the whole run. One line of JSON is printed per kill: when, in which stage, and which step the next attempt will go on from.
+"""
+
+import json
+import math
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from minitron import checkpoint, cli  # noqa: F401 (imported before the forks)
+from minitron import config as configs
+from minitron.stages import data, pretrain, sft, tokenizer  # noqa: F401
+
+
+def used_seconds(child: int) -> float:
+    """The processor's time that a process has used (proc(5), schedstat)."""
+    try:
+        return int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
+    except (ProcessLookupError, FileNotFoundError):
+        return math.inf
+
+
+def attempt(recipe: str, seconds: float | None) -> bool:
+    """Runs the recipe up to sft in a fork, killed after so many seconds. Returns whether it came to its end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            cli.main(["run", recipe, "--to", "sft"])
+        except SystemExit as left:
+            os._exit(left.code or 0)
+        os._exit(0)
+    if seconds is not None:
+        while used_seconds(child) < seconds:
+            time.sleep(0.0005)
+        os.kill(child, signal.SIGKILL)  # where it has ended by itself: nobody has waited for it yet
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), status
+    return status == 0
+
+
+def examine(config: configs.Config) -> dict:
+    """Every checkpoint that has a name is whole, and so is every one that is named. Raises MinitronError if not."""
+    found = {}
+    for stage in ("pretrain", "sft"):
+        folder = config.stage_dir(stage)
+        for pointer in ("best", "latest"):
+            if named := checkpoint.pointed(folder, pointer):
+                checkpoint.check(named)
+        for whole in (folder / "checkpoints").glob("step-*"):
+            checkpoint.check(whole)
+        if newest := checkpoint.newest_whole(folder):
+            checkpoint.load_trainer(newest)
+            found[stage] = checkpoint.check(newest)["step"]
+    return found
+
+
+if __name__ == "__main__":
+    recipe, seed, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(1)  # a pool of threads would not survive the fork
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # nor help with operations so small
+    config, chance = configs.load(recipe), random.Random(seed)
+    assert attempt(recipe, None)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    whole_seconds = used.ru_utime + used.ru_stime
+    os.rename(config.run_dir, config.run_dir.with_name("whole"))
+    done, ended = 0, False
+    while done < kills:
+        if ended:  # again from the start: no kill is spent on a run that is over
+            os.rename(config.run_dir, config.run_dir.with_name(f"ended-{done}"))
+        # An attempt gets a fraction of the whole run's time, so that most end in the middle of it.
+        ended = attempt(recipe, chance.uniform(0.0, 0.5) * whole_seconds)
+        if not ended:
+            done += 1
+            print(json.dumps({"kill": done, "steps": examine(config)}), flush=True)
+    if not ended:
+        assert attempt(recipe, None)

@@ -1,0 +1,92 @@
+"""Programs that test_distributed starts under torchrun.
+
+torchrun --nproc-per-node 2 many_processes.py fits FOLDER      # trains CASES on FOLDER's packed rows
+torchrun --nproc-per-node 2 many_processes.py minitron ...     # the command line, noting in pid-RANK and wrote-RANK
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from conftest import tiny_shape
+
+from minitron import distributed
+from minitron.config import OptimConfig, TrainConfig
+from minitron.errors import MinitronError
+from minitron.model import LanguageModel
+from minitron.packing import PackedRows
+from minitron.trainer import Fit, fit
+
+VOCAB = 320
+# name -> shape, optimizer, sharded, dropout
+CASES = {
+    "llama-adamw": ("llama", "adamw", False, 0.1),
+    "llama-muon": ("llama", "muon", False, 0.0),
+    "nanogpt-adamw": ("nanogpt", "adamw", False, 0.0),
+    "nanogpt-muon": ("nanogpt", "muon", False, 0.0),
+    "llama-sharded": ("llama", "adamw", True, 0.1),
+    "nanogpt-sharded": ("nanogpt", "adamw", True, 0.0),
+}
+
+
+def train(folder: Path, name: str, *, steps: int = 50, accumulation: int = 4) -> None:
+    """One of CASES, in folder/name."""
+    arch, optimizer, shard, dropout = CASES[name]
+    torch.manual_seed(1 + distributed.rank())  # all must get the first one's weights
+    model = LanguageModel(tiny_shape(arch, dropout=dropout), VOCAB)
+    train = TrainConfig(steps=steps, batch_rows=2, accumulation=accumulation, eval_every_steps=25, keep_checkpoints=9)
+    optim = OptimConfig(name=optimizer, lr=3e-3, warmup_steps=5, precision="fp32")
+    run = Fit("sft", folder / name, train, optim, seed=4, shard=shard)
+    fit(model, PackedRows(folder / "train"), PackedRows(folder / "valid"), run=run)
+
+
+def refusals() -> list[str]:
+    """What cannot be shared is refused before anything is trained."""
+    said = []
+    for optimizer, accumulation in (("muon", 4), ("adamw", 3)):
+        try:
+            model = LanguageModel(tiny_shape(), VOCAB)
+            distributed.prepare(
+                model, model.blocks, stage="sft", accumulation=accumulation, optimizer=optimizer, shard=True
+            )
+        except MinitronError as error:
+            said.append(str(error))
+    return said
+
+
+def watch_writes(home: Path) -> None:
+    """Notes every change of a file under `home` by this process in wrote-RANK."""
+    rank = os.environ["RANK"]
+    (home / f"pid-{rank}").write_text(str(os.getpid()))
+    notes = os.open(home / f"wrote-{rank}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+
+    def note(event: str, arguments: tuple) -> None:
+        writes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree")
+        if event == "open":
+            writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if writes and isinstance(arguments[0], str | Path):
+            path = Path(arguments[0]).absolute()
+            if path.is_relative_to(home):
+                os.write(notes, f"{event} {path}\n".encode())
+
+    sys.addaudithook(note)
+
+
+if __name__ == "__main__":
+    if hasattr(os, "sched_setaffinity"):  # a core each: threads of such small operations would only wait for each other
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(os.environ.get("RANK", 0)) % len(cores)]})
+    if sys.argv[1] == "fits":
+        folder = Path(sys.argv[2])
+        with distributed.joined():
+            for name in CASES:
+                train(folder, name)
+            said = refusals()
+            if distributed.rank() == 0:
+                (folder / "refused").write_text("\n".join(said))
+    else:
+        from minitron import cli
+
+        watch_writes(Path.cwd())
+        cli.main(sys.argv[2:])
