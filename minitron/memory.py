@@ -1,0 +1,164 @@
+"""What training needs of memory, term by term, from a recipe alone: weights, gradients, optimizer, activations.
+
+    parameters(config.model, vocab_size)      # part of the model -> how many
+    needs = training(config, rows=2, accumulation=32, device=torch.device("cuda"), precision="bf16")   # term -> bytes
+
+Activations are what autograd keeps for backward: each term below names the tensors, and tests/test_plan.py compares their
+sum with what torch keeps. The optimizer's work within a step and the allocator's slack are not counted.
+
+Letters: n tokens of a micro-batch, D d_model, F d_ff, V vocabulary, T tokens of a row.
+"""
+
+import re
+
+import torch
+
+from minitron import parallel
+from minitron.config import Config, ModelConfig, OptimConfig
+from minitron.model import LanguageModel
+from minitron.packing import ROUND_TARGETS
+
+FP32 = 4  # bytes: weights, gradients, optimizer, residual stream, norms and the loss, in every precision
+TARGET_SHARE = 0.58  # of tokens under loss: the reference's dialogues have 57.7%
+PARTS = {
+    "embedding": r"embed_tokens|\.wte\.",
+    "positions": r"\.wpe\.",
+    "norms": r"norm|\.ln_",
+    "attention": r"self_attn|\.attn\.",
+    "MLP": r"\.mlp\.",
+}
+
+
+def parameters(shape: ModelConfig, vocab_size: int) -> dict[str, int]:
+    """Part of the model -> its parameters; the head is the embedding. `positions` are those that nanoGPT does not count."""
+    counts = dict.fromkeys(PARTS, 0)
+    for name, weight in meta_model(shape, vocab_size).named_parameters():
+        counts[next(part for part, pattern in PARTS.items() if re.search(pattern, name))] += weight.numel()
+    return counts
+
+
+def meta_model(shape: ModelConfig, vocab_size: int) -> LanguageModel:
+    """The model without numbers, to count."""
+    with torch.device("meta"):
+        return LanguageModel(shape, vocab_size)
+
+
+def optimizer_bytes(shape: ModelConfig, vocab_size: int, optim: OptimConfig) -> int:
+    """AdamW keeps two moments of every weight, Muon one of each matrix in the blocks (`optim.make_optimizer`)."""
+    counts = parameters(shape, vocab_size)
+    matrices = block_matrices(shape) if optim.name == "muon" else 0
+    return FP32 * (2 * (sum(counts.values()) - matrices) + matrices)
+
+
+def block_matrices(shape: ModelConfig) -> int:
+    """Weights of all Linear layers in the blocks."""
+    size = shape.d_model // shape.n_heads
+    attention = shape.d_model * size * (2 * shape.n_heads + 2 * shape.n_kv_heads)
+    mlp = (2 if shape.arch == "nanogpt" else 3) * shape.d_model * shape.d_ff
+    return shape.n_layers * (attention + mlp)
+
+
+def side_by_side(shape: ModelConfig, device: torch.device, accumulation: int) -> int:
+    """Micro-batches that `trainer.accumulate` computes at once."""
+    return 1 if device.type != "cpu" or shape.dropout else min(accumulation, parallel.cores())
+
+
+def gradient_sets(shape: ModelConfig, accumulation: int) -> int:
+    """Gradients of all weights that `trainer.accumulate` holds at once: with dropout a micro-batch's and the sum, else
+    those of all micro-batches, until they have been added."""
+    return min(2, accumulation) if shape.dropout else accumulation
+
+
+def training(
+    config: Config, *, rows: int, accumulation: int, device: torch.device, precision: str, recompute: bool = False
+) -> dict[str, int]:
+    """Bytes at the peak of a step of pretrain or sft, by term; `rows` of model.context tokens are a micro-batch."""
+    shape, vocab_size = config.model, config.tokenizer.vocab_size
+    weights = FP32 * sum(parameters(shape, vocab_size).values())
+    at_once = side_by_side(shape, device, accumulation)
+    kept = activations(
+        shape, vocab_size, rows=rows, length=shape.context, device=device, precision=precision, recompute=recompute
+    )
+    targets = targets_of(rows * shape.context)
+    return {
+        "weights": weights,
+        "gradients": gradient_sets(shape, accumulation) * weights,
+        "optimizer": optimizer_bytes(shape, vocab_size, config.optim),
+        "activations": at_once * sum(kept.values()),
+        # where backward begins, beside the log-probabilities their gradient and that of the logits
+        "loss's gradient": at_once * 2 * FP32 * targets * vocab_size,
+    }
+
+
+def targets_of(tokens: int) -> int:
+    """Positions that the vocabulary is projected to."""
+    return -(-round(TARGET_SHARE * tokens) // ROUND_TARGETS) * ROUND_TARGETS
+
+
+def activations(
+    shape: ModelConfig,
+    vocab_size: int,
+    *,
+    rows: int,
+    length: int,
+    device: torch.device,
+    precision: str = "fp32",
+    recompute: bool = False,
+    packed: bool = True,
+) -> dict[str, int]:
+    """What autograd keeps of one forward pass over rows of `length` tokens, term -> bytes.
+
+    With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) the blocks' inputs and what one block keeps.
+    `packed`: rows have a mask, else attention is plainly causal.
+    """
+    n, width, layers = rows * length, shape.d_model, shape.n_layers
+    low = FP32 if precision == "fp32" else 2  # bytes of what Linear and attention read and write under autocast
+    llama, on_cuda, dropout = shape.arch == "llama", device.type == "cuda", shape.dropout > 0
+    norm = FP32 * n * width * (1 if on_cuda or not llama else 2)  # its input; RMSNorm on a CPU also input / rms
+    # Under autocast every Linear makes a copy of its own of what it reads, in fp32 they share it.
+    readers = 2 if low == FP32 or not llama else 5  # q, k, v, gate, up
+    dropped = n * width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
+    block = {
+        "norms": 2 * norm,
+        "Linear's inputs": readers * low * n * width,
+        "attention": _attention(shape, rows, length, device=device, low=low, packed=packed),
+        "MLP": (4 if llama else 2) * low * n * shape.d_ff,  # llama: gate, silu(gate), up, their product
+        "dropout": 2 * dropped,
+    }
+    if shape.qk_norm and llama:
+        block["norms"] += 2 * norm
+    targets = targets_of(n)
+    ends = {
+        "norms": norm,
+        "dropout": dropped and n * width * (1 if on_cuda else FP32),
+        "log-probabilities": FP32 * targets * vocab_size + low * targets * width,
+        "weights in 16 bits": low * (block_matrices(shape) + vocab_size * width) if low < FP32 else 0,
+    }
+    if recompute:
+        return block | {
+            "blocks' inputs": FP32 * n * width * layers,
+            **{name: size + block.get(name, 0) for name, size in ends.items()},
+        }
+    terms = {name: layers * size for name, size in block.items()}
+    return terms | {name: size + terms.get(name, 0) for name, size in ends.items()}
+
+
+def _attention(shape: ModelConfig, rows: int, length: int, *, device: torch.device, low: int, packed: bool) -> int:
+    """Of one block: query, key, value, the output that the last Linear reads, and what `model.attend` keeps for itself."""
+    n, heads = rows * length, shape.n_heads
+    written_out = device.type == "cpu" and low < FP32 and packed
+    if written_out or (device.type != "cuda" and shape.dropout):  # the lines in `attend`, torch's own of the same kind
+        copies = 3 if shape.dropout else 1  # the weights; with dropout what stayed of them, and the product
+        return low * (4 * n * shape.d_model + copies * heads * n * length)
+    keys = shape.n_kv_heads * shape.d_model // heads
+    fused = low * n * (2 * shape.d_model + 2 * keys) + FP32 * n * heads  # and the log-sum-exp of every row of weights
+    return fused + (low * n * length if packed else 0)  # the mask, as numbers
+
+
+def device_bytes(device: torch.device) -> int:
+    """The device's memory, or the computer's where the device has none of its own."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    import os
+
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
