@@ -9,9 +9,11 @@ sum with what torch keeps. The optimizer's work within a step and the allocator'
 Letters: n tokens of a micro-batch, D d_model, F d_ff, V vocabulary, T tokens of a row.
 """
 
+import os
 import re
 
 import torch
+from torch import nn
 
 from minitron import parallel
 from minitron.config import Config, ModelConfig, OptimConfig
@@ -50,12 +52,14 @@ def optimizer_bytes(shape: ModelConfig, vocab_size: int, optim: OptimConfig) -> 
     return FP32 * (2 * (sum(counts.values()) - matrices) + matrices)
 
 
+def linears(shape: ModelConfig) -> list[nn.Linear]:
+    """All of the blocks', without numbers."""
+    return [module for module in meta_model(shape, 1).modules() if isinstance(module, nn.Linear)]
+
+
 def block_matrices(shape: ModelConfig) -> int:
-    """Weights of all Linear layers in the blocks."""
-    size = shape.d_model // shape.n_heads
-    attention = shape.d_model * size * (2 * shape.n_heads + 2 * shape.n_kv_heads)
-    mlp = (2 if shape.arch == "nanogpt" else 3) * shape.d_model * shape.d_ff
-    return shape.n_layers * (attention + mlp)
+    """Weights of the blocks' matrices."""
+    return sum(linear.weight.numel() for linear in linears(shape))
 
 
 def side_by_side(shape: ModelConfig, device: torch.device, accumulation: int) -> int:
@@ -159,6 +163,4 @@ def device_bytes(device: torch.device) -> int:
     """The device's memory, or the computer's where the device has none of its own."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    import os
-
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0

@@ -15,8 +15,8 @@ FLOORS = {
     0: "errors console config",
     1: "files parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
     2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth program lowbit "
-    "scorecard choice",
-    3: "stages chat compare ndjson plan",
+    "scorecard choice memory",
+    3: "stages chat compare ndjson corpus plan dial",
     4: "pipeline cli docs __main__",
 }
 # Within a floor these may lean on each other, in this order only.
@@ -31,6 +31,9 @@ BESIDE = {
     "preference": {"trainer"},
     "choice": {"scorecard"},
     "recorded": {"dataset"},
+    "memory": {"packing"},
+    "plan": {"corpus"},
+    "dial": {"corpus", "plan"},
     "scorecard": {"dialogues", "generate", "packing", "trainer"},
     "generate": set(),
     "cli": {"pipeline"},
