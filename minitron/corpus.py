@@ -53,6 +53,11 @@ class Corpus:
     text_sample: list[str] = field(default_factory=list)
     where: str = ""  # how the dialogues were counted
 
+    @property
+    def whole(self) -> bool:
+        """Whether the sample is all there is."""
+        return len(self.sample) >= self.dialogues and not self.text_chars
+
     def count(self, config: Config, *, vocab_size: int) -> Counts:
         """By the run's tokenizer if it has that many tokens, else by one trained on the sample. Of a sample too small for
         `vocab_size` tokens a smaller tokenizer is made: it counts somewhat more tokens than there will be."""

@@ -26,6 +26,7 @@ from minitron.model import pick_device
 
 SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters
 LONGEST_MINUTES = 60 * 24 * 90
+FIRST_GUESS = 2_000_000  # parameters, where the search for a size begins
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. (Chinchilla), arXiv 2203.15556, table 3
 USEFUL_EPOCHS, MOST_EPOCHS = (
     4,
@@ -111,69 +112,51 @@ def _rounded(value: float) -> float:
 # ---- shapes
 
 
-def shape_of(width: int, base: ModelConfig, *, length: int) -> ModelConfig:
-    """The rules' shape of a width; what they do not speak of stays as in `base`."""
-    heads = width // head_size(width)
-    decided = {"n_layers": depth(width), "n_heads": heads, "n_kv_heads": heads, "d_model": width, "context": length}
-    return replace(base, **decided, d_ff=d_ff(width, base.arch))
-
-
 @dataclass
 class Shape:
-    """A rung of the ladder of sizes."""
+    """A model, its vocabulary and its size."""
 
     model: ModelConfig
     vocab_size: int
-    body: int
-    params: int  # as nanoGPT counts them
-
-    @classmethod
-    def of(cls, model: ModelConfig, *, block: int, limit: int) -> "Shape":
-        """`block`: weights of a block's matrices; `limit`: the largest vocabulary."""
-        body = model.n_layers * block
-        vocab_size = min(limit, vocabulary(body))
-        return cls(model, vocab_size, body, body + vocab_size * model.d_model)
+    body: int  # weights of the blocks' matrices
+    params: int  # with the embedding: nanoGPT's way to count, but for the norms
 
 
-def shapes_near(params: int, base: ModelConfig, *, length: int, limit: int) -> list[Shape]:
-    """Of every width the depth that comes nearest to so many parameters, within half and double what `depth` says."""
-    shapes = []
+def shape_for(params: int, base: ModelConfig, *, length: int, limit: int) -> Shape:
+    """The rules' shape for so many parameters; what they do not speak of stays as in `base`.
+
+    Widths alone leave gaps, so the depth may differ from what `depth` says: a size 10% off is as bad as twice the depth.
+    `limit` is the largest vocabulary that the data can teach.
+    """
+    best, least = None, math.inf
     for width in [*range(32, 192, 32), *range(192, 3073, 64)]:
-        model = shape_of(width, base, length=length)
-        block = block_size(model.arch, width, model.n_heads, model.d_ff)
-        layers = range(max(3, model.n_layers // 2), 2 * model.n_layers + 1)
-        each = [Shape.of(replace(model, n_layers=count), block=block, limit=limit) for count in layers]
-        shapes.append(min(each, key=lambda shape: abs(math.log(shape.params / params))))
-    return shapes
+        usual = depth(width)
+        for layers in range(max(3, usual // 2), 2 * usual + 1):
+            body = layers * block_size(base.arch, width)
+            vocab_size = min(limit, vocabulary(body))
+            size = body + vocab_size * width
+            cost = abs(math.log(size / params)) + 0.1 * abs(math.log2(layers / usual))
+            if cost < least:
+                best, least = (width, layers, vocab_size, body, size), cost
+    width, layers, vocab_size, body, size = best
+    heads = width // head_size(width)
+    decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "d_model": width, "context": length}
+    return Shape(replace(base, **decided, d_ff=d_ff(width, base.arch)), vocab_size, body, size)
 
 
 @cache
-def block_size(arch: str, d_model: int, n_heads: int, d_ff: int) -> int:
+def block_size(arch: str, d_model: int) -> int:
     """Weights of a block's matrices."""
-    shape = {"n_layers": 1, "n_heads": n_heads, "n_kv_heads": n_heads, "d_model": d_model, "d_ff": d_ff}
+    heads = d_model // head_size(d_model)
+    shape = {"n_layers": 1, "n_heads": heads, "n_kv_heads": heads, "d_model": d_model, "d_ff": d_ff(d_model, arch)}
     return memory.block_matrices(ModelConfig(arch=arch, **shape))
 
 
 def ladder(base: ModelConfig, *, length: int, limit: int) -> list[Shape]:
     """Sizes from 0.1M to 1000M, ascending, each a third larger than the one before."""
-    shapes = {}
-    for rung in range(33):
-        params = round(SMALLEST * 10 ** (rung / 8))
-        shape = nearest(shapes_near(params, base, length=length, limit=limit), params)
-        shapes[shape.params] = shape
-    return [shapes[params] for params in sorted(shapes)]
-
-
-def nearest(shapes: list[Shape], params: int) -> Shape:
-    """Of those within 5% of the size the one of the most usual depth, else the one of the nearest size."""
-
-    def off(shape: Shape) -> float:
-        return abs(math.log(shape.params / params))
-
-    close = [shape for shape in shapes if off(shape) <= 0.05]
-    return min(
-        close, key=lambda s: abs(math.log(s.model.n_layers / depth(s.model.d_model))) + off(s), default=None
-    ) or min(shapes, key=off)
+    sizes = (round(SMALLEST * 10 ** (rung / 8)) for rung in range(33))
+    shapes = (shape_for(size, base, length=length, limit=limit) for size in sizes)
+    return sorted(shapes, key=lambda shape: shape.params)
 
 
 # ---- what the user says
@@ -257,10 +240,7 @@ def propose(
     limit = vocabulary_limit(counts.sft + counts.pretrain)
     how = {"length": context(counts), "limit": limit}
     search = Search(config, device, found, optimizer)
-    if size:
-        shape = nearest(shapes_near(size, config.model, **how), size)
-    else:
-        shape = search.largest(minutes, ladder(config.model, **how))
+    shape = shape_for(size, config.model, **how) if size else search.largest(minutes, ladder(config.model, **how))
     proposal = search.settled(shape)
     _check_memory(proposal, device)
     counts = search.counts(proposal.tokenizer.vocab_size)
@@ -315,7 +295,7 @@ class Search:
     def settled(self, shape: Shape) -> Config:
         """The recipe with a shape, its vocabulary and its learning rate, and micro-batches that fit."""
         config, vocab_size = self.config, shape.vocab_size
-        if config.tokenizer.kind == "char":
+        if config.tokenizer.kind == "char" or self.found.whole:  # what the text comes to
             vocab_size = self.counts(vocab_size).vocab_size
         lr = learning_rate(shape.model.d_model, self.optimizer)
         proposal = replace(
@@ -372,7 +352,7 @@ class Search:
 
         Measured at a guess, computed for all sizes from operations per token, measured again there, until both agree.
         """
-        shape = nearest(shapes, 2_000_000)
+        shape = min(shapes, key=lambda shape: abs(shape.params - FIRST_GUESS))
         for _ in range(4):
             proposal = self.settled(shape)
             counts = self.counts(proposal.tokenizer.vocab_size)
