@@ -50,6 +50,7 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 	return repl.Run(startChat(o, engine), r)
 }
 
+// startChat begins a conversation as the command line wants it.
 func startChat(o *options, engine *chat.Engine) *chat.Chat {
 	system := engine.Config.System
 	if o.set["system"] {

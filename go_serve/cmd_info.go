@@ -54,6 +54,10 @@ func printAbout(out io.Writer, i api.About) error {
 	told("told first", i.System)
 	told("questions", strings.Join(i.Questions, " | "))
 	line("shape", "%s: %d layers, %d heads (%d for keys and values), width %d, inner width %d", s.Arch, s.Layers, s.Heads, s.KVHeads, s.Dim, s.FFDim)
+	told("template", map[bundle.Template]string{bundle.ChatML: "chatml: it answers messages", bundle.RawText: "text: a base model, it continues what one types"}[i.Template])
+	if s.LogitCap > 0 {
+		line("logit cap", "%v", s.LogitCap)
+	}
 	line("vocabulary", "%d pieces, %d bytes, sha256 %s", s.VocabSize, i.Vocab.Bytes, i.Vocab.SHA256)
 	line("context", "%d tokens", s.Context)
 	line("weights", "%d parameters as %s, %d bytes, sha256 %s", i.Params, i.DType, i.Weights.Bytes, i.Weights.SHA256)

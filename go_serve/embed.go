@@ -52,6 +52,9 @@ func load(o *options) (*chat.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.set["system"] && engine.ContinuesText() {
+		return nil, fault.New("leave out --system", "this is a base model: it continues text and has no system message")
+	}
 	go func() {
 		engine.Ready()
 		debug.SetGCPercent(percent)

@@ -17,7 +17,7 @@ const usage = `minitron-chat - talk with a small language model
 
 usage:
   minitron-chat                     chat in the terminal
-  minitron-chat -p TEXT             one answer on standard output
+  minitron-chat -p TEXT             one answer on standard output; of a base model, how the text goes on
   minitron-chat web                 chat on a page in your browser
   minitron-chat serve               answer programs: OpenAI's API, on this machine
   minitron-chat info [--json]       what model this is
@@ -34,7 +34,7 @@ for every command:
   --version, --help
 
 for the chat, -p, web, serve and complete (defaults: the model's own; complete: --temp 0):
-  --system TEXT         what the model is told first (not for complete)
+  --system TEXT         what the model is told first (not for complete, and not with a base model)
   --temp T              temperature; 0 is always the likeliest token
   --top-k K             draw from the K likeliest only; 0 is off
   --top-p P             draw from the likeliest that make up the part P; 1 is off

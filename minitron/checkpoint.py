@@ -11,14 +11,16 @@ import dataclasses
 import errno
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from minitron import lora
+from minitron import distributed, lora
 from minitron.config import ModelConfig
 from minitron.console import warn
 from minitron.errors import MinitronError
@@ -30,24 +32,29 @@ def save(
     stage_dir: Path, model: LanguageModel, *, step: int, info: dict, trainer: dict | None = None, name: str = ""
 ) -> Path:
     """Writes checkpoint `name` (default: the step) and points `latest` at it. `info` goes into model.json, `trainer` into
-    trainer.pt."""
-    folder = stage_dir / "checkpoints"
-    final = folder / (name or f"step-{step:06d}")
+    trainer.pt. Of several processes all must call it and the first writes; a sharded model's files are those of a whole one.
+    """
+    if distributed.sharded(model):
+        model.reshard()  # a validation leaves some of the weights whole
+    weights, trainer = distributed.whole(lora.weights(model)), distributed.whole(trainer)
+    final = stage_dir / "checkpoints" / (name or f"step-{step:06d}")
+    about = {"model": dataclasses.asdict(model.config), "vocab_size": model.vocab_size, "step": step}
+    distributed.first(partial(_write, final, weights, trainer, about, info))
+    return final
+
+
+def _write(final: Path, weights: dict[str, Tensor], trainer: dict | None, about: dict, info: dict) -> None:
+    folder, stage_dir = final.parent, final.parent.parent
     work = folder / f".{final.name}.tmp"
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
-        tensors = {key: w.detach().to("cpu", torch.float32).contiguous() for key, w in lora.weights(model).items()}
+        tensors = {key: w.detach().to("cpu", torch.float32).contiguous() for key, w in weights.items()}
         save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
         if trainer is not None:
             torch.save(trainer, work / "trainer.pt")
-        about = {
-            "model": dataclasses.asdict(model.config),
-            "vocab_size": model.vocab_size,
-            "step": step,
-            "sha256": {p.name: sha256_file(p) for p in sorted(work.iterdir())},
-        }
-        atomic_write(work / "model.json", json.dumps(about | info, indent=1))
+        hashes = {"sha256": {p.name: sha256_file(p) for p in sorted(work.iterdir())}}
+        atomic_write(work / "model.json", json.dumps(about | hashes | info, indent=1))
         shutil.rmtree(final, ignore_errors=True)
         work.rename(final)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
@@ -55,16 +62,16 @@ def save(
         if isinstance(error, OSError):
             raise write_error(error, path=final) from error
         # torch and safetensors wrap the operating system's reason in errors of their own; ask the disk itself
-        if shutil.disk_usage(stage_dir).free < 16 * sum(p.numel() for p in model.parameters()):
+        if shutil.disk_usage(stage_dir).free < 16 * sum(w.numel() for w in weights.values()):
             raise write_error(OSError(errno.ENOSPC, ""), path=final) from error
         raise
     point(stage_dir, "latest", final.name)
-    return final
 
 
 def point(stage_dir: Path, pointer: str, name: str) -> None:
     """Makes `best` or `latest` name a checkpoint."""
-    atomic_write(stage_dir / pointer, name + "\n")
+    if distributed.rank() == 0:
+        atomic_write(stage_dir / pointer, name + "\n")
 
 
 def pointed(stage_dir: Path, pointer: str) -> Path | None:
@@ -75,6 +82,8 @@ def pointed(stage_dir: Path, pointer: str) -> Path | None:
 
 def prune(stage_dir: Path, *, keep: int) -> None:
     """Deletes all but the newest `keep` checkpoints and those that are pointed at."""
+    if distributed.rank():
+        return
     steps = sorted((stage_dir / "checkpoints").glob("step-*"))
     pinned = {pointed(stage_dir, "best"), pointed(stage_dir, "latest")}
     for old in steps[:-keep]:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from minitron import __version__
+from minitron import __version__, distributed
 from minitron.console import fail, say
 from minitron.errors import MinitronError
 
@@ -96,7 +96,10 @@ def main(argv: list[str] | None = None) -> None:
     elif rest:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        _dispatch(arguments)
+        if distributed.launched() and arguments.command not in (*STAGE_HELP, "run"):
+            raise MinitronError(f"minitron {arguments.command} is for one process", hint="leave torchrun out", code=2)
+        with distributed.joined():
+            _dispatch(arguments)
     except MinitronError as error:
         fail(error)
         sys.exit(error.code)
@@ -174,7 +177,7 @@ def _run(config, a: argparse.Namespace) -> None:
     if stages[-1].name == "binary":
         from minitron.program import go
 
-        go.introduce(config, Path("dist") / go.program_name(None))
+        distributed.first(lambda: go.introduce(config, Path("dist") / go.program_name(None)))
 
 
 def _stage(config, a: argparse.Namespace) -> None:
@@ -184,6 +187,6 @@ def _stage(config, a: argparse.Namespace) -> None:
     if getattr(a, "dry_run", False):
         from minitron import plan
 
-        plan.show(config, a.command)
+        distributed.first(lambda: plan.show(config, a.command))
         return
     pipeline.run_stage(stage, config, force=a.force)

@@ -349,6 +349,10 @@ class Config:
     recipe: Path
     seed: int = option(1, "of everything random", low=0)
     device: str = option("auto", "auto: cuda, else mps, else cpu", choices=("auto", "cpu", "cuda", "mps"))
+    shard: bool = option(
+        False,
+        "under torchrun each process holds a part of the weights only (FSDP2), for models that do not fit otherwise",
+    )
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -524,7 +528,7 @@ def _check_whole(config: Config, problems: list[str]) -> None:
 
 def dump(config: Config) -> str:
     """The resolved recipe as TOML, which `load` reads back to the same values."""
-    lines = [f"seed = {config.seed}", f"device = {_toml(config.device)}"]
+    lines = [f"seed = {config.seed}", f"device = {_toml(config.device)}", f"shard = {_toml(config.shard)}"]
     for spec in dataclasses.fields(Config):
         value = getattr(config, spec.name)
         if dataclasses.is_dataclass(value):

@@ -25,10 +25,19 @@ def console():
 
 
 _logs: list[TextIO] = []  # where `say` writes, too
+_quiet = False
+
+
+def quiet(on: bool) -> None:
+    """Nothing is said or logged while on: for all but the first of several processes."""
+    global _quiet
+    _quiet = on
 
 
 def say(message: str, *, style: str | None = None) -> None:
     """One line to the user; the text is printed as it is, without markup."""
+    if _quiet:
+        return
     console().print(message, style=style, markup=False)
     for log in _logs:
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
@@ -38,6 +47,9 @@ def say(message: str, *, style: str | None = None) -> None:
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Appends all that is said to a file, with the time."""
+    if _quiet:
+        yield
+        return
     with path.open("a", encoding="utf-8") as log:
         _logs.append(log)
         try:
@@ -63,7 +75,8 @@ class Progress:
     def __init__(self, title: str, total: int, bar, done: int):
         self.title, self.total, self._bar = title, total, bar
         self._task = bar.add_task(title, total=total or None, completed=done, note="") if bar else None
-        self._said = time.monotonic()
+        self._said = self._begun = time.monotonic()
+        self._first = done
 
     def update(self, done: int, note: str = "") -> None:
         if self._bar:
@@ -71,13 +84,15 @@ class Progress:
         elif time.monotonic() - self._said >= PLAIN_EVERY_SECONDS:
             self._said = time.monotonic()
             of = f"/{self.total}" if self.total else ""
+            left = (self._said - self._begun) / max(1, done - self._first) * (self.total - done)
+            note += f"  {left / 60:.0f} min left" if left > 60 and done > self._first else ""
             say(f"{self.title} {done}{of}" + (f"  {note}" if note else ""))
 
 
 @contextmanager
 def progress(title: str, total: int = 0, *, done: int = 0) -> Iterator[Progress]:
     """A progress bar with the time left on a terminal, a line every 20 s elsewhere. `total` 0: unknown."""
-    if not console().is_terminal:
+    if _quiet or not console().is_terminal:
         yield Progress(title, total, None, done)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -321,11 +321,9 @@ class Search:
         """Of training, with the optimizer's work spread over two rounds of micro-batches."""
         key = (*vars(proposal.model).values(), proposal.tokenizer.vocab_size)
         if key not in self._speeds:
-            settings = getattr(proposal, self.stages[-1])
-            rows, accumulation = settings.batch_rows, settings.accumulation
-            speed = plan.measure(proposal, self.device, rows=rows, accumulation=accumulation, precision=self.precision)
+            speed = plan.measure(proposal, self.stages[-1], self.device, precision=self.precision)
             self.precision = speed.precision
-            tokens = 2 * speed.at_once * rows * proposal.model.context
+            tokens = 2 * speed.at_once * speed.rows * proposal.model.context
             self._speeds[key] = tokens / speed.step(2 * speed.at_once)
         return self._speeds[key]
 

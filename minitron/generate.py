@@ -13,7 +13,7 @@ from torch import Tensor
 
 from minitron import parallel
 from minitron.chatml import Message, encode_prompt
-from minitron.config import Sampling
+from minitron.config import Config, Sampling
 from minitron.console import progress
 from minitron.model import KVCache, LanguageModel
 from minitron.tokenizer import Tokenizer
@@ -108,6 +108,13 @@ def generate(
 
     parallel.each(work, range(0, len(order), batch_rows), device=model.device)
     return answers
+
+
+def write(model: LanguageModel, prompts: list[list[int]], tokenizer: Tokenizer, config: Config) -> list[str]:
+    """What the model makes of these ids as the chat program would draw, with the recipe's seed."""
+    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
+    short = [ids[: model.config.context - 1] for ids in prompts]
+    return [tokenizer.decode(a.ids) for a in generate(model, short, sampling=config.export.sampling(), **how)]
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ import re
 import torch
 from torch import nn
 
-from minitron import parallel
+from minitron import losses, parallel
 from minitron.config import Config, ModelConfig, OptimConfig
 from minitron.model import LanguageModel
 from minitron.packing import ROUND_TARGETS
@@ -89,9 +89,21 @@ def training(
         "gradients": gradient_sets(shape, accumulation) * weights,
         "optimizer": optimizer_bytes(shape, vocab_size, config.optim),
         "activations": at_once * sum(kept.values()),
-        # where backward begins, beside the log-probabilities their gradient and that of the logits
-        "loss's gradient": at_once * 2 * FP32 * targets * vocab_size,
+        "logits": at_once * logits_bytes(targets, vocab_size, shape.d_model, precision=precision),
     }
+
+
+def low_bytes(precision: str) -> int:
+    """Of a number that Linear and attention read and write under autocast."""
+    return FP32 if precision == "fp32" else 2
+
+
+def logits_bytes(targets: int, vocab_size: int, d_model: int, *, precision: str) -> int:
+    """What `losses.linear_cross_entropy` holds for a moment: a piece's logits, log-probabilities and their gradient, and in 16
+    bits the embedding and a piece of its gradient."""
+    low, rows = low_bytes(precision), max(losses.ROWS_AT_ONCE, losses.LOGITS_AT_ONCE // vocab_size)
+    piece = min(rows, targets) * vocab_size
+    return 2 * FP32 * piece if low == FP32 else (FP32 + 2 * low) * piece + 2 * low * vocab_size * d_model
 
 
 def targets_of(tokens: int) -> int:
@@ -113,10 +125,10 @@ def activations(
     """What autograd keeps of one forward pass over rows of `length` tokens, term -> bytes.
 
     With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) the blocks' inputs and what one block keeps.
-    `packed`: rows have a mask, else attention is plainly causal.
+    `packed`: rows with a mask and `trainer.summed_loss`; else completions in fp32 as `preference.token_log_probs` has them.
     """
     n, width, layers = rows * length, shape.d_model, shape.n_layers
-    low = FP32 if precision == "fp32" else 2  # bytes of what Linear and attention read and write under autocast
+    low = low_bytes(precision)
     llama, on_cuda, dropout = shape.arch == "llama", device.type == "cuda", shape.dropout > 0
     norm = FP32 * n * width * (1 if on_cuda or not llama else 2)  # its input; RMSNorm on a CPU also input / rms
     # Under autocast every Linear makes a copy of its own of what it reads, in fp32 they share it.
@@ -128,6 +140,7 @@ def activations(
         "attention": _attention(shape, rows, length, device=device, low=low, packed=packed),
         "MLP": (4 if llama else 2) * low * n * shape.d_ff,  # llama: gate, silu(gate), up, their product
         "dropout": 2 * dropped,
+        "weights in 16 bits": low * block_matrices(shape) // layers if low < FP32 else 0,
     }
     if shape.qk_norm and llama:
         block["norms"] += 2 * norm
@@ -135,22 +148,19 @@ def activations(
     ends = {
         "norms": norm,
         "dropout": dropped and n * width * (1 if on_cuda else FP32),
-        "log-probabilities": FP32 * targets * vocab_size + low * targets * width,
-        "weights in 16 bits": low * (block_matrices(shape) + vocab_size * width) if low < FP32 else 0,
+        # `losses.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
+        "loss": FP32 * (targets + vocab_size) * width if packed else FP32 * targets * (width + vocab_size),
     }
-    if recompute:
-        return block | {
-            "blocks' inputs": FP32 * n * width * layers,
-            **{name: size + block.get(name, 0) for name, size in ends.items()},
-        }
-    terms = {name: layers * size for name, size in block.items()}
-    return terms | {name: size + terms.get(name, 0) for name, size in ends.items()}
+    times = 1 if recompute else layers
+    terms = {name: times * size for name, size in block.items()}
+    terms |= {name: size + terms.get(name, 0) for name, size in ends.items()}
+    return terms | ({"blocks' inputs": FP32 * n * width * layers} if recompute else {})
 
 
 def _attention(shape: ModelConfig, rows: int, length: int, *, device: torch.device, low: int, packed: bool) -> int:
     """Of one block: query, key, value, the output that the last Linear reads, and what `model.attend` keeps for itself."""
     n, heads = rows * length, shape.n_heads
-    written_out = device.type == "cpu" and low < FP32 and packed
+    written_out = device.type == "cpu" and low < FP32
     if written_out or (device.type != "cuda" and shape.dropout):  # the lines in `attend`, torch's own of the same kind
         copies = 3 if shape.dropout else 1  # the weights; with dropout what stayed of them, and the product
         return low * (4 * n * shape.d_model + copies * heads * n * length)

@@ -1,25 +1,47 @@
-"""`metrics.jsonl`: one JSON object per line, appended while a stage runs, read by the report."""
+"""`metrics.jsonl`: one JSON object per line, appended while a stage runs, read by the report; TensorBoard's files if wanted."""
 
 import json
 from pathlib import Path
 
+from minitron.errors import MinitronError
+
 
 class MetricsLog:
-    """Appends to `path`. A resumed stage first cuts off what came after its checkpoint."""
+    """Appends to `path`. A resumed stage first cuts off what came after its checkpoint.
 
-    def __init__(self, path: Path, *, from_step: int = 0):
+    With `tensorboard` every number goes into `path`'s folder too, for `tensorboard --logdir runs`. Raises MinitronError
+    where that package is missing.
+    """
+
+    def __init__(self, path: Path, *, from_step: int = 0, tensorboard: bool = False):
+        self._board = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                hint = "pip install 'minitron[tensorboard]', or leave that option out"
+                raise MinitronError("tensorboard = true needs TensorBoard", hint=hint) from None
+            self._board = SummaryWriter(path.parent / "tensorboard", purge_step=from_step + 1)
         kept = [row for row in read(path) if row["step"] <= from_step]
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8")
         for row in kept:
-            self.write(row)
+            self._line(row)
 
     def write(self, row: dict) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        self._line(row)
+        for name, value in row.items() if self._board else ():
+            if isinstance(value, int | float) and name != "step":
+                self._board.add_scalar(name, value, row["step"])
+
+    def _line(self, row: dict) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
         self._file.close()
+        if self._board:
+            self._board.close()
 
 
 def read(path: Path) -> list[dict]:

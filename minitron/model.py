@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from minitron.config import ModelConfig
 
@@ -48,10 +49,25 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Step:
     """What every block needs to know of this forward pass."""
 
-    mask: Tensor | None  # (B, 1, T, S) bool, True where a query may look; None: plain causal
+    mask: (
+        Tensor | None
+    )  # (B or 1, 1, T, S): True where a query may look, or 0 there and -inf elsewhere; None: plain causal
     cos: Tensor | None = None  # (B, 1, T, h), llama only
     sin: Tensor | None = None
     cache: "KVCache | None" = None
+    recompute: bool = False  # blocks keep their input only and are computed again in backward
+
+
+def through(blocks: nn.ModuleList, x: Tensor, step: Step) -> Tensor:
+    """x (B, T, D) after all blocks; with `step.recompute` by gradient checkpointing (Chen et al., arXiv 1604.06174)."""
+    for block in blocks:
+        x = checkpoint(block, x, step, use_reentrant=False) if step.recompute else block(x, step)
+    return x
+
+
+def bend(logits: Tensor, cap: float) -> Tensor:
+    """Logits within ±cap (Gemma 2, arXiv 2408.00118, section 2); cap 0: as they are."""
+    return cap * torch.tanh(logits / cap) if cap else logits
 
 
 class KVCache:
@@ -76,17 +92,27 @@ class KVCache:
         self.values = [v[rows] for v in self.values]
 
 
+def writes_out_attention(x: Tensor) -> bool:
+    """torch 2.13's fused CPU kernel is slower in bf16 than four plain lines (seen with rows of 64 to 1,024 tokens)."""
+    return x.device.type == "cpu" and compute_dtype(x) == torch.bfloat16
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """What autocast makes of products with x."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, step: Step, layer: int, dropout: float) -> Tensor:
     """Scaled dot-product attention of query (B, H, T, h) on key, value (B, K, T, h), the cache's included -> (B, T, D)."""
     if step.cache is not None:
         key, value = step.cache.extend(layer, key, value)
     grouped = query.shape[1] != key.shape[1]
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and step.mask is not None:
-        # torch 2.13's fused CPU kernel is slower in bf16 than these plain lines (seen with rows of 256 to 1,024 tokens).
+    if writes_out_attention(query):
         if grouped:
             key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
-        blocked = torch.zeros((), dtype=query.dtype).masked_fill(~step.mask, float("-inf"))
-        weights = (query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2) + blocked).softmax(-1)
+        weights = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
+        weights = (weights if step.mask is None else weights + step.mask).softmax(-1)
         return (F.dropout(weights, dropout) @ value).transpose(1, 2).flatten(2)
     out = F.scaled_dot_product_attention(
         query,
@@ -165,12 +191,9 @@ class Llama(nn.Module):
 
     def forward(self, ids: Tensor, positions: Tensor, step: Step) -> Tensor:
         x = self.drop(self.embed_tokens(ids))
-        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        step.cos = self.cos[positions].unsqueeze(1).to(dtype)
-        step.sin = self.sin[positions].unsqueeze(1).to(dtype)
-        for layer in self.layers:
-            x = layer(x, step)
-        return self.norm(x)
+        step.cos = self.cos[positions].unsqueeze(1).to(compute_dtype(x))
+        step.sin = self.sin[positions].unsqueeze(1).to(compute_dtype(x))
+        return self.norm(through(self.layers, x, step))
 
 
 class GPTAttention(nn.Module):
@@ -224,9 +247,7 @@ class GPT(nn.Module):
 
     def forward(self, ids: Tensor, positions: Tensor, step: Step) -> Tensor:
         x = self.drop(self.wte(ids) + self.wpe(positions))
-        for block in self.h:
-            x = block(x, step)
-        return self.ln_f(x)
+        return self.ln_f(through(self.h, x, step))
 
 
 class LanguageModel(nn.Module):
@@ -235,6 +256,7 @@ class LanguageModel(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int):
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
+        self.recompute = False  # gradient checkpointing, for training
         if config.arch == "nanogpt":
             self.transformer = GPT(config, vocab_size)
         else:
@@ -251,6 +273,10 @@ class LanguageModel(nn.Module):
     @property
     def trunk(self) -> nn.Module:
         return self.transformer if self.config.arch == "nanogpt" else self.model
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.transformer.h if self.config.arch == "nanogpt" else self.model.layers
 
     @property
     def embedding(self) -> Tensor:
@@ -281,17 +307,21 @@ class LanguageModel(nn.Module):
         used = cache.used if cache else 0
         if positions is None:
             positions = torch.arange(used, used + ids.shape[1], device=ids.device).expand_as(ids)
-        if mask is None and used and ids.shape[1] > 1:
+        written_out = writes_out_attention(self.embedding)
+        if mask is None and ids.shape[1] > 1 and (used or written_out):
             slots = torch.arange(used + ids.shape[1], device=ids.device)
             mask = (slots <= slots[used:, None])[None, None]
-        hidden = self.trunk(ids, positions, Step(mask=mask, cache=cache))
+        if mask is not None and written_out:
+            mask = torch.zeros((), dtype=torch.bfloat16).masked_fill(~mask, float("-inf"))
+        step = Step(mask=mask, cache=cache, recompute=self.recompute and torch.is_grad_enabled())
+        hidden = self.trunk(ids, positions, step)
         if cache:
             cache.used += ids.shape[1]
         return hidden
 
     def head(self, hidden: Tensor) -> Tensor:
         """(..., D) -> logits (..., V)."""
-        return F.linear(hidden, self.embedding)
+        return bend(F.linear(hidden, self.embedding), self.config.logit_cap)
 
     def forward(self, ids: Tensor, **how) -> Tensor:
         """ids (B, T) -> logits (B, T, V); see `hidden` for the rest."""

@@ -45,7 +45,9 @@ class Batch:
     select: Tensor  # (N,) int64, indices into the flattened (B * T) positions
     count: int  # targets without the filling
     positions: Tensor  # (B, T) int64, within each sequence
-    mask: Tensor  # (B, 1, T, T) bool, causal and within a sequence
+    mask: (
+        Tensor | None
+    )  # (B, 1, T, T) bool, causal and within a sequence; None: plain causal, where no row holds several
 
     def to(self, device: torch.device) -> "Batch":
         moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
@@ -137,7 +139,8 @@ class PackedRows:
 
 
 def collate(rows: list[list[tuple[np.ndarray, np.ndarray]]], *, context: int) -> Batch:
-    """Rows of (ids, mask) sequences -> a Batch. Padding is a sequence of its own, without targets."""
+    """Rows of (ids, mask) sequences -> a Batch. Padding is a sequence of its own, without targets; at a row's end no
+    other can see it."""
     shape = (len(rows), context)
     ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     owner = np.full(shape, -1, np.int64)  # which sequence a position belongs to
@@ -156,12 +159,15 @@ def collate(rows: list[list[tuple[np.ndarray, np.ndarray]]], *, context: int) ->
     select = np.flatnonzero(counted)
     fill = -len(select) % ROUND_TARGETS
     owner_t = torch.from_numpy(owner)
-    causal = torch.ones(context, context, dtype=torch.bool).tril()
+    mask = None
+    if any(len(sequences) > 1 for sequences in rows):
+        causal = torch.ones(context, context, dtype=torch.bool).tril()
+        mask = ((owner_t[:, :, None] == owner_t[:, None, :]) & causal).unsqueeze(1)
     return Batch(
         ids=torch.from_numpy(ids),
         targets=torch.from_numpy(np.pad(targets.reshape(-1)[select], (0, fill), constant_values=NO_TARGET)),
         select=torch.from_numpy(np.pad(select, (0, fill))),
         count=len(select),
         positions=torch.from_numpy(positions),
-        mask=((owner_t[:, :, None] == owner_t[:, None, :]) & causal).unsqueeze(1),
+        mask=mask,
     )

@@ -12,13 +12,16 @@ from typing import TypeVar
 
 import torch
 
+from minitron import distributed
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use; several processes of one run divide them."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, count // distributed.beside())
 
 
 def each(work: Callable[[Item], Result], items: Iterable[Item], *, device: torch.device) -> list[Result]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitron import config as configs
+from minitron import distributed
 from minitron.config import Config
 from minitron.console import logging_to, say
 from minitron.errors import MinitronError
@@ -31,6 +32,7 @@ class Stage:
     reads: Callable[[Config], list[Path]]
     makes: Callable[[Config], list[Path]]
     resumable: bool = False
+    shared: bool = False  # by all processes of torchrun; other stages are the first one's, while the rest wait
     optional: bool = False
 
     def wanted(self, config: Config) -> bool:
@@ -86,6 +88,7 @@ STAGES = [
         reads=lambda c: [_tokenizer(c), *configs.expand(c.pretrain.files)],
         makes=lambda c: _best(c, "pretrain"),
         resumable=True,
+        shared=True,
         optional=True,
     ),
     Stage(
@@ -94,6 +97,7 @@ STAGES = [
         reads=lambda c: [_tokenizer(c), *_data(c, "train", "valid"), *(_best(c, "pretrain") if c.pretrain else [])],
         makes=lambda c: _best(c, "sft"),
         resumable=True,
+        shared=True,
     ),
     Stage(
         "reject",
@@ -167,21 +171,36 @@ def up_to_date(stage: Stage, config: Config, now: dict) -> bool:
 
 def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
     """Runs a stage unless it is up to date. Returns whether it ran."""
+    if not stage.shared and distributed.world() > 1:
+        return distributed.first(lambda: run_stage(stage, config, force=force))
     folder = config.stage_dir(stage.name)
+    now = distributed.first(lambda: enter(stage, config, folder, force=force))
+    if now is None:
+        return False
+    with logging_to(folder / "log"):
+        importlib.import_module(f"minitron.stages.{stage.name}").run(config)
+    distributed.first(lambda: leave(stage, config, folder, now))
+    return True
+
+
+def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | None:
+    """Makes the stage's folder ready and returns what decides its outcome; None where it is up to date."""
     now = fingerprint(stage, config)
     if not force and up_to_date(stage, config, now):
         say(f"{stage.name}: done already", style="dim")
-        return False
+        return None
     say(f"[{stage.name}]", style="bold cyan")
     begin(stage, folder, now, force=force)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "config.toml", configs.dump(config))
     atomic_write(folder / "started.json", json.dumps(now, indent=1))
-    with logging_to(folder / "log"):
-        importlib.import_module(f"minitron.stages.{stage.name}").run(config)
+    return now
+
+
+def leave(stage: Stage, config: Config, folder: Path, now: dict) -> None:
+    """Notes what the stage made, and that it is done."""
     made = {str(p): sha256_file(p) for p in stage.makes(config)}
     atomic_write(folder / "stage.json", json.dumps({"from": sha256_json(now), "made": made}, indent=1))
-    return True
 
 
 def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:

@@ -54,7 +54,7 @@ def show(config: Config, stage: str) -> None:
     needs = training_memory(config, stage, device=device, precision=expected_precision(config, device))
     if not _say_memory(needs, device, hint="lower batch_rows and raise accumulation, or set recompute = true"):
         return
-    speed = measure(config, device, rows=settings.batch_rows, accumulation=settings.accumulation)
+    speed = measure(config, stage, device)
     validations, rows = -(-settings.steps // settings.eval_every_steps), valid_rows(config, stage)
     step, validation = speed.step(settings.accumulation), rows * speed.row * FORWARD_SHARE
     _say_time(
@@ -161,12 +161,14 @@ def sample_of(config: Config, rows: int, device: torch.device) -> tuple[Config, 
     return small, fewer, operations(config, rows * tokens) / operations(small, fewer * tokens)
 
 
-def measure(
-    config: Config, device: torch.device, *, rows: int, accumulation: int, precision: str | None = None
-) -> Speed:
-    """Two rounds of micro-batches and updates of a fresh model, as `trainer.fit` computes them; the faster ones count."""
+def measure(config: Config, stage: str, device: torch.device, *, precision: str | None = None) -> Speed:
+    """Two rounds of micro-batches and updates of a fresh model, as `trainer` computes them but for torch.compile; the faster
+    ones count."""
+    settings = getattr(config, stage)
+    rows, accumulation = settings.batch_rows, settings.accumulation
     small, fewer, times = sample_of(config, rows, device)
     model = LanguageModel(small.model, small.tokenizer.vocab_size).to(device).train()
+    model.recompute = settings.recompute
     optimizer = make_optimizer(model, small.optim)
     batch = random_batch(small, fewer).to(device)
     at_once = memory.side_by_side(small.model, device, accumulation)

@@ -13,7 +13,7 @@ from minitron import config, docs
 ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: "errors console config",
-    1: "files parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
+    1: "files distributed parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
     2: "dataset recorded dialogues packing checkpoint optim generate preference trainer report synth program lowbit "
     "scorecard choice memory",
     3: "stages chat compare ndjson corpus plan dial",
@@ -27,6 +27,7 @@ BESIDE = {
     "rules": {"probes"},
     "trainer": {"checkpoint", "optim", "packing"},
     "lora": {"model"},
+    "parallel": {"distributed"},
     "checkpoint": set(),
     "preference": {"trainer"},
     "choice": {"scorecard"},

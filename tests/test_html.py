@@ -5,6 +5,7 @@ Needs Playwright and Debian's chromium. But in one test a page of a few lines st
 
 import base64
 import gzip
+import json
 import os
 import re
 import shutil
@@ -241,6 +242,25 @@ def test_the_real_page_on_a_phone(language, bundles, browser, tmp_path):
     assert not troubles
     assert set(requests) == {"file", "blob"}
     context.close()
+
+
+def test_a_model_that_continues_text(bundles, program, browser, tmp_path):
+    """On the real page, with capped logits: what `-p` writes, right behind what was typed."""
+    bundle = shutil.copytree(bundles["q8"], tmp_path / "text")
+    about = json.loads((bundle / "config.json").read_text())
+    about |= {"template": "text", "model": about["model"] | {"logit_cap": 0.5}}
+    about["sampling"] |= {"temperature": 0.0, "max_tokens": 30}
+    del about["crc32"]
+    (bundle / "config.json").write_text(json.dumps(about))
+    page = browser.new_page(locale="en-US")
+    page.goto(html.write(bundle, tmp_path / "page.html").as_uri(), wait_until="commit")
+    page.wait_for_selector("#new-chat:has-text('New text')")
+    page.fill("#message", "One  day,\n")
+    page.press("#message", "Enter")
+    page.wait_for_selector(".theirs:last-child:not(.writing, .empty)")
+    done = subprocess.run([program, "--model", bundle, "-p", "One  day,\n"], check=True, capture_output=True, text=True)
+    assert page.text_content(".theirs .text") + "\n" == "One  day,\n" + done.stdout
+    page.close()
 
 
 def test_browsers_before_2025(files, opened, tmp_path):

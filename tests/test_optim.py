@@ -9,7 +9,7 @@ from conftest import tiny_shape
 from minitron import parallel
 from minitron.config import OptimConfig
 from minitron.model import LanguageModel
-from minitron.optim import cosine_lr, make_optimizer
+from minitron.optim import learning_rate, make_optimizer
 from minitron.packing import collate
 from minitron.trainer import accumulate, rows_of_step, summed_loss
 
@@ -88,7 +88,7 @@ def test_adamw_is_torchs():
 
 def test_the_schedule():
     config = OptimConfig(lr=1.0, min_lr=0.1, warmup_steps=10)
-    lr = [cosine_lr(step, steps=111, config=config) for step in range(111)]
+    lr = [learning_rate(step, steps=111, config=config) for step in range(111)]
     assert lr[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
     assert lr[10] == pytest.approx(1.0)
     assert lr[60] == pytest.approx(0.55)

@@ -63,5 +63,6 @@ def test_too_long_a_sequence_is_a_bug_of_the_caller(tmp_path):
 
 
 def test_padding_sees_itself_only():
-    batch = collate([[(np.array([1, 2]), np.array([0, 1], bool))]], context=4)
-    assert torch.equal(batch.mask[0, 0].any(-1), torch.ones(4, dtype=torch.bool))
+    two = [(np.array([1]), np.array([0], bool)), (np.array([2]), np.array([0], bool))]
+    assert torch.equal(collate([two], context=4).mask[0, 0].any(-1), torch.ones(4, dtype=torch.bool))
+    assert collate([two[:1]], context=4).mask is None  # plain causal attention: what comes after is padding

@@ -363,3 +363,37 @@ def test_a_long_chat_stays_fast(window):
     w.page.wait_for_selector("#to-end")
     w.page.click("#to-end")
     w.until("document.querySelector('#to-end').hidden")
+
+
+def test_a_model_that_continues_text(setup, tmp_path):
+    begin = "  One day,\n\tshe"
+    chat = {"greeting": "", "system": "never sent", "questions": ["Once"]}
+    model = bundle(setup.model, tmp_path / "verse", name="Verse", template="text", chat=chat)
+    with serving(setup.program, model, tmp_path, "--seed", "5") as address:
+        w = Window(setup.browser, address)
+        assert w.page.inner_text("#greeting") == "Verse continues what you begin."
+        assert w.page.get_attribute("#message", "placeholder") == "Begin a text, Verse continues it…"
+        assert w.page.inner_text("#new-chat") == "New text"
+        assert request_of(w, begin)["messages"] == [{"role": "user", "content": begin}]
+        first = w.answer()
+        stored = w.stored()[0]["messages"]
+        assert [m["role"] for m in stored] == ["user", "assistant"]
+        assert first == begin + stored[1]["content"]  # white space and all
+        assert w.page.inner_text(".note") == "That much was asked for. It can go on."
+        with w.page.expect_request("**/v1/chat/completions") as sent:
+            w.page.click(".theirs .more")
+        assert sent.value.post_data_json["messages"] == [{"role": "user", "content": first}]
+        w.until(f"document.querySelector('.theirs .text').textContent.length > {len(first)}")
+        whole = w.answer()
+        assert whole.startswith(first)
+        w.page.click(".theirs >> [aria-label='Copy']")
+        assert w.page.evaluate("navigator.clipboard.readText()") == whole
+        assert [m["content"] for m in request_of(w, "another")["messages"]] == ["another"]
+        w.answer()
+        w.panel("settings")
+        assert w.page.locator("#set-system").count() == 0
+        assert float(w.page.get_attribute("#set-max_tokens", "max")) == 2000
+        w.page.keyboard.press("Escape")
+        w.page.click("#language")
+        assert w.page.inner_text("#new-chat") == "Новый текст"
+        w.close()

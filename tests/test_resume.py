@@ -44,7 +44,8 @@ def outcome(stage: str) -> tuple[dict, list[dict]]:
     weights = load_file(folder / "checkpoints" / (folder / "best").read_text().strip() / "model.safetensors")
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for row in rows:
-        row.pop("tokens_per_second", None)
+        for name in ("tokens_per_second", "seconds", "memory_mb"):
+            row.pop(name, None)
     return {name: hashlib.sha256(tensor.numpy()).hexdigest() for name, tensor in weights.items()}, rows
 
 

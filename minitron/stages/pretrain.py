@@ -6,10 +6,11 @@ itself is `trainer.fit`. Knows nothing about dialogues.
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 
-from minitron import dialogues
+from minitron import dialogues, distributed
 from minitron.config import Config
 from minitron.console import say
 from minitron.errors import MinitronError
@@ -27,9 +28,10 @@ def run(config: Config) -> None:
     sets = {}
     for split in ("train", "valid"):
         out = folder / f"packed-{split}"
-        if not (out / "pack.json").exists():
+        if not distributed.first((out / "pack.json").exists):
             sequences = encode(texts(config, split), tokenizer, config.model.context)
-            counts = pack(sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            counts = distributed.first(packing)
             say(f"pretrain: {split}: {counts['tokens']:,} tokens in {counts['rows']:,} rows")
         sets[split] = PackedRows(out)
         if not len(sets[split]):
@@ -37,7 +39,12 @@ def run(config: Config) -> None:
     torch.manual_seed(config.seed)  # the fresh weights
     model = LanguageModel(config.model, tokenizer.vocab_size).to(pick_device(config.device))
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
-    fit(model, sets["train"], sets["valid"], run=Fit("pretrain", folder, config.pretrain, config.optim, config.seed))
+    fit(
+        model,
+        sets["train"],
+        sets["valid"],
+        run=Fit("pretrain", folder, config.pretrain, config.optim, config.seed, config.shard),
+    )
 
 
 def texts(config: Config, split: str) -> Iterator[str]:

@@ -5,14 +5,16 @@ is `trainer.fit`. Knows nothing about scores or files of other formats.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from minitron import chatml, checkpoint, dialogues
+from minitron import chatml, checkpoint, dialogues, distributed
 from minitron.config import Config
 from minitron.console import say, warn
 from minitron.errors import MinitronError
+from minitron.generate import write
 from minitron.model import LanguageModel, pick_device
 from minitron.packing import PackedRows, Sequence, pack
 from minitron.tokenizer import Tokenizer
@@ -29,7 +31,14 @@ def run(config: Config) -> None:
         checkpoint.load_weights(model, checkpoint.finished(config.stage_dir("pretrain"), "pretrain"))
     model.to(pick_device(config.device))
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
-    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.optim, config.seed))
+    sample = partial(answer, config, tokenizer)
+    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.optim, config.seed, config.shard, sample))
+
+
+def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
+    """`sft.samples` with what the model answers, always with the same luck."""
+    prompts = [chatml.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples]
+    return list(zip(config.sft.samples, write(model, prompts, tokenizer, config), strict=True))
 
 
 def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedRows, PackedRows]:
@@ -37,10 +46,11 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
     sets = []
     for split in ("train", "valid"):
         out = folder / f"packed-{split}"
-        if not (out / "pack.json").exists():
+        if not distributed.first((out / "pack.json").exists):
             cut = {"shortened": 0, "left out": 0}
             sequences = encode(config.stage_dir("data") / f"{split}.parquet", tokenizer, config.model.context, cut)
-            counts = pack(sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
+            counts = distributed.first(packing)
             fill = counts["tokens"] / max(1, counts["rows"] * (config.model.context + 1))
             say(
                 f"sft: {split}: {counts['sequences']:,} dialogues, {counts['tokens']:,} tokens "

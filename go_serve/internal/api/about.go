@@ -10,6 +10,7 @@ import (
 // About is what `info --json` shows and the page reads: what model this is, and what would compute it here.
 type About struct {
 	Name      string          `json:"name"`
+	Template  bundle.Template `json:"template"`
 	About     bundle.About    `json:"about"`
 	Greeting  string          `json:"greeting"`
 	System    string          `json:"system"`
@@ -32,7 +33,7 @@ type About struct {
 // Describe says what is in a bundle; program is the version of the program.
 func Describe(c *bundle.Config, program string) About {
 	return About{
-		Name: c.Name, About: c.About, Greeting: c.Greeting, System: c.System, Questions: c.Questions, Sampling: c.Sampling,
+		Name: c.Name, Template: c.Template, About: c.About, Greeting: c.Greeting, System: c.System, Questions: c.Questions, Sampling: c.Sampling,
 		Model: c.Model, DType: c.DType, Params: c.Params, Weights: c.Weights, Vocab: c.Vocab,
 		Kernel: kernel.Name(), Format: bundle.Version, Program: program,
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Made: c.Made,

@@ -15,6 +15,7 @@ const (
 	maxStops     = 4
 	maxStopBytes = 1 << 10
 	maxMaxTokens = math.MaxInt32
+	maxContinued = 1 << 14 // tokens that a text grows by in one answer: there, no context ends it
 )
 
 // request is what both kinds of requests say.
@@ -30,6 +31,7 @@ type request struct {
 	messages []chat.Message // of a chat
 	trim     bool
 	prompt   string // of a completion
+	echo     bool   // the prompt comes before its continuation
 }
 
 // settings is how to choose tokens.
@@ -60,7 +62,7 @@ var (
 		"logprobs", "top_k", "min_p", "repeat_penalty",
 	}
 	knownInChats       = []string{"messages", "max_completion_tokens", "top_logprobs", "truncation"}
-	knownInCompletions = []string{"prompt"}
+	knownInCompletions = []string{"prompt", "echo"}
 )
 
 // checkMembers refuses members that would be ignored to somebody's surprise.
@@ -250,6 +252,10 @@ func parseCompletion(body []byte, defaults settings) (request, *Error) {
 	if f.has("logprobs") {
 		r.told = true
 		r.likeliest = f.integer("logprobs", 0, chat.MaxLikeliest, 0)
+	}
+	r.echo = f.flag("echo", false)
+	if r.echo && r.told {
+		f.failValue("echo", "it cannot be true with 'logprobs', which are of the continuation only.")
 	}
 	value, ok := f.get("prompt")
 	switch {

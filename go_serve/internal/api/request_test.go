@@ -88,7 +88,9 @@ func TestRefusals(t *testing.T) {
 		{`{"prompt": ["a", "b"]}`, "invalid_value", "prompt", "an array of one string"},
 		{`{"prompt": [1, 2]}`, "invalid_value", "prompt", ""},
 		{`{"prompt": null}`, "missing_required_parameter", "prompt", ""},
-		{text(`"echo": true`), "unsupported_parameter", "echo", ""},
+		{text(`"echo": true, "logprobs": 0`), "invalid_value", "echo", "Invalid value for 'echo': it cannot be true with 'logprobs', which are of the continuation only."},
+		{text(`"echo": 1`), "invalid_type", "echo", ""},
+		{chat(`"echo": true`), "unsupported_parameter", "echo", ""},
 		{text(`"suffix": "end"`), "unsupported_parameter", "suffix", ""},
 		{text(`"best_of": 3`), "unsupported_value", "best_of", ""},
 		{text(`"logprobs": true`), "invalid_type", "logprobs", "expected an integer, but got a boolean"},
@@ -142,6 +144,7 @@ func FuzzBodies(f *testing.F) {
 	for _, body := range []string{
 		"{" + hi + "}", "{" + hi + `, "stream": true, "logprobs": true, "top_logprobs": 2, "stop": ["a", "б"], "seed": 5, "temperature": 2}`,
 		`{"prompt": "hi", "logprobs": 3, "presence_penalty": 1, "frequency_penalty": -1, "max_tokens": 1000}`,
+		`{"prompt": "hi", "echo": true, "stream": true}`,
 		`{"prompt": ["\ud83d\ude00"], "top_p": 0, "min_p": 1, "top_k": 1, "repeat_penalty": 100}`,
 		`{"messages": [{"role": "system", "content": ""}, {"role": "user", "content": [{"type": "text", "text": ""}]}], "truncation": "auto"}`,
 		`{"messages": [{"role": "user", "content": "` + strings.Repeat("x", 70) + `"}], "n": 1e0}`,

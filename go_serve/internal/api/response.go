@@ -47,11 +47,12 @@ type Extra struct {
 	PrefillMS    float64   `json:"prefill_ms"`
 	DecodeMS     float64   `json:"decode_ms"`
 	CachedTokens int       `json:"cached_tokens"`
+	OutOfSight   int       `json:"dropped_tokens,omitzero"` // of a text that outgrew the context: how many were seen no more in the end
 }
 
-func newExtra(a chat.Answer, p chat.Prompt, seed uint64) *Extra {
+func newExtra(a chat.Answer, dropped int, seed uint64) *Extra {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return &Extra{p.DroppedTurns, a.Stopped, seed, ms(a.Stats.Prefill), ms(a.Stats.Decode), a.Stats.CachedTokens}
+	return &Extra{dropped, a.Stopped, seed, ms(a.Stats.Prefill), ms(a.Stats.Decode), a.Stats.CachedTokens, a.OutOfSight}
 }
 
 // chatForm is the shape of /v1/chat/completions.
@@ -120,10 +121,15 @@ func (f *chatForm) logprobs(tokens []chat.Token) *chatLogprobs {
 type textForm struct {
 	head head
 	told bool
+	echo string // what comes before the continuation
 }
 
 func newTextForm(s *Server, r request) *textForm {
-	return &textForm{head: s.newHead("cmpl-", "text_completion"), told: r.told}
+	f := &textForm{head: s.newHead("cmpl-", "text_completion"), told: r.told}
+	if r.echo {
+		f.echo = r.prompt
+	}
+	return f
 }
 
 type textChoice struct {
@@ -135,7 +141,12 @@ type textChoice struct {
 
 func (f *textForm) chunk(c textChoice) *Chunk { return &Chunk{head: f.head, Choices: []any{c}} }
 
-func (f *textForm) first() *Chunk { return nil }
+func (f *textForm) first() *Chunk {
+	if f.echo == "" {
+		return nil
+	}
+	return f.chunk(textChoice{Text: f.echo})
+}
 
 func (f *textForm) next(p chat.Part) *Chunk {
 	return f.chunk(textChoice{Text: p.Text, Logprobs: f.logprobs(p.Tokens)})
@@ -144,7 +155,7 @@ func (f *textForm) next(p chat.Part) *Chunk {
 func (f *textForm) last(finish string) *Chunk { return f.chunk(textChoice{Finish: &finish}) }
 
 func (f *textForm) whole(tokens []chat.Token, text, finish string) *Completion {
-	c := textChoice{Text: text, Logprobs: f.logprobs(tokens), Finish: &finish}
+	c := textChoice{Text: f.echo + text, Logprobs: f.logprobs(tokens), Finish: &finish}
 	return &Completion{head: f.head, Choices: []any{c}}
 }
 

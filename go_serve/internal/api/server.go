@@ -71,7 +71,7 @@ func (s *Server) Chat(ctx context.Context, body []byte, send func(any) error) er
 	if err := s.checkModel(r.model); err != nil {
 		return err
 	}
-	if r.messages[0].Role != "system" && s.Settings.System != "" {
+	if r.messages[0].Role != "system" && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
 	prompt, err := s.engine.Prompt(r.messages, r.settings.maxTokens, r.trim)
@@ -82,7 +82,11 @@ func (s *Server) Chat(ctx context.Context, body []byte, send func(any) error) er
 	case err != nil:
 		return Refuse(400, "invalid_value", "messages", "Invalid value for 'messages': %v.", err)
 	}
-	return s.answer(ctx, r, prompt, newChatForm(s, r), send)
+	ask := chat.Request{Prompt: prompt.IDs}
+	if s.engine.ContinuesText() {
+		ask.Before = prompt.IDs
+	}
+	return s.answer(ctx, r, ask, prompt.DroppedTurns, newChatForm(s, r), send)
 }
 
 // Complete carries out the body of a POST to /v1/completions, as Chat does: the prompt is text, no template is put around it.
@@ -98,10 +102,10 @@ func (s *Server) Complete(ctx context.Context, body []byte, send func(any) error
 	switch {
 	case len(ids) == 0:
 		return Refuse(400, "invalid_value", "prompt", "Invalid value for 'prompt': it has no tokens.")
-	case len(ids) >= s.engine.Config.Model.Context:
+	case len(ids) >= s.engine.Config.Model.Context && !s.engine.ContinuesText():
 		return s.tooLong("prompt", len(ids))
 	}
-	return s.answer(ctx, r, chat.Prompt{IDs: ids}, newTextForm(s, r), send)
+	return s.answer(ctx, r, chat.Request{Prompt: ids, Before: ids}, 0, newTextForm(s, r), send)
 }
 
 func (s *Server) defaults() settings {
@@ -140,9 +144,9 @@ type form interface {
 	whole(parts []chat.Token, text, finish string) *Completion // without a stream
 }
 
-// answer writes an answer to prompt.
-func (s *Server) answer(ctx context.Context, r request, prompt chat.Prompt, f form, send func(any) error) error {
-	slot, err := s.pool.take(ctx, prompt.IDs)
+// answer writes an answer to what ask begins with.
+func (s *Server) answer(ctx context.Context, r request, ask chat.Request, dropped int, f form, send func(any) error) error {
+	slot, err := s.pool.take(ctx, s.engine.Window(ask.Prompt))
 	if err != nil {
 		return err
 	}
@@ -163,7 +167,10 @@ func (s *Server) answer(ctx context.Context, r request, prompt chat.Prompt, f fo
 		}
 		return nil
 	}
-	ask := chat.Request{Prompt: prompt.IDs, MaxTokens: r.settings.maxTokens, Stops: r.stops, Told: r.told, Likeliest: r.likeliest}
+	ask.MaxTokens, ask.Stops, ask.Told, ask.Likeliest = r.settings.maxTokens, r.stops, r.told, r.likeliest
+	if s.engine.ContinuesText() {
+		ask.MaxTokens = min(ask.MaxTokens, maxContinued)
+	}
 	answer, err := slot.sequence.Generate(ctx, ask, slot.sampler, func(part chat.Part) error {
 		if !r.stream {
 			tokens = append(tokens, part.Tokens...)
@@ -180,7 +187,7 @@ func (s *Server) answer(ctx context.Context, r request, prompt chat.Prompt, f fo
 	if answer.Stopped == chat.StopInterrupted {
 		return ctx.Err()
 	}
-	usage, extra := newUsage(answer), newExtra(answer, prompt, r.settings.seed)
+	usage, extra := newUsage(answer), newExtra(answer, dropped, r.settings.seed)
 	finish := "length"
 	if answer.Stopped == chat.StopEnd || answer.Stopped == chat.StopSequence {
 		finish = "stop"

@@ -57,6 +57,7 @@ func TestStreamEqualsWhole(t *testing.T) {
 		"{" + hi + `, "logprobs": true, "top_logprobs": 3, "temperature": 3, "seed": 8, "max_tokens": 30`,
 		"{" + hi + `, "temperature": 3, "seed": 9, "top_k": 0, "top_p": 1, "max_tokens": 30`,
 		`{"prompt": "hi", "logprobs": 2, "temperature": 3, "seed": 8, "max_tokens": 30`,
+		`{"prompt": "hi\n", "echo": true, "temperature": 3, "seed": 8, "max_tokens": 30`,
 	} {
 		want := one(t, s, body+"}")
 		parts, err := ask(context.Background(), s, body+`, "stream": true, "stream_options": {"include_usage": true}}`)

@@ -178,7 +178,7 @@ func TestEveryFieldMissing(t *testing.T) {
 		}
 		return all
 	}
-	optional := []string{"about", "chat.questions", "made.trained", "made.sources"}
+	optional := []string{"template", "model.logit_cap", "about", "chat.questions", "made.trained", "made.sources"}
 	for name, least := range map[string]int{"config.json": 53, "vocab.json": 16} {
 		good := files(t)[name].Data
 		var tree map[string]any
@@ -231,6 +231,24 @@ func TestSaidByTheOwner(t *testing.T) {
 	}
 }
 
+// TestTemplateAndLogitCap reads the two fields, and bundles that are older than they.
+func TestTemplateAndLogitCap(t *testing.T) {
+	for _, test := range []struct {
+		template, logitCap string
+		want               Template
+		wantCap            float64
+	}{
+		{"", "", ChatML, 0}, {`"chatml"`, "0", ChatML, 0}, {`"text"`, "30", RawText, 30}, {`"text"`, "0.5", RawText, 0.5},
+	} {
+		m := files(t)
+		m["config.json"].Data = set(t, set(t, m["config.json"].Data, "template", test.template), "model.logit_cap", test.logitCap)
+		b, err := Open(m)
+		if err != nil || b.Config.Template != test.want || b.Config.Model.LogitCap != test.wantCap {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
 func TestHostileConfig(t *testing.T) {
 	const layer2 = `"model.layers.2.input_layernorm.weight"`
 	tests := []struct{ path, value, want string }{
@@ -258,6 +276,13 @@ func TestHostileConfig(t *testing.T) {
 		{"model.bias", "true", `config.json is not usable: "model.bias" is true, a llama has none`},
 		{"model.qk_norm", `"no"`, `config.json is not usable: "model.qk_norm" is not true or false`},
 		{"model", `[]`, `config.json is not usable: "model" is not an object`},
+		{"model.logit_cap", "-1", `config.json is not usable: "model.logit_cap" is -1, it must be within 0..1.048576e+06`},
+		{"model.logit_cap", "1e7", `config.json is not usable: "model.logit_cap" is 1e+07, it must be within 0..1.048576e+06`},
+		{"model.logit_cap", "1e999", `config.json is not usable: "model.logit_cap" is not a number`},
+		{"model.logit_cap", `"30"`, `config.json is not usable: "model.logit_cap" is not a number`},
+		{"template", `"alpaca"`, `config.json is not usable: "template" is "alpaca", this program knows "chatml" and "text"`},
+		{"template", `""`, `config.json is not usable: "template" is "", this program knows "chatml" and "text"`},
+		{"template", "1", `config.json is not usable: "template" is not a string`},
 		{"params", "1", `config.json is not usable: it says 1 parameters, its shape has 15312`},
 		{"tensors[0].name", `"x"`, `config.json is not usable: its table of tensors has "x", which a llama of this shape does not have or has once`},
 		{"tensors[1].name", `EMBED`, `config.json is not usable: its table of tensors has EMBED, which a llama of this shape does not have or has once`},

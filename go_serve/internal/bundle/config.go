@@ -28,6 +28,7 @@ type Shape struct {
 	NormEps   float64 `json:"norm_eps"`
 	QKNorm    bool    `json:"qk_norm"`
 	Bias      bool    `json:"bias"`
+	LogitCap  float64 `json:"logit_cap"` // logits become cap·tanh(logit / cap); 0 is off
 }
 
 // HeadDim returns the width of one attention head.
@@ -102,9 +103,18 @@ type About struct {
 	Icon    string `json:"icon"` // PNG in base64; "" when there is none
 }
 
+// Template says what stands around a person's text before the model continues it.
+type Template string
+
+const (
+	ChatML  Template = "chatml" // the markers of a dialogue
+	RawText Template = "text"   // nothing: a base model
+)
+
 // Config is config.json, checked.
 type Config struct {
 	Name      string
+	Template  Template
 	Model     Shape
 	DType     string // of the matrices: "f16", "q8" or "q4"
 	Params    int64  // all weights but learned positions, tied ones once
@@ -128,6 +138,7 @@ const (
 	maxVocabSize  = 1 << 20
 	maxQuestions  = 100
 	maxLineBytes  = 1000
+	maxLogitCap   = 1 << 20
 	maxStateBytes = 4 << 30 // of a sequence at full context: keys, values, attention weights
 )
 
@@ -144,12 +155,13 @@ func parseConfig(data []byte) (*Config, error) {
 		return nil, versionError(version)
 	}
 	c := &Config{
-		Name:    top.line("name"),
-		Model:   parseShape(top.object("model")),
-		DType:   top.text("dtype"),
-		Params:  top.integer("params", 1, math.MaxInt64),
-		Weights: parsePayload(top.object("weights")),
-		Vocab:   parsePayload(top.object("vocab")),
+		Name:     top.line("name"),
+		Template: parseTemplate(top),
+		Model:    parseShape(top.object("model")),
+		DType:    top.text("dtype"),
+		Params:   top.integer("params", 1, math.MaxInt64),
+		Weights:  parsePayload(top.object("weights")),
+		Vocab:    parsePayload(top.object("vocab")),
 	}
 	if *failed == nil && !slices.Contains(dtypes, c.DType) {
 		top.fail("dtype", fmt.Sprintf("is %.100q, this program reads \"f16\", \"q8\" and \"q4\"", c.DType))
@@ -211,6 +223,18 @@ func checkOwnCRC(top fields, data []byte) error {
 	return nil
 }
 
+// parseTemplate reads what older bundles lack: those are all of dialogues.
+func parseTemplate(top fields) Template {
+	if !top.has("template") {
+		return ChatML
+	}
+	t := Template(top.text("template"))
+	if *top.failed == nil && t != ChatML && t != RawText {
+		top.fail("template", fmt.Sprintf("is %.100q, this program knows \"chatml\" and \"text\"", string(t)))
+	}
+	return t
+}
+
 func parseShape(f fields) Shape {
 	s := Shape{
 		Arch:      f.text("arch"),
@@ -225,6 +249,9 @@ func parseShape(f fields) Shape {
 		NormEps:   f.number("norm_eps", 0, 1),
 		QKNorm:    f.flag("qk_norm"),
 		Bias:      f.flag("bias"),
+	}
+	if f.has("logit_cap") {
+		s.LogitCap = f.number("logit_cap", 0, maxLogitCap)
 	}
 	if *f.failed != nil {
 		return Shape{}

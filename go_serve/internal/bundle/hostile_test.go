@@ -53,7 +53,8 @@ func FuzzOpen(f *testing.F) {
 		f.Add(good)
 		f.Add(good[:len(good)/2])
 		for path, value := range map[string]string{"version": "1", "dtype": `"q4"`, "tensors[0].offset": "9223372036854775807",
-			"tensors[1].bytes": "-1", "model.d_model": "65536", "weights.bytes": "1", "model.n_layers": "1024", "tensors": "[null]"} {
+			"tensors[1].bytes": "-1", "model.d_model": "65536", "weights.bytes": "1", "model.n_layers": "1024", "tensors": "[null]",
+			"template": `"chatml"`, "model.logit_cap": "1e308"} {
 			f.Add(set(f, good, path, value))
 		}
 	}

@@ -39,7 +39,7 @@ func tiny(t testing.TB, shape Shape, dtype string) fstest.MapFS {
 		weights = append(weights, values(random, tensor)...)
 	}
 	config, err := json.Marshal(map[string]any{
-		"format": "minitron-bundle", "version": 2, "name": "tiny", "model": shape, "dtype": dtype,
+		"format": "minitron-bundle", "version": 2, "name": "tiny", "template": "text", "model": shape, "dtype": dtype,
 		"params": Params(shape), "weights": map[string]any{}, "vocab": map[string]any{}, "tensors": table,
 		"about": About{"1.0", "free", "aWNvbg=="},
 		"chat":  map[string]any{"system": "be kind", "greeting": "hello", "questions": []string{"who?", "why?"}},

@@ -8,7 +8,8 @@ import (
 	"minitron-chat/internal/sample"
 )
 
-// Chat is one conversation. It is used by one goroutine.
+// Chat is one conversation, or, with a model that continues text, a list of texts that know nothing of each other: what was
+// typed and how it went on are then the two parts of a turn. It is used by one goroutine.
 type Chat struct {
 	Sampling bundle.Sampling // may be changed between answers
 
@@ -28,8 +29,11 @@ type turn struct {
 	text         string // of the person: ids may stand for a normalised text
 }
 
-// New starts a conversation. An empty system sends no system message.
+// New starts a conversation. An empty system sends no system message, a model that continues text knows none.
 func (e *Engine) New(system string, sampling bundle.Sampling, seed uint64) *Chat {
+	if e.ContinuesText() {
+		system = ""
+	}
 	return &Chat{
 		Sampling: sampling,
 		engine:   e,
@@ -51,8 +55,19 @@ func (c *Chat) Reset() { c.turns = nil }
 // Turns returns how many turns are remembered.
 func (c *Chat) Turns() int { return len(c.turns) }
 
-// Tokens returns how many tokens the remembered conversation takes, and how many fit.
+// ContinuesText reports whether the model continues text, rather than answering messages.
+func (c *Chat) ContinuesText() bool { return c.engine.ContinuesText() }
+
+// Tokens returns how many tokens the remembered conversation takes, and how many fit. Of texts only the last one counts, as
+// far as the model sees it.
 func (c *Chat) Tokens() (used, context int) {
+	if c.ContinuesText() {
+		if len(c.turns) > 0 {
+			last := c.turns[len(c.turns)-1]
+			used = len(c.engine.Window(slices.Concat(last.user, last.answer)))
+		}
+		return used, c.engine.Config.Model.Context
+	}
 	used = len(c.systemIDs())
 	for _, t := range c.turns {
 		used += t.size()
@@ -64,22 +79,47 @@ func (c *Chat) Tokens() (used, context int) {
 // grows, in whole characters. A cancelled ctx ends the answer early: what was said so far is kept and returned. After an
 // error the conversation is as it was before.
 func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answer, error) {
+	return c.grow(ctx, turn{user: c.engine.Tokenizer.Encode(text), text: text}, c.reserve(), onText)
+}
+
+// More lets the last turn's answer go on where it ended, and returns what came. There must be a turn.
+func (c *Chat) More(ctx context.Context, onText func(string)) (Answer, error) {
+	turns, last := c.turns, c.turns[len(c.turns)-1]
+	free := c.engine.Config.Model.Context - len(c.systemIDs()) - markers - len(last.user) - len(last.answer)
+	if free < 1 && !c.ContinuesText() {
+		return Answer{Stopped: StopContext}, nil
+	}
+	c.Undo()
+	answer, err := c.grow(ctx, last, min(c.reserve(), free), onText)
+	if err != nil || len(answer.IDs) == 0 {
+		c.turns = turns
+	}
+	return answer, err
+}
+
+// grow writes on at a turn's answer, with a reserve for what comes, and remembers the turn.
+func (c *Chat) grow(ctx context.Context, t turn, reserve int, onText func(string)) (Answer, error) {
 	if err := c.prepare(); err != nil {
 		return Answer{}, err
 	}
-	user := c.engine.Tokenizer.Encode(text)
-	prompt, dropped, err := c.prompt(user, c.reserve())
+	prompt, dropped, err := c.prompt(t.user, reserve+len(t.answer))
 	if err != nil {
 		return Answer{}, err
 	}
-	answer, err := c.generate(ctx, prompt, onText)
+	prompt = append(prompt, t.answer...)
+	before := t.answer
+	if c.ContinuesText() {
+		before = prompt
+	}
+	answer, err := c.generate(ctx, prompt, before, onText)
 	if err != nil {
 		return Answer{}, err
 	}
 	answer.DroppedTurns = dropped
 	c.turns = c.turns[dropped:]
 	if answer.Stopped != StopInterrupted || len(answer.IDs) > 0 {
-		c.turns = append(c.turns, turn{user, answer.IDs, text})
+		t.answer = slices.Concat(t.answer, answer.IDs)
+		c.turns = append(c.turns, t)
 	}
 	return answer, nil
 }
@@ -92,10 +132,10 @@ func (c *Chat) prepare() (err error) {
 	return err
 }
 
-// generate writes an answer after prompt.
-func (c *Chat) generate(ctx context.Context, prompt []int, onText func(string)) (Answer, error) {
+// generate writes an answer after prompt, of whose end it continues before as text.
+func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(string)) (Answer, error) {
 	c.sampler.Params = Params(c.Sampling)
-	answer, err := c.sequence.Generate(ctx, Request{Prompt: prompt, MaxTokens: c.Sampling.MaxTokens}, c.sampler, func(part Part) error {
+	answer, err := c.sequence.Generate(ctx, Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}, c.sampler, func(part Part) error {
 		if onText != nil {
 			onText(part.Text)
 		}

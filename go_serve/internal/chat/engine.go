@@ -65,6 +65,21 @@ func (e *Engine) NewState() (*model.State, error) {
 // Threads returns how many threads compute; the engine must be ready.
 func (e *Engine) Threads() int { return e.pool.Threads() }
 
+// ContinuesText reports whether the model continues text, rather than answering messages.
+func (e *Engine) ContinuesText() bool { return e.Config.Template == bundle.RawText }
+
+// Window returns what the model sees of ids. The ids of a dialogue fit. Of a text that outgrows the context the oldest half
+// of the window goes, and again whenever it is full: where the window begins depends on the length alone, so that a text
+// goes on alike in one answer and in several, and most ids are read once with all before them in the cache.
+func (e *Engine) Window(ids []int) []int {
+	context := e.Config.Model.Context
+	if !e.ContinuesText() || len(ids) <= context {
+		return ids
+	}
+	half := context / 2
+	return ids[((len(ids)-context-1)/half+1)*half:]
+}
+
 // NeverSampled returns the ids that no answer may hold: unknown and every control piece but the end marker.
 func (e *Engine) NeverSampled() []int {
 	end := e.Tokenizer.Chat().End

@@ -3,6 +3,8 @@ package chat
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +17,7 @@ type Stop string
 const (
 	StopEnd         Stop = "end"         // the model ended it
 	StopMaxTokens   Stop = "max_tokens"  // the limit of the caller
-	StopContext     Stop = "context"     // the context is full
+	StopContext     Stop = "context"     // the context is full; never of a text
 	StopSequence    Stop = "stop"        // a text of the caller came
 	StopInterrupted Stop = "interrupted" // the caller's ctx was cancelled
 )
@@ -26,12 +28,13 @@ type Answer struct {
 	IDs          []int  // without the end marker
 	Stopped      Stop
 	DroppedTurns int // how many of the oldest turns were forgotten to make room
+	OutOfSight   int // how many of the oldest tokens of a text the model saw no more in the end
 	Stats        Stats
 }
 
 // Stats says what an answer cost.
 type Stats struct {
-	PromptTokens int // the whole prompt
+	PromptTokens int // the whole prompt, also what of a text the model did not see
 	CachedTokens int // of these, how many were known from the answer before
 	AnswerTokens int
 	Prefill      time.Duration // from the prompt to the first token
@@ -41,6 +44,7 @@ type Stats struct {
 // Request says what is to be written.
 type Request struct {
 	Prompt    []int
+	Before    []int // the end of Prompt that the answer continues as text; none where it begins one
 	MaxTokens int
 	Stops     []string // the answer ends before the first of these to be complete
 	Told      bool     // with the tokens' log-probabilities
@@ -56,13 +60,17 @@ type Part struct {
 // Generate continues a prompt. on gets the answer in parts while it grows; its error ends the work and is returned.
 // A cancelled ctx is no error: it ends the answer early.
 func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Sampler, on func(Part) error) (Answer, error) {
-	ids := append(make([]int, 0, q.engine.Config.Model.Context), r.Prompt...)
+	ids := slices.Clone(r.Prompt)
+	fits := q.engine.Config.Model.Context
+	if q.engine.ContinuesText() {
+		fits = math.MaxInt
+	}
 	answer := Answer{Stats: Stats{PromptTokens: len(r.Prompt)}}
 	end := q.engine.Tokenizer.Chat().End
 	w := newWriter(q.engine.Tokenizer, r, on)
 	began := time.Now()
 	for answer.Stopped == "" {
-		logits, err := q.Logits(ctx, ids)
+		logits, err := q.Logits(ctx, q.engine.Window(ids))
 		if err != nil {
 			if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 				return Answer{}, err
@@ -89,7 +97,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 			answer.Stopped = StopSequence
 		case len(ids)-len(r.Prompt) >= r.MaxTokens:
 			answer.Stopped = StopMaxTokens
-		case len(ids) == cap(ids):
+		case len(ids) == fits:
 			answer.Stopped = StopContext
 		}
 	}
@@ -104,6 +112,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	}
 	answer.Stats.Decode = time.Since(began)
 	answer.IDs = ids[len(r.Prompt):]
+	answer.OutOfSight = len(ids) - len(q.engine.Window(ids))
 	answer.Stats.AnswerTokens = len(answer.IDs)
 	answer.Text = w.said.String()
 	return answer, nil

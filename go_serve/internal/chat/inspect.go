@@ -21,7 +21,7 @@ type Odds struct {
 func (c *Chat) Odds(ctx context.Context) (odds []Odds, err error) {
 	piece := c.engine.Tokenizer.Piece
 	for at := c.asked; at < len(c.written); at++ {
-		logits, err := c.sequence.Logits(ctx, c.written[:at])
+		logits, err := c.sequence.Logits(ctx, c.engine.Window(c.written[:at]))
 		if err != nil {
 			return odds, err
 		}

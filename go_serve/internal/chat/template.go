@@ -2,6 +2,7 @@ package chat
 
 import (
 	"fmt"
+	"slices"
 
 	"minitron-chat/internal/bundle"
 	"minitron-chat/internal/fault"
@@ -12,6 +13,9 @@ type Message struct {
 	Role    string `json:"role"` // "system", "user" or "assistant"
 	Content string `json:"content"`
 }
+
+// ErrNoTokens says that there is nothing for a text to go on from.
+var ErrNoTokens = fault.New("give it something to go on from", "the text has no tokens")
 
 // TooLongError says that a message does not fit into the context even when all else is forgotten.
 type TooLongError struct {
@@ -53,8 +57,15 @@ func (c *Chat) reserve() int {
 const markers = 3 // of a question: user, end, assistant
 
 // prompt returns the ids that ask for an answer to user, and how many of the oldest turns have to be left out so that
-// they and a reserve for the answer fit into the context. The system message always stays.
+// they and a reserve for the answer fit into the context. The system message always stays. A text is asked for its
+// continuation by itself, with nothing around it.
 func (c *Chat) prompt(user []int, reserve int) (ids []int, dropped int, err error) {
+	if c.ContinuesText() {
+		if len(user) == 0 {
+			return nil, 0, ErrNoTokens
+		}
+		return slices.Clone(user), 0, nil
+	}
 	ids = c.systemIDs()
 	room := c.engine.Config.Model.Context - reserve - len(ids) - markers
 	if len(user) > room {
@@ -82,7 +93,8 @@ type Prompt struct {
 	Tokens       int // of the whole dialogue
 }
 
-// Prompt returns what asks for an answer to messages (see Resume). With trim the oldest turns go that leave no room for an
+// Prompt returns what asks for an answer to messages (see Resume). A model that continues text is given the last one alone.
+// With trim the oldest turns go that leave no room for an
 // answer of maxTokens, as in a Chat. Where something does not fit, err is a TooLongError and Tokens is known.
 func (e *Engine) Prompt(messages []Message, maxTokens int, trim bool) (Prompt, error) {
 	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
@@ -93,6 +105,9 @@ func (e *Engine) Prompt(messages []Message, maxTokens int, trim bool) (Prompt, e
 	user := e.Tokenizer.Encode(last)
 	used, context := c.Tokens()
 	p := Prompt{Tokens: used + len(user) + markers}
+	if e.ContinuesText() {
+		p.Tokens = len(user)
+	}
 	reserve := 1
 	if trim {
 		reserve = c.reserve()
@@ -105,11 +120,14 @@ func (e *Engine) Prompt(messages []Message, maxTokens int, trim bool) (Prompt, e
 }
 
 // Resume replaces the conversation by messages and returns the last one's text, for Say: an optional system message,
-// then user and assistant in turn, a user's message last.
+// then user and assistant in turn, a user's message last. A model that continues text has no use for a system message.
 func (c *Chat) Resume(messages []Message) (last string, err error) {
 	c.system, c.turns = "", nil
 	if len(messages) > 0 && messages[0].Role == "system" {
-		c.system, messages = messages[0].Content, messages[1:]
+		if !c.ContinuesText() {
+			c.system = messages[0].Content
+		}
+		messages = messages[1:]
 	}
 	if len(messages)%2 == 0 {
 		return "", orderError()

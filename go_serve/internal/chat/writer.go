@@ -23,7 +23,11 @@ type writer struct {
 }
 
 func newWriter(t *tokenizer.Tokenizer, r Request, on func(Part) error) *writer {
-	return &writer{tokenizer: t, decoder: t.NewDecoder(), request: r, on: on}
+	w := &writer{tokenizer: t, decoder: t.NewDecoder(), request: r, on: on}
+	for _, id := range r.Before { // a space that begins a text may be none in the middle of it, and bytes may lack their others
+		w.decoder.Push(id)
+	}
+	return w
 }
 
 // push adds an id that was chosen from logits, and reports whether a stop sequence is complete.

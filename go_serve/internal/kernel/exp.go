@@ -19,6 +19,11 @@ const (
 	exp4    = 1.0 / 24
 	exp5    = 1.0 / 120
 	exp6    = 1.0 / 720
+	exp7    = exp6 / 7
+	exp8    = exp7 / 8
+	exp9    = exp8 / 9
+	exp10   = exp9 / 10
+	exp11   = exp10 / 11
 )
 
 // Exp returns e^x to about 2 units in the last place, the same bits on every processor: math.Exp has assembly on some.
@@ -37,4 +42,36 @@ func Exp(x float32) float32 {
 	p = float32(p*r) + 1
 	p = float32(p*r) + 1
 	return float32(p * math.Float32frombits(uint32(int32(n)+127)<<23))
+}
+
+// Cap bends logits so that they stay within ±bound: each x becomes bound · tanh(x / bound) (Gemma 2, arXiv 2408.00118).
+// The division and the product are of float32, as torch's; tanh is rounded once, from float64.
+func Cap(logits []float32, bound float32) {
+	for i, x := range logits {
+		logits[i] = bound * float32(tanh(float64(x/bound)))
+	}
+}
+
+// tanh(x) = m / (m + 2) with m = e^2x - 1 for x >= 0, and it is odd; from 10 on it is 1 in float32. Its bits are the same on
+// every processor, which those of math.Tanh are not, and right to 1e-13.
+func tanh(x float64) float64 {
+	z := 2 * min(math.Abs(x), 10)
+	// e^z = 2^n · e^r as in Exp, so m = 2^n · (e^r - 1) + 2^n - 1; Taylor's polynomial of degree 11, in two halves that a
+	// processor computes side by side.
+	n := math.RoundToEven(float64(z * math.Log2E))
+	r := z - float64(n*ln2High)
+	r = r - float64(n*ln2Low)
+	s := float64(r * r)
+	p := float64(s*exp11) + exp9
+	p = float64(p*s) + exp7
+	p = float64(p*s) + exp5
+	p = float64(p*s) + exp3
+	p = float64(p*s) + 1
+	q := float64(s*exp10) + exp8
+	q = float64(q*s) + exp6
+	q = float64(q*s) + exp4
+	q = float64(q*s) + exp2
+	power := math.Float64frombits(uint64(int64(n)+1023) << 52)
+	m := float64(power*float64(r*(p+float64(r*q)))) + (power - 1)
+	return math.Copysign(m/(m+2), x)
 }

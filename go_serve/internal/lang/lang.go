@@ -34,6 +34,12 @@ type Strings struct {
 	CutContext  string
 	Interrupted string
 	NothingYet  string
+	Ended       string // no more came
+	NoTokens    string
+	NoSystem    string
+
+	// What is said in place of the above where the model continues text: see ForText.
+	TextGreeting, TextHelp, TextReset, TextStats, TextForgotten, TextYouCouldAsk, TextTabAsks, TextCutLength, TextNothingYet string
 
 	// The line editor.
 	Searching string
@@ -80,6 +86,7 @@ var (
 		Help: `/help              this list
 /new               forget the conversation and begin a new one
 /regen             answer the last message once more
+/more              let the last answer go on
 /undo              take the last message and its answer back
 /edit [text]       change the last message and send it again
 /save FILE         write the conversation to a file (JSON)
@@ -117,6 +124,35 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		CutContext:  "(The answer was cut: the context is full.)",
 		Interrupted: "(stopped)",
 		NothingYet:  "Nothing was said yet.",
+		Ended:       "(The model ends here.)",
+		NoTokens:    "There is nothing in this text that the model could go on from.",
+		NoSystem:    "This model continues text: it is told nothing first.",
+
+		TextGreeting: "This is %s. It continues text: type how one begins and press Enter. /more goes on, /help shows the commands, /quit leaves.",
+		TextHelp: `/help              this list
+/more              go on with the last text
+/new               forget all texts
+/regen             continue the last text once more, in another way
+/undo              take the last text back
+/edit [text]       change how the last text begins and continue it again
+/save FILE         write the texts to a file (JSON)
+/load FILE         bring back texts that were saved; /more goes on with the last one
+/set [name] [x]    show or set temperature, top-k, top-p, min-p, repeat-penalty, max-tokens or seed
+/probs             the last tokens written, how probable they were, and what was likelier
+/tokens TEXT       how a text is cut into tokens
+/stats             sizes and speeds
+/bench             measure how fast the model reads and writes here
+/quit              leave (Ctrl-D too)
+/reset is /new; /temp and /max_tokens are short for /set temperature and /set max-tokens.
+Ctrl-C stops the writing. Up and Down bring back what you typed, Ctrl-R searches it, Tab completes commands.
+A beginning of several lines: paste it, press Alt-Enter between the lines, or begin and end it with """.`,
+		TextReset:       "All texts are forgotten.",
+		TextStats:       "texts: %d, tokens of the last one in view: %d of %d",
+		TextForgotten:   "(The text is longer than the model can see: it goes on from the end of it.)",
+		TextYouCouldAsk: "A text could begin:",
+		TextTabAsks:     "A text could begin (Tab types it):",
+		TextCutLength:   "(That was %d tokens; /more goes on, /max_tokens changes how many.)",
+		TextNothingYet:  "There is no text yet.",
 
 		Searching: "search",
 		NotFound:  "not found",
@@ -156,6 +192,7 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		Help: `/help              этот список
 /new               забыть разговор и начать новый
 /regen             ответить на последнее сообщение ещё раз
+/more              продолжить последний ответ
 /undo              взять назад последнее сообщение и ответ на него
 /edit [текст]      изменить последнее сообщение и послать снова
 /save ФАЙЛ         записать разговор в файл (JSON)
@@ -193,6 +230,35 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		CutContext:  "(Ответ обрезан: контекст заполнен.)",
 		Interrupted: "(остановлено)",
 		NothingYet:  "Ещё ничего не сказано.",
+		Ended:       "(Модель на этом заканчивает.)",
+		NoTokens:    "В этом тексте нет ничего, что модель могла бы продолжить.",
+		NoSystem:    "Эта модель продолжает текст: вначале ей ничего не говорят.",
+
+		TextGreeting: "Это %s. Модель продолжает текст: напишите его начало и нажмите Enter. /more — дальше, /help покажет команды, /quit — выход.",
+		TextHelp: `/help              этот список
+/more              продолжить последний текст
+/new               забыть все тексты
+/regen             продолжить последний текст ещё раз, иначе
+/undo              взять назад последний текст
+/edit [текст]      изменить начало последнего текста и продолжить снова
+/save ФАЙЛ         записать тексты в файл (JSON)
+/load ФАЙЛ         вернуть записанные тексты; /more продолжит последний
+/set [имя] [x]     показать или задать temperature, top-k, top-p, min-p, repeat-penalty, max-tokens или seed
+/probs             последние написанные токены, их вероятности и что было вероятнее
+/tokens ТЕКСТ      как текст делится на токены
+/stats             размеры и скорость
+/bench             измерить, как быстро модель здесь читает и пишет
+/quit              выход (Ctrl-D тоже)
+/reset — то же, что /new; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
+Ctrl-C останавливает модель. Вверх и вниз возвращают набранное, Ctrl-R ищет в нём, Tab дополняет команды.
+Начало из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
+		TextReset:       "Все тексты забыты.",
+		TextStats:       "текстов: %d, токенов последнего на виду: %d из %d",
+		TextForgotten:   "(Текст длиннее, чем модель может видеть: она продолжает его с конца.)",
+		TextYouCouldAsk: "Текст мог бы начинаться так:",
+		TextTabAsks:     "Текст мог бы начинаться так (Tab напишет за вас):",
+		TextCutLength:   "(Токенов: %d; /more — дальше, /max_tokens меняет их число.)",
+		TextNothingYet:  "Текста ещё нет.",
 
 		Searching: "поиск",
 		NotFound:  "не найдено",
@@ -227,6 +293,15 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		PressEnter:      "Нажмите Enter, чтобы закрыть окно.",
 	}
 )
+
+// ForText returns what is said where the model continues text: there is no conversation and there are no answers.
+func (s *Strings) ForText() *Strings {
+	t := *s
+	t.Greeting, t.Help, t.Reset, t.Stats = s.TextGreeting, s.TextHelp, s.TextReset, s.TextStats
+	t.Forgotten, t.YouCouldAsk, t.TabAsks = s.TextForgotten, s.TextYouCouldAsk, s.TextTabAsks
+	t.CutLength, t.NothingYet = s.TextCutLength, s.TextNothingYet
+	return &t
+}
 
 // Detect returns the language of the person at this machine: LC_ALL, LC_MESSAGES or LANG, the first that is set; else
 // what the system says.

@@ -3,6 +3,7 @@ package lang
 import (
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -42,6 +43,27 @@ func TestLanguagesAgree(t *testing.T) {
 		}
 		if x, y := verbs.FindAllString(a, -1), verbs.FindAllString(b, -1); !reflect.DeepEqual(x, y) {
 			t.Errorf("%s formats %v in English and %v in Russian", name, x, y)
+		}
+	}
+}
+
+// TestForText holds that every text of its own is used, in the place of one that formats the same values.
+func TestForText(t *testing.T) {
+	verbs := regexp.MustCompile(`%[.0-9]*[a-z]`)
+	for _, s := range []*Strings{&English, &Russian} {
+		own, shown := reflect.ValueOf(*s), reflect.ValueOf(*s.ForText())
+		for i := range own.NumField() {
+			name, isText := strings.CutPrefix(own.Type().Field(i).Name, "Text")
+			if !isText {
+				continue
+			}
+			want, instead := own.Field(i).String(), own.FieldByName(name).String()
+			if got := shown.FieldByName(name).String(); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+			if x, y := verbs.FindAllString(want, -1), verbs.FindAllString(instead, -1); !reflect.DeepEqual(x, y) {
+				t.Errorf("Text%s formats %v, %s %v", name, x, name, y)
+			}
 		}
 	}
 }

@@ -327,3 +327,23 @@ func TestBestThreads(t *testing.T) {
 		t.Errorf("%d threads", got)
 	}
 }
+
+// TestLogitCap bends the logits of a model, and only once where a sequence grows.
+func TestLogitCap(t *testing.T) {
+	m, _ := load(t, "llama")
+	ids := someIDs(7, m.shape.VocabSize)
+	plain := logits(t, m.NewState(kernel.NewPool(1)), ids)
+	m.shape.LogitCap = 1
+	st := m.NewState(kernel.NewPool(1))
+	logits(t, st, ids[:4])
+	largest := 0.0
+	for i, got := range logits(t, st, ids) {
+		if want := math.Tanh(float64(plain[i])); math.Abs(float64(got)-want) > 1e-6 {
+			t.Fatalf("logit %d was %v and is %v, want %v", i, plain[i], got, want)
+		}
+		largest = max(largest, math.Abs(float64(plain[i])))
+	}
+	if largest < 2 {
+		t.Errorf("the largest logit is %v: the test sees no bend", largest)
+	}
+}

@@ -109,6 +109,9 @@ func (st *State) compute(ctx context.Context, ids []int) ([]float32, error) {
 			return nil, fault.New("export another checkpoint", "the model's output is not finite")
 		}
 	}
+	if bound := float32(st.model.shape.LogitCap); bound > 0 { // after the look at them: the tangent of infinity is finite
+		kernel.Cap(logits, bound)
+	}
 	return logits, nil
 }
 

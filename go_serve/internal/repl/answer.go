@@ -15,8 +15,13 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	var answer chat.Answer
 	var err, outErr error
 	out := &wrapper{out: r.Out, columns: r.Columns}
+	typed := "" // what comes first
+	if r.Prompt && r.chat.ContinuesText() {
+		typed = text // once more, as Enter has left its line: right behind it the text goes on
+	}
 	r.interruptible(func(ctx context.Context, cancel func()) {
 		answer, err = say(ctx, text, func(part string) {
+			part, typed = typed+part, ""
 			if r.Prompt {
 				part = term.Plain(part)
 			}
@@ -34,6 +39,10 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 		} else {
 			r.say(r.Lang.TooLong, tooLong.Tokens, tooLong.Fit)
 		}
+		return nil
+	}
+	if errors.Is(err, chat.ErrNoTokens) {
+		r.tell(r.Lang.NoTokens)
 		return nil
 	}
 	if err != nil {
@@ -55,11 +64,15 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 
 // remark says what a person should know about an answer.
 func (r *repl) remark(answer chat.Answer) {
-	if answer.DroppedTurns > 0 && !r.forgot { // from now on that happens at every answer
+	if answer.DroppedTurns+answer.OutOfSight > 0 && !r.forgot { // from now on that happens at every answer
 		r.tell(r.Lang.Forgotten)
 		r.forgot = true
 	}
 	switch answer.Stopped {
+	case chat.StopEnd:
+		if answer.Stats.AnswerTokens == 0 {
+			r.tell(r.Lang.Ended)
+		}
 	case chat.StopMaxTokens:
 		r.say(r.Lang.CutLength, answer.Stats.AnswerTokens)
 	case chat.StopContext:

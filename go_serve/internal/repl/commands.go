@@ -1,9 +1,11 @@
 package repl
 
 import (
+	"context"
 	"slices"
 	"strings"
 
+	"minitron-chat/internal/chat"
 	"minitron-chat/internal/term"
 )
 
@@ -18,6 +20,7 @@ var named = []struct {
 	{"/help", telling(func(r *repl, _ string) { r.tell(r.Lang.Help) })},
 	{"/new", telling((*repl).reset)},
 	{"/regen", (*repl).regenerate},
+	{"/more", (*repl).more},
 	{"/undo", telling((*repl).undo)},
 	{"/edit", (*repl).edit},
 	{"/save", telling((*repl).save)},
@@ -91,6 +94,8 @@ func (r *repl) reset(string) {
 
 func (r *repl) system(text string) {
 	switch {
+	case r.chat.ContinuesText():
+		r.tell(r.Lang.NoSystem)
 	case text == "-":
 		r.chat.SetSystem("")
 		r.tell(r.Lang.SystemClear)
@@ -112,6 +117,17 @@ func (r *repl) regenerate(string) (bool, error) {
 		return false, nil
 	}
 	return false, r.answer(text, r.chat.SayInstead)
+}
+
+// more lets the last answer, or the last text, go on.
+func (r *repl) more(string) (bool, error) {
+	if r.chat.Turns() == 0 {
+		r.tell(r.Lang.NothingYet)
+		return false, nil
+	}
+	return false, r.answer("", func(ctx context.Context, _ string, onText func(string)) (chat.Answer, error) {
+		return r.chat.More(ctx, onText)
+	})
 }
 
 func (r *repl) undo(string) {

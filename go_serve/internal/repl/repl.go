@@ -50,6 +50,9 @@ type source interface {
 
 // Run chats until the person leaves. It returns nil when they did.
 func Run(c *chat.Chat, options Options) error {
+	if c.ContinuesText() {
+		options.Lang = options.Lang.ForText()
+	}
 	r := &repl{Options: options, chat: c}
 	if r.Editor != nil {
 		r.Editor.Words = edit.Words{Searching: r.Lang.Searching, NotFound: r.Lang.NotFound}

@@ -91,3 +91,47 @@ func TestVectors(t *testing.T) {
 	}
 	t.Logf("%d texts in %d models", total, len(paths))
 }
+
+// TestCharactersRoundTrip holds that a base model's characters give every text back as it was, layout and all: a character
+// of the vocabulary is one id, another one its bytes, and pieces of several characters, which export marks unused, never come.
+func TestCharactersRoundTrip(t *testing.T) {
+	tok, v := readVectors(t, "testdata/text.json.gz")
+	for _, c := range v.Cases {
+		text := string(c.Text)
+		ids := tok.Encode(text)
+		if got := tok.Decode(ids); got != text {
+			t.Fatalf("%q comes back as %q", text, got)
+		}
+		var want []string
+		for _, char := range strings.ReplaceAll(text, " ", spaceSymbol) {
+			if id := slices.Index(tok.vocab.Pieces, string(char)); id >= 0 {
+				want = append(want, string(char))
+				continue
+			}
+			for _, b := range []byte(string(char)) {
+				want = append(want, bytePiece(int(b)))
+			}
+		}
+		var got []string
+		for _, id := range ids {
+			got = append(got, tok.Piece(id))
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q is %q, want %q", text, got, want)
+		}
+	}
+	seen := func(part string) (n int) {
+		for _, c := range v.Cases {
+			n += strings.Count(string(c.Text), part)
+		}
+		return n
+	}
+	for _, part := range []string{"\n", "\n\n", "\t", "\t\t", "     ", "\r\n", "😀", "\x00"} {
+		if seen(part) < 10 {
+			t.Errorf("%q comes %d times: the test sees too little", part, seen(part))
+		}
+	}
+	if strings.Count(tok.vocab.Types, "X") < 5 {
+		t.Error("no pieces of several characters")
+	}
+}

@@ -10,6 +10,7 @@
   const { t } = words;
   const $ = (id) => document.getElementById(id);
   const TOP = 5; // alternatives per token in the probability view
+  const LONGEST = 2000; // tokens that a text may be continued by at once, if its model's context is smaller
 
   let engine, about = {}, all = [], current, settings = {};
   let digest = ""; // of the model whose chats are open
@@ -41,18 +42,23 @@
   }
 
   // --- one answer
-  function requestFor(chat) {
+  function messagesFor(chat) {
+    const [question, answer] = chat.messages.slice(-2);
+    if (words.continues) return [{ role: "user", content: question.content + answer.content }];
     const system = settings.system ?? about.system ?? "";
-    const { system: _, ...sampling } = settings;
     const turns = chats.answered(chat.messages.slice(0, -2));
-    const question = chat.messages.at(-2);
+    return [...(system ? [{ role: "system", content: system }] : []), ...turns, { role: "user", content: question.content }];
+  }
+
+  function requestFor(chat) {
+    const { system: _, ...sampling } = settings;
     return {
       model: about.name, truncation: "auto", logprobs: true, top_logprobs: TOP, stream: true, stream_options: { include_usage: true },
-      messages: [...(system ? [{ role: "system", content: system }] : []), ...turns, { role: "user", content: question.content }], ...sampling,
+      messages: messagesFor(chat), ...sampling,
     };
   }
 
-  // answer writes the last message of a chat, which is empty. The chat may leave the screen meanwhile.
+  // answer writes on at the last message of a chat, which is empty but where a text goes on. The chat may leave the screen meanwhile.
   async function answer(chat) {
     const message = chat.messages.at(-1);
     const controller = new AbortController();
@@ -92,7 +98,7 @@
     if (last.stopped === "max_tokens") message.note = "length";
     else if (last.stopped === "context") message.note = "context";
     else if (!message.content.trim()) message.note = "nothing";
-    if (last.dropped_turns > 0 && !chat.told) {
+    if ((last.dropped_turns > 0 || last.dropped_tokens > 0) && !chat.told) {
       chat.told = true;
       message.forgot = about.model.context;
     }
@@ -107,7 +113,8 @@
   }
 
   // ask puts a question at the end of a chat and has it answered.
-  function ask(chat, content) {
+  function ask(chat, typed) {
+    const content = words.continues ? typed : typed.trim();
     const turn = [{ role: "user", content }, { role: "assistant", content: "" }];
     if (!chat.messages.length) {
       if (!chat.named) chat.title = chats.titleOf(content);
@@ -131,6 +138,22 @@
     message.content = "";
     messages.forget(message);
     messages.show(current, message);
+    focusField();
+    answer(current);
+  }
+
+  // retry keeps what is there of a text.
+  function retry() {
+    if (words.continues && current.messages.at(-1)?.content) more();
+    else regenerate();
+  }
+
+  // more lets the last text go on.
+  function more() {
+    const message = current.messages.at(-1);
+    if (!message || running.has(current)) return;
+    for (const key of ["note", "error"]) delete message[key];
+    messages.update(message, true);
     focusField();
     answer(current);
   }
@@ -207,7 +230,7 @@
   function showAbout() {
     const name = about.name ?? "";
     for (const each of document.querySelectorAll(".brand-name")) each.textContent = name;
-    $("greeting").textContent = about.greeting || name;
+    $("greeting").textContent = about.greeting || t("welcome", { name });
     $("message").placeholder = t("placeholder", { name });
     $("questions").replaceChildren(...(about.questions ?? []).map((question) => {
       const chip = text.node("button", { type: "button", class: "chip", text: question });
@@ -218,7 +241,8 @@
     messages.setup({ name });
     if (!about.model) return;
     panels.about(about);
-    panels.settings({ own: { ...about.sampling, system: about.system ?? "" }, context: about.model.context, values: settings, changed: store.saveSettings });
+    const context = words.continues ? Math.max(about.model.context, LONGEST) : about.model.context;
+    panels.settings({ own: { ...about.sampling, system: about.system ?? "" }, context, values: settings, changed: store.saveSettings });
   }
 
   // showFace: the icon, or the first letter on a colour of its own. Badges take both from the style sheet's variables.
@@ -235,6 +259,10 @@
 
   function openModel(known) {
     about = known;
+    if (words.continues !== (about.template === "text")) {
+      words.continues = about.template === "text";
+      speak();
+    }
     if (about.weights && about.weights.sha256 !== digest) {
       digest = about.weights.sha256;
       all = store.open(digest);
@@ -298,8 +326,8 @@
 
   // --- what the person does
   function submit() {
-    const content = $("message").value.trim();
-    if (!content || running.has(current)) return;
+    const content = $("message").value;
+    if (!content.trim() || running.has(current)) return;
     $("message").value = "";
     messages.grow($("message"));
     ask(current, content);
@@ -361,7 +389,7 @@
 
   minitron.start = (given) => {
     engine = given;
-    messages.setup({ regenerate, retry: regenerate, edit, explain });
+    messages.setup({ regenerate, more, retry, edit, explain });
     store.onTrouble((trouble) => { $("storage-note").hidden = !trouble; $("storage-note").textContent = trouble && t(trouble); });
     store.onChange(otherTab);
     listen();

@@ -60,6 +60,7 @@
 
   // --- files
   function asText(chat, name) {
+    if (words.continues) return chat.messages.map((m) => (m.role === "user" ? m.content : `${m.content}\n\n`)).join("");
     const parts = chat.messages.filter((m) => m.content).map((m) => `${m.role === "user" ? t("you") : name}:\n${m.content}`);
     return `${chat.title}\n\n${parts.join("\n\n")}\n`;
   }

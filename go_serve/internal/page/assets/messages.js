@@ -2,14 +2,14 @@
 // at most once per frame.
 "use strict";
 (() => {
-  const { words, text: { node, iconButton, writer, copy }, odds } = minitron;
+  const { words, text: { node, iconButton, writer, continuation, copy }, odds } = minitron;
   const { t } = words;
   const list = document.getElementById("messages");
   const scroll = document.getElementById("scroll");
   const toEnd = document.getElementById("to-end");
 
   let name = "";
-  let handlers = {}; // {regenerate(), retry(), edit(message, text)}
+  let handlers = {}; // {regenerate(), more(), retry(), edit(message, text)}
   let shown = new Map(); // message -> {item, update}
   const tokensOf = new WeakMap(); // message -> tokens with their probabilities; not stored: they would fill the storage
   const statsOf = new WeakMap();
@@ -57,17 +57,20 @@
     return { item, update() {} };
   }
 
-  function theirs(message) {
+  // theirs is an answer, or how the text that was begun goes on.
+  function theirs(message, begun) {
     const body = node("div", { class: "text" });
     const below = node("div", { class: "below" });
     const actions = node("div", { class: "actions" });
     const badge = node("span", { class: "badge", "aria-hidden": "true" });
     const item = node("li", { class: "message theirs" }, badge,
       node("div", { class: "said" }, node("h2", { class: "sr", text: t("said", { name }) }), body, below, actions));
-    let write = writer(body);
-    const copyButton = iconButton("copy", t("copy"), () => copy(message.content, copyButton));
+    const newWriter = () => (words.continues ? continuation(body, begun) : writer(body));
+    let write = newWriter();
+    const copyButton = iconButton("copy", t("copy"), () => copy((words.continues ? begun : "") + message.content, copyButton));
     const oddsButton = iconButton("odds", t("odds"), toggleOdds);
     actions.append(copyButton, oddsButton, iconButton("again", t("regenerate"), () => handlers.regenerate(), "icon-button again"));
+    if (words.continues) actions.append(iconButton("down", t("more"), () => handlers.more(), "icon-button again more"));
 
     function toggleOdds() {
       if (showsOdds.has(message)) showsOdds.delete(message);
@@ -86,7 +89,7 @@
         body.replaceChildren(odds.view(tokens, statsOf.get(message)));
         write = null;
       } else {
-        if (!write) { body.replaceChildren(); write = writer(body); }
+        if (!write) { body.replaceChildren(); write = newWriter(); }
         write(message.content);
       }
       if (writing && !message.content && !body.firstChild) body.append(dots());
@@ -132,7 +135,7 @@
     };
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (field.value.trim()) handlers.edit(message, field.value.trim());
+      if (field.value.trim()) handlers.edit(message, field.value);
     });
     cancel.addEventListener("click", leave);
     field.addEventListener("input", () => grow(field));
@@ -159,8 +162,10 @@
   }
 
   // --- all messages
+  let begun = ""; // the last message of mine
   function add(message) {
-    const made = message.role === "user" ? mine(message) : theirs(message);
+    if (message.role === "user") begun = message.content;
+    const made = message.role === "user" ? mine(message) : theirs(message, begun);
     shown.set(message, made);
     list.append(made.item);
     return made;

@@ -32,7 +32,8 @@
       changed(values);
     };
     for (const [name, low, high, step] of NUMBERS) body.append(slider(name, low, high ?? context, step, own[name], values[name], put));
-    body.append(seed(values.seed, put), system(own.system, values.system, put));
+    body.append(seed(values.seed, put));
+    if (!words.continues) body.append(system(own.system, values.system, put));
   }
 
   function label(name, forId, own) {

@@ -85,6 +85,16 @@
     };
   }
 
+  // continuation does the same for a text that was begun: all of it as it is, in one paragraph.
+  function continuation(container, begun) {
+    const paragraph = node("p", {}, node("span", { class: "begun", text: begun }), "");
+    return (text) => {
+      paragraph.lastChild.nodeValue = text;
+      if (!text) container.replaceChildren();
+      else if (container.firstChild !== paragraph) container.replaceChildren(paragraph);
+    };
+  }
+
   // copy puts text on the clipboard and says so on the button that was pressed.
   async function copy(text, button) {
     try {
@@ -113,5 +123,5 @@
     return done;
   }
 
-  minitron.text = { node, icon, iconButton, blocks, writer, copy };
+  minitron.text = { node, icon, iconButton, blocks, writer, continuation, copy };
 })();

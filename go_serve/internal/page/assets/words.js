@@ -1,5 +1,6 @@
 // Everything the page says, in English and in Russian. t("key", {n}) gives the text; fill(node) puts it where index.html
-// names it: data-t (the text), data-label (the name a screen reader says), data-title (that and a tooltip).
+// names it: data-t (the text), data-label (the name a screen reader says), data-title (that and a tooltip). Where the model
+// continues text, key_text is said in place of key.
 "use strict";
 var minitron = window.minitron || {};
 window.minitron = minitron;
@@ -56,6 +57,24 @@ window.minitron = minitron;
       kSend: "Send", kLine: "New line", kStop: "Stop the answer, close a panel", kEdit: "Edit your last message (in an empty field)",
       kNew: "New chat", kHelp: "This list", kFocus: "To the message field", kOdds: "From token to token in the probabilities",
       up: "↑", enter: "Enter", shift: "Shift", esc: "Esc", arrows: "← →",
+
+      welcome: "{name}", welcome_text: "{name} continues what you begin.", more: "Go on",
+      chats_text: "Texts", newChat_text: "New text", noChats_text: "Your texts will be listed here.",
+      openList_text: "Show the texts", closeList_text: "Hide the texts", removed_text: "Text deleted", chatName_text: "Name of the text",
+      conversation_text: "Texts", questions_text: "Suggested beginnings", messageLabel_text: "The beginning of a text",
+      placeholder_text: "Begin a text, {name} continues it…", send_text: "Continue it", stop_text: "Stop the writing",
+      said_text: "{name} continued:", stoppedLive_text: "The writing was stopped.", regenerate_text: "Continue in another way", sendEdited_text: "Continue it",
+      editLabel_text: "Edit the beginning; what follows it will be written anew",
+      cutLength_text: "That much was asked for. It can go on.", nothing_text: "Nothing came: the model ends here.",
+      forgot_text: "The text is longer than the {n} tokens that {name} sees at once; it goes on from the end of it.",
+      storeBlocked_text: "This browser keeps nothing for this page: the texts are gone when you close it.",
+      storeFull_text: "The browser has no room for more texts. Delete some, or save them to files.",
+      restarted_text: "The program was started anew, and this page is an old one. Go on in the page that it opened: your texts are there.",
+      saveChat_text: "Save this text", ofTokens_text: "How likely each token was", instead_text: "What could have come instead",
+      max_tokens_text: "Length of a continuation", seedHint_text: "The same seed continues the same text alike",
+      promiseMore_text: "The model is part of what you opened and computes right here. No account, no network, no counting of visits. Your texts are kept in this browser only.",
+      memoryValue_text: "{n} tokens of text", kSend_text: "Continue the text", kStop_text: "Stop the writing, close a panel",
+      kEdit_text: "Edit the last beginning (in an empty field)", kNew_text: "New text", kFocus_text: "To the text field",
     },
     ru: {
       language: "Русский", otherLanguage: "English",
@@ -107,14 +126,33 @@ window.minitron = minitron;
       kSend: "Отправить", kLine: "Новая строка", kStop: "Остановить ответ, закрыть окно", kEdit: "Изменить последнее сообщение (в пустом поле)",
       kNew: "Новая беседа", kHelp: "Этот список", kFocus: "К полю сообщения", kOdds: "От токена к токену в вероятностях",
       up: "↑", enter: "Enter", shift: "Shift", esc: "Esc", arrows: "← →",
+
+      welcome: "{name}", welcome_text: "{name} продолжит то, что вы начнёте.", more: "Дальше",
+      chats_text: "Тексты", newChat_text: "Новый текст", noChats_text: "Здесь появятся ваши тексты.",
+      openList_text: "Показать тексты", closeList_text: "Скрыть тексты", removed_text: "Текст удалён", chatName_text: "Название текста",
+      conversation_text: "Тексты", questions_text: "С чего начать", messageLabel_text: "Начало текста",
+      placeholder_text: "Начните текст, {name} продолжит…", send_text: "Продолжить", stop_text: "Остановить",
+      said_text: "{name} продолжает:", stoppedLive_text: "Остановлено.", regenerate_text: "Продолжить иначе", sendEdited_text: "Продолжить",
+      editLabel_text: "Измените начало; всё после него будет написано заново",
+      cutLength_text: "Столько и просили. Можно дальше.", nothing_text: "Ничего не пришло: модель на этом заканчивает.",
+      forgot_text: "Текст длиннее, чем {n} токенов, которые {name} видит сразу; дальше — с его конца.",
+      storeBlocked_text: "Этот браузер ничего не хранит для этой страницы: тексты исчезнут, когда вы её закроете.",
+      storeFull_text: "В браузере нет места для новых текстов. Удалите ненужные или сохраните их в файлы.",
+      restarted_text: "Программу запустили заново, и эта страница устарела. Продолжайте на той, что открылась: тексты там.",
+      saveChat_text: "Сохранить текст", ofTokens_text: "Вероятность каждого токена", instead_text: "Что могло быть вместо",
+      max_tokens_text: "Длина продолжения", seedHint_text: "С одним зерном тот же текст продолжается так же",
+      promiseMore_text: "Модель — часть того, что вы открыли, и считает прямо здесь. Ни регистрации, ни сети, ни подсчёта посещений. Тексты хранятся только в этом браузере.",
+      memoryValue_text: "{n} токенов текста", kSend_text: "Продолжить текст", kStop_text: "Остановить, закрыть окно",
+      kEdit_text: "Изменить последнее начало (в пустом поле)", kNew_text: "Новый текст", kFocus_text: "К полю текста",
     },
   };
 
   let lang = "en";
+  let continues = false; // the model continues text
 
   // t returns a text; {name} in it is replaced by values.name.
   function t(key, values = {}) {
-    const text = words[lang][key] ?? words.en[key] ?? key;
+    const text = (continues ? words[lang][`${key}_text`] : undefined) ?? words[lang][key] ?? words.en[key] ?? key;
     return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
   }
 
@@ -148,6 +186,8 @@ window.minitron = minitron;
   minitron.words = {
     t, count, number, fill, name,
     locale,
+    get continues() { return continues; },
+    set continues(yes) { continues = yes; },
     get lang() { return lang; },
     set lang(code) { lang = code in words ? code : "en"; document.documentElement.lang = lang; },
     keys: () => Object.fromEntries(Object.entries(words).map(([code, texts]) => [code, Object.keys(texts)])),

@@ -113,9 +113,10 @@ def train(draw, options):
     edit = options.pop("edit", ())
     escape = options.pop("escape_whitespaces", True)  # the trainer has no such flag
     invented = options.pop("invented", 0)
+    texts = options.pop("texts", None) or corpus(draw, invented=invented)
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus(draw, invented=invented)),
+        sentence_iterator=iter(texts),
         model_writer=out,
         hard_vocab_limit=False,
         control_symbols=MARKERS,
@@ -130,7 +131,7 @@ def train(draw, options):
     proto.normalizer_spec.escape_whitespaces = escape
     if "long" in edit:  # pieces that no merge of the trainer made; in a char model they must never come out
         known = {p.piece for p in proto.pieces}
-        for word in {draw.choice(WORDS)[: draw.randint(2, 6)] for _ in range(20)} - known:
+        for word in sorted({draw.choice(WORDS)[: draw.randint(2, 6)] for _ in range(20)} - known):
             if len(word) > 1:
                 proto.pieces.add(piece=word, score=-float(draw.randint(0, 300)), type=1)
     normals = [p for p in proto.pieces if p.type == 1]
@@ -220,7 +221,15 @@ def text(draw, pieces):
     return b"".join(atom(draw, pieces) for _ in range(draw.choice([0, 1, 1, 2, 3, 5, 8, 13])))
 
 
-def vectors(draw, proto, count):
+def page(draw, pieces):
+    """What a base model reads: lines with all kinds of white space, now and then a character that it does not know."""
+    blanks = [" ", " ", "  ", "     ", "\t", "\t\t", "\n", "\n\n\n", "\r\n", " \n ", "\n    "]
+    words = [*WORDS, "ROMEO:", "def f(x):", "#", "😀", "Ǆ", "\x1f", "\x00"]
+    parts = [draw.choice(blanks if draw.random() < 0.5 else words) for _ in range(draw.randint(0, 40))]
+    return "".join(parts).encode()
+
+
+def vectors(draw, proto, count, text=text):
     sp = sentencepiece.SentencePieceProcessor()
     sp.LoadFromSerializedProto(proto.SerializeToString())
     pieces = [p.piece for p in proto.pieces]
@@ -316,6 +325,18 @@ COMMITTED = {
         split_by_whitespace=False,
         invented=50,
     ),
+    "text": dict(  # a base model's characters, as minitron trains them
+        model_type="char",
+        texts=[" " + "".join(sorted(set("".join(WORDS) + " \n\r\tROMEO:def(x)#"))) + " "],
+        vocab_size=500,
+        use_all_vocab=True,
+        byte_fallback=True,
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        edit=["long"],
+    ),
 }
 
 
@@ -325,7 +346,8 @@ def main():
         draw = random.Random(seed)
         if name == "rules":
             options = {**options, "normalization_rule_tsv": tsv(draw, "/tmp")}
-        write(here / f"{name}.json.gz", vectors(draw, train(draw, options), 250))
+        kind = page if name == "text" else text
+        write(here / f"{name}.json.gz", vectors(draw, train(draw, options), 250, kind))
 
 
 if __name__ == "__main__":
