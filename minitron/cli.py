@@ -43,8 +43,12 @@ def parser() -> argparse.ArgumentParser:
     for name, help in STAGE_HELP.items():
         stage = add(name, help)
         stage.add_argument("--force", action="store_true", help="run it even if it is done; begin training anew")
-        if name in ("pretrain", "sft", "kto"):
+        if name in ("pretrain", "sft", "reject", "kto"):
             stage.add_argument("--dry-run", action="store_true", help="only say sizes, memory and time")
+
+    dial = add("plan", "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout")
+    dial.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
+    dial.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
 
     synth = add("synth", "write the built-in judged dialogues", recipe=False)
     synth.add_argument("out", metavar="OUT.parquet")
@@ -154,6 +158,10 @@ def _dispatch(a: argparse.Namespace) -> None:
         _run(config, a)
     elif a.command in STAGE_HELP:
         _stage(config, a)
+    elif a.command == "plan":
+        from minitron import dial
+
+        dial.run(config, a.overrides, params=a.params, minutes=a.minutes)
     elif a.command == "export":
         from minitron.stages import export
 

@@ -9,6 +9,7 @@ are told at once, an unknown key with the nearest known one. Knows nothing about
 import dataclasses
 import difflib
 import glob
+import re
 import tomllib
 import types
 import typing
@@ -561,6 +562,48 @@ def dump(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(config: Config, *, comments: dict[str, str]) -> str:
+    """The recipe as a person would write it: what is not the default, what `comments` names, and these behind it.
+
+    `comments` are by option, such as `sft.steps`; an empty one only makes the option appear. `load` reads it back to the same.
+    """
+    lines = [f"seed = {config.seed}"] + ([f"device = {_toml(config.device)}"] if config.device != "auto" else [])
+    for spec in dataclasses.fields(Config):
+        section = getattr(config, spec.name)
+        if dataclasses.is_dataclass(section):
+            found = _written(section, spec.name, comments)
+            optional = spec.name in OPTIONAL_SECTIONS
+            lines += ["", *found] if len(found) > 1 or optional else []
+    return "\n".join(lines) + "\n"
+
+
+def _written(section: Any, name: str, comments: dict[str, str]) -> list[str]:
+    """A table's lines: its name, its options, the tables in it."""
+    lines, tables, usual = [f"[{name}]"], [], type(section)()
+    for spec in dataclasses.fields(section):
+        value, key = getattr(section, spec.name), f"{name}.{spec.name}"
+        if dataclasses.is_dataclass(value):
+            found = _written(value, key, comments)
+            tables += ["", *found] if len(found) > 1 else []
+            continue
+        if key == "model.n_kv_heads" and value == section.n_heads:  # what `load` makes of the default
+            continue
+        if value == getattr(usual, spec.name) and key not in comments:
+            continue
+        if value and isinstance(value, dict) and all(map(dataclasses.is_dataclass, value.values())):
+            tables += ["", f"[{key}]"]
+            for inner, item in value.items():
+                changed = {k: v for k, v in vars(item).items() if v != getattr(type(item)(), k)}
+                tables.append(f"{_toml_key(inner)} = {_toml(changed)}")
+            continue
+        lines.append(f"{spec.name} = {_toml(value)}" + (f"  # {comments[key]}" if comments.get(key) else ""))
+    return lines + tables
+
+
+def _toml_key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _toml(text)
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -571,7 +614,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     return repr(value)
 
 

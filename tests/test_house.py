@@ -15,8 +15,8 @@ FLOORS = {
     0: "errors console config",
     1: "files distributed parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
     2: "dataset recorded dialogues corpus packing checkpoint optim generate preference trainer report synth program lowbit "
-    "scorecard choice",
-    3: "stages chat compare ndjson plan",
+    "scorecard choice memory",
+    3: "stages chat compare ndjson survey plan dial",
     4: "pipeline cli docs __main__",
 }
 # Within a floor these may lean on each other, in this order only.
@@ -35,6 +35,9 @@ BESIDE = {
     "recorded": {"dataset"},
     "corpus": {"dataset", "generate", "packing"},
     "scorecard": {"corpus", "dialogues", "generate", "packing", "trainer"},
+    "memory": {"packing"},
+    "plan": {"survey"},
+    "dial": {"survey", "plan"},
     "generate": set(),
     "cli": {"pipeline"},
     "docs": {"cli"},

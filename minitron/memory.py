@@ -1,0 +1,190 @@
+"""What training needs of memory, term by term, from a recipe alone: weights, gradients, optimizer, activations.
+
+    parameters(config.model, vocab_size)      # part of the model -> how many
+    needs = training(config, "sft", rows=2, accumulation=32, device=torch.device("cuda"), precision="bf16")   # term -> bytes
+
+Activations are what autograd keeps for backward: each term below names the tensors, and tests/test_plan.py compares their
+sum with what torch keeps. The optimizer's work within a step and the allocator's slack are not counted.
+
+Letters: n tokens of a micro-batch, D d_model, F d_ff, V vocabulary, T tokens of a row.
+"""
+
+import os
+import re
+
+import torch
+from torch import nn
+
+from minitron import losses, parallel
+from minitron.config import Config, ModelConfig, OptimConfig
+from minitron.model import LanguageModel
+from minitron.packing import ROUND_TARGETS
+
+FP32 = 4  # bytes: weights, gradients, optimizer, residual stream, norms and the loss, in every precision
+TARGET_SHARES = {"pretrain": 1.0, "sft": 0.58}  # of tokens under loss: the reference's dialogues have 57.7%
+PARTS = {
+    "embedding": r"embed_tokens|\.wte\.",
+    "positions": r"\.wpe\.",
+    "norms": r"norm|\.ln_",
+    "attention": r"self_attn|\.attn\.",
+    "MLP": r"\.mlp\.",
+}
+
+
+def parameters(shape: ModelConfig, vocab_size: int) -> dict[str, int]:
+    """Part of the model -> its parameters; the head is the embedding. `positions` are those that nanoGPT does not count."""
+    counts = dict.fromkeys(PARTS, 0)
+    for name, weight in meta_model(shape, vocab_size).named_parameters():
+        counts[next(part for part, pattern in PARTS.items() if re.search(pattern, name))] += weight.numel()
+    return counts
+
+
+def meta_model(shape: ModelConfig, vocab_size: int) -> LanguageModel:
+    """The model without numbers, to count."""
+    with torch.device("meta"):
+        return LanguageModel(shape, vocab_size)
+
+
+def optimizer_bytes(shape: ModelConfig, vocab_size: int, optim: OptimConfig) -> int:
+    """AdamW keeps two moments of every weight, Muon one of each matrix in the blocks (`optim.make_optimizer`)."""
+    counts = parameters(shape, vocab_size)
+    matrices = block_matrices(shape) if optim.name == "muon" else 0
+    return FP32 * (2 * (sum(counts.values()) - matrices) + matrices)
+
+
+def linears(shape: ModelConfig) -> list[nn.Linear]:
+    """All of the blocks', without numbers."""
+    return [module for module in meta_model(shape, 1).modules() if isinstance(module, nn.Linear)]
+
+
+def block_matrices(shape: ModelConfig) -> int:
+    """Weights of the blocks' matrices."""
+    return sum(linear.weight.numel() for linear in linears(shape))
+
+
+def side_by_side(shape: ModelConfig, device: torch.device, accumulation: int) -> int:
+    """Micro-batches that `trainer.accumulate` computes at once."""
+    return 1 if device.type != "cpu" or shape.dropout else min(accumulation, parallel.cores())
+
+
+def gradient_sets(accumulation: int, at_once: int) -> int:
+    """Gradients of all weights that `trainer.accumulate` holds at once: those of `at_once` micro-batches, and their sum."""
+    return min(accumulation, at_once + 1)
+
+
+def training(
+    config: Config,
+    stage: str,
+    *,
+    rows: int,
+    accumulation: int,
+    device: torch.device,
+    precision: str,
+    recompute: bool = False,
+) -> dict[str, int]:
+    """Bytes at the peak of a step of `stage`, pretrain or sft, by term; `rows` of model.context tokens are a micro-batch."""
+    shape, vocab_size = config.model, config.tokenizer.vocab_size
+    weights = FP32 * sum(parameters(shape, vocab_size).values())
+    at_once = side_by_side(shape, device, accumulation)
+    kept = activations(
+        shape,
+        vocab_size,
+        rows=rows,
+        length=shape.context,
+        device=device,
+        precision=precision,
+        recompute=recompute,
+        stage=stage,
+    )
+    targets = targets_of(rows * shape.context, stage)
+    return {
+        "weights": weights,
+        "gradients": gradient_sets(accumulation, at_once) * weights,
+        "optimizer": optimizer_bytes(shape, vocab_size, config.optim),
+        "activations": at_once * sum(kept.values()),
+        "logits": at_once * logits_bytes(targets, vocab_size, shape.d_model, precision=precision),
+    }
+
+
+def low_bytes(precision: str) -> int:
+    """Of a number that Linear and attention read and write under autocast."""
+    return FP32 if precision == "fp32" else 2
+
+
+def logits_bytes(targets: int, vocab_size: int, d_model: int, *, precision: str) -> int:
+    """What `losses.linear_cross_entropy` holds for a moment: a piece's logits, log-probabilities and their gradient, and in 16
+    bits the embedding and a piece of its gradient."""
+    low, rows = low_bytes(precision), max(losses.ROWS_AT_ONCE, losses.LOGITS_AT_ONCE // vocab_size)
+    piece = min(rows, targets) * vocab_size
+    return 2 * FP32 * piece if low == FP32 else (FP32 + 2 * low) * piece + 2 * low * vocab_size * d_model
+
+
+def targets_of(tokens: int, stage: str = "sft") -> int:
+    """Positions that the vocabulary is projected to."""
+    return -(-round(TARGET_SHARES[stage] * tokens) // ROUND_TARGETS) * ROUND_TARGETS
+
+
+def activations(
+    shape: ModelConfig,
+    vocab_size: int,
+    *,
+    rows: int,
+    length: int,
+    device: torch.device,
+    precision: str = "fp32",
+    recompute: bool = False,
+    packed: bool = True,
+    stage: str = "sft",
+) -> dict[str, int]:
+    """What autograd keeps of one forward pass over rows of `length` tokens, term -> bytes.
+
+    With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) the blocks' inputs and what one block keeps.
+    `packed`: rows with a mask and `trainer.summed_loss`; else completions in fp32 as `preference.token_log_probs` has them.
+    """
+    n, width, layers = rows * length, shape.d_model, shape.n_layers
+    low = low_bytes(precision)
+    llama, on_cuda, dropout = shape.arch == "llama", device.type == "cuda", shape.dropout > 0
+    norm = FP32 * n * width * (1 if on_cuda or not llama else 2)  # its input; RMSNorm on a CPU also input / rms
+    # Under autocast every Linear makes a copy of its own of what it reads, in fp32 they share it.
+    readers = 2 if low == FP32 or not llama else 5  # q, k, v, gate, up
+    dropped = n * width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
+    block = {
+        "norms": 2 * norm,
+        "Linear's inputs": readers * low * n * width,
+        "attention": _attention(shape, rows, length, device=device, low=low, packed=packed),
+        "MLP": (4 if llama else 2) * low * n * shape.d_ff,  # llama: gate, silu(gate), up, their product
+        "dropout": 2 * dropped,
+        "weights in 16 bits": low * block_matrices(shape) // layers if low < FP32 else 0,
+    }
+    if shape.qk_norm and llama:
+        block["norms"] += 2 * norm
+    targets = targets_of(n, stage)
+    ends = {
+        "norms": norm,
+        "dropout": dropped and n * width * (1 if on_cuda else FP32),
+        # `losses.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
+        "loss": FP32 * (targets + vocab_size) * width if packed else FP32 * targets * (width + vocab_size),
+    }
+    times = 1 if recompute else layers
+    terms = {name: times * size for name, size in block.items()}
+    terms |= {name: size + terms.get(name, 0) for name, size in ends.items()}
+    return terms | ({"blocks' inputs": FP32 * n * width * layers} if recompute else {})
+
+
+def _attention(shape: ModelConfig, rows: int, length: int, *, device: torch.device, low: int, packed: bool) -> int:
+    """Of one block: query, key, value, the output that the last Linear reads, and what `model.attend` keeps for itself."""
+    n, heads = rows * length, shape.n_heads
+    written_out = device.type == "cpu" and low < FP32
+    if written_out or (device.type != "cuda" and shape.dropout):  # the lines in `attend`, torch's own of the same kind
+        copies = 3 if shape.dropout else 1  # the weights; with dropout what stayed of them, and the product
+        return low * (4 * n * shape.d_model + copies * heads * n * length)
+    keys = shape.n_kv_heads * shape.d_model // heads
+    fused = low * n * (2 * shape.d_model + 2 * keys) + FP32 * n * heads  # and the log-sum-exp of every row of weights
+    return fused + (low * n * length if packed else 0)  # the mask, as numbers
+
+
+def device_bytes(device: torch.device) -> int:
+    """The device's memory, or the computer's where the device has none of its own."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
