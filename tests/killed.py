@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimizers import it at their first step: seconds that every fork would spend again
 
 from minitron import checkpoint, cli  # noqa: F401 (imported before the forks)
 from minitron import config as configs
@@ -22,11 +23,10 @@ from minitron.stages import data, pretrain, sft, tokenizer  # noqa: F401
 
 
 def used_seconds(child: int) -> float:
-    """The processor's time that a process has used (proc(5), schedstat)."""
-    try:
-        return int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
-    except (ProcessLookupError, FileNotFoundError):
+    """The processor's time that a process has used (proc(5), schedstat); infinite once it has ended."""
+    if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         return math.inf
+    return int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
 
 
 def attempt(recipe: str, seconds: float | None) -> bool:
@@ -41,7 +41,7 @@ def attempt(recipe: str, seconds: float | None) -> bool:
     if seconds is not None:
         while used_seconds(child) < seconds:
             time.sleep(0.0005)
-        os.kill(child, signal.SIGKILL)  # where it has ended by itself: nobody has waited for it yet
+        os.kill(child, signal.SIGKILL)  # also where it has ended by itself: nobody has waited for it yet
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL), status
     return status == 0
