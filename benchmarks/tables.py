@@ -29,8 +29,12 @@ class Table:
 
 def show(results: dict) -> None:
     """Prints every table to stdout."""
+    show_all(made(results))
+
+
+def show_all(found: list[Table]) -> None:
     out = Console(width=None if sys.stdout.isatty() else 150)
-    for table in made(results):
+    for table in found:
         rich = Rich(*table.head, title=table.title, title_justify="left")
         for column in rich.columns[1:]:
             column.justify = "right"
@@ -41,12 +45,17 @@ def show(results: dict) -> None:
 
 def write(results: dict, *, docs: Path, plot: Path) -> None:
     """Puts the tables between `<!-- NAME -->` and `<!-- end -->` of the page, and draws the plot."""
+    put(made(results), docs)
+    if results["parts"].get("speed"):
+        atomic_write(plot, drawn(results))
+
+
+def put(found: list[Table], docs: Path) -> None:
+    """Each table between its markers of the page."""
     page = docs.read_text(encoding="utf-8")
     for table in made(results):
         page = filled(page, table)
     atomic_write(docs, page)
-    if results["parts"].get("speed"):
-        atomic_write(plot, drawn(results))
 
 
 def filled(page: str, table: Table) -> str:

@@ -39,15 +39,17 @@ def filter_logits(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: l
     if sampling.temperature == 0:
         return logits
     logits = logits / sampling.temperature
-    if 0 < sampling.top_k < logits.shape[1]:
-        least = logits.topk(sampling.top_k, dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < least, NONE)
-    if sampling.top_p < 1.0:
-        ordered, order = logits.sort(dim=-1, descending=True, stable=True)
-        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # mass of all likelier tokens
-        drop = before >= sampling.top_p
-        drop[:, 0] = False  # the likeliest token always stays
-        logits = logits.masked_fill(torch.zeros_like(drop).scatter(1, order, drop), NONE)
+    if sampling.top_k or sampling.top_p < 1.0:
+        if 0 < sampling.top_k < logits.shape[1]:
+            ordered, order = logits.topk(sampling.top_k, dim=-1)
+        else:
+            ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+        if sampling.top_p < 1.0:
+            probabilities = ordered.softmax(-1)
+            drop = probabilities.cumsum(-1) - probabilities >= sampling.top_p  # by the mass of all likelier tokens
+            drop[:, 0] = False  # the likeliest token always stays
+            ordered = ordered.masked_fill(drop, NONE)
+        logits = torch.full_like(logits, NONE).scatter(1, order, ordered)
     if sampling.min_p > 0:
         probabilities = logits.softmax(-1)
         logits = logits.masked_fill(probabilities < sampling.min_p * probabilities.amax(-1, keepdim=True), NONE)
@@ -59,7 +61,12 @@ def draw(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: list[int],
     logits = filter_logits(logits, sampling, seen=seen, banned=banned)
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    return torch.multinomial(logits.softmax(-1).cpu(), 1, generator=generator).squeeze(1).to(logits.device)
+    # The inverse of the cumulative distribution: one random number per row, where torch.multinomial takes one per id.
+    mass = logits.softmax(-1).cpu().cumsum(-1, dtype=torch.float64)
+    at = (1 - torch.rand(len(mass), 1, dtype=torch.float64, generator=generator)) * mass[
+        :, -1:
+    ]  # above 0: no banned id
+    return torch.searchsorted(mass, at).squeeze(1).to(logits.device)
 
 
 def ask(

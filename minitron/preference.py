@@ -9,6 +9,7 @@ order. Knows nothing about losses and where the pairs come from.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,7 +18,7 @@ from minitron import losses, parallel
 from minitron.model import LanguageModel
 from minitron.trainer import rows_of_step
 
-AT_ONCE = 32  # completions scored together without gradients
+SHARE = 2  # completions of a prompt that are computed together
 
 
 @dataclass
@@ -38,29 +39,121 @@ class Example:
         return len(self.ids) - self.start
 
 
+@dataclass
+class Row:
+    """Completions of one prompt: the prompt is computed once, and each completion sees it and itself."""
+
+    numbers: list[int]  # which examples
+    width: int  # tokens the model reads
+
+
+def rows_of(examples: list[Example]) -> list[Row]:
+    """The examples as rows, `SHARE` completions of a prompt in each at most."""
+    rows, open_rows = [], {}
+    for number, example in enumerate(examples):
+        prompt = tuple(example.ids[: example.prompt])
+        row = open_rows.get(prompt)
+        if row is None or len(row.numbers) == SHARE:
+            row = open_rows[prompt] = Row([], example.prompt)
+            rows.append(row)
+        row.numbers.append(number)
+        row.width += len(example.ids) - example.prompt - 1  # the last token is only ever a target
+    return rows
+
+
+def bunches(rows: list[Row], *, most: int, fixed: int) -> list[list[Row]]:
+    """Rows of like width together, so that the least is computed: all tokens with their padding, and `fixed` more per bunch.
+
+    A bunch has at most `most` tokens, or one row. Found by dynamic programming over the rows in order of width.
+    """
+    rows = sorted(rows, key=lambda row: row.width)
+    least, cut = [0], [0]
+    for end in range(1, len(rows) + 1):
+        width = rows[end - 1].width
+        first = max(0, min(end - 1, end - most // max(1, width)))
+        start = min(range(first, end), key=lambda i: least[i] + (end - i) * width)
+        least.append(least[start] + (end - start) * width + fixed)
+        cut.append(start)
+    found, end = [], len(rows)
+    while end:
+        found.append(rows[cut[end] : end])
+        end = cut[end]
+    return found  # the widest first
+
+
+def deal(examples: list[Example], numbers: list[int], parts: int) -> list[list[int]]:
+    """Divides examples into parts of about equal work; completions of a prompt stay together."""
+    rows = sorted(rows_of([examples[i] for i in numbers]), key=lambda row: -row.width)
+    found, work = [[] for _ in range(parts)], [0] * parts
+    for row in rows:
+        least = work.index(min(work))
+        found[least] += [numbers[i] for i in row.numbers]
+        work[least] += row.width
+    return [part for part in found if part]
+
+
 def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
     """log π(token | all before) of the tokens that count, one example after the other, (T,)."""
-    width = max(len(e.ids) for e in examples) - 1
-    ids = torch.zeros(len(examples), width, dtype=torch.long)
-    select, targets = [], []
-    for row, example in enumerate(examples):
-        n = len(example.ids) - 1
-        ids[row, :n] = torch.tensor(example.ids[:-1])  # padding on the right: no earlier position sees it
-        select += range(row * width + example.start - 1, row * width + n)
-        targets += example.ids[example.start :]
-    device = model.device
-    hidden = model.hidden(ids.to(device)).flatten(0, 1)[torch.tensor(select, device=device)]
-    return -F.cross_entropy(model.head(hidden).float(), torch.tensor(targets, device=device), reduction="none")
+    some = bunches(rows_of(examples), **limits(model))
+    return in_order(examples, some, [bunch_log_probs(model, examples, bunch) for bunch in some])
 
 
-def scored(model: LanguageModel, examples: list[Example], *, at_once: int = AT_ONCE) -> Tensor:
+def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
     """`token_log_probs` of any number of examples, without gradients, (T,)."""
 
-    def part(start: int) -> Tensor:
+    def part(bunch: list[Row]) -> Tensor:
         with torch.no_grad():
-            return token_log_probs(model, examples[start : start + at_once])
+            return bunch_log_probs(model, examples, bunch)
 
-    return torch.cat(parallel.each(part, range(0, len(examples), at_once), device=model.device))
+    some = bunches(rows_of(examples), **limits(model))
+    return in_order(examples, some, parallel.each(part, some, device=model.device))
+
+
+def limits(model: LanguageModel) -> dict[str, int]:
+    """How to divide work on the model's device."""
+    return {"most": 512, "fixed": 32} if model.device.type == "cpu" else {"most": 16384, "fixed": 4096}
+
+
+def in_order(examples: list[Example], some: list[list[Row]], values: list[Tensor]) -> Tensor:
+    """What `bunch_log_probs` found for each of these bunches, in the order of the examples."""
+    numbers = [number for bunch in some for row in bunch for number in row.numbers]
+    found = torch.cat(values).split([examples[i].length for i in numbers])
+    return torch.cat([found[place] for place in invert(numbers)])
+
+
+def bunch_log_probs(model: LanguageModel, examples: list[Example], bunch: list[Row]) -> Tensor:
+    """`token_log_probs` of the examples in these rows, row by row."""
+    width = max(row.width for row in bunch)
+    shape = (len(bunch), width)
+    ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    owner = np.zeros(
+        shape, np.int64
+    )  # whose token: of the prompt (0), or of which completion; padding belongs to the last
+    select, targets = [], []
+    for r, row in enumerate(bunch):
+        first = examples[row.numbers[0]]
+        at = first.prompt
+        ids[r, :at], positions[r, :at] = first.ids[:at], np.arange(at)
+        for k, number in enumerate(row.numbers, 1):
+            example = examples[number]
+            n = len(example.ids) - example.prompt - 1
+            ids[r, at : at + n] = example.ids[example.prompt : -1]
+            positions[r, at : at + n] = np.arange(example.prompt, example.prompt + n)
+            owner[r, at:] = k
+            skip = example.start - example.prompt
+            if not skip:
+                select.append(r * width + example.prompt - 1)
+            select += range(r * width + at + max(0, skip - 1), r * width + at + n)
+            targets += example.ids[example.start :]
+            at += n
+    device, mask = model.device, None
+    if owner.max() > 1:  # else plain causal attention is right: nothing sees the padding after it
+        whose = torch.from_numpy(owner)
+        mask = (whose[:, :, None] == whose[:, None, :]) | (whose[:, None, :] == 0)
+        mask = (mask & torch.ones(width, width, dtype=torch.bool).tril()).unsqueeze(1).to(device)
+    ids, positions = torch.from_numpy(ids).to(device), torch.from_numpy(positions).to(device)
+    hidden = model.hidden(ids, positions=positions, mask=mask).flatten(0, 1)[torch.tensor(select, device=device)]
+    return -F.cross_entropy(model.head(hidden).float(), torch.tensor(targets, device=device), reduction="none")
 
 
 class Scored:
@@ -68,10 +161,8 @@ class Scored:
 
     def __init__(self, model: LanguageModel, examples: list[Example]):
         self.examples = examples
-        # What is alike in length is scored together: little padding. The result is put back into the examples' order.
-        order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
-        found = scored(model, [examples[i] for i in order]).split([examples[i].length for i in order])
-        self.reference = [found[place] for place in invert(order)]  # of each example (length,)
+        found = scored(model, examples)
+        self.reference = found.split([e.length for e in examples])  # of each example (length,)
         self.lengths = torch.tensor([e.length for e in examples], device=model.device)  # (N,) tokens
         self.labels = torch.tensor([e.label for e in examples], device=model.device)  # (N,) bool
 
@@ -122,7 +213,8 @@ def invert(order: list[int]) -> list[int]:
 
 def mismatch(examples: list[Example], prompts: list[int], context: int) -> list[Example]:
     """Each prompt with the completion of another: the next one whose prompt differs, by a fixed rule, so that the reference
-    can be kept (z0 of KTO, arXiv 2402.01306, section 4.1). `prompts` says which examples share a prompt, (N,)."""
+    can be kept (z0 of KTO, arXiv 2402.01306, section 4.1). In the order of reject's pairs that is a chosen one, so that raw z
+    says what becomes of good answers under other prompts: the drift that kto's guards watch. `prompts` says which examples share a prompt, (N,)."""
     mixed, count = [], len(examples)
     for i, example in enumerate(examples):
         ahead = next((k for k in range(1, count) if prompts[(i + k) % count] != prompts[i]), 0)

@@ -27,7 +27,7 @@ from minitron.metrics import MetricsLog
 from minitron.model import LanguageModel, pick_device
 from minitron.optim import make_optimizer
 from minitron.packing import PackedRows
-from minitron.preference import Batches, Example, Scored, mismatch, scored, token_log_probs
+from minitron.preference import Batches, Example, Scored, deal, mismatch, scored, token_log_probs
 from minitron.scorecard import Examiner
 from minitron.tokenizer import Tokenizer
 from minitron.trainer import Interrupt, accumulate, mean_loss
@@ -251,10 +251,11 @@ class Run:
         """One optimizer step on these examples."""
         settings, state, first = self.settings, self.state, self.state.step == 0
         mean, clamp = settings.ratio == "mean", tuple(settings.token_clamp)
-        numbers = sorted(numbers, key=lambda n: len(pairs.examples[n].ids))  # like lengths waste little on padding
+        micro = deal(pairs.examples, numbers, -(-len(numbers) // MICRO_ROWS))
+        numbers = [n for some in micro for n in some]
         good = pairs.labels[numbers]
         # z comes of the whole step, so that it does not depend on how the step is divided
-        mixed_now = scored(self.model, mixed.pick(numbers), at_once=MICRO_ROWS)
+        mixed_now = scored(self.model, mixed.pick(numbers))
         raw = mixed.ratios(mixed_now, numbers, mean=mean).mean().item()
         drift = mixed.ratios(mixed_now, numbers, mean=True).mean().item()
         state.z = running(state.z, raw, decay=0.0 if settings.z == "batch" else settings.z_decay, first=first)
@@ -273,7 +274,6 @@ class Run:
             free = [pairs.ratios(log_probs.detach(), some, mean=unit) for unit in (mean, True)]
             return loss + settings.nll_weight * nll, (*free, nll.item())
 
-        micro = [numbers[i : i + MICRO_ROWS] for i in range(0, len(numbers), MICRO_ROWS)]
         results = accumulate(self.model, [partial(part, some) for some in micro])
         ratios, per_token = (torch.cat([more[i] for _, more in results]) for i in (0, 1))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf)

@@ -1,0 +1,71 @@
+"""preference: completions computed together say what each says alone, and little is computed twice or for nothing."""
+
+import itertools
+
+import pytest
+import torch
+
+from minitron.preference import Example, Row, bunches, deal, rows_of, scored, token_log_probs
+
+
+def some_examples(vocab_size: int, count: int = 14) -> list[Example]:
+    """Completions of few prompts and many lengths, some of which count only from their third token on."""
+    chance = torch.Generator().manual_seed(0)
+
+    def ids(length: int) -> list[int]:
+        return torch.randint(4, vocab_size, (length,), generator=chance).tolist()
+
+    prompts = [ids(length) for length in (1, 6, 2)]
+    asked = [prompts[i % 3] for i in range(count)]
+    return [Example(p + ids(1 + 3 * i), len(p), i % 2 == 0, len(p) + 2 * (i % 4 == 3)) for i, p in enumerate(asked)]
+
+
+def alone(model, example: Example) -> torch.Tensor:
+    log_probs = model(torch.tensor([example.ids[:-1]]))[0].log_softmax(-1)
+    return log_probs[torch.arange(len(example.ids) - 1), torch.tensor(example.ids[1:])][example.start - 1 :]
+
+
+def test_together_they_equal_each_alone_and_so_do_gradients(tiny_model):
+    examples = some_examples(tiny_model.vocab_size)
+    assert any(len(row.numbers) > 1 for row in rows_of(examples))
+    want = torch.cat([alone(tiny_model, e) for e in examples])
+    got = token_log_probs(tiny_model, examples)
+    torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(scored(tiny_model, examples), want.detach(), rtol=1e-5, atol=1e-5)
+    weights = [p for p in tiny_model.parameters() if p.requires_grad]
+    found, wanted = (torch.autograd.grad((x * torch.linspace(-1, 1, len(x))).sum(), weights) for x in (got, want))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * other.abs().max().item())
+
+
+def test_bunches_cost_the_least():
+    widths = [3, 50, 4, 48, 5, 120, 47]
+    rows = [Row([i], width) for i, width in enumerate(widths)]
+
+    def cost(cut: list[list[int]]) -> int:
+        return sum(max(part) * len(part) + 8 for part in cut)
+
+    found = [[row.width for row in bunch] for bunch in bunches(rows, most=100, fixed=8)]
+    assert sorted(sum(found, [])) == sorted(widths)
+    assert all(max(part) * len(part) <= 100 or len(part) == 1 for part in found)
+    ordered, every = sorted(widths), []
+    for cuts in itertools.product([False, True], repeat=len(ordered) - 1):
+        parts = [[ordered[0]]]
+        for width, cut in zip(ordered[1:], cuts, strict=True):
+            parts += [[width]] if cut else []
+            parts[-1] += [] if cut else [width]
+        if all(max(part) * len(part) <= 100 or len(part) == 1 for part in parts):
+            every.append(cost(parts))
+    assert cost(found) == min(every)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_parts_share_the_work_and_keep_completions_of_a_prompt_together(parts):
+    examples = [Example([7, p, *range(5 + p)], 2, label) for p in range(8) for label in (True, False)]
+    numbers = [3, 2, 9, 8, 14, 15, 0, 1]
+    dealt = deal(examples, numbers, parts)
+    assert sorted(sum(dealt, [])) == sorted(numbers)
+    for part in dealt:
+        assert {n ^ 1 for n in part} == set(part)  # both of a pair
+    work = [sum(len(examples[n].ids) for n in part) for part in dealt]
+    assert max(work) - min(work) <= 30
