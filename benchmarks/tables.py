@@ -53,7 +53,7 @@ def write(results: dict, *, docs: Path, plot: Path) -> None:
 def put(found: list[Table], docs: Path) -> None:
     """Each table between its markers of the page."""
     page = docs.read_text(encoding="utf-8")
-    for table in made(results):
+    for table in found:
         page = filled(page, table)
     atomic_write(docs, page)
 

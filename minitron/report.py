@@ -55,6 +55,7 @@ def html(run_dir: Path, card: dict) -> str:
         _data(_read_json(run_dir / "data" / "report.json")),
         _samples(card),
         _continuations(card),
+        _learning(run_dir),
         _compared(_read_json(run_dir / "compare.json")),
         _wrong_probes(card),
     )
@@ -277,6 +278,27 @@ def _continuations(card: dict) -> Html | None:
         return None
     names = {"prompt": "held-out beginning", "reference": "how it goes on", "answer": card["shipped"]}
     return _section("Continuations", [_boxes([(name, c[key], []) for key, name in names.items()]) for c in found])
+
+
+def _learning(run_dir: Path) -> Html | None:
+    """What the model made of the same prompts at every validation (`samples` of pretrain and sft)."""
+    shown = []
+    for stage in ("pretrain", "sft"):
+        said: dict[str, list[tuple[str, str, list[str]]]] = {}
+        for row in metrics.read(run_dir / stage / "metrics.jsonl"):
+            for sample in row.get("samples", []):
+                said.setdefault(sample["prompt"], []).append((f"step {row['step']}", sample["text"], []))
+        shown += [
+            el("div", el("h3", f"{stage}: {prompt}"), _boxes(_spread_out(texts))) for prompt, texts in said.items()
+        ]
+    return _section("While it learned", shown) if shown else None
+
+
+def _spread_out(values: list, most: int = 4) -> list:
+    """At most so many of them, the first and the last included."""
+    if len(values) <= most:
+        return values
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
 
 
 def _boxes(texts: list[tuple[str, str, list[str]]]) -> Html:

@@ -144,6 +144,9 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._before)
 
 
+SAMPLE_TOKENS = 100  # of what a model says at a validation: long enough to judge it, and soon written
+
+
 @dataclass
 class Fit:
     """What `fit` trains: a stage's settings, where it keeps its checkpoints, and how the model is asked on the way."""

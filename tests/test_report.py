@@ -186,6 +186,16 @@ def test_samples_stand_side_by_side(run_dir):
     assert page.said("td")[-4:] == ["capitals", "Of Peru?", "no no no", "has one of Lima; lacks Cusco"]
 
 
+def test_what_it_said_while_it_learned(run_dir):
+    lines = [{"step": n, "samples": [{"prompt": "Hi?", "text": f"{EVIL} {n}"}]} for n in range(1, 8)]
+    (run_dir / "pretrain").mkdir(exist_ok=True)
+    (run_dir / "pretrain" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = Page(report.html(run_dir, make_card(make_model())))
+    assert [text for text in page.said("h3") if text.startswith("step ")] == ["step 1", "step 3", "step 5", "step 7"]
+    assert any(text.startswith("pretrain: Hi?") for text in page.said("h3"))
+    assert not page.named("script")
+
+
 def test_a_plot_has_its_values_units_and_text():
     points = [(0, 2.0), (50, 3.0), (100, 4.0)]
     page = Page(report.plot("Loss", [Series("train", points, dots=True)], unit="nats", guards={"guard: 1": 1.0}))

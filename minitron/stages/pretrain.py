@@ -4,6 +4,7 @@ Reads the recipe's text files and the tokenizer; writes pretrain/checkpoints and
 itself is `trainer.fit`. Knows nothing about dialogues.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -15,7 +16,7 @@ from minitron.errors import MinitronError
 from minitron.model import LanguageModel, pick_device
 from minitron.packing import PackedRows, pack
 from minitron.tokenizer import Tokenizer
-from minitron.trainer import Fit, fit
+from minitron.trainer import SAMPLE_TOKENS, Fit, fit
 
 MORE = {
     "train": "bring more text, or lower pretrain.valid_fraction",
@@ -49,6 +50,6 @@ def run(config: Config) -> None:
 def go_on(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
     """`pretrain.samples` with how the model goes on, always with the same luck."""
     how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
-    texts = config.pretrain.samples
-    ids = [corpus.extend(model, corpus.encode(t, tokenizer), sampling=config.export.sampling(), **how) for t in texts]
+    sampling, texts = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS), config.pretrain.samples
+    ids = [corpus.extend(model, corpus.encode(text, tokenizer), sampling=sampling, **how) for text in texts]
     return [(text, tokenizer.decode(list(more))) for text, more in zip(texts, ids, strict=True)]

@@ -5,6 +5,7 @@ is `trainer.fit`. Knows nothing about scores or files of other formats.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from minitron.generate import generate
 from minitron.model import LanguageModel, pick_device
 from minitron.packing import PackedRows, Sequence, pack
 from minitron.tokenizer import Tokenizer
-from minitron.trainer import Fit, fit
+from minitron.trainer import SAMPLE_TOKENS, Fit, fit
 
 
 def run(config: Config) -> None:
@@ -40,7 +41,8 @@ def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[t
     how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
     prompts = [chatml.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples]
     prompts = [ids[: config.model.context - 1] for ids in prompts]
-    answers = generate(model, prompts, sampling=config.export.sampling(), **how)
+    sampling = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS)
+    answers = generate(model, prompts, sampling=sampling, **how)
     return [(text, tokenizer.decode(a.ids)) for text, a in zip(config.sft.samples, answers, strict=True)]
 
 
