@@ -55,7 +55,7 @@ TASKS = {
         "width": 256,
         "context": 256,
         "rows": 16,
-        "steps": 600,
+        "steps": 400,
     },
 }
 
