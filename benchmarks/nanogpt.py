@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/nanogpt.py quality    # three seeds of each, alternating; about half an hour on two cores
     .venv/bin/python benchmarks/nanogpt.py speed      # alternating steps; two minutes
-    .venv/bin/python benchmarks/nanogpt.py table      # what docs/performance.md shows
+    .venv/bin/python benchmarks/nanogpt.py table      # the tables of docs/performance.md again
 
 The baseline is nanoGPT's training loop written anew from torch alone, with its published settings (config/train_shakespeare_char.py
 and the README's line for a CPU): AdamW, cosine, random windows of one long text, fp32 as nanoGPT has it on a CPU. Both sides
@@ -25,6 +25,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import tables
+from tables import Table
 
 from minitron import config as configs
 from minitron import corpus, metrics, parallel
@@ -305,38 +309,43 @@ def speed(repeats: int = 7, steps: int = 3) -> None:
     save(load() | {"speed": results})
 
 
-def table() -> str:
-    results, lines = load(), []
-    if "quality" in results:
-        lines += [
-            "| text | | seconds in steps | held-out bits per byte | nats per token | parameters |",
-            "|---|---|---|---|---|---|",
-        ]
-        for task, runs in results["quality"].items():
-            for name in ("nanogpt", "minitron"):
+def made(results: dict) -> list[Table]:
+    """The tables of what was measured."""
+    found = []
+    if quality := results.get("quality"):
+        head = ["", "seconds in steps", "held-out bits per byte", "nats per token", "parameters"]
+        rows = []
+        for task, runs in quality.items():
+            for name, shown in (("nanogpt", "nanoGPT's recipe"), ("minitron", "minitron")):
                 columns = [spread([run[name][key] for run in runs], form) for key, form in COLUMNS]
-                lines.append(f"| {task} | {name} | {' | '.join(columns)} | {runs[0][name]['params'] / 1e6:.2f}M |")
-            ratios = [run["minitron"]["seconds"] / run["nanogpt"]["seconds"] for run in runs]
-            lines.append(f"| {task} | ours / theirs | {spread(ratios, '.2f')} | | | |")
-        lines.append("")
-    if "speed" in results:
-        lines += [
-            "| step | nanoGPT, tokens/s | minitron, tokens/s | ratio (least … most of the pairs) |",
-            "|---|---|---|---|",
+                rows.append([f"{task}, {shown}", *columns, f"{runs[0][name]['params'] / 1e6:.2f}M"])
+            whole = [run["minitron"]["seconds"] / run["nanogpt"]["seconds"] for run in runs]
+            reached = [run["minitron"]["reached_seconds"] / run["nanogpt"]["seconds"] for run in runs]
+            rows.append([f"{task}, our time / theirs: to our end", spread(whole, ".2f"), "", "", ""])
+            rows.append([f"{task}, our time / theirs: to their loss", spread(reached, ".2f"), "", "", ""])
+        found.append(
+            Table("nanogpt-quality", "to the end of training, median of the seeds (least ... most)", head, rows)
+        )
+    if speed := results.get("speed"):
+        rows = [
+            [
+                name,
+                f"{r['nanogpt']:,}",
+                f"{r['minitron']:,}",
+                f"{r['ratio']:.2f} ({r['spread'][0]:.2f} ... {r['spread'][1]:.2f})",
+            ]
+            for name, r in speed.items()
         ]
-        for name, r in results["speed"].items():
-            low, high = r["spread"]
-            lines.append(
-                f"| {name} | {r['nanogpt']:,} | {r['minitron']:,} | {r['ratio']:.2f} ({low:.2f} … {high:.2f}) |"
-            )
-    return "\n".join(lines)
+        head = ["AdamW, the same shape", "nanoGPT's loop, tokens/s", "minitron, tokens/s", "ratio of pairs"]
+        found.append(Table("nanogpt-speed", "tokens per second of training", head, rows))
+    return found
 
 
 COLUMNS = (("seconds", ".1f"), ("bits_per_byte", ".4f"), ("nats", ".4f"))
 
 
 def spread(values: list[float], form: str) -> str:
-    return f"{statistics.median(values):{form}} ({min(values):{form}} … {max(values):{form}})"
+    return f"{statistics.median(values):{form}} ({min(values):{form}} ... {max(values):{form}})"
 
 
 def load() -> dict:
@@ -357,4 +366,5 @@ if __name__ == "__main__":
             pass
         case _:
             sys.exit(__doc__)
-    print(table())
+    tables.show_all(made(load()))
+    tables.put(made(load()), Path(__file__).resolve().parents[1] / "docs/performance.md")
