@@ -9,6 +9,7 @@ of each, trained as long, measured on documents on their own, as a chat begins. 
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from functools import partial
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import tables
 
 from minitron import corpus, parallel
 from minitron.config import ModelConfig, OptimConfig, PretrainConfig, TokenizerConfig
@@ -79,6 +83,22 @@ def main() -> None:
             results[str(context)] = compare(context, sets, tokenizer.vocab_size)
             print(context, json.dumps(results[str(context)]), flush=True)
     Path(__file__).with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+    show(results)
+
+
+def show(results: dict) -> None:
+    head = ["context", "a step's time, apart / joined", "held-out loss, apart", "joined"]
+    rows = [
+        [
+            context,
+            f"{r['time of apart / joined']:.2f}",
+            *(", ".join(f"{x:.3f}" for x in r["held-out loss"][way]) for way in ("apart", "joined")),
+        ]
+        for context, r in results.items()
+    ]
+    made = [tables.Table("isolation", "documents apart or joined", head, rows)]
+    tables.show_all(made)
+    tables.put(made, Path(__file__).resolve().parents[1] / "docs/performance.md")
 
 
 def compare(context: int, sets: dict, vocab: int) -> dict:

@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/nanogpt.py quality    # three seeds of each, alternating; about half an hour on two cores
     .venv/bin/python benchmarks/nanogpt.py speed      # alternating steps; two minutes
+    .venv/bin/python benchmarks/nanogpt.py compile    # what torch.compile would gain on this CPU
     .venv/bin/python benchmarks/nanogpt.py table      # the tables of docs/performance.md again
 
 The baseline is nanoGPT's training loop written anew from torch alone, with its published settings (config/train_shakespeare_char.py
@@ -10,6 +11,7 @@ get the same text, split, tokenizer and parameters within 2 %, and the whole mac
 steps: no validation, no start. Results go to benchmarks/nanogpt.json.
 """
 
+import copy
 import json
 import math
 import os
@@ -34,7 +36,7 @@ from minitron import config as configs
 from minitron import corpus, metrics, parallel
 from minitron.config import ModelConfig, OptimConfig
 from minitron.model import LanguageModel
-from minitron.optim import autocast, make_optimizer
+from minitron.optim import autocast, compile_blocks, make_optimizer
 from minitron.packing import PackedRows, Sequence, collate, pack
 from minitron.tokenizer import Tokenizer
 from minitron.trainer import accumulate, summed_loss
@@ -220,21 +222,19 @@ def train_ours(recipe: Path, folder: Path, seed: int) -> dict:
 # ---- tokens per second
 
 
+def our_shape(t: dict) -> ModelConfig:
+    """The baseline's."""
+    heads, width = t["heads"], t["width"]
+    shape = {"n_layers": t["layers"], "n_heads": heads, "n_kv_heads": heads, "d_model": width, "d_ff": 4 * width}
+    return ModelConfig(arch="nanogpt", context=t["context"], **shape)
+
+
 def speed(repeats: int = 7, steps: int = 3) -> None:
     """Alternating: a few steps of the baseline, a few of ours, at the same shape, batch and precision, AdamW for both."""
     t, vocab = TASKS["stories"], 4096
     torch.manual_seed(0)
     base = Baseline(vocab, layers=t["layers"], heads=t["heads"], width=t["width"], context=t["context"])
-    shape = ModelConfig(
-        arch="nanogpt",
-        n_layers=t["layers"],
-        n_heads=t["heads"],
-        n_kv_heads=t["heads"],
-        d_model=t["width"],
-        d_ff=4 * t["width"],
-        context=t["context"],
-    )
-    ours = LanguageModel(shape, vocab)
+    ours = LanguageModel(our_shape(t), vocab)
     assert ours.count_params() == base.params()
     theirs, mine = adamw(base), make_optimizer(ours, OptimConfig())
     chance = np.random.default_rng(0)
@@ -309,6 +309,42 @@ def speed(repeats: int = 7, steps: int = 3) -> None:
     save(load() | {"speed": results})
 
 
+def compiled(repeats: int = 7) -> None:
+    """Alternating: our step without torch.compile and with it, the blocks compiled."""
+    t, vocab = TASKS["stories"], 4096
+    torch.manual_seed(0)
+    models = {"plain": LanguageModel(our_shape(t), vocab)}
+    models["compiled"] = copy.deepcopy(models["plain"])
+    compile_blocks(models["compiled"])
+    ids = np.random.default_rng(0).integers(vocab, size=(t["rows"], t["context"] + 1))
+    rows, cores = [[(row, np.ones(t["context"] + 1, bool))] for row in ids], parallel.cores()
+    batches = [collate(rows[i::cores], context=t["context"]) for i in range(cores)]
+    results = {}
+    for precision in ("fp32", "bf16"):
+        seconds = {name: [] for name in models}
+        for repeat in range(repeats + 1):
+            for name, model in models.items():
+
+                def part(batch, model=model, precision=precision):
+                    with autocast(model.device, precision):
+                        return summed_loss(model, batch), None
+
+                begun = time.perf_counter()
+                accumulate(model, [partial(part, batch) for batch in batches])
+                model.zero_grad(set_to_none=True)
+                if repeat:
+                    seconds[name].append(time.perf_counter() - begun)
+                else:
+                    started = time.perf_counter() - begun  # compiling included
+        ratios = [a / b for a, b in zip(seconds["plain"], seconds["compiled"], strict=True)]
+        results[precision] = {
+            "start": started,
+            "ratio": statistics.median(ratios),
+            "spread": [min(ratios), max(ratios)],
+        }
+    save(load() | {"compile": results})
+
+
 def made(results: dict) -> list[Table]:
     """The tables of what was measured."""
     found = []
@@ -338,6 +374,12 @@ def made(results: dict) -> list[Table]:
         ]
         head = ["AdamW, the same shape", "nanoGPT's loop, tokens/s", "minitron, tokens/s", "ratio of pairs"]
         found.append(Table("nanogpt-speed", "tokens per second of training", head, rows))
+    if compiling := results.get("compile"):
+        rows = [
+            [name, f"{r['start']:.0f} s", f"{r['ratio']:.2f} ({r['spread'][0]:.2f} ... {r['spread'][1]:.2f})"]
+            for name, r in compiling.items()
+        ]
+        found.append(Table("nanogpt-compile", "torch.compile", ["", "first step", "times as fast afterwards"], rows))
     return found
 
 
@@ -362,6 +404,8 @@ if __name__ == "__main__":
             quality()
         case ["speed"]:
             speed()
+        case ["compile"]:
+            compiled()
         case ["table"]:
             pass
         case _:
