@@ -134,7 +134,7 @@ def load_weights(model: LanguageModel, folder: Path) -> None:
 
 
 def load_trainer(folder: Path) -> dict[str, Any]:
-    """Optimizer, random states and position, as `save` got them."""
+    """Optimizer and position, as `save` got them."""
     return torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
 
 

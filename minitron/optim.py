@@ -143,7 +143,7 @@ def choose_precision(wanted: str, device: torch.device, trial: Callable[[str], N
 def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageModel], None]) -> str:
     """Compiles the blocks where the recipe says so, or where a measurement on this GPU does; returns what to tell.
 
-    `trial(model)` runs a forward and a backward pass. On a CPU compiling alone may take longer than a run, so there and
+    `trial(model)` runs a forward and a backward pass. On a CPU it gains nothing (docs/performance.md), so there and
     on MPS it is not tried.
     """
     if wanted == "off" or (wanted == "auto" and model.device.type != "cuda"):
