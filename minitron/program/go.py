@@ -186,8 +186,10 @@ def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> 
 def introduce(config: Config, program: Path) -> None:
     """Asks the program what the recipe's `export.questions` say, shows the answers, and says what to type next."""
     say(f"\n{program.name} says:", style="bold")
+    # A base model that always takes the likeliest token repeats itself.
+    how = ["--seed", str(config.seed), "--max-tokens", "150"] if config.base else ["--temp", "0"]
     for question in config.export.questions:
-        command = [program.resolve(), "-p", question, "--temp", "0"]
+        command = [program.resolve(), "-p", question, *how]
         answer = subprocess.run(command, capture_output=True, text=True, encoding="utf-8").stdout.strip()
         print(f"  > {question}\n    {answer}", flush=True)
     say(f"\nTalk to it:      ./{program}", style="bold")
