@@ -99,14 +99,20 @@ def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
 
 
 def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
-    """`token_log_probs` of any number of examples, without gradients, (T,)."""
+    """`token_log_probs` of any number of examples, without gradients, (T,). Of equal ones a single one is computed:
+    both completions of a prompt have the same mismatched pair."""
+    keys = [(e.prompt, e.start, *e.ids) for e in examples]
+    different = dict(zip(keys, examples, strict=True))
+    once = list(different.values())
 
     def part(bunch: list[Row]) -> Tensor:
         with torch.no_grad():
-            return bunch_log_probs(model, examples, bunch)
+            return bunch_log_probs(model, once, bunch)
 
-    some = bunches(rows_of(examples), **limits(model))
-    return in_order(examples, some, parallel.each(part, some, device=model.device))
+    some = bunches(rows_of(once), **limits(model))
+    found = in_order(once, some, parallel.each(part, some, device=model.device)).split([e.length for e in once])
+    of = dict(zip(different, found, strict=True))
+    return torch.cat([of[key] for key in keys])
 
 
 def limits(model: LanguageModel) -> dict[str, int]:
