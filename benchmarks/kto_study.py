@@ -44,7 +44,7 @@ OFF = ["kto.guards.on=false", "kto.guards.walk_prompts=0", "kto.guards.probes_as
 # rate over its steps moves a model of this size about as far as 5e-6 moved the article's in 2,000.
 ARTICLE = [
     "kto.ratio=mean", "kto.beta=0.1", "kto.z=matched", "kto.weight_chosen=1", "kto.weight_rejected=1", "kto.nll_weight=0",
-    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false",
+    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.cut_rejected=false",
 ]  # fmt: skip
 GUARDED = ["kto.guards.on=true", "kto.guards.walk_prompts=64", "kto.guards.probes_asked=256"]
 VARIANTS = {  # name -> what differs from the default settings, guards off

@@ -286,7 +286,7 @@ class KtoConfig:
     weight_chosen: float = option(0.0, "lambda_d, on chosen completions; 0: from the numbers of both", low=0.0)
     weight_rejected: float = option(0.0, "lambda_u, on rejected completions; 0: from the numbers of both", low=0.0)
     token_clamp: list[float] = option(
-        [-1.0, 1.5], "log-ratios of single tokens are kept within these (arXiv 2509.24207); empty: no bounds"
+        [-3.0, 1.5], "log-ratios of single tokens are kept within these (arXiv 2509.24207); empty: no bounds"
     )
     rejected_floor: float = option(
         1.0,
@@ -294,6 +294,9 @@ class KtoConfig:
         low=0.0,
     )
     mask_loops: bool = option(True, "of a rejected loop, only what comes after its first round is pushed down")
+    cut_rejected: bool = option(
+        True, "of a rejected completion no more tokens are pushed down than the chosen one of its prompt has"
+    )
     nll_weight: float = option(1.0, "weight of the cross-entropy on chosen completions", low=0.0)
     lora_rank: int = option(
         0, "train low-rank changes of the blocks' matrices only (arXiv 2106.09685); 0: all weights", low=0
@@ -530,7 +533,7 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         and config.kto.token_clamp
         and not (len(config.kto.token_clamp) == 2 and config.kto.token_clamp[0] <= 0 <= config.kto.token_clamp[1])
     ):
-        problems.append("kto.token_clamp must be two numbers around 0, such as [-1.0, 1.5], or empty")
+        problems.append("kto.token_clamp must be two numbers around 0, such as [-3.0, 1.5], or empty")
     for spec in dataclasses.fields(GuardsConfig) if config.kto else ():
         limits = getattr(config.kto.guards, spec.name)
         if isinstance(limits, list) and len(limits) not in (0, 2):

@@ -66,7 +66,7 @@ max_tokens = 40
 # times smaller has fewer weights that act together; in 70 at 30 times that rate it collapses as the article's did.
 ARTICLE = [
     "kto.ratio=mean", "kto.beta=0.1", "kto.z=matched", "kto.weight_chosen=1", "kto.weight_rejected=1", "kto.nll_weight=0",
-    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.lr=3e-3",
+    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.cut_rejected=false", "kto.lr=3e-3",
 ]  # fmt: skip
 
 

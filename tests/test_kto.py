@@ -71,22 +71,46 @@ def test_pairs_stay_together():
         assert sorted(n + 1 for n in numbers[:4]) == sorted(numbers[4:])
 
 
-def test_a_loop_is_pushed_down_from_its_second_round_on(tiny_run, tiny_tokenizer):
-    prompt = [{"role": "user", "content": "say it"}]
-    loop = "you said you are what " + "who are you " * 5
-    rows = [(prompt, "hello", True, ""), (prompt, loop, False, "loop"), (prompt, "you am", False, "canned")]
+SAY_IT, SAY_MORE = ([{"role": "user", "content": text}] for text in ("say it", "say more"))
+LOOP = "you said you are what " + "who are you " * 5
+
+
+def write_pairs(*rows: tuple[list[dict], str, bool, str]) -> None:
     columns = dict(zip(("prompt", "completion", "label", "failure"), map(list, zip(*rows, strict=True)), strict=True))
     folder = Path("runs/tiny/reject")
     folder.mkdir(parents=True)
     pq.write_table(pa.table(columns), folder / "pairs.parquet")
+
+
+def test_a_loop_is_pushed_down_from_its_second_round_on(tiny_run, tiny_tokenizer):
+    write_pairs((SAY_IT, "hello", True, ""), (SAY_IT, LOOP, False, "loop"), (SAY_IT, "you am", False, "canned"))
     for masked in ("true", "false"):
-        recipe = config.load("tiny.toml", [f"kto.mask_loops={masked}"])
+        recipe = config.load("tiny.toml", [f"kto.mask_loops={masked}", "kto.cut_rejected=false"])
         examples, prompts = read_pairs(recipe, tiny_tokenizer)
         assert prompts == [0, 0, 0]
         assert [e.label for e in examples] == [True, False, False]
         counted = tiny_tokenizer.decode(examples[1].ids[examples[1].start :])
-        assert counted == (" who are you" * 4 + " " if masked == "true" else loop)  # a token may begin with the space
+        assert counted == (" who are you" * 4 + " " if masked == "true" else LOOP)  # a token may begin with the space
         assert tiny_tokenizer.decode(examples[2].ids[examples[2].start :]) == "you am"
+
+
+def test_no_more_of_a_rejected_completion_is_pushed_down_than_the_chosen_one_has(tiny_run, tiny_tokenizer):
+    long, t = "who are you and what am i said he to me", tiny_tokenizer
+    write_pairs(
+        (SAY_IT, long, False, "runaway"),  # recorded labels come in any order
+        (SAY_IT, "hello", True, ""),
+        (SAY_IT, "who", False, "canned"),
+        (SAY_IT, LOOP, False, "loop"),
+        (SAY_MORE, long, False, "canned"),  # nothing was chosen here
+    )
+    examples, _ = read_pairs(config.load("tiny.toml", []), t)
+    chosen = [*t.encode("hello"), t.end]
+    rest = [e.ids[e.prompt :] for e in examples]
+    assert rest[:3] == [t.encode(long)[: len(chosen)], chosen, [*t.encode("who"), t.end][: len(chosen)]]
+    assert rest[3] == t.encode(LOOP)[: len(rest[3])]
+    assert examples[3].length == len(chosen)
+    assert examples[3].start > examples[3].prompt  # from the second round on, and no more than that
+    assert rest[4] == [*t.encode(long), t.end]
 
 
 GOOD = {"raw_z": 0.0, "chosen": 0.0, "loss": 0.0, "gradient": 1.0, "kl": 0.0, "entropy": 1.0}

@@ -41,56 +41,53 @@ TOO_GOOD = 0.99  # accuracy in the first tenth of the steps
 def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], list[int]]:
     """pairs.parquet as examples, and for each a number that stands for its prompt.
 
-    A rejected runaway never ended, so its end marker is not part of what is pushed down; of a rejected loop, with
-    `kto.mask_loops`, only what comes after its first round is.
+    Of a rejected completion not all is pushed down. A runaway never ended, so its end marker is not; of a loop, with
+    `kto.mask_loops`, only what comes after its first round is; and with `kto.cut_rejected` no more tokens are than the
+    chosen completion of that prompt has: a long failure is decided where it begins, and the mean over 200 tokens hardly
+    moves the first.
     """
     path = config.stage_dir("reject") / "pairs.parquet"
     try:
         rows = pq.read_table(path).to_pylist()
     except FileNotFoundError:
         raise MinitronError(f"there are no pairs in {path.parent}", hint="run: minitron reject RECIPE") from None
-    examples, prompts, known = [], [], {}
+    known: dict[tuple[int, ...], int] = {}
+    read = []  # (row, prompt, its number, completion)
     for row in rows:
-        prompt = chatml.encode_prompt(row["prompt"], tokenizer)
-        completion, skip = tokenizer.encode(row["completion"]), 0
+        prompt, completion = chatml.encode_prompt(row["prompt"], tokenizer), tokenizer.encode(row["completion"])
         if row["label"] or "runaway" not in row["failure"]:
             completion.append(tokenizer.end)
+        read.append((row, prompt, known.setdefault(tuple(prompt), len(known)), completion))
+    longest: dict[int, int] = {}  # chosen completion of each prompt, in tokens
+    for row, _, number, completion in read:
+        if row["label"]:
+            longest[number] = max(longest.get(number, 0), len(completion))
+    examples, prompts = [], []
+    for row, prompt, number, completion in read:
+        skip = 0
         if config.kto.mask_loops and not row["label"] and (repeat := failures.first_repeat(row["completion"])):
             skip = min(tokenizer.tokens_within(completion, repeat), len(completion) - 1)
+        if config.kto.cut_rejected and not row["label"] and number in longest:
+            completion = completion[: skip + longest[number]]
         ids = (prompt + completion)[: config.model.context + 1]
         if len(prompt) + skip < len(ids):
             examples.append(Example(ids, len(prompt), row["label"], len(prompt) + skip))
-            prompts.append(known.setdefault(tuple(prompt), len(known)))
+            prompts.append(number)
     if len(examples) < len(rows):
         say(f"kto: {len(rows) - len(examples)} completions left out: their prompts fill the context")
     return examples, prompts
 
 
 def run(config: Config) -> None:
-    settings, folder = config.kto, config.stage_dir("kto")
     tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
     examples, prompts = read_pairs(config, tokenizer)
-    chosen = sum(e.label for e in examples)
-    rejected = len(examples) - chosen
-    weights = weights_of(settings, chosen, rejected)
-    say(f"kto: {chosen} chosen and {rejected} rejected completions, weights {weights[0]:.2f} and {weights[1]:.2f}")
     told = look_for_giveaways(examples, tokenizer.end, seed=config.seed)
-    run = Run(config, tokenizer)
-    if len(examples) < 2 * settings.batch_rows or not (chosen and rejected):
-        warn(f"kto needs at least {2 * settings.batch_rows} completions, of both kinds; the SFT model stays as it is")
+    run, fewest = Run(config, tokenizer), 2 * config.kto.batch_rows
+    if len(examples) < fewest or len({e.label for e in examples}) < 2:
+        warn(f"kto needs at least {fewest} completions, of both kinds; the SFT model stays as it is")
         finish(config, run, outcome="no change", why="too few pairs", told=told)
         return
-    pairs = Scored(run.reference, examples)
-    mixed = Scored(run.reference, mismatch(examples, prompts, config.model.context))
-    newest = checkpoint.newest_whole(folder)
-    if newest:
-        run.load(newest)
-        checkpoint.point(folder, "best", f"step-{run.state.passed:06d}")
-        say(f"going on from {newest} (step {run.state.step} of {settings.steps})")
-    else:
-        run.save(run.before["loss"])
-        checkpoint.point(folder, "best", "step-000000")
-    run.train(pairs, mixed, weights)
+    run.align(examples, prompts)
     finish(config, run, told=told)
 
 
@@ -196,6 +193,25 @@ class Run:
         self.save(None)
 
     # ---- training
+
+    def align(self, examples: list[Example], prompts: list[int]) -> None:
+        """All steps on these examples (`read_pairs`), or what is left of them."""
+        chosen = sum(e.label for e in examples)
+        weights = weights_of(self.settings, chosen, len(examples) - chosen)
+        say(
+            f"kto: {chosen} chosen and {len(examples) - chosen} rejected completions, "
+            f"weights {weights[0]:.2f} and {weights[1]:.2f}"
+        )
+        pairs = Scored(self.reference, examples)
+        mixed = Scored(self.reference, mismatch(examples, prompts, self.config.model.context))
+        if newest := checkpoint.newest_whole(self.folder):
+            self.load(newest)
+            checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
+            say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
+        else:
+            self.save(self.before["loss"])
+            checkpoint.point(self.folder, "best", "step-000000")
+        self.train(pairs, mixed, weights)
 
     def train(self, pairs: Scored, mixed: Scored, weights: tuple[float, float]) -> None:
         """To the last step, or to the breach that ends it. Raises KeyboardInterrupt after saving."""
