@@ -50,19 +50,28 @@ def recipe(name: str, seed: int) -> Config:
     return settings
 
 
-def prepare(name: str, seed: int) -> Config:
-    """A run that has the recipe's data, tokenizer and SFT model, and kto of its own."""
-    base, settings = config.load(RECIPES / f"{name}.toml", []), recipe(name, seed)
+def prepare(name: str, settings: Config, *, to: str = "kto") -> None:
+    """Gives a run the recipe's data, tokenizer and SFT model, and what comes after them of its own."""
+    base = config.load(RECIPES / f"{name}.toml", [])
     base.name = name
     for stage in pipeline.select(base, None, "sft"):
         pipeline.run_stage(stage, base)
+    link(settings, {stage: name for stage in ("data", "tokenizer", "sft")})
+    for stage in pipeline.select(settings, "reject", to):
+        pipeline.run_stage(stage, settings)
+
+
+def link(settings: Config, stages: dict[str, str]) -> None:
+    """Lets a run use stages of other ones: stage -> that run's name."""
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    for stage in ("data", "tokenizer", "sft"):
-        if not settings.stage_dir(stage).is_symlink():
-            settings.stage_dir(stage).symlink_to(Path("..") / name / stage, target_is_directory=True)
-    for stage in ("reject", "kto"):
-        pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index(stage)], settings)
-    return settings
+    for stage, owner in stages.items():
+        place = settings.stage_dir(stage)
+        if not place.is_symlink():
+            place.symlink_to(Path("..") / owner / stage, target_is_directory=True)
+
+
+def model_of(settings: Config, stage: str) -> LanguageModel:
+    return checkpoint.load_model(checkpoint.finished(settings.stage_dir(stage), stage))[0]
 
 
 def answers(settings: Config, examiner: Examiner, model: LanguageModel) -> dict[str, list[dict]]:
@@ -85,7 +94,8 @@ def attempt(name: str, seed: int) -> dict:
     about = sha256_json([settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")])
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
-    began, settings = time.perf_counter(), prepare(name, seed)
+    began = time.perf_counter()
+    prepare(name, settings)
     tokenizer = Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")
     examiner, chooser = Examiner(settings, tokenizer), Examiner(settings, tokenizer, spare=True)
     seen = {json.dumps(prompt) for prompt, _ in chooser.prompts}
@@ -94,7 +104,7 @@ def attempt(name: str, seed: int) -> dict:
     row = {"recipe": name, "seed": seed, "settings": about, "models": {}}
     said = {}
     for stage in ("sft", "kto"):
-        model, _ = checkpoint.load_model(checkpoint.finished(settings.stage_dir(stage), stage))
+        model = model_of(settings, stage)
         said[stage] = answers(settings, examiner, model)
         probes = examiner.probes(model)
         row["models"][stage] = {

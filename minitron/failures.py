@@ -3,8 +3,8 @@
 - loop: a block of 1 to 12 words comes three or more times in a row and fills at least 8 words; or one character comes 16
   times in a row; or, in an answer of 40 words and more, over half of the runs of four words are repeats.
 - runaway: the answer did not end by itself, or is over 4 times as long as the reference answer and over 60 words.
-- canned: the same answer (letters and digits only) was given to at least 5 and at least 1% of the prompts, and it is not
-  this prompt's reference answer.
+- canned: the same answer (letters and digits only) was given to at least 5 and at least 1% of the prompts and to more than
+  twice as many as have it for their reference answer, and it is not this prompt's. (To "thanks" there are few answers.)
 
 Knows nothing about models.
 """
@@ -77,17 +77,17 @@ def plain(text: str) -> str:
 
 def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> list[Judged]:
     """Judges answers to distinct prompts, each with its reference answer; canned answers show only in such a crowd."""
-    keys = [plain(a) for a in answers]
-    times = Counter(keys)
+    keys, wanted = [plain(a) for a in answers], [plain(r) for r in references]
+    times, due = Counter(keys), Counter(wanted)
     often = max(5, 0.01 * len(answers))
     return [
         Judged(
             loop=is_loop(answer),
             runaway=is_runaway(answer, ended=end, reference=reference),
-            canned=times[key] >= often and key != plain(reference),
+            canned=times[key] >= often and times[key] > 2 * due[key] and key != want,
             ended=end,
         )
-        for answer, key, end, reference in zip(answers, keys, ended, references, strict=True)
+        for answer, key, end, reference, want in zip(answers, keys, ended, references, wanted, strict=True)
     ]
 
 

@@ -51,3 +51,11 @@ def test_canned_needs_a_crowd_and_spares_the_right_answer():
     assert [j.canned for j in judged] == [False] + [True] * 4 + [False] * 15
     assert rates(judged) == {"loop": 0.0, "runaway": 0.0, "canned": 0.2, "ended": 1.0, "failing": 0.2}
     assert judged[1].failures == ["canned"]
+
+
+def test_an_answer_that_many_prompts_ask_for_is_not_canned():
+    """Six times "You're welcome!" where three of the prompts have it, and once more: too often."""
+    references = ["You're welcome!"] * 3 + ["No problem."] * 17
+    for times, want in ((6, 0), (7, 4)):
+        answers = ["you're welcome"] * times + [f"It is {i}." for i in range(20 - times)]
+        assert sum(j.canned for j in judge(answers, ended=[True] * 20, references=references)) == want
