@@ -57,7 +57,10 @@ class DataConfig:
     valid_fraction: float = option(
         0.02, "share of the dialogues held out at random (by a hash of the dialogue)", low=0, high=0.5
     )
-    valid_keep: list[str] = option([], "stricter rules for what is held out: what fails them is trained on")
+    valid_keep: list[str] = option(
+        [],
+        "stricter rules for what is held out and for what kto takes as good answers: what fails them is trained on only",
+    )
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
     sources: list[dict] = option([], "name, licence and address of what went in; shown by the chat program's `info`")
 

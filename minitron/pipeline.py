@@ -107,7 +107,7 @@ STAGES = [
     ),
     Stage(
         "reject",
-        ("reject",),
+        ("data", "reject"),
         reads=lambda c: [
             _tokenizer(c),
             *_data(c, "train"),

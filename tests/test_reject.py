@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +21,7 @@ from minitron.errors import MinitronError
 from minitron.files import append_line, whole_lines
 
 PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 REJECT = pipeline.STAGES[pipeline.NAMES.index("reject")]
 
 
@@ -59,6 +62,21 @@ def test_any_failure_will_do_where_none_is_meant(tiny_run):
     run_to("reject", "reject.presets={hot={temperature=2.0}}")
     assert {row["preset"] for row in rows()} == {"data", "hot"}
     assert rows(APART) == []
+
+
+def test_good_answers_are_judged_as_well_as_what_is_held_out(tiny_run):
+    lines = [json.loads(line) for line in Path("dialogues.jsonl").read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["score"] = 6 + number % 3
+        line["messages"][-1]["content"] += f" judged {line['score']}"
+    Path("dialogues.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run_to("reject", 'data.keep=["score >= 6"]', 'data.valid_keep=["score >= 7"]')
+    said = Counter(row["completion"][-1] for row in rows() if row["label"])
+    assert set(said) == {"7", "8"}
+    learnt = pq.read_table("runs/tiny/data/train.parquet").column("messages").to_pylist()
+    assert {messages[-1]["content"][-1] for messages in learnt} == {"6", "7", "8"}
+    with pytest.raises(MinitronError, match=r"no training dialogue passes data\.valid_keep"):
+        run_to("reject", 'data.keep=["score >= 6"]', 'data.valid_keep=["score >= 9"]')
 
 
 def test_chosen_of_the_model_itself(tiny_run):
@@ -172,6 +190,26 @@ def test_the_shapes_of_recorded_labels(tmp_path, kind, data, want, reasons):
     found, dropped = read(path)
     assert found == want
     assert dropped == reasons
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real data are not here")
+def test_real_labels_and_real_scores(tiny_run, capfd):
+    """Six of the 1,100 rows have the same answer twice. Scores against DuckDB; the classes are of unequal size."""
+    labels = SHARED / "rasbt_instruct_pref" / "instruction-data-with-preference.json"
+    run_to("reject", "reject.prompts=0", f'reject.files=["{labels}"]')
+    assert Counter(row["label"] for row in rows()) == {True: 1094, False: 1094}
+    assert "6 left out (chosen equals rejected)" in capfd.readouterr().err
+    scores = SHARED / "qlora_vicuna_scored.parquet"
+    rules = ['reject.chosen_if=["score_mean >= 8"]', 'reject.rejected_if=["score_mean <= 4"]']
+    run_to("kto", "reject.prompts=0", f'reject.files=["{scores}"]', *rules, "kto.steps=3", "model.context=256")
+    query = f"SELECT count(*) FILTER (score_mean >= 8), count(*) FILTER (score_mean BETWEEN 0 AND 4) FROM '{scores}'"
+    chosen, rejected = duckdb.sql(query).fetchall()[0]
+    assert Counter(row["label"] for row in rows()) == {True: chosen, False: rejected}
+    weights = re.search(
+        r"kto: (\d+) chosen and (\d+) rejected completions, weights (\S+) and (\S+)", capfd.readouterr().err
+    )
+    chosen, rejected, up, down = map(float, weights.groups())
+    assert up * chosen / (down * rejected) == pytest.approx(1 if up > 1 else 4 / 3, rel=0.01)
 
 
 def test_scores_make_labels(tmp_path):

@@ -23,6 +23,7 @@ from minitron.errors import MinitronError
 from minitron.files import append_line, atomic_path, atomic_write, sha256_json, whole_lines
 from minitron.generate import ask
 from minitron.model import LanguageModel, pick_device
+from minitron.rules import Rules
 from minitron.tokenizer import Tokenizer
 
 CHUNK = 512  # prompts whose answers are kept together: at most that much is lost when the stage is stopped
@@ -195,15 +196,19 @@ def write(path: Path, rows: list[tuple]) -> None:
 def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[Prompt]:
     """`count` training dialogues, each cut before one of its answers: (messages so far, that answer).
 
+    The recorded answer becomes the chosen one, so it has to be as good as what is held out (`data.valid_keep`).
     Reservoir sampling (Vitter's algorithm R): one pass, memory for `count` dialogues only.
     """
     chance = random.Random(seed)
     chosen: list[dict] = []
-    for number, dialogue in enumerate(dialogues.read(config.stage_dir("data") / "train.parquet")):
+    path = config.stage_dir("data") / "train.parquet"
+    for number, dialogue in enumerate(dialogues.read(path, rules=Rules(config.data))):
         if number < count:
             chosen.append(dialogue)
         elif (slot := chance.randrange(number + 1)) < count:
             chosen[slot] = dialogue
+    if not chosen:
+        raise MinitronError("no training dialogue passes data.valid_keep", hint="make those rules less strict")
     asked, known = [], set()
     for dialogue in chosen:
         messages = dialogue["messages"]
