@@ -214,29 +214,32 @@ def mean_change(values: list[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def goals(rows: list[dict]) -> list[tuple[str, str, bool]]:
-    """(goal, what was seen, met?) over all seeds."""
+RARE = 0.001  # a failure that fewer than one answer in a thousand shows, before and after, cannot be halved
+
+
+def goals(rows: list[dict]) -> list[list[str]]:
+    """[goal, what was seen, `yes`, `no` or why neither] over all seeds."""
     found, out = pooled(rows), []
+
+    def goal(text: str, seen: str, met: bool) -> None:
+        out.append([text, seen, "yes" if met else "no"])
 
     def fall(kind: str) -> float:
         return 1 - found[kind]["after"] / max(found[kind]["before"], 1e-9)
 
-    out.append(("loops -80%, or under 1%", show(found["loop"]), fall("loop") >= 0.8 or found["loop"]["after"] < 0.01))
+    goal("loops -80%, or under 1%", show(found["loop"]), fall("loop") >= 0.8 or found["loop"]["after"] < 0.01)
     for kind in ("canned", "runaway"):
-        out.append((f"{kind} -50%", show(found[kind]), fall(kind) >= 0.5))
+        goal(f"{kind} -50%", show(found[kind]), fall(kind) >= 0.5)
+        if max(found[kind]["before"], found[kind]["after"]) < RARE:
+            out[-1][-1] = "hardly any to halve"
     loss = [row["models"]["kto"]["loss"] / row["models"]["sft"]["loss"] - 1 for row in rows]
-    out.append(
-        (
-            "held-out loss at most +1%",
-            f"{max(loss):+.2%} at most, mean {statistics.fmean(loss):+.2%}",
-            max(loss) <= 0.01,
-        )
-    )
+    seen = f"{max(loss):+.2%} at most, mean {statistics.fmean(loss):+.2%}"
+    goal("held-out loss at most +1%", seen, max(loss) <= 0.01)
     if "probes" in found:
         p = found["probes"]
-        out.append(("probes at most 1 point lower", show(p), p["after"] >= p["before"] - 0.01))
+        goal("probes at most 1 point lower", show(p), p["after"] >= p["before"] - 0.01)
     mean, low, high = mean_change([row["distinct_2"]["chat"]["change"] for row in rows])
-    out.append(("distinct-2 no lower (chat)", f"{mean:+.1%} ({low:+.1%} to {high:+.1%})", high >= 0))
+    goal("distinct-2 no lower (chat)", f"{mean:+.1%} ({low:+.1%} to {high:+.1%})", high >= 0)
     return out
 
 
@@ -275,7 +278,7 @@ def main() -> None:
         for seed in chosen.seeds:
             rows.append(attempt(name, seed))
             print(" | ".join(table(name, rows[-1:]).rows[0]), flush=True)
-        seen = [[goal, figures, "yes" if met else "no"] for goal, figures, met in goals(rows)]
+        seen = goals(rows)
         for row in seen:
             print(f"{name}: " + ": ".join(row))
         missed += sum(row[2] == "no" for row in seen)

@@ -16,7 +16,7 @@ FOLDS = 5
 FIRST_TOKENS, COMMON = 3, 64  # how many tokens of the beginning are seen, and how many kinds of each
 SUSPECT = 0.9  # balanced accuracy from which something trivial decides
 REMEDIES = {
-    "length": 'choose answers of like length: reject.chosen = "model"; or mask loops: kto.mask_loops = true',
+    "length": 'choose answers of like length: reject.chosen = "model"; or leave out what is longer: kto.cut_rejected = true',
     "ending": 'choose answers that end alike: reject.chosen = "model"; or lower reject.max_tokens',
     "first tokens": 'take both from the same source: reject.chosen = "model"',
 }

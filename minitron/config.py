@@ -251,7 +251,9 @@ class GuardsConfig:
     chosen: list[float] = option([-0.05, -0.15], "log-ratio of chosen completions, nats per token")
     loss: list[float] = option([0.005, 0.01], "rise of held-out loss, share")
     kl: list[float] = option([0.1, 0.3], "KL to the reference on the policy's own answers, nats per token")
-    entropy_low: list[float] = option([0.7, 0.5], "entropy on its own answers, times the reference's")
+    entropy_low: list[float] = option(
+        [0.7, 0.5], "entropy on its own answers, times the reference's at the same places"
+    )
     entropy_high: list[float] = option([1.4, 2.0], "the same, from above")
     loops: list[float] = option([0.05, 0.15], "rise of the share of its own answers that loop")
     endings: list[float] = option([-0.05, -0.15], "change of the share that ends by itself")

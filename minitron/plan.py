@@ -308,9 +308,10 @@ class Aligning:
     def kto(self) -> dict[str, float]:
         """Parts of the stage -> seconds."""
         settings, looks = self.config.kto, kto_looks(self.config)
-        step = settings.batch_rows * (1 + FORWARD_SHARE) * self.scored  # and the mismatched pairs, without backward
+        # and the mismatched pairs, without backward: one for both completions of a prompt
+        step = settings.batch_rows * (1 + FORWARD_SHARE / 2) * self.scored
         return {
-            "reference": 2 * kto_completions(self.config) * self.scored * FORWARD_SHARE,
+            "reference": 1.5 * kto_completions(self.config) * self.scored * FORWARD_SHARE,
             f"{settings.steps:,} steps": settings.steps * step,
             f"{looks} looks": looks * self.look(),
             f"choice among {1 + len(settings.blends)} models": (1 + len(settings.blends)) * self.card(),

@@ -43,6 +43,7 @@ class Walk:
 
     kl: float  # nats per token, policy against reference
     entropy: float  # nats per token, of the policy
+    reference_entropy: float  # of the reference at the same places: what texts were drawn does not matter then
     loop: float  # share of answers
     ended: float
     real_words: float  # share of the words that the training data has
@@ -205,15 +206,17 @@ class Examiner:
         ]
         rows = [(len(prompt), ids) for prompt, ids in rows if len(ids) > len(prompt)]
 
-        def part(start: int) -> tuple[float, float, int]:
+        def part(start: int) -> tuple[float, float, float, int]:
             return _distance(model, reference, rows[start : start + BATCH_ROWS])
 
         parts = parallel.each(part, range(0, len(rows), BATCH_ROWS), device=model.device)
-        tokens = max(1, sum(count for _, _, count in parts))
+        *sums, tokens = (sum(values) for values in zip(*parts, strict=True)) if parts else (0.0, 0.0, 0.0, 0)
+        kl, entropy, reference_entropy = (total / max(1, tokens) for total in sums)
         said = [word for text in texts for word in failures.words(text)]
         return Walk(
-            kl=sum(kl for kl, _, _ in parts) / tokens,
-            entropy=sum(entropy for _, entropy, _ in parts) / tokens,
+            kl=kl,
+            entropy=entropy,
+            reference_entropy=reference_entropy,
             loop=sum(map(failures.is_loop, texts)) / max(1, len(texts)),
             ended=sum(a.stopped == "end" for a in answers) / max(1, len(answers)),
             real_words=sum(word in self.vocabulary for word in said) / max(1, len(said)),
@@ -261,8 +264,8 @@ def distinct_2(texts: list[str]) -> float:
 @torch.no_grad()
 def _distance(
     model: LanguageModel, reference: LanguageModel, rows: list[tuple[int, list[int]]]
-) -> tuple[float, float, int]:
-    """Σ KL(model || reference), Σ entropy in nats over the answers' positions, and how many these are.
+) -> tuple[float, float, float, int]:
+    """Σ KL(model || reference), Σ entropy of either in nats over the answers' positions, and how many these are.
 
     KL is of the whole distribution at each position that the model itself came to, not only of what it drew there.
     """
@@ -275,8 +278,8 @@ def _distance(
     padded, counted = padded.to(model.device), counted.to(model.device)
     ours, theirs = (F.log_softmax(m.head(m.hidden(padded)[counted]).float(), -1) for m in (model, reference))
     kl = (ours.exp() * (ours - theirs)).sum(-1)
-    entropy = -(ours.exp() * ours).sum(-1)
-    return kl.sum().item(), entropy.sum().item(), len(kl)
+    entropy, reference_entropy = (-(log_p.exp() * log_p).sum() for log_p in (ours, theirs))
+    return kl.sum().item(), entropy.item(), reference_entropy.item(), len(kl)
 
 
 def interval(share: float, count: int) -> tuple[float, float]:

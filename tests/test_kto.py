@@ -11,13 +11,14 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import TINY_RECIPE, write_dialogues
+from torch.distributions import Categorical, kl_divergence
 
 from minitron import checkpoint, config, lora, pipeline
 from minitron.choice import blended, objection
 from minitron.config import GuardsConfig, KtoConfig
 from minitron.guards import Signals, check
 from minitron.preference import Batches, Example, Scored, mismatch, token_log_probs
-from minitron.scorecard import Examiner
+from minitron.scorecard import Examiner, _distance
 from minitron.stages.kto import read_pairs
 from minitron.tokenizer import Tokenizer
 
@@ -111,6 +112,23 @@ def test_no_more_of_a_rejected_completion_is_pushed_down_than_the_chosen_one_has
     assert examples[3].length == len(chosen)
     assert examples[3].start > examples[3].prompt  # from the second round on, and no more than that
     assert rest[4] == [*t.encode(long), t.end]
+
+
+def test_how_far_two_models_are_apart_at_the_same_places(tiny_model):
+    """Against torch.distributions, one place after the other."""
+    torch.manual_seed(1)
+    other = blended(tiny_model, {n: p + 0.1 * torch.randn_like(p) for n, p in tiny_model.named_parameters()}, 1.0)
+    rows = [(2, [5, 6, 7, 8]), (1, [9, 4, 4]), (3, [4, 5, 6, 7, 8, 9])]
+    want = [0.0, 0.0, 0.0]
+    for start, ids in rows:
+        for place in range(start - 1, len(ids) - 1):
+            ours, theirs = (Categorical(logits=m(torch.tensor([ids[: place + 1]]))[0, -1]) for m in (tiny_model, other))
+            for i, value in enumerate((kl_divergence(ours, theirs), ours.entropy(), theirs.entropy())):
+                want[i] += value.item()
+    *sums, places = _distance(tiny_model, other, rows)
+    assert sums == pytest.approx(want, rel=1e-4)
+    assert places == 2 + 2 + 3
+    assert want[0] > 1e-3
 
 
 GOOD = {"raw_z": 0.0, "chosen": 0.0, "loss": 0.0, "gradient": 1.0, "kl": 0.0, "entropy": 1.0}

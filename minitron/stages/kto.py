@@ -161,7 +161,7 @@ class Run:
             loss=now["loss"] / before["loss"] - 1 if before["loss"] else None,
             gradient=norm / max(statistics.median(state.first_norms), 1e-30),
             kl=now.get("kl"),
-            entropy=now["entropy"] / max(before["entropy"], 1e-9) if "entropy" in now else None,
+            entropy=now["entropy"] / max(now["reference_entropy"], 1e-9) if "entropy" in now else None,
             loops=change("loop"),
             endings=change("ended"),
             words=change("real_words"),
