@@ -39,6 +39,7 @@ ARTICLE = [  # the reference article's settings, but for its learning rate
     "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.cut_rejected=false",
 ]  # fmt: skip
 PUBLISHED = [*ARTICLE, "kto.ratio=sum", "kto.z=batch"]  # beta 0.1, as TRL has it
+ANY_SCORE = "data.valid_keep=[]"  # for reject; the data themselves are the demo's
 FAST = "kto.lr=5e-4"  # ten times the demo's
 VARIANTS = {  # name -> what differs from the demo's settings; the most telling first
     "all ingredients": [],
@@ -46,6 +47,8 @@ VARIANTS = {  # name -> what differs from the demo's settings; the most telling 
     "no NLL term": ["kto.nll_weight=0"],
     "rejected not cut": ["kto.cut_rejected=false"],
     "token clamp [-1, 1.5]": ["kto.token_clamp=[-1,1.5]"],
+    "good answers of any score": [ANY_SCORE],
+    "the same, not cut, clamp [-1, 1.5]": [ANY_SCORE, "kto.cut_rejected=false", "kto.token_clamp=[-1,1.5]"],
     "no token clamp": ["kto.token_clamp=[]"],
     "no floor": ["kto.rejected_floor=0"],
     "loops not masked": ["kto.mask_loops=false"],
@@ -56,11 +59,9 @@ VARIANTS = {  # name -> what differs from the demo's settings; the most telling 
     "NLL alone, 10 x the rate": ["kto.beta=0", FAST],
     "as published, 10 x the rate": [*PUBLISHED, FAST],
     "the article's, 10 x the rate": [*ARTICLE, FAST],
-    "chosen by the model": ["reject.chosen=model"],
     "AdamW, not Muon": ["optim.name=adamw"],
     "LoRA, rank 8": ["kto.lora_rank=8", "kto.lr=1e-3"],
-    "z batch": ["kto.z=batch"],
-    "sum, beta 0.1": ["kto.ratio=sum", "kto.beta=0.1"],
+    "chosen by the model": ["reject.chosen=model"],
 }
 CURVES = ["all ingredients", "as published (TRL)", "all, 10 x the rate", "as published, 10 x the rate", "the article's, 10 x the rate"]  # fmt: skip
 
@@ -93,9 +94,9 @@ def attempt(variant: str, seed: int) -> dict:
     done = settings.run_dir / "row.json"
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
-    by_model = "-by-model" if settings.reject.chosen == "model" else ""
-    owner = kto_effect.recipe("demo", seed)
-    owner.name, owner.reject.chosen = owner.name + by_model, settings.reject.chosen
+    owner = kto_effect.recipe("demo", seed)  # of the pairs
+    owner.name += "-by-model" * (settings.reject.chosen == "model") + "-any-score" * (not settings.data.valid_keep)
+    owner.reject, owner.data = settings.reject, settings.data
     kto_effect.prepare("demo", owner, to="reject")
     kto_effect.link(settings, {stage: owner.name for stage in ("data", "tokenizer", "sft", "reject")})
     began, folder = time.perf_counter(), settings.stage_dir("kto")
