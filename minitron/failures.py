@@ -3,8 +3,8 @@
 - loop: a block of 1 to 12 words comes three or more times in a row and fills at least 8 words; or one character comes 16
   times in a row; or, in an answer of 40 words and more, over half of the runs of four words are repeats.
 - runaway: the answer did not end by itself, or is over 4 times as long as the reference answer and over 60 words.
-- canned: the same answer (letters and digits only) was given to at least 5 and at least 1% of the prompts and to more than
-  twice as many as have it for their reference answer, and it is not this prompt's. (To "thanks" there are few answers.)
+- canned: the same answer (letters and digits only) was given to at least 5 and at least 1% of the prompts, to this one too,
+  although its reference answer is another one, and not half as common. (What answers "thanks" is common by right.)
 
 Knows nothing about models.
 """
@@ -84,7 +84,7 @@ def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> li
         Judged(
             loop=is_loop(answer),
             runaway=is_runaway(answer, ended=end, reference=reference),
-            canned=times[key] >= often and times[key] > 2 * due[key] and key != want,
+            canned=times[key] >= often and key != want and 2 * due[want] < times[key],
             ended=end,
         )
         for answer, key, end, reference, want in zip(answers, keys, ended, references, wanted, strict=True)

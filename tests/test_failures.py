@@ -46,16 +46,20 @@ def test_runaway():
 
 def test_canned_needs_a_crowd_and_spares_the_right_answer():
     answers = ["I don't know!"] * 5 + ["Blue."] * 4 + [f"It is {i}." for i in range(11)]
-    references = ["i don't know"] + ["Something else."] * 19
+    references = ["i don't know"] + [f"Something else, {i}." for i in range(19)]
     judged = judge(answers, ended=[True] * 20, references=references)
     assert [j.canned for j in judged] == [False] + [True] * 4 + [False] * 15
     assert rates(judged) == {"loop": 0.0, "runaway": 0.0, "canned": 0.2, "ended": 1.0, "failing": 0.2}
     assert judged[1].failures == ["canned"]
 
 
-def test_an_answer_that_many_prompts_ask_for_is_not_canned():
-    """Six times "You're welcome!" where three of the prompts have it, and once more: too often."""
-    references = ["You're welcome!"] * 3 + ["No problem."] * 17
-    for times, want in ((6, 0), (7, 4)):
-        answers = ["you're welcome"] * times + [f"It is {i}." for i in range(20 - times)]
-        assert sum(j.canned for j in judge(answers, ended=[True] * 20, references=references)) == want
+def test_one_of_few_answers_to_a_common_prompt_is_not_canned():
+    """To "thanks" there are two answers, three times each; the model gives one of them six times, and to a question too."""
+    facts = [f"It is {i}." for i in range(14)]
+    references = ["You're welcome!"] * 3 + ["No problem."] * 3 + facts
+    polite = judge(["you're welcome"] * 6 + facts, ended=[True] * 20, references=references)
+    assert not any(j.canned for j in polite)
+    answers = ["you're welcome"] * 7 + facts[1:]
+    assert [j.canned for j in judge(answers, ended=[True] * 20, references=references)] == [False] * 3 + [True] * 4 + [
+        False
+    ] * 13
