@@ -43,8 +43,7 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
 
     Of a rejected completion not all is pushed down. A runaway never ended, so its end marker is not; of a loop, with
     `kto.mask_loops`, only what comes after its first round is; and with `kto.cut_rejected` no more tokens are than the
-    chosen completion of that prompt has: a long failure is decided where it begins, and the mean over 200 tokens hardly
-    moves the first.
+    chosen completion of that prompt has: a long failure is decided where it begins, and what follows only takes time.
     """
     path = config.stage_dir("reject") / "pairs.parquet"
     try:
