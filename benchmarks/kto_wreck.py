@@ -1,6 +1,6 @@
 """Tries to wreck models with kto: learning rates and betas from far too small to far too large, on three sizes.
 
-    python benchmarks/kto_wreck.py [--quick]      # 60 short runs, half an hour on two cores; --quick: 4 runs, writes nothing
+    python benchmarks/kto_wreck.py [--quick]      # 72 short runs, half an hour on two cores; --quick: 4 runs, writes nothing
 
 Trains the SFT models first (runs/wreck-*, kept: a second call skips them), then runs kto with every pair of settings and
 measures what would be exported as eval does, on probes that kto's own choice did not see. Prints the table of docs/kto.md
@@ -27,7 +27,7 @@ SIZES = {  # name -> what differs from the demo
     "wreck-1.1M": ["model.d_model=144", "model.n_layers=3", "model.d_ff=384", "sft.steps=600", "data.synth_rows=60000"],
     "wreck-2.2M": ["sft.steps=700", "data.synth_rows=60000"],
 }
-RATES = [1e-7, 1e-5, 1e-4, 3e-4, 1e-3]
+RATES = [1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3]
 BETAS = [0.01, 0.1, 1.0, 10.0]
 SHORT = [
     "reject.prompts=1200", "kto.steps=40", "kto.eval_every_steps=10", "kto.warmup_steps=5", "kto.blends=[0.5, 1.0]",
