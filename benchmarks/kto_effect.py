@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tables import Table, filled
+from tables import Table, put
 
 from minitron import checkpoint, config, failures, pipeline
 from minitron.config import Config
@@ -272,7 +272,6 @@ def main() -> None:
     arguments.add_argument("--recipes", nargs="+", default=["demo", "ru-jokes"])
     arguments.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     chosen, everything, missed = arguments.parse_args(), {}, 0
-    page = PAGE.read_text(encoding="utf-8")
     for name in chosen.recipes:
         rows = everything[name] = []
         for seed in chosen.seeds:
@@ -282,9 +281,7 @@ def main() -> None:
         for row in seen:
             print(f"{name}: " + ": ".join(row))
         missed += sum(row[2] == "no" for row in seen)
-        for made in (table(name, rows), Table(f"goals-{name}", name, ["goal", "seen", "met"], seen)):
-            page = filled(page, made)
-    atomic_write(PAGE, page)
+        put([table(name, rows), Table(f"goals-{name}", name, ["goal", "seen", "met"], seen)], PAGE)
     atomic_write(HERE / "kto_effect.json", json.dumps(everything, indent=1) + "\n")
     sys.exit(bool(missed))
 
