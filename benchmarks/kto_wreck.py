@@ -68,7 +68,7 @@ def attempt(name: str, lr: float, beta: float, before: dict) -> dict:
         "accuracy": json.loads(lines[-1])["accuracy"],
         "loss_change": after["loss"] / before["loss"] - 1,
         "probes_change": after["probes"] - before["probes"],
-        "trained_loss_change": report["table"][1]["loss"] / report["held_out_loss_before"] - 1,
+        "trained_loss_change": report["table"][-1]["loss"] / report["held_out_loss_before"] - 1,
         "why": report["why"],
         "seconds": round(time.perf_counter() - began, 1),
     }
