@@ -90,8 +90,8 @@ def attempt(variant: str, seed: int) -> dict:
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
     owner = kto_effect.recipe("demo", seed)  # of the pairs
-    owner.name += "-by-model" * (settings.reject.chosen == "model") + "-any-score" * (not settings.data.valid_keep)
-    owner.reject, owner.data = settings.reject, settings.data
+    owner.name += "-any-score" * (not settings.data.valid_keep)
+    owner.data = settings.data
     kto_effect.prepare("demo", owner, to="reject")
     kto_effect.link(settings, {stage: owner.name for stage in ("data", "tokenizer", "sft", "reject")})
     began, folder = time.perf_counter(), settings.stage_dir("kto")
@@ -116,7 +116,7 @@ def attempt(variant: str, seed: int) -> dict:
         "settings": about,
         "seconds": round(time.perf_counter() - began, 1),
     }
-    shutil.rmtree(folder)  # 60 runs would fill a small disk
+    shutil.rmtree(folder)  # all runs would fill a small disk
     atomic_write(done, json.dumps(row))
     return row
 
