@@ -8,7 +8,7 @@ Letters in shapes: B rows, T tokens, D d_model, H heads, K key/value heads, h = 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,21 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 @dataclass
+class Span:
+    """The next `length` tokens of a flat row of texts. They see each other causally, and of span number `of` the first
+    `prompt` tokens, which they go on from. Nothing is padded, and a prompt is computed once for all that follow it."""
+
+    length: int
+    of: int = 0
+    prompt: int = 0
+
+    def mask(self, *, always: bool) -> Tensor | None:
+        """(length, prompt + length); None where plain causal attention is right, unless `always` wanted."""
+        seen = torch.ones(self.length, self.prompt + self.length, dtype=torch.bool).tril(self.prompt)
+        return seen if self.prompt or always else None
+
+
+@dataclass
 class Step:
     """What every block needs to know of this forward pass."""
 
@@ -56,12 +71,23 @@ class Step:
     sin: Tensor | None = None
     cache: "KVCache | None" = None
     recompute: bool = False  # blocks keep their input only and are computed again in backward
+    spans: list[tuple[Span, Tensor | None]] | None = None  # all that the (single) row consists of, each with its mask
+    wanted: Tensor | None = None  # (N,) of the flattened B * T: what comes after the attention is for these only
+
+    def keep(self, x: Tensor) -> Tensor:
+        """x (B, T, D), or of it what is wanted, (N, D)."""
+        return x if self.wanted is None else x.flatten(0, 1).index_select(0, self.wanted)
 
 
 def through(blocks: nn.ModuleList, x: Tensor, step: Step) -> Tensor:
-    """x (B, T, D) after all blocks; with `step.recompute` by gradient checkpointing (Chen et al., arXiv 1604.06174)."""
-    for block in blocks:
-        x = checkpoint(block, x, step, use_reentrant=False) if step.recompute else block(x, step)
+    """x (B, T, D) after all blocks; with `step.recompute` by gradient checkpointing (Chen et al., arXiv 1604.06174).
+
+    All but the last compute every position: the attention of the next one looks at it.
+    """
+    inner = replace(step, wanted=None)
+    for number, block in enumerate(blocks, 1):
+        now = step if number == len(blocks) else inner
+        x = checkpoint(block, x, now, use_reentrant=False) if step.recompute else block(x, now)
     return x
 
 
@@ -104,26 +130,41 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, step: Step, layer: int, dropout: float) -> Tensor:
-    """Scaled dot-product attention of query (B, H, T, h) on key, value (B, K, T, h), the cache's included -> (B, T, D)."""
+    """Attention of query (B, H, T, h) on key, value (B, K, T, h), the cache's included -> (B, T, D), or (N, D) of what is
+    wanted."""
     if step.cache is not None:
         key, value = step.cache.extend(layer, key, value)
+    if step.spans is None:
+        out = attention(query, key, value, step.mask, dropout)
+    else:
+        lengths, found = [span.length for span, _ in step.spans], []
+        keys, values = key.split(lengths, 2), value.split(lengths, 2)
+        for (span, mask), q, k, v in zip(step.spans, query.split(lengths, 2), keys, values, strict=True):
+            if span.prompt:
+                k, v = (torch.cat((x[span.of][:, :, : span.prompt], y), 2) for x, y in ((keys, k), (values, v)))
+            found.append(attention(q, k, v, mask, dropout))
+        out = torch.cat(found, 2)
+    return step.keep(out.transpose(1, 2).flatten(2))
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """Scaled dot-product attention of query (B, H, T, h) on key, value (B, K, S, h) -> (B, H, T, h)."""
     grouped = query.shape[1] != key.shape[1]
     if writes_out_attention(query):
         if grouped:
             key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
         weights = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
-        weights = (weights if step.mask is None else weights + step.mask).softmax(-1)
-        return (F.dropout(weights, dropout) @ value).transpose(1, 2).flatten(2)
-    out = F.scaled_dot_product_attention(
+        weights = (weights if mask is None else weights + mask).softmax(-1)
+        return F.dropout(weights, dropout) @ value
+    return F.scaled_dot_product_attention(
         query,
         key,
         value,
-        attn_mask=step.mask,
+        attn_mask=mask,
         dropout_p=dropout,
-        is_causal=step.mask is None and query.shape[2] > 1,
+        is_causal=mask is None and query.shape[2] > 1,
         enable_gqa=grouped,
     )
-    return out.transpose(1, 2).flatten(2)
 
 
 class LlamaAttention(nn.Module):
@@ -174,7 +215,7 @@ class LlamaBlock(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        x = x + self.drop(self.self_attn(self.input_layernorm(x), step))
+        x = step.keep(x) + self.drop(self.self_attn(self.input_layernorm(x), step))
         return x + self.drop(self.mlp(self.post_attention_layernorm(x)))
 
 
@@ -232,7 +273,7 @@ class GPTBlock(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        x = x + self.drop(self.attn(self.ln_1(x), step))
+        x = step.keep(x) + self.drop(self.attn(self.ln_1(x), step))
         return x + self.drop(self.mlp(self.ln_2(x)))
 
 
@@ -298,22 +339,32 @@ class LanguageModel(nn.Module):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         cache: KVCache | None = None,
+        spans: list[Span] | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
-        """ids (B, T) -> final hidden states (B, T, D).
+        """ids (B, T) -> final hidden states (B, T, D), or with `wanted` (N,), indices into the flattened (B * T) positions,
+        those of them only, (N, D), which takes less time.
 
         `positions` (B, T) defaults to what follows the cache; `mask` (B, 1, T, S) is True where a query may look and
-        defaults to causal attention; a cache is extended by this call.
+        defaults to causal attention; a cache is extended by this call. With `spans` the single row (B = 1) is several
+        texts, and they say what sees what.
         """
         used = cache.used if cache else 0
         if positions is None:
             positions = torch.arange(used, used + ids.shape[1], device=ids.device).expand_as(ids)
         written_out = writes_out_attention(self.embedding)
+
+        def ready(mask: Tensor | None) -> Tensor | None:
+            if mask is not None and written_out:
+                return torch.zeros((), dtype=torch.bfloat16).masked_fill(~mask, float("-inf"))
+            return mask if mask is None else mask.to(ids.device)
+
         if mask is None and ids.shape[1] > 1 and (used or written_out):
             slots = torch.arange(used + ids.shape[1], device=ids.device)
             mask = (slots <= slots[used:, None])[None, None]
-        if mask is not None and written_out:
-            mask = torch.zeros((), dtype=torch.bfloat16).masked_fill(~mask, float("-inf"))
-        step = Step(mask=mask, cache=cache, recompute=self.recompute and torch.is_grad_enabled())
+        step = Step(mask=ready(mask), cache=cache, recompute=self.recompute and torch.is_grad_enabled(), wanted=wanted)
+        if spans:
+            step.spans = [(span, ready(span.mask(always=written_out))) for span in spans]
         hidden = self.trunk(ids, positions, step)
         if cache:
             cache.used += ids.shape[1]

@@ -5,9 +5,11 @@ program takes one of the cores for a moment, all wait. One batch per thread meet
 (`benchmarks/threads.py`). On other devices the work is done in turn.
 """
 
+import functools
 import os
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -17,6 +19,8 @@ from minitron import distributed
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_here = threading.local()  # .working: this thread is one of the pool's
+
 
 def cores() -> int:
     """Cores that this process may use; several processes of one run divide them."""
@@ -24,18 +28,36 @@ def cores() -> int:
     return max(1, count // distributed.beside())
 
 
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Kept, since a step that begins new threads takes longer (a sixth, of kto with the demo)."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="minitron")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads
+
+
 def each(work: Callable[[Item], Result], items: Iterable[Item], *, device: torch.device) -> list[Result]:
     """[work(item) for item in items], in order. `work` sets its own autocast and inference mode: both are per thread."""
-    items = list(items)
-    workers = min(len(items), cores()) if device.type == "cpu" else 1
+    items, working = list(items), getattr(_here, "working", False)
+    workers = min(len(items), cores()) if device.type == "cpu" and not working else 1  # a worker waits for no other
     if workers <= 1:
-        torch.set_num_threads(cores())  # an earlier pool may have lowered it: part of the setting is the process's
+        if not working:
+            torch.set_num_threads(cores())
         return [work(item) for item in items]
+    threads = cores() // workers
 
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores() // workers,)) as pool:
-        running = [pool.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in running]
-        except BaseException:  # Ctrl-C too: what has not begun never does
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    def one(item: Item) -> Result:
+        _here.working = True
+        torch.set_num_threads(threads)  # each time: part of the setting is the thread's, part the process's
+        return work(item)
+
+    running = [_pool(cores()).submit(one, item) for item in items]
+    try:
+        return [future.result() for future in running]
+    except BaseException:  # Ctrl-C too: what has not begun never does
+        for future in running:
+            future.cancel()
+        wait(running)
+        raise

@@ -9,16 +9,15 @@ order. Knows nothing about losses and where the pairs come from.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from minitron import losses, parallel
-from minitron.model import LanguageModel
+from minitron.model import LanguageModel, Span
 from minitron.trainer import rows_of_step
 
-SHARE = 2  # completions of a prompt that are computed together
+AT_ONCE = 1024  # tokens of a part without gradients: what it computes fits into a core's cache
 
 
 @dataclass
@@ -39,63 +38,57 @@ class Example:
         return len(self.ids) - self.start
 
 
-@dataclass
-class Row:
-    """Completions of one prompt: the prompt is computed once, and each completion sees it and itself."""
-
-    numbers: list[int]  # which examples
-    width: int  # tokens the model reads
-
-
-def rows_of(examples: list[Example]) -> list[Row]:
-    """The examples as rows, `SHARE` completions of a prompt in each at most."""
-    rows, open_rows = [], {}
+def by_prompt(examples: list[Example]) -> list[list[int]]:
+    """Numbers of the examples, those with the same prompt together."""
+    found: dict[tuple[int, ...], list[int]] = {}
     for number, example in enumerate(examples):
-        prompt = tuple(example.ids[: example.prompt])
-        row = open_rows.get(prompt)
-        if row is None or len(row.numbers) == SHARE:
-            row = open_rows[prompt] = Row([], example.prompt)
-            rows.append(row)
-        row.numbers.append(number)
-        row.width += len(example.ids) - example.prompt - 1  # the last token is only ever a target
-    return rows
-
-
-def bunches(rows: list[Row], *, most: int, fixed: int) -> list[list[Row]]:
-    """Rows of like width together, so that the least is computed: all tokens with their padding, and `fixed` more per bunch.
-
-    A bunch has at most `most` tokens, or one row. Found by dynamic programming over the rows in order of width.
-    """
-    rows = sorted(rows, key=lambda row: row.width)
-    least, cut = [0], [0]
-    for end in range(1, len(rows) + 1):
-        width = rows[end - 1].width
-        first = max(0, min(end - 1, end - most // max(1, width)))
-        start = min(range(first, end), key=lambda i: least[i] + (end - i) * width)
-        least.append(least[start] + (end - start) * width + fixed)
-        cut.append(start)
-    found, end = [], len(rows)
-    while end:
-        found.append(rows[cut[end] : end])
-        end = cut[end]
-    return found  # the widest first
+        found.setdefault(tuple(example.ids[: example.prompt]), []).append(number)
+    return list(found.values())
 
 
 def deal(examples: list[Example], numbers: list[int], parts: int) -> list[list[int]]:
     """Divides examples into parts of about equal work; completions of a prompt stay together."""
-    rows = sorted(rows_of([examples[i] for i in numbers]), key=lambda row: -row.width)
+
+    def width(group: list[int]) -> int:
+        """Tokens that the model reads: the last one of each completion is only ever a target."""
+        prompt = examples[group[0]].prompt
+        return prompt + sum(len(examples[i].ids) - prompt - 1 for i in group)
+
+    groups = [[numbers[i] for i in group] for group in by_prompt([examples[i] for i in numbers])]
     found, work = [[] for _ in range(parts)], [0] * parts
-    for row in rows:
+    for group in sorted(groups, key=width, reverse=True):
         least = work.index(min(work))
-        found[least] += [numbers[i] for i in row.numbers]
-        work[least] += row.width
+        found[least] += group
+        work[least] += width(group)
     return [part for part in found if part]
 
 
 def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
-    """log π(token | all before) of the tokens that count, one example after the other, (T,)."""
-    some = bunches(rows_of(examples), **limits(model))
-    return in_order(examples, some, [bunch_log_probs(model, examples, bunch) for bunch in some])
+    """log π(token | all before) of the tokens that count, one example after the other, (T,). They are computed as one flat
+    row, in which completions of the same prompt go on from one copy of it."""
+    ids, positions, spans = [], [], []
+    select, targets = [[] for _ in examples], [e.ids[e.start :] for e in examples]
+    for group in by_prompt(examples):
+        at, prompt, of = len(ids), examples[group[0]].prompt, len(spans)
+        ids += examples[group[0]].ids[:prompt]
+        positions += range(prompt)
+        spans.append(Span(prompt))
+        for number in group:
+            example, begins = examples[number], len(ids)
+            read = example.ids[prompt:-1]  # the last token is only ever a target
+            ids += read
+            positions += range(prompt, prompt + len(read))
+            if number == group[0]:
+                spans[of].length += len(read)
+            elif read:
+                spans.append(Span(len(read), of=of, prompt=prompt))
+            # a token is predicted at the one before it: the first of a completion at the end of the prompt
+            where = [at + prompt - 1, *range(begins, begins + len(read))]
+            select[number] = where[example.start - prompt :]
+    wanted, targets = (torch.tensor(sum(x, []), device=model.device) for x in (select, targets))
+    ids, positions = (torch.tensor([x], device=model.device) for x in (ids, positions))
+    hidden = model.hidden(ids, positions=positions, spans=spans, wanted=wanted)
+    return -F.cross_entropy(model.head(hidden).float(), targets, reduction="none")
 
 
 def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
@@ -105,61 +98,16 @@ def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
     different = dict(zip(keys, examples, strict=True))
     once = list(different.values())
 
-    def part(bunch: list[Row]) -> Tensor:
+    def work(part: list[int]) -> list[Tensor]:
+        some = [once[i] for i in part]
         with torch.no_grad():
-            return bunch_log_probs(model, once, bunch)
+            return list(token_log_probs(model, some).split([e.length for e in some]))
 
-    some = bunches(rows_of(once), **limits(model))
-    found = in_order(once, some, parallel.each(part, some, device=model.device)).split([e.length for e in once])
-    of = dict(zip(different, found, strict=True))
-    return torch.cat([of[key] for key in keys])
-
-
-def limits(model: LanguageModel) -> dict[str, int]:
-    """How to divide work on the model's device."""
-    return {"most": 512, "fixed": 32} if model.device.type == "cpu" else {"most": 16384, "fixed": 4096}
-
-
-def in_order(examples: list[Example], some: list[list[Row]], values: list[Tensor]) -> Tensor:
-    """What `bunch_log_probs` found for each of these bunches, in the order of the examples."""
-    numbers = [number for bunch in some for row in bunch for number in row.numbers]
-    found = torch.cat(values).split([examples[i].length for i in numbers])
-    return torch.cat([found[place] for place in invert(numbers)])
-
-
-def bunch_log_probs(model: LanguageModel, examples: list[Example], bunch: list[Row]) -> Tensor:
-    """`token_log_probs` of the examples in these rows, row by row."""
-    width = max(row.width for row in bunch)
-    shape = (len(bunch), width)
-    ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    owner = np.zeros(
-        shape, np.int64
-    )  # whose token: of the prompt (0), or of which completion; padding belongs to the last
-    select, targets = [], []
-    for r, row in enumerate(bunch):
-        first = examples[row.numbers[0]]
-        at = first.prompt
-        ids[r, :at], positions[r, :at] = first.ids[:at], np.arange(at)
-        for k, number in enumerate(row.numbers, 1):
-            example = examples[number]
-            n = len(example.ids) - example.prompt - 1
-            ids[r, at : at + n] = example.ids[example.prompt : -1]
-            positions[r, at : at + n] = np.arange(example.prompt, example.prompt + n)
-            owner[r, at:] = k
-            skip = example.start - example.prompt
-            if not skip:
-                select.append(r * width + example.prompt - 1)
-            select += range(r * width + at + max(0, skip - 1), r * width + at + n)
-            targets += example.ids[example.start :]
-            at += n
-    device, mask = model.device, None
-    if owner.max() > 1:  # else plain causal attention is right: nothing sees the padding after it
-        whose = torch.from_numpy(owner)
-        mask = (whose[:, :, None] == whose[:, None, :]) | (whose[:, None, :] == 0)
-        mask = (mask & torch.ones(width, width, dtype=torch.bool).tril()).unsqueeze(1).to(device)
-    ids, positions = torch.from_numpy(ids).to(device), torch.from_numpy(positions).to(device)
-    hidden = model.hidden(ids, positions=positions, mask=mask).flatten(0, 1)[torch.tensor(select, device=device)]
-    return -F.cross_entropy(model.head(hidden).float(), torch.tensor(targets, device=device), reduction="none")
+    parts = deal(once, list(range(len(once))), max(parallel.cores(), -(-sum(len(e.ids) for e in once) // AT_ONCE)))
+    found = parallel.each(work, parts, device=model.device)
+    of = {i: tokens for part, some in zip(parts, found, strict=True) for i, tokens in zip(part, some, strict=True)}
+    places = {key: i for i, key in enumerate(different)}
+    return torch.cat([of[places[key]] for key in keys])
 
 
 class Scored:
@@ -207,14 +155,6 @@ class Batches:
         for members, count in zip(self.classes, self.per_step, strict=True):
             numbers += [members[i] for i in rows_of_step(step, rows=len(members), per_step=count, seed=self.seed)]
         return numbers
-
-
-def invert(order: list[int]) -> list[int]:
-    """Where each number stands in a permutation."""
-    places = [0] * len(order)
-    for place, number in enumerate(order):
-        places[number] = place
-    return places
 
 
 def mismatch(examples: list[Example], prompts: list[int], context: int) -> list[Example]:

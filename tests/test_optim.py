@@ -1,6 +1,8 @@
 """Optimizers, schedule, and gradients that do not depend on how a step is divided."""
 
 import math
+import threading
+import time
 
 import pytest
 import torch
@@ -114,3 +116,14 @@ def test_each_keeps_the_order_and_the_failure():
 
     with pytest.raises(ValueError, match="seven"):
         parallel.each(work, range(20), device=CPU)
+
+
+def test_each_keeps_its_threads_and_may_be_nested():
+    def here(_) -> int:
+        time.sleep(0.01)
+        return threading.get_ident()
+
+    first, again = ({*parallel.each(here, range(8), device=CPU)} for _ in "12")
+    assert again <= first or parallel.cores() == 1
+    inner = parallel.each(lambda x: parallel.each(lambda y: x * y, range(3), device=CPU), range(9), device=CPU)
+    assert inner == [[0, x, 2 * x] for x in range(9)]

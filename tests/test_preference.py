@@ -1,11 +1,9 @@
 """preference: completions computed together say what each says alone, and little is computed twice or for nothing."""
 
-import itertools
-
 import pytest
 import torch
 
-from minitron.preference import Example, Row, bunches, deal, rows_of, scored, token_log_probs
+from minitron.preference import Example, by_prompt, deal, scored, token_log_probs
 
 
 def some_examples(vocab_size: int, count: int = 14) -> list[Example]:
@@ -27,7 +25,7 @@ def alone(model, example: Example) -> torch.Tensor:
 
 def test_together_they_equal_each_alone_and_so_do_gradients(tiny_model):
     examples = some_examples(tiny_model.vocab_size)
-    assert any(len(row.numbers) > 1 for row in rows_of(examples))
+    assert max(map(len, by_prompt(examples))) > 2
     want = torch.cat([alone(tiny_model, e) for e in examples])
     got = token_log_probs(tiny_model, examples)
     torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
@@ -38,27 +36,6 @@ def test_together_they_equal_each_alone_and_so_do_gradients(tiny_model):
     found, wanted = (torch.autograd.grad((x * torch.linspace(-1, 1, len(x))).sum(), weights) for x in (got, want))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * other.abs().max().item())
-
-
-def test_bunches_cost_the_least():
-    widths = [3, 50, 4, 48, 5, 120, 47]
-    rows = [Row([i], width) for i, width in enumerate(widths)]
-
-    def cost(cut: list[list[int]]) -> int:
-        return sum(max(part) * len(part) + 8 for part in cut)
-
-    found = [[row.width for row in bunch] for bunch in bunches(rows, most=100, fixed=8)]
-    assert sorted(sum(found, [])) == sorted(widths)
-    assert all(max(part) * len(part) <= 100 or len(part) == 1 for part in found)
-    ordered, every = sorted(widths), []
-    for cuts in itertools.product([False, True], repeat=len(ordered) - 1):
-        parts = [[ordered[0]]]
-        for width, cut in zip(ordered[1:], cuts, strict=True):
-            parts += [[width]] if cut else []
-            parts[-1] += [] if cut else [width]
-        if all(max(part) * len(part) <= 100 or len(part) == 1 for part in parts):
-            every.append(cost(parts))
-    assert cost(found) == min(every)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
