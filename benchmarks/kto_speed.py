@@ -35,7 +35,7 @@ from minitron.errors import MinitronError
 from minitron.files import atomic_write
 from minitron.model import LanguageModel
 from minitron.packing import pack
-from minitron.preference import Example
+from minitron.preference import Batches, Example
 from minitron.stages.kto import read_pairs
 from minitron.tokenizer import Tokenizer
 
@@ -133,7 +133,7 @@ def measure(what: str, who: str, folder: Path, **how) -> dict:
 
 def train(folder: Path, rounds: int, steps: int) -> dict:
     """Rows by system: examples per second, alone and with the reference's scoring, and memory."""
-    count = len(json.loads((folder / "examples.json").read_text()))
+    examples = [Example(**one) for one in json.loads((folder / "examples.json").read_text())]
     ways = {
         "minitron": ("minitron", {"optimizer": "adamw"}),
         "TRL": ("hugging-face", {"gradient_checkpointing": False}),
@@ -146,7 +146,7 @@ def train(folder: Path, rounds: int, steps: int) -> dict:
             said[name].append(measure("train", who, folder, steps=steps, rows=ROWS, **how))
         say(f"train, round {number + 1} of {rounds}: {whole(said['minitron'][-1], steps) / whole(said['TRL'][-1], steps):.2f} times TRL")  # fmt: skip
     ours, theirs = said["minitron"][0]["reference"], said["TRL"][0]["reference"]
-    lengths = [len(e["ids"]) - e["prompt"] for e in json.loads((folder / "examples.json").read_text())]
+    lengths = [len(e.ids) - e.prompt for e in examples]
     gap = max(abs(a - b) / n for a, b, n in zip(ours, theirs, lengths, strict=True))
     if gap > AGREE:
         raise MinitronError(f"log-probabilities differ from TRL's by {gap:.1e} nats per token", hint="this is a bug")
@@ -164,7 +164,23 @@ def train(folder: Path, rounds: int, steps: int) -> dict:
         }
         for name, runs in said.items()
     }
-    return {"examples": count, "steps": steps, "rows": ROWS, "largest_difference": gap, "systems": table}
+    counts = {"examples": len(examples), "steps": steps, "rows": ROWS, "tokens": tokens_of_a_batch(examples)}
+    return counts | {"largest_difference": gap, "systems": table}
+
+
+def tokens_of_a_batch(examples: list[Example]) -> dict:
+    """Means over the first epoch, without mismatched pairs: of the examples, what TRL computes (the longest's width for all), and
+    what ours computes (each prompt once, and no last token)."""
+    batches = Batches([e.label for e in examples], rows=ROWS, seed=1)
+    found = {"examples": [], "TRL": [], "minitron": []}
+    for step in range(len(examples) // ROWS):
+        some = [examples[i] for i in batches.step(step)]
+        lengths = [len(e.ids) for e in some]
+        found["examples"].append(sum(lengths))
+        found["TRL"].append(ROWS * max(lengths))
+        prompts = {tuple(e.ids[: e.prompt]) for e in some}
+        found["minitron"].append(sum(map(len, prompts)) + sum(len(e.ids) - e.prompt - 1 for e in some))
+    return {name: round(statistics.mean(counts)) for name, counts in found.items()}
 
 
 def whole(one: dict, steps: int) -> float:
@@ -226,7 +242,9 @@ def made(results: dict) -> list[tables.Table]:
                 ]
             )
         head = ["", "examples/s", "to TRL", "steps alone", "to TRL", "reference, s", "peak MB (of it the run)"]
-        found.append(tables.Table(f"kto-train-{name}", f"KTO, pairs: {part['pairs']}", head, rows))
+        tokens = ", ".join(f"{who} {count:,}" for who, count in part["tokens"].items())
+        title = f"KTO, pairs: {part['pairs']}; tokens of a batch: {tokens}"
+        found.append(tables.Table(f"kto-train-{name}", title, head, rows))
     for name, part in results["draw"].items():
         head = ["sampling, batch", "minitron", "transformers", "ratio", f"ours at {OURS} to this", "peak MB, ours", "theirs"]  # fmt: skip
         rows = [

@@ -135,7 +135,8 @@ def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[An
     # Pad positions look at themselves only, so that no row of the softmax is empty.
     visible = (slots[None, None, :width] >= pad[:, None, None]) & causal | torch.eye(width, dtype=bool, device=device)
     positions = (slots[None, :width] - pad[:, None]).clamp(min=0)
-    hidden = model.hidden(ids, positions=positions, mask=visible.unsqueeze(1), cache=cache)[:, -1]
+    last = torch.arange(1, len(prompts) + 1, device=device) * width - 1
+    hidden = model.hidden(ids, positions=positions, mask=visible.unsqueeze(1), cache=cache, wanted=last)
     for step in range(steps):
         drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=banned, generator=generator)
         alive = []

@@ -142,45 +142,54 @@ def activations(
     `packed`: rows with a mask and `trainer.summed_loss`; else completions in fp32 as `preference.token_log_probs` has them.
     """
     n, width, layers = rows * length, shape.d_model, shape.n_layers
+    targets = targets_of(n, stage)
     low = low_bytes(precision)
     llama, on_cuda, dropout = shape.arch == "llama", device.type == "cuda", shape.dropout > 0
-    norm = FP32 * n * width * (1 if on_cuda or not llama else 2)  # its input; RMSNorm on a CPU also input / rms
+    norm = FP32 * width * (1 if on_cuda or not llama else 2)  # per token its input; RMSNorm on a CPU also input / rms
     # Under autocast every Linear makes a copy of its own of what it reads, in fp32 they share it.
-    readers = 2 if low == FP32 or not llama else 5  # q, k, v, gate, up
-    dropped = n * width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
-    block = {
-        "norms": 2 * norm,
-        "Linear's inputs": readers * low * n * width,
-        "attention": _attention(shape, rows, length, device=device, low=low, packed=packed),
-        "MLP": (4 if llama else 2) * low * n * shape.d_ff,  # llama: gate, silu(gate), up, their product
-        "dropout": 2 * dropped,
-        "weights in 16 bits": low * block_matrices(shape) // layers if low < FP32 else 0,
-    }
-    if shape.qk_norm and llama:
-        block["norms"] += 2 * norm
-    targets = targets_of(n, stage)
+    before, behind = (1, 1) if low == FP32 or not llama else (3, 2)  # q, k, v; gate, up
+    dropped = width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
+
+    def block(after: int) -> dict[str, int]:
+        """Of a block that computes so many positions behind its attention: all, or in the last one those wanted."""
+        return {
+            "norms": norm * (n + after) + (2 * norm * n if shape.qk_norm and llama else 0),
+            "Linear's inputs": low * width * (before * n + behind * after),
+            "attention": _attention(shape, rows, length, after, device=device, low=low, packed=packed),
+            "MLP": (4 if llama else 2) * low * after * shape.d_ff,  # llama: gate, silu(gate), up, their product
+            "dropout": 2 * dropped * after,
+            "weights in 16 bits": low * block_matrices(shape) // layers if low < FP32 else 0,
+        }
+
+    inner, last = block(n), block(targets)
+    once = inner if layers > 1 else last  # what is computed again, one block at a time
+    terms = {k: once[k] if recompute else (layers - 1) * inner[k] + last[k] for k in inner}
     ends = {
-        "norms": norm,
+        "norms": norm * targets,
         "dropout": dropped and n * width * (1 if on_cuda else FP32),
         # `losses.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
         "loss": FP32 * (targets + vocab_size) * width if packed else FP32 * targets * (width + vocab_size),
     }
-    times = 1 if recompute else layers
-    terms = {name: times * size for name, size in block.items()}
     terms |= {name: size + terms.get(name, 0) for name, size in ends.items()}
     return terms | ({"blocks' inputs": FP32 * n * width * layers} if recompute else {})
 
 
-def _attention(shape: ModelConfig, rows: int, length: int, *, device: torch.device, low: int, packed: bool) -> int:
-    """Of one block: query, key, value, the output that the last Linear reads, and what `model.attend` keeps for itself."""
+def _attention(
+    shape: ModelConfig, rows: int, length: int, after: int, *, device: torch.device, low: int, packed: bool
+) -> int:
+    """Of one block: query, key, value, the output that the last Linear reads (of `after` positions), and what
+    `model.attention` keeps for itself."""
     n, heads = rows * length, shape.n_heads
     written_out = device.type == "cpu" and low < FP32
-    if written_out or (device.type != "cuda" and shape.dropout):  # the lines in `attend`, torch's own of the same kind
+    if written_out or (
+        device.type != "cuda" and shape.dropout
+    ):  # the lines in `attention`, torch's own of the same kind
         copies = 3 if shape.dropout else 1  # the weights; with dropout what stayed of them, and the product
-        return low * (4 * n * shape.d_model + copies * heads * n * length)
+        return low * ((3 * n + after) * shape.d_model + copies * heads * n * length)
     keys = shape.n_kv_heads * shape.d_model // heads
     fused = low * n * (2 * shape.d_model + 2 * keys) + FP32 * n * heads  # and the log-sum-exp of every row of weights
-    return fused + (low * n * length if packed else 0)  # the mask, as numbers
+    wanted = low * after * shape.d_model if after < n else 0  # picked from the output, which is kept too
+    return fused + wanted + (low * n * length if packed else 0)  # the mask, as numbers
 
 
 def device_bytes(device: torch.device) -> int:

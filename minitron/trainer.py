@@ -40,9 +40,8 @@ from minitron.packing import Batch, PackedRows
 
 def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
     """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one."""
-    hidden = model.hidden(batch.ids, positions=batch.positions, mask=batch.mask)
     return losses.linear_cross_entropy(
-        hidden.flatten(0, 1)[batch.select],
+        model.hidden(batch.ids, positions=batch.positions, mask=batch.mask, wanted=batch.select),
         model.embedding,
         batch.targets,
         z_loss=z_loss,

@@ -83,11 +83,12 @@ def test_recomputed_blocks_keep_their_inputs(arch, precision):
         with FakeTensorMode():
             kept.append(kept_by_torch(deeper, vocab_size, rows, precision, recompute=True))
     assert sums[1] - sums[0] == pytest.approx(kept[1] - kept[0], rel=0.05)
-    one_block = ModelConfig(**vars(shape) | {"arch": arch, "n_layers": 1})
-    with FakeTensorMode():
-        block = kept_by_torch(one_block, vocab_size, rows, precision) - kept_by_torch(
-            one_block, vocab_size, rows, precision, recompute=True
+    with FakeTensorMode():  # one that is not the last, which keeps less
+        one, two = (
+            kept_by_torch(ModelConfig(**vars(shape) | {"arch": arch, "n_layers": layers}), vocab_size, rows, precision)
+            for layers in (1, 2)
         )
+        block = two - one
     assert sums[0] == pytest.approx(kept[0] + block + 4 * rows * 1024 * 512, rel=0.1)
 
 
@@ -131,7 +132,7 @@ def test_memory_of_kto_with_low_ranks(tiny_run):
     assert plan.KTO_ROWS == kto.MICRO_ROWS
 
 
-@pytest.mark.parametrize(("precision", "gigabytes"), [("bf16", 1.68), ("fp32", 1.88)])
+@pytest.mark.parametrize(("precision", "gigabytes"), [("bf16", 1.67), ("fp32", 1.87)])
 def test_the_reference_fits_into_4_gb(precision, gigabytes):
     """mini-tron-50: context 1,024, batch 2 x 32, as on the reference's RTX 3050 Mobile."""
     recipe = config.load(RECIPES / "mini-tron-50.toml")
