@@ -1,6 +1,6 @@
 """What each ingredient of kto does: every one left out or replaced, from the same model and the same pairs, three seeds each.
 
-    python benchmarks/kto_study.py [--only NAME ...]      # finished runs are skipped; three quarters of an hour on two cores
+    python benchmarks/kto_study.py [--only NAME ...]      # finished runs are skipped; an hour on two cores
 
 Takes the demo's SFT model (runs/demo, trained where it is missing) and, of each seed, the pairs that kto_effect.py samples
 from it. The guards are off and nothing is chosen afterwards, so that what an ingredient does can be seen: the weights of
@@ -57,6 +57,11 @@ VARIANTS = {  # name -> what differs from the demo's settings; the most telling 
     "the article's, 10 x the rate": [*ARTICLE, FAST],
     "no token clamp": ["kto.token_clamp=[]"],
     "no floor": ["kto.rejected_floor=0"],
+    "loops not masked": ["kto.mask_loops=false"],
+    "APO-zero": ["kto.loss=apo_zero"],
+    "LoRA of rank 8": ["kto.lora_rank=8"],
+    "LoRA of rank 8, 10 x the rate": ["kto.lora_rank=8", FAST],
+    "good answers of the model's own": ["reject.chosen=model"],
 }
 CURVES = ["all ingredients", "as published (TRL)", "all, 10 x the rate", "as published, 10 x the rate", "the article's, 10 x the rate"]  # fmt: skip
 
@@ -90,8 +95,8 @@ def attempt(variant: str, seed: int) -> dict:
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
     owner = kto_effect.recipe("demo", seed)  # of the pairs
-    owner.name += "-any-score" * (not settings.data.valid_keep)
-    owner.data = settings.data
+    owner.name += "-any-score" * (not settings.data.valid_keep) + "-own-answers" * (settings.reject.chosen == "model")
+    owner.data, owner.reject = settings.data, settings.reject
     kto_effect.prepare("demo", owner, to="reject")
     kto_effect.link(settings, {stage: owner.name for stage in ("data", "tokenizer", "sft", "reject")})
     began, folder = time.perf_counter(), settings.stage_dir("kto")
