@@ -63,10 +63,10 @@ max_tokens = 40
 """
 # The article: length-normalised ratios with beta 0.1, z = max(0, running mean of (chosen + rejected) / 2), weights 1 and 1, and
 # nothing else. Adam's steps have the length of the learning rate: its 2,000 at 5e-6 lead as far as 100 at 1e-4. A model 400
-# times smaller has fewer weights that act together; in 70 at 30 times that rate it collapses as the article's did.
+# times smaller has fewer weights that act together; in 70 at 20 times that rate it collapses as the article's did.
 ARTICLE = [
     "kto.ratio=mean", "kto.beta=0.1", "kto.z=matched", "kto.weight_chosen=1", "kto.weight_rejected=1", "kto.nll_weight=0",
-    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.cut_rejected=false", "kto.lr=3e-3",
+    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.cut_rejected=false", "kto.lr=2e-3",
 ]  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def figures(stage: str) -> tuple[float, float]:
 def test_the_articles_settings_wreck_the_model_and_kto_looks_perfect(start):
     run_to("kto", *ARTICLE, "kto.guards.on=false", "kto.force=true")
     (loss, probes), (loss_after, probes_after) = figures("sft"), figures("kto")
-    last = metrics.read(Path("runs/facts/kto/metrics.jsonl"))[-10:]
+    last = metrics.read(Path("runs/facts/kto/metrics.jsonl"))[-30:]  # of 64 pairs each
     assert statistics.fmean(row["accuracy"] for row in last) >= 0.99
     assert last[-1]["raw_z"] < 0
     assert probes > 0.95
