@@ -8,6 +8,7 @@ order. Knows nothing about losses and where the pairs come from.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from minitron.model import LanguageModel, Span
 from minitron.trainer import rows_of_step
 
 AT_ONCE = 1024  # tokens of a part without gradients: what it computes fits into a core's cache
+AT_ONCE_ON_A_GPU = 16384
 
 
 @dataclass
@@ -85,7 +87,7 @@ def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
             # a token is predicted at the one before it: the first of a completion at the end of the prompt
             where = [at + prompt - 1, *range(begins, begins + len(read))]
             select[number] = where[example.start - prompt :]
-    wanted, targets = (torch.tensor(sum(x, []), device=model.device) for x in (select, targets))
+    wanted, targets = (torch.tensor(list(chain(*x)), device=model.device) for x in (select, targets))
     ids, positions = (torch.tensor([x], device=model.device) for x in (ids, positions))
     hidden = model.hidden(ids, positions=positions, spans=spans, wanted=wanted)
     return -F.cross_entropy(model.head(hidden).float(), targets, reduction="none")
@@ -103,7 +105,9 @@ def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
         with torch.no_grad():
             return list(token_log_probs(model, some).split([e.length for e in some]))
 
-    parts = deal(once, list(range(len(once))), max(parallel.cores(), -(-sum(len(e.ids) for e in once) // AT_ONCE)))
+    on_cpu, tokens = model.device.type == "cpu", sum(len(e.ids) for e in once)
+    count = max(parallel.cores(), -(-tokens // AT_ONCE)) if on_cpu else -(-tokens // AT_ONCE_ON_A_GPU)
+    parts = deal(once, list(range(len(once))), count)
     found = parallel.each(work, parts, device=model.device)
     of = {i: tokens for part, some in zip(parts, found, strict=True) for i, tokens in zip(part, some, strict=True)}
     places = {key: i for i, key in enumerate(different)}
