@@ -33,12 +33,14 @@ import terminal
 import to_gguf
 import torch
 
-from minitron import __version__, config, parallel
-from minitron.console import fail, say, warn
-from minitron.errors import MinitronError
-from minitron.files import atomic_write
-from minitron.model import LanguageModel
+from minitron import __version__
+from minitron.core import parallel
+from minitron.core.console import fail, say, warn
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
+from minitron.model.language_model import LanguageModel
 from minitron.program import go
+from minitron.recipe.load import load_recipe
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "inference.json"
@@ -98,7 +100,7 @@ class Bench:
 
     def model(self, name: str) -> LanguageModel:
         """The same weights as `minitron export --untrained` has."""
-        recipe = config.load(RECIPE, MODELS[name].split())
+        recipe = load_recipe(RECIPE, MODELS[name].split())
         torch.manual_seed(recipe.seed)
         return LanguageModel(recipe.model, recipe.tokenizer.vocab_size).eval()
 

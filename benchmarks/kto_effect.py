@@ -28,13 +28,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tables import Table, put
 
-from minitron import checkpoint, config, failures, pipeline
-from minitron.config import Config
-from minitron.files import atomic_write, sha256_json
-from minitron.generate import ask
-from minitron.model import LanguageModel
-from minitron.scorecard import Examiner, change_interval
-from minitron.tokenizer import Tokenizer
+from minitron.core.files import atomic_write, sha256_json
+from minitron.evaluate import failures
+from minitron.evaluate.examiner import Examiner
+from minitron.evaluate.intervals import change_interval
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import Config
+from minitron.sample.generate import ask
+from minitron.stages import pipeline
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
@@ -45,14 +49,14 @@ DRAWS = 200  # random halves for the interval of distinct-2
 
 def recipe(name: str, seed: int) -> Config:
     """The shipped recipe under a seed's name."""
-    settings = config.load(RECIPES / f"{name}.toml", [])
+    settings = load_recipe(RECIPES / f"{name}.toml", [])
     settings.name, settings.seed = f"effect-{name}-{seed}", seed
     return settings
 
 
 def prepare(name: str, settings: Config, *, to: str = "kto") -> None:
     """Gives a run the recipe's data, tokenizer and SFT model, and what comes after them of its own."""
-    base = config.load(RECIPES / f"{name}.toml", [])
+    base = load_recipe(RECIPES / f"{name}.toml", [])
     base.name = name
     for stage in pipeline.select(base, None, "sft"):
         pipeline.run_stage(stage, base)

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import torch
 
-from minitron import checkpoint, config, parallel
-from minitron.config import Sampling
-from minitron.generate import generate
-from minitron.model import LanguageModel
-from minitron.preference import Batches, Example, Scored, mismatch
+from minitron.align.preference import Batches, Example, Scored, mismatch
+from minitron.core import parallel
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import Sampling
+from minitron.sample.generate import generate
 from minitron.stages.kto import Run
+from minitron.train import checkpoint
 
 END, PAD = 2, 3  # of minitron's tokenizers; the pad is any id that is never looked at
 BANNED = [0, 1, END, PAD]
@@ -42,7 +44,7 @@ def examples() -> list[Example]:
 
 def train_minitron(*, steps: int, rows: int, optimizer: str) -> dict:
     """The stage's own steps, with its loss and its batches; checks by the guards and checkpoints are left out."""
-    recipe = config.load("recipes/demo.toml", [f"kto.batch_rows={rows}", f"optim.name={optimizer}", "device=cpu"])
+    recipe = load_recipe("recipes/demo.toml", [f"kto.batch_rows={rows}", f"optim.name={optimizer}", "device=cpu"])
     asked, run, before = examples(), Run(recipe, None), peak_mb()
     begun = time.perf_counter()
     pairs = Scored(run.reference, asked)

@@ -29,15 +29,18 @@ import torch
 from inference import machine, summary
 from kto_peers import END
 
-from minitron import checkpoint, config, parallel
-from minitron.console import fail, say, warn
-from minitron.errors import MinitronError
-from minitron.files import atomic_write
-from minitron.model import LanguageModel
-from minitron.packing import pack
-from minitron.preference import Batches, Example
+from minitron.align.preference import Batches, Example
+from minitron.core import parallel
+from minitron.core.console import fail, say, warn
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
+from minitron.data.packing import pack
+from minitron.model.language_model import LanguageModel
+from minitron.recipe import schema
+from minitron.recipe.load import load_recipe
 from minitron.stages.kto import read_pairs
-from minitron.tokenizer import Tokenizer
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "kto_speed.json"
@@ -59,7 +62,7 @@ def lay_out(folder: Path, run: Path | None) -> str:
     """The run that both programs read: an SFT model and examples. Returns what it is, in words."""
     (folder / "recipes").mkdir()
     shutil.copy(RECIPE, folder / "recipes/demo.toml")
-    recipe = config.load(RECIPE)
+    recipe = load_recipe(RECIPE)
     if run:
         model, _ = checkpoint.load_model(checkpoint.finished(run / "sft", "sft"))
         examples = recorded(recipe, run)
@@ -80,7 +83,7 @@ def lay_out(folder: Path, run: Path | None) -> str:
     )
 
 
-def invented(recipe: config.Config) -> list[Example]:
+def invented(recipe: schema.Config) -> list[Example]:
     """Random ids; the lengths of completions are spread evenly over their logarithm."""
     chance, made = random.Random(recipe.seed), []
 
@@ -95,7 +98,7 @@ def invented(recipe: config.Config) -> list[Example]:
     return made
 
 
-def recorded(recipe: config.Config, run: Path) -> list[Example]:
+def recorded(recipe: schema.Config, run: Path) -> list[Example]:
     """Pairs of a run, spread over its file. TRL ends every completion with the end marker, so all do."""
     recipe.kto.mask_loops = False  # TRL knows no part of a completion that does not count
     before = os.getcwd()

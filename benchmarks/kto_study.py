@@ -22,13 +22,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import kto_effect
 from tables import Table, put
 
-from minitron import choice, config, failures, lora, metrics
-from minitron.config import Config
-from minitron.files import atomic_write, sha256_json
-from minitron.report import el, ticks
-from minitron.scorecard import Examiner
+from minitron.align import selection
+from minitron.core.files import atomic_write, sha256_json
+from minitron.evaluate import failures
+from minitron.evaluate.examiner import Examiner
+from minitron.evaluate.report import el, ticks
+from minitron.model import lora
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import Config
 from minitron.stages.kto import Run, read_pairs
-from minitron.tokenizer import Tokenizer
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import metrics
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "kto-study.md"
@@ -67,7 +71,7 @@ CURVES = ["all ingredients", "as published (TRL)", "all, 10 x the rate", "as pub
 
 
 def recipe(variant: str, seed: int) -> Config:
-    settings = config.load(kto_effect.RECIPES / "demo.toml", [*SHORT, *VARIANTS[variant]])
+    settings = load_recipe(kto_effect.RECIPES / "demo.toml", [*SHORT, *VARIANTS[variant]])
     settings.name, settings.seed = "study-" + "".join(c if c.isalnum() else "-" for c in variant) + f"-{seed}", seed
     return settings
 
@@ -84,7 +88,7 @@ def before(seed: int) -> dict:
 
 
 def measured(settings: Config, model) -> dict:
-    return choice.measured(Examiner(settings, Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")), model)
+    return selection.measured(Examiner(settings, Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")), model)
 
 
 def attempt(variant: str, seed: int) -> dict:
@@ -106,7 +110,7 @@ def attempt(variant: str, seed: int) -> dict:
     run = Run(settings, tokenizer)
     run.align(*read_pairs(settings, tokenizer))
     now, rows = (
-        measured(settings, choice.blended(run.reference, lora.weights(run.model), 1.0)),
+        measured(settings, selection.blended(run.reference, lora.weights(run.model), 1.0)),
         metrics.read(folder / "metrics.jsonl"),
     )
     row = {
@@ -117,7 +121,7 @@ def attempt(variant: str, seed: int) -> dict:
         "accuracy": statistics.fmean(r["accuracy"] for r in rows[-10:]),
         "before": before(seed),
         "trained": now,
-        "objection": choice.objection(now, before(seed), settings.kto),
+        "objection": selection.objection(now, before(seed), settings.kto),
         "settings": about,
         "seconds": round(time.perf_counter() - began, 1),
     }

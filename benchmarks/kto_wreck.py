@@ -15,10 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from minitron import checkpoint, config, pipeline
-from minitron.config import Config
-from minitron.scorecard import Examiner
-from minitron.tokenizer import Tokenizer
+from minitron.evaluate.examiner import Examiner
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import Config
+from minitron.stages import pipeline
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
 
 HERE = Path(__file__).resolve().parent
 RECIPE = HERE.parent / "recipes" / "demo.toml"
@@ -37,7 +39,7 @@ WORST_LOSS, WORST_PROBES = 0.02, -0.03
 
 
 def recipe(name: str, *overrides: str) -> Config:
-    settings = config.load(RECIPE, [*SIZES[name], *SHORT, *overrides])
+    settings = load_recipe(RECIPE, [*SIZES[name], *SHORT, *overrides])
     settings.name = name
     return settings
 

@@ -32,14 +32,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import tables
 from tables import Table
 
-from minitron import config as configs
-from minitron import corpus, metrics, parallel
-from minitron.config import ModelConfig, OptimConfig
-from minitron.model import LanguageModel
-from minitron.optim import autocast, compile_blocks, make_optimizer
-from minitron.packing import PackedRows, Sequence, collate, pack
-from minitron.tokenizer import Tokenizer
-from minitron.trainer import accumulate, summed_loss
+from minitron.core import parallel
+from minitron.data import documents
+from minitron.data.packing import PackedRows, Sequence, collate, pack
+from minitron.model.language_model import LanguageModel
+from minitron.recipe import schema
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import ModelConfig, OptimConfig
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import metrics
+from minitron.train.loop import accumulate, summed_loss
+from minitron.train.optimizer import autocast, compile_blocks, make_optimizer
 
 RESULTS = Path(__file__).with_suffix(".json")
 SEEDS = (1, 2, 3)
@@ -177,7 +180,7 @@ def quality() -> None:
             recipe = Path(TASKS[task]["recipe"])
             for seed in SEEDS:
                 ours = train_ours(recipe, Path(folder), seed)
-                config = configs.load(recipe)
+                config = load_recipe(recipe)
                 run = Path(folder) / "runs" / recipe.stem
                 tokenizer = Tokenizer(run / "tokenizer" / "tokenizer.model")
                 rows = PackedRows(run / "pretrain" / "packed-valid")
@@ -191,16 +194,16 @@ def quality() -> None:
     save(results)
 
 
-def stream(config: configs.Config, tokenizer: Tokenizer, split: str) -> np.ndarray:
+def stream(config: schema.Config, tokenizer: Tokenizer, split: str) -> np.ndarray:
     """The split's documents one after the other, each with its end marker."""
-    whole = [i for s in corpus.sequences(corpus.texts(config.pretrain, split), tokenizer, 1 << 30) for i in s.ids]
+    whole = [i for s in documents.sequences(documents.texts(config.pretrain, split), tokenizer, 1 << 30) for i in s.ids]
     return np.array(whole, np.uint16)
 
 
 def train_ours(recipe: Path, folder: Path, seed: int) -> dict:
     """The program itself, `minitron run --to pretrain`, in a folder of its own."""
     here = Path.cwd()
-    files = configs.load(recipe).pretrain.files
+    files = load_recipe(recipe).pretrain.files
     command = [sys.executable, "-m", "minitron", "run", str(recipe.resolve()), "--to", "pretrain", "--force"]
     overrides = [f"seed={seed}", f"pretrain.files={json.dumps([str((here / f).resolve()) for f in files])}"]
     environment = os.environ | {"PYTHONPATH": str(here)}

@@ -18,11 +18,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from minitron import chatml, config, dialogues
-from minitron.console import fail
-from minitron.errors import MinitronError
+from minitron.core.console import fail
+from minitron.core.errors import MinitronError
+from minitron.data import store
 from minitron.program import go
-from minitron.tokenizer import Tokenizer
+from minitron.recipe.load import load_recipe
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.sentencepiece import Tokenizer
 
 LOOKALIKES = ["<|user|>", "<|end|>", "<|assistant|>", "<|system|>", "＜｜user｜＞", "<|us", "er|>", "<|", "|>", "<unk>"]
 LOOKALIKES += ["<0x0A>", "\u2581", "<s>", "</s>", " ", "\n", "user", "end", "\u200b", "\ufeff", "пользователь"]
@@ -43,7 +45,7 @@ def main() -> None:
     arguments.add_argument("recipe", nargs="?", default="recipes/demo.toml")
     arguments.add_argument("--texts", help="parquet with a column `messages`")
     a = arguments.parse_args()
-    recipe = config.load(a.recipe)
+    recipe = load_recipe(a.recipe)
     tokenizer = Tokenizer(recipe.stage_dir("tokenizer") / "tokenizer.model")
     chance = random.Random(1)
     rows = []
@@ -66,12 +68,12 @@ def main() -> None:
         control = sum(bool(markers & set(p["ids"])) for p in (*python, *program))
         rows.append((f"ids: {name}", f"{len(lines):,} lines", f"{differ} differ, {control} with a control id"))
 
-    asked = list(dialogues.read(recipe.stage_dir("data") / "probes.parquet"))
-    asked = asked or list(dialogues.read(recipe.stage_dir("data") / "valid.parquet"))
+    asked = list(store.read(recipe.stage_dir("data") / "probes.parquet"))
+    asked = asked or list(store.read(recipe.stage_dir("data") / "valid.parquet"))
     chance.shuffle(asked)
     prefixes = []
     for dialogue in itertools.islice(itertools.cycle(asked), 1000):
-        ids, _ = chatml.encode_dialogue(dialogue["messages"], tokenizer)
+        ids, _ = chat_template.encode_dialogue(dialogue["messages"], tokenizer)
         prefixes.append({"ids": ids[: chance.randrange(1, min(len(ids), recipe.model.context) + 1)]})
     python, program = both(a.recipe, "logits", prefixes)
     gaps = [np.abs(np.subtract(p["logits"], g["logits"])).max() for p, g in zip(python, program, strict=True)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Rich
 
-from minitron.files import atomic_write
+from minitron.core.files import atomic_write
 
 PEER_TYPES = {"f16": "F16", "q8": "Q8_0", "q4": "Q4_0"}
 

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from minitron.errors import MinitronError
+from minitron.core.errors import MinitronError
 
 
 def cpu_seconds(pid: int) -> float:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from minitron import parallel
-from minitron.config import ModelConfig
-from minitron.model import LanguageModel
-from minitron.optim import autocast
-from minitron.packing import collate
-from minitron.trainer import accumulate, summed_loss
+from minitron.core import parallel
+from minitron.data.packing import collate
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import ModelConfig
+from minitron.train.loop import accumulate, summed_loss
+from minitron.train.optimizer import autocast
 
 ROWS, CONTEXT, STEPS = 16, 256, 6
 

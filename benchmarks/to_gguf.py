@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from minitron.config import ModelConfig
-from minitron.model import LanguageModel
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import ModelConfig
 
 ALIGN = 32  # bytes; every tensor begins at a multiple of it, counted from the first
 F32, F16, Q4_0, Q8_0 = 0, 1, 2, 8  # GGML's numbers for tensor types

@@ -28,9 +28,11 @@ import pyarrow.parquet as pq
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as pb
 
-from minitron import synth, tokenizer
-from minitron.config import TokenizerConfig
+from minitron import synth
 from minitron.program import go
+from minitron.recipe.schema import TokenizerConfig
+from minitron.tokenizer.sentencepiece import MARKERS
+from minitron.tokenizer.sentencepiece import train as train_ours
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "go_serve/internal/tokenizer/testdata"))
@@ -58,14 +60,14 @@ def read_texts(path: Path | None, column: str) -> tuple[list[str], str]:
 def train(texts: list[str], *, size: int, normalization: str) -> pb.ModelProto:
     """With "identity": as minitron trains; else as SentencePiece trains by default."""
     if normalization == "identity":
-        return pb.ModelProto.FromString(tokenizer.train(texts, config=TokenizerConfig(vocab_size=size), seed=1))
+        return pb.ModelProto.FromString(train_ours(texts, config=TokenizerConfig(vocab_size=size), seed=1))
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
         model_writer=model,
         model_type="bpe",
         vocab_size=size,
-        control_symbols=list(tokenizer.MARKERS),
+        control_symbols=list(MARKERS),
         normalization_rule_name=normalization,
         max_sentence_length=1 << 20,
         num_threads=1,

@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from minitron import __version__, distributed
-from minitron.console import fail, say
-from minitron.errors import MinitronError
+from minitron import __version__
+from minitron.core import distributed
+from minitron.core.console import fail, say
+from minitron.core.errors import MinitronError
 
 STAGE_HELP = {
     "data": "keep dialogues by their scores, hold some out, report what went and why",
@@ -46,9 +47,9 @@ def parser() -> argparse.ArgumentParser:
         if name in ("pretrain", "sft", "reject", "kto"):
             stage.add_argument("--dry-run", action="store_true", help="only say sizes, memory and time")
 
-    dial = add("plan", "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout")
-    dial.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
-    dial.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
+    plan = add("plan", "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout")
+    plan.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
+    plan.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
 
     synth = add("synth", "write the built-in judged dialogues", recipe=False)
     synth.add_argument("out", metavar="OUT.parquet")
@@ -111,7 +112,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        from minitron import files
+        from minitron.core import files
 
         if error.errno not in files.REASONS:
             raise
@@ -136,7 +137,7 @@ def _dispatch(a: argparse.Namespace) -> None:
         return
 
     if a.command == "compare":
-        from minitron import compare
+        from minitron.evaluate import compare
 
         compare.run(a.first, a.second, prompts=a.prompts)
         return
@@ -146,34 +147,34 @@ def _dispatch(a: argparse.Namespace) -> None:
         html.write(Path(a.bundle), Path(a.out) if a.out else None)
         return
     if a.command == "chat":
-        from minitron import chat
+        from minitron.chat import terminal
 
-        chat.run(chat.load_target(a.recipe, a.overrides), stage=a.stage)
+        terminal.run(terminal.load_target(a.recipe, a.overrides), stage=a.stage)
         return
 
-    from minitron import config as configs
+    from minitron.recipe.load import load_recipe
 
-    config = configs.load(a.recipe, a.overrides)
+    config = load_recipe(a.recipe, a.overrides)
     if a.command == "run":
         _run(config, a)
     elif a.command in STAGE_HELP:
         _stage(config, a)
     elif a.command == "plan":
-        from minitron import dial
+        from minitron.plan import propose
 
-        dial.run(config, a.overrides, params=a.params, minutes=a.minutes)
+        propose.run(config, a.overrides, params=a.params, minutes=a.minutes)
     elif a.command == "export":
         from minitron.stages import export
 
         export.write(config, out=a.out, dtype=a.dtype, untrained=a.untrained)
     else:
-        from minitron import ndjson
+        from minitron.chat import ndjson
 
         getattr(ndjson, a.command)(config)
 
 
 def _run(config, a: argparse.Namespace) -> None:
-    from minitron import pipeline
+    from minitron.stages import pipeline
 
     stages = pipeline.select(config, a.first, a.last)
     for stage in stages:
@@ -181,16 +182,16 @@ def _run(config, a: argparse.Namespace) -> None:
     if stages[-1].name == "binary":
         from minitron.program import go
 
-        distributed.first(lambda: go.introduce(config, Path("dist") / go.program_name(None)))
+        distributed.on_rank0(lambda: go.introduce(config, Path("dist") / go.program_name(None)))
 
 
 def _stage(config, a: argparse.Namespace) -> None:
-    from minitron import pipeline
+    from minitron.stages import pipeline
 
     (stage,) = pipeline.select(config, a.command, a.command)
     if getattr(a, "dry_run", False):
-        from minitron import plan
+        from minitron.plan import dry_run
 
-        distributed.first(lambda: plan.show(config, a.command))
+        distributed.on_rank0(lambda: dry_run.show(config, a.command))
         return
     pipeline.run_stage(stage, config, force=a.force)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from minitron import tokenizer
-from minitron.config import ModelConfig, TokenizerConfig
-from minitron.model import LanguageModel
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import ModelConfig, TokenizerConfig
+from minitron.tokenizer import sentencepiece
 
 WORDS = [
     "hello",
@@ -41,11 +41,11 @@ def tiny_texts(count: int = 400) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_tokenizer(tmp_path_factory) -> tokenizer.Tokenizer:
+def tiny_tokenizer(tmp_path_factory) -> sentencepiece.Tokenizer:
     """320 tokens, byte fallback."""
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
-    path.write_bytes(tokenizer.train(tiny_texts(), config=TokenizerConfig(vocab_size=340), seed=1))
-    return tokenizer.Tokenizer(path)
+    path.write_bytes(sentencepiece.train(tiny_texts(), config=TokenizerConfig(vocab_size=340), seed=1))
+    return sentencepiece.Tokenizer(path)
 
 
 def tiny_shape(arch: str = "llama", **changes) -> ModelConfig:

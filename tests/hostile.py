@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from minitron.config import ModelConfig
-from minitron.model import LanguageModel
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import ModelConfig
 from minitron.stages import export
 
 FILES = ("config.json", "vocab.json", "weights.bin")

@@ -17,9 +17,11 @@ from pathlib import Path
 import torch
 import torch._dynamo  # optimizers import it at their first step: seconds that every fork would spend again
 
-from minitron import checkpoint, cli  # noqa: F401 (imported before the forks)
-from minitron import config as configs
+from minitron import cli
+from minitron.recipe import schema
+from minitron.recipe.load import load_recipe
 from minitron.stages import data, pretrain, sft, tokenizer  # noqa: F401
+from minitron.train import checkpoint  # noqa: F401 (imported before the forks)
 
 
 def used_seconds(child: int) -> float:
@@ -47,7 +49,7 @@ def attempt(recipe: str, seconds: float | None) -> bool:
     return status == 0
 
 
-def examine(config: configs.Config) -> dict:
+def examine(config: schema.Config) -> dict:
     """Every checkpoint that has a name is whole, and so is every one that is named. Raises MinitronError if not."""
     found = {}
     for stage in ("pretrain", "sft"):
@@ -68,7 +70,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # nor help with operations so small
-    config, chance = configs.load(recipe), random.Random(seed)
+    config, chance = load_recipe(recipe), random.Random(seed)
     assert attempt(recipe, None)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     whole_seconds = used.ru_utime + used.ru_stime

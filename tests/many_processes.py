@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from conftest import tiny_shape
 
-from minitron import distributed
-from minitron.config import OptimConfig, TrainConfig
-from minitron.errors import MinitronError
-from minitron.model import LanguageModel
-from minitron.packing import PackedRows
-from minitron.trainer import Fit, fit
+from minitron.core import distributed
+from minitron.core.errors import MinitronError
+from minitron.data.packing import PackedRows
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import OptimConfig, TrainConfig
+from minitron.train.loop import Fit, fit
 
 VOCAB = 320
 # name -> shape, optimizer, sharded, dropout

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from minitron.audit import Seen, audit, findings
+from minitron.align.leakage import Seen, audit, findings
 
 
 def completions(count: int, **tell: bool) -> list[Seen]:

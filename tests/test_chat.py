@@ -12,11 +12,14 @@ import pexpect
 import pytest
 import torch
 
-from minitron import chat, chatml, checkpoint
-from minitron import config as configs
-from minitron.config import ModelConfig, Sampling
-from minitron.errors import MinitronError
-from minitron.model import LanguageModel
+from minitron.chat import terminal
+from minitron.core.errors import MinitronError
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import ModelConfig, Sampling
+from minitron.recipe.write import dump_recipe
+from minitron.tokenizer import chat_template
+from minitron.train import checkpoint
 
 COMMAND = [sys.executable, "-m", "minitron", "chat"]
 # A prompt is drawn once the terminal is in raw mode; where there is no colour, its space is a move of the cursor.
@@ -44,11 +47,11 @@ def place(tmp_path_factory, tiny_tokenizer):
     run = folder / "runs" / "tiny"
     (run / "tokenizer").mkdir(parents=True)
     shutil.copy(tiny_tokenizer.path, run / "tokenizer" / "tokenizer.model")
-    config = configs.load(folder / "tiny.toml")
+    config = load_recipe(folder / "tiny.toml")
     model = make_model(config.model, tiny_tokenizer)
     checkpoint.save(run / "sft", model, step=7, info={"stage": "sft"})
     checkpoint.point(run / "sft", "best", "step-000007")
-    (run / "sft" / "config.toml").write_text(configs.dump(config))
+    (run / "sft" / "config.toml").write_text(dump_recipe(config))
     return folder
 
 
@@ -68,7 +71,7 @@ def make_model(shape, tokenizer):
 def make_session(tokenizer, *, context=64, max_tokens=4, system=""):
     shape = ModelConfig(n_layers=1, n_heads=1, n_kv_heads=1, d_model=16, d_ff=64, context=context)
     sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-    return chat.Session(tokenizer, make_model(shape, tokenizer), sampling=sampling, system=system, seed=1)
+    return terminal.Session(tokenizer, make_model(shape, tokenizer), sampling=sampling, system=system, seed=1)
 
 
 def ignore(part):
@@ -80,14 +83,16 @@ def ignore(part):
 
 def test_parts_are_whole_characters_and_join_to_the_decoded_text(tokenizer):
     emoji = [tokenizer.sp.piece_to_id(f"<0x{byte:02X}>") for byte in "🙂é".encode()]
-    assert list(chat.whole_characters(emoji, tokenizer)) == ["🙂", "é"]
-    assert list(chat.whole_characters(emoji[:3], tokenizer)) == ["\ufffd" * 3]  # the answer was cut within it
-    assert list(chat.whole_characters([*emoji[:2], *tokenizer.encode("the")], tokenizer))[0].startswith("\ufffd\ufffd")
+    assert list(terminal.whole_characters(emoji, tokenizer)) == ["🙂", "é"]
+    assert list(terminal.whole_characters(emoji[:3], tokenizer)) == ["\ufffd" * 3]  # the answer was cut within it
+    assert list(terminal.whole_characters([*emoji[:2], *tokenizer.encode("the")], tokenizer))[0].startswith(
+        "\ufffd\ufffd"
+    )
     chance = random.Random(1)
     some_bytes = [tokenizer.sp.piece_to_id(f"<0x{b:02X}>") for b in b"\xe2\x82\xac\xf0\x9f\x99\x82\xc3A\x80\xff"]
     for _ in range(500):
         ids = chance.choices([*some_bytes, *tokenizer.encode(" hello to you")], k=12)
-        assert "".join(chat.whole_characters(ids, tokenizer)) == tokenizer.decode(ids)
+        assert "".join(terminal.whole_characters(ids, tokenizer)) == tokenizer.decode(ids)
 
 
 def test_a_reply_is_remembered_as_it_was_shown(tokenizer):
@@ -98,7 +103,7 @@ def test_a_reply_is_remembered_as_it_was_shown(tokenizer):
     assert session.turns[0] == {"role": "user", "content": "hello there"}
     assert (reply.stopped, reply.answer_tokens, reply.forgotten_turns) == ("max_tokens", 4, 0)
     asked = [{"role": "system", "content": "Be short."}, session.turns[0]]
-    assert reply.prompt_tokens == len(chatml.encode_prompt(asked, tokenizer))
+    assert reply.prompt_tokens == len(chat_template.encode_prompt(asked, tokenizer))
     assert list(reply.remarks()) == ["(The answer was cut at 4 tokens; /max_tokens changes that.)"]
 
 
@@ -150,8 +155,8 @@ def test_a_stopped_answer_keeps_what_was_said_and_an_unsaid_one_is_no_turn(token
 def test_commands(tokenizer):
     session = make_session(tokenizer)
     told = session.command
-    assert all(name in told("/help") for name in chat.COMMANDS)
-    assert chat.COMMANDS == ["/help", "/reset", "/system", "/temp", "/max_tokens", "/stats", "/quit"]
+    assert all(name in told("/help") for name in terminal.COMMANDS)
+    assert terminal.COMMANDS == ["/help", "/reset", "/system", "/temp", "/max_tokens", "/stats", "/quit"]
     assert told("/system") == "The model is told nothing first."
     assert told("/system  Be kind. ") == "The model is told this first from now on."
     assert told("/system") == "The model is told first: Be kind."
@@ -168,7 +173,7 @@ def test_commands(tokenizer):
     assert session.sampling.max_tokens == 5
     assert told("/stats") == "turns: 0, tokens: 0 of 64"
     session.ask("hello", ignore)
-    used = sum(len(chatml.encode_message(m, tokenizer)) for m in session.turns)
+    used = sum(len(chat_template.encode_message(m, tokenizer)) for m in session.turns)
     assert told("/stats").splitlines()[0] == f"turns: 1, tokens: {used} of 64"
     assert re.search(r"read \d+ tokens in \d\.\d\d s, wrote 5 tokens at [\d.]+ per second", told("/stats"))
     assert told("/reset") == "The conversation is forgotten."
@@ -181,7 +186,7 @@ def test_commands(tokenizer):
 
 
 def test_no_answer_can_steer_the_terminal():
-    assert "a\x1b[31m\tb\r\n\x9b\x7fé".translate(chat.CONTROLS) == "a\ufffd[31m\tb\ufffd\n\ufffd\ufffdé"
+    assert "a\x1b[31m\tb\r\n\x9b\x7fé".translate(terminal.CONTROLS) == "a\ufffd[31m\tb\ufffd\n\ufffd\ufffdé"
 
 
 # ---- whose model
@@ -189,10 +194,10 @@ def test_no_answer_can_steer_the_terminal():
 
 def test_load_target_takes_a_recipe_and_a_run_folder(place, monkeypatch):
     monkeypatch.chdir(place)
-    recipe = chat.load_target("tiny.toml", ["export.title='Other'"])
+    recipe = terminal.load_target("tiny.toml", ["export.title='Other'"])
     assert (recipe.name, recipe.export.title) == ("tiny", "Other")
     for text in ("runs/tiny", "runs/tiny/", str(place / "runs" / "tiny")):
-        config = chat.load_target(text, ["export.max_tokens=3"])
+        config = terminal.load_target(text, ["export.max_tokens=3"])
         assert (config.name, config.export.title, config.export.max_tokens) == ("tiny", "Tiny", 3)
         assert config.model == recipe.model
 
@@ -202,7 +207,7 @@ def test_load_target_prefers_the_settings_of_the_last_stage(place, tmp_path, mon
     for stage, title in (("sft", "old"), ("kto", "new")):
         (tmp_path / "runs" / "x" / stage).mkdir(parents=True)
         (tmp_path / "runs" / "x" / stage / "config.toml").write_text(f'[export]\ntitle = "{title}"\n')
-    assert chat.load_target("runs/x", []).export.title == "new"
+    assert terminal.load_target("runs/x", []).export.title == "new"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,7 @@ def test_load_target_prefers_the_settings_of_the_last_stage(place, tmp_path, mon
 def test_load_target_says_what_is_wrong(place, monkeypatch, text, message, hint):
     monkeypatch.chdir(place)
     with pytest.raises(MinitronError) as caught:
-        chat.load_target(text, [])
+        terminal.load_target(text, [])
     assert str(caught.value) == message
     assert caught.value.hint.startswith(hint)
     assert caught.value.code == 2
@@ -225,7 +230,7 @@ def test_load_target_says_what_is_wrong(place, monkeypatch, text, message, hint)
 def test_a_run_folder_elsewhere_is_refused(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MinitronError, match="is not in the folder runs of") as caught:
-        chat.load_target(str(place / "runs" / "tiny"), [])
+        terminal.load_target(str(place / "runs" / "tiny"), [])
     assert caught.value.hint == f"go to {place} and run: minitron chat runs/tiny"
 
 
@@ -358,9 +363,9 @@ class Log:
 def test_a_pipe_gets_the_answers_and_nothing_else(place, tokenizer):
     lines = "hello there\n\n/temp 0\nand you?\n/nonsense\nlast line without its end"
     done = subprocess.run([*COMMAND, "tiny.toml"], cwd=place, input=lines.encode(), capture_output=True, check=True)
-    config = configs.load(place / "tiny.toml")
+    config = load_recipe(place / "tiny.toml")
     model = make_model(config.model, tokenizer)
-    session = chat.Session(tokenizer, model, sampling=Sampling(temperature=0.0, max_tokens=8), system="", seed=1)
+    session = terminal.Session(tokenizer, model, sampling=Sampling(temperature=0.0, max_tokens=8), system="", seed=1)
     wanted = "".join(
         session.ask(t, ignore).text + "\n" for t in ("hello there", "and you?", "last line without its end")
     )

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minitron import chatml
-from minitron.errors import MinitronError
+from minitron.core.errors import MinitronError
+from minitron.tokenizer import chat_template
 
 DIALOGUE = [
     {"role": "system", "content": "be small"},
@@ -16,11 +16,11 @@ DIALOGUE = [
 
 def test_ids_and_mask(tiny_tokenizer):
     t = tiny_tokenizer
-    ids, mask = chatml.encode_dialogue(DIALOGUE, t)
+    ids, mask = chat_template.encode_dialogue(DIALOGUE, t)
     system, user, assistant = t.encode("be small"), t.encode("hello"), t.encode("hello you!")
     assert ids == [t.system, *system, t.end, t.user, *user, t.end, t.assistant, *assistant, t.end]
     assert [i for i, m in zip(ids, mask, strict=True) if m] == [*assistant, t.end]
-    assert chatml.encode_prompt(DIALOGUE[:2], t) == ids[: len(ids) - len(assistant) - 1]
+    assert chat_template.encode_prompt(DIALOGUE[:2], t) == ids[: len(ids) - len(assistant) - 1]
 
 
 def test_markers_are_atomic_and_apart(tiny_tokenizer):
@@ -72,18 +72,18 @@ def test_whole_oldest_turns_go_and_the_system_message_stays(tiny_tokenizer):
         for m in ({"role": "user", "content": f"who are you {i}"}, {"role": "assistant", "content": "hello"})
     ]
     messages = [DIALOGUE[0], *turns, {"role": "user", "content": "today"}]
-    kept, gone = chatml.fit(messages, tiny_tokenizer, context=64, max_tokens=10)
+    kept, gone = chat_template.fit(messages, tiny_tokenizer, context=64, max_tokens=10)
     assert kept[0] == DIALOGUE[0]
     assert kept[1]["role"] == "user"
     assert kept[-1]["content"] == "today"
     assert gone == len(messages) - len(kept) > 0
     assert gone % 2 == 0
-    assert len(chatml.encode_prompt(kept, tiny_tokenizer)) + 10 <= 64
+    assert len(chat_template.encode_prompt(kept, tiny_tokenizer)) + 10 <= 64
     # one turn more would not have fitted
     more = [messages[0], *messages[1 + gone - 2 :]]
-    assert len(chatml.encode_prompt(more, tiny_tokenizer)) + 10 > 64
+    assert len(chat_template.encode_prompt(more, tiny_tokenizer)) + 10 > 64
 
 
 def test_too_long_a_message_is_refused(tiny_tokenizer):
     with pytest.raises(MinitronError, match="has .* tokens and the model has room for"):
-        chatml.fit([{"role": "user", "content": "hello " * 100}], tiny_tokenizer, context=64, max_tokens=10)
+        chat_template.fit([{"role": "user", "content": "hello " * 100}], tiny_tokenizer, context=64, max_tokens=10)

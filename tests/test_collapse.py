@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from minitron import checkpoint, config, metrics, pipeline
-from minitron.scorecard import Examiner
-from minitron.tokenizer import Tokenizer
+from minitron.evaluate.examiner import Examiner
+from minitron.recipe.load import load_recipe
+from minitron.stages import pipeline
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint, metrics
 
 THINGS = ["apple", "river", "stone", "cloud", "tiger", "lamp", "bread", "chair", "snow", "violin", "ship", "garden"]
 COLOURS = ["red", "blue", "green", "white", "black", "yellow", "brown", "grey"]
@@ -92,7 +94,7 @@ def write_facts(path: Path) -> None:
 
 
 def run_to(stage: str, *overrides: str) -> None:
-    recipe = config.load("facts.toml", list(overrides))
+    recipe = load_recipe("facts.toml", list(overrides))
     for each in pipeline.select(recipe, None, stage):
         pipeline.run_stage(each, recipe)
 
@@ -116,7 +118,7 @@ def start(trained, tmp_path, monkeypatch) -> None:
 
 def figures(stage: str) -> tuple[float, float]:
     """Held-out loss and probe accuracy of what a stage ships."""
-    recipe = config.load("facts.toml", ["eval.probes=0"])
+    recipe = load_recipe("facts.toml", ["eval.probes=0"])
     model, _ = checkpoint.load_model(checkpoint.finished(recipe.stage_dir(stage), stage))
     examiner = Examiner(recipe, Tokenizer(recipe.stage_dir("tokenizer") / "tokenizer.model"))
     return examiner.loss(model)["loss"], examiner.probes(model)["accuracy"]

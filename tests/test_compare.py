@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from minitron import cli, config, pipeline, scorecard
+from minitron import cli
+from minitron.evaluate import examiner
+from minitron.evaluate.intervals import change_interval, interval
+from minitron.recipe.load import load_recipe
+from minitron.stages import pipeline
 
 
 def minitron(*arguments: str) -> int:
@@ -18,7 +22,7 @@ def minitron(*arguments: str) -> int:
 
 
 def test_sft_and_kto_side_by_side(tiny_run, capsys):
-    recipe = config.load("tiny.toml", ["kto.force=true"])
+    recipe = load_recipe("tiny.toml", ["kto.force=true"])
     for stage in pipeline.select(recipe, None, "eval"):
         pipeline.run_stage(stage, recipe)
     capsys.readouterr()
@@ -61,7 +65,7 @@ def test_what_cannot_be_compared(tiny_run, capsys, pair, said):
 @pytest.mark.parametrize(("share", "count"), [(0.0, 10), (0.5, 10), (0.99, 1000), (1.0, 4)])
 def test_interval_is_where_the_score_test_does_not_refuse(share, count):
     """Wilson's interval holds the p for which |share - p| <= 1.96 sqrt(p (1 - p) / n)."""
-    low, high = scorecard.interval(share, count)
+    low, high = interval(share, count)
     inside = [
         p / 10000
         for p in range(10001)
@@ -73,10 +77,10 @@ def test_interval_is_where_the_score_test_does_not_refuse(share, count):
 
 def test_change_as_published():
     """Newcombe 1998, Statistics in Medicine 17, table II, case (a): 56/70 - 48/80, method 10."""
-    low, high = scorecard.change_interval(48 / 80, 56 / 70, 80, 70)
+    low, high = change_interval(48 / 80, 56 / 70, 80, 70)
     assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
 
 
 def test_distinct_2():
-    assert scorecard.distinct_2(["a b a b", "a b c"]) == pytest.approx(3 / 5)  # ab ba ab, ab bc
-    assert scorecard.distinct_2([]) == 0
+    assert examiner.distinct_2(["a b a b", "a b c"]) == pytest.approx(3 / 5)  # ab ba ab, ab bc
+    assert examiner.distinct_2([]) == 0

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitron.config import Config, DataConfig
-from minitron.dataset import (
+from minitron.core.errors import MinitronError
+from minitron.data.rules import Rule
+from minitron.data.sources import (
     EMPTY,
     LATE_SYSTEM,
     NO_ALTERNATION,
@@ -33,8 +34,7 @@ from minitron.dataset import (
     role_map,
     to_messages,
 )
-from minitron.errors import MinitronError
-from minitron.rules import Rule
+from minitron.recipe.schema import Config, DataConfig
 from minitron.stages import data as stage
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -603,8 +603,8 @@ import re, resource, sys
 from pathlib import Path
 if limit := int(sys.argv[2]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-from minitron.config import Config, DataConfig
-from minitron.errors import MinitronError
+from minitron.recipe.schema import Config, DataConfig
+from minitron.core.errors import MinitronError
 from minitron.stages import data
 try:
     data.run(Config(name="t", recipe=Path("t.toml"), data=DataConfig(files=[sys.argv[1]], keep=["s >= 1"])))

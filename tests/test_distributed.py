@@ -15,8 +15,8 @@ import pytest
 from many_processes import CASES, VOCAB, train
 from safetensors.torch import load_file
 
-from minitron import checkpoint
-from minitron.packing import Sequence, pack
+from minitron.data.packing import Sequence, pack
+from minitron.train import checkpoint
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CHILD = many_processes.__file__

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minitron.failures import is_loop, is_runaway, judge, rates
+from minitron.evaluate.failures import is_loop, is_runaway, judge, rates
 
 LOOPS = [
     "I like cats and I like cats and I like cats and I like cats and",

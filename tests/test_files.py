@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from minitron.errors import MinitronError
-from minitron.files import atomic_path, atomic_write, remove_leftovers, sha256_file, sha256_json, write_error
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_path, atomic_write, remove_leftovers, sha256_file, sha256_json, write_error
 
 
 def test_writes_bytes_and_text_into_missing_folders(tmp_path):
@@ -81,7 +81,7 @@ def test_a_folder_that_is_a_file(tmp_path):
 def test_a_real_limit_on_the_file_size(tmp_path):
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "from minitron.files import atomic_write; atomic_write('x.bin', b'x' * 5000)"
+        "from minitron.core.files import atomic_write; atomic_write('x.bin', b'x' * 5000)"
     )
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)

@@ -23,7 +23,7 @@ import pefile
 import pytest
 from PIL import Image
 
-from minitron.errors import MinitronError
+from minitron.core.errors import MinitronError
 from minitron.program import friends, go, howto, icon, macho, seal, windows
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from minitron.config import Sampling
-from minitron.generate import draw, filter_logits, generate, stream
+from minitron.recipe.schema import Sampling
+from minitron.sample.generate import draw, filter_logits, generate, stream
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 NO_ONE = {"end": 4, "banned": [0, 1, 2, 3], "seed": 1}

@@ -1,6 +1,7 @@
 """The house's own rules: imports point down, recipes are sound, help is instant, option docs are true."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 import time
@@ -8,49 +9,38 @@ from pathlib import Path
 
 import pytest
 
-from minitron import config, docs
+from minitron.recipe.load import load_recipe
+from minitron.recipe.write import dump_recipe
 
 ROOT = Path(__file__).parent.parent
-FLOORS = {
-    0: "errors console config",
-    1: "files distributed parallel metrics probes failures losses rules tokenizer chatml model quantize guards audit lora",
-    2: "dataset recorded dialogues corpus packing checkpoint optim generate preference trainer report synth program lowbit "
-    "scorecard choice memory",
-    3: "stages chat compare ndjson survey plan dial",
-    4: "pipeline cli docs __main__",
-}
-# Within a floor these may lean on each other, in this order only.
-BESIDE = {
-    "console": {"errors"},
-    "config": {"errors"},
-    "chatml": {"tokenizer"},
-    "rules": {"probes"},
-    "trainer": {"checkpoint", "optim", "packing"},
-    "lora": {"model"},
-    "parallel": {"distributed"},
-    "metrics": {"files"},
-    "checkpoint": set(),
-    "preference": {"trainer"},
-    "choice": {"scorecard"},
-    "recorded": {"dataset"},
-    "corpus": {"dataset", "generate", "packing"},
-    "scorecard": {"corpus", "dialogues", "generate", "packing", "trainer"},
-    "memory": {"packing"},
-    "plan": {"survey"},
-    "dial": {"survey", "plan"},
-    "generate": set(),
-    "cli": {"pipeline"},
-    "docs": {"cli"},
-    "__main__": {"cli"},
-}
+_spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/reference.py")
+reference = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(reference)
+# From the ground up: a package imports only from those before it. The last two are modules.
+FLOORS = [
+    "core",
+    "recipe",
+    "tokenizer",
+    "model",
+    "quant",
+    "data",
+    "sample",
+    "train",
+    "evaluate",
+    "align",
+    "synth",
+    "program",
+    "interop",
+    "plan",
+    "chat",
+    "stages",
+    "cli",
+    "__main__",
+]
 
 
-def floor_of(name: str) -> int:
-    return next(floor for floor, names in FLOORS.items() if name in names.split())
-
-
-def imports(path: Path) -> set[str]:
-    """Modules of minitron that a file imports, anywhere in it."""
+def imported(path: Path) -> set[str]:
+    """Packages of minitron that a file imports from, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "minitron":
@@ -66,26 +56,42 @@ def imports(path: Path) -> set[str]:
 def test_imports_point_down(path):
     package = path.relative_to(ROOT / "minitron").parts[0].removesuffix(".py")
     if package == "__init__":
-        assert not imports(path)
+        assert not imported(path)
         return
-    for other in imports(path) - ({package} if package in ("synth", "program") else set()):
-        below = floor_of(other) < floor_of(package)
-        assert below or other in BESIDE.get(package, ()), f"{package} must not import {other}"
+    below = set(FLOORS[: FLOORS.index(package) + 1])
+    assert imported(path) <= below, f"{package} must not import {imported(path) - below}"
+
+
+def test_stages_never_import_each_other():
+    for path in sorted((ROOT / "minitron/stages").glob("*.py")):
+        within = {
+            node.module.removeprefix("minitron.").removeprefix("stages").removeprefix(".") or alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minitron.stages")
+            for alias in node.names
+        }
+        assert not within, f"{path.name} imports {within}"
+
+
+def test_every_package_says_what_it_is_and_what_it_knows_nothing_about():
+    for path in sorted((ROOT / "minitron").glob("*/__init__.py")):
+        doc = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert "nows nothing about" in doc, path
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_every_recipe_is_sound_and_written_back_the_same(path, tmp_path):
-    recipe = config.load(path)
+    recipe = load_recipe(path)
     again = tmp_path / path.name
-    again.write_text(config.dump(recipe))
-    loaded = config.load(again)
+    again.write_text(dump_recipe(recipe))
+    loaded = load_recipe(again)
     assert loaded.name == recipe.name
-    assert config.dump(loaded) == config.dump(recipe)
+    assert dump_recipe(loaded) == dump_recipe(recipe)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_every_recipe_runs_dry(path):
-    stage = "pretrain" if config.load(path).base else "sft"
+    stage = "pretrain" if load_recipe(path).base else "sft"
     done = subprocess.run(
         [sys.executable, "-m", "minitron", stage, str(path), "--dry-run"], cwd=ROOT, capture_output=True, text=True
     )
@@ -111,12 +117,12 @@ def test_help_is_instant():
 
 
 def test_the_generated_pages_are_what_the_code_says():
-    assert (ROOT / "docs/recipes.md").read_text() == docs.recipes(), "run: python -m minitron.docs"
-    assert (ROOT / "docs/commands.md").read_text() == docs.commands(), "run: python -m minitron.docs"
+    assert (ROOT / "docs/recipes.md").read_text() == reference.recipes(), "run: python docs/reference.py"
+    assert (ROOT / "docs/commands.md").read_text() == reference.commands(), "run: python docs/reference.py"
 
 
 def test_the_readme_names_every_command():
     readme = (ROOT / "README.md").read_text()
-    for line in docs.commands().splitlines():
+    for line in reference.commands().splitlines():
         if line.startswith("## minitron "):
             assert f"`{line.split()[2]}`" in readme or f"`minitron {line.split()[2]}" in readme, line

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from minitron.errors import MinitronError
+from minitron.core.errors import MinitronError
 from minitron.program import go, html
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,14 +13,17 @@ import torch
 from conftest import TINY_RECIPE, write_dialogues
 from torch.distributions import Categorical, kl_divergence
 
-from minitron import checkpoint, config, lora, pipeline
-from minitron.choice import blended, objection
-from minitron.config import GuardsConfig, KtoConfig
-from minitron.guards import Signals, check
-from minitron.preference import Batches, Example, Scored, mismatch, token_log_probs
-from minitron.scorecard import Examiner, _distance
+from minitron.align.guards import Signals, check
+from minitron.align.preference import Batches, Example, Scored, mismatch, token_log_probs
+from minitron.align.selection import blended, objection
+from minitron.evaluate.examiner import Examiner, _distance
+from minitron.model import lora
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import GuardsConfig, KtoConfig
+from minitron.stages import pipeline
 from minitron.stages.kto import read_pairs
-from minitron.tokenizer import Tokenizer
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
 
 
 def test_log_probabilities_of_tokens(tiny_model):
@@ -86,7 +89,7 @@ def write_pairs(*rows: tuple[list[dict], str, bool, str]) -> None:
 def test_a_loop_is_pushed_down_from_its_second_round_on(tiny_run, tiny_tokenizer):
     write_pairs((SAY_IT, "hello", True, ""), (SAY_IT, LOOP, False, "loop"), (SAY_IT, "you am", False, "canned"))
     for masked in ("true", "false"):
-        recipe = config.load("tiny.toml", [f"kto.mask_loops={masked}", "kto.cut_rejected=false"])
+        recipe = load_recipe("tiny.toml", [f"kto.mask_loops={masked}", "kto.cut_rejected=false"])
         examples, prompts = read_pairs(recipe, tiny_tokenizer)
         assert prompts == [0, 0, 0]
         assert [e.label for e in examples] == [True, False, False]
@@ -104,7 +107,7 @@ def test_no_more_of_a_rejected_completion_is_pushed_down_than_the_chosen_one_has
         (SAY_IT, LOOP, False, "loop"),
         (SAY_MORE, long, False, "canned"),  # nothing was chosen here
     )
-    examples, _ = read_pairs(config.load("tiny.toml", []), t)
+    examples, _ = read_pairs(load_recipe("tiny.toml", []), t)
     chosen = [*t.encode("hello"), t.end]
     rest = [e.ids[e.prompt :] for e in examples]
     assert rest[:3] == [t.encode(long)[: len(chosen)], chosen, [*t.encode("who"), t.end][: len(chosen)]]
@@ -166,7 +169,7 @@ def test_every_guard_warns_and_breaks(signal, warns, breaks, text):
 
 
 def run_to(stage: str, *overrides: str) -> None:
-    recipe = config.load("tiny.toml", list(overrides))
+    recipe = load_recipe("tiny.toml", list(overrides))
     for each in pipeline.select(recipe, None, stage):
         pipeline.run_stage(each, recipe)
 
@@ -242,7 +245,7 @@ def test_no_settings_ship_a_wreck(trained_sft, lr, beta):
     """The small version of benchmarks/kto_wreck.py."""
     careful = ["kto.max_loss_rise=0.01", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0"]
     run_to("kto", f"kto.lr={lr}", f"kto.beta={beta}", *careful)
-    recipe = config.load("tiny.toml")
+    recipe = load_recipe("tiny.toml")
     examiner = Examiner(recipe, Tokenizer(Path("runs/tiny/tokenizer/tokenizer.model")))
     losses = []
     for stage in ("sft", "kto"):

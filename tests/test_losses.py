@@ -7,10 +7,10 @@ import pytest
 import torch
 from conftest import tiny_shape
 
-from minitron import losses
-from minitron.config import KtoConfig
-from minitron.model import LanguageModel
-from minitron.preference import Example, Scored, token_log_probs
+from minitron.align import losses
+from minitron.align.preference import Example, Scored, token_log_probs
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import KtoConfig
 from minitron.stages.kto import preference_loss, weights_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL and transformers, of each other

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from minitron import lowbit, quantize
+from minitron.quant import arithmetic, panels
 
 VECTORS = Path(__file__).parents[1] / "go_serve/internal/kernel/testdata/vectors.json"
 CASES = [c for c in json.loads(VECTORS.read_text())["cases"] if c["dtype"] != "f16" and "tiny" not in str(c["note"])]
@@ -18,19 +18,19 @@ CASES = [c for c in json.loads(VECTORS.read_text())["cases"] if c["dtype"] != "f
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['dtype']} {c['note']}")
 def test_a_product_is_the_programs(case):
     """The same numbers that the Go kernels are held to, within the order of the float sums."""
-    stored = quantize.unpack(base64.b64decode(case["packed"]), case["dtype"], (case["rows"], case["cols"])).values()
-    x = lowbit.rounded(torch.tensor(case["x"], dtype=torch.float32))
+    stored = panels.unpack(base64.b64decode(case["packed"]), case["dtype"], (case["rows"], case["cols"])).values()
+    x = arithmetic.rounded(torch.tensor(case["x"], dtype=torch.float32))
     got = (torch.from_numpy(stored).double() @ x.double()).numpy()
     want = np.array(case["y"], np.uint32).view(np.float32)
     size = np.abs(stored) @ np.abs(x.numpy())
     assert (np.abs(got - want) <= 2e-6 * size + 1e-30).all()
 
 
-@pytest.mark.parametrize("dtype", quantize.DTYPES)
+@pytest.mark.parametrize("dtype", panels.DTYPES)
 def test_shrunk_weights_are_what_is_stored(tiny_model, dtype):
     model = copy.deepcopy(tiny_model)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    matrices = lowbit.shrink(model, dtype)
+    matrices = arithmetic.shrink(model, dtype)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
             assert torch.equal(parameter, torch.from_numpy(matrices[name].values()))
@@ -44,7 +44,7 @@ def test_fewer_bits_differ_more(tiny_model):
     gaps = {}
     with torch.inference_mode():
         exact = model(ids)
-        for dtype in quantize.DTYPES:
-            gaps[dtype] = (lowbit.as_program(model, dtype)(ids) - exact).abs().max().item()
+        for dtype in panels.DTYPES:
+            gaps[dtype] = (arithmetic.as_program(model, dtype)(ids) - exact).abs().max().item()
         assert torch.equal(model(ids), exact)  # the model itself stays
     assert 0 < gaps["f16"] < gaps["q8"] < gaps["q4"]

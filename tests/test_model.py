@@ -6,10 +6,10 @@ import pytest
 import torch
 from conftest import tiny_shape
 
-from minitron.config import ModelConfig
-from minitron.model import KVCache, LanguageModel, rope_table, rotate
-from minitron.packing import collate
-from minitron.trainer import summed_loss
+from minitron.data.packing import collate
+from minitron.model.language_model import KVCache, LanguageModel, rope_table, rotate
+from minitron.recipe.schema import ModelConfig
+from minitron.train.loop import summed_loss
 
 SHAPES = {
     "llama": tiny_shape(),

@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import tiny_shape
 
-from minitron import parallel
-from minitron.config import OptimConfig
-from minitron.model import LanguageModel
-from minitron.optim import learning_rate, make_optimizer
-from minitron.packing import collate
-from minitron.trainer import accumulate, rows_of_step, summed_loss
+from minitron.core import parallel
+from minitron.data.packing import collate
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import OptimConfig
+from minitron.train.loop import accumulate, rows_of_step, summed_loss
+from minitron.train.optimizer import learning_rate, make_optimizer
 
 CPU = torch.device("cpu")
 
@@ -108,14 +108,14 @@ def test_every_epoch_reads_every_row_once():
 
 
 def test_each_keeps_the_order_and_the_failure():
-    assert parallel.each(lambda x: x * x, range(50), device=CPU) == [x * x for x in range(50)]
+    assert parallel.parallel_map(lambda x: x * x, range(50), device=CPU) == [x * x for x in range(50)]
 
     def work(x):
         if x == 7:
             raise ValueError("seven")
 
     with pytest.raises(ValueError, match="seven"):
-        parallel.each(work, range(20), device=CPU)
+        parallel.parallel_map(work, range(20), device=CPU)
 
 
 def test_each_keeps_its_threads_and_may_be_nested():
@@ -123,7 +123,9 @@ def test_each_keeps_its_threads_and_may_be_nested():
         time.sleep(0.01)
         return threading.get_ident()
 
-    first, again = ({*parallel.each(here, range(8), device=CPU)} for _ in "12")
+    first, again = ({*parallel.parallel_map(here, range(8), device=CPU)} for _ in "12")
     assert again <= first or parallel.cores() == 1
-    inner = parallel.each(lambda x: parallel.each(lambda y: x * y, range(3), device=CPU), range(9), device=CPU)
+    inner = parallel.parallel_map(
+        lambda x: parallel.parallel_map(lambda y: x * y, range(3), device=CPU), range(9), device=CPU
+    )
     assert inner == [[0, x, 2 * x] for x in range(9)]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitron.packing import PackedRows, Sequence, collate, pack
+from minitron.data.packing import PackedRows, Sequence, collate, pack
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,13 +10,16 @@ import torch
 from conftest import tiny_shape
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from minitron import config, lora, memory, plan, survey
-from minitron.config import ModelConfig, OptimConfig
-from minitron.model import LanguageModel
-from minitron.optim import autocast, make_optimizer
-from minitron.packing import Batch
+from minitron.data.packing import Batch
+from minitron.model import lora
+from minitron.model.language_model import LanguageModel
+from minitron.plan import corpus_stats, dry_run, memory
+from minitron.recipe import schema
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import ModelConfig, OptimConfig
 from minitron.stages import kto
-from minitron.trainer import summed_loss
+from minitron.train.loop import summed_loss
+from minitron.train.optimizer import autocast, make_optimizer
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 CPU = torch.device("cpu")
@@ -121,22 +124,22 @@ def test_weights_gradients_and_optimizer(arch, name):
 
 
 def test_memory_of_kto_with_low_ranks(tiny_run):
-    recipe = config.load(tiny_run, ["kto.lora_rank=4"])
+    recipe = load_recipe(tiny_run, ["kto.lora_rank=4"])
     model = LanguageModel(recipe.model, recipe.tokenizer.vocab_size)
     lora.attach(model, rank=4, seed=1)
-    needs = plan.kto_memory(recipe, CPU, plan.Lengths(20, 10, ""))
+    needs = dry_run.kto_memory(recipe, CPU, dry_run.Lengths(20, 10, ""))
     assert needs["gradients"] == sum(
         p.nbytes for p in model.parameters() if p.requires_grad
     )  # a step of one micro-batch
     assert needs["optimizer"] == 2 * needs["gradients"]
-    assert plan.KTO_ROWS == kto.MICRO_ROWS
+    assert dry_run.KTO_ROWS == kto.MICRO_ROWS
 
 
 @pytest.mark.parametrize(("precision", "gigabytes"), [("bf16", 1.67), ("fp32", 1.87)])
 def test_the_reference_fits_into_4_gb(precision, gigabytes):
     """mini-tron-50: context 1,024, batch 2 x 32, as on the reference's RTX 3050 Mobile."""
-    recipe = config.load(RECIPES / "mini-tron-50.toml")
-    needs = plan.training_memory(recipe, "sft", device=torch.device("cuda"), precision=precision)
+    recipe = load_recipe(RECIPES / "mini-tron-50.toml")
+    needs = dry_run.training_memory(recipe, "sft", device=torch.device("cuda"), precision=precision)
     assert sum(needs.values()) < 4e9
     assert sum(needs.values()) / 1e9 == pytest.approx(gigabytes, abs=0.01)
 
@@ -144,12 +147,12 @@ def test_the_reference_fits_into_4_gb(precision, gigabytes):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_the_peak_on_a_gpu(precision):
-    from minitron.trainer import accumulate
+    from minitron.train.loop import accumulate
 
-    recipe, device = config.load(RECIPES / "mini-tron-50.toml"), torch.device("cuda")
-    needs = plan.training_memory(recipe, "sft", device=device, precision=precision)
+    recipe, device = load_recipe(RECIPES / "mini-tron-50.toml"), torch.device("cuda")
+    needs = dry_run.training_memory(recipe, "sft", device=device, precision=precision)
     model = LanguageModel(recipe.model, recipe.tokenizer.vocab_size).to(device).train()
-    optimizer, batch = make_optimizer(model, recipe.optim), plan.random_batch(recipe, "sft", 2).to(device)
+    optimizer, batch = make_optimizer(model, recipe.optim), dry_run.random_batch(recipe, "sft", 2).to(device)
 
     def part():
         with autocast(device, precision):
@@ -162,18 +165,18 @@ def test_the_peak_on_a_gpu(precision):
 
 
 def test_big_models_are_measured_in_part():
-    recipe = config.load(RECIPES / "mini-tron-50.toml")
-    small, rows, times = plan.sample_of(recipe, "sft", 2, CPU)
+    recipe = load_recipe(RECIPES / "mini-tron-50.toml")
+    small, rows, times = dry_run.sample_of(recipe, "sft", 2, CPU)
     assert (small.model.n_layers, rows) == (2, 1)
     head = 6 * memory.TARGET_SHARES["sft"] * 32000 * 512
     layer = 6 * 12 * 512 * 512 + 12 * 1024 * 512
     assert times == pytest.approx(2 * (10 * layer + head) / (2 * layer + head), rel=1e-3)
-    tiny = config.load(RECIPES / "demo.toml")
-    assert plan.sample_of(tiny, "sft", 8, CPU)[1:] == (8, 1.0)
+    tiny = load_recipe(RECIPES / "demo.toml")
+    assert dry_run.sample_of(tiny, "sft", 8, CPU)[1:] == (8, 1.0)
 
 
 def test_speed_is_counted_in_rounds():
-    speed = plan.Speed("fp32", at_once=2, rows=4, round=1.0, update=0.25)
+    speed = dry_run.Speed("fp32", at_once=2, rows=4, round=1.0, update=0.25)
     assert speed.step(4) == 2.25
     assert speed.step(5) == 3.25
     assert speed.row == 1 / 8
@@ -203,20 +206,20 @@ def test_dry_runs_of_every_stage(tiny_run):
 
 
 def test_the_sample_counts_what_the_data_stage_keeps(tiny_run):
-    recipe = config.load(tiny_run)
-    before = survey.look(recipe)
+    recipe = load_recipe(tiny_run)
+    before = corpus_stats.look(recipe)
     assert before.where == "a sample of 200 of 200 rows"
     subprocess.run(
         [sys.executable, "-m", "minitron", "run", "tiny.toml", "--to", "sft"], check=True, capture_output=True
     )
-    after = survey.look(recipe)
+    after = corpus_stats.look(recipe)
     assert after.where == "the data stage's report"
     assert before.dialogues == pytest.approx(after.dialogues, rel=0.15)
     counts = after.count(recipe, vocab_size=340)
-    packed = config.Path("runs/tiny/sft/packed-train/pack.json").read_text()
+    packed = schema.Path("runs/tiny/sft/packed-train/pack.json").read_text()
     assert counts.sft == int(re.search(r'"tokens": (\d+)', packed)[1])
     assert before.count(recipe, vocab_size=340).sft == pytest.approx(counts.sft, rel=0.15)
     tiny_run.write_text(tiny_run.read_text().replace("valid_fraction = 0.2", "valid_fraction = 0.1"))
     assert (
-        survey.look(config.load(tiny_run)).where == "a sample of 200 of 200 rows"
+        corpus_stats.look(load_recipe(tiny_run)).where == "a sample of 200 of 200 rows"
     )  # those files are of another recipe

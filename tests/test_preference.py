@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minitron.preference import Example, by_prompt, deal, scored, token_log_probs
+from minitron.align.preference import Example, by_prompt, deal, scored, token_log_probs
 
 
 def some_examples(vocab_size: int, count: int = 14) -> list[Example]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitron import quantize
-from minitron.quantize import GROUP, PANEL, Q4_CODEBOOK
+from minitron.quant import panels
+from minitron.quant.panels import GROUP, PANEL, Q4_CODEBOOK
 
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 100))
 
@@ -34,24 +34,24 @@ def read_one(data: bytes, dtype: str, shape: tuple[int, int], row: int, col: int
     return float(scale * np.float32(value))
 
 
-@pytest.mark.parametrize("dtype", quantize.DTYPES)
+@pytest.mark.parametrize("dtype", panels.DTYPES)
 @settings(max_examples=40, deadline=None)
 @given(shape=SHAPES, seed=st.integers(0, 999))
 def test_every_weight_is_where_the_format_says(dtype, shape, seed):
-    matrix = quantize.nearest(matrix_of(*shape, seed), dtype)
+    matrix = panels.nearest(matrix_of(*shape, seed), dtype)
     data = matrix.pack().tobytes()
-    assert len(data) == quantize.packed_bytes(dtype, shape)
+    assert len(data) == panels.packed_bytes(dtype, shape)
     values = matrix.values()
     for row, col in {(0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, shape[1] // 3), (seed % shape[0], 0)}:
         assert read_one(data, dtype, shape, row, col) == values[row, col]
-    assert np.array_equal(quantize.unpack(data, dtype, shape).values(), values)
+    assert np.array_equal(panels.unpack(data, dtype, shape).values(), values)
 
 
 @settings(max_examples=40, deadline=None)
 @given(shape=SHAPES, seed=st.integers(0, 999), power=st.integers(-1, 3))
 def test_q8_is_within_half_a_step(shape, seed, power):
     values = matrix_of(*shape, seed, 10.0**power)
-    stored = quantize.nearest(values, "q8")
+    stored = panels.nearest(values, "q8")
     steps = np.repeat(stored.scales.astype(np.float32), GROUP, axis=1)[:, : shape[1]]
     # a scale that rounds down in fp16 leaves the largest weights up to 1/2048 of themselves short
     assert (np.abs(stored.values() - values) <= 0.5001 * steps + np.abs(values) / 2000 + 1e-7).all()
@@ -61,7 +61,7 @@ def test_q8_is_within_half_a_step(shape, seed, power):
 @given(shape=SHAPES, seed=st.integers(0, 999))
 def test_q4_takes_the_nearest_code_and_a_good_scale(shape, seed):
     values = matrix_of(*shape, seed)
-    stored = quantize.nearest(values, "q4")
+    stored = panels.nearest(values, "q4")
     steps = np.repeat(stored.scales.astype(np.float32), GROUP, axis=1)[:, : shape[1], None]
     nearest = np.abs(np.array(Q4_CODEBOOK, np.float32) * steps - values[..., None]).min(-1)
     assert np.array_equal(np.abs(stored.values() - values), nearest)
@@ -71,10 +71,10 @@ def test_q4_takes_the_nearest_code_and_a_good_scale(shape, seed):
 
 def test_q4_error_of_a_bell_curve():
     values = matrix_of(256, 512, 1)
-    error = quantize.nearest(values, "q4").values() - values
+    error = panels.nearest(values, "q4").values() - values
     assert np.sqrt((error**2).mean()) < 0.078  # plain scales of the largest weight over 127 give 0.087
 
 
 def test_zeros_stay_zeros():
-    for dtype in quantize.DTYPES:
-        assert not quantize.nearest(np.zeros((17, 33), np.float32), dtype).values().any()
+    for dtype in panels.DTYPES:
+        assert not panels.nearest(np.zeros((17, 33), np.float32), dtype).values().any()

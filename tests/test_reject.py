@@ -15,10 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from minitron import config, failures, pipeline, recorded
-from minitron.config import RejectConfig
-from minitron.errors import MinitronError
-from minitron.files import append_line, whole_lines
+from minitron.core.errors import MinitronError
+from minitron.core.files import append_line, whole_lines
+from minitron.data import labelled
+from minitron.evaluate import failures
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import RejectConfig
+from minitron.stages import pipeline
 
 PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -26,7 +29,7 @@ REJECT = pipeline.STAGES[pipeline.NAMES.index("reject")]
 
 
 def run_to(stage: str, *overrides: str) -> None:
-    recipe = config.load("tiny.toml", list(overrides))
+    recipe = load_recipe("tiny.toml", list(overrides))
     for each in pipeline.select(recipe, None, stage):
         pipeline.run_stage(each, recipe)
 
@@ -39,7 +42,7 @@ def test_pairs_hold_the_recorded_answer_and_the_failure_that_was_meant(tiny_run)
     run_to("reject")
     train = pq.read_table("runs/tiny/data/train.parquet").to_pylist()
     told = {row["messages"][0]["content"]: row["messages"][1]["content"] for row in train}
-    meant = {name: preset.failure for name, preset in config.load("tiny.toml").reject.presets.items()}
+    meant = {name: preset.failure for name, preset in load_recipe("tiny.toml").reject.presets.items()}
     seen = set()
     assert len(rows()) >= 20
     for path in (PAIRS, APART):
@@ -96,8 +99,8 @@ def test_stopped_anywhere_it_goes_on_to_the_same_pairs(tiny_run, ending):
     want = rows()
     program = (
         "import sys; from minitron.stages import reject; reject.CHUNK = 16\n"
-        "from minitron import config, pipeline\n"
-        "recipe = config.load('tiny.toml', sys.argv[1:])\n"
+        "from minitron.recipe.load import load_recipe\nfrom minitron.stages import pipeline\n"
+        "recipe = load_recipe('tiny.toml', sys.argv[1:])\n"
         "pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index('reject')], recipe, force=True)"
     )
     command = [sys.executable, "-c", program, small]
@@ -162,7 +165,7 @@ JUDGED = [
 
 def read(path: Path, **settings) -> tuple[list[tuple], Counter]:
     dropped = Counter()
-    found = list(recorded.read(RejectConfig(files=[str(path)], **settings), dropped))
+    found = list(labelled.read(RejectConfig(files=[str(path)], **settings), dropped))
     return [(one.prompt[-1]["content"], one.completion, one.label) for one in found], dropped
 
 

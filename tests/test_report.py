@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from minitron import report
-from minitron.report import Series
+from minitron.evaluate import report
+from minitron.evaluate.report import Series
 
 EVIL = '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)>&amp;\x00\x1b[31m\udc80'
 VOID = {"meta"}

@@ -15,7 +15,7 @@ import pytest
 from conftest import tiny_texts
 from safetensors.torch import load_file
 
-from minitron import checkpoint
+from minitron.train import checkpoint
 
 COMMAND = [sys.executable, "-m", "minitron"]
 

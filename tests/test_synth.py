@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitron import synth
-from minitron.errors import MinitronError
-from minitron.failures import is_loop, is_runaway
-from minitron.probes import passes
+from minitron.core.errors import MinitronError
+from minitron.evaluate.checks import passes
+from minitron.evaluate.failures import is_loop, is_runaway
 from minitron.synth import compose, flaws, lexicon, memory
 
 ROWS = 135_000

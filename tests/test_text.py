@@ -15,12 +15,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_cli import minitron, refused
 
-from minitron import chat, checkpoint, config, corpus, pipeline, tokenizer
-from minitron.config import PretrainConfig, Sampling, TokenizerConfig
-from minitron.errors import MinitronError
-from minitron.packing import PackedRows, pack
+from minitron.chat import terminal
+from minitron.core.errors import MinitronError
+from minitron.data import documents
+from minitron.data.packing import PackedRows, pack
 from minitron.program import go
-from minitron.stages import export
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import PretrainConfig, Sampling, TokenizerConfig
+from minitron.sample.continue_text import encode_text
+from minitron.stages import export, pipeline
+from minitron.tokenizer import sentencepiece
+from minitron.tokenizer.sentencepiece import expected_size
+from minitron.train import checkpoint
 
 BASE_RECIPE = """
 seed = 3
@@ -52,10 +58,10 @@ max_tokens = 40
 BOOK = "\n".join(tiny_texts(400)) + "\n"
 
 
-def char_tokenizer(folder: Path, *texts: str, **how) -> tokenizer.Tokenizer:
+def char_tokenizer(folder: Path, *texts: str, **how) -> sentencepiece.Tokenizer:
     path = folder / "tokenizer.model"
-    path.write_bytes(tokenizer.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
-    return tokenizer.Tokenizer(path)
+    path.write_bytes(sentencepiece.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
+    return sentencepiece.Tokenizer(path)
 
 
 # ---- characters
@@ -70,12 +76,12 @@ any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 def test_characters_come_back_as_they_were(tmp_path_factory, texts, other):
     """But U+2581, which SentencePiece keeps for the space. A character of the text is one token, any other its UTF-8 bytes."""
     t = char_tokenizer(tmp_path_factory.mktemp("char"), *texts)
-    seen = set().union(" ", *texts) - tokenizer.RESERVED
-    assert t.vocab_size == 5 + 256 + len({c.replace(tokenizer.SPACE, " ") for c in seen})
+    seen = set().union(" ", *texts) - sentencepiece.RESERVED
+    assert t.vocab_size == 5 + 256 + len({c.replace(sentencepiece.SPACE, " ") for c in seen})
     for text in (*texts, other):
         ids = t.encode(text)
-        assert t.decode(ids) == text.replace(tokenizer.SPACE, " ")
-        known = (c in seen or c == tokenizer.SPACE for c in text)
+        assert t.decode(ids) == text.replace(sentencepiece.SPACE, " ")
+        known = (c in seen or c == sentencepiece.SPACE for c in text)
         assert len(ids) == sum(1 if k else len(c.encode()) for c, k in zip(text, known, strict=True))
         assert not any(t.sp.is_control(i) or t.sp.is_unknown(i) for i in ids)
     assert [t.system, t.user, t.assistant, t.end] == [1, 2, 3, 4]
@@ -84,15 +90,15 @@ def test_characters_come_back_as_they_were(tmp_path_factory, texts, other):
 def test_without_bytes_the_vocabulary_is_the_alphabet(tmp_path):
     t = char_tokenizer(tmp_path, "to be\nor not\n", byte_fallback=False)
     pieces = [t.sp.id_to_piece(i) for i in range(t.vocab_size)]
-    assert pieces == ["<unk>", *tokenizer.MARKERS, "▁", "\n", "b", "e", "n", "o", "r", "t"]
+    assert pieces == ["<unk>", *sentencepiece.MARKERS, "▁", "\n", "b", "e", "n", "o", "r", "t"]
     assert t.encode("net\n") == [9, 8, 12, 6]
-    assert t.encode("é") == [tokenizer.UNKNOWN_ID]
+    assert t.encode("é") == [sentencepiece.UNKNOWN_ID]
     assert all(math.isfinite(t.sp.get_score(i)) for i in range(t.vocab_size))  # vocab.json holds them
 
 
 def test_the_same_text_in_other_parts_gives_the_same_tokenizer():
     how = {"config": TokenizerConfig(kind="char"), "seed": 1}
-    assert tokenizer.train(["hello ", "world"], **how) == tokenizer.train(["dlrow ", "oh", "el"], **how)
+    assert sentencepiece.train(["hello ", "world"], **how) == sentencepiece.train(["dlrow ", "oh", "el"], **how)
 
 
 def test_pairs_are_learned_from_a_whole_book(tmp_path):
@@ -100,9 +106,9 @@ def test_pairs_are_learned_from_a_whole_book(tmp_path):
     book = " ".join(tiny_texts(30_000))
     assert len(book) > 1 << 20
     path = tmp_path / "tokenizer.model"
-    path.write_bytes(tokenizer.train([book], config=TokenizerConfig(vocab_size=340), seed=1))
-    t = tokenizer.Tokenizer(path)
-    assert t.sp.piece_to_id("▁hello") != tokenizer.UNKNOWN_ID
+    path.write_bytes(sentencepiece.train([book], config=TokenizerConfig(vocab_size=340), seed=1))
+    t = sentencepiece.Tokenizer(path)
+    assert t.sp.piece_to_id("▁hello") != sentencepiece.UNKNOWN_ID
 
 
 @pytest.mark.parametrize("text", ["hello you", "é日本 мир\n", "\ttabs  and   spaces"])
@@ -119,8 +125,8 @@ def test_a_long_text_is_cut_where_nanogpt_cuts_it(tmp_path):
     (tmp_path / "book.txt").write_text(data)
     how = PretrainConfig(files=[str(tmp_path / "book.txt")], valid_fraction=0.1)
     n = len(data)  # nanoGPT, data/shakespeare_char/prepare.py
-    assert list(corpus.texts(how, "train")) == [data[: int(n * 0.9)]]
-    assert list(corpus.texts(how, "valid")) == [data[int(n * 0.9) :]]
+    assert list(documents.texts(how, "train")) == [data[: int(n * 0.9)]]
+    assert list(documents.texts(how, "valid")) == [data[int(n * 0.9) :]]
 
 
 def test_short_texts_are_held_out_whole_whatever_their_order(tmp_path):
@@ -130,7 +136,7 @@ def test_short_texts_are_held_out_whole_whatever_their_order(tmp_path):
     found = {}
     for name in ("one", "two"):
         how = PretrainConfig(files=[str(tmp_path / f"{name}.parquet")], column="story", valid_fraction=0.1)
-        found[name] = [set(corpus.texts(how, split)) for split in ("train", "valid")]
+        found[name] = [set(documents.texts(how, split)) for split in ("train", "valid")]
     train, valid = found["one"]
     assert found["two"] == [train, valid]
     assert not train & valid
@@ -145,11 +151,13 @@ def test_a_dataset_of_a_hub_is_read_as_its_files_are(tmp_path, monkeypatch):
     pq.write_table(pa.table({"story": ["held back"]}), "hub/corpus/test-0.parquet")
     files = PretrainConfig(files=["hub/corpus/train-*.parquet"], column="story")
     hub = PretrainConfig(hub="hub/corpus", column="story")
-    assert list(corpus.documents(hub)) == list(corpus.documents(files)) == tiny_texts(300)
-    assert list(corpus.documents(PretrainConfig(hub="hub/corpus", hub_split="test", column="story"))) == ["held back"]
+    assert list(documents.documents(hub)) == list(documents.documents(files)) == tiny_texts(300)
+    assert list(documents.documents(PretrainConfig(hub="hub/corpus", hub_split="test", column="story"))) == [
+        "held back"
+    ]
     for wrong, saying in (({"column": "text"}, "no column 'text'"), ({"hub_split": "no"}, "hub/corpus cannot be read")):
         with pytest.raises(MinitronError, match=saying) as failure:
-            list(corpus.documents(PretrainConfig(**{"hub": "hub/corpus", "column": "story"} | wrong)))
+            list(documents.documents(PretrainConfig(**{"hub": "hub/corpus", "column": "story"} | wrong)))
         assert "pretrain." in failure.value.hint
 
 
@@ -157,7 +165,7 @@ def test_a_dataset_of_a_hub_is_read_as_its_files_are(tmp_path, monkeypatch):
 @given(documents=st.lists(st.text("ab é\n日", max_size=90), max_size=5), context=st.integers(2, 20))
 def test_every_id_is_predicted_once(tiny_tokenizer, documents, context):
     t = tiny_tokenizer
-    found = list(corpus.sequences(documents, t, context))
+    found = list(documents.sequences(documents, t, context))
     whole = [[*t.encode(text), t.end] for text in documents if text]
     predicted = [i for ids, mask, _ in found for i, counted in zip(ids, mask, strict=True) if counted]
     assert predicted == [i for ids in whole for i in ids[1:]]
@@ -171,7 +179,7 @@ def test_a_vocabulary_beyond_16_bits(tmp_path):
     text = "".join(chr(c) for c in range(0x20000, 0x20000 + 66_000)) + "end"
     t = char_tokenizer(tmp_path, text, byte_fallback=False)
     assert t.vocab_size > 1 << 16
-    counts = pack(corpus.sequences([text], t, 64), context=64, vocab_size=t.vocab_size, out=tmp_path / "packed")
+    counts = pack(documents.sequences([text], t, 64), context=64, vocab_size=t.vocab_size, out=tmp_path / "packed")
     rows = PackedRows(tmp_path / "packed")
     batch = rows.batch(range(len(rows)))
     targets = batch.targets[: batch.count].tolist()
@@ -193,12 +201,12 @@ def base(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_stages_of_a_base_model(base):
-    recipe = config.load("base.toml")
+    recipe = load_recipe("base.toml")
     names = [stage.name for stage in pipeline.select(recipe, None, None)]
     assert names == ["tokenizer", "pretrain", "eval", "export", "binary"]
     assert recipe.shipped == "pretrain"
     write_dialogues(base / "dialogues.jsonl")
-    more = config.load("base.toml", ['data.files=["dialogues.jsonl"]'])
+    more = load_recipe("base.toml", ['data.files=["dialogues.jsonl"]'])
     names = [stage.name for stage in pipeline.select(more, None, None)]
     assert names == ["data", "tokenizer", "pretrain", "sft", "eval", "export", "binary"]
     assert more.shipped == "sft"
@@ -233,13 +241,13 @@ def test_mistakes_in_raw_text(base):
         "story.parquet": "has no column 'text'",
     }.items():
         with pytest.raises(MinitronError, match=saying) as failure:
-            list(corpus.documents(PretrainConfig(files=[name])))
+            list(documents.documents(PretrainConfig(files=[name])))
         assert failure.value.hint
 
 
 def walk(*overrides: str, last: str) -> None:
     """`minitron run base.toml --to last`, in this process."""
-    recipe = config.load("base.toml", list(overrides))
+    recipe = load_recipe("base.toml", list(overrides))
     for stage in pipeline.select(recipe, None, last):
         pipeline.run_stage(stage, recipe)
 
@@ -252,10 +260,10 @@ def test_what_was_packed_under_other_settings_is_packed_anew(base):
 
 
 def test_before_the_text_is_read_the_recipe_says_how_many_characters(base):
-    recipe = config.load("base.toml", ["tokenizer.vocab_size=99"])
-    assert tokenizer.expected_size(recipe) == 99
+    recipe = load_recipe("base.toml", ["tokenizer.vocab_size=99"])
+    assert expected_size(recipe) == 99
     walk(last="tokenizer")
-    assert tokenizer.expected_size(recipe) == 5 + len(set(BOOK[: int(0.9 * len(BOOK))]))
+    assert expected_size(recipe) == 5 + len(set(BOOK[: int(0.9 * len(BOOK))]))
 
 
 # ---- a whole run
@@ -303,7 +311,7 @@ def test_the_bundle_of_a_base_model(run):
     about = json.loads(Path("export/config.json").read_text())
     assert about["template"] == "text"
     assert about["made"]["stage"] == "pretrain"
-    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
     held_out = BOOK[int(0.9 * len(BOOK)) :]
     assert len(about["selftest"]) == 5
     assert all(t.decode(test["ids"]) in held_out for test in about["selftest"])
@@ -311,7 +319,7 @@ def test_the_bundle_of_a_base_model(run):
 
 def test_complete_goes_on_with_a_text_beyond_the_context(run):
     """Greedy, as a loop without a cache finds it; the window moves by half a context."""
-    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
     model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
     texts, wanted = ["hello", "who are you " * 8], []
     for text in texts:
@@ -331,13 +339,13 @@ def test_complete_goes_on_with_a_text_beyond_the_context(run):
     assert [json.loads(line) for line in done.stdout.splitlines()] == wanted
     refused("complete", "base.toml", stdin='{"messages": []}\n', saying='line 1 of the input: neither "text" nor')
     with pytest.raises(MinitronError, match="the text has no tokens"):
-        corpus.encode("", t)
+        encode_text("", t)
 
 
 def test_the_terminal_goes_on_with_each_text_by_itself(run):
-    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
     model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
-    session = chat.TextSession(t, model, sampling=Sampling(temperature=0.0, max_tokens=40), seed=1)
+    session = terminal.TextSession(t, model, sampling=Sampling(temperature=0.0, max_tokens=40), seed=1)
     first, _, third = (session.ask(text, lambda part: None) for text in ("hello", "who are", "hello"))
     assert first.text == third.text
     assert (first.stopped, first.answer_tokens, first.forgotten_turns) == ("max_tokens", 40, 0)
@@ -351,7 +359,7 @@ def test_the_program_tokenizes_as_the_library_does(run):
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     program = Path("dist") / go.program_name(None)
     said = subprocess.run([program.resolve(), "tokenize"], input=lines, capture_output=True, text=True, check=True)
-    t = tokenizer.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
     assert [json.loads(line)["ids"] for line in said.stdout.splitlines()] == [t.encode(text) for text in texts]
 
 
@@ -365,9 +373,9 @@ def test_a_base_model_goes_on_to_dialogues(base):
         + '[data]\nfiles = ["dialogues.jsonl"]\nvalid_fraction = 0.2\n'
     )
     walk(last="sft")
-    export.write(config.load("base.toml"), out="export")
-    t = tokenizer.Tokenizer(Path("runs/base/tokenizer/tokenizer.model"))
-    assert tokenizer.UNKNOWN_ID not in t.encode("10: say")  # the colon is in dialogues only
+    export.write(load_recipe("base.toml"), out="export")
+    t = sentencepiece.Tokenizer(Path("runs/base/tokenizer/tokenizer.model"))
+    assert sentencepiece.UNKNOWN_ID not in t.encode("10: say")  # the colon is in dialogues only
     assert ":" not in BOOK
     rows = [json.loads(line) for line in Path("runs/base/sft/metrics.jsonl").read_text().splitlines()]
     assert rows[0]["loss"] < math.log(t.vocab_size) - 0.3

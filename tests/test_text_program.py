@@ -17,9 +17,9 @@ import torch
 from conftest import tiny_shape
 from terminal import Terminal, build
 
-from minitron.model import LanguageModel
+from minitron.model.language_model import LanguageModel
 from minitron.stages import export
-from minitron.tokenizer import MARKERS, Tokenizer
+from minitron.tokenizer.sentencepiece import MARKERS, Tokenizer
 
 VERSE = "ROMEO:\n\tBut, soft!  what light\nthrough    yonder window breaks?\n\n\nJULIET:\n  O Romeo, Romeo!\n"
 CAP = 2.5  # the raw logits of this model reach 4

@@ -12,14 +12,15 @@ from conftest import tiny_shape
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from minitron import checkpoint, losses
-from minitron.config import OptimConfig, TrainConfig
-from minitron.errors import MinitronError
-from minitron.losses import linear_cross_entropy
-from minitron.model import LanguageModel
-from minitron.optim import LossScale, learning_rate
-from minitron.packing import PackedRows, Sequence, pack
-from minitron.trainer import Fit, fit, summed_loss
+from minitron.align import losses
+from minitron.core.errors import MinitronError
+from minitron.data.packing import PackedRows, Sequence, pack
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import OptimConfig, TrainConfig
+from minitron.train import checkpoint
+from minitron.train.cross_entropy import linear_cross_entropy
+from minitron.train.loop import Fit, fit, summed_loss
+from minitron.train.optimizer import LossScale, learning_rate
 
 VOCAB = 90
 

@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
-from minitron.files import atomic_path, sha256_file, write_error
+from minitron.core.files import atomic_path, sha256_file, write_error
 
 MAX_NAME = 60  # characters of a title in a file name; two bytes each in Cyrillic, and a name may have 255
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}

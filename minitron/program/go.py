@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitron import __version__
-from minitron.config import Config
-from minitron.console import say
-from minitron.errors import MinitronError
-from minitron.files import atomic_path, atomic_write, sha256_file
+from minitron.core.console import say
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_path, atomic_write, sha256_file
 from minitron.program import friends, howto, icon, macho, seal, windows
+from minitron.recipe.schema import Config
 
 SOURCES = Path(__file__).resolve().parents[2] / "go_serve"
 NEEDED = (1, 27)

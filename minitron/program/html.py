@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from minitron.console import say
-from minitron.errors import MinitronError
-from minitron.files import atomic_write
+from minitron.core.console import say
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
 from minitron.program import friends, go
 
 PAGE = go.SOURCES / "internal" / "page" / "assets"

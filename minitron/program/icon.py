@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from minitron.errors import MinitronError
+from minitron.core.errors import MinitronError
 
 SIZE = 256  # pixels, the largest that Windows knows
 MAX_FILE_BYTES, MAX_SIDE = 32 << 20, 8192  # of a picture that is read

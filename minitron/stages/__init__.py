@@ -1,1 +1,4 @@
-"""One readable file per stage; each has `run(config)`. Stages never import each other: they meet in files."""
+"""The stages of a recipe, one thin module each, and the pipeline that runs those that are not done.
+
+Knows nothing about the command line.
+"""

@@ -9,12 +9,12 @@ import json
 import subprocess
 from pathlib import Path
 
-from minitron import probes
-from minitron.config import Config
-from minitron.console import say, warn
-from minitron.errors import MinitronError
-from minitron.files import atomic_write
+from minitron.core.console import say, warn
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
+from minitron.evaluate import checks
 from minitron.program import go
+from minitron.recipe.schema import Config
 
 POINTS = 0.01  # how far the program's probe accuracy may be from eval's
 
@@ -30,7 +30,7 @@ def run(config: Config) -> None:
     if not asked:
         return
     answers = go.complete(program, [a["messages"] for a in asked], max_tokens=config.eval.max_tokens)
-    right = sum(probes.passes(text, a["check"]) for text, a in zip(answers, asked, strict=True))
+    right = sum(checks.passes(text, a["check"]) for text, a in zip(answers, asked, strict=True))
     accuracy = right / len(asked)
     same = sum(text == a["answer"] for text, a in zip(answers, asked, strict=True)) / len(asked)
     measured = sum(a["right"] for a in asked) / len(asked)

@@ -20,9 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from minitron.config import Config
-from minitron.console import Progress, progress, say, warn
-from minitron.dataset import (
+from minitron.core.console import Progress, progress, say, warn
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_path, atomic_write, remove_leftovers, write_error
+from minitron.data.rules import Tally
+from minitron.data.sources import (
     NOT_UNICODE,
     UNKNOWN_ROLE,
     Reader,
@@ -33,9 +35,7 @@ from minitron.dataset import (
     role_map,
     to_messages,
 )
-from minitron.errors import MinitronError
-from minitron.files import atomic_path, atomic_write, remove_leftovers, write_error
-from minitron.rules import Tally
+from minitron.recipe.schema import Config
 
 PARTS = ("train", "valid", "probes")
 DUPLICATE = "exact duplicate"

@@ -6,14 +6,17 @@ text that pretrain packed); writes report.json and report.html into the run's fo
 
 import json
 
-from minitron import checkpoint, lowbit, report
-from minitron.config import Config
-from minitron.console import say, warn
-from minitron.files import atomic_write
-from minitron.model import LanguageModel, pick_device
-from minitron.quantize import DTYPES
-from minitron.scorecard import Examiner
-from minitron.tokenizer import Tokenizer
+from minitron.core.console import say, warn
+from minitron.core.device import pick_device
+from minitron.core.files import atomic_write
+from minitron.evaluate import report
+from minitron.evaluate.examiner import Examiner
+from minitron.model.language_model import LanguageModel
+from minitron.quant import arithmetic
+from minitron.quant.panels import DTYPES
+from minitron.recipe.schema import Config
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
 
 WRONG = 50  # wrong answers shown in the report
 
@@ -61,7 +64,7 @@ def cost_of_bits(examiner: Examiner, model: LanguageModel, exact: float) -> dict
     """Held-out bits per byte with the matrices and the arithmetic of each dtype that export can write, and the change."""
     costs = {}
     for dtype in DTYPES:
-        bits = examiner.loss(lowbit.as_program(model, dtype))["bits_per_byte"]
+        bits = examiner.loss(arithmetic.as_program(model, dtype))["bits_per_byte"]
         costs[dtype] = {"bits_per_byte": bits, "change": bits / exact - 1}
     return costs
 

@@ -17,15 +17,19 @@ from pathlib import Path
 import torch
 from sentencepiece import sentencepiece_model_pb2
 
-from minitron import __version__, chatml, checkpoint, corpus, dialogues, lowbit
-from minitron.config import Config, Sampling
-from minitron.console import say
-from minitron.errors import MinitronError
-from minitron.files import atomic_write
-from minitron.generate import filter_logits
-from minitron.model import LanguageModel
+from minitron import __version__
+from minitron.core.console import say
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
+from minitron.data import documents, store
+from minitron.model.language_model import LanguageModel
 from minitron.program import icon
-from minitron.tokenizer import MARKERS, Tokenizer, expected_size
+from minitron.quant import arithmetic
+from minitron.recipe.schema import Config, Sampling
+from minitron.sample.generate import filter_logits
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.sentencepiece import MARKERS, Tokenizer, expected_size
+from minitron.train import checkpoint
 
 ALIGN = 64  # bytes; every tensor begins at a multiple of it
 SELFTESTS, SELFTEST_TOKENS = 5, 24
@@ -60,7 +64,7 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         vocab, step = vocabulary(tokenizer), about["step"]
     tensors, weights = lay_out(model, dtype)
     if not untrained:
-        lowbit.round_activations(model, dtype)
+        arithmetic.round_activations(model, dtype)
         tests = selftests(config, tokenizer, model)
     vocab_bytes = json.dumps(vocab, ensure_ascii=False, separators=(",", ":")).encode()
     about = {
@@ -120,7 +124,7 @@ def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter.half()).all():
             raise MinitronError(f"{name} does not fit into fp16", hint="train again with a lower optim.lr")
-    matrices = lowbit.shrink(model, dtype)
+    matrices = arithmetic.shrink(model, dtype)
     table, blob = [], bytearray()
     for name, parameter in model.named_parameters():
         matrix = matrices.get(name)
@@ -204,12 +208,12 @@ def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
     """What held-out dialogues begin with; of a base model, excerpts of the held-out text."""
     if config.base:
         length = max(1, min(32, config.model.context - SELFTEST_TOKENS))
-        rows = corpus.held_out(config)
-        for ids in corpus.excerpts(rows, count=SELFTESTS, least=length, seed=config.seed):
+        rows = documents.held_out(config)
+        for ids in documents.excerpts(rows, count=SELFTESTS, least=length, seed=config.seed):
             yield ids[:length]
         return
-    for dialogue in dialogues.read(config.stage_dir("data") / "valid.parquet"):
-        yield chatml.encode_prompt(dialogue["messages"][:1], tokenizer)
+    for dialogue in store.read(config.stage_dir("data") / "valid.parquet"):
+        yield chat_template.encode_prompt(dialogue["messages"][:1], tokenizer)
 
 
 def greedy_answer(

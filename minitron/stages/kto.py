@@ -17,20 +17,26 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from minitron import audit, chatml, checkpoint, choice, failures, lora, losses
-from minitron.config import Config, KtoConfig
-from minitron.console import progress, say, warn
-from minitron.errors import MinitronError
-from minitron.files import atomic_write
-from minitron.guards import Signals, check
-from minitron.metrics import MetricsLog
-from minitron.model import LanguageModel, pick_device
-from minitron.optim import make_optimizer
-from minitron.packing import PackedRows
-from minitron.preference import Batches, Example, Scored, deal, mismatch, scored, token_log_probs
-from minitron.scorecard import Examiner
-from minitron.tokenizer import Tokenizer
-from minitron.trainer import Interrupt, accumulate, mean_loss
+from minitron.align import leakage, losses, selection
+from minitron.align.guards import Signals, check
+from minitron.align.preference import Batches, Example, Scored, deal, mismatch, scored, token_log_probs
+from minitron.core.console import progress, say, warn
+from minitron.core.device import pick_device
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
+from minitron.core.interrupt import Interrupt
+from minitron.data.packing import PackedRows
+from minitron.evaluate import failures
+from minitron.evaluate.examiner import Examiner
+from minitron.model import lora
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Config, KtoConfig
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
+from minitron.train.loop import accumulate, mean_loss
+from minitron.train.metrics import MetricsLog
+from minitron.train.optimizer import make_optimizer
 
 MICRO_ROWS = 8  # completions computed at once in a step
 FIRST_STEPS = 5  # whose gradients later ones are compared with
@@ -53,7 +59,7 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
     known: dict[tuple[int, ...], int] = {}
     read = []  # (row, prompt, its number, completion)
     for row in rows:
-        prompt, completion = chatml.encode_prompt(row["prompt"], tokenizer), tokenizer.encode(row["completion"])
+        prompt, completion = chat_template.encode_prompt(row["prompt"], tokenizer), tokenizer.encode(row["completion"])
         if row["label"] or "runaway" not in row["failure"]:
             completion.append(tokenizer.end)
         read.append((row, prompt, known.setdefault(tuple(prompt), len(known)), completion))
@@ -340,13 +346,13 @@ def preference_loss(ratios: Tensor, *, labels: Tensor, lengths: Tensor, z: float
 
 def look_for_giveaways(examples: list[Example], end: int, *, seed: int) -> dict[str, float]:
     """Warns where something trivial tells chosen from rejected; returns how well."""
-    seen = [audit.Seen(e.ids[e.prompt :], e.ids[-1] == end, e.label) for e in examples]
+    seen = [leakage.Seen(e.ids[e.prompt :], e.ids[-1] == end, e.label) for e in examples]
     if min(sum(s.label for s in seen), sum(not s.label for s in seen)) < AUDIT_ROWS:
         return {}
-    accuracies = audit.audit(seen, seed=seed)
+    accuracies = leakage.audit(seen, seed=seed)
     shown = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in accuracies.items())
     say(f"kto: chosen are told from rejected by something trivial in these shares (chance: 50%): {shown}")
-    for text in audit.findings(accuracies):
+    for text in leakage.findings(accuracies):
         warn(f"kto: {text}")
     return accuracies
 
@@ -357,7 +363,7 @@ def finish(config: Config, run: Run, *, told: dict[str, float], **over: str) -> 
     if state.passed and state.passed != state.step:
         run.load(run.folder / "checkpoints" / f"step-{state.passed:06d}")
     trained = lora.weights(run.model) if state.passed else None
-    model, report = choice.choose(run.examiner, run.reference, trained, why=state.why, settings=config.kto)
+    model, report = selection.choose(run.examiner, run.reference, trained, why=state.why, settings=config.kto)
     report |= {
         "shipped_step": state.passed if report["shipped_blend"] else 0,
         "breaches": state.breaches,
@@ -369,4 +375,4 @@ def finish(config: Config, run: Run, *, told: dict[str, float], **over: str) -> 
     checkpoint.save(run.folder, model, step=report["shipped_step"], info=info, name=name)
     checkpoint.point(run.folder, "best", name)
     atomic_write(run.folder / "report.json", json.dumps(report, indent=1))
-    choice.tell(report)
+    selection.tell(report)

@@ -9,14 +9,17 @@ from functools import partial
 
 import torch
 
-from minitron import corpus, distributed
-from minitron.config import Config
-from minitron.console import say
-from minitron.errors import MinitronError
-from minitron.model import LanguageModel, pick_device
-from minitron.packing import PackedRows, pack
-from minitron.tokenizer import Tokenizer
-from minitron.trainer import SAMPLE_TOKENS, Fit, fit
+from minitron.core import distributed
+from minitron.core.console import say
+from minitron.core.device import pick_device
+from minitron.core.errors import MinitronError
+from minitron.data import documents
+from minitron.data.packing import PackedRows, pack
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Config
+from minitron.sample.continue_text import continue_text, encode_text
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
 
 MORE = {
     "train": "bring more text, or lower pretrain.valid_fraction",
@@ -30,10 +33,10 @@ def run(config: Config) -> None:
     sets = {}
     for split in ("train", "valid"):
         out = folder / f"packed-{split}"
-        if not distributed.first((out / "pack.json").exists):
-            sequences = corpus.sequences(corpus.texts(config.pretrain, split), tokenizer, config.model.context)
+        if not distributed.on_rank0((out / "pack.json").exists):
+            sequences = documents.sequences(documents.texts(config.pretrain, split), tokenizer, config.model.context)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
-            counts = distributed.first(packing)
+            counts = distributed.on_rank0(packing)
             say(f"pretrain: {split}: {counts['tokens']:,} tokens in {counts['rows']:,} rows")
         sets[split] = PackedRows(out)
         if not len(sets[split]):
@@ -51,5 +54,5 @@ def go_on(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tu
     """`pretrain.samples` with how the model goes on, always with the same luck."""
     how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
     sampling, texts = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS), config.pretrain.samples
-    ids = [corpus.extend(model, corpus.encode(text, tokenizer), sampling=sampling, **how) for text in texts]
+    ids = [continue_text(model, encode_text(text, tokenizer), sampling=sampling, **how) for text in texts]
     return [(text, tokenizer.decode(list(more))) for text, more in zip(texts, ids, strict=True)]

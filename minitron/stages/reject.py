@@ -16,15 +16,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from minitron import chatml, checkpoint, dialogues, failures, recorded
-from minitron.config import Config, Preset, Sampling
-from minitron.console import say, warn
-from minitron.errors import MinitronError
-from minitron.files import append_line, atomic_path, atomic_write, sha256_json, whole_lines
-from minitron.generate import ask
-from minitron.model import LanguageModel, pick_device
-from minitron.rules import Rules
-from minitron.tokenizer import Tokenizer
+from minitron.core.console import say, warn
+from minitron.core.device import pick_device
+from minitron.core.errors import MinitronError
+from minitron.core.files import append_line, atomic_path, atomic_write, sha256_json, whole_lines
+from minitron.data import labelled, store
+from minitron.data.rules import Rules
+from minitron.evaluate import failures
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Config, Preset, Sampling
+from minitron.sample.generate import ask
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
 
 CHUNK = 512  # prompts whose answers are kept together: at most that much is lost when the stage is stopped
 MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
@@ -177,7 +181,7 @@ def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[tup
 def recorded_rows(config: Config) -> tuple[list[tuple], dict]:
     """Rows of `reject.files`, and how many there are."""
     dropped, rows = Counter(), []
-    for one in recorded.read(config.reject, dropped):
+    for one in labelled.read(config.reject, dropped):
         rows.append((one.prompt, one.completion, one.label, "recorded", ""))
     chosen = sum(row[2] for row in rows)
     report = {"chosen": chosen, "rejected": len(rows) - chosen, "dropped": dict(dropped)}
@@ -202,7 +206,7 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
     chance = random.Random(seed)
     chosen: list[dict] = []
     path = config.stage_dir("data") / "train.parquet"
-    for number, dialogue in enumerate(dialogues.read(path, rules=Rules(config.data))):
+    for number, dialogue in enumerate(store.read(path, rules=Rules(config.data))):
         if number < count:
             chosen.append(dialogue)
         elif (slot := chance.randrange(number + 1)) < count:
@@ -215,7 +219,7 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
         at = chance.choice([i for i, m in enumerate(messages) if m["role"] == "assistant"])
         # At least a quarter of the context stays free for the answer.
         try:
-            prompt, _ = chatml.fit(
+            prompt, _ = chat_template.fit(
                 messages[:at], tokenizer, context=config.model.context, max_tokens=config.model.context
             )
         except MinitronError:

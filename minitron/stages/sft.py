@@ -11,15 +11,19 @@ from pathlib import Path
 
 import torch
 
-from minitron import chatml, checkpoint, dialogues, distributed
-from minitron.config import Config
-from minitron.console import say, warn
-from minitron.errors import MinitronError
-from minitron.generate import generate
-from minitron.model import LanguageModel, pick_device
-from minitron.packing import PackedRows, Sequence, pack
-from minitron.tokenizer import Tokenizer
-from minitron.trainer import SAMPLE_TOKENS, Fit, fit
+from minitron.core import distributed
+from minitron.core.console import say, warn
+from minitron.core.device import pick_device
+from minitron.core.errors import MinitronError
+from minitron.data import store
+from minitron.data.packing import PackedRows, Sequence, pack
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Config
+from minitron.sample.generate import generate
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
+from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
 
 
 def run(config: Config) -> None:
@@ -39,7 +43,9 @@ def run(config: Config) -> None:
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
     """`sft.samples` with what the model answers, always with the same luck."""
     how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
-    prompts = [chatml.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples]
+    prompts = [
+        chat_template.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples
+    ]
     prompts = [ids[: config.model.context - 1] for ids in prompts]
     sampling = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS)
     answers = generate(model, prompts, sampling=sampling, **how)
@@ -51,11 +57,11 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
     sets = []
     for split in ("train", "valid"):
         out = folder / f"packed-{split}"
-        if not distributed.first((out / "pack.json").exists):
+        if not distributed.on_rank0((out / "pack.json").exists):
             cut = {"shortened": 0, "left out": 0}
             sequences = encode(config.stage_dir("data") / f"{split}.parquet", tokenizer, config.model.context, cut)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
-            counts = distributed.first(packing)
+            counts = distributed.on_rank0(packing)
             fill = counts["tokens"] / max(1, counts["rows"] * (config.model.context + 1))
             say(
                 f"sft: {split}: {counts['sequences']:,} dialogues, {counts['tokens']:,} tokens "
@@ -80,13 +86,13 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
 
 def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) -> Iterator[Sequence]:
     """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts."""
-    for dialogue in dialogues.read(path):
+    for dialogue in store.read(path):
         messages = dialogue["messages"]
-        ids, mask = chatml.encode_dialogue(messages, tokenizer)
+        ids, mask = chat_template.encode_dialogue(messages, tokenizer)
         whole = len(messages)
         while len(ids) > context + 1 and len(messages) > 2:
             messages = messages[:-2]
-            ids, mask = chatml.encode_dialogue(messages, tokenizer)
+            ids, mask = chat_template.encode_dialogue(messages, tokenizer)
         if len(ids) > context + 1 or not any(mask):
             cut["left out"] += 1
             continue

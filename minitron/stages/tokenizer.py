@@ -8,10 +8,11 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 
-from minitron import corpus, dialogues, tokenizer
-from minitron.config import Config
-from minitron.console import say
-from minitron.files import atomic_write
+from minitron.core.console import say
+from minitron.core.files import atomic_write
+from minitron.data import documents, store
+from minitron.recipe.schema import Config
+from minitron.tokenizer import sentencepiece
 
 SAMPLE_CHARS = 1_000_000  # of held-out text, to say how many characters a token has
 
@@ -19,10 +20,10 @@ SAMPLE_CHARS = 1_000_000  # of held-out text, to say how many characters a token
 def run(config: Config) -> None:
     folder = config.stage_dir("tokenizer")
     limit = sys.maxsize if config.tokenizer.kind == "char" else config.tokenizer.max_train_chars
-    model = tokenizer.train(_up_to(limit, _texts(config, "train")), config=config.tokenizer, seed=config.seed)
+    model = sentencepiece.train(_up_to(limit, _texts(config, "train")), config=config.tokenizer, seed=config.seed)
     atomic_write(folder / "tokenizer.model", model)
-    trained = tokenizer.Tokenizer(folder / "tokenizer.model")
-    sample = [part for text in _up_to(SAMPLE_CHARS, _texts(config, "valid")) for part in tokenizer.parts(text)]
+    trained = sentencepiece.Tokenizer(folder / "tokenizer.model")
+    sample = [part for text in _up_to(SAMPLE_CHARS, _texts(config, "valid")) for part in sentencepiece.parts(text)]
     ids = sum(len(i) for i in trained.encode_many(sample))
     characters, size = sum(map(len, sample)), sum(len(t.encode()) for t in sample)
     report = {
@@ -37,11 +38,11 @@ def run(config: Config) -> None:
 def _texts(config: Config, split: str) -> Iterator[str]:
     """Contents of the dialogues, then pretrain's texts."""
     if not config.base:
-        for dialogue in dialogues.read(config.stage_dir("data") / f"{split}.parquet"):
+        for dialogue in store.read(config.stage_dir("data") / f"{split}.parquet"):
             for message in dialogue["messages"]:
                 yield message["content"]
     if config.pretrain:
-        yield from corpus.texts(config.pretrain, split)
+        yield from documents.texts(config.pretrain, split)
 
 
 def _up_to(limit: int, texts: Iterable[str]) -> Iterator[str]:

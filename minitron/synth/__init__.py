@@ -2,7 +2,7 @@
 
 A small assistant, Tiko, with skills that a model of a few million parameters learns in minutes; bad rows of every kind
 that the data stage's filter exists for; and probes, held out by combination, whose answers a rule can check
-(`minitron.probes`). The same rows and seed give the same bytes. Knows nothing about training.
+(`minitron.evaluate.checks`). The same rows and seed give the same bytes. Knows nothing about training.
 
     scene        what all skills share; what is held out; how people type
     numbers knowledge words memory chatter    the skills: each makes a scene
@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from minitron.errors import MinitronError
+from minitron.core.errors import MinitronError
 from minitron.synth.compose import SKILLS, dialogues
 
 __all__ = ["SCHEMA", "SKILLS", "dialogues", "write"]
@@ -44,7 +44,7 @@ SCHEMA = pa.schema(
         ("skill", pa.string()),
         ("flaw", pa.string()),  # empty: a good row
         ("probe", pa.int8()),
-        ("check", pa.string()),  # of probes: the rules of minitron.probes, as JSON
+        ("check", pa.string()),  # of probes: the rules of minitron.evaluate.checks, as JSON
     ]
 )
 _GROUP_ROWS = 20_000

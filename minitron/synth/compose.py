@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from random import Random
 
-from minitron.probes import passes
+from minitron.evaluate.checks import passes
 from minitron.synth import chatter, flaws, knowledge, memory, numbers, words
 from minitron.synth.scene import Scene
 

@@ -3,7 +3,7 @@
 Run: python go_serve/internal/kernel/testdata/make_vectors.py [OUT.json]
 
 Written from docs/formats.md, one element at a time, so that it is plainly right; tests/test_quantize.py holds the fast
-packing of minitron/quantize.py to it, the Go tests their kernels. It shares nothing with minitron but the codebook.
+packing of minitron/quant/panels.py to it, the Go tests their kernels. It shares nothing with minitron but the codebook.
 
 A case: dtype, rows, cols, packed (base64), x (fp32) and, for q8 and q4, what x becomes (`a`, `s` as the bits of an fp32)
 and the product to the bit (`y`: bits of fp32); for f16, whose arithmetic is not fixed, the exact product (`y_exact`).
@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 
-from minitron.quantize import Q4_CODEBOOK
+from minitron.quant.panels import Q4_CODEBOOK
 
 PANEL, GROUP = 16, 32  # rows, columns
 LEAST = np.float32(2**-100)  # a group whose activations are all below it counts as zeros

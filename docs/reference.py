@@ -1,0 +1,87 @@
+"""Writes docs/recipes.md and docs/commands.md from the code's own help. Run: .venv/bin/python docs/reference.py."""
+
+import argparse
+import dataclasses
+import typing
+from pathlib import Path
+
+from minitron import cli
+from minitron.recipe import schema
+
+HEAD = """# Recipes
+
+A recipe is a TOML file with a model's whole life. Every option has a default; `section.key=value` on the command line
+goes over the recipe. A section that is left out of `[pretrain] [reject] [kto]` is a stage that does not run.
+This page is made by `python docs/reference.py`.
+"""
+
+
+def recipes() -> str:
+    """The page, in Markdown."""
+    lines = [HEAD, "## At the top", "", *_table([f for f in dataclasses.fields(schema.Config) if f.metadata])]
+    hints = typing.get_type_hints(schema.Config)
+    for field in dataclasses.fields(schema.Config):
+        kind = next(
+            (k for k in (hints[field.name], *typing.get_args(hints[field.name])) if dataclasses.is_dataclass(k)), None
+        )
+        if kind:
+            lines += [
+                "",
+                f"## [{field.name}]",
+                "",
+                (kind.__doc__ or "").split("\n")[0],
+                "",
+                *_table(dataclasses.fields(kind)),
+            ]
+    guards = dataclasses.fields(schema.GuardsConfig)
+    lines += ["", "## [kto.guards]", "", schema.GuardsConfig.__doc__.split("\n")[0], "", *_table(guards)]
+    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(schema.Preset))]
+    return "\n".join(lines) + "\n"
+
+
+def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
+    rows = ["| option | default | meaning |", "|---|---|---|"]
+    for field in fields:
+        if not field.metadata:  # a section within the section, with a table of its own
+            continue
+        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+        if field.name == "presets":
+            default = ", ".join(default)
+        shown = "true" if default is True else "false" if default is False else default
+        choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
+        rows.append(f"| `{field.name}` | `{shown}` | {field.metadata['help']}{choices} |".replace("`` |", " |"))
+    return rows
+
+
+def commands() -> str:
+    """The page of commands, in Markdown."""
+    top = cli.parser()
+    (choices,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    lines = [
+        "# Commands",
+        "",
+        f"{top.description} {top.epilog}",
+        "",
+        "This page is made by `python docs/reference.py`.",
+    ]
+    for name, command in choices.choices.items():
+        arguments = [a for a in command._actions if not isinstance(a, argparse._HelpAction)]
+        positional = [a.metavar or a.dest for a in arguments if not a.option_strings]
+        shown = " ".join(f"[{p} ...]" if "=" in p else p for p in positional)
+        lines += ["", f"## minitron {name} {shown}".rstrip(), "", command.description, ""]
+        for argument in arguments:
+            flag = " ".join(filter(None, ("/".join(argument.option_strings), _value(argument))))
+            lines.append(f"- `{flag}`" + (f": {argument.help}" if argument.help else ""))
+    return "\n".join(lines) + "\n"
+
+
+def _value(argument: argparse.Action) -> str:
+    """What stands for an argument's value."""
+    if argument.choices:
+        return "|".join(argument.choices)
+    return "" if argument.nargs == 0 else argument.metavar or argument.dest
+
+
+if __name__ == "__main__":
+    Path("docs/recipes.md").write_text(recipes(), encoding="utf-8")
+    Path("docs/commands.md").write_text(commands(), encoding="utf-8")

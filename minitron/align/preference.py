@@ -1,0 +1,175 @@
+"""Completions with a label, scored by the policy against a frozen reference whose log-probabilities are kept.
+
+    pairs = Scored(reference_model, examples)              # once
+    ratios = pairs.ratios(token_log_probs(policy, pairs.pick(numbers)), numbers, ...)
+
+Every token's reference log-probability is computed once and found by the example's number, so batches may be drawn in any
+order. Knows nothing about losses and where the pairs come from.
+"""
+
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minitron.align import losses
+from minitron.core import parallel
+from minitron.model.language_model import LanguageModel, Span
+from minitron.train.loop import rows_of_step
+
+AT_ONCE = 1024  # tokens of a part without gradients: what it computes fits into a core's cache
+AT_ONCE_ON_A_GPU = 16384
+
+
+@dataclass
+class Example:
+    """A prompt with a completion, of which the tokens from `start` on count: all, or those from a loop's first repeat."""
+
+    ids: list[int]
+    prompt: int  # tokens of the prompt
+    label: bool  # chosen, or rejected
+    start: int = 0  # default: where the completion begins
+
+    def __post_init__(self) -> None:
+        self.start = self.start or self.prompt
+
+    @property
+    def length(self) -> int:
+        """Tokens that count."""
+        return len(self.ids) - self.start
+
+
+def by_prompt(examples: list[Example]) -> list[list[int]]:
+    """Numbers of the examples, those with the same prompt together."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for number, example in enumerate(examples):
+        found.setdefault(tuple(example.ids[: example.prompt]), []).append(number)
+    return list(found.values())
+
+
+def deal(examples: list[Example], numbers: list[int], parts: int) -> list[list[int]]:
+    """Divides examples into parts of about equal work; completions of a prompt stay together."""
+
+    def width(group: list[int]) -> int:
+        """Tokens that the model reads: the last one of each completion is only ever a target."""
+        prompt = examples[group[0]].prompt
+        return prompt + sum(len(examples[i].ids) - prompt - 1 for i in group)
+
+    groups = [[numbers[i] for i in group] for group in by_prompt([examples[i] for i in numbers])]
+    found, work = [[] for _ in range(parts)], [0] * parts
+    for group in sorted(groups, key=width, reverse=True):
+        least = work.index(min(work))
+        found[least] += group
+        work[least] += width(group)
+    return [part for part in found if part]
+
+
+def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
+    """log π(token | all before) of the tokens that count, one example after the other, (T,). They are computed as one flat
+    row, in which completions of the same prompt go on from one copy of it."""
+    ids, positions, spans = [], [], []
+    select, targets = [[] for _ in examples], [e.ids[e.start :] for e in examples]
+    for group in by_prompt(examples):
+        at, prompt, of = len(ids), examples[group[0]].prompt, len(spans)
+        ids += examples[group[0]].ids[:prompt]
+        positions += range(prompt)
+        spans.append(Span(prompt))
+        for number in group:
+            example, begins = examples[number], len(ids)
+            read = example.ids[prompt:-1]  # the last token is only ever a target
+            ids += read
+            positions += range(prompt, prompt + len(read))
+            if number == group[0]:
+                spans[of].length += len(read)
+            elif read:
+                spans.append(Span(len(read), of=of, prompt=prompt))
+            # a token is predicted at the one before it: the first of a completion at the end of the prompt
+            where = [at + prompt - 1, *range(begins, begins + len(read))]
+            select[number] = where[example.start - prompt :]
+    wanted, targets = (torch.tensor(list(chain(*x)), device=model.device) for x in (select, targets))
+    ids, positions = (torch.tensor([x], device=model.device) for x in (ids, positions))
+    hidden = model.hidden(ids, positions=positions, spans=spans, wanted=wanted)
+    return -F.cross_entropy(model.head(hidden).float(), targets, reduction="none")
+
+
+def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
+    """`token_log_probs` of any number of examples, without gradients, (T,). Of equal ones a single one is computed:
+    both completions of a prompt have the same mismatched pair."""
+    keys = [(e.prompt, e.start, *e.ids) for e in examples]
+    different = dict(zip(keys, examples, strict=True))
+    once = list(different.values())
+
+    def work(part: list[int]) -> list[Tensor]:
+        some = [once[i] for i in part]
+        with torch.no_grad():
+            return list(token_log_probs(model, some).split([e.length for e in some]))
+
+    on_cpu, tokens = model.device.type == "cpu", sum(len(e.ids) for e in once)
+    count = max(parallel.cores(), -(-tokens // AT_ONCE)) if on_cpu else -(-tokens // AT_ONCE_ON_A_GPU)
+    parts = deal(once, list(range(len(once))), count)
+    found = parallel.parallel_map(work, parts, device=model.device)
+    of = {i: tokens for part, some in zip(parts, found, strict=True) for i, tokens in zip(part, some, strict=True)}
+    places = {key: i for i, key in enumerate(different)}
+    return torch.cat([of[places[key]] for key in keys])
+
+
+class Scored:
+    """Examples with what the frozen reference gave each of their tokens."""
+
+    def __init__(self, model: LanguageModel, examples: list[Example]):
+        self.examples = examples
+        found = scored(model, examples)
+        self.reference = found.split([e.length for e in examples])  # of each example (length,)
+        self.lengths = torch.tensor([e.length for e in examples], device=model.device)  # (N,) tokens
+        self.labels = torch.tensor([e.label for e in examples], device=model.device)  # (N,) bool
+
+    def pick(self, numbers: list[int]) -> list[Example]:
+        return [self.examples[i] for i in numbers]
+
+    def owners(self, numbers: list[int]) -> Tensor:
+        """Which of these examples each of their tokens belongs to, (T,)."""
+        lengths = self.lengths[numbers]
+        return torch.arange(len(numbers), device=lengths.device).repeat_interleave(lengths)
+
+    def ratios(
+        self, log_probs: Tensor, numbers: list[int], *, mean: bool, clamp: tuple[float, float] | None = None
+    ) -> Tensor:
+        """log π - log π_ref of these examples, (len(numbers),), from `token_log_probs` of the policy, (T,)."""
+        tokens = log_probs - torch.cat([self.reference[i] for i in numbers])
+        return losses.per_completion(
+            tokens, self.owners(numbers), lengths=self.lengths[numbers], mean=mean, clamp=clamp
+        )
+
+
+class Batches:
+    """Which examples each step reads: of chosen and rejected as many as their numbers say, each in an order of its own.
+
+    Where there are as many of both, in the same order (pairs), a step reads both completions of a prompt.
+    """
+
+    def __init__(self, labels: list[bool], *, rows: int, seed: int):
+        self.classes = [[i for i, label in enumerate(labels) if label is wanted] for wanted in (True, False)]
+        chosen = round(rows * len(self.classes[0]) / len(labels))
+        self.per_step = (min(max(chosen, 1), rows - 1), rows - min(max(chosen, 1), rows - 1))
+        self.seed = seed
+
+    def step(self, step: int) -> list[int]:
+        numbers = []
+        for members, count in zip(self.classes, self.per_step, strict=True):
+            numbers += [members[i] for i in rows_of_step(step, rows=len(members), per_step=count, seed=self.seed)]
+        return numbers
+
+
+def mismatch(examples: list[Example], prompts: list[int], context: int) -> list[Example]:
+    """Each prompt with the completion of another: the next one whose prompt differs, by a fixed rule, so that the reference
+    can be kept (z0 of KTO, arXiv 2402.01306, section 4.1). In the order of reject's pairs that is a chosen one, so that raw z
+    says what becomes of good answers under other prompts: the drift that kto's guards watch. `prompts` says which examples share a prompt, (N,)."""
+    mixed, count = [], len(examples)
+    for i, example in enumerate(examples):
+        ahead = next((k for k in range(1, count) if prompts[(i + k) % count] != prompts[i]), 0)
+        other = examples[(i + ahead) % count]
+        ids = (example.ids[: example.prompt] + other.ids[other.prompt :])[: context + 1]
+        mixed.append(Example(ids, example.prompt, example.label))
+    return mixed

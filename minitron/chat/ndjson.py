@@ -1,0 +1,112 @@
+"""`minitron tokenize`, `logits` and `complete`: NDJSON in, NDJSON out, line for line what minitron-chat does.
+
+Two programs are compared with a pipe:  minitron tokenize RECIPE < lines  |  minitron-chat tokenize < lines.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterator
+
+from minitron.core.errors import MinitronError
+from minitron.recipe.schema import Config, Sampling
+from minitron.sample.continue_text import continue_text, encode_text
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.train import checkpoint
+
+
+def _lines() -> Iterator[tuple[int, dict]]:
+    """Numbered objects from stdin; a line that is none is a MinitronError."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise MinitronError(f"line {number} of the input is not a JSON object", hint='such as {"text": "hello"}')
+        yield number, value
+
+
+def _answer(work: Callable[[dict], dict]) -> None:
+    """Each line's answer on stdout, told apart from the line's own mistakes."""
+    for number, value in _lines():
+        try:
+            result = work(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise MinitronError(f"line {number} of the input: {error}", hint="see docs/formats.md") from error
+        sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _tokenizer(config: Config) -> Tokenizer:
+    return Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+
+
+def _model(config: Config):
+    return checkpoint.load_model(checkpoint.finished(config.stage_dir(config.shipped), config.shipped))[0]
+
+
+def tokenize(config: Config) -> None:
+    """{"text": "..."} or {"b64": "..."} (any bytes) -> {"ids": [...]}."""
+    tokenizer = _tokenizer(config)
+
+    def work(value: dict) -> dict:
+        if isinstance(value.get("text"), str):
+            return {"ids": tokenizer.encode(value["text"])}
+        if isinstance(value.get("b64"), str):
+            return {"ids": tokenizer.encode(base64.b64decode(value["b64"], validate=True))}
+        raise ValueError('neither "text" nor "b64" is there as a string')
+
+    _answer(work)
+
+
+def logits(config: Config) -> None:
+    """{"ids": [...]} -> {"logits": [...]} of the last position."""
+    import torch
+
+    model = _model(config)
+
+    @torch.inference_mode()
+    def work(value: dict) -> dict:
+        ids = value.get("ids")
+        if not isinstance(ids, list) or not ids or not all(type(i) is int and 0 <= i < model.vocab_size for i in ids):
+            raise ValueError(f'"ids" must be a list of numbers from 0 to {model.vocab_size - 1}')
+        if len(ids) > model.config.context:
+            raise ValueError(f"{len(ids)} ids are more than the context of {model.config.context}")
+        hidden = model.hidden(torch.tensor([ids]))[0, -1]
+        return {"logits": [round(x, 6) for x in model.head(hidden).tolist()]}
+
+    _answer(work)
+
+
+def complete(config: Config) -> None:
+    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy; a base model goes on with {"text": "..."}, or
+    with the last message."""
+    from minitron.sample.generate import generate
+
+    tokenizer, model = _tokenizer(config), _model(config)
+    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
+
+    def answer(value: dict, sampling: Sampling) -> tuple[list[int], str]:
+        messages, _ = chat_template.fit(
+            value["messages"], tokenizer, context=model.config.context, max_tokens=sampling.max_tokens
+        )
+        found = generate(model, [chat_template.encode_prompt(messages, tokenizer)], sampling=sampling, **how)[0]
+        return found.ids, found.stopped
+
+    def extend(value: dict, sampling: Sampling) -> tuple[list[int], str]:
+        text = value["messages"][-1]["content"] if value.get("messages") else value.get("text")
+        if not isinstance(text, str):
+            raise ValueError('neither "text" nor a message is there as a string')
+        ids = list(continue_text(model, encode_text(text, tokenizer), sampling=sampling, **how))
+        return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end"
+
+    def work(value: dict) -> dict:
+        sampling = Sampling(temperature=0.0, max_tokens=int(value.get("max_tokens", config.export.max_tokens)))
+        ids, stopped = (extend if config.base else answer)(value, sampling)
+        return {"text": tokenizer.decode(ids), "ids": ids, "stopped": stopped}
+
+    _answer(work)

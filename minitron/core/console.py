@@ -1,0 +1,114 @@
+"""The one console. Everything that is not a result goes to stderr through here.
+
+Off a terminal there are no bars and no colours, only lines; NO_COLOR is respected (rich does both).
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TextIO
+
+from minitron.core.errors import MinitronError
+
+PLAIN_EVERY_SECONDS = 20.0  # how often a long task says a line where no bar can be drawn
+
+
+@cache
+def console():
+    """The rich console on stderr, made when first used (rich costs 50 ms to import)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+_logs: list[TextIO] = []  # where `say` writes, too
+_quiet = False
+
+
+def quiet(on: bool) -> None:
+    """Nothing is said or logged while on: for all but the first of several processes."""
+    global _quiet
+    _quiet = on
+
+
+def say(message: str, *, style: str | None = None) -> None:
+    """One line to the user; the text is printed as it is, without markup."""
+    if _quiet:
+        return
+    console().print(message, style=style, markup=False)
+    for log in _logs:
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        log.flush()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Appends all that is said to a file, with the time."""
+    if _quiet:
+        yield
+        return
+    with path.open("a", encoding="utf-8") as log:
+        _logs.append(log)
+        try:
+            yield
+        finally:
+            _logs.remove(log)
+
+
+def warn(message: str) -> None:
+    say(f"warning: {message}", style="yellow")
+
+
+def fail(error: MinitronError) -> None:
+    """Prints an error and its hint the way every part of minitron does."""
+    say(f"minitron: error: {error}", style="bold red")
+    if error.hint:
+        say(f"hint: {error.hint}")
+
+
+class Progress:
+    """Where a long task stands: `done` of `total`, with a text beside it. Made by `progress`."""
+
+    def __init__(self, title: str, total: int, bar, done: int):
+        self.title, self.total, self._bar = title, total, bar
+        self._task = bar.add_task(title, total=total or None, completed=done, note="") if bar else None
+        self._said = self._begun = time.monotonic()
+        self._first = done
+
+    def update(self, done: int, note: str = "") -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=done, note=note)
+        elif time.monotonic() - self._said >= PLAIN_EVERY_SECONDS:
+            self._said = time.monotonic()
+            of = f"/{self.total}" if self.total else ""
+            left = (self._said - self._begun) / max(1, done - self._first) * (self.total - done)
+            note += f"  {left / 60:.0f} min left" if left > 60 and done > self._first else ""
+            say(f"{self.title} {done}{of}" + (f"  {note}" if note else ""))
+
+
+@contextmanager
+def progress(title: str, total: int = 0, *, done: int = 0) -> Iterator[Progress]:
+    """A progress bar with the time left on a terminal, a line every 20 s elsewhere. `total` 0: unknown."""
+    if _quiet or not console().is_terminal:
+        yield Progress(title, total, None, done)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
+    with Bar(*columns, console=console(), transient=True) as bar:
+        yield Progress(title, total, bar, done)
+
+
+def interactive() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

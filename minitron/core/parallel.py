@@ -1,0 +1,63 @@
+"""Work spread over the CPU's cores by whole batches, not inside each operation.
+
+Tiny models make tiny operations: torch's own threads meet at a barrier hundreds of times in a step, and where another
+program takes one of the cores for a moment, all wait. One batch per thread meets once, and costs nothing when alone
+(`benchmarks/threads.py`). On other devices the work is done in turn.
+"""
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+import torch
+
+from minitron.core import distributed
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_here = threading.local()  # .working: this thread is one of the pool's
+
+
+def cores() -> int:
+    """Cores that this process may use; several processes of one run divide them."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, count // distributed.local_world_size())
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Kept, since a step that begins new threads takes longer (a sixth, of kto with the demo)."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="minitron")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads
+
+
+def parallel_map(work: Callable[[Item], Result], items: Iterable[Item], *, device: torch.device) -> list[Result]:
+    """[work(item) for item in items], in order. `work` sets its own autocast and inference mode: both are per thread."""
+    items, working = list(items), getattr(_here, "working", False)
+    workers = min(len(items), cores()) if device.type == "cpu" and not working else 1  # a worker waits for no other
+    if workers <= 1:
+        if not working:
+            torch.set_num_threads(cores())
+        return [work(item) for item in items]
+    threads = cores() // workers
+
+    def one(item: Item) -> Result:
+        _here.working = True
+        torch.set_num_threads(threads)  # each time: part of the setting is the thread's, part the process's
+        return work(item)
+
+    running = [_pool(cores()).submit(one, item) for item in items]
+    try:
+        return [future.result() for future in running]
+    except BaseException:  # Ctrl-C too: what has not begun never does
+        for future in running:
+            future.cancel()
+        wait(running)
+        raise

@@ -1,0 +1,173 @@
+"""Sequences of ids packed into rows of the model's context, on disk as memory maps.
+
+`pack` writes, `PackedRows` reads. A sequence is never cut and never shares attention with its neighbours in the row:
+positions start again at 0 and the mask keeps it to itself, so that training sees just what the chat program computes.
+Knows nothing about messages or text.
+
+A folder holds tokens.bin (uint16, or uint32 above 65,536 ids), targets.bin (uint8: loss is counted on this token),
+sequences.npy (where each begins), rows.npy and order.npy (which sequences each row holds), pack.json.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minitron.core.files import atomic_write, write_error
+
+OPEN_ROWS = 64  # rows that wait for a fitting sequence; more fills rows better and packs more slowly
+ROUND_TARGETS = (
+    128  # a batch's targets are filled up to a multiple: oneDNN compiles and keeps a kernel for every length
+)
+NO_TARGET = -100  # what cross_entropy ignores
+
+
+class Sequence(NamedTuple):
+    """What is packed: ids, whether each is a target of the loss, and the bytes of text the targets stand for."""
+
+    ids: list[int]
+    mask: list[bool]
+    target_bytes: int = 0
+
+
+@dataclass
+class Batch:
+    """Rows ready for the model; B rows, T = context."""
+
+    ids: Tensor  # (B, T) int64, what the model reads
+    targets: Tensor  # (N,) int64, what it should say at `select`; NO_TARGET at the end, up to a round N
+    select: Tensor  # (N,) int64, indices into the flattened (B * T) positions
+    count: int  # targets without the filling
+    positions: Tensor  # (B, T) int64, within each sequence
+    mask: (
+        Tensor | None
+    )  # (B, 1, T, T) bool, causal and within a sequence; None: plain causal, where no row holds several
+
+    def to(self, device: torch.device) -> "Batch":
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+
+def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: Path) -> dict:
+    """Best-fit packing in one pass. A row holds up to context + 1 ids: the last one is only ever a target.
+
+    Sequences longer than that must have been cut by the caller. Returns (and writes to pack.json) the counts.
+    """
+    work = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True)
+        counts = _pack(sequences, capacity=context + 1, vocab_size=vocab_size, work=work)
+        shutil.rmtree(out, ignore_errors=True)
+        work.rename(out)
+    except OSError as error:
+        shutil.rmtree(work, ignore_errors=True)
+        raise write_error(error, path=out) from error
+    return counts
+
+
+def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work: Path) -> dict:
+    dtype = np.uint16 if vocab_size <= 1 << 16 else np.uint32
+    starts, open_rows, room, order, row_starts = [0], [], np.empty(0, np.int64), [], [0]
+    counts = {"sequences": 0, "tokens": 0, "targets": 0, "target_bytes": 0, "rows": 0, "context": capacity - 1}
+
+    def close(row: int) -> None:
+        order.extend(open_rows.pop(row))
+        row_starts.append(len(order))
+
+    with (work / "tokens.bin").open("wb") as tokens, (work / "targets.bin").open("wb") as targets:
+        for number, (ids, mask, target_bytes) in enumerate(sequences):
+            assert 2 <= len(ids) == len(mask) <= capacity, (len(ids), len(mask))
+            tokens.write(np.asarray(ids, dtype).tobytes())
+            targets.write(np.asarray(mask, np.uint8).tobytes())
+            starts.append(starts[-1] + len(ids))
+            counts["targets"] += sum(mask[1:])  # the first id of a sequence is never predicted
+            counts["target_bytes"] += target_bytes
+            fits = np.where(room >= len(ids), room, capacity + 1)
+            if len(fits) and fits.min() <= capacity:
+                row = int(fits.argmin())
+                open_rows[row].append(number)
+                room[row] -= len(ids)
+                continue
+            if len(open_rows) == OPEN_ROWS:
+                fullest = int(room.argmin())
+                close(fullest)
+                room = np.delete(room, fullest)
+            open_rows.append([number])
+            room = np.append(room, capacity - len(ids))
+    while open_rows:
+        close(0)
+    counts |= {"sequences": len(starts) - 1, "tokens": starts[-1], "rows": len(row_starts) - 1}
+    np.save(work / "sequences.npy", np.asarray(starts, np.int64))
+    np.save(work / "order.npy", np.asarray(order, np.int64))
+    np.save(work / "rows.npy", np.asarray(row_starts, np.int64))
+    atomic_write(work / "pack.json", json.dumps(counts | {"dtype": np.dtype(dtype).name}))
+    return counts
+
+
+class PackedRows:
+    """What `pack` wrote, memory-mapped."""
+
+    def __init__(self, path: Path):
+        meta = json.loads((path / "pack.json").read_text())
+        self.context, self.target_bytes, self.targets = meta["context"], meta["target_bytes"], meta["targets"]
+        self.tokens = meta["tokens"]
+        if meta["tokens"]:
+            self._ids = np.memmap(path / "tokens.bin", dtype=meta["dtype"], mode="r")
+            self._mask = np.memmap(path / "targets.bin", dtype=np.uint8, mode="r")
+        self._starts = np.load(path / "sequences.npy", mmap_mode="r")
+        self._order = np.load(path / "order.npy", mmap_mode="r")
+        self._rows = np.load(path / "rows.npy", mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self._rows) - 1
+
+    def sequences(self, row: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The (ids, mask) of each sequence in a row."""
+        numbers = self._order[self._rows[row] : self._rows[row + 1]]
+        spans = [slice(self._starts[n], self._starts[n + 1]) for n in numbers]
+        return [(np.asarray(self._ids[s], np.int64), self._mask[s].astype(bool)) for s in spans]
+
+    def batch(self, rows: Iterable[int]) -> Batch:
+        return collate([self.sequences(int(row)) for row in rows], context=self.context)
+
+
+def collate(rows: list[list[tuple[np.ndarray, np.ndarray]]], *, context: int) -> Batch:
+    """Rows of (ids, mask) sequences -> a Batch. Padding is a sequence of its own, without targets; at a row's end no
+    other can see it."""
+    shape = (len(rows), context)
+    ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    owner = np.full(shape, -1, np.int64)  # which sequence a position belongs to
+    targets, counted = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    for r, sequences in enumerate(rows):
+        at = 0
+        for number, (part, mask) in enumerate(sequences):
+            # The last id is read too (its prediction is not used), except at the very end of the row.
+            n = min(len(part), context - at)
+            ids[r, at : at + n] = part[:n]
+            positions[r, at : at + n] = np.arange(n)
+            owner[r, at : at + n] = number
+            targets[r, at : at + len(part) - 1] = part[1:]
+            counted[r, at : at + len(part) - 1] = mask[1:]
+            at += n
+    select = np.flatnonzero(counted)
+    fill = -len(select) % ROUND_TARGETS
+    owner_t = torch.from_numpy(owner)
+    mask = None
+    if any(len(sequences) > 1 for sequences in rows):
+        causal = torch.ones(context, context, dtype=torch.bool).tril()
+        mask = ((owner_t[:, :, None] == owner_t[:, None, :]) & causal).unsqueeze(1)
+    return Batch(
+        ids=torch.from_numpy(ids),
+        targets=torch.from_numpy(np.pad(targets.reshape(-1)[select], (0, fill), constant_values=NO_TARGET)),
+        select=torch.from_numpy(np.pad(select, (0, fill))),
+        count=len(select),
+        positions=torch.from_numpy(positions),
+        mask=mask,
+    )

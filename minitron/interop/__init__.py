@@ -1,0 +1,4 @@
+"""Models in the formats of other programs, one file per format.
+
+Knows nothing about training.
+"""

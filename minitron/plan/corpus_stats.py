@@ -1,0 +1,224 @@
+"""How much there is to learn from, counted on a sample: a few thousand dialogues and the beginnings of texts.
+
+    corpus = look(config)                          # the data stage's files where they are of this recipe, else a sample
+    counts = corpus.count(config, vocab_size=4096) # tokens of an epoch, lengths of dialogues and answers
+
+Knows nothing about models and time.
+"""
+
+import json
+import math
+import statistics
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from minitron import synth
+from minitron.core.errors import MinitronError
+from minitron.data import documents, store
+from minitron.data.sources import Reader, count_rows, digest_of, find_files, json_list, role_map, to_messages
+from minitron.recipe.load import expand
+from minitron.recipe.schema import Config, DataConfig
+from minitron.tokenizer import chat_template, sentencepiece
+from minitron.tokenizer.sentencepiece import Tokenizer
+
+SAMPLE_ROWS = 2000  # dialogues that are read
+SAMPLE_FILES = 8  # of a source with more files, these many are read, evenly spread
+SAMPLE_CHARS = 2_000_000  # of raw text
+TOKENIZER_CHARS = 2_000_000  # that the sample's own tokenizer is trained on
+
+
+@dataclass
+class Counts:
+    """A corpus in tokens."""
+
+    vocab_size: int  # of the tokenizer that counted
+    sft: int  # tokens of all training dialogues
+    pretrain: int  # tokens of all training texts
+    dialogue: list[int] = field(default_factory=list)  # tokens of each dialogue of the sample, ascending
+    answer: float = 0.0  # mean tokens of an answer
+
+    def longest(self, share: float) -> int:
+        """Tokens that so large a share of the dialogues do not exceed."""
+        return self.dialogue[min(len(self.dialogue) - 1, int(share * len(self.dialogue)))] if self.dialogue else 0
+
+
+@dataclass
+class Corpus:
+    """What there is to train on, about; nothing is held out from the samples."""
+
+    dialogues: int
+    sample: list[list[dict]]  # messages of some dialogues
+    text_chars: int = 0  # pretrain's
+    text_sample: list[str] = field(default_factory=list)
+    where: str = ""  # how the dialogues were counted
+
+    @property
+    def whole(self) -> bool:
+        """Whether the sample is all there is."""
+        return len(self.sample) >= self.dialogues and not self.text_chars
+
+    def count(self, config: Config, *, vocab_size: int) -> Counts:
+        """By the run's tokenizer if it has that many tokens, else by one trained on the sample. Of a sample too small for
+        `vocab_size` tokens a smaller tokenizer is made: it counts somewhat more tokens than there will be."""
+        with tempfile.TemporaryDirectory() as folder:
+            counted_by = self._tokenizer(config, vocab_size, Path(folder) / "tokenizer.model")
+        lengths, answers = [], []
+        for messages in self.sample:
+            sizes = [len(chat_template.encode_message(m, counted_by)) for m in messages]
+            lengths.append(sum(sizes))
+            answers += [size for size, m in zip(sizes, messages, strict=True) if m["role"] == "assistant"]
+        characters = sum(map(len, self.text_sample))
+        ids = sum(len(counted_by.encode(text)) for text in self.text_sample)
+        return Counts(
+            vocab_size=counted_by.vocab_size,
+            sft=round(self.dialogues * statistics.fmean(lengths)) if lengths else 0,
+            pretrain=round(self.text_chars * ids / characters) if characters else 0,
+            dialogue=sorted(lengths),
+            answer=statistics.fmean(answers) if answers else 0.0,
+        )
+
+    def _tokenizer(self, config: Config, vocab_size: int, scratch: Path) -> Tokenizer:
+        of_run = config.stage_dir("tokenizer") / "tokenizer.model"
+        if of_run.exists() and (there := Tokenizer(of_run)).vocab_size == vocab_size:
+            return there
+        wanted = vocab_size
+        while True:
+            try:
+                settings = replace(config.tokenizer, vocab_size=wanted, max_train_chars=TOKENIZER_CHARS)
+                scratch.write_bytes(sentencepiece.train(self._texts(), config=settings, seed=config.seed))
+                return Tokenizer(scratch)
+            except MinitronError:
+                if wanted <= 320:
+                    raise
+                wanted = max(320, wanted // 2)
+
+    def _texts(self) -> Iterable[str]:
+        texts = [m["content"] for messages in self.sample for m in messages] + self.text_sample
+        return _up_to(texts, TOKENIZER_CHARS)
+
+
+def look(config: Config) -> Corpus:
+    """Counts what the recipe names. Raises MinitronError where it names nothing, or a hub that was not read yet."""
+    data, folder = config.data, config.stage_dir("data")
+    found = Corpus(0, [])
+    if _is_of(config, folder):
+        count = json.loads((folder / "report.json").read_text())["train"]
+        read = islice(store.read(folder / "train.parquet"), SAMPLE_ROWS)
+        found = Corpus(count, [d["messages"] for d in read], where="the data stage's report")
+    elif data.hub:
+        raise MinitronError(
+            f"how much the dataset {data.hub} holds is not known before it has been read",
+            hint=f"run: minitron data {config.recipe}",
+        )
+    elif data.synth_rows:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "synth.parquet"
+            synth.write(path, rows=min(data.synth_rows, SAMPLE_ROWS), seed=config.seed)
+            found = _sampled(data, [path], rows=data.synth_rows)
+    elif data.files:
+        paths = find_files(data.files)
+        found = _sampled(data, paths, rows=_rows(paths))
+    elif not config.pretrain:
+        raise MinitronError(
+            f"{config.recipe} names no data", hint="set data.files, data.hub or data.synth_rows", code=2
+        )
+    if config.pretrain:
+        found.text_chars, found.text_sample = _texts_of(config)
+    return found
+
+
+def _is_of(config: Config, folder: Path) -> bool:
+    """Whether the data stage has run with these settings."""
+    try:
+        made_with = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
+    except (FileNotFoundError, tomllib.TOMLDecodeError):
+        return False
+    same = made_with["data"] == config.section("data") and made_with["seed"] == config.seed
+    return same and (folder / "report.json").exists() and (folder / "train.parquet").exists()
+
+
+def _sampled(data: DataConfig, paths: list[Path], *, rows: int) -> Corpus:
+    """What `rows` rows come to if all are as the first ones of the files are. Equal dialogues of the sample count once."""
+    reader, roles, known = Reader(data), role_map(data), set()
+    some = paths[:: -(-len(paths) // SAMPLE_FILES)]
+    sample, probes, read = [], 0, 0
+    for path in some:
+        here = 0
+        for chunk in reader.read([path]):
+            for row in chunk[: SAMPLE_ROWS // len(some) - here]:
+                here += 1
+                messages = to_messages(row.turns, roles=roles, unknown=set())
+                if isinstance(messages, str) or (digest := digest_of(messages)) in known:
+                    continue
+                known.add(digest)
+                probes += row.probe
+                if not row.probe:
+                    sample.append(messages)
+            if here >= SAMPLE_ROWS // len(some):
+                break
+        read += here
+    if not sample:
+        raise MinitronError(
+            f"no dialogue is left of the first {reader.tally.rows_in:,} rows", hint="check data.keep and data.probes"
+        )
+    passing = 1 - reader.tally.dropped.total() / reader.tally.rows_in
+    kept = rows * passing * (len(sample) + probes) / read
+    kept = min(kept, data.max_rows or math.inf) * len(sample) / (len(sample) + probes)
+    return Corpus(round(kept * (1 - data.valid_fraction)), sample, where=f"a sample of {read:,} of {rows:,} rows")
+
+
+def _rows(paths: list[Path]) -> int:
+    """Rows of all files; of text files without parsing them."""
+    count = 0
+    for path in paths:
+        if path.suffix == ".parquet":
+            count += count_rows([path])
+        elif path.suffix == ".jsonl":
+            with path.open("rb") as file:
+                count += sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))  # noqa: B023
+        else:
+            count += len(json_list(path))
+    return count
+
+
+def _texts_of(config: Config) -> tuple[int, list[str]]:
+    """Characters of pretrain's training text, about, and a sample of it."""
+    if config.pretrain.hub:
+        raise MinitronError(
+            f"how much the dataset {config.pretrain.hub} holds is not known",
+            hint="name files in pretrain.files, to plan",
+        )
+    paths = expand(config.pretrain.files)
+    if not paths:
+        raise MinitronError("no file matches pretrain.files", hint="check pretrain.files in the recipe")
+    some = paths[:: -(-len(paths) // SAMPLE_FILES)]
+    sample, characters, of_some = [], 0.0, 0
+    for path in some:
+        most = SAMPLE_CHARS // len(some)
+        of_some += path.stat().st_size
+        if path.suffix == ".parquet":
+            one = replace(config.pretrain, files=[str(path)])
+            texts = list(_up_to(documents.documents(one), most))
+            read = islice(documents.documents(one), len(texts))
+            characters += count_rows([path]) * statistics.fmean(map(len, read)) if texts else 0
+        else:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                texts = [file.read(most)]
+            size = len(texts[0].encode(errors="replace"))
+            characters += path.stat().st_size * len(texts[0]) / size if size else 0
+        sample += texts
+    share = sum(path.stat().st_size for path in paths) / max(1, of_some)
+    return round(characters * share * (1 - config.pretrain.valid_fraction)), sample
+
+
+def _up_to(texts: Iterable[str], characters: int) -> Iterable[str]:
+    """The first texts, the last one cut, up to so many characters."""
+    for text in texts:
+        if characters <= 0:
+            return
+        yield text[:characters]
+        characters -= len(text)

@@ -1,0 +1,58 @@
+"""A model in fewer bits: its matrices rounded as weights.bin holds them, and torch computing as the chat program does.
+
+    matrices = shrink(model, "q4")              # name -> quantize.Matrix; the model's weights become theirs
+    model = as_program(model, "q4")             # what the program computes, for measuring and for reference outputs
+
+Knows nothing about files.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minitron.model.language_model import LanguageModel
+from minitron.quant import panels
+
+POSITIONS = "transformer.wpe.weight"  # looked up, never multiplied by: always fp16
+
+
+@torch.no_grad()
+def shrink(model: LanguageModel, dtype: str) -> dict[str, panels.Matrix]:
+    """Rounds the model's matrices in place; returns them as they are stored, by name."""
+    matrices = {}
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2:
+            values = parameter.detach().cpu().float().numpy()
+            matrices[name] = panels.nearest(values, "f16" if name == POSITIONS else dtype)
+            parameter.copy_(torch.from_numpy(matrices[name].values()))
+    return matrices
+
+
+def as_program(model: LanguageModel, dtype: str) -> LanguageModel:
+    """A copy in fp32 with the weights of `shrink` and, for q8 and q4, the products' activations rounded to 8 bits."""
+    model = copy.deepcopy(model).float().eval()
+    shrink(model, dtype)
+    round_activations(model, dtype)
+    return model
+
+
+def round_activations(model: LanguageModel, dtype: str) -> None:
+    """From now on all that a matrix multiplies is rounded first, if the dtype's arithmetic does that."""
+    if dtype == "f16":
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_pre_hook(lambda _, inputs: (rounded(inputs[0]),))
+    head = model.head
+    model.head = lambda hidden: head(rounded(hidden))
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Activations (..., C) as the program rounds them: to 8 bits in groups of 32 (docs/formats.md)."""
+    size = x.shape[-1]
+    groups = F.pad(x, (0, -size % panels.GROUP)).unflatten(-1, (-1, panels.GROUP))
+    top = groups.abs().amax(-1, keepdim=True)
+    steps = torch.where(top < 2.0**-100, 0.0, 127 / top)
+    return ((groups * steps).round() * (top / 127)).flatten(-2)[..., :size]

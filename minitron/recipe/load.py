@@ -1,0 +1,170 @@
+"""Reads a recipe: defaults < TOML < key=value on the command line, checked as a whole.
+
+    config = load_recipe("recipes/demo.toml", ["optim.lr=3e-4"])
+
+All mistakes of a recipe are told at once, an unknown key with the nearest known one. Knows nothing about what the stages do
+with the values.
+"""
+
+import dataclasses
+import difflib
+import glob
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from minitron.core.errors import MinitronError
+from minitron.recipe.schema import Config, GuardsConfig
+
+
+def load_recipe(recipe: str | Path, overrides: list[str] | None = None) -> Config:
+    """Reads a recipe and applies `section.key=value` overrides. Raises one MinitronError with all mistakes."""
+    path = Path(recipe)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.toml")], n=1)
+        hint = f"did you mean {path.parent / near[0]}?" if near else "name a recipe, such as recipes/demo.toml"
+        raise MinitronError(f"there is no recipe {path}", hint=hint, code=2) from None
+    except IsADirectoryError:
+        raise MinitronError(f"{path} is a folder, not a recipe", hint="name a .toml file in it", code=2) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MinitronError(f"{path} is not valid TOML: {error}", hint="mend that line", code=2) from None
+    problems: list[str] = []
+    for text in overrides or []:
+        _apply_override(raw, text, problems)
+    config = _fill(Config, raw, "", problems, extra={"name": path.stem, "recipe": path})
+    if not problems:
+        _check_whole(config, problems)
+    if problems:
+        message = f"{path} has {len(problems)} mistakes:\n" + "\n".join(f"  - {p}" for p in problems)
+        if len(problems) == 1:
+            message = f"{path}: {problems[0]}"
+        raise MinitronError(message, hint="all options are in docs/recipes.md", code=2)
+    return config
+
+
+def _apply_override(raw: dict, text: str, problems: list[str]) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        problems.append(f"'{text}' is not an override; write section.key=value")
+        return
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string
+    table = raw
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            problems.append(f"'{text}': {parent} is not a section")
+            return
+    table[last] = parsed
+
+
+def _fill(cls: type, raw: dict, where: str, problems: list[str], extra: dict | None = None) -> Any:
+    """Builds dataclass `cls` from a TOML table, collecting every problem instead of raising."""
+    values = dict(extra or {})
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.name not in values}
+    for key, value in raw.items():
+        name = f"{where}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+            problems.append(f"unknown key '{name}'" + (f"; did you mean '{where}{near[0]}'?" if near else ""))
+            continue
+        converted = _convert(hints[key], value, name, problems)
+        if converted is not _BAD:
+            values[key] = converted
+            _check_bounds(fields[key], converted, name, problems)
+    return cls(**values)
+
+
+_BAD = object()
+
+
+def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
+    """`value` as the type `kind`, or _BAD after noting why not."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # `PretrainConfig | None`
+        kind = args[0]
+    if dataclasses.is_dataclass(kind):
+        if isinstance(value, dict):
+            return _fill(kind, value, f"{name}.", problems)
+        wanted = "a section"
+    elif origin is list:
+        wanted = "a list"
+        if isinstance(value, list):
+            items = [_convert(args[0], v, f"{name}[{i}]", problems) for i, v in enumerate(value)]
+            return _BAD if _BAD in items else items
+    elif origin is dict:
+        wanted = "a table"
+        if isinstance(value, dict):
+            items = {k: _convert(args[1], v, f"{name}.{k}", problems) for k, v in value.items()}
+            return _BAD if _BAD in items.values() else items
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif kind is float:
+        wanted = "a number"
+    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    else:
+        wanted = {int: "a whole number", bool: "true or false", str: "a text", dict: "a table"}[kind]
+    problems.append(f"{name} must be {wanted}, not {value!r}")
+    return _BAD
+
+
+def _check_bounds(spec: dataclasses.Field, value: Any, name: str, problems: list[str]) -> None:
+    meta = spec.metadata
+    if meta.get("choices") and value not in meta["choices"]:
+        problems.append(f"{name} must be one of {', '.join(meta['choices'])}, not {value!r}")
+    if meta.get("low") is not None and not value >= meta["low"]:
+        problems.append(f"{name} must be at least {meta['low']}, not {value}")
+    if meta.get("high") is not None and not value <= meta["high"]:
+        problems.append(f"{name} must be at most {meta['high']}, not {value}")
+
+
+def _check_whole(config: Config, problems: list[str]) -> None:
+    """What no single value can tell."""
+    model, data = config.model, config.data
+    if model.d_model % model.n_heads:
+        problems.append(f"model.d_model {model.d_model} is no multiple of model.n_heads {model.n_heads}")
+    elif model.arch == "llama" and (model.d_model // model.n_heads) % 2:
+        problems.append("model.d_model / model.n_heads must be even: RoPE turns pairs")
+    if model.n_heads % (model.n_kv_heads or model.n_heads):
+        problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
+    if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
+        problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
+    if (
+        config.kto
+        and config.kto.token_clamp
+        and not (len(config.kto.token_clamp) == 2 and config.kto.token_clamp[0] <= 0 <= config.kto.token_clamp[1])
+    ):
+        problems.append("kto.token_clamp must be two numbers around 0, such as [-3.0, 1.5], or empty")
+    for spec in dataclasses.fields(GuardsConfig) if config.kto else ():
+        limits = getattr(config.kto.guards, spec.name)
+        if isinstance(limits, list) and len(limits) not in (0, 2):
+            problems.append(f"kto.guards.{spec.name} must be two limits, warn and go back, or empty")
+    if config.kto and not (config.kto.blends and all(0 < share <= 1 for share in config.kto.blends)):
+        problems.append("kto.blends must be shares above 0, up to 1, at least one")
+    if config.kto and not config.reject:
+        problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
+    if config.base and (config.reject or config.kto):
+        problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
+    if config.pretrain and bool(config.pretrain.files) == bool(config.pretrain.hub):
+        problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
+    if config.tokenizer.kind == "char" and config.tokenizer.normalization != "identity":
+        problems.append("tokenizer.kind = 'char' keeps every character; leave tokenizer.normalization at 'identity'")
+    # Derived values are filled in here, once, so that nobody below has to know about zeros.
+    model.n_kv_heads = model.n_kv_heads or model.n_heads
+    if not model.d_ff:
+        model.d_ff = 4 * model.d_model if model.arch == "nanogpt" else -(-8 * model.d_model // 3 // 64) * 64
+
+
+def expand(patterns: list[str]) -> list[Path]:
+    """Files that the globs match, each pattern's in the order of their names."""
+    found = (sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True)) for pattern in patterns)
+    return [Path(name) for names in found for name in names]

@@ -1,0 +1,400 @@
+"""All options of a recipe, as dataclasses: one recipe, one model.
+
+Every option carries its own line of help (`docs/recipes.md` is made from them) and its bounds. Knows nothing about files
+and what the stages do with the values.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+def option(default: Any, help: str, *, choices: tuple = (), low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its help text, its legal values or its bounds (inclusive)."""
+    metadata = {"help": help, "choices": choices, "low": low, "high": high}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class DataConfig:
+    """Which dialogues come in, which of them stay, and which are held out."""
+
+    synth_rows: int = option(0, "make this many built-in dialogues (`minitron synth`) and use them", low=0)
+    files: list[str] = option([], "parquet, .jsonl or .json files; globs allowed, relative to the current directory")
+    hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
+    hub_config: str = option("", "the dataset's configuration name, where it has several")
+    hub_split: str = option("train", "the dataset's split")
+    format: str = option(
+        "auto",
+        "`messages`: a list of turns in one column (role/content or from/value); `alpaca`: instruction, input, output",
+        choices=("auto", "messages", "alpaca"),
+    )
+    column: str = option("auto", "the column with the turns; auto: messages, conversation, conversations or dialogue")
+    roles: dict[str, str] = option(
+        {},
+        "further role names, such as {teacher = 'assistant'}; user, human, assistant, gpt, bot, model, system are known",
+    )
+    keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
+    missing_scores: str = option(
+        "drop",
+        "rows whose score is missing, no number (text that reads as one counts as it), or -1 (not judged)",
+        choices=("drop", "keep"),
+    )
+    probes: str = option("", "rows held out by design, as a rule such as 'probe == 1': never trained on, asked in eval")
+    valid_fraction: float = option(
+        0.02, "share of the dialogues held out at random (by a hash of the dialogue)", low=0, high=0.5
+    )
+    valid_keep: list[str] = option(
+        [],
+        "stricter rules for what is held out and for what kto takes as good answers: what fails them is trained on only",
+    )
+    max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
+    sources: list[dict] = option([], "name, licence and address of what went in; shown by the chat program's `info`")
+
+
+@dataclass
+class TokenizerConfig:
+    """The SentencePiece model."""
+
+    kind: str = option(
+        "bpe",
+        "`char`: every character of the text is a token, however rare; the options on size, digits, coverage and "
+        "max_train_chars do not matter then",
+        choices=("bpe", "char"),
+    )
+    vocab_size: int = option(
+        2048, "number of tokens; with `char` only what --dry-run reckons with until the text was read", low=16
+    )
+    byte_fallback: bool = option(True, "unknown characters become byte tokens, so that nothing is unreadable")
+    split_digits: bool = option(True, "every digit its own token (sums are easier so)")
+    character_coverage: float = option(0.9995, "share of the text's characters that get tokens", low=0.9, high=1.0)
+    normalization: str = option(
+        "identity",
+        "SentencePiece's rule; the others turn newlines into spaces",
+        choices=("identity", "nfkc", "nmt_nfkc"),
+    )
+    max_train_chars: int = option(20_000_000, "characters of text that the trainer sees at most", low=1000)
+
+
+@dataclass
+class ModelConfig:
+    """The transformer's shape."""
+
+    arch: str = option(
+        "llama",
+        "`llama`: RMSNorm, RoPE, SwiGLU; `nanogpt`: learned positions, LayerNorm, GELU",
+        choices=("llama", "nanogpt"),
+    )
+    n_layers: int = option(4, "number of blocks", low=1, high=256)
+    n_heads: int = option(4, "attention heads", low=1, high=256)
+    n_kv_heads: int = option(0, "key/value heads (llama); 0: as many as heads", low=0)
+    d_model: int = option(256, "width", low=8)
+    d_ff: int = option(0, "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama), 4 d_model (nanogpt)", low=0)
+    context: int = option(256, "tokens that the model sees at once", low=16, high=65536)
+    dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
+    qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
+    bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
+    logit_cap: float = option(
+        0.0, "logits are bent to stay within this: cap tanh(logit / cap) (Gemma 2, arXiv 2408.00118); 0: off", low=0.0
+    )
+    rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0)
+    norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12)
+
+
+@dataclass
+class OptimConfig:
+    """The optimizer and its schedule, for pretrain and sft; kto takes all but lr, min_lr and warm-up."""
+
+    name: str = option("adamw", "`muon`: the blocks' matrices by Muon, the rest by AdamW", choices=("adamw", "muon"))
+    lr: float = option(1e-3, "peak learning rate", low=0.0)
+    min_lr: float = option(1e-4, "learning rate at the end", low=0.0)
+    schedule: str = option(
+        "cosine",
+        "after the warm-up: `cosine` down to min_lr; `wsd`: flat, then straight down (arXiv 2405.18392)",
+        choices=("cosine", "wsd"),
+    )
+    decay_share: float = option(0.4, "wsd: the share of the steps in which the learning rate falls", low=0.0, high=1.0)
+    warmup_steps: int = option(100, "steps of linear warm-up", low=0)
+    weight_decay: float = option(0.1, "on matrices; vectors have none", low=0.0)
+    beta1: float = option(0.9, "AdamW's first moment", low=0.0, high=1.0)
+    beta2: float = option(0.95, "AdamW's second moment", low=0.0, high=1.0)
+    eps: float = option(1e-8, "AdamW's epsilon", low=0.0)
+    grad_clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0.0)
+    z_loss: float = option(
+        0.0, "weight of log(Z)^2, which keeps logits from drifting (PaLM, arXiv 2204.02311: 1e-4); 0: off", low=0.0
+    )
+    precision: str = option(
+        "auto",
+        "auto measures at the start and says what it chose; fp16 is for CUDA without bf16",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    compile: str = option(
+        "auto", "torch.compile: auto measures at the start and says what it chose", choices=("auto", "on", "off")
+    )
+
+
+@dataclass
+class TrainConfig:
+    """What pretrain and sft share."""
+
+    steps: int = option(1000, "optimizer steps", low=1)
+    batch_rows: int = option(4, "rows of `model.context` tokens per micro-batch", low=1)
+    accumulation: int = option(4, "micro-batches per step; on a CPU they run side by side, one per thread", low=1)
+    eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
+    eval_rows: int = option(256, "packed rows of the validation set to measure on; 0: all", low=0)
+    keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, beside the best", low=1)
+    patience: int = option(0, "stop after this many validations without a new best; 0: never early", low=0)
+    recompute: bool = option(
+        False, "gradient checkpointing: blocks are computed again in backward; less memory, a third more time"
+    )
+    samples: list[str] = option([], "prompts that the model answers at every validation; shown and in metrics.jsonl")
+    tensorboard: bool = option(False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]")
+
+
+@dataclass
+class PretrainConfig(TrainConfig):
+    """Raw text before dialogues. Left out of the recipe, the stage does not run; a recipe with it and without dialogues
+    makes a base model, which continues text."""
+
+    files: list[str] = option([], "text files (one document each) or parquet files; globs allowed")
+    hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
+    hub_config: str = option("", "the dataset's configuration name, where it has several")
+    hub_split: str = option("train", "the dataset's split")
+    column: str = option("text", "the column with the text, in parquet files and datasets")
+    valid_fraction: float = option(
+        0.05, "share held out: whole short documents, the ends of long ones", low=0, high=0.5
+    )
+
+
+@dataclass
+class SftConfig(TrainConfig):
+    """Supervised training on dialogues, from scratch or from pretrain."""
+
+
+@dataclass
+class Sampling:
+    """How to draw tokens."""
+
+    temperature: float = option(1.0, "softmax temperature", low=0.0)
+    top_k: int = option(0, "keep the k likeliest tokens; 0: all", low=0)
+    top_p: float = option(1.0, "keep the likeliest tokens up to this mass", low=0.0, high=1.0)
+    min_p: float = option(0.0, "keep tokens at least this likely relative to the likeliest", low=0.0, high=1.0)
+    repeat_penalty: float = option(1.0, "divides the logits of tokens already in the answer", low=0.01)
+    max_tokens: int = option(200, "longest answer", low=1)
+
+
+@dataclass
+class Preset(Sampling):
+    """How to make a model show a failure."""
+
+    failure: str = option(
+        "",
+        "what it is meant to show; other failures are kept apart; empty: any",
+        choices=("", "loop", "canned", "runaway"),
+    )
+
+    def sampling(self, max_tokens: int) -> Sampling:
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, max_tokens)
+
+
+# The reference article's three ways to make a model show its failures (its lengths were 400, 80 and 500).
+PRESETS = {
+    "loops": Preset(temperature=1.2, max_tokens=400, failure="loop"),
+    "canned": Preset(temperature=0.4, repeat_penalty=1.15, max_tokens=80, failure="canned"),
+    "tutorial": Preset(temperature=0.7, repeat_penalty=1.10, max_tokens=500, failure="runaway"),
+}
+
+
+@dataclass
+class RejectConfig:
+    """The model's own failures, sampled with presets, and recorded pairs. Left out of the recipe, the stage does not run."""
+
+    prompts: int = option(1000, "training prompts per preset; 0: only what `files` hold", low=0)
+    batch_rows: int = option(64, "prompts answered at once", low=1)
+    max_tokens: int = option(0, "a shorter limit for all presets; 0: the preset's own", low=0)
+    presets: dict[str, Preset] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+    chosen: str = option(
+        "data",
+        "data: the recorded answer; model: of `best_of` answers of the model's own the one without a failure that is nearest "
+        "in length to the rejected one, so that length and style do not tell them apart",
+        choices=("data", "model"),
+    )
+    best_of: int = option(4, "answers to choose from with `chosen = 'model'`", low=1)
+    files: list[str] = option(
+        [],
+        "recorded labels: chosen/rejected columns, or prompt/completion/label rows, or dialogues with scores; globs allowed",
+    )
+    chosen_if: list[str] = option([], "for dialogues with scores: chosen if all of these hold, such as 'score >= 8'")
+    rejected_if: list[str] = option([], "for dialogues with scores: rejected if all of these hold")
+
+
+@dataclass
+class GuardsConfig:
+    """When kto warns and when it goes back to its last good checkpoint: two limits each, or none. See minitron/align/guards.py."""
+
+    on: bool = option(True, "false: nothing stops the run; what ships is still chosen, but for kto.force")
+    retries: int = option(1, "how often kto goes back, with half the learning rate, before it stops", low=0)
+    raw_z: list[float] = option([-0.05, -0.2], "log-ratio of mismatched pairs, nats per token")
+    chosen: list[float] = option([-0.05, -0.15], "log-ratio of chosen completions, nats per token")
+    loss: list[float] = option([0.005, 0.01], "rise of held-out loss, share")
+    kl: list[float] = option([0.1, 0.3], "KL to the reference on the policy's own answers, nats per token")
+    entropy_low: list[float] = option(
+        [0.7, 0.5], "entropy on its own answers, times the reference's at the same places"
+    )
+    entropy_high: list[float] = option([1.4, 2.0], "the same, from above")
+    loops: list[float] = option([0.05, 0.15], "rise of the share of its own answers that loop")
+    endings: list[float] = option([-0.05, -0.15], "change of the share that ends by itself")
+    words: list[float] = option([-0.05, -0.15], "change of the share of words that the training data has")
+    probes: list[float] = option([-0.01, -0.02], "change of probe accuracy")
+    gradient: list[float] = option([1e-3, 1e-5], "gradient norm, times the first steps'")
+    walk_prompts: int = option(64, "prompts answered freely at each check; 0: none", low=0)
+    probes_asked: int = option(256, "probes asked at each check; 0: none", low=0)
+
+
+@dataclass
+class KtoConfig:
+    """Alignment on the pairs of reject. Left out of the recipe, the stage does not run."""
+
+    steps: int = option(200, "optimizer steps", low=1)
+    batch_rows: int = option(16, "chosen and as many rejected completions per step", low=2)
+    lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
+    warmup_steps: int = option(20, "steps of linear warm-up", low=0)
+    loss: str = option(
+        "kto",
+        "kto: against z_ref (arXiv 2402.01306); apo_zero: against the reference alone (2408.06266)",
+        choices=("kto", "apo_zero"),
+    )
+    beta: float = option(2.0, "strength, in the unit of `ratio`: 0.1 suits sums, 2 to 10 suit means", low=0.0)
+    ratio: str = option(
+        "mean", "log-ratios per completion: mean over its tokens, or their sum as published", choices=("mean", "sum")
+    )
+    z: str = option(
+        "running",
+        "z_ref, always clamped at 0 in the loss: `batch`: mean over this batch's mismatched pairs, as published; `running`: its "
+        "running mean; `matched`: the running mean of (chosen + rejected) / 2, as the reference article has it",
+        choices=("running", "batch", "matched"),
+    )
+    z_decay: float = option(0.99, "decay of the running means", low=0.0, high=1.0)
+    weight_chosen: float = option(0.0, "lambda_d, on chosen completions; 0: from the numbers of both", low=0.0)
+    weight_rejected: float = option(0.0, "lambda_u, on rejected completions; 0: from the numbers of both", low=0.0)
+    token_clamp: list[float] = option(
+        [-3.0, 1.5], "log-ratios of single tokens are kept within these (arXiv 2509.24207); empty: no bounds"
+    )
+    rejected_floor: float = option(
+        1.0,
+        "a rejected completion this many nats per token below the reference is not pushed further; 0: no floor",
+        low=0.0,
+    )
+    mask_loops: bool = option(True, "of a rejected loop, only what comes after its first round is pushed down")
+    cut_rejected: bool = option(
+        True, "of a rejected completion no more tokens are pushed down than the chosen one of its prompt has"
+    )
+    nll_weight: float = option(1.0, "weight of the cross-entropy on chosen completions", low=0.0)
+    lora_rank: int = option(
+        0, "train low-rank changes of the blocks' matrices only (arXiv 2106.09685); 0: all weights", low=0
+    )
+    eval_every_steps: int = option(20, "steps between checks of the guards (each that passes is a checkpoint)", low=1)
+    eval_rows: int = option(64, "packed rows of the validation set to measure held-out loss on; 0: all", low=0)
+    blends: list[float] = option(
+        [0.25, 0.5, 0.75, 1.0],
+        "what may ship: the SFT weights moved by these shares towards the trained ones; the largest that is within the limits",
+    )
+    max_loss_rise: float = option(
+        0.01, "what ships has at most this share more held-out loss than the SFT model", low=0.0
+    )
+    max_probe_drop: float = option(0.01, "what ships answers at most this share of the probes less", low=0.0)
+    max_distinct_drop: float = option(
+        0.02, "what ships has at most this share less distinct-2 in chat answers", low=0.0
+    )
+    force: bool = option(False, "ship the trained model even if it is not improved")
+    guards: GuardsConfig = field(default_factory=lambda: GuardsConfig())
+
+
+@dataclass
+class EvalConfig:
+    """The report card."""
+
+    probes: int = option(1000, "held-out probes asked, spread over the skills; 0: all", low=0)
+    prompts: int = option(300, "validation prompts answered with every preset", low=1)
+    max_tokens: int = option(200, "longest answer; a longer one is a runaway", low=1)
+    batch_rows: int = option(64, "prompts answered at once", low=1)
+    eval_rows: int = option(0, "packed rows of the validation set to measure loss on; 0: all", low=0)
+
+
+@dataclass
+class ExportConfig:
+    """What the chat program gets beside the weights."""
+
+    dtype: str = option("f16", "how matrices are stored: f16, or 8 or 4 bits and scales", choices=("f16", "q8", "q4"))
+    title: str = option("", "the program's name; empty: the recipe's")
+    version: str = option("1.0", "the model's version, in the names of the files for friends")
+    licence: str = option("", "what friends may do with the model, in a sentence")
+    icon: str = option("", "a PNG or JPEG picture; empty: the first letter of the title")
+    system: str = option("", "system message of every chat; empty: none")
+    greeting: str = option("", "what the program says first")
+    questions: list[str] = option([], "what to ask first: on the page, and by `make demo`")
+    temperature: float = option(0.7, "default sampling temperature", low=0.0)
+    top_k: int = option(40, "default top-k; 0: off", low=0)
+    top_p: float = option(0.95, "default top-p", low=0.0, high=1.0)
+    min_p: float = option(0.0, "default min-p", low=0.0, high=1.0)
+    repeat_penalty: float = option(1.0, "default repetition penalty", low=0.01)
+    max_tokens: int = option(200, "default longest answer", low=1)
+
+    def sampling(self) -> Sampling:
+        """How the chat program draws unless told otherwise."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, self.max_tokens)
+
+
+@dataclass
+class Config:
+    """A whole recipe, resolved. `name` is the recipe's file name and names its folder under `runs/`."""
+
+    name: str
+    recipe: Path
+    seed: int = option(1, "of everything random", low=0)
+    device: str = option("auto", "auto: cuda, else mps, else cpu", choices=("auto", "cpu", "cuda", "mps"))
+    shard: bool = option(
+        False,
+        "under torchrun each process holds a part of the weights only (FSDP2), for models that do not fit otherwise",
+    )
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    pretrain: PretrainConfig | None = None
+    sft: SftConfig = field(default_factory=SftConfig)
+    reject: RejectConfig | None = None
+    kto: KtoConfig | None = None
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path("runs") / self.name
+
+    @property
+    def base(self) -> bool:
+        """Whether this makes a base model: it has raw text and no dialogues."""
+        return self.pretrain is not None and not (self.data.synth_rows or self.data.files or self.data.hub)
+
+    @property
+    def shipped(self) -> str:
+        """The stage whose model is exported."""
+        return "pretrain" if self.base else "kto" if self.kto else "sft"
+
+    def stage_dir(self, stage: str) -> Path:
+        return self.run_dir / stage
+
+    def section(self, name: str) -> Any:
+        """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving."""
+        value = self
+        for part in name.split("."):
+            value = getattr(value, part, None)
+        if isinstance(value, dict):
+            return {
+                key: dataclasses.asdict(item) if dataclasses.is_dataclass(item) else item for key, item in value.items()
+            }
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value

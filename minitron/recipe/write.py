@@ -1,0 +1,80 @@
+"""Writes a recipe as TOML: resolved and whole beside every artifact, or as a person would write it.
+
+    text = dump_recipe(config)                 # `load_recipe` reads it back to the same values
+
+Knows nothing about what the stages do with the values.
+"""
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+from minitron.recipe.schema import Config
+
+OPTIONAL_SECTIONS = ("pretrain", "reject", "kto")
+
+
+def dump_recipe(config: Config) -> str:
+    """The resolved recipe as TOML, which `load_recipe` reads back to the same values."""
+    lines = [f"seed = {config.seed}", f"device = {_toml(config.device)}", f"shard = {_toml(config.shard)}"]
+    for spec in dataclasses.fields(Config):
+        value = getattr(config, spec.name)
+        if dataclasses.is_dataclass(value):
+            lines += ["", f"[{spec.name}]"]
+            lines += [f"{key} = {_toml(item)}" for key, item in dataclasses.asdict(value).items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_recipe(config: Config, *, comments: dict[str, str]) -> str:
+    """The recipe as a person would write it: what is not the default, what `comments` names, and these behind it.
+
+    `comments` are by option, such as `sft.steps`; an empty one only makes the option appear. `load_recipe` reads it back to the same.
+    """
+    lines = [f"seed = {config.seed}"] + ([f"device = {_toml(config.device)}"] if config.device != "auto" else [])
+    for spec in dataclasses.fields(Config):
+        section = getattr(config, spec.name)
+        if dataclasses.is_dataclass(section):
+            found = _written(section, spec.name, comments)
+            optional = spec.name in OPTIONAL_SECTIONS
+            lines += ["", *found] if len(found) > 1 or optional else []
+    return "\n".join(lines) + "\n"
+
+
+def _written(section: Any, name: str, comments: dict[str, str]) -> list[str]:
+    """A table's lines: its name, its options, the tables in it."""
+    lines, tables, usual = [f"[{name}]"], [], type(section)()
+    for spec in dataclasses.fields(section):
+        value, key = getattr(section, spec.name), f"{name}.{spec.name}"
+        if dataclasses.is_dataclass(value):
+            found = _written(value, key, comments)
+            tables += ["", *found] if len(found) > 1 else []
+            continue
+        if key == "model.n_kv_heads" and value == section.n_heads:  # what `load_recipe` makes of the default
+            continue
+        if value == getattr(usual, spec.name) and key not in comments:
+            continue
+        if value and isinstance(value, dict) and all(map(dataclasses.is_dataclass, value.values())):
+            tables += ["", f"[{key}]"]
+            for inner, item in value.items():
+                changed = {k: v for k, v in vars(item).items() if v != getattr(type(item)(), k)}
+                tables.append(f"{_toml_key(inner)} = {_toml(changed)}")
+            continue
+        lines.append(f"{spec.name} = {_toml(value)}" + (f"  # {comments[key]}" if comments.get(key) else ""))
+    return lines + tables
+
+
+def _toml_key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else _toml(text)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    return repr(value)

@@ -1,0 +1,55 @@
+"""How a base model goes on with a text, past the end of its context.
+
+    for token in continue_text(model, encode_text(text, tokenizer), sampling=sampling, end=end, banned=banned, seed=1): ...
+
+Knows nothing about dialogues.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from minitron.core.errors import MinitronError
+from minitron.model.language_model import KVCache, LanguageModel
+from minitron.recipe.schema import Sampling
+from minitron.sample.generate import draw
+from minitron.tokenizer.sentencepiece import Tokenizer
+
+
+def window(length: int, context: int) -> int:
+    """Where what the model sees of a text of `length` ids begins. Where it outgrows the context, the oldest half of the
+    window goes, and again whenever it is full: it depends on the length alone, and so a text goes on alike in one answer
+    and in several. The chat program has the same rule (go_serve/internal/chat, Window)."""
+    half = context // 2
+    return 0 if length <= context else ((length - context - 1) // half + 1) * half
+
+
+@torch.inference_mode()
+def continue_text(
+    model: LanguageModel, text: list[int], *, sampling: Sampling, end: int, banned: list[int], seed: int
+) -> Iterator[int]:
+    """Yields the ids by which a base model goes on with a text, up to the end marker or max_tokens. Unlike
+    `generate.stream` it never ends at the full context, but goes on with the newer part of the text."""
+    generator = torch.Generator().manual_seed(seed)
+    seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=model.device)
+    ids, begin, cache, unread = list(text), -1, None, []
+    for _ in range(sampling.max_tokens):
+        if (now := window(len(ids), model.config.context)) != begin:
+            begin, unread = now, ids[now:]
+            cache = KVCache(model.config, 1, model.config.context, device=model.device)
+        hidden = model.hidden(torch.tensor([unread], device=model.device), cache=cache)[:, -1]
+        logits = model.head(hidden).float()
+        token = draw(logits, sampling, seen=seen, banned=banned, generator=generator).item()
+        if token == end:
+            return
+        yield token
+        seen[0, token] = True
+        ids.append(token)
+        unread = [token]
+
+
+def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
+    """The ids of a text for `continue_text`. Raises MinitronError where there are none: a text cannot begin from nothing."""
+    if not (ids := tokenizer.encode(text)):
+        raise MinitronError("the text has no tokens", hint="give the model something to go on from")
+    return ids

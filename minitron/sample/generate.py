@@ -1,0 +1,184 @@
+"""Sampling: many prompts at once for the stages (`ask`), one streaming answer for the chat (`stream`).
+
+The order of operations is the chat program's (go_serve/internal/sample): repetition penalty over the answer so far,
+temperature, top-k, top-p, min-p, draw; temperature 0 takes the likeliest token. Unknown and control ids other than the
+end marker are never drawn.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from minitron.core import parallel
+from minitron.core.console import progress
+from minitron.model.language_model import KVCache, LanguageModel
+from minitron.recipe.schema import Sampling
+from minitron.tokenizer.chat_template import Message, encode_prompt
+from minitron.tokenizer.sentencepiece import Tokenizer
+
+NONE = float("-inf")
+
+
+@dataclass
+class Answer:
+    """Ids without the end marker, and why they end: `end`, `max_tokens` or `context`."""
+
+    ids: list[int]
+    stopped: str
+
+
+def filter_logits(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: list[int]) -> Tensor:
+    """(B, V) logits -> the logits to draw from; `seen` (B, V) bool marks ids already in each answer."""
+    logits = logits.clone()
+    if sampling.repeat_penalty != 1.0:  # CTRL (arXiv 1909.05858), as llama.cpp and transformers compute it
+        penalty = sampling.repeat_penalty
+        logits = torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
+    logits[:, banned] = NONE
+    if sampling.temperature == 0:
+        return logits
+    logits = logits / sampling.temperature
+    if sampling.top_k or sampling.top_p < 1.0:
+        if 0 < sampling.top_k < logits.shape[1]:
+            ordered, order = logits.topk(sampling.top_k, dim=-1)
+        else:
+            ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+        if sampling.top_p < 1.0:
+            probabilities = ordered.softmax(-1)
+            drop = probabilities.cumsum(-1) - probabilities >= sampling.top_p  # by the mass of all likelier tokens
+            drop[:, 0] = False  # the likeliest token always stays
+            ordered = ordered.masked_fill(drop, NONE)
+        logits = torch.full_like(logits, NONE).scatter(1, order, ordered)
+    if sampling.min_p > 0:
+        probabilities = logits.softmax(-1)
+        logits = logits.masked_fill(probabilities < sampling.min_p * probabilities.amax(-1, keepdim=True), NONE)
+    return logits
+
+
+def draw(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: list[int], generator: torch.Generator) -> Tensor:
+    """(B, V) logits -> (B,) ids."""
+    logits = filter_logits(logits, sampling, seen=seen, banned=banned)
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    # The inverse of the cumulative distribution: one random number per row, where torch.multinomial takes one per id.
+    mass = logits.softmax(-1).cpu().cumsum(-1, dtype=torch.float64)
+    at = (1 - torch.rand(len(mass), 1, dtype=torch.float64, generator=generator)) * mass[
+        :, -1:
+    ]  # above 0: no banned id
+    return torch.searchsorted(mass, at).squeeze(1).to(logits.device)
+
+
+def ask(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: list[list[Message]],
+    *,
+    sampling: Sampling,
+    seed: int,
+    batch_rows: int,
+    title: str,
+) -> tuple[list[str], list[bool]]:
+    """The model's answers to dialogues that end with the user's turn, and whether each ended by itself."""
+    ids = [encode_prompt(messages, tokenizer) for messages in prompts]
+    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": seed, "batch_rows": batch_rows}
+    with progress(title, len(ids)) as bar:
+        answers = generate(model, ids, sampling=sampling, on_progress=bar.update, **how)
+    return [tokenizer.decode(a.ids) for a in answers], [a.stopped == "end" for a in answers]
+
+
+def generate(
+    model: LanguageModel,
+    prompts: list[list[int]],
+    *,
+    sampling: Sampling,
+    end: int,
+    banned: list[int],
+    seed: int,
+    batch_rows: int = 64,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[Answer]:
+    """One answer per prompt, in the prompts' order; the same seed and batch_rows give the same answers.
+
+    Prompts must be shorter than the model's context. Prompts of like length are answered together.
+    """
+    answers: list[Answer | None] = [None] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+
+    def work(start: int) -> None:
+        numbers = order[start : start + batch_rows]
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
+        batch = _generate_batch(model, [prompts[i] for i in numbers], sampling, end, banned, generator)
+        for number, answer in zip(numbers, batch, strict=True):
+            answers[number] = answer
+        on_progress(len(answers) - answers.count(None))
+
+    parallel.parallel_map(work, range(0, len(order), batch_rows), device=model.device)
+    return answers
+
+
+@torch.inference_mode()
+def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[Answer]:
+    context, device = model.config.context, model.device
+    width = max(map(len, prompts))
+    pad = torch.tensor([width - len(p) for p in prompts], device=device)  # (B,) prompts are padded on the left
+    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
+    steps = min(sampling.max_tokens, context - min(map(len, prompts)))
+    cache = KVCache(model.config, len(prompts), width + steps, device=device)
+    slots = torch.arange(width + steps, device=device)
+    seen = torch.zeros(len(prompts), model.vocab_size, dtype=torch.bool, device=device)
+    active = torch.arange(len(prompts), device=device)  # which prompt each row of the batch answers
+    out: list[list[int]] = [[] for _ in prompts]
+    stopped = ["max_tokens"] * len(prompts)
+
+    causal = slots[None, :width] <= slots[:width, None]
+    # Pad positions look at themselves only, so that no row of the softmax is empty.
+    visible = (slots[None, None, :width] >= pad[:, None, None]) & causal | torch.eye(width, dtype=bool, device=device)
+    positions = (slots[None, :width] - pad[:, None]).clamp(min=0)
+    last = torch.arange(1, len(prompts) + 1, device=device) * width - 1
+    hidden = model.hidden(ids, positions=positions, mask=visible.unsqueeze(1), cache=cache, wanted=last)
+    for step in range(steps):
+        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=banned, generator=generator)
+        alive = []
+        for row, (prompt, token) in enumerate(zip(active.tolist(), drawn.tolist(), strict=True)):
+            if token == end:
+                stopped[prompt] = "end"
+                continue
+            out[prompt].append(token)
+            if len(prompts[prompt]) + len(out[prompt]) >= context:
+                stopped[prompt] = "context"
+                continue
+            alive.append(row)
+        if not alive or step + 1 == steps:
+            break
+        if len(alive) < len(active):
+            rows = torch.tensor(alive, device=device)
+            active, pad, seen, drawn = active[rows], pad[rows], seen[rows], drawn[rows]
+            cache.keep_rows(rows)
+        seen.scatter_(1, drawn[:, None], True)
+        at = width + step
+        mask = (slots[None, : at + 1] >= pad[:, None])[:, None, None]
+        hidden = model.hidden(drawn[:, None], positions=(at - pad)[:, None], mask=mask, cache=cache)[:, -1]
+    return [Answer(ids, why) for ids, why in zip(out, stopped, strict=True)]
+
+
+@torch.inference_mode()
+def stream(
+    model: LanguageModel, prompt: list[int], *, sampling: Sampling, end: int, banned: list[int], seed: int
+) -> Iterator[int]:
+    """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or at the full context."""
+    device = model.device
+    generator = torch.Generator().manual_seed(seed)
+    steps = min(sampling.max_tokens, model.config.context - len(prompt))
+    cache = KVCache(model.config, 1, len(prompt) + max(0, steps), device=device)
+    seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=device)
+    ids = torch.tensor([prompt], device=device)
+    for _ in range(steps):
+        hidden = model.hidden(ids, cache=cache)[:, -1]
+        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=banned, generator=generator)
+        token = drawn.item()
+        if token == end:
+            return
+        yield token
+        seen[0, token] = True
+        ids = drawn[:, None]

@@ -1,0 +1,69 @@
+"""Cross-entropy over the vocabulary that never holds all logits. Pure functions of tensors; knows nothing about models."""
+
+import torch
+from torch import Tensor
+
+LOGITS_AT_ONCE = 1 << 20  # values: 4 MB in fp32, about what a core's cache holds
+ROWS_AT_ONCE = 256  # at least: fewer make the products slow
+
+
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, *, z_loss: float = 0.0, cap: float = 0.0
+) -> Tensor:
+    """Σ cross-entropy in nats of `hidden` (N, D) projected to the vocabulary by `weight` (V, D); `targets` (N,), negative ones
+    are ignored. The (N, V) logits never exist as a whole: they are made, turned into their gradient and used up in pieces
+    that fit into a cache (as Liger Kernel does on GPUs, arXiv 2410.10989, section 3.2).
+
+    `z_loss` adds that weight times Σ log(Z)^2 (PaLM, arXiv 2204.02311, section 5); `cap` bends logits (`softcap`).
+    """
+    return _LinearCrossEntropy.apply(hidden, weight, targets, z_loss, cap)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """The gradient is computed with the loss: `backward` only scales it."""
+
+    @staticmethod
+    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float, cap: float) -> Tensor:
+        kind = hidden.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
+        learns = any(ctx.needs_input_grad)
+        rows = max(ROWS_AT_ONCE, LOGITS_AT_ONCE // len(weight))
+        total = torch.zeros((), device=hidden.device)
+        with torch.autocast(kind, enabled=False):
+            hidden_now, weight_now = hidden.to(dtype), weight.to(dtype)
+            if learns:
+                to_hidden, to_weight = torch.empty_like(hidden_now), torch.zeros_like(weight)
+            for at in range(0, len(targets), rows):
+                part, target = hidden_now[at : at + rows], targets[at : at + rows, None]
+                counted, target = (target >= 0).float(), target.clamp(min=0)
+                logits = part @ weight_now.t()
+                if cap:
+                    bent = torch.tanh(logits.float() / cap)
+                    logits = bent * cap
+                log_p = torch.log_softmax(logits, 1, dtype=torch.float32)
+                total -= (log_p.gather(1, target) * counted).sum()
+                if z_loss:
+                    log_z = logits[:, :1].float() - log_p[:, :1]
+                    total += z_loss * (log_z.square() * counted).sum()
+                if not learns:
+                    continue
+                slope = log_p.exp_()  # d loss / d logits = p - [target], and 2 w log(Z) p of the z-loss
+                if z_loss:
+                    slope.mul_(1 + 2 * z_loss * log_z)
+                slope.scatter_add_(1, target, -torch.ones_like(counted)).mul_(counted)
+                if cap:
+                    slope.mul_(1 - bent.square())
+                slope = slope.to(dtype)
+                torch.mm(slope, weight_now, out=to_hidden[at : at + rows])
+                if dtype == weight.dtype:
+                    to_weight.addmm_(slope.t(), part)
+                else:
+                    to_weight += slope.t() @ part
+        if learns:
+            ctx.save_for_backward(to_hidden.to(hidden.dtype), to_weight)
+        return total
+
+    @staticmethod
+    def backward(ctx, scale: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        to_hidden, to_weight = ctx.saved_tensors
+        return to_hidden * scale, to_weight * scale, None, None, None

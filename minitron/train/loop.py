@@ -1,0 +1,347 @@
+"""The training loop of pretrain and sft: next-token loss on packed rows, with checkpoints that resume exactly.
+
+Which rows a step reads depends only on the seed and the step, what dropout drops only on the seed, the step and the
+micro-batch, and a checkpoint is a whole folder or none: a run that was stopped at any moment and started again ends with
+the same numbers (fp32 on a CPU, to the last bit). Under torchrun the micro-batches of a step are divided among the
+processes (`distributed`); the sums, and so the numbers but for their rounding, are those of one process.
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minitron.core import distributed, parallel
+from minitron.core.console import progress, say
+from minitron.core.errors import MinitronError
+from minitron.core.interrupt import Interrupt
+from minitron.data.packing import Batch, PackedRows
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import OptimConfig, TrainConfig
+from minitron.train import checkpoint
+from minitron.train.cross_entropy import linear_cross_entropy
+from minitron.train.metrics import MetricsLog
+from minitron.train.optimizer import (
+    LossScale,
+    autocast,
+    choose_compile,
+    choose_precision,
+    learning_rate,
+    make_optimizer,
+)
+
+
+def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
+    """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one."""
+    return linear_cross_entropy(
+        model.hidden(batch.ids, positions=batch.positions, mask=batch.mask, wanted=batch.select),
+        model.embedding,
+        batch.targets,
+        z_loss=z_loss,
+        cap=model.config.logit_cap,
+    )
+
+
+def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows: int, precision: str = "fp32") -> float:
+    """Mean cross-entropy in nats per target over the first `limit` rows (0: all)."""
+    count = min(limit or len(rows), len(rows))
+
+    def part(start: int | None) -> tuple[float, int]:
+        batch = rows.batch(range(start or 0, min((start or 0) + batch_rows, count))).to(model.device)
+        with torch.inference_mode(), autocast(model.device, precision):
+            loss = summed_loss(model, batch).item()
+        return (loss, batch.count) if start is not None else (0.0, 0)
+
+    training = model.training
+    model.eval()
+    starts = distributed.shard(range(0, count, batch_rows))
+    in_turn = distributed.sharded(model)  # all processes must put its blocks together in the same order
+    parts = list(map(part, starts)) if in_turn else parallel.parallel_map(part, starts, device=model.device)
+    model.train(training)
+    loss, targets = distributed.all_reduce_sum(sum(loss for loss, _ in parts), sum(targets for _, targets in parts))
+    return loss / max(1, targets)
+
+
+def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]]]) -> list[tuple[float, Any]]:
+    """Adds the gradients of all parts to `.grad`. A part gives its loss and whatever else; returns both, in order.
+
+    On a CPU the parts are computed side by side, but their gradients are added in order, so that the sum does not depend
+    on which thread was faster. With dropout the parts go one after the other: they share one random state. So they do in
+    a sharded model, whose backward pass adds up the gradients of all processes by itself.
+    """
+    weights = [p for p in model.parameters() if p.requires_grad]
+
+    def backward(part: Callable[[], tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
+        loss, more = part()
+        loss.backward()
+        return loss.detach(), more
+
+    def work(part: Callable[[], tuple[Tensor, Any]]) -> tuple[tuple[Tensor, ...], tuple[float, Any]]:
+        loss, more = part()
+        return torch.autograd.grad(loss, weights), (loss.item(), more)
+
+    if distributed.sharded(model):
+        return [(loss.item(), more) for loss, more in map(backward, parts)]
+    # As many at once as there are cores, since each holds a set of gradients until it is added.
+    alone = model.device.type != "cpu" or (model.training and model.config.dropout)
+    together = 1 if alone else parallel.cores()
+    values = []
+    for at in range(0, len(parts), together):
+        for gradients, value in parallel.parallel_map(work, parts[at : at + together], device=model.device):
+            values.append(value)
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+    return values
+
+
+def row_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The order of the rows in an epoch; the same for the same seed and epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(rows)
+
+
+def rows_of_step(step: int, *, rows: int, per_step: int, seed: int) -> np.ndarray:
+    """Which rows a step reads: epochs one after the other, each in its own order."""
+    first = step * per_step
+    epochs = range(first // rows, (first + per_step - 1) // rows + 1)
+    order = np.concatenate([row_order(rows, seed=seed, epoch=e) for e in epochs])
+    at = first - epochs[0] * rows
+    return order[at : at + per_step]
+
+
+def seed_dropout(*numbers: int) -> None:
+    """Makes what dropout drops a function of these numbers: nothing random has to be saved, on a CPU or on CUDA, and it
+    does not matter which process computes a micro-batch."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
+
+
+SAMPLE_TOKENS = 100  # of what a model says at a validation: long enough to judge it, and soon written
+
+
+@dataclass
+class Fit:
+    """What `fit` trains: a stage's settings, where it keeps its checkpoints, and how the model is asked on the way."""
+
+    stage: str
+    stage_dir: Path
+    train: TrainConfig
+    optim: OptimConfig
+    seed: int
+    shard: bool = False
+    # what the model makes of `train.samples`: a prompt and a text each
+    sample: Callable[[LanguageModel], list[tuple[str, str]]] = lambda model: []
+
+
+def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) -> dict:
+    """Trains to `run.train.steps`, going on from the newest whole checkpoint. Returns the final figures.
+
+    Raises KeyboardInterrupt after saving when the user stops it, MinitronError when the loss is no longer a number.
+    """
+    return Training(model, rows, valid, run).train()
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside weights and optimizer."""
+
+    step: int = 0
+    best: float = math.inf  # validation loss
+    stale: int = 0  # validations since then
+    seconds: float = 0.0  # spent in steps
+    precision: str = ""
+    scale: dict = field(default_factory=dict)  # of the loss, in fp16
+
+
+class Training:
+    """One run: the model, its rows, the optimizer, and where it stands."""
+
+    def __init__(self, model: LanguageModel, rows: PackedRows, valid: PackedRows, run: Fit):
+        self.model, self.rows, self.valid, self.run = model, rows, valid, run
+        self.per_step = run.train.batch_rows * run.train.accumulation
+        self.state = State()
+        self.valid_loss = math.inf
+        model.recompute = run.train.recompute
+        folder = distributed.on_rank0(partial(checkpoint.newest_whole, run.stage_dir))
+        if folder:
+            checkpoint.load_weights(model, folder)
+        distributed.prepare(
+            model,
+            model.blocks,
+            stage=run.stage,
+            accumulation=run.train.accumulation,
+            optimizer=run.optim.name,
+            shard=run.shard,
+        )
+        self.optimizer = make_optimizer(model, run.optim)
+        if folder:
+            self.load(folder)
+        else:
+            trial = partial(self.trial, model)
+            precision, why = distributed.broadcast(choose_precision(run.optim.precision, model.device, trial))
+            self.state.precision = precision
+            say(f"precision {precision} ({why})")
+        self.scale = LossScale(self.state.precision, **self.state.scale)
+        if not distributed.sharded(model):
+            told = choose_compile(run.optim.compile, model, partial(self.trial, precision=self.state.precision))
+            say(f"torch.compile {told}")
+
+    def trial(self, model: LanguageModel, precision: str) -> None:
+        """A forward and a backward pass, to be measured."""
+        train, rows = self.run.train, range(min(len(self.rows), self.run.train.batch_rows))
+
+        def part() -> tuple[Tensor, None]:
+            with autocast(model.device, precision):
+                return summed_loss(model, self.rows.batch(rows).to(model.device)), None
+
+        accumulate(model, [part] * min(train.accumulation, parallel.cores()))
+        if model.device.type == "cuda":
+            torch.cuda.synchronize()
+        model.zero_grad(set_to_none=True)
+
+    # ---- checkpoints
+
+    def save(self, valid_loss: float | None) -> Path:
+        self.state.scale = self.scale.state()
+        info = {"stage": self.run.stage, "valid_loss": valid_loss}
+        trainer = {"optimizer": self.optimizer.state_dict(), "state": vars(self.state)}
+        return checkpoint.save(self.run.stage_dir, self.model, step=self.state.step, info=info, trainer=trainer)
+
+    def load(self, folder: Path) -> None:
+        """Optimizer and state of a checkpoint whose weights the model has already."""
+        trainer = checkpoint.load_trainer(folder)
+        self.optimizer.load_state_dict(trainer["optimizer"])
+        self.state = State(**trainer["state"])
+        if checkpoint.check(folder).get("valid_loss") == self.state.best:
+            checkpoint.point(self.run.stage_dir, "best", folder.name)  # a kill may have come between the two renames
+        say(f"going on from {folder} (step {self.state.step} of {self.run.train.steps})")
+
+    # ---- training
+
+    def train(self) -> dict:
+        """To the last step, or until validation has not improved for `patience` times."""
+        run, state, train = self.run, self.state, self.run.train
+        path = Path(os.devnull) if distributed.rank() else run.stage_dir / "metrics.jsonl"
+        log = MetricsLog(path, from_step=state.step, tensorboard=train.tensorboard and not distributed.rank())
+        first_step, first_seconds, row, patient = state.step, state.seconds, {"loss": math.nan}, True
+        self.model.train()
+        with Interrupt() as interrupt, progress(run.stage, train.steps, done=state.step) as bar:
+            while state.step < train.steps and patient:
+                begun = time.perf_counter()
+                row, stop = self.step(interrupt)
+                state.seconds += time.perf_counter() - begun
+                tokens = (state.step - first_step) * self.per_step * self.rows.context
+                row |= {
+                    "tokens_per_second": round(tokens / (state.seconds - first_seconds)),
+                    "seconds": round(state.seconds, 3),
+                    "memory_mb": memory_mb(self.model.device),
+                }
+                check = state.step == train.steps or state.step % train.eval_every_steps == 0
+                if check:
+                    row |= self.validate()
+                log.write(row)  # before the checkpoint: what goes on from there must find its line
+                if check:
+                    self.keep()
+                    patient = not train.patience or state.stale < train.patience
+                bar.update(
+                    state.step,
+                    f"loss {row['loss']:.3f}  valid {self.valid_loss:.3f}  lr {row['lr']:.1e}  "
+                    f"{row['tokens_per_second']:,} tokens/s  {row['memory_mb']:,} MB",
+                )
+                if stop and patient and state.step < train.steps:
+                    self.save(None)
+                    raise KeyboardInterrupt
+        log.close()
+        if not patient:
+            say(
+                f"{run.stage}: stopped at step {state.step}: no better in {state.stale} validations ({run.stage}.patience)"
+            )
+        say(f"{run.stage}: loss {row['loss']:.6f}, validation {self.valid_loss:.6f}, best {state.best:.6f}")
+        return {
+            "loss": row["loss"],
+            "valid_loss": self.valid_loss,
+            "best_valid_loss": state.best,
+            "precision": state.precision,
+        }
+
+    def step(self, interrupt: "Interrupt") -> tuple[dict, bool]:
+        """One update. Returns its figures and whether the user, at any of the processes, wants to stop."""
+        run, state, model, size = self.run, self.state, self.model, self.run.train.batch_rows
+        chosen = rows_of_step(state.step, rows=len(self.rows), per_step=self.per_step, seed=run.seed)
+        mine = distributed.shard(range(0, self.per_step, size))
+        batches = [self.rows.batch(chosen[i : i + size]) for i in mine]
+        # one mean over the whole step, however it is divided
+        (targets,) = distributed.all_reduce_sum(sum(b.count for b in batches))
+
+        def part(first: int, batch: Batch) -> tuple[Tensor, None]:
+            if model.config.dropout:
+                seed_dropout(run.seed, state.step, first)
+            with autocast(model.device, state.precision):
+                loss = summed_loss(model, batch.to(model.device), z_loss=run.optim.z_loss)
+            return loss * (self.scale.value / targets), None
+
+        parts = [partial(part, first, batch) for first, batch in zip(mine, batches, strict=True)]
+        loss = sum(value for value, _ in accumulate(model, parts)) / self.scale.value
+        distributed.sum_gradients(model)
+        loss, stop = distributed.all_reduce_sum(loss, interrupt.wanted)  # all processes stop at the same step
+        if not math.isfinite(loss):
+            raise MinitronError(
+                f"the loss is no longer a number at step {state.step + 1}",
+                hint="lower optim.lr or raise optim.warmup_steps; checkpoints so far are kept",
+            )
+        self.scale.divide(model)
+        norm = distributed.full(
+            torch.nn.utils.clip_grad_norm_(model.parameters(), run.optim.grad_clip or math.inf)
+        ).item()
+        lr = learning_rate(state.step, steps=run.train.steps, config=run.optim)
+        if self.scale.usable(norm):
+            self.optimizer.step(lr)
+        else:
+            self.optimizer.clear()
+        state.step += 1
+        return {"step": state.step, "loss": loss, "lr": lr, "grad_norm": norm}, bool(stop)
+
+    def validate(self) -> dict:
+        """Held-out loss, and what the model says."""
+        run, state, train, model = self.run, self.state, self.run.train, self.model
+        self.valid_loss = mean_loss(
+            model, self.valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=state.precision
+        )
+        bytes_per_target = max(1, self.valid.target_bytes) / max(1, self.valid.targets)
+        row = {"valid_loss": self.valid_loss, "valid_bits_per_byte": self.valid_loss / bytes_per_target / math.log(2)}
+        if train.samples:
+            model.eval()
+            row["samples"] = [{"prompt": prompt, "text": text} for prompt, text in run.sample(model)]
+            model.train()
+            for sample in row["samples"]:
+                say(f"  {sample['prompt']} -> {sample['text']}".replace("\n", " "), style="dim")
+        return row
+
+    def keep(self) -> None:
+        """A checkpoint of what was just validated; `best` names it if it is."""
+        state, folder = self.state, self.run.stage_dir
+        improved = self.valid_loss < state.best
+        state.best, state.stale = min(state.best, self.valid_loss), 0 if improved else state.stale + 1
+        saved = self.save(self.valid_loss)
+        if improved:
+            checkpoint.point(folder, "best", saved.name)
+        checkpoint.prune(folder, keep=self.run.train.keep_checkpoints)
+
+
+def memory_mb(device: torch.device) -> int:
+    """The most memory that was in use so far, 10^6 bytes: the GPU's, or this process's."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 1e6)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
