@@ -67,15 +67,15 @@ def prepare(name: str, settings: Config, *, to: str = "kto") -> None:
 
 def link(settings: Config, stages: dict[str, str]) -> None:
     """Lets a run use stages of other ones: stage -> that run's name."""
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
+    settings.layout.run.mkdir(parents=True, exist_ok=True)
     for stage, owner in stages.items():
-        place = settings.stage_dir(stage)
+        place = settings.layout.stage(stage)
         if not place.is_symlink():
             place.symlink_to(Path("..") / owner / stage, target_is_directory=True)
 
 
 def model_of(settings: Config, stage: str) -> LanguageModel:
-    return checkpoint.load_model(checkpoint.finished(settings.stage_dir(stage), stage))[0]
+    return checkpoint.load_model(checkpoint.finished(settings.layout.stage(stage), stage))[0]
 
 
 def answers(settings: Config, examiner: Examiner, model: LanguageModel) -> dict[str, list[dict]]:
@@ -94,13 +94,13 @@ def answers(settings: Config, examiner: Examiner, model: LanguageModel) -> dict[
 
 def attempt(name: str, seed: int) -> dict:
     """A seed's kto and the figures of both models. A finished one is read from its folder."""
-    done, settings = recipe(name, seed).run_dir / "row.json", recipe(name, seed)
+    done, settings = recipe(name, seed).layout.run / "row.json", recipe(name, seed)
     about = sha256_json([settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")])
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
     began = time.perf_counter()
     prepare(name, settings)
-    tokenizer = Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")
+    tokenizer = Tokenizer(settings.layout.tokenizer)
     examiner, chooser = Examiner(settings, tokenizer), Examiner(settings, tokenizer, spare=True)
     seen = {json.dumps(prompt) for prompt, _ in chooser.prompts}
     if any(json.dumps(prompt) in seen for prompt, _ in examiner.prompts):
@@ -118,9 +118,9 @@ def attempt(name: str, seed: int) -> dict:
             "counts": {way: count(some) for way, some in said[stage].items()},
         }
     row["distinct_2"] = {way: diversity(said["sft"][way], said["kto"][way], seed=seed) for way in said["sft"]}
-    report = json.loads((settings.stage_dir("kto") / "report.json").read_text())
+    report = json.loads((settings.layout.stage("kto") / "report.json").read_text())
     row |= {key: report[key] for key in ("outcome", "why", "shipped_blend", "shipped_step", "breaches", "table")}
-    row["pairs"] = json.loads((settings.stage_dir("reject") / "report.json").read_text())
+    row["pairs"] = json.loads((settings.layout.stage("reject") / "report.json").read_text())
     row["seconds"] = round(time.perf_counter() - began)
     atomic_write(done, json.dumps(row))
     return row

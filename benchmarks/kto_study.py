@@ -81,21 +81,21 @@ def before(seed: int) -> dict:
     """What the SFT model shows on the prompts and probes of a seed."""
     settings = recipe("all ingredients", seed)
     kto_effect.link(settings, {stage: "demo" for stage in ("data", "tokenizer", "sft")})
-    done = settings.run_dir / "before.json"
+    done = settings.layout.run / "before.json"
     if not done.exists():
         atomic_write(done, json.dumps(measured(settings, kto_effect.model_of(settings, "sft"))))
     return json.loads(done.read_text())
 
 
 def measured(settings: Config, model) -> dict:
-    return selection.measured(Examiner(settings, Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")), model)
+    return selection.measured(Examiner(settings, Tokenizer(settings.layout.tokenizer)), model)
 
 
 def attempt(variant: str, seed: int) -> dict:
     """One kto: its curve, and what its last weights show. A finished one is read from its folder."""
     settings = recipe(variant, seed)
     about = sha256_json([settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")])
-    done = settings.run_dir / "row.json"
+    done = settings.layout.run / "row.json"
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
     owner = kto_effect.recipe("demo", seed)  # of the pairs
@@ -103,10 +103,10 @@ def attempt(variant: str, seed: int) -> dict:
     owner.data, owner.reject = settings.data, settings.reject
     kto_effect.prepare("demo", owner, to="reject")
     kto_effect.link(settings, {stage: owner.name for stage in ("data", "tokenizer", "sft", "reject")})
-    began, folder = time.perf_counter(), settings.stage_dir("kto")
+    began, folder = time.perf_counter(), settings.layout.stage("kto")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    tokenizer = Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")
+    tokenizer = Tokenizer(settings.layout.tokenizer)
     run = Run(settings, tokenizer)
     run.align(*read_pairs(settings, tokenizer))
     now, rows = (

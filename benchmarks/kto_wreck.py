@@ -46,8 +46,8 @@ def recipe(name: str, *overrides: str) -> Config:
 
 def measure(settings: Config, stage: str) -> dict:
     """Held-out loss and probe accuracy, as eval measures them."""
-    tokenizer = Tokenizer(settings.stage_dir("tokenizer") / "tokenizer.model")
-    model, _ = checkpoint.load_model(checkpoint.finished(settings.stage_dir(stage), stage))
+    tokenizer = Tokenizer(settings.layout.tokenizer)
+    model, _ = checkpoint.load_model(checkpoint.finished(settings.layout.stage(stage), stage))
     examiner = Examiner(settings, tokenizer)
     return {"loss": examiner.loss(model)["loss"], "probes": examiner.probes(model)["accuracy"]}
 
@@ -56,8 +56,8 @@ def attempt(name: str, lr: float, beta: float, before: dict) -> dict:
     """One kto, and what it would export."""
     settings, began = recipe(name, f"kto.lr={lr}", f"kto.beta={beta}"), time.perf_counter()
     pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("kto")], settings, force=True)
-    report = json.loads((settings.stage_dir("kto") / "report.json").read_text())
-    lines = (settings.stage_dir("kto") / "metrics.jsonl").read_text().splitlines()
+    report = json.loads((settings.layout.stage("kto") / "report.json").read_text())
+    lines = (settings.layout.stage("kto") / "metrics.jsonl").read_text().splitlines()
     after = measure(settings, "kto") if report["shipped_blend"] else before
     return {
         "size": name.removeprefix("wreck-"),

@@ -46,7 +46,7 @@ def main() -> None:
     arguments.add_argument("--texts", help="parquet with a column `messages`")
     a = arguments.parse_args()
     recipe = load_recipe(a.recipe)
-    tokenizer = Tokenizer(recipe.stage_dir("tokenizer") / "tokenizer.model")
+    tokenizer = Tokenizer(recipe.layout.tokenizer)
     chance = random.Random(1)
     rows = []
 
@@ -68,8 +68,8 @@ def main() -> None:
         control = sum(bool(markers & set(p["ids"])) for p in (*python, *program))
         rows.append((f"ids: {name}", f"{len(lines):,} lines", f"{differ} differ, {control} with a control id"))
 
-    asked = list(store.read(recipe.stage_dir("data") / "probes.parquet"))
-    asked = asked or list(store.read(recipe.stage_dir("data") / "valid.parquet"))
+    asked = list(store.read(recipe.layout.dialogues("probes")))
+    asked = asked or list(store.read(recipe.layout.dialogues("valid")))
     chance.shuffle(asked)
     prefixes = []
     for dialogue in itertools.islice(itertools.cycle(asked), 1000):

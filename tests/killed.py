@@ -53,7 +53,7 @@ def examine(config: schema.Config) -> dict:
     """Every checkpoint that has a name is whole, and so is every one that is named. Raises MinitronError if not."""
     found = {}
     for stage in ("pretrain", "sft"):
-        folder = config.stage_dir(stage)
+        folder = config.layout.stage(stage)
         for pointer in ("best", "latest"):
             if named := checkpoint.pointed(folder, pointer):
                 checkpoint.check(named)
@@ -74,11 +74,11 @@ if __name__ == "__main__":
     assert attempt(recipe, None)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     whole_seconds = used.ru_utime + used.ru_stime
-    os.rename(config.run_dir, config.run_dir.with_name("whole"))
+    os.rename(config.layout.run, config.layout.run.with_name("whole"))
     done, ended = 0, False
     while done < kills:
         if ended:  # again from the start: no kill is spent on a run that is over
-            os.rename(config.run_dir, config.run_dir.with_name(f"ended-{done}"))
+            os.rename(config.layout.run, config.layout.run.with_name(f"ended-{done}"))
         # An attempt gets a fraction of the whole run's time, so that most end in the middle of it.
         ended = attempt(recipe, chance.uniform(0.0, 0.5) * whole_seconds)
         if not ended:

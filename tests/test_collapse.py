@@ -119,8 +119,8 @@ def start(trained, tmp_path, monkeypatch) -> None:
 def figures(stage: str) -> tuple[float, float]:
     """Held-out loss and probe accuracy of what a stage ships."""
     recipe = load_recipe("facts.toml", ["eval.probes=0"])
-    model, _ = checkpoint.load_model(checkpoint.finished(recipe.stage_dir(stage), stage))
-    examiner = Examiner(recipe, Tokenizer(recipe.stage_dir("tokenizer") / "tokenizer.model"))
+    model, _ = checkpoint.load_model(checkpoint.finished(recipe.layout.stage(stage), stage))
+    examiner = Examiner(recipe, Tokenizer(recipe.layout.tokenizer))
     return examiner.loss(model)["loss"], examiner.probes(model)["accuracy"]
 
 

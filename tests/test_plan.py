@@ -14,7 +14,6 @@ from minitron.data.packing import Batch
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.plan import corpus_stats, dry_run, memory
-from minitron.recipe import schema
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, OptimConfig
 from minitron.stages import kto
@@ -216,7 +215,7 @@ def test_the_sample_counts_what_the_data_stage_keeps(tiny_run):
     assert after.where == "the data stage's report"
     assert before.dialogues == pytest.approx(after.dialogues, rel=0.15)
     counts = after.count(recipe, vocab_size=340)
-    packed = schema.Path("runs/tiny/sft/packed-train/pack.json").read_text()
+    packed = Path("runs/tiny/sft/packed-train/pack.json").read_text()
     assert counts.sft == int(re.search(r'"tokens": (\d+)', packed)[1])
     assert before.count(recipe, vocab_size=340).sft == pytest.approx(counts.sft, rel=0.15)
     tiny_run.write_text(tiny_run.read_text().replace("valid_fraction = 0.2", "valid_fraction = 0.1"))

@@ -42,11 +42,11 @@ def _answer(work: Callable[[dict], dict]) -> None:
 
 
 def _tokenizer(config: Config) -> Tokenizer:
-    return Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    return Tokenizer(config.layout.tokenizer)
 
 
 def _model(config: Config):
-    return checkpoint.load_model(checkpoint.finished(config.stage_dir(config.shipped), config.shipped))[0]
+    return checkpoint.load_model(checkpoint.finished(config.layout.stage(config.shipped), config.shipped))[0]
 
 
 def tokenize(config: Config) -> None:

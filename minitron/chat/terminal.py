@@ -276,10 +276,10 @@ def run(config: Config, *, stage: str | None = None) -> None:
     """Chats until the person leaves or the input ends. `stage` None: the one that ships, or sft while kto has no model."""
     if stage is None:
         stage = config.shipped
-        if stage == "kto" and not checkpoint.pointed(config.stage_dir("kto"), "best"):
+        if stage == "kto" and not checkpoint.pointed(config.layout.stage("kto"), "best"):
             stage = "sft"
-    folder = checkpoint.finished(config.stage_dir(stage), stage)
-    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    folder = checkpoint.finished(config.layout.stage(stage), stage)
+    tokenizer = Tokenizer(config.layout.tokenizer)
     model, about = checkpoint.load_model(folder, device=pick_device(config.device))
     sampling = Sampling(**{f.name: getattr(config.export, f.name) for f in fields(Sampling)})
     how = {"sampling": sampling, "seed": secrets.randbits(31)}
@@ -297,7 +297,7 @@ def run(config: Config, *, stage: str | None = None) -> None:
     sys.stdin.reconfigure(errors="replace")
     if interactive():
         sys.stdout.reconfigure(errors="replace")
-        _talk(session, _typed_lines(config.run_dir / "chat.history"), on_terminal=True)
+        _talk(session, _typed_lines(config.layout.chat_history), on_terminal=True)
     else:
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
         _talk(session, (line.decode("utf-8", "replace") for line in sys.stdin.buffer), on_terminal=False)

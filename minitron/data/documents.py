@@ -90,7 +90,7 @@ def sequences(documents: Iterable[str], tokenizer: Tokenizer, context: int) -> I
 
 def held_out(config: Config) -> PackedRows:
     """The held-out text as pretrain packed it."""
-    folder = config.stage_dir("pretrain") / "packed-valid"
+    folder = config.layout.packed("pretrain", "valid")
     if not (folder / "pack.json").exists():
         raise MinitronError(f"there is no held-out text in {folder}", hint="run: minitron pretrain RECIPE --force")
     return PackedRows(folder)

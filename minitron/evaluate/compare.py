@@ -42,24 +42,24 @@ def run(first: str, second: str, *, prompts: int) -> None:
         raise MinitronError(f"{first} and {second} are the same model", hint="name two", code=2)
     config = config_of(folders[0])
     config.eval.prompts = prompts or config.eval.prompts
-    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    tokenizer = Tokenizer(config.layout.tokenizer)
     names, cards = [first, second], []
     for name, folder in zip(names, folders, strict=True):
         model, _ = checkpoint.load_model(folder, device=pick_device(config.device))
         if model.vocab_size != tokenizer.vocab_size:
             raise MinitronError(
-                f"{folder} has {model.vocab_size} tokens, the tokenizer of {config.run_dir} has {tokenizer.vocab_size}",
+                f"{folder} has {model.vocab_size} tokens, the tokenizer of {config.layout.run} has {tokenizer.vocab_size}",
                 hint="compare models of one tokenizer",
             )
         cards.append(measure(config, tokenizer, model, name))
     card = {"models": [str(folder) for folder in folders], "rows": rows(*cards), "answers": side_by_side(*cards)}
-    atomic_write(config.run_dir / "compare.json", json.dumps(card, indent=1, ensure_ascii=False))
+    atomic_write(config.layout.comparison, json.dumps(card, indent=1, ensure_ascii=False))
     show(card)
-    say(f"compare: all of it is in {config.run_dir / 'compare.json'}")
-    if (config.run_dir / "report.json").exists():
-        whole = json.loads((config.run_dir / "report.json").read_text(encoding="utf-8"))
-        atomic_write(config.run_dir / "report.html", report.html(config.run_dir, whole))
-        say(f"compare: {config.run_dir / 'report.html'} shows it, with answers side by side")
+    say(f"compare: all of it is in {config.layout.comparison}")
+    if (config.layout.card).exists():
+        whole = json.loads((config.layout.card).read_text(encoding="utf-8"))
+        atomic_write(config.layout.page, report.html(config.layout.run, whole))
+        say(f"compare: {config.layout.page} shows it, with answers side by side")
 
 
 def find(text: str) -> Path:

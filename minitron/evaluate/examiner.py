@@ -80,7 +80,7 @@ class Examiner:
         return PackedRows(out)
 
     def _sequences(self):
-        for dialogue in store.read(self.config.stage_dir("data") / "valid.parquet"):
+        for dialogue in store.read(self.config.layout.dialogues("valid")):
             ids, mask = chat_template.encode_dialogue(dialogue["messages"], self.tokenizer)
             answers = sum(len(m["content"].encode()) for m in dialogue["messages"] if m["role"] == "assistant")
             if len(ids) <= self.context + 1:
@@ -94,7 +94,7 @@ class Examiner:
         by_skill = defaultdict(list)
         if self.config.base:
             return []
-        for probe in store.read(self.config.stage_dir("data") / "probes.parquet"):
+        for probe in store.read(self.config.layout.dialogues("probes")):
             if probe["check"] and self._fits(probe["messages"][:-1]):
                 by_skill[probe["skill"]].append(probe)
         for skill in sorted(by_skill):
@@ -132,7 +132,7 @@ class Examiner:
         if self.config.base:
             return []
         chance, asked, known = random.Random(self.config.seed), [], set()
-        everything = list(store.read(self.config.stage_dir("data") / "valid.parquet"))
+        everything = list(store.read(self.config.layout.dialogues("valid")))
         chance.shuffle(everything)
         enough = self.config.eval.prompts * (2 if self.spare else 1)
         for dialogue in everything:
@@ -191,7 +191,7 @@ class Examiner:
     def vocabulary(self) -> set[str]:
         """All words of the training dialogues."""
         known: set[str] = set()
-        for dialogue in store.read(self.config.stage_dir("data") / "train.parquet"):
+        for dialogue in store.read(self.config.layout.dialogues("train")):
             for message in dialogue["messages"]:
                 known.update(failures.words(message["content"]))
         return known

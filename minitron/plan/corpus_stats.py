@@ -82,7 +82,7 @@ class Corpus:
         )
 
     def _tokenizer(self, config: Config, vocab_size: int, scratch: Path) -> Tokenizer:
-        of_run = config.stage_dir("tokenizer") / "tokenizer.model"
+        of_run = config.layout.tokenizer
         if of_run.exists() and (there := Tokenizer(of_run)).vocab_size == vocab_size:
             return there
         wanted = vocab_size
@@ -103,7 +103,7 @@ class Corpus:
 
 def look(config: Config) -> Corpus:
     """Counts what the recipe names. Raises MinitronError where it names nothing, or a hub that was not read yet."""
-    data, folder = config.data, config.stage_dir("data")
+    data, folder = config.data, config.layout.stage("data")
     found = Corpus(0, [])
     if _is_of(config, folder):
         count = json.loads((folder / "report.json").read_text())["train"]

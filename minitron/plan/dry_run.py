@@ -114,7 +114,7 @@ def training_memory(config: Config, stage: str, *, device: torch.device, precisi
 def valid_rows(config: Config, stage: str) -> int:
     """Packed rows that a validation measures on."""
     limit = getattr(config, stage).eval_rows
-    packed = config.stage_dir(stage) / "packed-valid"
+    packed = config.layout.packed(stage, "valid")
     if (packed / "pack.json").exists():
         there = len(PackedRows(packed))
         return min(limit or there, there)
@@ -342,7 +342,7 @@ def kto_looks(config: Config) -> int:
 
 def kto_completions(config: Config) -> int:
     """Chosen and rejected ones: those that are there, else as many as are to be expected."""
-    path = config.stage_dir("reject") / "pairs.parquet"
+    path = config.layout.pairs
     if path.exists():
         return pq.read_metadata(path).num_rows
     return round(2 * FAILING_SHARE * config.reject.prompts * len(config.reject.presets))
@@ -382,7 +382,7 @@ def _show_reject(config: Config) -> None:
 def _show_kto(config: Config, device: torch.device) -> None:
     settings, lengths = config.kto, Lengths.of(config)
     completions, looks = kto_completions(config), kto_looks(config)
-    known = (config.stage_dir("reject") / "pairs.parquet").exists()
+    known = (config.layout.pairs).exists()
     say(
         f"tokens         about {settings.batch_rows * lengths.dialogue:,.0f} per step ({settings.batch_rows} completions "
         f"{lengths.where}), twice, as every prompt also meets another's completion; {settings.steps:,} steps"

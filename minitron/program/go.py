@@ -194,7 +194,7 @@ def introduce(config: Config, program: Path) -> None:
         print(f"  > {question}\n    {answer}", flush=True)
     say(f"\nTalk to it:      ./{program}", style="bold")
     say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
-    say(f"How good is it:  {config.run_dir / 'report.html'}")
+    say(f"How good is it:  {config.layout.page}")
 
 
 def describe(bundle: Path) -> dict:

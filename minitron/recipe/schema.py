@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minitron.recipe.layout import Layout
+
 
 def option(default: Any, help: str, *, choices: tuple = (), low: float | None = None, high: float | None = None) -> Any:
     """A dataclass field with its help text, its legal values or its bounds (inclusive)."""
@@ -372,8 +374,9 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)
 
     @property
-    def run_dir(self) -> Path:
-        return Path("runs") / self.name
+    def layout(self) -> Layout:
+        """Where everything of the run lies."""
+        return Layout(Path("runs") / self.name)
 
     @property
     def base(self) -> bool:
@@ -384,9 +387,6 @@ class Config:
     def shipped(self) -> str:
         """The stage whose model is exported."""
         return "pretrain" if self.base else "kto" if self.kto else "sft"
-
-    def stage_dir(self, stage: str) -> Path:
-        return self.run_dir / stage
 
     def section(self, name: str) -> Any:
         """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving."""

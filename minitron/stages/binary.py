@@ -25,7 +25,7 @@ def run(config: Config) -> None:
     if test.returncode:
         raise MinitronError(f"{program} does not compute what torch does: {test.stderr.strip()}", hint="this is a bug")
     say("binary: its selftest passes")
-    lines = config.stage_dir("eval") / f"probes-{config.shipped}.jsonl"
+    lines = config.layout.probes(config.shipped)
     asked = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
     if not asked:
         return
@@ -35,7 +35,7 @@ def run(config: Config) -> None:
     same = sum(text == a["answer"] for text, a in zip(answers, asked, strict=True)) / len(asked)
     measured = sum(a["right"] for a in asked) / len(asked)
     report = {"probe_accuracy": accuracy, "asked": len(asked), "same_answer_as_eval": same}
-    atomic_write(config.stage_dir("binary") / "report.json", json.dumps(report, indent=1))
+    atomic_write(config.layout.stage_report("binary"), json.dumps(report, indent=1))
     say(f"binary: answers {accuracy:.1%} of {len(asked)} held-out probes right (eval: {measured:.1%})")
     if abs(accuracy - measured) > POINTS:
         warn("the program and eval disagree on the probes by more than a point")

@@ -53,7 +53,7 @@ SCHEMA = pa.schema(
 
 
 def run(config: Config) -> None:
-    data, folder = config.data, config.stage_dir("data")
+    data, folder = config.data, config.layout.stage("data")
     if not (data.synth_rows or data.files or data.hub):
         hint = "set data.files, data.hub or data.synth_rows"
         raise MinitronError(f"{config.recipe} names no data", hint=hint, code=2)
@@ -74,8 +74,10 @@ def run(config: Config) -> None:
         split.settle(want_valid=data.valid_fraction > 0)
         report |= {name: part.rows for name, part in split.parts.items()}
         report["chars"] = {name: part.chars for name, part in split.parts.items()}
-        (folder / "report.json").unlink(missing_ok=True)  # the old report is not about what now takes its place
-    atomic_write(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
+        (config.layout.stage_report("data")).unlink(
+            missing_ok=True
+        )  # the old report is not about what now takes its place
+    atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
     _show(report)
 
 

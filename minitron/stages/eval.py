@@ -22,12 +22,12 @@ WRONG = 50  # wrong answers shown in the report
 
 
 def run(config: Config) -> None:
-    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    tokenizer = Tokenizer(config.layout.tokenizer)
     stages = ["sft", "kto"] if config.kto else [config.shipped]
     card = {"name": config.name, "tokenizer": {"vocab_size": tokenizer.vocab_size}, "models": {}}
     examiner = Examiner(config, tokenizer)
     for stage in stages:
-        folder = checkpoint.finished(config.stage_dir(stage), stage)
+        folder = checkpoint.finished(config.layout.stage(stage), stage)
         model, about = checkpoint.load_model(folder, device=pick_device(config.device))
         card["params"] = model.count_params()
         examiner.title = f"eval: {stage}"
@@ -38,10 +38,10 @@ def run(config: Config) -> None:
         card["dtypes"] = cost_of_bits(examiner, model, shown["bits_per_byte"])
     if shown["probes"]:
         card["probe_accuracy"] = shown["probes"]["accuracy"]
-    atomic_write(config.run_dir / "report.json", json.dumps(card, indent=1, ensure_ascii=False))
-    atomic_write(config.run_dir / "report.html", report.html(config.run_dir, card))
+    atomic_write(config.layout.card, json.dumps(card, indent=1, ensure_ascii=False))
+    atomic_write(config.layout.page, report.html(config.layout.run, card))
     tell(card)
-    say(f"eval: the whole report is in {config.run_dir / 'report.html'}")
+    say(f"eval: the whole report is in {config.layout.page}")
 
 
 def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str) -> dict:
@@ -50,7 +50,7 @@ def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str
     if probes:
         answers = probes.pop("answers")
         lines = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
-        atomic_write(config.stage_dir("eval") / f"probes-{stage}.jsonl", lines)
+        atomic_write(config.layout.probes(stage), lines)
         wrong = [a for a in answers if not a["right"]][:WRONG]
         probes["wrong"] = [
             {"skill": a["skill"], "question": a["messages"][-1]["content"], "answer": a["answer"], "check": a["check"]}

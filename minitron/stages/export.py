@@ -53,8 +53,8 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         vocab, tests, step = invented_vocab(expected_size(config)), [], 0
         model = LanguageModel(config.model, len(vocab["pieces"])).eval()
     else:
-        tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
-        folder = checkpoint.finished(config.stage_dir(stage), stage)
+        tokenizer = Tokenizer(config.layout.tokenizer)
+        folder = checkpoint.finished(config.layout.stage(stage), stage)
         model, about = checkpoint.load_model(folder)
         if model.vocab_size != tokenizer.vocab_size:
             raise MinitronError(
@@ -212,7 +212,7 @@ def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
         for ids in documents.excerpts(rows, count=SELFTESTS, least=length, seed=config.seed):
             yield ids[:length]
         return
-    for dialogue in store.read(config.stage_dir("data") / "valid.parquet"):
+    for dialogue in store.read(config.layout.dialogues("valid")):
         yield chat_template.encode_prompt(dialogue["messages"][:1], tokenizer)
 
 

@@ -51,7 +51,7 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
     `kto.mask_loops`, only what comes after its first round is; and with `kto.cut_rejected` no more tokens are than the
     chosen completion of that prompt has: a long failure is decided where it begins, and what follows only takes time.
     """
-    path = config.stage_dir("reject") / "pairs.parquet"
+    path = config.layout.pairs
     try:
         rows = pq.read_table(path).to_pylist()
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
 
 
 def run(config: Config) -> None:
-    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    tokenizer = Tokenizer(config.layout.tokenizer)
     examples, prompts = read_pairs(config, tokenizer)
     told = look_for_giveaways(examples, tokenizer.end, seed=config.seed)
     run, fewest = Run(config, tokenizer), 2 * config.kto.batch_rows
@@ -119,11 +119,11 @@ class Run:
 
     def __init__(self, config: Config, tokenizer: Tokenizer):
         self.config, self.settings = config, config.kto
-        self.folder = config.stage_dir("kto")
-        best = checkpoint.finished(config.stage_dir("sft"), "sft")
+        self.folder = config.layout.stage("kto")
+        best = checkpoint.finished(config.layout.stage("sft"), "sft")
         self.model, _ = checkpoint.load_model(best, device=pick_device(config.device))
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
-        self.valid = PackedRows(config.stage_dir("sft") / "packed-valid")
+        self.valid = PackedRows(config.layout.packed("sft", "valid"))
         self.examiner = Examiner(config, tokenizer, spare=True, title="kto")
         if self.settings.lora_rank:
             lora.attach(self.model, rank=self.settings.lora_rank, seed=config.seed)
@@ -193,7 +193,7 @@ class Run:
     def go_back(self, why: str) -> None:
         """The last good checkpoint again, with half the learning rate; the data goes on."""
         step, breaches, scale = self.state.step, self.state.breaches + 1, self.state.lr_scale / 2
-        self.load(self.folder / "checkpoints" / f"step-{self.state.passed:06d}")
+        self.load(self.config.layout.checkpoint("kto", f"step-{self.state.passed:06d}"))
         self.state.step, self.state.breaches, self.state.lr_scale, self.state.why = step, breaches, scale, why
         self.save(None)
 
@@ -222,7 +222,7 @@ class Run:
         """To the last step, or to the breach that ends it. Raises KeyboardInterrupt after saving."""
         settings, guards = self.settings, self.settings.guards
         batches = Batches(pairs.labels.tolist(), rows=settings.batch_rows, seed=self.config.seed)
-        log = MetricsLog(self.folder / "metrics.jsonl", from_step=self.state.step)
+        log = MetricsLog(self.config.layout.metrics("kto"), from_step=self.state.step)
         with Interrupt() as interrupt, progress("kto", settings.steps, done=self.state.step) as bar:
             while self.state.step < settings.steps and self.state.breaches <= guards.retries:
                 row = self.step(batches.step(self.state.step), pairs, mixed, weights)
@@ -361,7 +361,7 @@ def finish(config: Config, run: Run, *, told: dict[str, float], **over: str) -> 
     """Chooses what ships, points `best` at it, and says and records why."""
     state, report = run.state, {}
     if state.passed and state.passed != state.step:
-        run.load(run.folder / "checkpoints" / f"step-{state.passed:06d}")
+        run.load(config.layout.checkpoint("kto", f"step-{state.passed:06d}"))
     trained = lora.weights(run.model) if state.passed else None
     model, report = selection.choose(run.examiner, run.reference, trained, why=state.why, settings=config.kto)
     report |= {
@@ -374,5 +374,5 @@ def finish(config: Config, run: Run, *, told: dict[str, float], **over: str) -> 
     info = {"stage": "kto", "valid_loss": report["held_out_loss"]}
     checkpoint.save(run.folder, model, step=report["shipped_step"], info=info, name=name)
     checkpoint.point(run.folder, "best", name)
-    atomic_write(run.folder / "report.json", json.dumps(report, indent=1))
+    atomic_write(config.layout.stage_report("kto"), json.dumps(report, indent=1))
     selection.tell(report)

@@ -44,7 +44,7 @@ class Stage:
 
 
 def _data(config: Config, *names: str) -> list[Path]:
-    return [] if config.base else [config.stage_dir("data") / f"{name}.parquet" for name in names]
+    return [] if config.base else [config.layout.dialogues(name) for name in names]
 
 
 def _text(config: Config) -> list[Path]:
@@ -53,14 +53,14 @@ def _text(config: Config) -> list[Path]:
 
 
 def _tokenizer(config: Config) -> Path:
-    return config.stage_dir("tokenizer") / "tokenizer.model"
+    return config.layout.tokenizer
 
 
 def _best(config: Config, stage: str) -> list[Path]:
     """The pointer and the weights it names."""
-    pointer = config.stage_dir(stage) / "best"
+    pointer = config.layout.stage(stage) / "best"
     name = pointer.read_text().strip() if pointer.exists() else "none"
-    return [pointer, config.stage_dir(stage) / "checkpoints" / name / "model.safetensors"]
+    return [pointer, config.layout.checkpoint(stage, name) / "model.safetensors"]
 
 
 def _bundle(config: Config) -> list[Path]:
@@ -116,7 +116,7 @@ STAGES = [
             *_best(c, "sft"),
             *(expand(c.reject.files) if c.reject else []),
         ],
-        makes=lambda c: [c.stage_dir("reject") / name for name in ("pairs.parquet", "apart.parquet")],
+        makes=lambda c: [c.layout.pairs, c.layout.apart],
         optional=True,
         dialogues=True,
     ),
@@ -125,7 +125,7 @@ STAGES = [
         ("optim", "kto", "eval", "reject.presets", *CHAT),
         reads=lambda c: [
             _tokenizer(c),
-            c.stage_dir("reject") / "pairs.parquet",
+            c.layout.pairs,
             *_data(c, "train", "valid", "probes"),
             *_best(c, "sft"),
         ],
@@ -143,7 +143,7 @@ STAGES = [
             *(_best(c, "pretrain") if c.base else _best(c, "sft")),
             *(_best(c, "kto") if c.kto else []),
         ],
-        makes=lambda c: [c.run_dir / "report.json", c.run_dir / "report.html"],
+        makes=lambda c: [c.layout.card, c.layout.page],
     ),
     Stage(
         "export",
@@ -154,7 +154,7 @@ STAGES = [
     Stage(
         "binary",
         (),
-        reads=lambda c: [*_bundle(c), *_go_sources(), c.stage_dir("eval") / f"probes-{c.shipped}.jsonl"],
+        reads=lambda c: [*_bundle(c), *_go_sources(), c.layout.probes(c.shipped)],
         makes=lambda c: [Path("dist") / go.program_name(None)],
     ),
 ]
@@ -172,7 +172,7 @@ def fingerprint(stage: Stage, config: Config) -> dict:
 
 
 def up_to_date(stage: Stage, config: Config, now: dict) -> bool:
-    stamp = _read_json(config.stage_dir(stage.name) / "stage.json")
+    stamp = _read_json(config.layout.stage(stage.name) / "stage.json")
     if stamp.get("from") != sha256_json(now):
         return False
     made = stage.makes(config)
@@ -183,7 +183,7 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
     """Runs a stage unless it is up to date. Returns whether it ran."""
     if not stage.shared and distributed.world() > 1:
         return distributed.on_rank0(lambda: run_stage(stage, config, force=force))
-    folder = config.stage_dir(stage.name)
+    folder = config.layout.stage(stage.name)
     now = distributed.on_rank0(lambda: enter(stage, config, folder, force=force))
     if now is None:
         return False

@@ -28,11 +28,11 @@ MORE = {
 
 
 def run(config: Config) -> None:
-    folder = config.stage_dir("pretrain")
-    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    folder = config.layout.stage("pretrain")
+    tokenizer = Tokenizer(config.layout.tokenizer)
     sets = {}
     for split in ("train", "valid"):
-        out = folder / f"packed-{split}"
+        out = config.layout.packed("pretrain", split)
         if not distributed.on_rank0((out / "pack.json").exists):
             sequences = documents.sequences(documents.texts(config.pretrain, split), tokenizer, config.model.context)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)

@@ -59,7 +59,7 @@ class Sampler:
         """The answers to all prompts and whether each ended by itself; those that are on disk are not asked again."""
         about = {"sampling": vars(sampling), "seed": seed, "weights": self.weights, "prompts": sha256_json(prompts)}
         about |= {"batch_rows": self.config.reject.batch_rows}
-        path = self.config.stage_dir("reject") / ("answers-" + re.sub(r"\W", "_", title) + ".jsonl")
+        path = self.config.layout.stage("reject") / ("answers-" + re.sub(r"\W", "_", title) + ".jsonl")
         lines = whole_lines(path)
         if lines[:1] != [json.dumps(about)]:  # of another run
             lines = [json.dumps(about)]
@@ -84,7 +84,7 @@ class Sampler:
 
 
 def run(config: Config) -> None:
-    settings, folder = config.reject, config.stage_dir("reject")
+    settings, folder = config.reject, config.layout.stage("reject")
     pairs, apart, report, known = [], [], {}, set()
 
     def keep(rows: list[tuple], prompt: list[dict], chosen: tuple, rejected: tuple) -> None:
@@ -94,8 +94,8 @@ def run(config: Config) -> None:
             rows += [(prompt, *chosen), (prompt, *rejected)]
 
     if settings.prompts:
-        tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
-        best = checkpoint.finished(config.stage_dir("sft"), "sft")
+        tokenizer = Tokenizer(config.layout.tokenizer)
+        best = checkpoint.finished(config.layout.stage("sft"), "sft")
         model, about = checkpoint.load_model(best, device=pick_device(config.device))
         sampler = Sampler(config, model, tokenizer, about["sha256"]["model.safetensors"])
         for number, (name, preset) in enumerate(settings.presets.items()):
@@ -113,7 +113,7 @@ def run(config: Config) -> None:
         warn("no answer showed a failure: there is nothing for kto to learn from")
     write(folder / "apart.parquet", apart)
     write(folder / "pairs.parquet", pairs)
-    atomic_write(folder / "report.json", json.dumps(report, indent=1))
+    atomic_write(config.layout.stage_report("reject"), json.dumps(report, indent=1))
     for path in folder.glob("answers-*.jsonl"):
         path.unlink()
 
@@ -205,7 +205,7 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
     """
     chance = random.Random(seed)
     chosen: list[dict] = []
-    path = config.stage_dir("data") / "train.parquet"
+    path = config.layout.dialogues("train")
     for number, dialogue in enumerate(store.read(path, rules=Rules(config.data))):
         if number < count:
             chosen.append(dialogue)

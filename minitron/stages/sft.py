@@ -27,13 +27,13 @@ from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
 
 
 def run(config: Config) -> None:
-    folder = config.stage_dir("sft")
-    tokenizer = Tokenizer(config.stage_dir("tokenizer") / "tokenizer.model")
+    folder = config.layout.stage("sft")
+    tokenizer = Tokenizer(config.layout.tokenizer)
     train, valid = prepare(config, tokenizer, folder)
     torch.manual_seed(config.seed)  # the fresh weights
     model = LanguageModel(config.model, tokenizer.vocab_size)
     if config.pretrain:
-        checkpoint.load_weights(model, checkpoint.finished(config.stage_dir("pretrain"), "pretrain"))
+        checkpoint.load_weights(model, checkpoint.finished(config.layout.stage("pretrain"), "pretrain"))
     model.to(pick_device(config.device))
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     sample = partial(answer, config, tokenizer)
@@ -56,10 +56,10 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
     """Packs both splits, unless an interrupted run has done so already."""
     sets = []
     for split in ("train", "valid"):
-        out = folder / f"packed-{split}"
+        out = config.layout.packed("sft", split)
         if not distributed.on_rank0((out / "pack.json").exists):
             cut = {"shortened": 0, "left out": 0}
-            sequences = encode(config.stage_dir("data") / f"{split}.parquet", tokenizer, config.model.context, cut)
+            sequences = encode(config.layout.dialogues(split), tokenizer, config.model.context, cut)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
             counts = distributed.on_rank0(packing)
             fill = counts["tokens"] / max(1, counts["rows"] * (config.model.context + 1))

@@ -18,7 +18,7 @@ SAMPLE_CHARS = 1_000_000  # of held-out text, to say how many characters a token
 
 
 def run(config: Config) -> None:
-    folder = config.stage_dir("tokenizer")
+    folder = config.layout.stage("tokenizer")
     limit = sys.maxsize if config.tokenizer.kind == "char" else config.tokenizer.max_train_chars
     model = sentencepiece.train(_up_to(limit, _texts(config, "train")), config=config.tokenizer, seed=config.seed)
     atomic_write(folder / "tokenizer.model", model)
@@ -31,14 +31,14 @@ def run(config: Config) -> None:
         "characters_per_token": round(characters / max(1, ids), 3),
         "bytes_per_token": round(size / max(1, ids), 3),
     }
-    atomic_write(folder / "report.json", json.dumps(report, indent=1))
+    atomic_write(config.layout.stage_report("tokenizer"), json.dumps(report, indent=1))
     say(f"tokenizer: {trained.vocab_size} tokens, {report['characters_per_token']} characters per token")
 
 
 def _texts(config: Config, split: str) -> Iterator[str]:
     """Contents of the dialogues, then pretrain's texts."""
     if not config.base:
-        for dialogue in store.read(config.stage_dir("data") / f"{split}.parquet"):
+        for dialogue in store.read(config.layout.dialogues(split)):
             for message in dialogue["messages"]:
                 yield message["content"]
     if config.pretrain:

@@ -155,7 +155,7 @@ def _alphabet(texts: Iterable[str]) -> str:
 
 def expected_size(config: Config) -> int:
     """Tokens of the recipe's tokenizer; by characters, before the text was counted, what the recipe reckons with."""
-    path = config.stage_dir("tokenizer") / "tokenizer.model"
+    path = config.layout.tokenizer
     if config.tokenizer.kind == "char" and path.exists():
         return Tokenizer(path).vocab_size
     return config.tokenizer.vocab_size

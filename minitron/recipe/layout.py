@@ -1,0 +1,75 @@
+"""Where everything of a run lies: the one place that spells a path (docs/formats.md).
+
+    runs/<name>/<stage>/     config.toml, log, stage.json and what the stage makes
+    runs/<name>/report.html  the report card, beside report.json
+
+Knows nothing about what is in the files.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of the run in the folder `run`, such as runs/demo."""
+
+    run: Path
+
+    def stage(self, stage: str) -> Path:
+        """The folder of a stage."""
+        return self.run / stage
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.run / "tokenizer" / "tokenizer.model"
+
+    def dialogues(self, split: str) -> Path:
+        """Dialogues of the split train, valid or probes."""
+        return self.run / "data" / f"{split}.parquet"
+
+    def packed(self, stage: str, split: str) -> Path:
+        """The folder of packed rows that a stage trains on or validates with."""
+        return self.run / stage / f"packed-{split}"
+
+    def metrics(self, stage: str) -> Path:
+        return self.run / stage / "metrics.jsonl"
+
+    def stage_report(self, stage: str) -> Path:
+        """What a stage did, for the report card."""
+        return self.run / stage / "report.json"
+
+    def checkpoint(self, stage: str, name: str) -> Path:
+        return self.run / stage / "checkpoints" / name
+
+    @property
+    def pairs(self) -> Path:
+        """Rejected answers beside chosen ones, for kto."""
+        return self.run / "reject" / "pairs.parquet"
+
+    @property
+    def apart(self) -> Path:
+        """Answers with another failure than the one that their preset names."""
+        return self.run / "reject" / "apart.parquet"
+
+    def probes(self, stage: str) -> Path:
+        """What eval asked the model of a stage, and its answers."""
+        return self.run / "eval" / f"probes-{stage}.jsonl"
+
+    @property
+    def card(self) -> Path:
+        """The report card for programs."""
+        return self.run / "report.json"
+
+    @property
+    def page(self) -> Path:
+        """The report card for people."""
+        return self.run / "report.html"
+
+    @property
+    def comparison(self) -> Path:
+        return self.run / "compare.json"
+
+    @property
+    def chat_history(self) -> Path:
+        return self.run / "chat.history"
