@@ -50,8 +50,7 @@ DRAWS = 200  # random halves for the interval of distinct-2
 def recipe(name: str, seed: int) -> Config:
     """The shipped recipe under a seed's name."""
     settings = load_recipe(RECIPES / f"{name}.toml", [])
-    settings.name, settings.seed = f"effect-{name}-{seed}", seed
-    return settings
+    return replace(settings, name=f"effect-{name}-{seed}", seed=seed)
 
 
 def prepare(name: str, settings: Config, *, to: str = "kto") -> None:

@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import tables
@@ -100,11 +101,13 @@ def invented(recipe: schema.Config) -> list[Example]:
 
 def recorded(recipe: schema.Config, run: Path) -> list[Example]:
     """Pairs of a run, spread over its file. TRL ends every completion with the end marker, so all do."""
-    recipe.kto.mask_loops = False  # TRL knows no part of a completion that does not count
+    recipe = replace(
+        recipe, kto=replace(recipe.kto, mask_loops=False)
+    )  # TRL knows no part of a completion that does not count
     before = os.getcwd()
     os.chdir(run.parent.parent)
     try:
-        recipe.name = run.name
+        recipe = replace(recipe, name=run.name)
         found, _ = read_pairs(recipe, Tokenizer(run / "tokenizer/tokenizer.model"))
     finally:
         os.chdir(before)

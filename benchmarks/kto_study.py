@@ -14,6 +14,7 @@ import shutil
 import statistics
 import sys
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -72,8 +73,9 @@ CURVES = ["all ingredients", "as published (TRL)", "all, 10 x the rate", "as pub
 
 def recipe(variant: str, seed: int) -> Config:
     settings = load_recipe(kto_effect.RECIPES / "demo.toml", [*SHORT, *VARIANTS[variant]])
-    settings.name, settings.seed = "study-" + "".join(c if c.isalnum() else "-" for c in variant) + f"-{seed}", seed
-    return settings
+    return replace(
+        settings, name="study-" + "".join(c if c.isalnum() else "-" for c in variant) + f"-{seed}", seed=seed
+    )
 
 
 @cache

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -40,8 +41,7 @@ WORST_LOSS, WORST_PROBES = 0.02, -0.03
 
 def recipe(name: str, *overrides: str) -> Config:
     settings = load_recipe(RECIPE, [*SIZES[name], *SHORT, *overrides])
-    settings.name = name
-    return settings
+    return replace(settings, name=name)
 
 
 def measure(settings: Config, stage: str) -> dict:

@@ -1,7 +1,12 @@
-"""The command line. Imports a stage only when it runs, so that --help is instant."""
+"""The command line: which commands there are, their options, and how they fail.
+
+Imports what a command needs only when it runs, so that --help is instant.
+"""
 
 import argparse
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from minitron import __version__
@@ -18,9 +23,11 @@ STAGE_HELP = {
     "kto": "align with KTO on those failures, under guards",
     "eval": "write the report card",
 }
+TRAINED = ("pretrain", "sft", "reject", "kto")  # stages that can say what they would need
 
 
 def parser() -> argparse.ArgumentParser:
+    """All commands. Each leaves the function that carries it out in `run`."""
     top = argparse.ArgumentParser(
         prog="minitron",
         description="From judged dialogues to a chat program that you can send to friends.",
@@ -29,62 +36,69 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"minitron {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def add(name: str, help: str, *, recipe: bool = True, overrides: bool = True) -> argparse.ArgumentParser:
+    def add(name: str, run: Callable, help: str, *, recipe: bool = True) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        command.set_defaults(run=run)
         if recipe:
             command.add_argument("recipe", metavar="RECIPE", help="a file such as recipes/demo.toml")
-        if recipe and overrides:
-            command.add_argument("overrides", nargs="*", metavar="section.key=value", help="changes to the recipe")
+            command.add_argument(
+                "overrides", nargs="*", default=[], metavar="section.key=value", help="changes to the recipe"
+            )
         return command
 
-    run = add("run", "walk all stages of a recipe, skipping those that are done")
+    run = add("run", _run, "walk all stages of a recipe, skipping those that are done")
     run.add_argument("--from", dest="first", choices=[*STAGE_HELP, "export", "binary"], help="begin at this stage")
     run.add_argument("--to", dest="last", choices=[*STAGE_HELP, "export", "binary"], help="end with this stage")
     run.add_argument("--force", action="store_true", help="run the stages even if they are done")
     for name, help in STAGE_HELP.items():
-        stage = add(name, help)
+        stage = add(name, _stage, help)
         stage.add_argument("--force", action="store_true", help="run it even if it is done; begin training anew")
-        if name in ("pretrain", "sft", "reject", "kto"):
+        if name in TRAINED:
             stage.add_argument("--dry-run", action="store_true", help="only say sizes, memory and time")
 
-    plan = add("plan", "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout")
+    plan = add(
+        "plan",
+        _plan,
+        "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout",
+    )
     plan.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
     plan.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
 
-    synth = add("synth", "write the built-in judged dialogues", recipe=False)
+    synth = add("synth", _synth, "write the built-in judged dialogues", recipe=False)
     synth.add_argument("out", metavar="OUT.parquet")
     synth.add_argument("--rows", type=int, default=135_000, metavar="N", help="rows to write (default: 135000)")
     synth.add_argument("--seed", type=int, default=1, metavar="S", help="of the generator (default: 1)")
 
-    chat = add("chat", "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
+    chat = add("chat", _chat, "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
     chat.add_argument("--stage", choices=["pretrain", "sft", "kto"], help="whose model (default: the last one trained)")
 
-    compare = add("compare", "two models on the same prompts, with confidence intervals", recipe=False)
+    compare = add("compare", _compare, "two models on the same prompts, with confidence intervals", recipe=False)
     compare.add_argument("first", metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint")
     compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
     compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
 
-    export = add("export", "write what the chat program embeds: weights.bin, vocab.json, config.json")
+    export = add("export", _export, "write what the chat program embeds: weights.bin, vocab.json, config.json")
     export.add_argument("--format", choices=["bundle"], default="bundle", help="bundle: for minitron-chat")
     export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
     export.add_argument("--out", default="export", metavar="DIR", help="default: export")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
-    binary = add("binary", "build the chat program around a bundle", recipe=False)
+    binary = add("binary", _binary, "build the chat program around a bundle", recipe=False)
     binary.add_argument(
         "--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all and a folder to send from"
     )
     binary.add_argument("--bundle", default="export", metavar="DIR", help="default: export")
     binary.add_argument("--out", default="dist", metavar="DIR", help="default: dist")
 
-    page = add("html", "put the page, the engine and the model into one HTML file", recipe=False)
+    page = add("html", _html, "put the page, the engine and the model into one HTML file", recipe=False)
     page.add_argument("--bundle", default="export", metavar="DIR", help="a q8 or q4 one; default: export")
     page.add_argument("--out", metavar="FILE", help="default: dist/<title>-<version>.html")
 
-    add("tokenize", 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
-    add("logits", 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
+    add("tokenize", _ndjson, 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
+    add("logits", _ndjson, 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
     add(
         "complete",
+        _ndjson,
         'NDJSON in, NDJSON out: {"messages", "max_tokens"}, or for a base model {"text", "max_tokens"}, '
         '-> {"text", "ids", "stopped"}, greedy',
     )
@@ -99,12 +113,14 @@ def main(argv: list[str] | None = None) -> None:
     if hasattr(arguments, "overrides") and all("=" in text and not text.startswith("-") for text in rest):
         arguments.overrides += rest
     elif rest:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
+        dashed = next((text for text in rest if re.match(r"--\w+(\.\w+)*=", text)), "")
+        told = f" (an option of the recipe has no dashes: {dashed.lstrip('-')})" if dashed else ""
+        top.error(f"unrecognized arguments: {' '.join(rest)}{told}")
     try:
         if distributed.launched() and arguments.command not in (*STAGE_HELP, "run"):
             raise MinitronError(f"minitron {arguments.command} is for one process", hint="leave torchrun out", code=2)
         with distributed.joined():
-            _dispatch(arguments)
+            arguments.run(arguments)
     except MinitronError as error:
         fail(error)
         sys.exit(error.code)
@@ -123,59 +139,16 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _dispatch(a: argparse.Namespace) -> None:
-    if a.command == "synth":
-        from minitron import synth
-
-        counts = synth.write(Path(a.out), rows=a.rows, seed=a.seed)
-        say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
-        return
-    if a.command == "binary":
-        from minitron.program import go
-
-        go.build(Path(a.bundle), Path(a.out), targets=a.target)
-        return
-
-    if a.command == "compare":
-        from minitron.evaluate import compare
-
-        compare.run(a.first, a.second, prompts=a.prompts)
-        return
-    if a.command == "html":
-        from minitron.program import html
-
-        html.write(Path(a.bundle), Path(a.out) if a.out else None)
-        return
-    if a.command == "chat":
-        from minitron.chat import terminal
-
-        terminal.run(terminal.load_target(a.recipe, a.overrides), stage=a.stage)
-        return
-
+def _recipe(a: argparse.Namespace):
     from minitron.recipe.load import load_recipe
 
-    config = load_recipe(a.recipe, a.overrides)
-    if a.command == "run":
-        _run(config, a)
-    elif a.command in STAGE_HELP:
-        _stage(config, a)
-    elif a.command == "plan":
-        from minitron.plan import propose
-
-        propose.run(config, a.overrides, params=a.params, minutes=a.minutes)
-    elif a.command == "export":
-        from minitron.stages import export
-
-        export.write(config, out=a.out, dtype=a.dtype, untrained=a.untrained)
-    else:
-        from minitron.chat import ndjson
-
-        getattr(ndjson, a.command)(config)
+    return load_recipe(a.recipe, a.overrides)
 
 
-def _run(config, a: argparse.Namespace) -> None:
+def _run(a: argparse.Namespace) -> None:
     from minitron.stages import pipeline
 
+    config = _recipe(a)
     stages = pipeline.select(config, a.first, a.last)
     for stage in stages:
         pipeline.run_stage(stage, config, force=a.force)
@@ -185,9 +158,10 @@ def _run(config, a: argparse.Namespace) -> None:
         distributed.on_rank0(lambda: go.introduce(config, Path("dist") / go.program_name(None)))
 
 
-def _stage(config, a: argparse.Namespace) -> None:
+def _stage(a: argparse.Namespace) -> None:
     from minitron.stages import pipeline
 
+    config = _recipe(a)
     (stage,) = pipeline.select(config, a.command, a.command)
     if getattr(a, "dry_run", False):
         from minitron.plan import dry_run
@@ -195,3 +169,60 @@ def _stage(config, a: argparse.Namespace) -> None:
         distributed.on_rank0(lambda: dry_run.show(config, a.command))
         return
     pipeline.run_stage(stage, config, force=a.force)
+
+
+def _plan(a: argparse.Namespace) -> None:
+    from minitron.plan import propose
+
+    propose.run(_recipe(a), a.overrides, params=a.params, minutes=a.minutes)
+
+
+def _synth(a: argparse.Namespace) -> None:
+    from minitron import synth
+
+    if Path(a.out).is_dir():
+        raise MinitronError(
+            f"{a.out} is a folder", hint=f"name a file, such as {Path(a.out) / 'judged.parquet'}", code=2
+        )
+    if a.rows < 1 or not 0 <= a.seed < 2**32:
+        raise MinitronError("--rows must be at least 1, --seed from 0 to 4294967295", code=2)
+    counts = synth.write(Path(a.out), rows=a.rows, seed=a.seed)
+    say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
+
+
+def _chat(a: argparse.Namespace) -> None:
+    from minitron.chat import terminal
+
+    terminal.run(terminal.load_target(a.recipe, a.overrides), stage=a.stage)
+
+
+def _compare(a: argparse.Namespace) -> None:
+    from minitron.evaluate import compare
+
+    compare.run(a.first, a.second, prompts=a.prompts)
+
+
+def _export(a: argparse.Namespace) -> None:
+    from minitron.stages import export
+
+    if Path(a.out).exists() and not Path(a.out).is_dir():
+        raise MinitronError(f"{a.out} is a file", hint="name a folder after --out", code=2)
+    export.write(_recipe(a), out=a.out, dtype=a.dtype, untrained=a.untrained)
+
+
+def _binary(a: argparse.Namespace) -> None:
+    from minitron.program import go
+
+    go.build(Path(a.bundle), Path(a.out), targets=a.target)
+
+
+def _html(a: argparse.Namespace) -> None:
+    from minitron.program import html
+
+    html.write(Path(a.bundle), Path(a.out) if a.out else None)
+
+
+def _ndjson(a: argparse.Namespace) -> None:
+    from minitron.chat import ndjson
+
+    {"tokenize": ndjson.tokenize, "logits": ndjson.logits, "complete": ndjson.complete}[a.command](_recipe(a))

@@ -12,12 +12,11 @@ from conftest import tiny_shape
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from minitron.align import losses
 from minitron.core.errors import MinitronError
 from minitron.data.packing import PackedRows, Sequence, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import OptimConfig, TrainConfig
-from minitron.train import checkpoint
+from minitron.train import checkpoint, cross_entropy
 from minitron.train.cross_entropy import linear_cross_entropy
 from minitron.train.loop import Fit, fit, summed_loss
 from minitron.train.optimizer import LossScale, learning_rate
@@ -30,8 +29,8 @@ VOCAB = 90
 @pytest.mark.parametrize("pieces", [False, True])
 def test_the_loss_in_pieces_is_torchs(monkeypatch, cap, z_loss, pieces):
     if pieces:  # of 7 rows
-        monkeypatch.setattr(losses, "LOGITS_AT_ONCE", 7 * VOCAB)
-        monkeypatch.setattr(losses, "ROWS_AT_ONCE", 1)
+        monkeypatch.setattr(cross_entropy, "LOGITS_AT_ONCE", 7 * VOCAB)
+        monkeypatch.setattr(cross_entropy, "ROWS_AT_ONCE", 1)
     torch.manual_seed(0)
     hidden, weight = torch.randn(40, 16), torch.randn(VOCAB, 16)
     targets = torch.randint(VOCAB, (40,))

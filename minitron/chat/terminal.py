@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from minitron.core.console import console, interactive, say
@@ -72,9 +72,7 @@ def load_target(text: str, overrides: list[str]) -> Config:
         if path.parent.name != "runs":
             hint = f"move it to runs/{path.name} and run: minitron chat runs/{path.name}"
         raise MinitronError(f"{text} is not in the folder runs of {Path.cwd()}", hint=hint, code=2)
-    config = load_recipe(newest, overrides)
-    config.name = path.name
-    return config
+    return load_recipe(newest, overrides, name=path.name)
 
 
 @dataclass
@@ -192,13 +190,13 @@ class Session:
                 value = _number(rest.replace(",", "."), float, low=0, high=MAX_TEMPERATURE)
                 if rest and value is None:
                     return f"/temp needs a number from 0 to {MAX_TEMPERATURE}."
-                self.sampling.temperature = self.sampling.temperature if value is None else value
+                self.sampling = self.sampling if value is None else replace(self.sampling, temperature=value)
                 return f"temperature: {self.sampling.temperature:g}"
             case "/max_tokens":
                 value = _number(rest, int, low=1, high=MAX_MAX_TOKENS)
                 if rest and value is None:
                     return f"/max_tokens needs a whole number from 1 to {MAX_MAX_TOKENS}."
-                self.sampling.max_tokens = value or self.sampling.max_tokens
+                self.sampling = replace(self.sampling, max_tokens=value or self.sampling.max_tokens)
                 return f"tokens per answer, at most: {self.sampling.max_tokens}"
             case "/stats":
                 return self._stats()

@@ -8,6 +8,7 @@ its tokenizer. Writes compare.json into that run's folder, and a section into it
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -41,7 +42,7 @@ def run(first: str, second: str, *, prompts: int) -> None:
     if folders[0] == folders[1]:
         raise MinitronError(f"{first} and {second} are the same model", hint="name two", code=2)
     config = config_of(folders[0])
-    config.eval.prompts = prompts or config.eval.prompts
+    config = replace(config, eval=replace(config.eval, prompts=prompts or config.eval.prompts))
     tokenizer = Tokenizer(config.layout.tokenizer)
     names, cards = [first, second], []
     for name, folder in zip(names, folders, strict=True):
@@ -84,9 +85,7 @@ def config_of(folder: Path) -> Config:
         raise MinitronError(
             f"{folder} is not in a run under ./runs", hint="go to the folder that has runs/ in it", code=2
         )
-    config = load_recipe(stage / "config.toml")
-    config.name = stage.parent.name
-    return config
+    return load_recipe(stage / "config.toml", name=stage.parent.name)
 
 
 def measure(config: Config, tokenizer: Tokenizer, model: LanguageModel, name: str) -> dict:

@@ -44,7 +44,7 @@ def show(config: Config, stage: str) -> None:
         _show_reject(config)
         return
     device = pick_device(config.device)
-    config.tokenizer.vocab_size = expected_size(config)
+    config = replace(config, tokenizer=replace(config.tokenizer, vocab_size=expected_size(config)))
     _say_parameters(config)
     if stage == "kto":
         _show_kto(config, device)

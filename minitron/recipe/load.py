@@ -6,36 +6,33 @@ All mistakes of a recipe are told at once, an unknown key with the nearest known
 with the values.
 """
 
+import codecs
 import dataclasses
 import difflib
 import glob
+import math
 import tomllib
 import types
 import typing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minitron.core.errors import MinitronError
-from minitron.recipe.schema import Config, GuardsConfig
+from minitron.recipe.schema import REMOVED, Config, GuardsConfig
 
 
-def load_recipe(recipe: str | Path, overrides: list[str] | None = None) -> Config:
-    """Reads a recipe and applies `section.key=value` overrides. Raises one MinitronError with all mistakes."""
+def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
+    """Reads a recipe and applies `section.key=value` overrides. The run's name is the file's, or `name`.
+
+    Raises one MinitronError with all mistakes.
+    """
     path = Path(recipe)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.toml")], n=1)
-        hint = f"did you mean {path.parent / near[0]}?" if near else "name a recipe, such as recipes/demo.toml"
-        raise MinitronError(f"there is no recipe {path}", hint=hint, code=2) from None
-    except IsADirectoryError:
-        raise MinitronError(f"{path} is a folder, not a recipe", hint="name a .toml file in it", code=2) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MinitronError(f"{path} is not valid TOML: {error}", hint="mend that line", code=2) from None
+    raw = _read(path)
     problems: list[str] = []
     for text in overrides or []:
         _apply_override(raw, text, problems)
-    config = _fill(Config, raw, "", problems, extra={"name": path.stem, "recipe": path})
+    config = _fill(Config, raw, "", problems, extra={"name": name or path.stem, "recipe": path})
     if not problems:
         _check_whole(config, problems)
     if problems:
@@ -43,7 +40,38 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None) -> Confi
         if len(problems) == 1:
             message = f"{path}: {problems[0]}"
         raise MinitronError(message, hint="all options are in docs/recipes.md", code=2)
-    return config
+    return resolve(config)
+
+
+def resolve(config: Config) -> Config:
+    """The same with derived values in place of zeros, so that nobody below has to know about them."""
+    model = config.model
+    d_ff = 4 * model.d_model if model.arch == "nanogpt" else -(-8 * model.d_model // 3 // 64) * 64
+    model = replace(model, n_kv_heads=model.n_kv_heads or model.n_heads, d_ff=model.d_ff or d_ff)
+    return replace(config, model=model)
+
+
+def _read(path: Path) -> dict:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.toml")], n=1)
+        hint = f"did you mean {path.parent / near[0]}?" if near else "name a recipe, such as recipes/demo.toml"
+        raise MinitronError(f"there is no recipe {path}", hint=hint, code=2) from None
+    except IsADirectoryError:
+        raise MinitronError(f"{path} is a folder, not a recipe", hint="name a .toml file in it", code=2) from None
+    except OSError as error:  # no permission, a name too long, a path below a file
+        raise MinitronError(
+            f"the recipe {path} cannot be read: {error.strerror}", hint="name a .toml file", code=2
+        ) from None
+    # PowerShell's > writes UTF-16, Windows' Notepad a byte-order mark.
+    encoding = "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        return tomllib.loads(data.decode(encoding).replace("\r\n", "\n"))
+    except UnicodeDecodeError:
+        raise MinitronError(f"{path} is not UTF-8 text", hint="save it as UTF-8", code=2) from None
+    except tomllib.TOMLDecodeError as error:
+        raise MinitronError(f"{path} is not valid TOML: {error}", hint="mend that line", code=2) from None
 
 
 def _apply_override(raw: dict, text: str, problems: list[str]) -> None:
@@ -73,6 +101,9 @@ def _fill(cls: type, raw: dict, where: str, problems: list[str], extra: dict | N
     for key, value in raw.items():
         name = f"{where}{key}"
         if key not in fields:
+            if name in REMOVED:
+                problems.append(f"'{name}' is no longer an option: {REMOVED[name]}")
+                continue
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
             problems.append(f"unknown key '{name}'" + (f"; did you mean '{where}{near[0]}'?" if near else ""))
             continue
@@ -119,12 +150,25 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
 
 def _check_bounds(spec: dataclasses.Field, value: Any, name: str, problems: list[str]) -> None:
     meta = spec.metadata
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append(f"{name} must be a finite number, not {value}")
+        return
     if meta.get("choices") and value not in meta["choices"]:
         problems.append(f"{name} must be one of {', '.join(meta['choices'])}, not {value!r}")
     if meta.get("low") is not None and not value >= meta["low"]:
         problems.append(f"{name} must be at least {meta['low']}, not {value}")
     if meta.get("high") is not None and not value <= meta["high"]:
         problems.append(f"{name} must be at most {meta['high']}, not {value}")
+    if meta.get("above") is not None and not value > meta["above"]:
+        problems.append(f"{name} must be above {meta['above']}, not {value}")
+    if meta.get("below") is not None and not value < meta["below"]:
+        problems.append(f"{name} must be below {meta['below']}, not {value}")
+    if meta.get("max_bytes") is not None and len(value.encode(errors="replace")) > meta["max_bytes"]:
+        problems.append(
+            f"{name} must be at most {meta['max_bytes']} bytes long, not {len(value.encode(errors='replace'))}"
+        )
+    if meta.get("max_items") is not None and len(value) > meta["max_items"]:
+        problems.append(f"{name} must have at most {meta['max_items']} items, not {len(value)}")
 
 
 def _check_whole(config: Config, problems: list[str]) -> None:
@@ -158,10 +202,6 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
     if config.tokenizer.kind == "char" and config.tokenizer.normalization != "identity":
         problems.append("tokenizer.kind = 'char' keeps every character; leave tokenizer.normalization at 'identity'")
-    # Derived values are filled in here, once, so that nobody below has to know about zeros.
-    model.n_kv_heads = model.n_kv_heads or model.n_heads
-    if not model.d_ff:
-        model.d_ff = 4 * model.d_model if model.arch == "nanogpt" else -(-8 * model.d_model // 3 // 64) * 64
 
 
 def expand(patterns: list[str]) -> list[Path]:

@@ -12,15 +12,40 @@ from typing import Any
 from minitron.recipe.layout import Layout
 
 
-def option(default: Any, help: str, *, choices: tuple = (), low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with its help text, its legal values or its bounds (inclusive)."""
-    metadata = {"help": help, "choices": choices, "low": low, "high": high}
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple = (),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    max_bytes: int | None = None,
+    max_items: int | None = None,
+) -> Any:
+    """A dataclass field with its help text and what it may be: one of `choices`; a number from `low` to `high`, both
+    allowed, or between `above` and `below`, neither allowed; a text of `max_bytes` in UTF-8; a list of `max_items`."""
+    metadata = {key: value for key, value in locals().items() if key != "default"}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-@dataclass
+# Options that older recipes may hold: what became of them, in a sentence.
+REMOVED: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What data came from, for people who get the model."""
+
+    name: str = option("", "its name")
+    licence: str = option("", "what it allows")
+    address: str = option("", "where it is")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Which dialogues come in, which of them stay, and which are held out."""
 
@@ -54,10 +79,10 @@ class DataConfig:
         "stricter rules for what is held out and for what kto takes as good answers: what fails them is trained on only",
     )
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
-    sources: list[dict] = option([], "name, licence and address of what went in; shown by the chat program's `info`")
+    sources: list[Source] = option([], "name, licence and address of what went in; shown by the chat program's `info`")
 
 
-@dataclass
+@dataclass(frozen=True)
 class TokenizerConfig:
     """The SentencePiece model."""
 
@@ -68,7 +93,10 @@ class TokenizerConfig:
         choices=("bpe", "char"),
     )
     vocab_size: int = option(
-        2048, "number of tokens; with `char` only what --dry-run reckons with until the text was read", low=16
+        2048,
+        "number of tokens; with `char` only what --dry-run reckons with until the text was read",
+        low=16,
+        high=1 << 20,
     )
     byte_fallback: bool = option(True, "unknown characters become byte tokens, so that nothing is unreadable")
     split_digits: bool = option(True, "every digit its own token (sums are easier so)")
@@ -81,7 +109,7 @@ class TokenizerConfig:
     max_train_chars: int = option(20_000_000, "characters of text that the trainer sees at most", low=1000)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ModelConfig:
     """The transformer's shape."""
 
@@ -93,20 +121,25 @@ class ModelConfig:
     n_layers: int = option(4, "number of blocks", low=1, high=256)
     n_heads: int = option(4, "attention heads", low=1, high=256)
     n_kv_heads: int = option(0, "key/value heads (llama); 0: as many as heads", low=0)
-    d_model: int = option(256, "width", low=8)
-    d_ff: int = option(0, "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama), 4 d_model (nanogpt)", low=0)
+    d_model: int = option(256, "width", low=8, high=1 << 16)
+    d_ff: int = option(
+        0, "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama), 4 d_model (nanogpt)", low=0, high=1 << 18
+    )
     context: int = option(256, "tokens that the model sees at once", low=16, high=65536)
     dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
     qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
     bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
     logit_cap: float = option(
-        0.0, "logits are bent to stay within this: cap tanh(logit / cap) (Gemma 2, arXiv 2408.00118); 0: off", low=0.0
+        0.0,
+        "logits are bent to stay within this: cap tanh(logit / cap) (Gemma 2, arXiv 2408.00118); 0: off",
+        low=0.0,
+        high=1 << 20,
     )
-    rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0)
-    norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12)
+    rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0, high=1e12)
+    norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12, high=1.0)
 
 
-@dataclass
+@dataclass(frozen=True)
 class OptimConfig:
     """The optimizer and its schedule, for pretrain and sft; kto takes all but lr, min_lr and warm-up."""
 
@@ -121,8 +154,8 @@ class OptimConfig:
     decay_share: float = option(0.4, "wsd: the share of the steps in which the learning rate falls", low=0.0, high=1.0)
     warmup_steps: int = option(100, "steps of linear warm-up", low=0)
     weight_decay: float = option(0.1, "on matrices; vectors have none", low=0.0)
-    beta1: float = option(0.9, "AdamW's first moment", low=0.0, high=1.0)
-    beta2: float = option(0.95, "AdamW's second moment", low=0.0, high=1.0)
+    beta1: float = option(0.9, "AdamW's first moment", low=0.0, below=1.0)
+    beta2: float = option(0.95, "AdamW's second moment", low=0.0, below=1.0)
     eps: float = option(1e-8, "AdamW's epsilon", low=0.0)
     grad_clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0.0)
     z_loss: float = option(
@@ -138,7 +171,7 @@ class OptimConfig:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainConfig:
     """What pretrain and sft share."""
 
@@ -156,7 +189,7 @@ class TrainConfig:
     tensorboard: bool = option(False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]")
 
 
-@dataclass
+@dataclass(frozen=True)
 class PretrainConfig(TrainConfig):
     """Raw text before dialogues. Left out of the recipe, the stage does not run; a recipe with it and without dialogues
     makes a base model, which continues text."""
@@ -171,24 +204,24 @@ class PretrainConfig(TrainConfig):
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class SftConfig(TrainConfig):
     """Supervised training on dialogues, from scratch or from pretrain."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sampling:
     """How to draw tokens."""
 
-    temperature: float = option(1.0, "softmax temperature", low=0.0)
-    top_k: int = option(0, "keep the k likeliest tokens; 0: all", low=0)
-    top_p: float = option(1.0, "keep the likeliest tokens up to this mass", low=0.0, high=1.0)
+    temperature: float = option(1.0, "softmax temperature", low=0.0, high=100.0)
+    top_k: int = option(0, "keep the k likeliest tokens; 0: all", low=0, high=1 << 20)
+    top_p: float = option(1.0, "keep the likeliest tokens up to this mass", above=0.0, high=1.0)
     min_p: float = option(0.0, "keep tokens at least this likely relative to the likeliest", low=0.0, high=1.0)
-    repeat_penalty: float = option(1.0, "divides the logits of tokens already in the answer", low=0.01)
-    max_tokens: int = option(200, "longest answer", low=1)
+    repeat_penalty: float = option(1.0, "divides the logits of tokens already in the answer", low=0.01, high=100.0)
+    max_tokens: int = option(200, "longest answer", low=1, high=1 << 20)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Preset(Sampling):
     """How to make a model show a failure."""
 
@@ -210,7 +243,7 @@ PRESETS = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class RejectConfig:
     """The model's own failures, sampled with presets, and recorded pairs. Left out of the recipe, the stage does not run."""
 
@@ -233,7 +266,7 @@ class RejectConfig:
     rejected_if: list[str] = option([], "for dialogues with scores: rejected if all of these hold")
 
 
-@dataclass
+@dataclass(frozen=True)
 class GuardsConfig:
     """When kto warns and when it goes back to its last good checkpoint: two limits each, or none. See minitron/align/guards.py."""
 
@@ -256,7 +289,7 @@ class GuardsConfig:
     probes_asked: int = option(256, "probes asked at each check; 0: none", low=0)
 
 
-@dataclass
+@dataclass(frozen=True)
 class KtoConfig:
     """Alignment on the pairs of reject. Left out of the recipe, the stage does not run."""
 
@@ -315,7 +348,7 @@ class KtoConfig:
     guards: GuardsConfig = field(default_factory=lambda: GuardsConfig())
 
 
-@dataclass
+@dataclass(frozen=True)
 class EvalConfig:
     """The report card."""
 
@@ -326,37 +359,37 @@ class EvalConfig:
     eval_rows: int = option(0, "packed rows of the validation set to measure loss on; 0: all", low=0)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExportConfig:
     """What the chat program gets beside the weights."""
 
     dtype: str = option("f16", "how matrices are stored: f16, or 8 or 4 bits and scales", choices=("f16", "q8", "q4"))
-    title: str = option("", "the program's name; empty: the recipe's")
+    title: str = option("", "the program's name; empty: the recipe's", max_bytes=1000)
     version: str = option("1.0", "the model's version, in the names of the files for friends")
     licence: str = option("", "what friends may do with the model, in a sentence")
     icon: str = option("", "a PNG or JPEG picture; empty: the first letter of the title")
     system: str = option("", "system message of every chat; empty: none")
     greeting: str = option("", "what the program says first")
-    questions: list[str] = option([], "what to ask first: on the page, and by `make demo`")
-    temperature: float = option(0.7, "default sampling temperature", low=0.0)
-    top_k: int = option(40, "default top-k; 0: off", low=0)
-    top_p: float = option(0.95, "default top-p", low=0.0, high=1.0)
+    questions: list[str] = option([], "what to ask first: on the page, and by `make demo`", max_items=100)
+    temperature: float = option(0.7, "default sampling temperature", low=0.0, high=100.0)
+    top_k: int = option(40, "default top-k; 0: off", low=0, high=1 << 20)
+    top_p: float = option(0.95, "default top-p", above=0.0, high=1.0)
     min_p: float = option(0.0, "default min-p", low=0.0, high=1.0)
-    repeat_penalty: float = option(1.0, "default repetition penalty", low=0.01)
-    max_tokens: int = option(200, "default longest answer", low=1)
+    repeat_penalty: float = option(1.0, "default repetition penalty", low=0.01, high=100.0)
+    max_tokens: int = option(200, "default longest answer", low=1, high=1 << 20)
 
     def sampling(self) -> Sampling:
         """How the chat program draws unless told otherwise."""
         return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, self.max_tokens)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Config:
     """A whole recipe, resolved. `name` is the recipe's file name and names its folder under `runs/`."""
 
     name: str
     recipe: Path
-    seed: int = option(1, "of everything random", low=0)
+    seed: int = option(1, "of everything random", low=0, high=2**32 - 1)
     device: str = option("auto", "auto: cuda, else mps, else cpu", choices=("auto", "cpu", "cuda", "mps"))
     shard: bool = option(
         False,

@@ -8,9 +8,11 @@ Knows nothing about what the stages do with the values.
 import dataclasses
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
-from minitron.recipe.schema import Config
+from minitron.recipe.load import resolve
+from minitron.recipe.schema import Config, ModelConfig
 
 OPTIONAL_SECTIONS = ("pretrain", "reject", "kto")
 
@@ -35,22 +37,27 @@ def write_recipe(config: Config, *, comments: dict[str, str]) -> str:
     for spec in dataclasses.fields(Config):
         section = getattr(config, spec.name)
         if dataclasses.is_dataclass(section):
-            found = _written(section, spec.name, comments)
+            usual = _usual_model(config) if spec.name == "model" else type(section)()
+            found = _written(section, usual, spec.name, comments)
             optional = spec.name in OPTIONAL_SECTIONS
             lines += ["", *found] if len(found) > 1 or optional else []
     return "\n".join(lines) + "\n"
 
 
-def _written(section: Any, name: str, comments: dict[str, str]) -> list[str]:
-    """A table's lines: its name, its options, the tables in it."""
-    lines, tables, usual = [f"[{name}]"], [], type(section)()
+def _usual_model(config: Config) -> ModelConfig:
+    """The defaults of [model], of which two follow from the others."""
+    derived = resolve(replace(config, model=replace(config.model, n_kv_heads=0, d_ff=0))).model
+    return replace(ModelConfig(), n_kv_heads=derived.n_kv_heads, d_ff=derived.d_ff)
+
+
+def _written(section: Any, usual: Any, name: str, comments: dict[str, str]) -> list[str]:
+    """A table's lines: its name, its options that are not the `usual` ones, the tables in it."""
+    lines, tables = [f"[{name}]"], []
     for spec in dataclasses.fields(section):
         value, key = getattr(section, spec.name), f"{name}.{spec.name}"
         if dataclasses.is_dataclass(value):
-            found = _written(value, key, comments)
+            found = _written(value, getattr(usual, spec.name) or type(value)(), key, comments)
             tables += ["", *found] if len(found) > 1 else []
-            continue
-        if key == "model.n_kv_heads" and value == section.n_heads:  # what `load_recipe` makes of the default
             continue
         if value == getattr(usual, spec.name) and key not in comments:
             continue
@@ -72,7 +79,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)  # a JSON string is a TOML basic string
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's strings are JSON's, but for DEL
     if isinstance(value, list):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     if isinstance(value, dict):

@@ -89,7 +89,7 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
             "recipe": config.name,
             "stage": "untrained" if untrained else stage,
             "step": step,
-            "sources": [{key: s.get(key, "") for key in ("name", "licence", "address")} for s in config.data.sources],
+            "sources": [dataclasses.asdict(source) for source in config.data.sources],
             "trained": "" if untrained else utc((folder / "model.safetensors").stat().st_mtime),
             "date": utc(time.time()),
         },
