@@ -402,3 +402,16 @@ def test_a_model_that_is_not_there_is_one_plain_error(place, tmp_path):
     assert done.stderr.decode() == (
         "minitron: error: there is no finished model in runs/new/sft\nhint: run: minitron sft RECIPE\n"
     )
+
+
+def test_a_question_stopped_before_its_answer_forgets_nothing(tokenizer):
+    session = make_session(tokenizer, context=64)
+    for word in ("one", "two", "three"):
+        session.ask(word, ignore)
+    before = list(session.turns)
+    reply = session.ask(
+        "a longer question for which the oldest turns would have to go " * 1, ignore, stopped=lambda: True
+    )
+    assert reply.forgotten_turns > 0
+    assert reply.stopped == "interrupted"
+    assert session.turns == before

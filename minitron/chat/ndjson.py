@@ -31,7 +31,8 @@ def _lines() -> Iterator[tuple[int, dict]]:
 
 
 def _answer(work: Callable[[dict], dict]) -> None:
-    """Each line's answer on stdout, told apart from the line's own mistakes."""
+    """Each line's answer on stdout, in UTF-8 whatever the locale; the line's own mistakes are MinitronErrors."""
+    sys.stdout.reconfigure(encoding="utf-8")
     for number, value in _lines():
         try:
             result = work(value)
@@ -39,6 +40,19 @@ def _answer(work: Callable[[dict], dict]) -> None:
             raise MinitronError(f"line {number} of the input: {error}", hint="see docs/formats.md") from error
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def _messages(value: dict) -> list[dict[str, str]]:
+    """The line's dialogue. Raises ValueError where it is none."""
+    messages = value.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise ValueError('"messages" must be a list of {"role": ..., "content": ...}')
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in ("system", "user", "assistant"):
+            raise ValueError(f"a message must have a role, system, user or assistant: {json.dumps(message)[:80]}")
+        if not isinstance(message.get("content"), str):
+            raise ValueError(f"a message's content must be a text: {json.dumps(message)[:80]}")
+    return messages
 
 
 def _tokenizer(config: Config) -> Tokenizer:
@@ -92,20 +106,23 @@ def complete(config: Config) -> None:
 
     def answer(value: dict, sampling: Sampling) -> tuple[list[int], str]:
         messages, _ = chat_template.fit(
-            value["messages"], tokenizer, context=model.config.context, max_tokens=sampling.max_tokens
+            _messages(value), tokenizer, context=model.config.context, max_tokens=sampling.max_tokens
         )
         found = generate(model, [chat_template.encode_prompt(messages, tokenizer)], sampling=sampling, **how)[0]
         return found.ids, found.stopped
 
     def extend(value: dict, sampling: Sampling) -> tuple[list[int], str]:
-        text = value["messages"][-1]["content"] if value.get("messages") else value.get("text")
+        text = _messages(value)[-1]["content"] if value.get("messages") else value.get("text")
         if not isinstance(text, str):
             raise ValueError('neither "text" nor a message is there as a string')
         ids = list(continue_text(model, encode_text(text, tokenizer), sampling=sampling, **how))
         return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end"
 
     def work(value: dict) -> dict:
-        sampling = Sampling(temperature=0.0, max_tokens=int(value.get("max_tokens", config.export.max_tokens)))
+        max_tokens = value.get("max_tokens", config.export.max_tokens)
+        if type(max_tokens) is not int or max_tokens < 1:
+            raise ValueError(f'"max_tokens" must be a whole number above 0, not {json.dumps(max_tokens)}')
+        sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
         ids, stopped = (extend if config.base else answer)(value, sampling)
         return {"text": tokenizer.decode(ids), "ids": ids, "stopped": stopped}
 

@@ -142,8 +142,8 @@ class Session:
         elif len(prompt) + len(ids) >= self.room:
             why = "context"
         answer = self.tokenizer.decode(ids)
-        self.turns = self.turns[forgotten:]
-        if ids or why != "interrupted":
+        if ids or why != "interrupted":  # stopped before it began, it was never asked: nothing is forgotten for it
+            self.turns = self.turns[forgotten:]
             self.turns += [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
         first = times[min(1, len(times) - 1)]
         costs = (len(prompt), len(ids), first - times[0], times[-1] - first)

@@ -216,6 +216,7 @@ def run(config: Config, overrides: list[str], *, params: str | None, minutes: st
         raise MinitronError("plan needs a size or a time", hint="add --params 10M, --minutes 60, or both", code=2)
     proposal, comments = propose(config, size=size, minutes=time, optimizer=chosen_optimizer(config, overrides))
     asked = " ".join([f"--params {params}"] * bool(params) + [f"--minutes {minutes}"] * bool(minutes))
+    sys.stdout.reconfigure(encoding="utf-8")  # TOML is UTF-8 whatever the locale
     sys.stdout.write(
         f"# Made by `minitron plan {config.recipe} {asked}`.\n" + write_recipe(proposal, comments=comments)
     )
