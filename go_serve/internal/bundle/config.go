@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // Version is the bundle format that this program reads (docs/formats.md).
