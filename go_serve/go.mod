@@ -1,3 +1,3 @@
-module minitron-chat
+module minitron
 
 go 1.27

@@ -21,7 +21,7 @@ CTRL = {letter: chr(ord(letter) & 31) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def build(out: Path) -> Path:
     """The program, without a model in it."""
     environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
-    command = [go.find_go(), "build", "-o", out / "minitron-chat", "."]
+    command = [go.find_go(), "build", "-o", out / "minitron-chat", go.PROGRAM]
     subprocess.run(command, cwd=ROOT / "go_serve", env=environment, check=True)
     return out / "minitron-chat"
 

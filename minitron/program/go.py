@@ -25,6 +25,7 @@ from minitron.program import friends, howto, icon, macho, seal, windows
 from minitron.recipe.schema import Config
 
 SOURCES = Path(__file__).resolve().parents[2] / "go_serve"
+PROGRAM = "./cmd/minitron-chat"  # below SOURCES
 NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
 UNIVERSAL = "darwin/universal"  # both of darwin's in one file
@@ -134,10 +135,10 @@ def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
     """Compiles and links the program for one target, and finishes it."""
     with tempfile.TemporaryDirectory() as folder:
         overlay = Path(folder) / "overlay.json"
-        places = {str(SOURCES / "bundle" / name): str((bundle / name).resolve()) for name in BUNDLE_FILES}
+        places = {str(SOURCES / PROGRAM / "bundle" / name): str((bundle / name).resolve()) for name in BUNDLE_FILES}
         overlay.write_text(json.dumps({"Replace": places}))
         command = [find_go(), "build", "-overlay", str(overlay), "-trimpath", "-tags", "nethttpomithttp2"]
-        command += [f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out.resolve()), "."]
+        command += [f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out.resolve()), PROGRAM]
         done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
     if done.returncode:
         raise MinitronError(
@@ -202,7 +203,7 @@ def describe(bundle: Path) -> dict:
     for name in BUNDLE_FILES:
         if not (bundle / name).exists():
             raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
-    command = [find_go(), "run", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "."]
+    command = [find_go(), "run", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", PROGRAM]
     command += ["info", "--json", "--model", str(bundle.resolve())]
     done = subprocess.run(command, cwd=SOURCES, env=_env(), capture_output=True, text=True)
     if done.returncode:

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"syscall/js"
 
-	"minitron-chat/internal/api"
+	"minitron/internal/api"
 )
 
 // chat answers a request of OpenAI's form, in a goroutine of its own; stop(id) ends it.

@@ -8,10 +8,10 @@ import (
 	"syscall/js"
 	"unsafe"
 
-	"minitron-chat/internal/api"
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/fault"
+	"minitron/internal/api"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
+	"minitron/internal/fault"
 )
 
 const (

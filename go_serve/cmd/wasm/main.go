@@ -13,7 +13,7 @@ import (
 	"runtime/debug"
 	"syscall/js"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // version is set by the build: -ldflags "-X main.version=0.1.0".

@@ -3,8 +3,8 @@ package api
 import (
 	"runtime"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/kernel"
+	"minitron/internal/bundle"
+	"minitron/internal/kernel"
 )
 
 // About is what `info --json` shows and the page reads: what model this is, and what would compute it here.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
 )
 
 // testEngine is a tiny random model: context 64, every byte of a text is one token, 5 + the byte.

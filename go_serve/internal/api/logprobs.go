@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"minitron-chat/internal/chat"
+	"minitron/internal/chat"
 )
 
 // chatLogprobs is the newer shape: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"sync"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/sample"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
+	"minitron/internal/sample"
 )
 
 // slot is a place for one answer at a time, warm with what was read and written there before.

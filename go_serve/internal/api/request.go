@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"minitron-chat/internal/chat"
+	"minitron/internal/chat"
 )
 
 // Bounds of a request.

@@ -3,7 +3,7 @@ package api
 import (
 	"time"
 
-	"minitron-chat/internal/chat"
+	"minitron/internal/chat"
 )
 
 // Chunk is a part of an answer that streams.

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"time"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
 )
 
 // Settings is what a request means that leaves something out.

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
 )
 
 // TestEqualsTheTerminal compares with what the terminal chat says for the same seed.

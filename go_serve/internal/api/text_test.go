@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // newTextServer serves the tiny model as one that continues text.

@@ -11,7 +11,7 @@ import (
 	"io/fs"
 	"unsafe"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 const (

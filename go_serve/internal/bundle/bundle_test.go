@@ -17,7 +17,7 @@ import (
 	"testing/fstest"
 	"unsafe"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // tinies are bundles of all kinds.

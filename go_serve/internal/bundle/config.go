@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
+	"minitron/internal/jsonread"
 )
 
 // Version is the bundle format that this program reads (docs/formats.md).
@@ -144,76 +145,86 @@ const (
 
 // parseConfig reads config.json. What it says about the other files is not yet compared with them.
 func parseConfig(data []byte) (*Config, error) {
-	top, failed := parseFields(data)
+	top := jsonread.Parse(data)
 	if err := checkOwnCRC(top, data); err != nil {
 		return nil, err
 	}
-	if format := top.text("format"); *failed == nil && format != "minitron-bundle" {
-		top.fail("format", fmt.Sprintf("is %.100q, it must be \"minitron-bundle\"", format))
+	if format := top.Text("format"); top.Err() == nil && format != "minitron-bundle" {
+		top.Fail("format", "is %.100q, it must be \"minitron-bundle\"", format)
 	}
-	if version := top.integer("version", 0, math.MaxInt32); *failed == nil && version != Version {
+	if version := top.Integer("version", 0, math.MaxInt32); top.Err() == nil && version != Version {
 		return nil, versionError(version)
 	}
 	c := &Config{
-		Name:     top.line("name"),
+		Name:     line(top, "name"),
 		Template: parseTemplate(top),
-		Model:    parseShape(top.object("model")),
-		DType:    top.text("dtype"),
-		Params:   top.integer("params", 1, math.MaxInt64),
-		Weights:  parsePayload(top.object("weights")),
-		Vocab:    parsePayload(top.object("vocab")),
+		Model:    parseShape(top.Object("model")),
+		DType:    top.Text("dtype"),
+		Params:   top.Integer("params", 1, math.MaxInt64),
+		Weights:  parsePayload(top.Object("weights")),
+		Vocab:    parsePayload(top.Object("vocab")),
 	}
-	if *failed == nil && !slices.Contains(dtypes, c.DType) {
-		top.fail("dtype", fmt.Sprintf("is %.100q, this program reads \"f16\", \"q8\" and \"q4\"", c.DType))
+	if top.Err() == nil && !slices.Contains(dtypes, c.DType) {
+		top.Fail("dtype", "is %.100q, this program reads \"f16\", \"q8\" and \"q4\"", c.DType)
 	}
-	for t := range top.objects("tensors") {
+	for t := range top.Objects("tensors") {
 		c.Tensors = append(c.Tensors, Tensor{
-			Name:   t.text("name"),
-			DType:  t.text("dtype"),
-			Shape:  list[int](t, "shape", "a list of whole numbers", 2),
-			Offset: t.integer("offset", 0, math.MaxInt64),
-			Bytes:  t.integer("bytes", 1, math.MaxInt64),
+			Name:   t.Text("name"),
+			DType:  t.Text("dtype"),
+			Shape:  t.Integers("shape", 2),
+			Offset: t.Integer("offset", 0, math.MaxInt64),
+			Bytes:  t.Integer("bytes", 1, math.MaxInt64),
 		})
 	}
-	chat := top.object("chat")
-	c.System, c.Greeting = chat.text("system"), chat.text("greeting")
-	if chat.has("questions") {
-		c.Questions = list[string](chat, "questions", "a list of strings", maxQuestions)
+	chat := top.Object("chat")
+	c.System, c.Greeting = chat.Text("system"), chat.Text("greeting")
+	if chat.Has("questions") {
+		c.Questions = chat.Strings("questions", maxQuestions)
 	}
-	c.Sampling = parseSampling(top.object("sampling"))
-	for s := range top.objects("selftest") {
+	c.Sampling = parseSampling(top.Object("sampling"))
+	for s := range top.Objects("selftest") {
 		c.Selftest = append(c.Selftest, parseSelftest(s, c.Model))
 	}
-	made := top.object("made")
-	c.Made = Made{Minitron: made.text("minitron"), Recipe: made.text("recipe"), Stage: made.text("stage"), Date: made.text("date")}
-	if made.has("trained") {
-		c.Made.Trained = made.text("trained")
+	made := top.Object("made")
+	c.Made = Made{Minitron: made.Text("minitron"), Recipe: made.Text("recipe"), Stage: made.Text("stage"), Date: made.Text("date")}
+	if made.Has("trained") {
+		c.Made.Trained = made.Text("trained")
 	}
-	if made.has("sources") {
-		for s := range made.objects("sources") {
-			c.Made.Sources = append(c.Made.Sources, Source{s.text("name"), s.text("licence"), s.text("address")})
+	if made.Has("sources") {
+		for s := range made.Objects("sources") {
+			c.Made.Sources = append(c.Made.Sources, Source{s.Text("name"), s.Text("licence"), s.Text("address")})
 		}
 	}
-	if top.has("about") {
-		about := top.object("about")
-		c.About = About{about.text("version"), about.text("licence"), about.text("icon")}
+	if top.Has("about") {
+		about := top.Object("about")
+		c.About = About{about.Text("version"), about.Text("licence"), about.Text("icon")}
 	}
-	if *failed != nil {
-		return nil, *failed
+	if top.Err() != nil {
+		return nil, top.Err()
 	}
 	return c, nil
 }
 
+// line reads text that is shown in one line.
+func line(f jsonread.Object, key string) string {
+	v := f.Text(key)
+	if len(v) > maxLineBytes {
+		f.Fail(key, "is longer than %d bytes", maxLineBytes)
+		return ""
+	}
+	return v
+}
+
 // checkOwnCRC compares config.json with the checksum in its last field, which is of all bytes before that field. Without the
 // field nothing is compared: whoever writes the file by hand leaves it out.
-func checkOwnCRC(top fields, data []byte) error {
-	if *top.failed != nil || !top.has("crc32") {
+func checkOwnCRC(top jsonread.Object, data []byte) error {
+	if top.Err() != nil || !top.Has("crc32") {
 		return nil
 	}
-	want := top.text("crc32")
-	if *top.failed != nil || !areHexDigits(want, 8) {
-		top.fail("crc32", "is not 8 lower-case hex digits")
-		return *top.failed
+	want := top.Text("crc32")
+	if top.Err() != nil || !areHexDigits(want, 8) {
+		top.Fail("crc32", "is not 8 lower-case hex digits")
+		return top.Err()
 	}
 	before := data[:max(0, bytes.LastIndex(data, []byte(`"crc32"`)))]
 	if got := fmt.Sprintf("%08x", crc32.ChecksumIEEE(before)); got != want {
@@ -224,68 +235,68 @@ func checkOwnCRC(top fields, data []byte) error {
 }
 
 // parseTemplate reads what older bundles lack: those are all of dialogues.
-func parseTemplate(top fields) Template {
-	if !top.has("template") {
+func parseTemplate(top jsonread.Object) Template {
+	if !top.Has("template") {
 		return ChatML
 	}
-	t := Template(top.text("template"))
-	if *top.failed == nil && t != ChatML && t != RawText {
-		top.fail("template", fmt.Sprintf("is %.100q, this program knows \"chatml\" and \"text\"", string(t)))
+	t := Template(top.Text("template"))
+	if top.Err() == nil && t != ChatML && t != RawText {
+		top.Fail("template", "is %.100q, this program knows \"chatml\" and \"text\"", string(t))
 	}
 	return t
 }
 
-func parseShape(f fields) Shape {
+func parseShape(f jsonread.Object) Shape {
 	s := Shape{
-		Arch:      f.text("arch"),
-		Layers:    int(f.integer("n_layers", 1, maxLayers)),
-		Heads:     int(f.integer("n_heads", 1, maxDim)),
-		KVHeads:   int(f.integer("n_kv_heads", 1, maxDim)),
-		Dim:       int(f.integer("d_model", 1, maxDim)),
-		FFDim:     int(f.integer("d_ff", 1, 4*maxDim)),
-		VocabSize: int(f.integer("vocab_size", 1, maxVocabSize)),
-		Context:   int(f.integer("context", 2, maxContext)),
-		RopeTheta: f.number("rope_theta", 0, 1e12),
-		NormEps:   f.number("norm_eps", 0, 1),
-		QKNorm:    f.flag("qk_norm"),
-		Bias:      f.flag("bias"),
+		Arch:      f.Text("arch"),
+		Layers:    int(f.Integer("n_layers", 1, maxLayers)),
+		Heads:     int(f.Integer("n_heads", 1, maxDim)),
+		KVHeads:   int(f.Integer("n_kv_heads", 1, maxDim)),
+		Dim:       int(f.Integer("d_model", 1, maxDim)),
+		FFDim:     int(f.Integer("d_ff", 1, 4*maxDim)),
+		VocabSize: int(f.Integer("vocab_size", 1, maxVocabSize)),
+		Context:   int(f.Integer("context", 2, maxContext)),
+		RopeTheta: f.Number("rope_theta", 0, 1e12),
+		NormEps:   f.Number("norm_eps", 0, 1),
+		QKNorm:    f.Flag("qk_norm"),
+		Bias:      f.Flag("bias"),
 	}
-	if f.has("logit_cap") {
-		s.LogitCap = f.number("logit_cap", 0, maxLogitCap)
+	if f.Has("logit_cap") {
+		s.LogitCap = f.Number("logit_cap", 0, maxLogitCap)
 	}
-	if *f.failed != nil {
+	if f.Err() != nil {
 		return Shape{}
 	}
 	switch {
 	case s.Arch != "llama" && s.Arch != "nanogpt":
-		f.fail("arch", fmt.Sprintf("is %.100q, this program knows \"llama\" and \"nanogpt\"", s.Arch))
+		f.Fail("arch", "is %.100q, this program knows \"llama\" and \"nanogpt\"", s.Arch)
 	case s.Dim%s.Heads != 0:
-		f.fail("n_heads", fmt.Sprintf("is %d, it does not divide d_model %d", s.Heads, s.Dim))
+		f.Fail("n_heads", "is %d, it does not divide d_model %d", s.Heads, s.Dim)
 	case s.Heads%s.KVHeads != 0:
-		f.fail("n_kv_heads", fmt.Sprintf("is %d, it does not divide n_heads %d", s.KVHeads, s.Heads))
+		f.Fail("n_kv_heads", "is %d, it does not divide n_heads %d", s.KVHeads, s.Heads)
 	case s.Arch == "llama" && s.HeadDim()%2 != 0:
-		f.fail("n_heads", fmt.Sprintf("gives heads of the odd width %d, rotary positions need an even one", s.HeadDim()))
+		f.Fail("n_heads", "gives heads of the odd width %d, rotary positions need an even one", s.HeadDim())
 	case s.Arch == "llama" && s.RopeTheta < 1:
-		f.fail("rope_theta", fmt.Sprintf("is %v, it must be at least 1", s.RopeTheta))
+		f.Fail("rope_theta", "is %v, it must be at least 1", s.RopeTheta)
 	case s.Arch == "llama" && s.Bias:
-		f.fail("bias", "is true, a llama has none")
+		f.Fail("bias", "is true, a llama has none")
 	case s.Arch == "nanogpt" && s.KVHeads != s.Heads:
-		f.fail("n_kv_heads", fmt.Sprintf("is %d, a nanogpt has as many as n_heads %d", s.KVHeads, s.Heads))
+		f.Fail("n_kv_heads", "is %d, a nanogpt has as many as n_heads %d", s.KVHeads, s.Heads)
 	case s.Arch == "nanogpt" && s.QKNorm:
-		f.fail("qk_norm", "is true, a nanogpt has none")
+		f.Fail("qk_norm", "is true, a nanogpt has none")
 	case 8*s.Layers*s.KVDim()+64*s.Heads > maxStateBytes/s.Context: // bytes per position
-		f.fail("context", fmt.Sprintf("is %d, the cache of keys and values would be larger than 4 GB", s.Context))
+		f.Fail("context", "is %d, the cache of keys and values would be larger than 4 GB", s.Context)
 	}
 	return s
 }
 
-func parsePayload(f fields) Payload {
-	p := Payload{f.integer("bytes", 1, math.MaxInt64), f.text("crc32"), f.text("sha256")}
-	if *f.failed == nil && !areHexDigits(p.CRC32, 8) {
-		f.fail("crc32", "is not 8 lower-case hex digits")
+func parsePayload(f jsonread.Object) Payload {
+	p := Payload{f.Integer("bytes", 1, math.MaxInt64), f.Text("crc32"), f.Text("sha256")}
+	if f.Err() == nil && !areHexDigits(p.CRC32, 8) {
+		f.Fail("crc32", "is not 8 lower-case hex digits")
 	}
-	if *f.failed == nil && !areHexDigits(p.SHA256, 64) {
-		f.fail("sha256", "is not 64 lower-case hex digits")
+	if f.Err() == nil && !areHexDigits(p.SHA256, 64) {
+		f.Fail("sha256", "is not 64 lower-case hex digits")
 	}
 	return p
 }
@@ -294,42 +305,42 @@ func areHexDigits(s string, digits int) bool {
 	return len(s) == digits && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func parseSampling(f fields) Sampling {
+func parseSampling(f jsonread.Object) Sampling {
 	s := Sampling{
-		Temperature:   f.number("temperature", 0, 100),
-		TopK:          int(f.integer("top_k", 0, maxVocabSize)),
-		TopP:          f.number("top_p", 0, 1),
-		MinP:          f.number("min_p", 0, 1),
-		RepeatPenalty: f.number("repeat_penalty", 0, 100),
-		MaxTokens:     int(f.integer("max_tokens", 1, maxContext)),
+		Temperature:   f.Number("temperature", 0, 100),
+		TopK:          int(f.Integer("top_k", 0, maxVocabSize)),
+		TopP:          f.Number("top_p", 0, 1),
+		MinP:          f.Number("min_p", 0, 1),
+		RepeatPenalty: f.Number("repeat_penalty", 0, 100),
+		MaxTokens:     int(f.Integer("max_tokens", 1, maxContext)),
 	}
-	if *f.failed == nil && s.TopP == 0 {
-		f.fail("top_p", "is 0, it must be above 0")
+	if f.Err() == nil && s.TopP == 0 {
+		f.Fail("top_p", "is 0, it must be above 0")
 	}
-	if *f.failed == nil && s.RepeatPenalty == 0 {
-		f.fail("repeat_penalty", "is 0, it must be above 0")
+	if f.Err() == nil && s.RepeatPenalty == 0 {
+		f.Fail("repeat_penalty", "is 0, it must be above 0")
 	}
 	return s
 }
 
-func parseSelftest(f fields, shape Shape) Selftest {
+func parseSelftest(f jsonread.Object, shape Shape) Selftest {
 	s := Selftest{
-		IDs:    list[int](f, "ids", "a list of whole numbers", shape.Context),
-		Greedy: list[int](f, "greedy", "a list of whole numbers", shape.Context),
-		Logits: list[float32](f, "logits", "a list of numbers", shape.VocabSize),
+		IDs:    f.Integers("ids", shape.Context),
+		Greedy: f.Integers("greedy", shape.Context),
+		Logits: f.Floats("logits", shape.VocabSize),
 	}
-	if *f.failed != nil {
+	if f.Err() != nil {
 		return s
 	}
 	switch {
 	case len(s.IDs) == 0:
-		f.fail("ids", "is empty")
+		f.Fail("ids", "is empty")
 	case len(s.IDs)+len(s.Greedy) > shape.Context:
-		f.fail("greedy", fmt.Sprintf("goes past the context of %d tokens", shape.Context))
+		f.Fail("greedy", "goes past the context of %d tokens", shape.Context)
 	}
 	for _, id := range slices.Concat(s.IDs, s.Greedy) {
 		if id < 0 || id >= shape.VocabSize {
-			f.fail("ids", fmt.Sprintf("or \"greedy\" holds the id %d, the vocabulary has %d pieces", id, shape.VocabSize))
+			f.Fail("ids", "or \"greedy\" holds the id %d, the vocabulary has %d pieces", id, shape.VocabSize)
 		}
 	}
 	return s

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // The largest files that are parsed, in bytes. What parsing builds is a few times as large at most.

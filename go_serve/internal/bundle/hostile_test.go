@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // TestBoundedMemory opens bundles that promise much: what is allocated, counting what is given back at once, stays within

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // Verify reads all of the weights: are they what the exporter wrote, and is every value one that the format knows? It only

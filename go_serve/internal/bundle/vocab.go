@@ -3,6 +3,8 @@ package bundle
 import (
 	"encoding/base64"
 	"fmt"
+
+	"minitron/internal/jsonread"
 )
 
 // Normalizer holds the settings of SentencePiece's text normaliser.
@@ -36,40 +38,40 @@ func ParseVocab(data []byte) (*Vocab, error) { return parseVocab(data, maxVocabS
 
 // parseVocab reads a vocab.json of so many pieces at most.
 func parseVocab(data []byte, most int) (*Vocab, error) {
-	top, failed := scanFields(data)
-	if kind := top.text("kind"); *failed == nil && kind != "sentencepiece-bpe" {
-		top.fail("kind", fmt.Sprintf("is %q, this program knows \"sentencepiece-bpe\"", kind))
+	top := jsonread.Parse(data)
+	if kind := top.Text("kind"); top.Err() == nil && kind != "sentencepiece-bpe" {
+		top.Fail("kind", "is %q, this program knows \"sentencepiece-bpe\"", kind)
 	}
 	v := &Vocab{
-		Pieces:       top.strings("pieces", most),
-		Scores:       top.floats("scores", most),
-		Types:        top.longText("types"),
-		UnkSurface:   top.text("unk_surface"),
-		ByteFallback: top.flag("byte_fallback"),
-		SpaceSuffix:  top.flag("treat_whitespace_as_suffix"),
+		Pieces:       top.Strings("pieces", most),
+		Scores:       top.Floats("scores", most),
+		Types:        top.Text("types"),
+		UnkSurface:   top.Text("unk_surface"),
+		ByteFallback: top.Flag("byte_fallback"),
+		SpaceSuffix:  top.Flag("treat_whitespace_as_suffix"),
 	}
 	last := int64(len(v.Pieces)) - 1
-	v.UnkID = int(top.integer("unk_id", 0, last))
+	v.UnkID = int(top.Integer("unk_id", 0, last))
 
-	n := top.longObject("normalizer")
-	v.Normalizer.AddDummyPrefix = n.flag("add_dummy_prefix")
-	v.Normalizer.RemoveExtraWhitespaces = n.flag("remove_extra_whitespaces")
-	v.Normalizer.EscapeWhitespaces = n.flag("escape_whitespaces")
-	charsmap, err := base64.StdEncoding.DecodeString(n.longText("precompiled_charsmap"))
+	n := top.Object("normalizer")
+	v.Normalizer.AddDummyPrefix = n.Flag("add_dummy_prefix")
+	v.Normalizer.RemoveExtraWhitespaces = n.Flag("remove_extra_whitespaces")
+	v.Normalizer.EscapeWhitespaces = n.Flag("escape_whitespaces")
+	charsmap, err := base64.StdEncoding.DecodeString(n.Text("precompiled_charsmap"))
 	if err != nil {
-		n.fail("precompiled_charsmap", "is not base64")
+		n.Fail("precompiled_charsmap", "is not base64")
 	}
 	v.Normalizer.Charsmap = charsmap
 
-	chat := top.object("chat")
+	chat := top.Object("chat")
 	v.Chat = ChatIDs{
-		System:    int(chat.integer("system", 0, last)),
-		User:      int(chat.integer("user", 0, last)),
-		Assistant: int(chat.integer("assistant", 0, last)),
-		End:       int(chat.integer("end", 0, last)),
+		System:    int(chat.Integer("system", 0, last)),
+		User:      int(chat.Integer("user", 0, last)),
+		Assistant: int(chat.Integer("assistant", 0, last)),
+		End:       int(chat.Integer("end", 0, last)),
 	}
-	if *failed != nil {
-		return nil, *failed
+	if top.Err() != nil {
+		return nil, top.Err()
 	}
 	return v, v.check()
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/sample"
+	"minitron/internal/bundle"
+	"minitron/internal/sample"
 )
 
 // Chat is one conversation, or, with a model that continues text, a list of texts that know nothing of each other: what was

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/fault"
+	"minitron/internal/bundle"
+	"minitron/internal/fault"
 )
 
 // engine loads a tiny random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every

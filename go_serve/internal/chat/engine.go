@@ -5,11 +5,11 @@ package chat
 import (
 	"slices"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/kernel"
-	"minitron-chat/internal/model"
-	"minitron-chat/internal/tokenizer"
+	"minitron/internal/bundle"
+	"minitron/internal/fault"
+	"minitron/internal/kernel"
+	"minitron/internal/model"
+	"minitron/internal/tokenizer"
 )
 
 // Engine is a loaded model with everything that conversations share.

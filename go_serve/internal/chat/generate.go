@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"minitron-chat/internal/sample"
+	"minitron/internal/sample"
 )
 
 // Stop says why an answer ended.

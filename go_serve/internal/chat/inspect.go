@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"minitron-chat/internal/sample"
+	"minitron/internal/sample"
 )
 
 // Odds says how probable a token of an answer was: what the model gave it, before temperature and filters.

@@ -3,7 +3,7 @@ package chat
 import (
 	"context"
 
-	"minitron-chat/internal/model"
+	"minitron/internal/model"
 )
 
 // sliceTokens is how much of a prompt is read in one turn, before the next in line computes: two of the model's blocks.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/fault"
+	"minitron/internal/bundle"
+	"minitron/internal/fault"
 )
 
 // Message is one message of a dialogue.

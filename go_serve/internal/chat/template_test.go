@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/tokenizer"
+	"minitron/internal/bundle"
+	"minitron/internal/tokenizer"
 )
 
 // templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, and with a

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/sample"
+	"minitron/internal/bundle"
+	"minitron/internal/sample"
 )
 
 // textEngine is engine as a model that continues text.

@@ -3,8 +3,8 @@ package chat
 import (
 	"math"
 
-	"minitron-chat/internal/sample"
-	"minitron-chat/internal/tokenizer"
+	"minitron/internal/sample"
+	"minitron/internal/tokenizer"
 )
 
 // MaxLikeliest is how many other tokens are told beside one at most.

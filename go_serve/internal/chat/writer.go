@@ -4,7 +4,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"minitron-chat/internal/tokenizer"
+	"minitron/internal/tokenizer"
 )
 
 // writer turns chosen ids into the parts of an answer. It holds back text that may begin a stop sequence.

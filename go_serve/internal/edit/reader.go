@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"minitron-chat/internal/term"
+	"minitron/internal/term"
 )
 
 // ErrInterrupted is a Ctrl-C at the prompt.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"minitron-chat/internal/term"
+	"minitron/internal/term"
 )
 
 // fake is a terminal without a system: what is typed comes in the pieces of typed.

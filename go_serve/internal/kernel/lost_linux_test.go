@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // reading reads a byte of every page.

@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // Task is work over the items 0..n-1. Do computes the items lo..hi-1; calls with disjoint ranges may run at once, and

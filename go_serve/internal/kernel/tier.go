@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // tier is one way to compute the inner loops. The scalar tier defines the results; the others give the same bits, except

@@ -4,7 +4,7 @@ import (
 	"context"
 	"math"
 
-	"minitron-chat/internal/kernel"
+	"minitron/internal/kernel"
 )
 
 // forward runs the ids at positions start, start+1, ... through all layers and leaves their keys and values in the cache;

@@ -10,7 +10,7 @@ import (
 	"os"
 	"testing"
 
-	"minitron-chat/internal/kernel"
+	"minitron/internal/kernel"
 )
 
 var update = flag.Bool("update", false, "write testdata/golden.json anew, with the scalar kernels")

@@ -3,9 +3,9 @@ package model
 import (
 	"fmt"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/kernel"
+	"minitron/internal/bundle"
+	"minitron/internal/fault"
+	"minitron/internal/kernel"
 )
 
 // norm is the weight of an RMSNorm or LayerNorm; bias is nil where there is none.

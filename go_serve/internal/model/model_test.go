@@ -11,8 +11,8 @@ import (
 	"slices"
 	"testing"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/kernel"
+	"minitron/internal/bundle"
+	"minitron/internal/kernel"
 )
 
 // names are the bundles that testdata/make_vectors.py wrote with Hugging Face's models.

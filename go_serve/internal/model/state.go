@@ -5,8 +5,8 @@ package model
 import (
 	"context"
 
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/kernel"
+	"minitron/internal/fault"
+	"minitron/internal/kernel"
 )
 
 // blockTokens is how many positions of a prompt go through the layers at once: each weight is then fetched from memory

@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"time"
 
-	"minitron-chat/internal/kernel"
+	"minitron/internal/kernel"
 )
 
 const (

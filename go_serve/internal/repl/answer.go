@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/term"
+	"minitron/internal/chat"
+	"minitron/internal/term"
 )
 
 // answer sends a message in the way of say and prints the answer while it grows. Ctrl-C stops it.

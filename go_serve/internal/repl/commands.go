@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/term"
+	"minitron/internal/chat"
+	"minitron/internal/term"
 )
 
 // command carries out a line that begins with a slash and reports whether the person leaves. Its errors end the chat.

@@ -11,10 +11,10 @@ import (
 	"sync"
 	"testing"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/edit"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/term"
+	"minitron/internal/chat"
+	"minitron/internal/edit"
+	"minitron/internal/lang"
+	"minitron/internal/term"
 )
 
 // answers returns the greedy answers to messages, one conversation.

@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/edit"
+	"minitron/internal/chat"
+	"minitron/internal/edit"
 )
 
 // saved is what a file of /save holds.

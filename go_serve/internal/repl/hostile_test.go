@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/edit"
-	"minitron-chat/internal/lang"
+	"minitron/internal/chat"
+	"minitron/internal/edit"
+	"minitron/internal/lang"
 )
 
 // TestQuestions shows what a person may ask first, and types it for them.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/term"
+	"minitron/internal/chat"
+	"minitron/internal/term"
 )
 
 func (r *repl) stats(string) {

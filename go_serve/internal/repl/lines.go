@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"minitron-chat/internal/edit"
+	"minitron/internal/edit"
 )
 
 // lines reads plain lines of any length: from a pipe, or from a terminal that cannot move its cursor.

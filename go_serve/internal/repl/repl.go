@@ -9,10 +9,10 @@ import (
 	"os"
 	"strings"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/edit"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/term"
+	"minitron/internal/chat"
+	"minitron/internal/edit"
+	"minitron/internal/lang"
+	"minitron/internal/term"
 )
 
 // Options says where a REPL reads and writes. Answers go to Out, all else to Err.

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/term"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
+	"minitron/internal/lang"
+	"minitron/internal/term"
 )
 
 // A tiny random model: context 64, every byte is a token.

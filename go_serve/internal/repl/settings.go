@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"minitron-chat/internal/chat"
+	"minitron/internal/chat"
 )
 
 // setting is a number that a person may set, by the name of the flag that sets it too.

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/term"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
+	"minitron/internal/lang"
+	"minitron/internal/term"
 )
 
 // newText is newChat with a model that continues text.

@@ -4,7 +4,7 @@ import (
 	"io"
 	"strings"
 
-	"minitron-chat/internal/edit"
+	"minitron/internal/edit"
 )
 
 // wrapper breaks lines between words, where a terminal would break them anywhere. The last word waits until it is known to

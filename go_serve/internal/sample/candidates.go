@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"minitron-chat/internal/kernel"
+	"minitron/internal/kernel"
 )
 
 // candidate is an id that may be drawn.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"testing"
 
-	"minitron-chat/internal/kernel"
+	"minitron/internal/kernel"
 )
 
 var off = Params{Temperature: 1, TopP: 1, RepeatPenalty: 1}

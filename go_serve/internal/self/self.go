@@ -11,8 +11,8 @@ import (
 	"io"
 	"os"
 
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/lang"
+	"minitron/internal/fault"
+	"minitron/internal/lang"
 )
 
 // The seal, as it lies in the file.

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"time"
 
-	"minitron-chat/internal/api"
-	"minitron-chat/internal/fault"
+	"minitron/internal/api"
+	"minitron/internal/fault"
 )
 
 // Limits of one request.

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"minitron-chat/internal/edit"
+	"minitron/internal/edit"
 )
 
 // OpenBrowser shows an address to the person, if that is possible. It does not wait, and a failure is none: the address

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"minitron-chat/internal/api"
+	"minitron/internal/api"
 )
 
 // secure sets what every response has, whatever it is.

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 const maxHeaderBytes = 1 << 14

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // start serves on a free port until the test ends; stopped is closed when serving has ended.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"minitron-chat/internal/api"
+	"minitron/internal/api"
 )
 
 // API answers OpenAI's clients.

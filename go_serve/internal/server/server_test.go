@@ -10,9 +10,9 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"minitron-chat/internal/api"
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
+	"minitron/internal/api"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
 )
 
 const hi = `{"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}`

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"minitron-chat/internal/api"
+	"minitron/internal/api"
 )
 
 // Web gives the chat page and answers it. All of it lies below a secret token, and nothing anywhere else.

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // TestCampaign compares with what the C++ library made of many texts. testdata/campaign.py writes the file that

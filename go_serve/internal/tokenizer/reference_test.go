@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // slowEncoder says in few lines what Encode does: no tables, no cuts, no queue. It looks at all pairs for every merge.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // TestAppendEncodeAllocatesNothing encodes texts that take every way through the encoder, again and again.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // The types of pieces, as in vocab.json.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // small returns a vocabulary that a test can hold in the head: id 0 unknown, 1-4 the chat markers, then pieces. A piece

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // vectorFile is what testdata/make_vectors.py writes with the real library.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 // FuzzNew gives any vocab.json, any table of replacements and any text: what is taken encodes as the slow way does, without a panic, and gives no

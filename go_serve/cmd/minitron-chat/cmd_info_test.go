@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/api"
-	"minitron-chat/internal/bundle"
+	"minitron/internal/api"
+	"minitron/internal/bundle"
 )
 
 // TestInfoTellsThePersonality holds that what the owner says is shown, in a line each, and that what is empty is not.

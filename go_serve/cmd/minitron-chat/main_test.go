@@ -16,11 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/kernel"
+	"minitron/internal/fault"
+	"minitron/internal/kernel"
 )
 
-const tiny = "internal/model/testdata/llama-qknorm"
+const tiny = "../../internal/model/testdata/llama-qknorm"
 
 // empty is the program without a model, full the one with the tiny model laid into it by an overlay.
 var empty, full string
@@ -82,7 +82,7 @@ func TestErrors(t *testing.T) {
 	}{
 		{[]string{"info"}, "", 1, "minitron-chat: error: there is no model inside this program\nhint: name one with --model DIR, or build a program with one: make binary\n"},
 		{[]string{"--model", "/no/such", "info"}, "", 1, "minitron-chat: error: there is no directory /no/such\nhint: name a directory with config.json, vocab.json and weights.bin\n"},
-		{[]string{"--model", "internal", "info"}, "", 1, "minitron-chat: error: there is no config.json in the bundle\nhint: name a directory with config.json, vocab.json and weights.bin\n"},
+		{[]string{"--model", "../wasm", "info"}, "", 1, "minitron-chat: error: there is no config.json in the bundle\nhint: name a directory with config.json, vocab.json and weights.bin\n"},
 		{[]string{"talk"}, "", 2, "minitron-chat: error: there is no command \"talk\"\n" + usageHint},
 		{[]string{"info", "selftest"}, "", 2, "minitron-chat: error: unexpected argument \"selftest\"\n" + usageHint},
 		{[]string{"--wrong"}, "", 2, "minitron-chat: error: flag provided but not defined: -wrong\n" + usageHint},

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"minitron-chat/internal/bundle"
+	"minitron/internal/bundle"
 )
 
 const usage = `minitron-chat - talk with a small language model

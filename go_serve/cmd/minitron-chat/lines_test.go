@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"minitron-chat/internal/fault"
+	"minitron/internal/fault"
 )
 
 // FuzzLines gives any lines to tokenize, logits and complete: an object for each line up to the first that cannot be

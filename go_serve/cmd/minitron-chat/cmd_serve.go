@@ -12,11 +12,11 @@ import (
 	"syscall"
 	"unicode"
 
-	"minitron-chat/internal/api"
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/server"
-	"minitron-chat/internal/term"
+	"minitron/internal/api"
+	"minitron/internal/chat"
+	"minitron/internal/lang"
+	"minitron/internal/server"
+	"minitron/internal/term"
 )
 
 // serve answers OpenAI's clients until Ctrl-C.

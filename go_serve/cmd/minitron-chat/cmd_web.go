@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 
-	"minitron-chat/internal/api"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/page"
-	"minitron-chat/internal/server"
+	"minitron/internal/api"
+	"minitron/internal/lang"
+	"minitron/internal/page"
+	"minitron/internal/server"
 )
 
 // web shows the chat page until Ctrl-C.

@@ -10,12 +10,12 @@ import (
 	"io"
 	"os"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/kernel"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/self"
-	"minitron-chat/internal/term"
+	"minitron/internal/bundle"
+	"minitron/internal/fault"
+	"minitron/internal/kernel"
+	"minitron/internal/lang"
+	"minitron/internal/self"
+	"minitron/internal/term"
 )
 
 // version is set by the build: -ldflags "-X main.version=0.1.0".

@@ -9,14 +9,14 @@ import (
 	"slices"
 	"strings"
 
-	"minitron-chat/internal/api"
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/kernel"
-	"minitron-chat/internal/model"
-	"minitron-chat/internal/sample"
-	"minitron-chat/internal/term"
+	"minitron/internal/api"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
+	"minitron/internal/fault"
+	"minitron/internal/kernel"
+	"minitron/internal/model"
+	"minitron/internal/sample"
+	"minitron/internal/term"
 )
 
 // info says what model this is. It reads the weights once, for their digest.

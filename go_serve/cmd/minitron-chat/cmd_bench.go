@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"minitron-chat/internal/kernel"
-	"minitron-chat/internal/model"
-	"minitron-chat/internal/sample"
+	"minitron/internal/kernel"
+	"minitron/internal/model"
+	"minitron/internal/sample"
 )
 
 // measured is what `bench --json` shows: medians.

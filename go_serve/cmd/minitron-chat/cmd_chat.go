@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/signal"
 
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/edit"
-	"minitron-chat/internal/lang"
-	"minitron-chat/internal/repl"
-	"minitron-chat/internal/term"
+	"minitron/internal/chat"
+	"minitron/internal/edit"
+	"minitron/internal/lang"
+	"minitron/internal/repl"
+	"minitron/internal/term"
 )
 
 // chatInTerminal is what a friend gets who starts the program.

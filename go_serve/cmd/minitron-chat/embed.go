@@ -5,10 +5,10 @@ import (
 	"os"
 	"runtime/debug"
 
-	"minitron-chat/internal/bundle"
-	"minitron-chat/internal/chat"
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/lang"
+	"minitron/internal/bundle"
+	"minitron/internal/chat"
+	"minitron/internal/fault"
+	"minitron/internal/lang"
 )
 
 // The model. In the source tree these files are empty: the build lays the three files of an export over them

@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"io"
 
-	"minitron-chat/internal/fault"
-	"minitron-chat/internal/tokenizer"
+	"minitron/internal/fault"
+	"minitron/internal/tokenizer"
 )
 
 // eachLine answers every line of JSON on in with one on out. Blank lines are skipped. The first line that cannot be

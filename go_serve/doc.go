@@ -1,0 +1,2 @@
+// Package minitron runs small language models that `minitron export` wrote.
+package minitron
