@@ -51,7 +51,7 @@ def resolve(config: Config) -> Config:
     return replace(config, model=model)
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -74,7 +74,7 @@ def _read(path: Path) -> dict:
         raise MinitronError(f"{path} is not valid TOML: {error}", hint="mend that line", code=2) from None
 
 
-def _apply_override(raw: dict, text: str, problems: list[str]) -> None:
+def _apply_override(raw: dict[str, Any], text: str, problems: list[str]) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key:
         problems.append(f"'{text}' is not an override; write section.key=value")
@@ -93,7 +93,7 @@ def _apply_override(raw: dict, text: str, problems: list[str]) -> None:
     table[last] = parsed
 
 
-def _fill(cls: type, raw: dict, where: str, problems: list[str], extra: dict | None = None) -> Any:
+def _fill(cls: type, raw: dict[str, Any], where: str, problems: list[str], extra: dict[str, Any] | None = None) -> Any:
     """Builds dataclass `cls` from a TOML table, collecting every problem instead of raising."""
     values = dict(extra or {})
     hints = typing.get_type_hints(cls)
@@ -122,7 +122,7 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:  # `PretrainConfig | None`
         kind = args[0]
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         if isinstance(value, dict):
             return _fill(kind, value, f"{name}.", problems)
         wanted = "a section"
@@ -134,8 +134,8 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     elif origin is dict:
         wanted = "a table"
         if isinstance(value, dict):
-            items = {k: _convert(args[1], v, f"{name}.{k}", problems) for k, v in value.items()}
-            return _BAD if _BAD in items.values() else items
+            table = {k: _convert(args[1], v, f"{name}.{k}", problems) for k, v in value.items()}
+            return _BAD if _BAD in table.values() else table
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif kind is float:
@@ -148,7 +148,7 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     return _BAD
 
 
-def _check_bounds(spec: dataclasses.Field, value: Any, name: str, problems: list[str]) -> None:
+def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems: list[str]) -> None:
     meta = spec.metadata
     if isinstance(value, float) and not math.isfinite(value):
         problems.append(f"{name} must be a finite number, not {value}")
@@ -188,8 +188,9 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         and not (len(config.kto.token_clamp) == 2 and config.kto.token_clamp[0] <= 0 <= config.kto.token_clamp[1])
     ):
         problems.append("kto.token_clamp must be two numbers around 0, such as [-3.0, 1.5], or empty")
-    for spec in dataclasses.fields(GuardsConfig) if config.kto else ():
-        limits = getattr(config.kto.guards, spec.name)
+    guards = config.kto.guards if config.kto else None
+    for spec in dataclasses.fields(GuardsConfig) if guards else ():
+        limits = getattr(guards, spec.name)
         if isinstance(limits, list) and len(limits) not in (0, 2):
             problems.append(f"kto.guards.{spec.name} must be two limits, warn and go back, or empty")
     if config.kto and not (config.kto.blends and all(0 < share <= 1 for share in config.kto.blends)):

@@ -16,7 +16,7 @@ def option(
     default: Any,
     help: str,
     *,
-    choices: tuple = (),
+    choices: tuple[str, ...] = (),
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
@@ -383,6 +383,13 @@ class ExportConfig:
         return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, self.max_tokens)
 
 
+def plain(value: Any) -> Any:
+    """Dataclasses as dicts, also those inside dicts; anything else as it is."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 @dataclass(frozen=True)
 class Config:
     """A whole recipe, resolved. `name` is the recipe's file name and names its folder under `runs/`."""
@@ -423,11 +430,7 @@ class Config:
 
     def section(self, name: str) -> Any:
         """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving."""
-        value = self
+        value: Any = self
         for part in name.split("."):
             value = getattr(value, part, None)
-        if isinstance(value, dict):
-            return {
-                key: dataclasses.asdict(item) if dataclasses.is_dataclass(item) else item for key, item in value.items()
-            }
-        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+        return plain(value)

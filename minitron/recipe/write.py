@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from minitron.recipe.load import resolve
-from minitron.recipe.schema import Config, ModelConfig
+from minitron.recipe.schema import Config, ModelConfig, plain
 
 OPTIONAL_SECTIONS = ("pretrain", "reject", "kto")
 
@@ -21,10 +21,10 @@ def dump_recipe(config: Config) -> str:
     """The resolved recipe as TOML, which `load_recipe` reads back to the same values."""
     lines = [f"seed = {config.seed}", f"device = {_toml(config.device)}", f"shard = {_toml(config.shard)}"]
     for spec in dataclasses.fields(Config):
-        value = getattr(config, spec.name)
-        if dataclasses.is_dataclass(value):
+        section = plain(getattr(config, spec.name))
+        if isinstance(section, dict):
             lines += ["", f"[{spec.name}]"]
-            lines += [f"{key} = {_toml(item)}" for key, item in dataclasses.asdict(value).items()]
+            lines += [f"{key} = {_toml(item)}" for key, item in section.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -36,12 +36,16 @@ def write_recipe(config: Config, *, comments: dict[str, str]) -> str:
     lines = [f"seed = {config.seed}"] + ([f"device = {_toml(config.device)}"] if config.device != "auto" else [])
     for spec in dataclasses.fields(Config):
         section = getattr(config, spec.name)
-        if dataclasses.is_dataclass(section):
+        if _is_section(section):
             usual = _usual_model(config) if spec.name == "model" else type(section)()
             found = _written(section, usual, spec.name, comments)
             optional = spec.name in OPTIONAL_SECTIONS
             lines += ["", *found] if len(found) > 1 or optional else []
     return "\n".join(lines) + "\n"
+
+
+def _is_section(value: Any) -> bool:
+    return dataclasses.is_dataclass(value)
 
 
 def _usual_model(config: Config) -> ModelConfig:
@@ -55,7 +59,7 @@ def _written(section: Any, usual: Any, name: str, comments: dict[str, str]) -> l
     lines, tables = [f"[{name}]"], []
     for spec in dataclasses.fields(section):
         value, key = getattr(section, spec.name), f"{name}.{spec.name}"
-        if dataclasses.is_dataclass(value):
+        if _is_section(value):
             found = _written(value, getattr(usual, spec.name) or type(value)(), key, comments)
             tables += ["", *found] if len(found) > 1 else []
             continue
