@@ -4,10 +4,13 @@ ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 MINITRON := $(BIN)/minitron
+TYPED := minitron/recipe
+GOROOT = $(shell $(BIN)/python -m minitron.program.go)
+GO = GOTOOLCHAIN=local CGO_ENABLED=0 "$(GOROOT)/bin/go"
 STAGES := data tokenizer pretrain sft reject kto eval export binary
 
 help: ## this list
-	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 36
+	@grep -E '^[a-z -]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 36
 	@echo 'data ... binary first run the stages before them, unless done. Try: make sft RECIPE=recipes/demo.toml ARGS="optim.lr=1e-3"' 
 
 setup: .venv/.ready ## a virtual environment with everything, the Go toolchain included
@@ -33,30 +36,34 @@ eval: ## write the report card
 export: ## write what the chat program embeds
 binary: ## build the chat program for this machine
 $(STAGES): setup
-	$(MINITRON) run $(RECIPE) --to $@ $(ARGS)
+	$(MINITRON) run "$(RECIPE)" --to $@ $(ARGS)
 
 chat: setup ## talk to the model of RECIPE in the terminal
-	$(MINITRON) chat $(RECIPE)
+	$(MINITRON) chat "$(RECIPE)" $(ARGS)
 
 binaries: export ## the chat program for all systems, and a folder to send from
 	$(MINITRON) binary --target all
 
 html: setup ## one HTML file with the model inside, for friends who cannot run programs
-	$(MINITRON) run $(RECIPE) --to eval $(ARGS)
-	$(MINITRON) export $(RECIPE) --dtype q8 --out export/html $(ARGS)
+	$(MINITRON) run "$(RECIPE)" --to eval $(ARGS)
+	$(MINITRON) export "$(RECIPE)" --dtype q8 --out export/html $(ARGS)
 	$(MINITRON) html --bundle export/html
 
-test: .venv/.ready-test ## all tests, Python and Go
-	$(BIN)/python -m pytest
-	cd go_serve && GOTOOLCHAIN=local CGO_ENABLED=0 $$(../$(BIN)/python -m minitron.program.go) test ./...
+test: .venv/.ready-test ## what must hold, Python and Go: ten minutes at most
+	$(BIN)/python -m pytest -m "not slow"
+	cd go_serve && $(GO) test ./...
 
-lint: .venv/.ready-test ## formatting and static checks
+test-all: test ## the slow tests too
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.ready-test ## formatting, types and static checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	cd go_serve && go=$$(../$(BIN)/python -m minitron.program.go) && test -z "$$($${go}fmt -l . | tee /dev/stderr)" && GOTOOLCHAIN=local $$go vet ./...
+	$(BIN)/mypy $(TYPED)
+	cd go_serve && test -z "$$("$(GOROOT)"/bin/gofmt -l . | tee /dev/stderr)" && $(GO) vet ./...
 
 fmt: .venv/.ready-test ## format everything
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
-	cd go_serve && $$(../$(BIN)/python -m minitron.program.go)fmt -w .
+	cd go_serve && "$(GOROOT)"/bin/gofmt -w .
 
 bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs a finished make demo)
 	$(BIN)/python benchmarks/inference.py
@@ -66,4 +73,4 @@ bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs
 clean: ## remove runs, bundles and programs; keep the environment
 	rm -rf runs dist export/*.bin export/*.json export/html
 
-.PHONY: help setup demo chat binaries html test bench lint fmt clean $(STAGES)
+.PHONY: help setup demo chat binaries html test test-all bench lint fmt clean $(STAGES)

@@ -229,4 +229,4 @@ def build_wasm() -> bytes:
 
 
 if __name__ == "__main__":  # for the Makefile
-    print(go_root() / "bin" / "go")
+    print(go_root())
