@@ -1,0 +1,182 @@
+"""The documents are tried: commands parse, targets and files exist, links lead somewhere, and a first recipe works as printed."""
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from minitron import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+COMMANDS = ("minitron", "make", "torchrun", "python", ".venv/bin/python")
+# A fence below this comment is not tried here: it needs what the comment says.
+MARK = re.compile(r"<!-- needs: (.+) -->\n+```")
+
+
+def fences(page: Path) -> list[tuple[str, str, str]]:
+    """Fenced blocks of a page: language, text, and what the mark above says that it needs."""
+    text = page.read_text(encoding="utf-8")
+    marks = {match.end() - 3: match[1] for match in MARK.finditer(text)}
+    return [(match[1], match[2], marks.get(match.start(), "")) for match in FENCE.finditer(text)]
+
+
+def commands() -> list[pytest.param]:
+    """Every command line of the pages: in fences without a language, and in `code` that begins with a command."""
+    found = []
+    for page in PAGES:
+        for language, text, needs in fences(page):
+            lines = text.replace("\\\n", " ").splitlines() if language in ("", "sh") and not needs else []
+            found += [(page.name, line.removeprefix("$ ")) for line in lines]
+        inline = FENCE.sub("", page.read_text(encoding="utf-8"))
+        found += [(page.name, text) for text in re.findall(r"`([^`\n]+)`", inline) if " " in text]
+    lines = [(page, re.split(r"\s+#\s|\s+[<>|]\s", line)[0].strip()) for page, line in found]
+    return [
+        pytest.param(line, id=f"{page}: {line}"[:90])
+        for page, line in sorted(set(lines))
+        if line.split() and line.split()[0] in COMMANDS and "..." not in line
+    ]
+
+
+def parse(words: list[str]) -> None:
+    """Refuses what `minitron` would refuse; a command's bare name is only spoken of."""
+    if len(words) == 1 and not words[0].startswith("-"):
+        words = [*words, "--help"]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
+        arguments, rest = cli.parser().parse_known_args(words)
+    assert not said.getvalue(), said.getvalue()
+    if "--help" in words:
+        return
+    assert all("=" in text and not text.startswith("-") for text in rest)
+    if (recipe := getattr(arguments, "recipe", "")) and recipe.startswith("recipes/"):
+        invented = {"recipes/mine.toml", "recipes/hour.toml", "recipes/judged.toml"}  # the reader writes these
+        assert recipe in invented or (ROOT / recipe).exists(), f"there is no {recipe}"
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_command_in_the_documents_is_one(line):
+    words = shlex.split(line)
+    match words[0]:
+        case "minitron":
+            if "|" not in line:  # `minitron tokenize|logits` names several
+                parse(words[1:])
+        case "torchrun":
+            parse(words[words.index("minitron") + 1 :])
+        case "make":
+            done = subprocess.run(["make", "-n", "-o", "setup", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+        case _:
+            if "-m" in words:
+                parse(words[words.index("minitron") + 1 :])
+                return
+            script = ROOT / words[1]
+            assert script.exists(), f"there is no {words[1]}"
+            for option in (word for word in words[2:] if word.startswith("--")):
+                assert f'"{option}"' in script.read_text(), f"{words[1]} has no {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = page.parent / name if name else page
+        assert path.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+            assert anchor in slugs, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_named_exists(page):
+    """`code` with a slash and an ending is a file of the project, unless it is one that a run makes."""
+    made = (
+        "runs/",
+        "export/",
+        "dist/",
+        "my/",
+        "../",
+        "recipes/mine",
+        "recipes/hour",
+        "recipes/judged.",
+        "kto/",
+        "sft/",
+        "data/",
+        "reject/",
+    )
+    for name in re.findall(r"`([\w./*-]+/[\w.*-]+\.(?:py|go|toml|json|s|js|md))`", page.read_text(encoding="utf-8")):
+        if not name.startswith(made) and "*" not in name:
+            assert any(
+                (ROOT / folder / name).exists() for folder in ("", "minitron", "go_serve", "go_serve/internal")
+            ), name
+
+
+QUICK = ["sft.steps=12", "sft.eval_every_steps=6", "model.d_model=32", "model.n_heads=2", "model.n_layers=1"]
+QUICK += ["eval.prompts=8", "optim.precision=fp32", "reject.prompts=60", "reject.max_tokens=16", "kto.steps=4"]
+
+
+def readme_recipe(name: str) -> str:
+    texts = [text for language, text, _ in fences(ROOT / "README.md") if language == "toml"]
+    (found,) = [text for text in texts if text.startswith(f"# recipes/{name}.toml")]
+    return found
+
+
+def dialogues(count: int) -> list[list[dict]]:
+    words = [
+        "river",
+        "stone",
+        "lamp",
+        "bread",
+        "cloud",
+        "letter",
+        "garden",
+        "winter",
+        "story",
+        "music",
+        "window",
+        "paper",
+    ]
+    return [
+        [
+            {"role": "user", "content": f"Tell me about the {words[i % 12]} and the {words[i // 12 % 12]}, part {i}."},
+            {
+                "role": "assistant",
+                "content": f"The {words[i % 12]} is near the {words[(i * 5 + 1) % 12]}; {i} is enough.",
+            },
+        ]
+        for i in range(count)
+    ]
+
+
+# slow: a whole run, to the program
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mine", "judged"])
+def test_a_first_recipe_works_as_the_readme_prints_it(name, tmp_path):
+    """A user's small file: 300 dialogues; `mine` has no scores, `judged` has them."""
+    count = 300
+    columns = {"messages": dialogues(count)}
+    if name == "judged":
+        columns |= {"overall_score": [9 - i % 5 for i in range(count)], "safety": [10] * count}
+    (tmp_path / "recipes").mkdir()
+    folder = tmp_path / ("my" if name == "mine" else "judged")
+    folder.mkdir()
+    pq.write_table(pa.table(columns), folder / "chats.parquet")
+    (tmp_path / f"recipes/{name}.toml").write_text(readme_recipe(name))
+    quick = [key for key in QUICK if name == "judged" or not key.startswith(("reject", "kto"))]
+    command = [sys.executable, "-m", "minitron", "run", f"recipes/{name}.toml", *quick]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (program,) = [p for p in (tmp_path / "dist").glob("minitron-chat-*") if p.is_file()]
+    answer = subprocess.run([program, "info", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["name"] == name
