@@ -13,53 +13,28 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe
 
 ROOT = Path(__file__).parent.parent
-_spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/reference.py")
-reference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
-# From the ground up: a package imports only from those before it. The last two are modules.
-FLOORS = [
-    "core",
-    "recipe",
-    "tokenizer",
-    "model",
-    "quant",
-    "data",
-    "sample",
-    "train",
-    "evaluate",
-    "align",
-    "synth",
-    "program",
-    "interop",
-    "plan",
-    "chat",
-    "stages",
-    "cli",
-    "__main__",
-]
 
 
-def imported(path: Path) -> set[str]:
-    """Packages of minitron that a file imports from, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "minitron":
-            found |= {alias.name for alias in node.names if alias.name != "__version__"}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minitron."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("minitron.")}
-    return found
+def script(name: str):
+    """A module of docs/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+reference, structure = script("reference"), script("structure")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "minitron").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_down(path):
     package = path.relative_to(ROOT / "minitron").parts[0].removesuffix(".py")
     if package == "__init__":
-        assert not imported(path)
+        assert not structure.imported(path)
         return
-    below = set(FLOORS[: FLOORS.index(package) + 1])
-    assert imported(path) <= below, f"{package} must not import {imported(path) - below}"
+    below = set(structure.FLOORS[: structure.FLOORS.index(package) + 1])
+    found = structure.imported(path)
+    assert found <= below, f"{package} must not import {found - below}"
 
 
 def test_stages_never_import_each_other():
@@ -119,6 +94,15 @@ def test_help_is_instant():
 def test_the_generated_pages_are_what_the_code_says():
     assert (ROOT / "docs/recipes.md").read_text() == reference.recipes(), "run: python docs/reference.py"
     assert (ROOT / "docs/commands.md").read_text() == reference.commands(), "run: python docs/reference.py"
+
+
+def test_the_picture_is_of_this_house():
+    assert (ROOT / "docs/structure.svg").read_text(encoding="utf-8") == structure.svg(), "run: python docs/structure.py"
+    assert len(structure.FLOORS) <= 20
+    assert {p.stem for p in (ROOT / "minitron").iterdir() if p.suffix in ("", ".py")} - {
+        "__init__",
+        "__pycache__",
+    } == set(structure.FLOORS)
 
 
 def test_the_readme_names_every_command():
