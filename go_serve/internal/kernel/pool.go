@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -19,7 +20,8 @@ type Task interface {
 // without work looks for the next job for some microseconds, as the next layer is about to come, then sleeps and costs
 // nothing. Nobody waits for a worker that has not begun: on a busy machine the others do its share.
 //
-// Run must not be called by two goroutines at once, nor by a Task.
+// Run must not be called by two goroutines at once, nor by a Task. Where a Task panics, on whichever goroutine, Run panics
+// once the job is over; a caller that recovers can use the pool again.
 type Pool struct {
 	workers []worker
 
@@ -31,14 +33,14 @@ type Pool struct {
 	ticket  atomic.Uint64 // job number << 32 | takes << 16 | takes given out; there are few takes, whatever n
 	pending atomic.Int32  // takes that are not finished
 	closed  atomic.Bool
-	lost    atomic.Pointer[fault.Lost] // what a worker could not read
+	failed  atomic.Pointer[any] // what the first Task to panic in this job panicked with
 }
 
 // worker is a goroutine beside the caller.
 type worker struct {
 	asleep atomic.Bool
 	wake   chan struct{}
-	_      [40]byte // a cache line of its own
+	_      [48]byte // a cache line of its own
 }
 
 const (
@@ -70,7 +72,7 @@ func (p *Pool) Close() {
 // Run calls task.Do over all items 0..n-1 and returns when all are done. cost is the work per item, about the bytes of
 // weights times tokens: a small job runs on the calling goroutine.
 func (p *Pool) Run(task Task, n, cost int) {
-	if len(p.workers) == 0 || n < 2 || n*cost < minParallelCost {
+	if len(p.workers) == 0 || n < 2 || int64(n)*int64(cost) < minParallelCost {
 		task.Do(0, 0, n)
 		return
 	}
@@ -92,8 +94,8 @@ func (p *Pool) Run(task Task, n, cost int) {
 		}
 	}
 	p.task = nil
-	if lost := p.lost.Swap(nil); lost != nil {
-		panic(*lost) // on the caller's goroutine, which may know what to do
+	if cause := p.failed.Swap(nil); cause != nil {
+		panic(*cause) // on the caller's goroutine, which may know what to do
 	}
 }
 
@@ -138,33 +140,54 @@ func (p *Pool) open() bool {
 
 // work takes and computes until no take is left, and reports whether there was any.
 func (p *Pool) work(worker int) bool {
-	any := false
+	worked := false
 	for {
 		t := p.ticket.Load()
 		if t>>16&0xffff <= t&0xffff {
-			return any
+			return worked
 		}
 		if !p.ticket.CompareAndSwap(t, t+1) {
 			continue
 		}
 		// While this take is pending Run does not return, so the job's fields stay.
-		any = true
+		worked = true
 		lo := int(t&0xffff) * p.grain
 		p.take(worker, lo)
 	}
 }
 
-// take computes the items from lo on.
+// take computes the items from lo on. A panic is kept for Run: on a worker nobody could recover it, and on the caller's
+// goroutine it would leave Run while others still work.
 func (p *Pool) take(worker, lo int) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			lost, ok := cause.(fault.Lost)
-			if !ok {
-				panic(cause)
-			}
-			p.lost.Store(&lost)
+			p.fail(cause)
 		}
 		p.pending.Add(-1)
 	}()
 	p.task.Do(worker, lo, min(lo+p.grain, p.n))
+}
+
+// fail keeps what a Task panicked with, if it is the first.
+func (p *Pool) fail(cause any) {
+	if _, ok := cause.(fault.Lost); !ok {
+		cause = &taskPanic{cause: cause, stack: debug.Stack()}
+	}
+	p.failed.CompareAndSwap(nil, &cause)
+}
+
+// taskPanic carries a panic from the goroutine where it happened to Run's caller, with the first one's stack.
+type taskPanic struct {
+	cause any
+	stack []byte
+}
+
+func (p *taskPanic) Error() string {
+	return fmt.Sprintf("%v\n\nThe stack of the task that panicked:\n%s", p.cause, p.stack)
+}
+
+// Unwrap returns the cause if it is an error.
+func (p *taskPanic) Unwrap() error {
+	err, _ := p.cause.(error)
+	return err
 }

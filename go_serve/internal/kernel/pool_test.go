@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,6 +86,63 @@ func TestPoolNeedsNobody(t *testing.T) {
 		if m.done[i].Load() != 1 {
 			t.Fatalf("item %d was done %d times", i, m.done[i].Load())
 		}
+	}
+}
+
+// breaking panics with errBroken in the first call that a given worker gets. The others go on with a call until that has
+// happened, so that there is work left for it, and for a while after it.
+type breaking struct {
+	worker  int
+	broke   atomic.Bool
+	running atomic.Int32 // calls
+}
+
+var errBroken = errors.New("broken")
+
+func (b *breaking) Do(worker, _, _ int) {
+	b.running.Add(1)
+	defer b.running.Add(-1)
+	if worker == b.worker && b.broke.CompareAndSwap(false, true) {
+		panic(errBroken)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !b.broke.Load() && time.Now().Before(deadline); {
+		time.Sleep(100 * time.Microsecond)
+	}
+	time.Sleep(200 * time.Microsecond)
+}
+
+// TestPoolSurvivesPanics lets a task panic on the caller's goroutine and on workers: Run's caller gets the cause, with the
+// stack of the goroutine where it happened, after everybody has stopped; the next jobs are done as if nothing had been.
+func TestPoolSurvivesPanics(t *testing.T) {
+	for _, threads := range []int{1, 2, 4} {
+		pool := NewPool(threads)
+		for round := range 60 {
+			const items = 64
+			b := &breaking{worker: round % threads}
+			cause := func() (cause any) {
+				defer func() { cause = recover() }()
+				pool.Run(b, items, minParallelCost)
+				return nil
+			}()
+			err, _ := cause.(error)
+			if !errors.Is(err, errBroken) {
+				t.Fatalf("%d threads, worker %d: the caller recovered %v", threads, b.worker, cause)
+			}
+			if threads > 1 && !strings.Contains(err.Error(), "kernel.(*breaking).Do") {
+				t.Fatalf("%d threads, worker %d: the stack of the task is lost:\n%v", threads, b.worker, err)
+			}
+			if n := b.running.Load(); n != 0 {
+				t.Fatalf("%d threads, worker %d: Run panicked while %d calls went on", threads, b.worker, n)
+			}
+			m := &marks{done: make([]atomic.Int32, items), workers: make([]atomic.Int32, threads)}
+			pool.Run(m, items, minParallelCost)
+			for i := range m.done {
+				if got := m.done[i].Load(); got != 1 {
+					t.Fatalf("%d threads, worker %d: after the panic item %d was done %d times", threads, b.worker, i, got)
+				}
+			}
+		}
+		pool.Close()
 	}
 }
 
