@@ -282,8 +282,8 @@ group:
 	VZEROUPPER
 	RET
 
-// EXACT: acc += w · x, the product rounded.
-#define EXACT(w, x, tmp, acc) \
+// UNFUSED: acc += w · x, the product rounded.
+#define UNFUSED(w, x, tmp, acc) \
 	VMULPS x, w, tmp; \
 	VADDPS tmp, acc, acc
 
@@ -356,8 +356,8 @@ done: \
 	VZEROUPPER; \
 	RET
 
-// func exactAVX512(out, x []float32, panels []byte, stride, step int)
-TEXT ·exactAVX512(SB), NOSPLIT, $0-88
+// func unfusedAVX512(out, x []float32, panels []byte, stride, step int)
+TEXT ·unfusedAVX512(SB), NOSPLIT, $0-88
 	MOVQ out_base+0(FP), DI
 	MOVQ out_len+8(FP), DX
 	MOVQ x_base+24(FP), SI
@@ -366,7 +366,7 @@ TEXT ·exactAVX512(SB), NOSPLIT, $0-88
 	MOVQ panels_base+48(FP), BX
 	MOVQ stride+72(FP), R12
 	MOVQ step+80(FP), R13
-	HALFPANELS(EXACT)
+	HALFPANELS(UNFUSED)
 
 #define FUSED12(w) \
 	VFMADD231PS.BCST (AX), w, Z0; \
@@ -382,23 +382,23 @@ TEXT ·exactAVX512(SB), NOSPLIT, $0-88
 	VFMADD231PS.BCST (R10)(R12*1), w, Z10; \
 	VFMADD231PS.BCST (R10)(R12*2), w, Z11
 
-#define EXACTBCST(w, x, tmp, acc) \
+#define UNFUSEDBCST(w, x, tmp, acc) \
 	VMULPS.BCST x, w, tmp; \
 	VADDPS      tmp, acc, acc
 
-#define EXACT12(w) \
-	EXACTBCST(w, (AX), Z12, Z0); \
-	EXACTBCST(w, (AX)(R12*1), Z13, Z1); \
-	EXACTBCST(w, (AX)(R12*2), Z14, Z2); \
-	EXACTBCST(w, (R8), Z15, Z3); \
-	EXACTBCST(w, (R8)(R12*1), Z16, Z4); \
-	EXACTBCST(w, (R8)(R12*2), Z17, Z5); \
-	EXACTBCST(w, (R9), Z18, Z6); \
-	EXACTBCST(w, (R9)(R12*1), Z19, Z7); \
-	EXACTBCST(w, (R9)(R12*2), Z20, Z8); \
-	EXACTBCST(w, (R10), Z21, Z9); \
-	EXACTBCST(w, (R10)(R12*1), Z22, Z10); \
-	EXACTBCST(w, (R10)(R12*2), Z23, Z11)
+#define UNFUSED12(w) \
+	UNFUSEDBCST(w, (AX), Z12, Z0); \
+	UNFUSEDBCST(w, (AX)(R12*1), Z13, Z1); \
+	UNFUSEDBCST(w, (AX)(R12*2), Z14, Z2); \
+	UNFUSEDBCST(w, (R8), Z15, Z3); \
+	UNFUSEDBCST(w, (R8)(R12*1), Z16, Z4); \
+	UNFUSEDBCST(w, (R8)(R12*2), Z17, Z5); \
+	UNFUSEDBCST(w, (R9), Z18, Z6); \
+	UNFUSEDBCST(w, (R9)(R12*1), Z19, Z7); \
+	UNFUSEDBCST(w, (R9)(R12*2), Z20, Z8); \
+	UNFUSEDBCST(w, (R10), Z21, Z9); \
+	UNFUSEDBCST(w, (R10)(R12*1), Z22, Z10); \
+	UNFUSEDBCST(w, (R10)(R12*2), Z23, Z11)
 
 // HALFBLOCK: R13 is the distance of columns in bytes.
 #define HALFBLOCK(MAC12) \
@@ -477,8 +477,8 @@ TEXT ·f16BlockAVX512(SB), NOSPLIT, $0-96
 	MOVQ step+88(FP), R13
 	HALFBLOCK(FUSED12)
 
-// func exactBlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
-TEXT ·exactBlockAVX512(SB), NOSPLIT, $0-96
+// func unfusedBlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+TEXT ·unfusedBlockAVX512(SB), NOSPLIT, $0-96
 	MOVQ out_base+0(FP), DI
 	MOVQ outStride+24(FP), DX
 	SHLQ $2, DX
@@ -488,4 +488,4 @@ TEXT ·exactBlockAVX512(SB), NOSPLIT, $0-96
 	MOVQ panel_base+64(FP), BX
 	MOVQ panel_len+72(FP), CX
 	MOVQ step+88(FP), R13
-	HALFBLOCK(EXACT12)
+	HALFBLOCK(UNFUSED12)

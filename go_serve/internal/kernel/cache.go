@@ -73,11 +73,11 @@ func (c *Cache) Attend(out []float32, outStride int, q []float32, qStride, head,
 	scoreStride, mixedStride := c.scoreStride(), lanes*valuePanels
 
 	if tokens == 1 {
-		active.exact(s.scores[:lanes*keyPanels], q[:c.width], keys, keyBytes, 2*lanes)
+		active.unfused(s.scores[:lanes*keyPanels], q[:c.width], keys, keyBytes, 2*lanes)
 	} else {
 		for t := 0; t < tokens; t += active.block {
 			for p := range keyPanels {
-				active.exactBlock(s.scores[t*scoreStride+lanes*p:], scoreStride, q[t*qStride:], qStride, keys[p*keyBytes:][:keyBytes], 2*lanes)
+				active.unfusedBlock(s.scores[t*scoreStride+lanes*p:], scoreStride, q[t*qStride:], qStride, keys[p*keyBytes:][:keyBytes], 2*lanes)
 			}
 		}
 	}
@@ -89,12 +89,12 @@ func (c *Cache) Attend(out []float32, outStride int, q []float32, qStride, head,
 		active.softmax(row)
 	}
 	if tokens == 1 {
-		active.exact(s.mixed[:mixedStride], s.scores[:seen], values, 2*lanes, step)
+		active.unfused(s.mixed[:mixedStride], s.scores[:seen], values, 2*lanes, step)
 	} else {
 		for t := 0; t < tokens; t += active.block {
 			for p := range valuePanels {
 				panel := values[2*lanes*p:][:(seen-1)*step+2*lanes]
-				active.exactBlock(s.mixed[t*mixedStride+lanes*p:], mixedStride, s.scores[t*scoreStride:], scoreStride, panel, step)
+				active.unfusedBlock(s.mixed[t*mixedStride+lanes*p:], mixedStride, s.scores[t*scoreStride:], scoreStride, panel, step)
 			}
 		}
 	}

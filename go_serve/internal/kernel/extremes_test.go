@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestExactEqualsScalar compares the products of attention, which no tier may fuse, with the scalar tier, bit by bit.
-func TestExactEqualsScalar(t *testing.T) {
+// TestUnfusedEqualsScalar compares the products of attention, which no tier may fuse, with the scalar tier, bit by bit.
+func TestUnfusedEqualsScalar(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(9, 10))
 		for range 100 {
@@ -26,10 +26,10 @@ func TestExactEqualsScalar(t *testing.T) {
 				name string
 				run  func(tier *tier, out []float32)
 			}{
-				{"exact", func(tier *tier, out []float32) { tier.exact(out[:lanes*panels], x[:cols], data, stride, step) }},
-				{"exactBlock", func(tier *tier, out []float32) {
+				{"unfused", func(tier *tier, out []float32) { tier.unfused(out[:lanes*panels], x[:cols], data, stride, step) }},
+				{"unfusedBlock", func(tier *tier, out []float32) {
 					for at := 0; at < Block; at += tier.block {
-						tier.exactBlock(out[at*outStride:], outStride, x[at*xStride:], xStride, data[:(cols-1)*step+2*lanes], step)
+						tier.unfusedBlock(out[at*outStride:], outStride, x[at*xStride:], xStride, data[:(cols-1)*step+2*lanes], step)
 					}
 				}},
 			} {

@@ -2,10 +2,10 @@
 
 // fp16 panels times fp32 activations with AVX2, FMA and F16C.
 
-// FUSED and EXACT are the two ways to add a product: acc += w · x, the latter with the product rounded.
+// FUSED and UNFUSED are the two ways to add a product: acc += w · x, the latter with the product rounded.
 #define FUSED(w, x, tmp, acc) VFMADD231PS x, w, acc
 
-#define EXACT(w, x, tmp, acc) \
+#define UNFUSED(w, x, tmp, acc) \
 	VMULPS x, w, tmp; \
 	VADDPS tmp, acc, acc
 
@@ -87,8 +87,8 @@ TEXT ·f16AVX2(SB), NOSPLIT, $0-88
 	MOVQ step+80(FP), R13
 	HALFPANELS(FUSED)
 
-// func exactAVX2(out, x []float32, panels []byte, stride, step int)
-TEXT ·exactAVX2(SB), NOSPLIT, $0-88
+// func unfusedAVX2(out, x []float32, panels []byte, stride, step int)
+TEXT ·unfusedAVX2(SB), NOSPLIT, $0-88
 	MOVQ out_base+0(FP), DI
 	MOVQ out_len+8(FP), DX
 	MOVQ x_base+24(FP), SI
@@ -97,7 +97,7 @@ TEXT ·exactAVX2(SB), NOSPLIT, $0-88
 	MOVQ panels_base+48(FP), BX
 	MOVQ stride+72(FP), R12
 	MOVQ step+80(FP), R13
-	HALFPANELS(EXACT)
+	HALFPANELS(UNFUSED)
 
 // HALFBLOCK: four tokens, one panel. AX and R8 point at tokens 0 and 3, R12 is the distance between tokens in bytes.
 #define HALFBLOCK(MAC) \
@@ -157,8 +157,8 @@ TEXT ·f16BlockAVX2(SB), NOSPLIT, $0-96
 	MOVQ step+88(FP), R13
 	HALFBLOCK(FUSED)
 
-// func exactBlockAVX2(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
-TEXT ·exactBlockAVX2(SB), NOSPLIT, $0-96
+// func unfusedBlockAVX2(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+TEXT ·unfusedBlockAVX2(SB), NOSPLIT, $0-96
 	MOVQ out_base+0(FP), DI
 	MOVQ outStride+24(FP), DX
 	SHLQ $2, DX
@@ -168,4 +168,4 @@ TEXT ·exactBlockAVX2(SB), NOSPLIT, $0-96
 	MOVQ panel_base+64(FP), BX
 	MOVQ panel_len+72(FP), CX
 	MOVQ step+88(FP), R13
-	HALFBLOCK(EXACT)
+	HALFBLOCK(UNFUSED)

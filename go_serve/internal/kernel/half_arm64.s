@@ -8,7 +8,7 @@
 #define FCVTL(n, d) WORD $(0x0e217800 | n<<5 | d)
 #define FCVTL2(n, d) WORD $(0x4e217800 | n<<5 | d)
 
-// FUSED and EXACT are the two ways to add a column's 16 products, s += w · x, the latter with the products rounded. w is what
+// FUSED and UNFUSED are the two ways to add a column's 16 products, s += w · x, the latter with the products rounded. w is what
 // LOADA or LOADB left.
 #define FUSED(w0, w1, w2, w3, x, s0, s1, s2, s3) \
 	VFMLA x.S4, w0.S4, s0.S4; \
@@ -16,7 +16,7 @@
 	VFMLA x.S4, w2.S4, s2.S4; \
 	VFMLA x.S4, w3.S4, s3.S4
 
-#define EXACT(w0, w1, w2, w3, x, s0, s1, s2, s3) \
+#define UNFUSED(w0, w1, w2, w3, x, s0, s1, s2, s3) \
 	VFMUL x.S4, w0.S4, V28.S4; \
 	VFMUL x.S4, w1.S4, V29.S4; \
 	VFMUL x.S4, w2.S4, V30.S4; \
@@ -103,8 +103,8 @@ TEXT ·f16NEON(SB), NOSPLIT, $0-88
 	MOVD step+80(FP), R9
 	HALFPANELS(FUSED)
 
-// func exactNEON(out, x []float32, panels []byte, stride, step int)
-TEXT ·exactNEON(SB), NOSPLIT, $0-88
+// func unfusedNEON(out, x []float32, panels []byte, stride, step int)
+TEXT ·unfusedNEON(SB), NOSPLIT, $0-88
 	MOVD out_base+0(FP), R0
 	MOVD out_len+8(FP), R1
 	MOVD x_base+24(FP), R2
@@ -112,7 +112,7 @@ TEXT ·exactNEON(SB), NOSPLIT, $0-88
 	MOVD panels_base+48(FP), R4
 	MOVD stride+72(FP), R5
 	MOVD step+80(FP), R9
-	HALFPANELS(EXACT)
+	HALFPANELS(UNFUSED)
 
 // HALFBLOCK: four tokens, one panel. R5 to R8 are the tokens.
 #define HALFBLOCK(MAC) \
@@ -161,8 +161,8 @@ TEXT ·f16BlockNEON(SB), NOSPLIT, $0-96
 	MOVD step+88(FP), R9
 	HALFBLOCK(FUSED)
 
-// func exactBlockNEON(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
-TEXT ·exactBlockNEON(SB), NOSPLIT, $0-96
+// func unfusedBlockNEON(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+TEXT ·unfusedBlockNEON(SB), NOSPLIT, $0-96
 	MOVD out_base+0(FP), R0
 	MOVD outStride+24(FP), R1
 	MOVD x_base+32(FP), R2
@@ -170,4 +170,4 @@ TEXT ·exactBlockNEON(SB), NOSPLIT, $0-96
 	MOVD panel_base+64(FP), R4
 	MOVD panel_len+72(FP), R17
 	MOVD step+88(FP), R9
-	HALFBLOCK(EXACT)
+	HALFBLOCK(UNFUSED)

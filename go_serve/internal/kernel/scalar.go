@@ -8,21 +8,21 @@ import (
 // scalar is the tier in plain Go that defines the results. Explicit conversions like float32(a * b) keep the compiler
 // from fusing a multiplication with the addition that follows (Go specification, "Floating-point operators").
 var scalar = tier{
-	name:       "scalar",
-	block:      4,
-	q8:         func(out []float32, x, panels []byte) { quantPanels(out, x, panels, q8GroupBytes, q8Weights) },
-	q4:         func(out []float32, x, panels []byte) { quantPanels(out, x, panels, q4GroupBytes, q4Weights) },
-	f16:        halfPanels,
-	exact:      halfPanels,
-	q8Block:    quantBlock(q8GroupBytes, q8Weights),
-	q4Block:    quantBlock(q4GroupBytes, q4Weights),
-	f16Block:   halfBlock,
-	exactBlock: halfBlock,
-	quantize:   quantizeScalar,
-	softmax:    softmaxScalar,
-	swiglu:     swigluScalar,
-	gelu:       geluScalar,
-	halves:     halvesScalar,
+	name:         "scalar",
+	block:        4,
+	q8:           func(out []float32, x, panels []byte) { quantPanels(out, x, panels, q8GroupBytes, q8Weights) },
+	q4:           func(out []float32, x, panels []byte) { quantPanels(out, x, panels, q4GroupBytes, q4Weights) },
+	f16:          halfPanels,
+	unfused:      halfPanels,
+	q8Block:      quantBlock(q8GroupBytes, q8Weights),
+	q4Block:      quantBlock(q4GroupBytes, q4Weights),
+	f16Block:     halfBlock,
+	unfusedBlock: halfBlock,
+	quantize:     quantizeScalar,
+	softmax:      softmaxScalar,
+	swiglu:       swigluScalar,
+	gelu:         geluScalar,
+	halves:       halvesScalar,
 }
 
 // weights16 holds the values of a group of a panel: [quad][row][4].

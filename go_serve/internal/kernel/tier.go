@@ -14,14 +14,15 @@ type tier struct {
 	name  string
 	block int // how many tokens the functions called Block compute at once
 
-	// One token: out[16·p + r] = row r of panel p times x. q8 and q4 take x as quantize wrote it. f16 takes len(x)
-	// columns; its panels begin stride bytes apart, the columns of a panel step bytes apart.
-	q8, q4     func(out []float32, x, panels []byte)
-	f16, exact func(out, x []float32, panels []byte, stride, step int)
+	// One token: out[16·p + r] = row r of panel p times x. q8 and q4 take x as quantize wrote it. f16 and unfused take len(x)
+	// columns of fp16; panels begin stride bytes apart, the columns of a panel step bytes apart. unfused, which attention
+	// uses, rounds every product.
+	q8, q4       func(out []float32, x, panels []byte)
+	f16, unfused func(out, x []float32, panels []byte, stride, step int)
 
 	// block tokens and one panel: out[t·outStride + r] = row r times token t, which is at x[t·xStride].
-	q8Block, q4Block     func(out []float32, outStride int, x []byte, xStride int, panel []byte)
-	f16Block, exactBlock func(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+	q8Block, q4Block       func(out []float32, outStride int, x []byte, xStride int, panel []byte)
+	f16Block, unfusedBlock func(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
 	// Two panels at once where that is faster, else nil: f16Block with the panels behind each other, their columns too.
 	f16Pair func(out []float32, outStride int, x []float32, xStride int, panels []byte)

@@ -17,21 +17,21 @@ func fastTiers() []*tier {
 }
 
 var avx2 = tier{
-	name:       "avx2",
-	block:      4,
-	q8:         q8AVX2,
-	q4:         q4AVX2,
-	f16:        f16AVX2,
-	exact:      exactAVX2,
-	q8Block:    q8BlockAVX2,
-	q4Block:    q4BlockAVX2,
-	f16Block:   f16BlockAVX2,
-	exactBlock: exactBlockAVX2,
-	quantize:   quantizeAVX2,
-	softmax:    softmaxAVX2,
-	swiglu:     swigluAVX2,
-	gelu:       geluAVX2,
-	halves:     halvesAVX2,
+	name:         "avx2",
+	block:        4,
+	q8:           q8AVX2,
+	q4:           q4AVX2,
+	f16:          f16AVX2,
+	unfused:      unfusedAVX2,
+	q8Block:      q8BlockAVX2,
+	q4Block:      q4BlockAVX2,
+	f16Block:     f16BlockAVX2,
+	unfusedBlock: unfusedBlockAVX2,
+	quantize:     quantizeAVX2,
+	softmax:      softmaxAVX2,
+	swiglu:       swigluAVX2,
+	gelu:         geluAVX2,
+	halves:       halvesAVX2,
 }
 
 // avxvnni has the 256-bit VPDPBUSD that Intel's desktop and laptop processors since Alder Lake and AMD's since Zen 5 have.
@@ -43,7 +43,7 @@ var avx512 = avx2.with("avx512", func(t *tier) {
 	t.block = 12
 	t.q8, t.q4, t.q8Block, t.q4Block = q8AVX512, q4AVX512, q8BlockAVX512, q4BlockAVX512
 	// f16 stays AVX2's, which reads weights in fewer streams: as fast with one thread, faster with two.
-	t.exact, t.f16Block, t.f16Pair, t.exactBlock = exactAVX512, f16BlockAVX512, f16PairAVX512, exactBlockAVX512
+	t.unfused, t.f16Block, t.f16Pair, t.unfusedBlock = unfusedAVX512, f16BlockAVX512, f16PairAVX512, unfusedBlockAVX512
 	t.softmax, t.swiglu, t.gelu = softmaxAVX512, swigluAVX512, geluAVX512
 })
 
@@ -104,7 +104,7 @@ func q4AVX2(out []float32, x, panels []byte)
 func f16AVX2(out, x []float32, panels []byte, stride, step int)
 
 //go:noescape
-func exactAVX2(out, x []float32, panels []byte, stride, step int)
+func unfusedAVX2(out, x []float32, panels []byte, stride, step int)
 
 //go:noescape
 func q8BlockAVX2(out []float32, outStride int, x []byte, xStride int, panel []byte)
@@ -116,7 +116,7 @@ func q4BlockAVX2(out []float32, outStride int, x []byte, xStride int, panel []by
 func f16BlockAVX2(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
 //go:noescape
-func exactBlockAVX2(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+func unfusedBlockAVX2(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
 //go:noescape
 func quantizeAVX2(dst []byte, x []float32)
@@ -161,7 +161,7 @@ func q8AVX512(out []float32, x, panels []byte)
 func q4AVX512(out []float32, x, panels []byte)
 
 //go:noescape
-func exactAVX512(out, x []float32, panels []byte, stride, step int)
+func unfusedAVX512(out, x []float32, panels []byte, stride, step int)
 
 //go:noescape
 func q8BlockAVX512(out []float32, outStride int, x []byte, xStride int, panel []byte)
@@ -176,7 +176,7 @@ func f16BlockAVX512(out []float32, outStride int, x []float32, xStride int, pane
 func f16PairAVX512(out []float32, outStride int, x []float32, xStride int, panels []byte)
 
 //go:noescape
-func exactBlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+func unfusedBlockAVX512(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
 // readAll reads data, whose length is a multiple of 256.
 func readAll(data []byte) {

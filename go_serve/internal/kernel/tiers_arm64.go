@@ -10,21 +10,21 @@ func fastTiers() []*tier {
 }
 
 var neon = tier{
-	name:       "neon",
-	block:      4,
-	q8:         q8NEON,
-	q4:         q4NEON,
-	f16:        f16NEON,
-	exact:      exactNEON,
-	q8Block:    q8BlockNEON,
-	q4Block:    q4BlockNEON,
-	f16Block:   f16BlockNEON,
-	exactBlock: exactBlockNEON,
-	quantize:   quantizeNEON,
-	softmax:    softmaxNEON,
-	swiglu:     swigluNEON,
-	gelu:       geluNEON,
-	halves:     halvesNEON,
+	name:         "neon",
+	block:        4,
+	q8:           q8NEON,
+	q4:           q4NEON,
+	f16:          f16NEON,
+	unfused:      unfusedNEON,
+	q8Block:      q8BlockNEON,
+	q4Block:      q4BlockNEON,
+	f16Block:     f16BlockNEON,
+	unfusedBlock: unfusedBlockNEON,
+	quantize:     quantizeNEON,
+	softmax:      softmaxNEON,
+	swiglu:       swigluNEON,
+	gelu:         geluNEON,
+	halves:       halvesNEON,
 }
 
 // neonDot has the SDOT that is an option of ARMv8.2 and part of ARMv8.4.
@@ -52,7 +52,7 @@ func q4NEON(out []float32, x, panels []byte)
 func f16NEON(out, x []float32, panels []byte, stride, step int)
 
 //go:noescape
-func exactNEON(out, x []float32, panels []byte, stride, step int)
+func unfusedNEON(out, x []float32, panels []byte, stride, step int)
 
 //go:noescape
 func q8BlockNEON(out []float32, outStride int, x []byte, xStride int, panel []byte)
@@ -64,7 +64,7 @@ func q4BlockNEON(out []float32, outStride int, x []byte, xStride int, panel []by
 func f16BlockNEON(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
 //go:noescape
-func exactBlockNEON(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
+func unfusedBlockNEON(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
 //go:noescape
 func quantizeNEON(dst []byte, x []float32)

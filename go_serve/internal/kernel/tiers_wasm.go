@@ -9,7 +9,7 @@ func fastTiers() []*tier { return []*tier{&wasm} }
 var wasm = func() tier {
 	t := scalar
 	t.name, t.block = "wasm", 1
-	t.q8, t.q4, t.f16, t.exact = q8Wasm, q4Wasm, halfWasm, halfWasm
+	t.q8, t.q4, t.f16, t.unfused = q8Wasm, q4Wasm, halfWasm, halfWasm
 	t.q8Block = func(out []float32, _ int, x []byte, _ int, panel []byte) {
 		q8Wasm(out[:lanes], x[:len(panel)/q8GroupBytes*groupBytesX], panel)
 	}
@@ -19,7 +19,7 @@ var wasm = func() tier {
 	t.f16Block = func(out []float32, _ int, x []float32, _ int, panel []byte, step int) {
 		halfWasm(out[:lanes], x[:(len(panel)+step-1)/step], panel, 0, step)
 	}
-	t.exactBlock = t.f16Block
+	t.unfusedBlock = t.f16Block
 	return t
 }()
 

@@ -83,9 +83,6 @@ func SwiGLU(gate, up []float32) { active.swiglu(gate, up) }
 // GELU replaces x by x·Φ(x). The length is a multiple of 16.
 func GELU(x []float32) { active.gelu(x) }
 
-// Halves writes x to dst in fp16, 2 bytes each. The length is a multiple of 16.
-func Halves(dst []byte, x []float32) { active.halves(dst, x) }
-
 // Rope rotates one head in place: element i is paired with i + h/2 ("rotate half", as in Hugging Face; arXiv
 // 2104.09864). head is [h], cos and sin are [h/2].
 func Rope(head, cos, sin []float32) {

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// softmax, swiglu and gelu with AVX-512: vector_amd64.s, sixteen at a time. There are comments; here are only the
-// differences.
+// softmax, swiglu and gelu with AVX-512: the same steps as in vector_amd64.s, on sixteen values at a time. See there for
+// comments.
 
 DATA ·constants<>+0(SB)/4, $0xc2ae0000  // -87
 DATA ·constants<>+4(SB)/4, $0x42b00000  // 88
