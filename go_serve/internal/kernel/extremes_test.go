@@ -8,7 +8,7 @@ import (
 
 // TestUnfusedEqualsScalar compares the products of attention, which no tier may fuse, with the scalar tier, bit by bit.
 func TestUnfusedEqualsScalar(t *testing.T) {
-	eachTier(t, func(t *testing.T) {
+	eachFastTier(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(9, 10))
 		for range 100 {
 			panels, cols, gap := 1+random.IntN(9), 1+random.IntN(150), 2*lanes*random.IntN(3)
@@ -47,7 +47,7 @@ func TestUnfusedEqualsScalar(t *testing.T) {
 // TestExtremes multiplies the largest weights by the largest activations in all mixtures of signs: a tier whose
 // intermediate sums have too few bits shows here.
 func TestExtremes(t *testing.T) {
-	eachTier(t, func(t *testing.T) {
+	eachFastTier(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(13, 14))
 		for n := range 64 {
 			dtype := []DType{Q8, Q4}[n%2]
