@@ -58,9 +58,10 @@ func (s *Sampler) collect(logits []float32) (c []candidate, top float32) {
 		return c, highest.logit()
 	}
 	top = logits[Argmax(logits)]
-	span := reach * s.Temperature
+	temperature := s.temperature()
+	span := reach * temperature
 	if s.MinP > 0 && s.TopP == 1 { // what min-p would drop anyway; a little more, as this logarithm is no exact one
-		span = min(span, (0.001-math.Log(s.MinP))*s.Temperature)
+		span = min(span, (0.001-math.Log(s.MinP))*temperature)
 	}
 	floor := max(float32(float64(top)-span), -math.MaxFloat32) // not minus infinity, which banned ids have
 	c = s.candidates[:0]
@@ -93,8 +94,10 @@ func (s *Sampler) largestLogits(logits []float32, k int) []candidate {
 	return c
 }
 
-// inverse returns 1 / Temperature, finite.
-func (s *Sampler) inverse() float32 { return float32(1 / max(s.Temperature, 1e-30)) }
+// temperature returns Temperature, but not less than what has a finite inverse.
+func (s *Sampler) temperature() float64 { return max(s.Temperature, 1e-30) }
+
+func (s *Sampler) inverse() float32 { return float32(1 / s.temperature()) }
 
 // distance returns how far a logit is from the highest, in nats at the temperature: 0 or less. It is converted, so that no
 // processor fuses the product with what follows.

@@ -47,6 +47,85 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
+// slowDecode says what a list of ids stands for with the whole list at hand, in the order of sentencepiece_processor.cc.
+func slowDecode(t *Tokenizer, ids []int) string {
+	v := t.vocab
+	text, atStart, sawSpace := "", true, false
+	for len(ids) > 0 {
+		var run []byte
+		for len(ids) > 0 && v.Types[ids[0]] == byteType {
+			b, _ := byteOf(v.Pieces[ids[0]])
+			run, ids = append(run, b), ids[1:]
+		}
+		if run != nil {
+			for _, r := range string(run) { // ranging gives U+FFFD per invalid byte
+				text += string(r)
+			}
+			continue
+		}
+		id := ids[0]
+		piece := v.Pieces[id]
+		ids = ids[1:]
+		atStart = atStart && !sawSpace && text == ""
+		sawSpace = false
+		switch v.Types[id] {
+		case control:
+			piece = ""
+		case unknown:
+			piece = v.UnkSurface
+		default:
+			if atStart && (v.Normalizer.AddDummyPrefix || v.Normalizer.RemoveExtraWhitespaces) && strings.HasPrefix(piece, spaceSymbol) {
+				piece = piece[len(spaceSymbol):]
+				sawSpace = !v.Normalizer.RemoveExtraWhitespaces
+			}
+			piece = strings.ReplaceAll(piece, spaceSymbol, " ")
+		}
+		text += piece
+	}
+	return text
+}
+
+// FuzzDecode gives any ids, two bytes each: what a Decoder lets go of piece by piece is whole characters at any time, and
+// all together what the list stands for.
+func FuzzDecode(f *testing.F) {
+	var toks []*Tokenizer
+	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled"} {
+		tok, v := readVectors(f, "testdata/"+name+".json.gz")
+		toks = append(toks, tok)
+		for _, c := range v.Cases[:20] {
+			var data []byte
+			for _, id := range tok.Encode(string(c.Text)) {
+				data = binary.LittleEndian.AppendUint16(data, uint16(id))
+			}
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for n, tok := range toks {
+			var ids []int
+			for rest := data; len(rest) >= 2; rest = rest[2:] {
+				ids = append(ids, int(binary.LittleEndian.Uint16(rest))%tok.Size())
+			}
+			var text strings.Builder
+			d := tok.NewDecoder()
+			for _, id := range ids {
+				part := d.Push(id)
+				if !utf8.ValidString(part) {
+					t.Fatalf("tokenizer %d, %v: after %d comes %q", n, ids, id, part)
+				}
+				text.WriteString(part)
+			}
+			text.WriteString(d.Flush())
+			if want := slowDecode(tok, ids); text.String() != want {
+				t.Fatalf("tokenizer %d, %v: piece by piece %q, want %q", n, ids, text.String(), want)
+			}
+			if got := tok.Decode(ids); got != text.String() {
+				t.Fatalf("tokenizer %d, %v: Decode gives %q, piece by piece it is %q", n, ids, got, text.String())
+			}
+		}
+	})
+}
+
 // asText is what a lossless tokenizer makes of any bytes: ▁ is a space to it, and an invalid byte U+FFFD.
 func asText(data []byte) string {
 	var text strings.Builder
