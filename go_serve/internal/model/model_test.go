@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"minitron/internal/bundle"
 	"minitron/internal/kernel"
@@ -322,6 +323,36 @@ func TestOverflowIsAnError(t *testing.T) {
 	})
 }
 
+// TestFewestFast pins which numbers of threads are tried, and what is taken, for given times of a token.
+func TestFewestFast(t *testing.T) {
+	tests := []struct {
+		most  int
+		times map[int]time.Duration
+		tried []int
+		want  int
+	}{
+		{1, map[int]time.Duration{1: 100}, []int{1}, 1},
+		{2, map[int]time.Duration{1: 100, 2: 60}, []int{1, 2}, 2},
+		{2, map[int]time.Duration{1: 100, 2: 90}, []int{1, 2}, 2},
+		{8, map[int]time.Duration{1: 100, 2: 91}, []int{1, 2}, 1}, // a tenth, or it is not worth a core
+		{8, map[int]time.Duration{1: 100, 2: 60, 4: 55, 8: 10}, []int{1, 2, 4}, 2},
+		{8, map[int]time.Duration{1: 100, 2: 60, 4: 40, 8: 30}, []int{1, 2, 4, 8}, 8},
+		{6, map[int]time.Duration{1: 100, 2: 60, 4: 40, 6: 30}, []int{1, 2, 4, 6}, 6},
+		{3, map[int]time.Duration{1: 100, 2: 60, 3: 80}, []int{1, 2, 3}, 2},
+	}
+	for _, test := range tests {
+		var tried []int
+		got := fewestFast(test.most, func(threads int) time.Duration {
+			tried = append(tried, threads)
+			return test.times[threads]
+		})
+		if got != test.want || !slices.Equal(tried, test.tried) {
+			t.Errorf("at most %d, times %v: %d after trying %v, want %d after %v", test.most, test.times, got, tried, test.want, test.tried)
+		}
+	}
+}
+
+// TestBestThreads measures: whatever comes out, it is a number of threads that there is.
 func TestBestThreads(t *testing.T) {
 	if got := wide("llama", kernel.Q8).BestThreads(); got < 1 || got > runtime.GOMAXPROCS(0) {
 		t.Errorf("%d threads", got)

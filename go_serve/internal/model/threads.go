@@ -15,20 +15,24 @@ const (
 )
 
 // BestThreads returns how many threads write a token fastest here and now, by trying 1, 2, 4, ... on a few tokens: some
-// milliseconds, for a small model well below one. Another number must save a tenth of the time to be worth its cores.
+// milliseconds, for a small model well below one.
 func (m *Model) BestThreads() int {
-	most := min(runtime.GOMAXPROCS(0), maxThreads)
-	best, bestTime := 1, time.Duration(0)
-	for threads := 1; ; threads = min(2*threads, most) {
-		took := m.timeToken(threads)
-		if bestTime > 0 && float64(took) > worthIt*float64(bestTime) {
-			return best
+	return fewestFast(min(runtime.GOMAXPROCS(0), maxThreads), m.timeToken)
+}
+
+// fewestFast tries 1, 2, 4, ... and most threads, as long as the next number takes a tenth less time than the one before
+// and so is worth its cores. It returns the last one that was.
+func fewestFast(most int, timeOf func(threads int) time.Duration) int {
+	best, bestTime := 1, timeOf(1)
+	for best < most {
+		threads := min(2*best, most)
+		took := timeOf(threads)
+		if float64(took) > worthIt*float64(bestTime) {
+			break
 		}
 		best, bestTime = threads, took
-		if threads == most {
-			return best
-		}
 	}
+	return best
 }
 
 // timeToken returns the shortest time of a few tokens.
