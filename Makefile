@@ -1,6 +1,7 @@
 # minitron: every target is one line; `make` alone lists them.
 RECIPE ?= recipes/demo.toml
 ARGS ?=
+FUZZTIME ?= 30s
 PYTHON ?= python3
 BIN := .venv/bin
 MINITRON := $(BIN)/minitron
@@ -56,6 +57,9 @@ test: .venv/.ready-test ## what must hold, Python and Go: ten minutes at most
 test-all: test ## the slow tests too
 	$(BIN)/python -m pytest -m slow
 
+fuzz: .venv/.ready-test ## random input for what reads files and people in the chat program: FUZZTIME=30s for each part
+	GO="$(GOROOT)/bin/go" go_serve/fuzz.sh $(FUZZTIME)
+
 lint: .venv/.ready-test ## formatting, types and static checks
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
@@ -73,4 +77,4 @@ bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs
 clean: ## remove runs, bundles and programs; keep the environment
 	rm -rf runs dist export/*.bin export/*.json export/html
 
-.PHONY: help setup demo chat binaries html test test-all bench lint fmt clean $(STAGES)
+.PHONY: help setup demo chat binaries html test test-all fuzz bench lint fmt clean $(STAGES)

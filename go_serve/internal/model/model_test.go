@@ -204,6 +204,9 @@ func eachModel(t *testing.T, test func(t *testing.T, m *Model)) {
 // TestBlocksChangeNothing reads prompts of many lengths at once and one by one: the same bits, within every tier.
 func TestBlocksChangeNothing(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
+		if testing.Short() && kernel.Name() == "scalar" {
+			t.Skip("it takes minutes under the race detector, on one goroutine")
+		}
 		eachModel(t, func(t *testing.T, m *Model) {
 			pool := kernel.NewPool(1)
 			ids := someIDs(110, 500)

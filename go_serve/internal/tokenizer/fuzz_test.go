@@ -162,6 +162,9 @@ func TestHostileCharsmap(t *testing.T) {
 // TestEndlessRule gives tables in which a rule never ends, being a cycle, and in which a replacement hardly does: a text
 // takes neither the square of its length nor many times its memory.
 func TestEndlessRule(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute under the race detector, on one goroutine")
+	}
 	units := make([]byte, 4096)
 	binary.LittleEndian.PutUint32(units[4*'h':], 'h'<<10|'h') // from the root back to the root
 	table := func(replacements string) []byte {

@@ -117,6 +117,9 @@ func merging() *bundle.Vocab {
 // TestLongTextsAreNotQuadratic encodes a megabyte of each; quadratic code would take hours. In the small vocabulary
 // every neighbour pair is a piece, so that the whole text is one chunk.
 func TestLongTextsAreNotQuadratic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute under the race detector, on one goroutine")
+	}
 	chat, _ := readVectors(t, "testdata/chat.json.gz")
 	mixed, _ := readVectors(t, "testdata/unused.json.gz")
 	for name, tok := range map[string]*Tokenizer{"merging": mustNew(t, merging()), "chat": chat, "unused": mixed} {
