@@ -55,7 +55,7 @@ MODELS = {  # name: changes to the recipe
 }
 SHAPES, SIZES = ("nanogpt", "llama"), ("llama-5M", "llama-20M", "llama", "llama-150M")
 DTYPES = ("f16", "q8", "q4")
-KERNELS = ("scalar", "neon", "neon-dot", "avx2", "avxvnni", "avx512")  # those that the processor lacks are left out
+KERNELS = ("scalar", "neon", "neon-dot", "sse4", "avx2", "avxvnni", "avx512")  # but those that are not here
 # measure: (tokens read, tokens written, which figure); the first two come from the same runs
 MEASURES = {
     "decode": (256, 128, "decode_tps"),

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "go_serve/internal/model/testdata/llama"
 QEMU = shutil.which("qemu-aarch64-static")
 needs_qemu = pytest.mark.skipif(not QEMU, reason="needs Debian's qemu-user-static")
+QEMU_AMD64 = shutil.which("qemu-x86_64-static")
 needs_wine = pytest.mark.skipif(
     not (shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc")),
     reason="needs Debian's wine, wine64 and gcc-mingw-w64-x86-64",
@@ -28,11 +29,11 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size) { return 
 """
 
 
-def go_tests(package: str, out: Path) -> Path:
-    """The tests of a Go package, built for linux/arm64."""
+def go_tests(package: str, out: Path, *, arch: str = "arm64") -> Path:
+    """The tests of a Go package, built for Linux."""
     program = out / f"{Path(package).name}.test"
     command = [go.find_go(), "test", "-c", "-o", program, package]
-    environment = os.environ | {"GOOS": "linux", "GOARCH": "arm64", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    environment = os.environ | {"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     subprocess.run(command, cwd=ROOT / "go_serve", env=environment, check=True)
     return program
 
@@ -43,6 +44,19 @@ def test_arm64_kernels(processor, tmp_path):
     program = go_tests("./internal/kernel", tmp_path)
     command = [QEMU, "-cpu", processor, program, "-test.skip", "TestLost"]  # qemu's SIGBUS has no address
     subprocess.run(command, cwd=ROOT / "go_serve/internal/kernel", check=True)
+
+
+@pytest.mark.skipif(not QEMU_AMD64, reason="needs Debian's qemu-user-static")
+def test_kernels_without_avx2(tmp_path):
+    """A processor of 2008: SSE4, nothing later."""
+    program = go_tests("./internal/kernel", tmp_path, arch="amd64")
+    skipped = "TestLost|TestTiersOfThisProcessor"  # qemu's SIGBUS has no address, its /proc/cpuinfo is the host's
+    command = [QEMU_AMD64, "-cpu", "Nehalem", program, "-test.skip", skipped, "-test.v"]
+    said = subprocess.run(
+        command, cwd=ROOT / "go_serve/internal/kernel", check=True, capture_output=True, text=True
+    ).stdout
+    assert "--- PASS: TestProductsEqualScalar/sse4" in said
+    assert "/avx2" not in said
 
 
 @needs_qemu

@@ -35,6 +35,25 @@ type tier struct {
 	halves   func(dst []byte, x []float32)
 }
 
+// oneByOne makes a tier of three products that compute one token, for vectors too few to keep weights for several: what costs
+// most is fast, the rest as in the scalar tier. half rounds every product.
+func oneByOne(name string, q8, q4 func(out []float32, x, panels []byte), half func(out, x []float32, panels []byte, stride, step int)) tier {
+	t := scalar
+	t.name, t.block = name, 1
+	t.q8, t.q4, t.f16, t.unfused = q8, q4, half, half
+	t.q8Block = func(out []float32, _ int, x []byte, _ int, panel []byte) {
+		q8(out[:lanes], x[:len(panel)/q8GroupBytes*groupBytesX], panel)
+	}
+	t.q4Block = func(out []float32, _ int, x []byte, _ int, panel []byte) {
+		q4(out[:lanes], x[:len(panel)/q4GroupBytes*groupBytesX], panel)
+	}
+	t.f16Block = func(out []float32, _ int, x []float32, _ int, panel []byte, step int) {
+		half(out[:lanes], x[:(len(panel)+step-1)/step], panel, 0, step)
+	}
+	t.unfusedBlock = t.f16Block
+	return t
+}
+
 // tiers holds what this processor and system can run, the best first; the scalar one is always last.
 var tiers = append(fastTiers(), &scalar)
 

@@ -75,6 +75,7 @@ var processorFlags = map[string][]struct{ tier, flags string }{
 		{"avx512", "avx2 fma f16c avx512f avx512bw avx512vl avx512_vnni"},
 		{"avxvnni", "avx2 fma f16c avx_vnni"},
 		{"avx2", "avx2 fma f16c"},
+		{"sse4", "ssse3 sse4_1"},
 	},
 	"arm64": {
 		{"neon-dot", "asimd asimddp"},

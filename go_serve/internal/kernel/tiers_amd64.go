@@ -2,7 +2,6 @@ package kernel
 
 // fastTiers returns the tiers that both the processor and the operating system support, the best first.
 func fastTiers() []*tier {
-	has := detect()
 	var found []*tier
 	if has.avx512 {
 		found = append(found, &avx512)
@@ -13,8 +12,14 @@ func fastTiers() []*tier {
 	if has.avx2 {
 		found = append(found, &avx2)
 	}
+	if has.sse4 {
+		found = append(found, &sse4)
+	}
 	return found
 }
+
+// sse4 is for what has no AVX2: Intel's Atoms, Celerons and Pentiums up to about 2020, all processors before 2013, emulators.
+var sse4 = oneByOne("sse4", q8SSE4, q4SSE4, halfSSE4)
 
 var avx2 = tier{
 	name:         "avx2",
@@ -56,22 +61,27 @@ func (t tier) with(name string, change func(*tier)) tier {
 
 // features are the groups of instructions that the tiers need.
 type features struct {
+	sse4    bool // SSSE3, SSE4.1
 	avx2    bool // AVX2, FMA, F16C
 	avxvnni bool // and AVX-VNNI
 	avx512  bool // and AVX-512 F, BW, VL, VNNI
 }
 
+var has = detect()
+
 func detect() features {
 	top, _, _, _ := cpuid(0, 0)
 	_, _, c1, _ := cpuid(1, 0)
+	var f features
+	const ssse3, sse41 = 1 << 9, 1 << 19
+	f.sse4 = c1&(ssse3|sse41) == ssse3|sse41
 	const fma, osxsave, avx, f16c = 1 << 12, 1 << 27, 1 << 28, 1 << 29
 	const needed = fma | osxsave | avx | f16c
 	if top < 7 || c1&needed != needed {
-		return features{}
+		return f
 	}
 	saved := xgetbv() // which registers the operating system saves
 	leaves, b7, c7, _ := cpuid(7, 0)
-	var f features
 	f.avx2 = saved&0b110 == 0b110 && b7&(1<<5) != 0
 	if f.avx2 && leaves >= 1 {
 		a71, _, _, _ := cpuid(7, 1)
@@ -93,6 +103,15 @@ func xgetbv() uint32
 func pause()
 
 // What follows is in assembly; tier says what each does.
+
+//go:noescape
+func q8SSE4(out []float32, x, panels []byte)
+
+//go:noescape
+func q4SSE4(out []float32, x, panels []byte)
+
+//go:noescape
+func halfSSE4(out, x []float32, panels []byte, stride, step int)
 
 //go:noescape
 func q8AVX2(out []float32, x, panels []byte)
@@ -180,10 +199,10 @@ func unfusedBlockAVX512(out []float32, outStride int, x []float32, xStride int, 
 
 // readAll reads data, whose length is a multiple of 256.
 func readAll(data []byte) {
-	if tiers[0].name == "scalar" {
-		readScalar(data)
-	} else {
+	if has.avx2 {
 		readAVX(data)
+	} else {
+		readScalar(data)
 	}
 }
 
