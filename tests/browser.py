@@ -4,7 +4,6 @@ A window that is opened here fails its test if anything in it complains: a messa
 the Content-Security-Policy, or a request to anywhere but the program.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from serving import bundle
 from terminal import TINY, build
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -29,17 +29,6 @@ SIZES = {
         "device_scale_factor": 2,
     },
 }
-
-
-def bundle(source: Path, out: Path, **changes) -> Path:
-    """A copy of a bundle, with another personality in its config.json."""
-    shutil.copytree(source, out)
-    config = json.loads((out / "config.json").read_text())
-    for section, values in changes.items():
-        config[section] = config.get(section, {}) | values if isinstance(values, dict) else values
-    config.pop("crc32", None)  # it is of what was there before
-    (out / "config.json").write_text(json.dumps(config))
-    return out
 
 
 @contextmanager

@@ -28,8 +28,8 @@ type pool struct {
 	waiting []chan *slot
 }
 
-// busy is the refusal when the queue is full.
-func busy() *Error {
+// Busy is the refusal of one request too many.
+func Busy() *Error {
 	e := Refuse(503, "server_busy", "", "The server is busy: too many requests are waiting. Please try again in a moment.")
 	e.RetryAfter = 1
 	return e
@@ -55,7 +55,7 @@ func (p *pool) take(ctx context.Context, prompt []int) (*slot, error) {
 	}
 	if len(p.waiting) >= p.queue {
 		p.mu.Unlock()
-		return nil, busy()
+		return nil, Busy()
 	}
 	turn := make(chan *slot, 1)
 	p.waiting = append(p.waiting, turn)

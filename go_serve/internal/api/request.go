@@ -30,7 +30,8 @@ type request struct {
 
 	messages []chat.Message // of a chat
 	trim     bool
-	prompt   string // of a completion
+	isText   bool   // a completion
+	prompt   string // of it
 	echo     bool   // the prompt comes before its continuation
 }
 
@@ -253,6 +254,7 @@ func parseCompletion(body []byte, defaults settings) (request, *Error) {
 		r.told = true
 		r.likeliest = f.integer("logprobs", 0, chat.MaxLikeliest, 0)
 	}
+	r.isText = true
 	r.echo = f.flag("echo", false)
 	if r.echo && r.told {
 		f.failValue("echo", "it cannot be true with 'logprobs', which are of the continuation only.")

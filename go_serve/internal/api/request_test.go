@@ -139,6 +139,28 @@ func TestHarmless(t *testing.T) {
 	}
 }
 
+// TestBytes holds that what is far too long is refused by its bytes, and only what has to stay counts.
+func TestBytes(t *testing.T) {
+	s := newServer(t, Limits{})
+	far := strings.Repeat("x", mostShrinking*s.longestPiece*64+1)
+	old := `{"messages": [{"role": "user", "content": "` + far + `"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "hi"}]`
+	for body, want := range map[string]string{
+		`{"messages": [{"role": "user", "content": "` + far + `"}]}`:                                      "bytes in your messages",
+		`{"messages": [{"role": "system", "content": "` + far + `"}, {"role": "user", "content": "hi"}]}`: "bytes",
+		`{"messages": [{"role": "user", "content": "` + far + `"}], "truncation": "auto"}`:                "bytes",
+		`{"prompt": "` + far + `"}`:     "bytes in your prompt",
+		old + `}`:                       "bytes",
+		`{"prompt": "` + far[1:] + `"}`: "resulted in",
+	} {
+		if e := refusal(t, s, body); *e.Code != "context_length_exceeded" || !strings.Contains(e.Message, want) {
+			t.Errorf("%.60s: %q, want %q", body, e.Message, want)
+		}
+	}
+	if got := one(t, s, old+`, "truncation": "auto"}`); got.Minitron.DroppedTurns != 1 {
+		t.Errorf("%+v", got.Minitron)
+	}
+}
+
 // FuzzBodies: whatever a body is, there is an answer or a refusal in OpenAI's shape, and no panic.
 func FuzzBodies(f *testing.F) {
 	for _, body := range []string{
@@ -154,13 +176,16 @@ func FuzzBodies(f *testing.F) {
 	}
 	s := newServer(f, Limits{})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, carryOut := range []func(context.Context, []byte, func(any) error) error{s.Chat, s.Complete} {
+		for _, read := range []func([]byte) (Work, error){s.Chat, s.Complete} {
 			answered := false
-			err := carryOut(context.Background(), body, func(v any) error {
-				answered = true
-				_, err := json.Marshal(v)
-				return err
-			})
+			work, err := read(body)
+			if err == nil {
+				err = work(context.Background(), func(v any) error {
+					answered = true
+					_, err := json.Marshal(v)
+					return err
+				})
+			}
 			var e *Error
 			switch {
 			case err == nil && !answered:

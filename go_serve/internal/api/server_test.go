@@ -272,7 +272,7 @@ func TestQueue(t *testing.T) {
 func TestNobodyWaitsForASlowReader(t *testing.T) {
 	s := newServer(t, Limits{Slots: 2})
 	inner := ""
-	err := s.Chat(context.Background(), []byte("{"+hi+`, "stream": true}`), func(any) error {
+	err := send(context.Background(), s, "{"+hi+`, "stream": true}`, func(any) error {
 		if inner == "" {
 			inner = one(t, s, `{"prompt": "hello"}`).text()
 		}
@@ -287,7 +287,7 @@ func TestCancelAndDisconnect(t *testing.T) {
 	s := newServer(t, Limits{Slots: 1})
 	ctx, cancel := context.WithCancel(context.Background())
 	sent := 0
-	err := s.Chat(ctx, []byte("{"+hi+`, "stream": true, "max_tokens": 40}`), func(any) error {
+	err := send(ctx, s, "{"+hi+`, "stream": true, "max_tokens": 40}`, func(any) error {
 		if sent++; sent == 3 {
 			cancel()
 		}
@@ -297,7 +297,7 @@ func TestCancelAndDisconnect(t *testing.T) {
 		t.Errorf("cancelled: %v after %d parts", err, sent)
 	}
 	gone := errors.New("gone")
-	if err := s.Chat(context.Background(), []byte("{"+hi+`, "stream": true}`), func(any) error { return gone }); err != gone {
+	if err := send(context.Background(), s, "{"+hi+`, "stream": true}`, func(any) error { return gone }); err != gone {
 		t.Errorf("disconnected: %v", err)
 	}
 	if len(s.pool.free) != 1 { // the slot is free again

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,7 +14,6 @@ import (
 
 // Limits of one request.
 const (
-	maxBodyBytes  = 1 << 20
 	answerTimeout = 10 * time.Minute
 	writeTimeout  = 30 * time.Second // a client that reads no more than this slowly is gone
 )
@@ -40,45 +37,19 @@ func refuse(w http.ResponseWriter, e *api.Error) {
 	writeJSON(w, e.Status, api.ErrorBody{Error: e})
 }
 
-// readBody reads a body of JSON.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
-	tooLarge := api.Refuse(413, "request_too_large", "", "The body of the request is too large: at most %d bytes are read.", maxBodyBytes)
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, api.Refuse(415, "unsupported_media_type", "", "The Content-Type of the request must be application/json.")
-	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return nil, api.Refuse(415, "unsupported_media_type", "", "The body of the request must not be compressed.")
-	}
-	if r.ContentLength > maxBodyBytes {
-		w.Header().Set("Connection", "close") // rather than reading what nobody wants
-		return nil, tooLarge
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	var most *http.MaxBytesError
-	switch {
-	case errors.As(err, &most):
-		return nil, tooLarge
-	case err != nil:
-		w.Header().Set("Connection", "close")
-		return nil, api.Refuse(400, "invalid_body", "", "The body of the request cannot be read to its end.")
-	}
-	return body, nil
-}
-
 // answering makes a handler of one of api's methods.
-func answering(carryOut func(context.Context, []byte, func(any) error) error) http.HandlerFunc {
+func answering(read func(body []byte) (api.Work, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, refusal := readBody(w, r)
-		if refusal != nil {
-			refuse(w, refusal)
-			return
-		}
 		control := http.NewResponseController(w)
-		control.SetReadDeadline(time.Time{}) // the time to read is over; from now on only a disconnect counts
-		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-		defer cancel()
 		out := &stream{w: w, control: control}
-		if err := carryOut(ctx, body, out.send); err != nil {
+		work, err := readRequest(w, r, read)
+		if err == nil {
+			control.SetReadDeadline(time.Time{}) // the time to read is over; from now on only a disconnect counts
+			ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+			defer cancel()
+			err = work(ctx, out.send)
+		}
+		if err != nil {
 			out.fail(r, err)
 		} else if out.begun {
 			out.event([]byte("[DONE]"))
@@ -123,9 +94,9 @@ func (s *stream) event(data []byte) error {
 func (s *stream) fail(r *http.Request, err error) {
 	var e *api.Error
 	switch {
+	case errors.As(err, &e):
 	case r.Context().Err() != nil: // nobody listens, or the server is going down
 		e = api.Refuse(503, "server_stopping", "", "The server is stopping.")
-	case errors.As(err, &e):
 	case errors.Is(err, context.DeadlineExceeded):
 		e = api.Refuse(504, "timeout", "", "The answer took too long.")
 	case fault.Hint(err) != "":

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"minitron/internal/api"
 	"minitron/internal/fault"
 )
 
@@ -81,10 +82,15 @@ func TestSlowAndLarge(t *testing.T) {
 	}
 }
 
+// does reads any body as that work.
+func does(work api.Work) func([]byte) (api.Work, error) {
+	return func([]byte) (api.Work, error) { return work, nil }
+}
+
 // TestLongAnswer takes longer than a request may, and its writing.
 func TestLongAnswer(t *testing.T) {
 	quick := times{header: 50 * time.Millisecond, request: 50 * time.Millisecond, write: 50 * time.Millisecond, idle: time.Minute, grace: time.Second}
-	late := func(ctx context.Context, body []byte, send func(any) error) error {
+	late := func(ctx context.Context, send func(any) error) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -92,7 +98,7 @@ func TestLongAnswer(t *testing.T) {
 			return send(map[string]string{"late": "yes"})
 		}
 	}
-	address, _, _ := start(t, quick, answering(late))
+	address, _, _ := start(t, quick, answering(does(late)))
 	response, err := http.Post("http://"+address+"/", "application/json", strings.NewReader("{}"))
 	if err != nil || response.StatusCode != 200 {
 		t.Fatalf("%v, %v", response, err)
@@ -128,13 +134,13 @@ func TestDisconnectAndStop(t *testing.T) {
 	limits := usual
 	limits.grace = 50 * time.Millisecond
 	begun, cancelled := make(chan bool), make(chan bool)
-	endless := func(ctx context.Context, _ []byte, _ func(any) error) error {
+	endless := func(ctx context.Context, _ func(any) error) error {
 		begun <- true
 		<-ctx.Done()
 		cancelled <- true
 		return ctx.Err()
 	}
-	address, stop, stopped := start(t, limits, answering(endless))
+	address, stop, stopped := start(t, limits, answering(does(endless)))
 	ask := func() net.Conn {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
