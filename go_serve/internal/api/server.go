@@ -18,6 +18,7 @@ import (
 type Settings struct {
 	Sampling bundle.Sampling
 	System   string // for a chat without a system message; "" is none
+	Trim     bool   // a chat forgets its oldest turns where it outgrows the context, rather than being refused
 }
 
 // Limits bound what a server holds at once. 0 means the usual number.
@@ -49,7 +50,7 @@ func New(engine *chat.Engine, limits Limits) *Server {
 		limits.Queue = usualQueue
 	}
 	s := &Server{
-		Settings:    Settings{c.Sampling, c.System},
+		Settings:    Settings{Sampling: c.Sampling, System: c.System},
 		engine:      engine,
 		pool:        pool{engine: engine, most: limits.Slots, queue: limits.Queue},
 		fingerprint: "fp_" + c.Weights.SHA256[:min(12, len(c.Weights.SHA256))],
@@ -83,10 +84,14 @@ func (s *Server) Chat(body []byte) (Work, error) {
 	if r.messages[0].Role != "system" && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
+	if s.engine.ContinuesText() { // all of it is text that goes on
+		r.messages[len(r.messages)-1].Content += r.begun
+		r.begun = ""
+	}
 	if err := s.checkBytes(r); err != nil {
 		return nil, err
 	}
-	prompt, err := s.engine.Prompt(r.messages, r.settings.maxTokens, r.trim)
+	prompt, err := s.engine.Prompt(r.messages, r.begun, r.settings.maxTokens, r.trim)
 	var tooLong *chat.TooLongError
 	switch {
 	case errors.As(err, &tooLong):
@@ -95,7 +100,7 @@ func (s *Server) Chat(body []byte) (Work, error) {
 		return nil, Refuse(400, "invalid_value", "messages", "Invalid value for 'messages': %v.", err)
 	}
 	r.messages = nil
-	return s.work(r, prompt.IDs, prompt.DroppedTurns, newChatForm(s, r)), nil
+	return s.work(r, prompt.IDs, prompt.Begun, prompt.DroppedTurns, newChatForm(s, r)), nil
 }
 
 // Complete reads the body of a POST to /v1/completions, as Chat does: the prompt is text, no template is put around it.
@@ -119,7 +124,7 @@ func (s *Server) Complete(body []byte) (Work, error) {
 	}
 	f := newTextForm(s, r)
 	r.prompt = "" // f has it, if it is echoed
-	return s.work(r, ids, 0, f), nil
+	return s.work(r, ids, len(ids), 0, f), nil
 }
 
 func (s *Server) defaults() settings {
@@ -134,14 +139,14 @@ func (s *Server) defaults() settings {
 
 func (s *Server) checkModel(name string) error {
 	if name != "" && name != s.Name() {
-		return ModelNotFound(name)
+		return s.ModelNotFound(name)
 	}
 	return nil
 }
 
 // ModelNotFound is the refusal of any model but the one that is there.
-func ModelNotFound(name string) *Error {
-	return Refuse(404, "model_not_found", "model", "The model '%s' does not exist.", shorten(name))
+func (s *Server) ModelNotFound(name string) *Error {
+	return Refuse(404, "model_not_found", "model", "The model '%s' does not exist. The one that is here is '%s'.", shorten(name), s.Name())
 }
 
 func (s *Server) tooLong(param string, tokens int) *Error {
@@ -160,7 +165,7 @@ func (s *Server) checkBytes(r request) error {
 	if s.engine.ContinuesText() {
 		return nil
 	}
-	param, bytes := "prompt", len(r.prompt)
+	param, bytes := "prompt", len(r.prompt)+len(r.begun)
 	for i, m := range r.messages {
 		param = "messages"
 		if m.Role == "system" || i == len(r.messages)-1 || !r.trim { // what always stays
@@ -183,14 +188,12 @@ type form interface {
 	whole(parts []chat.Token, text, finish string) *Completion // without a stream
 }
 
-// work returns what answers a prompt.
-func (s *Server) work(r request, prompt []int, dropped int, f form) Work {
+// work returns what answers a prompt, whose last tokens, as many as begun, are text that goes on.
+func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work {
 	ask := chat.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Told: r.told, Likeliest: r.likeliest}
 	ask.Prompt = slices.Clone(s.engine.Window(prompt)) // a megabyte of text is eight of ids, which would wait here for their turn
 	ask.Unseen = len(prompt) - len(ask.Prompt)
-	if r.isText || s.engine.ContinuesText() {
-		ask.Before = ask.Prompt
-	}
+	ask.Before = ask.Prompt[max(0, len(ask.Prompt)-begun):]
 	if s.engine.ContinuesText() {
 		ask.MaxTokens = min(ask.MaxTokens, maxContinued)
 	}

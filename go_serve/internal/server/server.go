@@ -101,7 +101,7 @@ func (a *API) models(w http.ResponseWriter, _ *http.Request) {
 
 func (a *API) model(w http.ResponseWriter, r *http.Request) {
 	if id := strings.TrimPrefix(r.URL.Path, "/v1/models/"); id != a.Server.Name() {
-		refuse(w, api.ModelNotFound(id))
+		refuse(w, a.Server.ModelNotFound(id))
 		return
 	}
 	writeJSON(w, 200, a.info())
