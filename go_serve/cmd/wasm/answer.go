@@ -21,7 +21,9 @@ func (e *engine) chat(id int, request []byte, onChunk js.Value) {
 		work, err := e.server.Chat(request)
 		if err == nil {
 			err = work(yieldingContext{ctx, e.browser}, func(chunk any) error {
-				onChunk.Invoke(marshal(chunk))
+				if chunk != any(api.Waiting{}) {
+					onChunk.Invoke(marshal(chunk))
+				}
 				return nil
 			})
 		}

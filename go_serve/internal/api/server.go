@@ -68,9 +68,12 @@ func (s *Server) Name() string { return s.engine.Config.Name }
 func (s *Server) Ready() error { return s.engine.Ready() }
 
 // Work is a request that was read: its prompt is tokens, and nothing of its body is kept. Calling it writes the answer: send
-// gets each *Chunk of one that streams, or else the one *Completion; its error ends the work and is returned. A cancelled ctx
-// ends the work with its error.
+// gets each *Chunk of one that streams, before that perhaps Waiting, or else the one *Completion; its error ends the work and is
+// returned. A cancelled ctx ends the work with its error.
 type Work func(ctx context.Context, send func(any) error) error
+
+// Waiting says that an answer that streams still waits for its turn.
+type Waiting struct{}
 
 // Chat reads the body of a POST to /v1/chat/completions. What is refused, here or by the Work, is an *Error.
 func (s *Server) Chat(body []byte) (Work, error) {
@@ -202,7 +205,12 @@ func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work 
 
 // answer writes an answer to what ask begins with.
 func (s *Server) answer(ctx context.Context, r request, ask chat.Request, dropped int, f form, send func(any) error) error {
-	slot, err := s.pool.take(ctx, ask.Prompt)
+	slot, err := s.pool.take(ctx, ask.Prompt, func() error {
+		if r.stream {
+			return send(Waiting{})
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
@@ -230,7 +232,7 @@ func TestWarmth(t *testing.T) {
 func TestQueue(t *testing.T) {
 	s := newServer(t, Limits{Slots: 1, Queue: 2})
 	s.Ready()
-	holder, _ := s.pool.take(context.Background(), nil)
+	holder, _ := s.pool.take(context.Background(), nil, nil)
 	waiting := func(n int) {
 		for {
 			s.pool.mu.Lock()
@@ -266,6 +268,38 @@ func TestQueue(t *testing.T) {
 	if len(s.pool.free) != 1 {
 		t.Errorf("%d free slots at the end", len(s.pool.free))
 	}
+}
+
+// TestWaitingIsTold holds that who streams hears something while others are answered.
+func TestWaitingIsTold(t *testing.T) {
+	s := newServer(t, Limits{Slots: 1})
+	s.Ready()
+	synctest.Test(t, func(t *testing.T) {
+		holder, _ := s.pool.take(t.Context(), nil, nil)
+		go func() {
+			time.Sleep(2*waitingInterval + time.Second)
+			s.pool.give(holder)
+		}()
+		told := 0
+		err := send(t.Context(), s, "{"+hi+`, "stream": true}`, func(v any) error {
+			if v == any(Waiting{}) {
+				told++
+			}
+			return nil
+		})
+		if err != nil || told != 2 {
+			t.Errorf("told %d times, %v", told, err)
+		}
+		holder, _ = s.pool.take(t.Context(), nil, nil)
+		gone := errors.New("gone")
+		if err := send(t.Context(), s, "{"+hi+`, "stream": true}`, func(any) error { return gone }); err != gone {
+			t.Errorf("%v", err)
+		}
+		if len(s.pool.waiting) != 0 {
+			t.Error("who is gone still waits")
+		}
+		s.pool.give(holder)
+	})
 }
 
 // TestNobodyWaitsForASlowReader asks in the middle of another answer, whose client does not read on.

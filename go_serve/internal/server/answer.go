@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -65,26 +66,31 @@ type stream struct {
 }
 
 func (s *stream) send(value any) error {
-	if _, ok := value.(*api.Chunk); !ok {
-		s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		return writeJSON(s.w, 200, value)
+	switch value.(type) {
+	case *api.Chunk:
+		data, err := json.Marshal(value)
+		if err != nil {
+			panic(err) // our own structs
+		}
+		return s.event(data)
+	case api.Waiting:
+		return s.write(": waiting\n\n") // a comment, which clients pass over
 	}
+	s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return writeJSON(s.w, 200, value)
+}
+
+func (s *stream) event(data []byte) error { return s.write("data: " + string(data) + "\n\n") }
+
+// write sends a part of an event stream.
+func (s *stream) write(text string) error {
 	if !s.begun {
 		s.begun = true
 		s.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 		s.w.WriteHeader(200)
 	}
-	data, err := json.Marshal(value)
-	if err != nil {
-		panic(err) // our own structs
-	}
-	return s.event(data)
-}
-
-func (s *stream) event(data []byte) error {
 	s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	event := append(append([]byte("data: "), data...), "\n\n"...)
-	if _, err := s.w.Write(event); err != nil {
+	if _, err := io.WriteString(s.w, text); err != nil {
 		return err
 	}
 	return s.control.Flush()

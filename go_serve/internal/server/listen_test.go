@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func start(t *testing.T, limits times, h http.Handler) (address string, stop fun
 	stopped = make(chan struct{})
 	go func() {
 		defer close(stopped)
-		if err := limits.serve(ctx, listener, h); err != nil {
+		if err := limits.serve(ctx, listener, h, t.Output()); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -163,6 +164,41 @@ func TestDisconnectAndStop(t *testing.T) {
 	<-stopped
 	if _, err := net.Dial("tcp", address); err == nil {
 		t.Error("the port is still open")
+	}
+}
+
+// scarce is a listener that for some time may open no file.
+type scarce struct {
+	net.Listener
+	refusals int
+}
+
+func (l *scarce) Accept() (net.Conn, error) {
+	if l.refusals--; l.refusals >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// TestTooManyConnections holds that it is told in one sentence, and over when it is over.
+func TestTooManyConnections(t *testing.T) {
+	plain, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	ctx, stop := context.WithCancel(context.Background())
+	stopped := make(chan error)
+	go func() { stopped <- usual.serve(ctx, &scarce{plain, 3}, &API{}, &told) }()
+	if got := exchange(t, plain.Addr().String(), "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Errorf("%q", got)
+	}
+	stop()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if got := told.String(); !strings.HasPrefix(got, "minitron-chat: there are more connections than files") || strings.Count(got, "\n") != 1 {
+		t.Errorf("%q", got)
 	}
 }
 
