@@ -4,7 +4,7 @@ A window that is opened here fails its test if anything in it complains: a messa
 the Content-Security-Policy, or a request to anywhere but the program.
 """
 
-import json
+import copy
 import os
 import shutil
 import subprocess
@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from serving import bundle
 from terminal import TINY, build
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
@@ -31,27 +32,24 @@ SIZES = {
 }
 
 
-def bundle(source: Path, out: Path, **changes) -> Path:
-    """A copy of a bundle, with another personality in its config.json."""
-    shutil.copytree(source, out)
-    config = json.loads((out / "config.json").read_text())
-    for section, values in changes.items():
-        config[section] = config.get(section, {}) | values if isinstance(values, dict) else values
-    config.pop("crc32", None)  # it is of what was there before
-    (out / "config.json").write_text(json.dumps(config))
-    return out
-
-
 @contextmanager
 def serving(program: Path, model: Path | None, home: Path, *flags: str):
     """The address of the page of a program that runs."""
+    with started(program, model, home, *flags) as process:
+        yield process.address
+
+
+@contextmanager
+def started(program: Path, model: Path | None, home: Path, *flags: str):
+    """A program that shows its page at `address`."""
     kept = {k: v for k, v in os.environ.items() if k != "MINITRON_HISTORY"}
     environment = kept | {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "LC_ALL": "C.UTF-8"}
     command = [program, "web", "--no-open", *(["--model", model] if model else []), *flags]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = process.stdout.readline()
-            yield next(word for word in line.split() if word.startswith("http://127.0.0.1:"))
+            process.address = next(word for word in line.split() if word.startswith("http://127.0.0.1:"))
+            yield process
         finally:
             process.terminate()
 
@@ -72,22 +70,34 @@ class Window:
     """A browser window with the page in it, and what a person does there."""
 
     def __init__(self, browser, address: str, size: str = "desktop", **options):
-        self.address, self.problems, self.requests = address, [], []
+        self.address, self.size, self.problems, self.requests = address, size, [], []
         permissions = ["clipboard-read", "clipboard-write"]
         options = {"locale": "en-GB", "color_scheme": "light", "permissions": permissions} | SIZES[size] | options
         self.context = browser.new_context(**options)
         self.context.set_default_timeout(30_000)
-        self.page = self.context.new_page()
-        self.page.on("console", lambda m: self.problems.append(f"{m.type}: {m.text}") if m.type != "log" else None)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("request", self._request)
-        self.page.on("requestfailed", lambda request: self.requests.append(f"failed {request.url}"))
+        self.page = self.tab()
+        self.network = None
+        self.open()
+
+    def tab(self):
+        """Another tab of the window, still empty; what complains there counts too."""
+        page = self.context.new_page()
+        page.on("console", lambda m: self.problems.append(f"{m.type}: {m.text}") if m.type != "log" else None)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", self._request)
+        page.on("requestfailed", lambda request: self.requests.append(f"failed {request.url}"))
         watch = (
             "document.addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective))"
         )
-        self.page.add_init_script(watch)
-        self.network = None
-        self.open()
+        page.add_init_script(watch)
+        return page
+
+    def twin(self) -> "Window":
+        """The same page in another tab of this window."""
+        twin = copy.copy(self)
+        twin.page, twin.network = self.tab(), None
+        twin.open()
+        return twin
 
     def _request(self, request):
         self.requests.append(request.url)
@@ -114,7 +124,10 @@ class Window:
     # --- what a person does
     def send(self, text: str):
         self.page.fill("#message", text)
-        self.page.press("#message", "Enter")
+        if self.size == "phone":
+            self.page.tap("#send")
+        else:
+            self.page.press("#message", "Enter")
 
     def ask(self, text: str) -> str:
         """Sends a message and waits for the whole answer."""
@@ -131,6 +144,12 @@ class Window:
 
     def said(self) -> list[str]:
         return self.page.locator(".mine .bubble").all_text_contents()
+
+    def shown(self) -> list[str]:
+        """All messages on the screen, with what is said below them."""
+        show = """(all) => all.map((m) => [m.querySelector('.bubble, .text'), ...m.querySelectorAll('.note, .trouble p')]
+            .map((e) => e.textContent).join(' | '))"""
+        return self.page.locator(".message").evaluate_all(show)
 
     def stored(self) -> list[dict]:
         """The chats in the browser's storage."""
@@ -166,6 +185,7 @@ class Setup:
     program: Path
     model: Path
     address: str
+    process: subprocess.Popen
 
 
 QUESTIONS = ["Who are you?", "Как тебя зовут?"]
@@ -188,8 +208,8 @@ def running(folder: Path):
             },
         )
         program = build(folder)
-        with serving(program, model, folder / "home", "--seed", "5") as address:
-            yield Setup(browser, program, model, address)
+        with started(program, model, folder / "home", "--seed", "5") as process:
+            yield Setup(browser, program, model, process.address, process)
 
 
 @contextmanager

@@ -4,21 +4,34 @@ import http.client
 import json
 import os
 import re
+import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
 from terminal import TINY, build
 
-__all__ = ["HI", "TINY", "build", "request", "started"]
+__all__ = ["HI", "TINY", "build", "bundle", "request", "started"]
 HI = [{"role": "user", "content": "hi"}]
+
+
+def bundle(source: Path, out: Path, **changes) -> Path:
+    """A copy of a bundle, with another personality in its config.json."""
+    shutil.copytree(source, out)
+    config = json.loads((out / "config.json").read_text())
+    for section, values in changes.items():
+        config[section] = config.get(section, {}) | values if isinstance(values, dict) else values
+    config.pop("crc32", None)  # it is of what was there before
+    (out / "config.json").write_text(json.dumps(config))
+    return out
 
 
 @contextmanager
 def started(program: Path, command: str, *flags: str, home: Path, **environment: str):
     """A running server: its process, and the address that it printed."""
     env = os.environ | {"LC_ALL": "C.UTF-8", "HOME": str(home), "XDG_CONFIG_HOME": str(home)} | environment
-    process = subprocess.Popen([program, command, "--model", TINY, *flags], stdout=subprocess.PIPE, text=True, env=env)
+    command = [program, command, *([] if "--model" in flags else ["--model", TINY]), *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
     try:
         line = process.stdout.readline()
         process.address = re.search(r"http://\S+", line)[0]

@@ -346,6 +346,26 @@ def test_the_file_is_sound(files):
     assert len(ids) == len(set(ids))
 
 
+def test_an_icon_that_is_none(bundles, browser, tmp_path, monkeypatch):
+    """It would end the attribute and redirect the page, which no policy forbids. It is refused; and it would do no harm."""
+    bundle = shutil.copytree(bundles["q4"], tmp_path / "bundle")
+    config = json.loads((bundle / "config.json").read_text())
+    harmless = go.describe(bundle)
+    evil = '"><meta http-equiv="refresh" content="0; url=data:text/html,gone"><i x="'
+    config["about"]["icon"] = evil
+    del config["crc32"]
+    (bundle / "config.json").write_text(json.dumps(config))
+    with pytest.raises(MinitronError, match='"about.icon" is no PNG in base64'):
+        html.write(bundle, tmp_path / "refused.html")
+    monkeypatch.setattr(go, "describe", lambda _: harmless | {"about": harmless["about"] | {"icon": evil}})
+    page = browser.new_page()
+    page.goto(html.write(bundle, tmp_path / "page.html").as_uri(), wait_until="commit")
+    page.wait_for_selector("#greeting:not(:empty)")
+    assert page.locator("meta[http-equiv=refresh]").count() == 0
+    assert page.locator("link[rel=icon]").count() == 1
+    page.close()
+
+
 def test_what_cannot_be_made_is_refused(tmp_path):
     with pytest.raises(MinitronError, match="there is no .*config.json"):
         html.write(tmp_path)

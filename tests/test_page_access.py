@@ -115,7 +115,7 @@ def test_about(window):
     for part in (
         "Pip",
         "2.5",
-        "Nothing you write leaves this computer.",
+        "Nothing you write leaves this device.",
         "17,016",
         "64 tokens",
         "Fables",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -192,6 +193,30 @@ def test_a_key(program, tmp_path):
         assert process.wait(20) == 130
 
 
+def test_truncation_for_all(program, tmp_path):
+    """Clients that know nothing of it chat on after the context is full."""
+    long = [{"role": role, "content": "0123456789"} for role in ("user", "assistant") * 4]
+    body = json.dumps({"messages": [*long, *HI], "max_tokens": 8})
+    with started(program, "serve", "--truncation", "auto", "--addr", "127.0.0.1:0", home=tmp_path) as process:
+        status, answer = request(process.port, "POST", "/v1/chat/completions", body)
+        assert (status, answer["minitron"]["dropped_turns"]) == (200, 2)
+        body = json.dumps(json.loads(body) | {"truncation": "disabled"})
+        status, answer = request(process.port, "POST", "/v1/chat/completions", body)
+        assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_a_page_of_another_address(program, tmp_path):
+    flags = ["--addr", "127.0.0.1:0", "--origin", "http://localhost:3000", "--origin", "null"]
+    with started(program, "serve", *flags, home=tmp_path) as process:
+        for origin, want in (("http://localhost:3000", 200), ("null", 200), ("http://localhost:3001", 403)):
+            body = json.dumps({"messages": HI, "max_tokens": 1})
+            status, _ = request(process.port, "POST", "/v1/chat/completions", body, Origin=origin)
+            assert status == want
+    done = subprocess.run([program, "serve", "--origin", "*"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--origin * is no address of pages, such as http://localhost:3000" in done.stderr
+
+
 def test_a_port_in_use(program, server):
     address = f"127.0.0.1:{server.port}"
     done = subprocess.run([program, "serve", "--model", TINY, "--addr", address], capture_output=True, text=True)
@@ -261,10 +286,11 @@ def test_a_full_queue(program, tmp_path):
 
 
 def test_web(program, tmp_path):
-    """The port comes back, the address is secret and opened; nothing is given to who does not know it."""
+    """The port comes back; the address is secret, and the browser is led to it by a file that nobody else can read, and
+    that is gone once the page is there; nothing is given to who does not know it."""
     opened = tmp_path / "opened"
     opener = tmp_path / "xdg-open"
-    opener.write_text(f'#!/bin/sh\necho "$1" > {opened}.part && mv {opened}.part {opened}\n')
+    opener.write_text(f'#!/bin/sh\necho "$@" > {opened}.part && mv {opened}.part {opened}\n')
     opener.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
     with started(program, "web", home=tmp_path, PATH=path, DISPLAY=":0") as process:
@@ -275,20 +301,34 @@ def test_web(program, tmp_path):
         assert (status, about["name"], about["verified"]) == (200, "llama", False)
         status, answer = request(port, "POST", prefix + "v1/chat/completions", json.dumps({"messages": HI}))
         assert (status, answer["object"]) == (200, "chat.completion")
-        for path, headers, status in (
+        for where, headers, status in (
             ("/", {}, 404),
             ("/v1/chat/completions", {}, 404),
             (prefix[:-2] + "x/about", {}, 404),
             (prefix + "about", {"Host": f"evil.example:{port}"}, 403),
             (prefix + "about", {"Origin": "http://evil.example"}, 403),
         ):
-            assert request(port, "GET", path, **headers)[0] == status, path
+            assert request(port, "GET", where, **headers)[0] == status, where
         deadline = time.monotonic() + 20
         while not opened.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert opened.read_text() == address + "\n"
+        redirect = Path(opened.read_text().strip())
+        assert redirect.parent == tmp_path  # the home folder
+        assert redirect.stat().st_mode & 0o777 == 0o600
+        assert f'content="0; url={address}"' in redirect.read_text()
+        page = urllib.request.urlopen(address).read()
+        assert page.startswith(b"<!doctype html>")
+        assert not redirect.exists()
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+    opened.unlink()
+    with started(program, "web", home=tmp_path, PATH=path, DISPLAY=":0") as process:
+        deadline = time.monotonic() + 20
+        while not opened.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert list(tmp_path.glob("*.html")) == []  # also if the page was never opened
     opened.unlink()
     if sys.platform.startswith("linux"):
         with started(program, "web", "--no-open", home=tmp_path, PATH=path, DISPLAY=":0") as process:

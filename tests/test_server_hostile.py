@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from serving import HI, build, request, started
+from serving import HI, TINY, build, bundle, request, started
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,29 @@ def malformed(chance: random.Random) -> tuple[bytes, set[int]]:
 def resident(process) -> int:
     """Bytes of memory."""
     return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]) << 10
+
+
+def most_resident(process) -> int:
+    """Bytes of memory, the most that it ever was."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]) << 10
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
+@pytest.mark.parametrize("template", ["chatml", "text"])
+def test_a_hundred_large_bodies(program, tmp_path, template):
+    """Whoever sends a hundred megabytes at once: memory stays bounded, and an honest request gets its answer.
+
+    A base model has to read all of them, at 8 bytes an id; unbounded that took 7 GB."""
+    model = bundle(TINY, tmp_path / "model", template=template, sampling={"max_tokens": 2})
+    body = json.dumps({"prompt": " " * 1_000_000, "max_tokens": 1}).encode()
+    flags = ["--model", model, "--addr", "127.0.0.1:0"]
+    with started(program, "serve", *flags, home=tmp_path) as process, ThreadPoolExecutor(100) as many:
+        answers = [many.submit(exchange, process.port, http_bytes(body, path="/v1/completions")) for _ in range(100)]
+        honest = [request(process.port, "POST", "/v1/chat/completions", json.dumps({"messages": HI})) for _ in range(5)]
+        assert [status for status, _ in honest] == [200] * 5
+        statuses = {answer.result()[9:12] for answer in answers}
+        assert statuses <= ({b"400"} if template == "chatml" else {b"200", b"503"})
+        assert most_resident(process) < 600 << 20
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")

@@ -62,7 +62,7 @@ def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, s
     page = (folder / "index.html").read_text("utf-8")
     page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page, count=1)
     if icon := about["about"]["icon"]:
-        page = page.replace('href="data:,"', f'href="data:image/png;base64,{icon}"', 1)
+        page = page.replace('href="data:,"', f'href="data:image/png;base64,{html.escape(icon)}"', 1)
     page = _put_inline(folder, page)
     told = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
     told = f'<script type="application/json" id="minitron-about">{told}</script>\n'

@@ -43,12 +43,13 @@ func printAbout(out io.Writer, i api.About) error {
 		fmt.Fprintf(&text, "%-12s"+format+"\n", append([]any{what}, values...)...)
 	}
 	s, m := i.Model, i.Made
-	line("name", "%s %s", i.Name, i.About.Version)
+	line("name", "%s", i.Name) // alone: it is the id that the API knows
 	told := func(what, text string) {
 		if text != "" { // what the model's owner left empty is left out
 			line(what, "%s", strings.Join(strings.Fields(text), " "))
 		}
 	}
+	told("version", i.About.Version)
 	told("licence", i.About.Licence)
 	told("greeting", i.Greeting)
 	told("told first", i.System)

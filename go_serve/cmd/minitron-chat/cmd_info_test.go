@@ -16,7 +16,7 @@ func TestInfoTellsThePersonality(t *testing.T) {
 	if err := printAbout(&out, about); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"name        Tiko 1.2\nlicence     free\nshape ", "\ndata        jokes, CC0\ntrained     2026-11-20T14:00:00Z\nmade "}
+	want := []string{"name        Tiko\nversion     1.2\nlicence     free\nshape ", "\ndata        jokes, CC0\ntrained     2026-11-20T14:00:00Z\nmade "}
 	for _, text := range want {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("%q is not in\n%s", text, out.String())

@@ -45,7 +45,7 @@ func serve(o *options, stdout io.Writer) error {
 		return err
 	}
 	c := engine.Config
-	handler := &server.API{Server: newServer(o, engine), Key: key, Loopback: loopback, Made: c.Made.Date, Context: c.Model.Context}
+	handler := &server.API{Server: newServer(o, engine), Key: key, Loopback: loopback, Origins: o.origins, Made: c.Made.Date, Context: c.Model.Context}
 	return serveUntilStopped(engine, listener, handler, func() error {
 		_, err := fmt.Fprintf(stdout, lang.Detect().Serving+"\n", c.Name, "http://"+listener.Addr().String()+"/v1")
 		return err
@@ -71,6 +71,7 @@ func newServer(o *options, engine *chat.Engine) *api.Server {
 	if o.set["system"] {
 		s.Settings.System = o.system
 	}
+	s.Settings.Trim = o.truncation == "auto"
 	if o.set["seed"] {
 		s.Seed = &o.seed
 	}

@@ -24,12 +24,15 @@ func web(o *options, stdout io.Writer) error {
 	about := api.Describe(engine.Config, version)
 	about.Sampling, about.System = s.Settings.Sampling, s.Settings.System
 	handler := &server.Web{Server: s, About: about, Files: page.Files, Port: port, Token: server.NewToken()}
+	forget := func() {}
+	defer func() { forget() }()
+	handler.Opened = func() { forget() }
 	return serveUntilStopped(engine, listener, handler, func() error {
 		if _, err := fmt.Fprintf(stdout, lang.Detect().WebPage+"\n", engine.Config.Name, handler.Address()); err != nil {
 			return err
 		}
 		if !o.noOpen {
-			server.OpenBrowser(handler.Address())
+			forget = server.OpenBrowser(handler.Address())
 		}
 		return nil
 	})

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"minitron/internal/bundle"
+	"minitron/internal/server"
 )
 
 const usage = `minitron-chat - talk with a small language model
@@ -49,6 +50,8 @@ for web:
 for serve:
   --addr HOST:PORT      where to listen (default 127.0.0.1:8080); anywhere but on this machine needs a key
   --key KEY             what clients must send (default: MINITRON_KEY in the environment, else none)
+  --origin URL          let the pages of this address ask too, such as http://localhost:3000; may be given several times
+  --truncation auto     forget the oldest turns of a chat that outgrows the context (default: disabled, it is refused)
 
 for web and serve:
   --slots N             conversations that are answered at once and stay warm (default: as many as fit into 512 MB, at most 64)
@@ -70,7 +73,8 @@ type options struct {
 	set     map[string]bool // the flags that were given
 
 	model, text, system, kernel        string
-	addr, key                          string
+	addr, key, truncation              string
+	origins                            []string
 	slots, queue                       int
 	noOpen                             bool
 	temp, topP, minP, repeatPenalty    float64
@@ -88,7 +92,7 @@ var (
 		"":         append([]string{"p", "system"}, samplingFlags...),
 		"complete": samplingFlags,
 		"web":      append([]string{"system", "no-open", "slots", "queue"}, samplingFlags...),
-		"serve":    append([]string{"system", "addr", "key", "slots", "queue"}, samplingFlags...),
+		"serve":    append([]string{"system", "addr", "key", "origin", "truncation", "slots", "queue"}, samplingFlags...),
 		"info":     {"json"},
 		"bench":    {"json", "prompt-tokens", "gen-tokens", "repeat", "bandwidth"},
 		"selftest": {}, "tokenize": {}, "logits": {},
@@ -139,6 +143,8 @@ func (o *options) flagSet() *flag.FlagSet {
 	flags.StringVar(&o.kernel, "kernel", "", "")
 	flags.StringVar(&o.addr, "addr", "", "")
 	flags.StringVar(&o.key, "key", "", "")
+	flags.Func("origin", "", func(text string) error { o.origins = append(o.origins, text); return nil })
+	flags.StringVar(&o.truncation, "truncation", "disabled", "")
 	flags.IntVar(&o.slots, "slots", 0, "")
 	flags.IntVar(&o.queue, "queue", 0, "")
 	flags.BoolVar(&o.noOpen, "no-open", false, "")
@@ -179,6 +185,14 @@ func (o *options) check() error {
 	for _, b := range bounds {
 		if o.set[b.name] && !(b.value >= b.lo && b.value <= b.hi) {
 			return usageError{fmt.Sprintf("--%s is %s, it must be within %s..%s", b.name, plain(b.value), plain(b.lo), plain(b.hi))}
+		}
+	}
+	if o.truncation != "auto" && o.truncation != "disabled" {
+		return usageError{fmt.Sprintf("--truncation is %q, it must be auto or disabled", o.truncation)}
+	}
+	for _, origin := range o.origins {
+		if !server.IsOrigin(origin) {
+			return usageError{fmt.Sprintf("--origin %s is no address of pages, such as http://localhost:3000 (null: pages from files)", origin)}
 		}
 	}
 	if o.set["p"] && o.text == "" {

@@ -18,10 +18,15 @@ func (e *engine) chat(id int, request []byte, onChunk js.Value) {
 		defer onChunk.Invoke(nil)
 		defer delete(e.cancel, id)
 		defer cancel()
-		err := e.server.Chat(breathing{ctx, e.browser}, request, func(chunk any) error {
-			onChunk.Invoke(marshal(chunk))
-			return nil
-		})
+		work, err := e.server.Chat(request)
+		if err == nil {
+			err = work(yieldingContext{ctx, e.browser}, func(chunk any) error {
+				if chunk != any(api.Waiting{}) {
+					onChunk.Invoke(marshal(chunk))
+				}
+				return nil
+			})
+		}
 		if err != nil && !errors.Is(err, context.Canceled) {
 			refusal := new(api.Error)
 			if !errors.As(err, &refusal) {

@@ -30,8 +30,8 @@ func newBrowser() *browser {
 	return b
 }
 
-// breathe lets the browser handle its messages if it has been waiting for a while.
-func (b *browser) breathe() {
+// yield lets the browser handle its messages if it has been waiting for a while.
+func (b *browser) yield() {
 	if time.Since(b.last) < slice {
 		return
 	}
@@ -40,13 +40,13 @@ func (b *browser) breathe() {
 	b.last = time.Now()
 }
 
-// breathing is a context that breathes whenever it is asked whether it was cancelled: the model asks in every layer.
-type breathing struct {
+// yieldingContext yields whenever it is asked whether it was cancelled: the model asks in every layer.
+type yieldingContext struct {
 	context.Context
 	browser *browser
 }
 
-func (c breathing) Err() error {
-	c.browser.breathe()
+func (c yieldingContext) Err() error {
+	c.browser.yield()
 	return c.Context.Err()
 }

@@ -15,34 +15,66 @@ import (
 // returns what it was told to return for a missing member, so a caller reads all it needs and looks once. A member that is
 // null is missing.
 type fields struct {
-	path   string // "messages[1]." inside a message, "" at the top
-	values map[string]jsontext.Value
+	path string // "messages[1]." inside a message, "" at the top
+	object
 	failed **Error
+}
+
+// object is a JSON object.
+type object struct {
+	keys   []string // in the order of the text
+	values map[string]jsontext.Value
+}
+
+var errNoObject = errors.New("no object")
+
+func (o *object) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '{' {
+		if err := d.SkipValue(); err != nil {
+			return err
+		}
+		return errNoObject
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	o.values = make(map[string]jsontext.Value)
+	for d.PeekKind() != '}' {
+		key, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := key.String()
+		value, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		o.keys, o.values[name] = append(o.keys, name), value.Clone()
+	}
+	_, err := d.ReadToken()
+	return err
 }
 
 // parseFields reads a body. The reader of JSON is a strict one: no member twice, only valid UTF-8, a bounded depth.
 func parseFields(body []byte) (fields, *Error) {
 	f := fields{failed: new(*Error)}
-	if err := json.Unmarshal(body, &f.values); err != nil {
-		var syntax *jsontext.SyntacticError
-		switch {
-		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-			return f, Refuse(400, "invalid_json", "", "The body of the request is not complete JSON.")
-		case errors.As(err, &syntax):
-			return f, Refuse(400, "invalid_json", "", "The body of the request is not valid JSON, at byte %d.", syntax.ByteOffset)
-		}
-		return f, Refuse(400, "invalid_json", "", "The body of the request must be a JSON object.")
+	err := json.Unmarshal(body, &f.object)
+	var syntax *jsontext.SyntacticError
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return f, Refuse(400, "invalid_json", "", "The body of the request is not complete JSON.")
+	case errors.As(err, &syntax):
+		return f, Refuse(400, "invalid_json", "", "The body of the request is not valid JSON, at byte %d.", syntax.ByteOffset)
 	}
-	if f.values == nil { // null
-		return f, Refuse(400, "invalid_json", "", "The body of the request must be a JSON object.")
-	}
-	return f, nil
+	return f, Refuse(400, "invalid_json", "", "The body of the request must be a JSON object.")
 }
 
-// object reads a value as an object.
-func (f fields) object(path string, value jsontext.Value) fields {
+// inner reads a value as an object.
+func (f fields) inner(path string, value jsontext.Value) fields {
 	inner := fields{path: path + ".", failed: f.failed}
-	if value.Kind() != '{' || json.Unmarshal(value, &inner.values) != nil {
+	if json.Unmarshal(value, &inner.object) != nil {
 		f.failType(path, "an object", value)
 	}
 	return inner

@@ -52,13 +52,22 @@ type reply struct {
 	Minitron *Extra
 }
 
-// ask sends a body to /v1/chat/completions, or with "prompt" in it to /v1/completions.
-func ask(ctx context.Context, s *Server, body string) (replies []reply, err error) {
-	carryOut := s.Chat
+// send carries out a body of /v1/chat/completions, or with "prompt" in it of /v1/completions.
+func send(ctx context.Context, s *Server, body string, on func(any) error) error {
+	read := s.Chat
 	if strings.Contains(body, `"prompt"`) {
-		carryOut = s.Complete
+		read = s.Complete
 	}
-	err = carryOut(ctx, []byte(body), func(v any) error {
+	work, err := read([]byte(body))
+	if err != nil {
+		return err
+	}
+	return work(ctx, on)
+}
+
+// ask returns all that is sent for a body.
+func ask(ctx context.Context, s *Server, body string) (replies []reply, err error) {
+	err = send(ctx, s, body, func(v any) error {
 		data, err := json.Marshal(v)
 		if err != nil {
 			return err

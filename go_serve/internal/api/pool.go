@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
@@ -28,15 +29,19 @@ type pool struct {
 	waiting []chan *slot
 }
 
-// busy is the refusal when the queue is full.
-func busy() *Error {
+// Busy is the refusal of one request too many.
+func Busy() *Error {
 	e := Refuse(503, "server_busy", "", "The server is busy: too many requests are waiting. Please try again in a moment.")
 	e.RetryAfter = 1
 	return e
 }
 
-// take waits for a slot, which must be given back.
-func (p *pool) take(ctx context.Context, prompt []int) (*slot, error) {
+// waitingInterval is how often somebody who waits for a slot is told so: proxies and clients break off a silent connection,
+// after half a minute at the earliest.
+const waitingInterval = 10 * time.Second
+
+// take waits for a slot, which must be given back; while it waits it calls still now and then, whose error ends the waiting.
+func (p *pool) take(ctx context.Context, prompt []int, still func() error) (*slot, error) {
 	p.mu.Lock()
 	if s := p.choose(prompt); s != nil {
 		p.mu.Unlock()
@@ -55,25 +60,40 @@ func (p *pool) take(ctx context.Context, prompt []int) (*slot, error) {
 	}
 	if len(p.waiting) >= p.queue {
 		p.mu.Unlock()
-		return nil, busy()
+		return nil, Busy()
 	}
 	turn := make(chan *slot, 1)
 	p.waiting = append(p.waiting, turn)
 	p.mu.Unlock()
-	select {
-	case s := <-turn:
-		return s, nil
-	case <-ctx.Done():
-		p.mu.Lock()
-		place := slices.Index(p.waiting, turn)
-		if place >= 0 {
-			p.waiting = slices.Delete(p.waiting, place, place+1)
+	ticker := time.NewTicker(waitingInterval)
+	defer ticker.Stop()
+	for {
+		var err error
+		select {
+		case s := <-turn:
+			return s, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-ticker.C:
+			err = still()
 		}
-		p.mu.Unlock()
-		if place < 0 { // a slot came at the same moment
-			p.give(<-turn)
+		if err != nil {
+			p.leave(turn)
+			return nil, err
 		}
-		return nil, ctx.Err()
+	}
+}
+
+// leave is for one who waits no longer.
+func (p *pool) leave(turn chan *slot) {
+	p.mu.Lock()
+	place := slices.Index(p.waiting, turn)
+	if place >= 0 {
+		p.waiting = slices.Delete(p.waiting, place, place+1)
+	}
+	p.mu.Unlock()
+	if place < 0 { // a slot came at the same moment
+		p.give(<-turn)
 	}
 }
 

@@ -2,9 +2,11 @@ package api
 
 import (
 	"bytes"
+	"encoding/json/jsontext"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"minitron/internal/chat"
@@ -29,6 +31,7 @@ type request struct {
 	likeliest    int
 
 	messages []chat.Message // of a chat
+	begun    string         // the answer to them, as far as it is there
 	trim     bool
 	prompt   string // of a completion
 	echo     bool   // the prompt comes before its continuation
@@ -50,9 +53,10 @@ var refused = map[string]string{
 	"modalities": `["text"]`, "response_format": `{"type":"text"}`,
 }
 
-// Members that change nothing in the answer.
+// Members that change nothing in the answer: OpenAI's, and what clients of llama.cpp and Ollama send to everyone.
 var ignored = []string{
 	"user", "store", "metadata", "service_tier", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
+	"cache_prompt", "timings_per_token", "return_progress", "keep_alive",
 }
 
 // Members that mean something: of both kinds, of chats, of completions.
@@ -61,33 +65,34 @@ var (
 		"model", "stream", "stream_options", "temperature", "top_p", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty",
 		"logprobs", "top_k", "min_p", "repeat_penalty",
 	}
-	knownInChats       = []string{"messages", "max_completion_tokens", "top_logprobs", "truncation"}
+	knownInChats       = []string{"messages", "max_completion_tokens", "top_logprobs", "truncation", "continue_final_message"}
 	knownInCompletions = []string{"prompt", "echo"}
 )
 
 // checkMembers refuses members that would be ignored to somebody's surprise.
 func (f fields) checkMembers(more []string) {
-	var unknown []string
-	for key, value := range f.values {
+	for _, key := range f.keys {
+		value := f.values[key]
 		same, isRefused := refused[key]
 		switch {
 		case slices.Contains(known, key) || slices.Contains(more, key) || slices.Contains(ignored, key) || isEmpty(value):
 		case !isRefused:
-			unknown = append(unknown, key)
-		case same != "" && !isSame(value, same):
-			f.fail(Refuse(400, "unsupported_value", key, "Unsupported value: '%s' can only be %s with this model.", key, strings.Join(strings.Fields(same), " or ")))
+			f.fail(Refuse(400, "unknown_parameter", shorten(key), "Unrecognized request argument supplied: '%s'.", shorten(key)))
 		case same == "":
 			f.fail(Refuse(400, "unsupported_parameter", key, "Unsupported parameter: '%s' is not supported with this model.", key))
+		case !isSame(value, same):
+			f.fail(Refuse(400, "unsupported_value", key, "Unsupported value: '%s' can only be %s with this model.", key, strings.Join(strings.Fields(same), " or ")))
 		}
-	}
-	if len(unknown) > 0 {
-		key := slices.Min(unknown)
-		f.fail(Refuse(400, "unknown_parameter", shorten(key), "Unrecognized request argument supplied: '%s'.", shorten(key)))
 	}
 }
 
 // isSame reports whether a value is one of those, apart by spaces, that change nothing.
-func isSame(value []byte, same string) bool {
+func isSame(value jsontext.Value, same string) bool {
+	if value.Kind() == '0' {
+		number, err := strconv.ParseFloat(string(value), 64)
+		want, notANumber := strconv.ParseFloat(same, 64)
+		return err == nil && notANumber == nil && number == want
+	}
 	return slices.Contains(strings.Fields(same), strings.Trim(string(bytes.Join(bytes.Fields(value), nil)), `"`))
 }
 
@@ -104,7 +109,7 @@ func shorten(s string) string {
 func (f fields) parseShared(defaults settings) request {
 	r := request{model: f.text("model", ""), stream: f.flag("stream", false), settings: defaults}
 	if value, ok := f.get("stream_options"); ok {
-		r.includeUsage = f.object("stream_options", value).flag("include_usage", false)
+		r.includeUsage = f.inner("stream_options", value).flag("include_usage", false)
 	}
 	s := &r.settings
 	s.Sampling.Temperature = f.number("temperature", 0, 100, s.Sampling.Temperature)
@@ -161,15 +166,61 @@ func parseChat(body []byte, defaults settings) (request, *Error) {
 	if r.likeliest > 0 && !r.told {
 		f.failValue("top_logprobs", "it needs 'logprobs' to be true.")
 	}
-	switch truncation := f.text("truncation", "disabled"); truncation {
+	r.trim = defaults.Trim
+	switch f.text("truncation", "") {
 	case "auto":
 		r.trim = true
 	case "disabled":
+		r.trim = false
+	case "":
 	default:
 		f.failValue("truncation", "it must be 'auto' or 'disabled'.")
 	}
-	r.messages = f.parseMessages()
+	messages := f.parseMessages()
+	if *f.failed == nil {
+		r.messages, r.begun = f.arrange(messages, f.flag("continue_final_message", false))
+	}
 	return r, *f.failed
+}
+
+// arrange puts messages into the order that the template knows: one of the system first, then user and assistant in turn, a
+// user's last. Clients send others too: after an answer that was stopped two of the user in a row, at first a greeting of the
+// assistant. So the system's are joined, neighbours of one role too, and a greeting answers an empty message. With goesOn the
+// last message is the assistant's, and comes back as begun.
+func (f fields) arrange(messages []chat.Message, goesOn bool) (arranged []chat.Message, begun string) {
+	if last := len(messages) - 1; goesOn {
+		if messages[last].Role != "assistant" {
+			f.failValue("continue_final_message", "there is no assistant's message at the end to continue.")
+			return nil, ""
+		}
+		messages, begun = messages[:last], messages[last].Content
+	}
+	var system, turns []chat.Message
+	for _, m := range messages {
+		to := &turns
+		if m.Role == "system" {
+			to = &system
+		} else if m.Role == "assistant" && len(turns) == 0 {
+			turns = append(turns, chat.Message{Role: "user"})
+		}
+		if last := len(*to) - 1; last >= 0 && (*to)[last].Role == m.Role {
+			(*to)[last].Content = join((*to)[last].Content, m.Content)
+		} else {
+			*to = append(*to, m)
+		}
+	}
+	if len(turns)%2 == 0 {
+		f.failValue("messages", "the last one must be a user's.")
+	}
+	return append(system, turns...), begun
+}
+
+// join puts a line of its own behind a text.
+func join(text, more string) string {
+	if text == "" || more == "" {
+		return text + more
+	}
+	return text + "\n" + more
 }
 
 // parseMessages reads the dialogue.
@@ -188,7 +239,7 @@ func (f fields) parseMessages() (messages []chat.Message) {
 			return nil
 		}
 		path := fmt.Sprintf("messages[%d]", i)
-		messages = append(messages, f.object(path, v).parseMessage())
+		messages = append(messages, f.inner(path, v).parseMessage())
 	}
 	return messages
 }
@@ -209,6 +260,7 @@ func (f fields) parseMessage() chat.Message {
 	}
 	value, ok := f.get("content")
 	switch {
+	case !ok && m.Role == "assistant": // OpenAI's own may be null
 	case !ok:
 		f.fail(Refuse(400, "missing_required_parameter", f.path+"content", "Missing required parameter: '%scontent'.", f.path))
 	case value.Kind() == '"':
@@ -229,7 +281,7 @@ func (f fields) parseParts(value []byte) string {
 			return ""
 		}
 		path := fmt.Sprintf("%scontent[%d]", f.path, i)
-		part := f.object(path, v)
+		part := f.inner(path, v)
 		if kind := part.text("type", ""); kind != "text" {
 			part.failValue("type", "only parts of type 'text' are supported with this model.")
 		}

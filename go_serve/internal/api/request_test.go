@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -43,10 +44,13 @@ func TestRefusals(t *testing.T) {
 		{message(`{"role": "user", "content": [{"type": "text"}]}`), "missing_required_parameter", "messages[0].content[0].text", ""},
 		{message(`{"role": "user", "content": [7]}`), "invalid_type", "messages[0].content[0]", ""},
 		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": [{}]}`), "unsupported_parameter", "messages[1].tool_calls", ""},
-		{message(`{"role": "user", "content": "a"}, {"role": "user", "content": "b"}`), "invalid_value", "messages", "user and assistant in turn"},
-		{message(`{"role": "system", "content": "a"}`), "invalid_value", "messages", "a user's message last"},
+		{message(`{"role": "user", "content": null}`), "missing_required_parameter", "messages[0].content", ""},
+		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}`), "invalid_value", "messages", "the last one must be a user's"},
+		{message(`{"role": "system", "content": "a"}`), "invalid_value", "messages", "the last one must be a user's"},
+		{chat(`"continue_final_message": true`), "invalid_value", "continue_final_message", "no assistant's message at the end"},
+		{chat(`"continue_final_message": 1`), "invalid_type", "continue_final_message", ""},
 
-		{chat(`"model": "gpt-x"`), "model_not_found", "model", "The model 'gpt-x' does not exist."},
+		{chat(`"model": "gpt-x"`), "model_not_found", "model", "The model 'gpt-x' does not exist. The one that is here is 'llama-qknorm'."},
 		{chat(`"model": 5`), "invalid_type", "model", "expected a string, but got a number"},
 		{chat(`"stream": "yes"`), "invalid_type", "stream", "expected a boolean, but got a string"},
 		{chat(`"stream_options": true`), "invalid_type", "stream_options", "expected an object, but got a boolean"},
@@ -75,6 +79,9 @@ func TestRefusals(t *testing.T) {
 		{chat(`"truncation": "some"`), "invalid_value", "truncation", "'auto' or 'disabled'"},
 
 		{chat(`"n": 2`), "unsupported_value", "n", "can only be 1"},
+		{chat(`"n": 1.5`), "unsupported_value", "n", "can only be 1"},
+		{chat(`"zzz": 1, "tools": [{}], "aaa": 1`), "unknown_parameter", "zzz", ""}, // the first of them
+		{chat(`"tools": [{}], "zzz": 1, "n": 2`), "unsupported_parameter", "tools", ""},
 		{chat(`"tools": [{}]`), "unsupported_parameter", "tools", "'tools' is not supported"},
 		{chat(`"tool_choice": "required"`), "unsupported_value", "tool_choice", "can only be none or auto"},
 		{chat(`"logit_bias": {"5": 100}`), "unsupported_parameter", "logit_bias", ""},
@@ -122,7 +129,8 @@ func TestHarmless(t *testing.T) {
 		`"tools": [], "tool_choice": "auto", "functions": null, "logit_bias": { }, "n": 1, "response_format": { "type": "text" }`,
 		`"modalities": ["text"], "reasoning_effort": null, "audio": null, "verbosity": "medium", "unheard_of": null`,
 		`"model": "llama-qknorm", "temperature": null, "stop": [], "seed": -9223372036854775808, "top_logprobs": 0`,
-		`"max_tokens": 8.0, "seed": 18446744073709551615`,
+		`"max_tokens": 8.0, "seed": 18446744073709551615, "n": 1.0`,
+		`"n": 1e0, "cache_prompt": true, "truncation": null, "continue_final_message": false`,
 	} {
 		if got := one(t, s, "{"+hi+", "+members+"}").text(); got != want {
 			t.Errorf("%s: %q, want %q", members, got, want)
@@ -136,6 +144,81 @@ func TestHarmless(t *testing.T) {
 	developer := one(t, s, `{"messages": [{"role": "developer", "content": "be"}, {"role": "user", "content": "hi"}]}`)
 	if system.text() != developer.text() || system.Usage.Prompt != developer.Usage.Prompt || system.Usage.Prompt != 9 {
 		t.Errorf("system %+v, developer %+v", system.Usage, developer.Usage)
+	}
+}
+
+// TestOrder holds that what clients send after a stopped answer, or with a greeting, is understood.
+func TestOrder(t *testing.T) {
+	s := newServer(t, Limits{})
+	const u, a, sys = `{"role": "user", "content": "`, `{"role": "assistant", "content": "`, `{"role": "system", "content": "`
+	for given, want := range map[string]string{
+		u + `a"}, ` + u + `b"}`: u + `a\nb"}`,
+		u + `a"}, {"role": "assistant", "content": null}, ` + u + `b"}`:       u + `a"}, ` + a + `"}, ` + u + `b"}`,
+		u + `a"}, {"role": "assistant"}, ` + u + `b"}`:                        u + `a"}, ` + a + `"}, ` + u + `b"}`,
+		a + `hey"}, ` + u + `b"}`:                                             u + `"}, ` + a + `hey"}, ` + u + `b"}`,
+		u + `a"}, ` + a + `x"}, ` + a + `y"}, ` + u + `b"}`:                   u + `a"}, ` + a + `x\ny"}, ` + u + `b"}`,
+		u + `a"}, ` + sys + `be"}, ` + u + `"}, ` + u + `b"}`:                 sys + `be"}, ` + u + `a\nb"}`,
+		sys + `be"}, ` + u + `b"}, {"role": "developer", "content": "brief"}`: sys + `be\nbrief"}, ` + u + `b"}`,
+	} {
+		got, as := one(t, s, `{"messages": [`+given+`]}`), one(t, s, `{"messages": [`+want+`]}`)
+		if got.text() != as.text() || got.Usage.Prompt != as.Usage.Prompt {
+			t.Errorf("%s: %q %+v; %s: %q %+v", given, got.text(), got.Usage, want, as.text(), as.Usage)
+		}
+	}
+}
+
+// TestGoesOn holds that an answer that was cut goes on as it would have done.
+func TestGoesOn(t *testing.T) {
+	s := newServer(t, Limits{})
+	compared := 0
+	for n := range 400 { // this model says bytes at random: few answers are text
+		question := fmt.Sprintf(`{"role": "user", "content": "%d"}`, n)
+		ask := func(messages, more string) string {
+			return one(t, s, `{"messages": [`+messages+`], "temperature": 0, `+more+`}`).text()
+		}
+		whole, begun := ask(question, `"max_tokens": 6`), ask(question, `"max_tokens": 3`)
+		if begun == "" || strings.ContainsRune(whole, '\ufffd') {
+			continue
+		}
+		quoted, err := json.Marshal(begun)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest := ask(question+`, {"role": "assistant", "content": `+string(quoted)+`}`, `"continue_final_message": true, "max_tokens": 3`)
+		if begun+rest != whole {
+			t.Errorf("%q + %q, want %q", begun, rest, whole)
+		}
+		compared++
+	}
+	if compared < 5 {
+		t.Errorf("only %d were compared", compared)
+	}
+	long := strings.Repeat("x", 61) // with "hi" and four markers one token too many
+	body := `{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "` + long + `"}], "continue_final_message": true}`
+	if e := refusal(t, s, body); *e.Code != "context_length_exceeded" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestBytes holds that what is far too long is refused by its bytes, and only what has to stay counts.
+func TestBytes(t *testing.T) {
+	s := newServer(t, Limits{})
+	far := strings.Repeat("x", mostShrinking*s.longestPiece*64+1)
+	old := `{"messages": [{"role": "user", "content": "` + far + `"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "hi"}]`
+	for body, want := range map[string]string{
+		`{"messages": [{"role": "user", "content": "` + far + `"}]}`:                                      "bytes in your messages",
+		`{"messages": [{"role": "system", "content": "` + far + `"}, {"role": "user", "content": "hi"}]}`: "bytes",
+		`{"messages": [{"role": "user", "content": "` + far + `"}], "truncation": "auto"}`:                "bytes",
+		`{"prompt": "` + far + `"}`:     "bytes in your prompt",
+		old + `}`:                       "bytes",
+		`{"prompt": "` + far[1:] + `"}`: "resulted in",
+	} {
+		if e := refusal(t, s, body); *e.Code != "context_length_exceeded" || !strings.Contains(e.Message, want) {
+			t.Errorf("%.60s: %q, want %q", body, e.Message, want)
+		}
+	}
+	if got := one(t, s, old+`, "truncation": "auto"}`); got.Minitron.DroppedTurns != 1 {
+		t.Errorf("%+v", got.Minitron)
 	}
 }
 
@@ -154,13 +237,16 @@ func FuzzBodies(f *testing.F) {
 	}
 	s := newServer(f, Limits{})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, carryOut := range []func(context.Context, []byte, func(any) error) error{s.Chat, s.Complete} {
+		for _, read := range []func([]byte) (Work, error){s.Chat, s.Complete} {
 			answered := false
-			err := carryOut(context.Background(), body, func(v any) error {
-				answered = true
-				_, err := json.Marshal(v)
-				return err
-			})
+			work, err := read(body)
+			if err == nil {
+				err = work(context.Background(), func(v any) error {
+					answered = true
+					_, err := json.Marshal(v)
+					return err
+				})
+			}
 			var e *Error
 			switch {
 			case err == nil && !answered:

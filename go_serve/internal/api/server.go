@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 type Settings struct {
 	Sampling bundle.Sampling
 	System   string // for a chat without a system message; "" is none
+	Trim     bool   // a chat forgets its oldest turns where it outgrows the context, rather than being refused
 }
 
 // Limits bound what a server holds at once. 0 means the usual number.
@@ -32,9 +34,10 @@ type Server struct {
 	Settings Settings // may be changed before the first request; the model's own at first
 	Seed     *uint64  // for requests without one; nil: a random one each
 
-	engine *chat.Engine
-	pool   pool
-	mark   string // of the weights: the same mark, seed and request give the same answer
+	engine       *chat.Engine
+	pool         pool
+	fingerprint  string // of the weights: the same fingerprint, seed and request give the same answer
+	longestPiece int    // in bytes
 }
 
 // New makes a server of an engine, which need not be ready yet.
@@ -46,12 +49,16 @@ func New(engine *chat.Engine, limits Limits) *Server {
 	if limits.Queue < 1 {
 		limits.Queue = usualQueue
 	}
-	return &Server{
-		Settings: Settings{c.Sampling, c.System},
-		engine:   engine,
-		pool:     pool{engine: engine, most: limits.Slots, queue: limits.Queue},
-		mark:     "fp_" + c.Weights.SHA256[:min(12, len(c.Weights.SHA256))],
+	s := &Server{
+		Settings:    Settings{Sampling: c.Sampling, System: c.System},
+		engine:      engine,
+		pool:        pool{engine: engine, most: limits.Slots, queue: limits.Queue},
+		fingerprint: "fp_" + c.Weights.SHA256[:min(12, len(c.Weights.SHA256))],
 	}
+	for id := range engine.Tokenizer.Size() {
+		s.longestPiece = max(s.longestPiece, len(engine.Tokenizer.Piece(id)))
+	}
+	return s
 }
 
 // Name returns the model's id.
@@ -60,52 +67,67 @@ func (s *Server) Name() string { return s.engine.Config.Name }
 // Ready waits until the engine is, and returns what is wrong with it.
 func (s *Server) Ready() error { return s.engine.Ready() }
 
-// Chat carries out the body of a POST to /v1/chat/completions. send gets each *Chunk of an answer that streams, or else
-// the one *Completion; its error ends the work and is returned. What is refused is an *Error; a cancelled ctx ends the work
-// with its error.
-func (s *Server) Chat(ctx context.Context, body []byte, send func(any) error) error {
+// Work is a request that was read: its prompt is tokens, and nothing of its body is kept. Calling it writes the answer: send
+// gets each *Chunk of one that streams, before that perhaps Waiting, or else the one *Completion; its error ends the work and is
+// returned. A cancelled ctx ends the work with its error.
+type Work func(ctx context.Context, send func(any) error) error
+
+// Waiting says that an answer that streams still waits for its turn.
+type Waiting struct{}
+
+// Chat reads the body of a POST to /v1/chat/completions. What is refused, here or by the Work, is an *Error.
+func (s *Server) Chat(body []byte) (Work, error) {
 	r, refusal := parseChat(body, s.defaults())
 	if refusal != nil {
-		return refusal
+		return nil, refusal
 	}
 	if err := s.checkModel(r.model); err != nil {
-		return err
+		return nil, err
 	}
 	if r.messages[0].Role != "system" && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
-	prompt, err := s.engine.Prompt(r.messages, r.settings.maxTokens, r.trim)
+	if s.engine.ContinuesText() { // all of it is text that goes on
+		r.messages[len(r.messages)-1].Content += r.begun
+		r.begun = ""
+	}
+	if err := s.checkBytes(r); err != nil {
+		return nil, err
+	}
+	prompt, err := s.engine.Prompt(r.messages, r.begun, r.settings.maxTokens, r.trim)
 	var tooLong *chat.TooLongError
 	switch {
 	case errors.As(err, &tooLong):
-		return s.tooLong("messages", prompt.Tokens)
+		return nil, s.tooLong("messages", prompt.Tokens)
 	case err != nil:
-		return Refuse(400, "invalid_value", "messages", "Invalid value for 'messages': %v.", err)
+		return nil, Refuse(400, "invalid_value", "messages", "Invalid value for 'messages': %v.", err)
 	}
-	ask := chat.Request{Prompt: prompt.IDs}
-	if s.engine.ContinuesText() {
-		ask.Before = prompt.IDs
-	}
-	return s.answer(ctx, r, ask, prompt.DroppedTurns, newChatForm(s, r), send)
+	r.messages = nil
+	return s.work(r, prompt.IDs, prompt.Begun, prompt.DroppedTurns, newChatForm(s, r)), nil
 }
 
-// Complete carries out the body of a POST to /v1/completions, as Chat does: the prompt is text, no template is put around it.
-func (s *Server) Complete(ctx context.Context, body []byte, send func(any) error) error {
+// Complete reads the body of a POST to /v1/completions, as Chat does: the prompt is text, no template is put around it.
+func (s *Server) Complete(body []byte) (Work, error) {
 	r, refusal := parseCompletion(body, s.defaults())
 	if refusal != nil {
-		return refusal
+		return nil, refusal
 	}
 	if err := s.checkModel(r.model); err != nil {
-		return err
+		return nil, err
+	}
+	if err := s.checkBytes(r); err != nil {
+		return nil, err
 	}
 	ids := s.engine.Tokenizer.Encode(r.prompt)
 	switch {
 	case len(ids) == 0:
-		return Refuse(400, "invalid_value", "prompt", "Invalid value for 'prompt': it has no tokens.")
+		return nil, Refuse(400, "invalid_value", "prompt", "Invalid value for 'prompt': it has no tokens.")
 	case len(ids) >= s.engine.Config.Model.Context && !s.engine.ContinuesText():
-		return s.tooLong("prompt", len(ids))
+		return nil, s.tooLong("prompt", len(ids))
 	}
-	return s.answer(ctx, r, chat.Request{Prompt: ids, Before: ids}, 0, newTextForm(s, r), send)
+	f := newTextForm(s, r)
+	r.prompt = "" // f has it, if it is echoed
+	return s.work(r, ids, len(ids), 0, f), nil
 }
 
 func (s *Server) defaults() settings {
@@ -120,20 +142,45 @@ func (s *Server) defaults() settings {
 
 func (s *Server) checkModel(name string) error {
 	if name != "" && name != s.Name() {
-		return ModelNotFound(name)
+		return s.ModelNotFound(name)
 	}
 	return nil
 }
 
 // ModelNotFound is the refusal of any model but the one that is there.
-func ModelNotFound(name string) *Error {
-	return Refuse(404, "model_not_found", "model", "The model '%s' does not exist.", shorten(name))
+func (s *Server) ModelNotFound(name string) *Error {
+	return Refuse(404, "model_not_found", "model", "The model '%s' does not exist. The one that is here is '%s'.", shorten(name), s.Name())
 }
 
 func (s *Server) tooLong(param string, tokens int) *Error {
 	return Refuse(400, "context_length_exceeded", param,
 		"This model's maximum context length is %d tokens, and an answer needs at least one of them. However, your %s resulted in %d tokens. Please reduce the length of the %s.",
 		s.engine.Config.Model.Context, param, tokens, param)
+}
+
+// mostShrinking is how many bytes of what people write become one byte in the normaliser, at most: full-width letters become
+// ASCII by three.
+const mostShrinking = 4
+
+// checkBytes refuses, before it is tokenised, what for its bytes alone fits into no context: no token stands for more than
+// the longest piece.
+func (s *Server) checkBytes(r request) error {
+	if s.engine.ContinuesText() {
+		return nil
+	}
+	param, bytes := "prompt", len(r.prompt)+len(r.begun)
+	for i, m := range r.messages {
+		param = "messages"
+		if m.Role == "system" || i == len(r.messages)-1 || !r.trim { // what always stays
+			bytes += len(m.Content)
+		}
+	}
+	if bytes <= mostShrinking*s.longestPiece*s.engine.Config.Model.Context {
+		return nil
+	}
+	return Refuse(400, "context_length_exceeded", param,
+		"This model's maximum context length is %d tokens. However, there are %d bytes in your %s, more than ever fit into it. Please reduce the length of the %s.",
+		s.engine.Config.Model.Context, bytes, param, param)
 }
 
 // form is how an answer is put into JSON.
@@ -144,9 +191,26 @@ type form interface {
 	whole(parts []chat.Token, text, finish string) *Completion // without a stream
 }
 
+// work returns what answers a prompt, whose last tokens, as many as begun, are text that goes on.
+func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work {
+	ask := chat.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Told: r.told, Likeliest: r.likeliest}
+	ask.Prompt = slices.Clone(s.engine.Window(prompt)) // a megabyte of text is eight of ids, which would wait here for their turn
+	ask.Unseen = len(prompt) - len(ask.Prompt)
+	ask.Before = ask.Prompt[max(0, len(ask.Prompt)-begun):]
+	if s.engine.ContinuesText() {
+		ask.MaxTokens = min(ask.MaxTokens, maxContinued)
+	}
+	return func(ctx context.Context, send func(any) error) error { return s.answer(ctx, r, ask, dropped, f, send) }
+}
+
 // answer writes an answer to what ask begins with.
 func (s *Server) answer(ctx context.Context, r request, ask chat.Request, dropped int, f form, send func(any) error) error {
-	slot, err := s.pool.take(ctx, s.engine.Window(ask.Prompt))
+	slot, err := s.pool.take(ctx, ask.Prompt, func() error {
+		if r.stream {
+			return send(Waiting{})
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
@@ -166,10 +230,6 @@ func (s *Server) answer(ctx context.Context, r request, ask chat.Request, droppe
 			return send(first)
 		}
 		return nil
-	}
-	ask.MaxTokens, ask.Stops, ask.Told, ask.Likeliest = r.settings.maxTokens, r.stops, r.told, r.likeliest
-	if s.engine.ContinuesText() {
-		ask.MaxTokens = min(ask.MaxTokens, maxContinued)
 	}
 	answer, err := slot.sequence.Generate(ctx, ask, slot.sampler, func(part chat.Part) error {
 		if !r.stream {
@@ -210,14 +270,14 @@ func (s *Server) answer(ctx context.Context, r request, ask chat.Request, droppe
 
 // head is what every response begins with.
 type head struct {
-	ID      string `json:"id"`
-	Object  string `json:"object"`
-	Created int64  `json:"created"`
-	Model   string `json:"model"`
-	Mark    string `json:"system_fingerprint"`
+	ID                string `json:"id"`
+	Object            string `json:"object"`
+	Created           int64  `json:"created"`
+	Model             string `json:"model"`
+	SystemFingerprint string `json:"system_fingerprint"`
 }
 
 func (s *Server) newHead(prefix, object string) head {
 	id := prefix + strconv.FormatUint(rand.Uint64(), 36) + strconv.FormatUint(rand.Uint64(), 36)
-	return head{ID: id, Object: object, Created: time.Now().Unix(), Model: s.Name(), Mark: s.mark}
+	return head{ID: id, Object: object, Created: time.Now().Unix(), Model: s.Name(), SystemFingerprint: s.fingerprint}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
@@ -230,7 +232,7 @@ func TestWarmth(t *testing.T) {
 func TestQueue(t *testing.T) {
 	s := newServer(t, Limits{Slots: 1, Queue: 2})
 	s.Ready()
-	holder, _ := s.pool.take(context.Background(), nil)
+	holder, _ := s.pool.take(context.Background(), nil, nil)
 	waiting := func(n int) {
 		for {
 			s.pool.mu.Lock()
@@ -268,11 +270,43 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestWaitingIsTold holds that who streams hears something while others are answered.
+func TestWaitingIsTold(t *testing.T) {
+	s := newServer(t, Limits{Slots: 1})
+	s.Ready()
+	synctest.Test(t, func(t *testing.T) {
+		holder, _ := s.pool.take(t.Context(), nil, nil)
+		go func() {
+			time.Sleep(2*waitingInterval + time.Second)
+			s.pool.give(holder)
+		}()
+		told := 0
+		err := send(t.Context(), s, "{"+hi+`, "stream": true}`, func(v any) error {
+			if v == any(Waiting{}) {
+				told++
+			}
+			return nil
+		})
+		if err != nil || told != 2 {
+			t.Errorf("told %d times, %v", told, err)
+		}
+		holder, _ = s.pool.take(t.Context(), nil, nil)
+		gone := errors.New("gone")
+		if err := send(t.Context(), s, "{"+hi+`, "stream": true}`, func(any) error { return gone }); err != gone {
+			t.Errorf("%v", err)
+		}
+		if len(s.pool.waiting) != 0 {
+			t.Error("who is gone still waits")
+		}
+		s.pool.give(holder)
+	})
+}
+
 // TestNobodyWaitsForASlowReader asks in the middle of another answer, whose client does not read on.
 func TestNobodyWaitsForASlowReader(t *testing.T) {
 	s := newServer(t, Limits{Slots: 2})
 	inner := ""
-	err := s.Chat(context.Background(), []byte("{"+hi+`, "stream": true}`), func(any) error {
+	err := send(context.Background(), s, "{"+hi+`, "stream": true}`, func(any) error {
 		if inner == "" {
 			inner = one(t, s, `{"prompt": "hello"}`).text()
 		}
@@ -287,7 +321,7 @@ func TestCancelAndDisconnect(t *testing.T) {
 	s := newServer(t, Limits{Slots: 1})
 	ctx, cancel := context.WithCancel(context.Background())
 	sent := 0
-	err := s.Chat(ctx, []byte("{"+hi+`, "stream": true, "max_tokens": 40}`), func(any) error {
+	err := send(ctx, s, "{"+hi+`, "stream": true, "max_tokens": 40}`, func(any) error {
 		if sent++; sent == 3 {
 			cancel()
 		}
@@ -297,7 +331,7 @@ func TestCancelAndDisconnect(t *testing.T) {
 		t.Errorf("cancelled: %v after %d parts", err, sent)
 	}
 	gone := errors.New("gone")
-	if err := s.Chat(context.Background(), []byte("{"+hi+`, "stream": true}`), func(any) error { return gone }); err != gone {
+	if err := send(context.Background(), s, "{"+hi+`, "stream": true}`, func(any) error { return gone }); err != gone {
 		t.Errorf("disconnected: %v", err)
 	}
 	if len(s.pool.free) != 1 { // the slot is free again

@@ -72,7 +72,7 @@ func TestTextEndsSomewhere(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	n := 0
-	err := s.Complete(ctx, []byte(`{"prompt": "x", "max_tokens": 2147483647, "stream": true, "stream_options": {"include_usage": true}}`), func(v any) error {
+	err := send(ctx, s, `{"prompt": "x", "max_tokens": 2147483647, "stream": true, "stream_options": {"include_usage": true}}`, func(v any) error {
 		if c := v.(*Chunk); c.Usage != nil {
 			n = c.Usage.Completion
 		}

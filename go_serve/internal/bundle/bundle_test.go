@@ -218,7 +218,7 @@ func TestSaidByTheOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	made := Made{"0.1.0", "tiny", "sft", "2026-11-20T14:00:00Z", "2026-11-20T15:00:00Z", []Source{{"jokes", "CC0", "here"}}}
-	if c := b.Config; !reflect.DeepEqual(c.Made, made) || c.About != (About{"1.0", "free", "aWNvbg=="}) || !slices.Equal(c.Questions, []string{"who?", "why?"}) {
+	if c := b.Config; !reflect.DeepEqual(c.Made, made) || c.About != (About{"1.0", "free", "iVBORw0KGgo="}) || !slices.Equal(c.Questions, []string{"who?", "why?"}) {
 		t.Errorf("%+v, %+v, %q", c.Made, c.About, c.Questions)
 	}
 	config := m["config.json"].Data
@@ -306,6 +306,7 @@ func TestHostileConfig(t *testing.T) {
 		{"weights.bytes", "9223372036854775807", `config.json is not usable: its table of tensors ends at byte SIZE, weights.bin at byte 9223372036854775807`},
 		{"weights.crc32", `"89ABCDEF"`, `config.json is not usable: "weights.crc32" is not 8 lower-case hex digits`},
 		{"weights.crc32", `"89abcdef"`, `weights.bin is damaged (its checksum is CRC, config.json says 89abcdef)`},
+		{"about.icon", `"\"><meta http-equiv=refresh>"`, `config.json is not usable: "about.icon" is no PNG in base64`},
 		{"sampling.top_p", "0", `config.json is not usable: "sampling.top_p" is 0, it must be above 0`},
 		{"sampling.temperature", "-1", `config.json is not usable: "sampling.temperature" is -1, it must be within 0..100`},
 		{"selftest[0].ids", "[]", `config.json is not usable: "selftest[0].ids" is empty`},

@@ -198,6 +198,9 @@ func parseConfig(data []byte) (*Config, error) {
 	if top.Has("about") {
 		about := top.Object("about")
 		c.About = About{about.Text("version"), about.Text("licence"), about.Text("icon")}
+		if !isIcon(c.About.Icon) {
+			about.Fail("icon", "is no PNG in base64")
+		}
 	}
 	if top.Err() != nil {
 		return nil, top.Err()

@@ -41,7 +41,7 @@ func tiny(t testing.TB, shape Shape, dtype string) fstest.MapFS {
 	config, err := json.Marshal(map[string]any{
 		"format": "minitron-bundle", "version": 2, "name": "tiny", "template": "text", "model": shape, "dtype": dtype,
 		"params": Params(shape), "weights": map[string]any{}, "vocab": map[string]any{}, "tensors": table,
-		"about": About{"1.0", "free", "aWNvbg=="},
+		"about": About{"1.0", "free", "iVBORw0KGgo="},
 		"chat":  map[string]any{"system": "be kind", "greeting": "hello", "questions": []string{"who?", "why?"}},
 		"sampling": map[string]any{"temperature": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.0, "repeat_penalty": 1.0,
 			"max_tokens": 20},

@@ -199,24 +199,24 @@ func TestEnginePrompt(t *testing.T) {
 	e := engine(t)
 	long := strings.Repeat("x", 20)
 	messages := []Message{{"system", "be"}, {"user", long}, {"assistant", long}, {"user", "ok"}}
-	p, err := e.Prompt(messages, 8, false)
+	p, err := e.Prompt(messages, "", 8, false)
 	if want := ids(1, "be", 4, 2, long, 4, 3, long, 4, 2, "ok", 4, 3); err != nil || !slices.Equal(p.IDs, want) || p.Tokens != len(want) || p.DroppedTurns != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	p, err = e.Prompt(messages, 1000, true) // 53 tokens leave no 16
+	p, err = e.Prompt(messages, "", 1000, true) // 53 tokens leave no 16
 	if want := ids(1, "be", 4, 2, "ok", 4, 3); err != nil || !slices.Equal(p.IDs, want) || p.DroppedTurns != 1 {
 		t.Errorf("trimmed: %+v, %v", p, err)
 	}
 	messages[3].Content = strings.Repeat("y", 12) // 63 of 64
-	if p, err = e.Prompt(messages, 8, false); err != nil || p.Tokens != 63 || len(p.IDs) != 63 {
+	if p, err = e.Prompt(messages, "", 8, false); err != nil || p.Tokens != 63 || len(p.IDs) != 63 {
 		t.Errorf("just fits: %+v, %v", p, err)
 	}
 	messages[3].Content += "y"
 	var tooLong *TooLongError
-	if p, err = e.Prompt(messages, 8, false); !errors.As(err, &tooLong) || p.Tokens != 64 {
+	if p, err = e.Prompt(messages, "", 8, false); !errors.As(err, &tooLong) || p.Tokens != 64 {
 		t.Errorf("one too many: %+v, %v", p, err)
 	}
-	if _, err = e.Prompt(messages[:1], 8, false); err == nil || errors.As(err, &tooLong) {
+	if _, err = e.Prompt(messages[:1], "", 8, false); err == nil || errors.As(err, &tooLong) {
 		t.Errorf("no question: %v", err)
 	}
 }

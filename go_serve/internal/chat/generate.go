@@ -44,6 +44,7 @@ type Stats struct {
 // Request says what is to be written.
 type Request struct {
 	Prompt    []int
+	Unseen    int   // of a text: how many tokens stand before Prompt, all out of the model's sight
 	Before    []int // the end of Prompt that the answer continues as text; none where it begins one
 	MaxTokens int
 	Stops     []string // the answer ends before the first of these to be complete
@@ -65,7 +66,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	if q.engine.ContinuesText() {
 		fits = math.MaxInt
 	}
-	answer := Answer{Stats: Stats{PromptTokens: len(r.Prompt)}}
+	answer := Answer{Stats: Stats{PromptTokens: r.Unseen + len(r.Prompt)}}
 	end := q.engine.Tokenizer.Chat().End
 	w := newWriter(q.engine.Tokenizer, r, on)
 	began := time.Now()
@@ -112,7 +113,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	}
 	answer.Stats.Decode = time.Since(began)
 	answer.IDs = ids[len(r.Prompt):]
-	answer.OutOfSight = len(ids) - len(q.engine.Window(ids))
+	answer.OutOfSight = r.Unseen + len(ids) - len(q.engine.Window(ids))
 	answer.Stats.AnswerTokens = len(answer.IDs)
 	answer.Text = w.said.String()
 	return answer, nil

@@ -89,22 +89,24 @@ func (c *Chat) prompt(user []int, reserve int) (ids []int, dropped int, err erro
 // Prompt is what asks for the answer to a dialogue.
 type Prompt struct {
 	IDs          []int
+	Begun        int // how many of these, at the end, begin the answer
 	DroppedTurns int // how many of the oldest turns were left out
 	Tokens       int // of the whole dialogue
 }
 
-// Prompt returns what asks for an answer to messages (see Resume). A model that continues text is given the last one alone.
-// With trim the oldest turns go that leave no room for an
+// Prompt returns what asks for an answer to messages (see Resume), or for the rest of it, where it was begun with the text
+// begun. A model that continues text is given the last message alone. With trim the oldest turns go that leave no room for an
 // answer of maxTokens, as in a Chat. Where something does not fit, err is a TooLongError and Tokens is known.
-func (e *Engine) Prompt(messages []Message, maxTokens int, trim bool) (Prompt, error) {
+func (e *Engine) Prompt(messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
 	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
 	last, err := c.Resume(messages)
 	if err != nil {
 		return Prompt{}, err
 	}
 	user := e.Tokenizer.Encode(last)
+	answer := e.Tokenizer.Encode(begun)
 	used, context := c.Tokens()
-	p := Prompt{Tokens: used + len(user) + markers}
+	p := Prompt{Tokens: used + len(user) + markers + len(answer)}
 	if e.ContinuesText() {
 		p.Tokens = len(user)
 	}
@@ -112,7 +114,11 @@ func (e *Engine) Prompt(messages []Message, maxTokens int, trim bool) (Prompt, e
 	if trim {
 		reserve = c.reserve()
 	}
-	p.IDs, p.DroppedTurns, err = c.prompt(user, reserve)
+	p.IDs, p.DroppedTurns, err = c.prompt(user, reserve+len(answer))
+	p.IDs, p.Begun = append(p.IDs, answer...), len(answer)
+	if e.ContinuesText() {
+		p.Begun = len(p.IDs)
+	}
 	if err == nil && !trim && p.DroppedTurns > 0 {
 		err = &TooLongError{Tokens: p.Tokens, Fit: context - reserve}
 	}

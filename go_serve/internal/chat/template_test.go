@@ -88,7 +88,7 @@ func trimmed(e *Engine, messages []Message, reserve int) (ids []int, dropped int
 // and between them no control id does.
 func checkPrompt(t *testing.T, e *Engine, messages []Message, maxTokens int) (dropped int, fits bool) {
 	t.Helper()
-	p, err := e.Prompt(messages, maxTokens, true)
+	p, err := e.Prompt(messages, "", maxTokens, true)
 	want, dropped, fits := trimmed(e, messages, max(1, min(maxTokens, e.Config.Model.Context/4)))
 	var tooLong *TooLongError
 	if !fits {
@@ -134,7 +134,7 @@ func checkPrompt(t *testing.T, e *Engine, messages []Message, maxTokens int) (dr
 		t.Fatalf("%q: %v does not end with the assistant's marker", messages, p.IDs)
 	}
 	// Untrimmed: all, or an error.
-	all, err := e.Prompt(messages, maxTokens, false)
+	all, err := e.Prompt(messages, "", maxTokens, false)
 	if whole := render(e, withoutEmptySystem(messages)); len(whole) < e.Config.Model.Context {
 		if err != nil || !slices.Equal(all.IDs, whole) || all.Tokens != len(whole) {
 			t.Fatalf("%q untrimmed: %v, %v", messages, all, err)

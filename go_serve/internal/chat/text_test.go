@@ -39,7 +39,7 @@ func TestTextPrompt(t *testing.T) {
 		t.Errorf("%d of %d tokens, want 6 of 64", used, size)
 	}
 	dialogue := []Message{{"system", "be"}, {"user", "a"}, {"assistant", "b"}, {"user", strings.Repeat("c\n ", 40)}}
-	p, err := c.engine.Prompt(dialogue, 8, false)
+	p, err := c.engine.Prompt(dialogue, "", 8, false)
 	if want := c.engine.Tokenizer.Encode(dialogue[3].Content); err != nil || !slices.Equal(p.IDs, want) || p.Tokens != len(want) || p.DroppedTurns != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}

@@ -70,6 +70,8 @@ type Strings struct {
 
 	WebPage string // name of the model, address
 	Serving string // name of the model, address
+	APIRoot string
+	WebGone string
 	// The program's own file.
 	FileDamaged     string // why
 	FileDamagedHint string
@@ -179,6 +181,8 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 
 		WebPage:         "%s waits for you in the browser at %s (Ctrl-C here ends it.)",
 		Serving:         "%s answers at %s (Ctrl-C ends it.)",
+		APIRoot:         "A language model answers programs here: they send POST /v1/chat/completions, as OpenAI's clients do, and GET /v1/models names the model. A page to chat on is opened by: minitron-chat web",
+		WebGone:         "This address is an old one: the program has a new one each time it is started. Open the one that it has printed.",
 		FileDamaged:     "this program's file is damaged (%w)",
 		FileDamagedHint: "copy it or download it again",
 		FileShort:       "its end is missing",
@@ -285,6 +289,8 @@ Ctrl-C останавливает модель. Вверх и вниз возв�
 
 		WebPage:         "%s ждёт вас в браузере по адресу %s (Ctrl-C здесь — закончить.)",
 		Serving:         "%s отвечает по адресу %s (Ctrl-C — закончить.)",
+		APIRoot:         "Здесь языковая модель отвечает программам: они посылают POST /v1/chat/completions, как клиенты OpenAI, а GET /v1/models называет модель. Страницу для беседы открывает команда: minitron-chat web",
+		WebGone:         "Это старый адрес: при каждом запуске у программы он новый. Откройте тот, который она напечатала.",
 		FileDamaged:     "файл этой программы повреждён (%w)",
 		FileDamagedHint: "скопируйте или скачайте его ещё раз",
 		FileShort:       "конца файла нет",
@@ -308,14 +314,14 @@ func (s *Strings) ForText() *Strings {
 func Detect() *Strings {
 	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
 		if value := os.Getenv(name); value != "" {
-			return choose(value)
+			return Choose(value)
 		}
 	}
-	return choose(systemLanguage())
+	return Choose(systemLanguage())
 }
 
-// choose picks by a locale's name, such as ru_RU.UTF-8.
-func choose(locale string) *Strings {
+// Choose picks by a locale's name, such as ru_RU.UTF-8, or by a browser's list of languages, the first of them.
+func Choose(locale string) *Strings {
 	if strings.HasPrefix(strings.ToLower(locale), "ru") {
 		return &Russian
 	}

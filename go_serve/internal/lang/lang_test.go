@@ -10,10 +10,10 @@ import (
 func TestChoose(t *testing.T) {
 	for locale, want := range map[string]*Strings{
 		"ru_RU.UTF-8": &Russian, "ru": &Russian, "RU": &Russian, "en_US.UTF-8": &English, "": &English, "C": &English,
-		"de_DE": &English,
+		"de_DE": &English, "ru-RU,ru;q=0.9,en;q=0.8": &Russian, "en-GB,ru;q=0.5": &English,
 	} {
-		if choose(locale) != want {
-			t.Errorf("choose(%q) is wrong", locale)
+		if Choose(locale) != want {
+			t.Errorf("Choose(%q) is wrong", locale)
 		}
 	}
 }

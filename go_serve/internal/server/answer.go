@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"time"
@@ -16,7 +15,6 @@ import (
 
 // Limits of one request.
 const (
-	maxBodyBytes  = 1 << 20
 	answerTimeout = 10 * time.Minute
 	writeTimeout  = 30 * time.Second // a client that reads no more than this slowly is gone
 )
@@ -40,45 +38,19 @@ func refuse(w http.ResponseWriter, e *api.Error) {
 	writeJSON(w, e.Status, api.ErrorBody{Error: e})
 }
 
-// readBody reads a body of JSON.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
-	tooLarge := api.Refuse(413, "request_too_large", "", "The body of the request is too large: at most %d bytes are read.", maxBodyBytes)
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, api.Refuse(415, "unsupported_media_type", "", "The Content-Type of the request must be application/json.")
-	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return nil, api.Refuse(415, "unsupported_media_type", "", "The body of the request must not be compressed.")
-	}
-	if r.ContentLength > maxBodyBytes {
-		w.Header().Set("Connection", "close") // rather than reading what nobody wants
-		return nil, tooLarge
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	var most *http.MaxBytesError
-	switch {
-	case errors.As(err, &most):
-		return nil, tooLarge
-	case err != nil:
-		w.Header().Set("Connection", "close")
-		return nil, api.Refuse(400, "invalid_body", "", "The body of the request cannot be read to its end.")
-	}
-	return body, nil
-}
-
 // answering makes a handler of one of api's methods.
-func answering(carryOut func(context.Context, []byte, func(any) error) error) http.HandlerFunc {
+func answering(read func(body []byte) (api.Work, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, refusal := readBody(w, r)
-		if refusal != nil {
-			refuse(w, refusal)
-			return
-		}
 		control := http.NewResponseController(w)
-		control.SetReadDeadline(time.Time{}) // the time to read is over; from now on only a disconnect counts
-		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
-		defer cancel()
 		out := &stream{w: w, control: control}
-		if err := carryOut(ctx, body, out.send); err != nil {
+		work, err := readRequest(w, r, read)
+		if err == nil {
+			control.SetReadDeadline(time.Time{}) // the time to read is over; from now on only a disconnect counts
+			ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+			defer cancel()
+			err = work(ctx, out.send)
+		}
+		if err != nil {
 			out.fail(r, err)
 		} else if out.begun {
 			out.event([]byte("[DONE]"))
@@ -94,26 +66,31 @@ type stream struct {
 }
 
 func (s *stream) send(value any) error {
-	if _, ok := value.(*api.Chunk); !ok {
-		s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		return writeJSON(s.w, 200, value)
+	switch value.(type) {
+	case *api.Chunk:
+		data, err := json.Marshal(value)
+		if err != nil {
+			panic(err) // our own structs
+		}
+		return s.event(data)
+	case api.Waiting:
+		return s.write(": waiting\n\n") // a comment, which clients pass over
 	}
+	s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return writeJSON(s.w, 200, value)
+}
+
+func (s *stream) event(data []byte) error { return s.write("data: " + string(data) + "\n\n") }
+
+// write sends a part of an event stream.
+func (s *stream) write(text string) error {
 	if !s.begun {
 		s.begun = true
 		s.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 		s.w.WriteHeader(200)
 	}
-	data, err := json.Marshal(value)
-	if err != nil {
-		panic(err) // our own structs
-	}
-	return s.event(data)
-}
-
-func (s *stream) event(data []byte) error {
 	s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	event := append(append([]byte("data: "), data...), "\n\n"...)
-	if _, err := s.w.Write(event); err != nil {
+	if _, err := io.WriteString(s.w, text); err != nil {
 		return err
 	}
 	return s.control.Flush()
@@ -123,9 +100,9 @@ func (s *stream) event(data []byte) error {
 func (s *stream) fail(r *http.Request, err error) {
 	var e *api.Error
 	switch {
+	case errors.As(err, &e):
 	case r.Context().Err() != nil: // nobody listens, or the server is going down
 		e = api.Refuse(503, "server_stopping", "", "The server is stopping.")
-	case errors.As(err, &e):
 	case errors.Is(err, context.DeadlineExceeded):
 		e = api.Refuse(504, "timeout", "", "The answer took too long.")
 	case fault.Hint(err) != "":

@@ -14,23 +14,55 @@ import (
 )
 
 // OpenBrowser shows an address to the person, if that is possible. It does not wait, and a failure is none: the address
-// was printed.
-func OpenBrowser(address string) {
+// was printed. Other users of the machine can read what programs are started with, so there the browser is not given the
+// address, which is a secret, but a file that leads there; forget removes it.
+func OpenBrowser(address string) (forget func()) {
+	forget = func() {}
 	var cmd *exec.Cmd
 	switch runtime.GOOS {
-	case "windows":
+	case "windows": // only administrators can read it there
 		cmd = exec.Command("rundll32", "url.dll,FileProtocolHandler", address)
 	case "darwin":
-		cmd = exec.Command("open", address)
+		cmd = exec.Command("open")
 	default:
 		if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-			return // a browser for terminals would take this one
+			return forget // a browser for terminals would take this one
 		}
-		cmd = exec.Command("xdg-open", address)
+		cmd = exec.Command("xdg-open")
+	}
+	if len(cmd.Args) == 1 {
+		path, err := redirectTo(address)
+		if err != nil {
+			return forget
+		}
+		forget = func() { os.Remove(path) }
+		cmd.Args = append(cmd.Args, path)
 	}
 	if cmd.Start() == nil {
 		go cmd.Wait()
 	}
+	return forget
+}
+
+// redirectTo makes a private page that leads to an address. It lies in the home folder, and its name has no dot before it:
+// browsers from Ubuntu's and other stores see no other files than such.
+func redirectTo(address string) (path string, err error) {
+	folder, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	file, err := os.CreateTemp(folder, "minitron-chat-*.html") // only its owner can read it
+	if err != nil {
+		return "", err
+	}
+	_, err = fmt.Fprintf(file, `<!doctype html><meta http-equiv="refresh" content="0; url=%[1]s"><a href="%[1]s">minitron-chat</a>`+"\n", address)
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		os.Remove(file.Name())
+	}
+	return file.Name(), err
 }
 
 // maxPorts is how many ports are remembered: as many programs may run at once and find their own again.

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 
 	"minitron/internal/api"
@@ -23,12 +25,14 @@ func isThisMachine(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
+	} else if inner, ok := strings.CutPrefix(host, "["); ok {
+		name = strings.TrimSuffix(inner, "]")
 	}
 	if strings.EqualFold(name, "localhost") {
-		return true
+		return host[0] != '['
 	}
-	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	return err == nil && ip.IsLoopback()
+	ip, err := netip.ParseAddr(name)
+	return err == nil && ip.IsLoopback() && ip.Is6() == (host[0] == '[')
 }
 
 // sameOrigin reports whether a request comes from no page, or from one that this server gave.
@@ -38,7 +42,50 @@ func sameOrigin(r *http.Request) bool {
 }
 
 func foreignOrigin() *api.Error {
-	return api.Refuse(403, "origin_not_allowed", "", "Pages of other sites may not ask this server.")
+	return api.Refuse(403, "origin_not_allowed", "", "Pages of other sites may not ask this server, unless it is started with --origin and their address.")
+}
+
+// IsOrigin reports whether a text is what browsers send as the origin of a page: scheme://host[:port], or null, that of pages
+// from files.
+func IsOrigin(text string) bool {
+	if text == "null" {
+		return true
+	}
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && text == u.Scheme+"://"+u.Host && text == strings.ToLower(text)
+}
+
+// allow lets a page of one of some origins read the answer (CORS); it reports whether r comes from one.
+func allow(origins []string, w http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if !slices.Contains(origins, origin) || len(r.Header.Values("Origin")) != 1 {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	h.Del("Cross-Origin-Resource-Policy")
+	return true
+}
+
+// isPreflight reports whether a browser asks whether an allowed page may ask; such a question bears no key.
+func isPreflight(r *http.Request) bool {
+	return r.Method == "OPTIONS" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// allowPreflight answers it: what is asked for is decided then.
+func allowPreflight(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	if names := r.Header.Get("Access-Control-Request-Headers"); names != "" {
+		h.Set("Access-Control-Allow-Headers", names)
+	}
+	if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
+		h.Set("Access-Control-Allow-Private-Network", "true")
+	}
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(204)
 }
 
 // IsLoopback reports whether listening at an address serves this machine only.

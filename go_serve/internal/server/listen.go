@@ -1,10 +1,15 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -46,10 +51,10 @@ func Listen(address string) (net.Listener, error) {
 
 // Serve answers until ctx is cancelled; then answers that are being written have a moment to come to their end.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	return usual.serve(ctx, listener, handler)
+	return usual.serve(ctx, listener, handler, os.Stderr)
 }
 
-func (t times) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+func (t times) serve(ctx context.Context, listener net.Listener, handler http.Handler, messages io.Writer) error {
 	answers, stop := context.WithCancel(context.Background())
 	defer stop()
 	protocols := new(http.Protocols)
@@ -63,6 +68,7 @@ func (t times) serve(ctx context.Context, listener net.Listener, handler http.Ha
 		MaxHeaderBytes:    maxHeaderBytes,
 		Protocols:         protocols,
 		BaseContext:       func(net.Listener) context.Context { return answers },
+		ErrorLog:          log.New(&errorLog{out: messages}, "", 0),
 
 		DisableGeneralOptionsHandler: true,
 	}
@@ -83,4 +89,21 @@ func (t times) serve(ctx context.Context, listener net.Listener, handler http.Ha
 		s.Close()
 	}
 	return nil
+}
+
+// errorLog gets the lines that net/http writes. One of them is nobody's mistake, but comes twenty times a second: that no
+// more files can be opened. It becomes a sentence, which is said once.
+type errorLog struct {
+	out io.Writer
+	one sync.Once
+}
+
+func (l *errorLog) Write(line []byte) (int, error) {
+	if !bytes.HasPrefix(line, []byte("http: Accept error: ")) {
+		return l.out.Write(line)
+	}
+	l.one.Do(func() {
+		io.WriteString(l.out, "minitron-chat: there are more connections than files that may be open: new ones wait. hint: raise the limit, ulimit -n\n")
+	})
+	return len(line), nil
 }

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"minitron/internal/api"
 	"minitron/internal/fault"
 )
 
@@ -28,7 +30,7 @@ func start(t *testing.T, limits times, h http.Handler) (address string, stop fun
 	stopped = make(chan struct{})
 	go func() {
 		defer close(stopped)
-		if err := limits.serve(ctx, listener, h); err != nil {
+		if err := limits.serve(ctx, listener, h, t.Output()); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -81,10 +83,15 @@ func TestSlowAndLarge(t *testing.T) {
 	}
 }
 
+// does reads any body as that work.
+func does(work api.Work) func([]byte) (api.Work, error) {
+	return func([]byte) (api.Work, error) { return work, nil }
+}
+
 // TestLongAnswer takes longer than a request may, and its writing.
 func TestLongAnswer(t *testing.T) {
 	quick := times{header: 50 * time.Millisecond, request: 50 * time.Millisecond, write: 50 * time.Millisecond, idle: time.Minute, grace: time.Second}
-	late := func(ctx context.Context, body []byte, send func(any) error) error {
+	late := func(ctx context.Context, send func(any) error) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -92,7 +99,7 @@ func TestLongAnswer(t *testing.T) {
 			return send(map[string]string{"late": "yes"})
 		}
 	}
-	address, _, _ := start(t, quick, answering(late))
+	address, _, _ := start(t, quick, answering(does(late)))
 	response, err := http.Post("http://"+address+"/", "application/json", strings.NewReader("{}"))
 	if err != nil || response.StatusCode != 200 {
 		t.Fatalf("%v, %v", response, err)
@@ -128,13 +135,13 @@ func TestDisconnectAndStop(t *testing.T) {
 	limits := usual
 	limits.grace = 50 * time.Millisecond
 	begun, cancelled := make(chan bool), make(chan bool)
-	endless := func(ctx context.Context, _ []byte, _ func(any) error) error {
+	endless := func(ctx context.Context, _ func(any) error) error {
 		begun <- true
 		<-ctx.Done()
 		cancelled <- true
 		return ctx.Err()
 	}
-	address, stop, stopped := start(t, limits, answering(endless))
+	address, stop, stopped := start(t, limits, answering(does(endless)))
 	ask := func() net.Conn {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
@@ -157,6 +164,41 @@ func TestDisconnectAndStop(t *testing.T) {
 	<-stopped
 	if _, err := net.Dial("tcp", address); err == nil {
 		t.Error("the port is still open")
+	}
+}
+
+// scarce is a listener that for some time may open no file.
+type scarce struct {
+	net.Listener
+	refusals int
+}
+
+func (l *scarce) Accept() (net.Conn, error) {
+	if l.refusals--; l.refusals >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return l.Listener.Accept()
+}
+
+// TestTooManyConnections holds that it is told in one sentence, and over when it is over.
+func TestTooManyConnections(t *testing.T) {
+	plain, err := Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	ctx, stop := context.WithCancel(context.Background())
+	stopped := make(chan error)
+	go func() { stopped <- usual.serve(ctx, &scarce{plain, 3}, &API{}, &told) }()
+	if got := exchange(t, plain.Addr().String(), "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Errorf("%q", got)
+	}
+	stop()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if got := told.String(); !strings.HasPrefix(got, "minitron-chat: there are more connections than files") || strings.Count(got, "\n") != 1 {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -11,26 +11,33 @@ import (
 	"time"
 
 	"minitron/internal/api"
+	"minitron/internal/lang"
 )
 
 // API answers OpenAI's clients.
 type API struct {
 	Server   *api.Server
-	Made     string // when the model was made, RFC 3339
-	Context  int    // tokens
-	Key      string // that every request must bear; "" is none
-	Loopback bool   // only this machine is served: foreign names of hosts are refused
+	Made     string   // when the model was made, RFC 3339
+	Context  int      // tokens
+	Key      string   // that every request must bear; "" is none
+	Loopback bool     // only this machine is served: foreign names of hosts are refused
+	Origins  []string // of pages that may ask, beside its own: see IsOrigin
 }
 
 // ServeHTTP checks a request and hands it on.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
 	path := r.URL.EscapedPath() // as it was sent: nothing is cleaned or decoded
+	allowed := allow(a.Origins, w, r)
 	switch {
 	case a.Loopback && !isThisMachine(r.Host):
 		refuse(w, api.Refuse(403, "host_not_allowed", "", "This server answers at localhost only, not at the host of this request."))
-	case !sameOrigin(r):
+	case !allowed && !sameOrigin(r):
 		refuse(w, foreignOrigin())
+	case allowed && isPreflight(r):
+		allowPreflight(w, r)
+	case path == "/" || path == "/v1" || path == "/v1/":
+		only(w, r, a.root, "GET", "HEAD")
 	case path != "/health" && !a.hasKey(r):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		refuse(w, api.Refuse(401, "invalid_api_key", "", "Incorrect or missing API key. Send it as 'Authorization: Bearer KEY'."))
@@ -79,6 +86,15 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, 200, map[string]string{"status": "ok"})
 }
 
+// root says to a person or a program what this is.
+func (a *API) root(w http.ResponseWriter, r *http.Request) {
+	if wantsPage(r) {
+		writePage(w, r, 200, language(r).APIRoot)
+		return
+	}
+	writeJSON(w, 200, map[string]string{"message": lang.English.APIRoot})
+}
+
 type modelInfo struct {
 	ID      string `json:"id"`
 	Object  string `json:"object"`
@@ -101,7 +117,7 @@ func (a *API) models(w http.ResponseWriter, _ *http.Request) {
 
 func (a *API) model(w http.ResponseWriter, r *http.Request) {
 	if id := strings.TrimPrefix(r.URL.Path, "/v1/models/"); id != a.Server.Name() {
-		refuse(w, api.ModelNotFound(id))
+		refuse(w, a.Server.ModelNotFound(id))
 		return
 	}
 	writeJSON(w, 200, a.info())

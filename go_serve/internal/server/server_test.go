@@ -98,7 +98,10 @@ func TestAPI(t *testing.T) {
 
 		{"another model", open, request{"GET", "/v1/models/gpt", "", nil}, 404, "model_not_found"},
 		{"unknown path", open, request{"GET", "/v2", "", nil}, 404, "unknown_url"},
-		{"the root", open, request{"GET", "/", "", nil}, 404, "unknown_url"},
+		{"the root", open, request{"GET", "/", "", nil}, 200, ""},
+		{"the root of a server with a key", locked, request{"GET", "/", "", nil}, 200, ""},
+		{"the printed address", open, request{"GET", "/v1", "", nil}, 200, ""},
+		{"POST to the root", open, request{"POST", "/", hi, nil}, 405, "method_not_allowed"},
 		{"an empty path", open, request{"OPTIONS", "", "", nil}, 404, "unknown_url"},
 		{"dots", open, request{"GET", "/v1/../health", "", nil}, 404, "unknown_url"},
 		{"encoded", open, request{"GET", "/%68ealth", "", nil}, 404, "unknown_url"},
@@ -114,6 +117,12 @@ func TestAPI(t *testing.T) {
 		{"IPv6", open, request{"GET", "/health", "", []string{"Host: [::1]:8080"}}, 200, ""},
 		{"another host", open, request{"GET", "/health", "", []string{"Host: evil.example:8080"}}, 403, "host_not_allowed"},
 		{"a host that looks alike", open, request{"GET", "/health", "", []string{"Host: localhost.evil.example"}}, 403, "host_not_allowed"},
+		{"IPv4 in brackets", open, request{"GET", "/health", "", []string{"Host: [127.0.0.1]"}}, 403, "host_not_allowed"},
+		{"brackets before", open, request{"GET", "/health", "", []string{"Host: []127.0.0.1"}}, 403, "host_not_allowed"},
+		{"two brackets", open, request{"GET", "/health", "", []string{"Host: [[127.0.0.1]]:80"}}, 403, "host_not_allowed"},
+		{"a name in brackets", open, request{"GET", "/health", "", []string{"Host: [localhost]:80"}}, 403, "host_not_allowed"},
+		{"IPv6 without a port", open, request{"GET", "/health", "", []string{"Host: [::1]"}}, 200, ""},
+		{"IPv6 without brackets", open, request{"GET", "/health", "", []string{"Host: ::1"}}, 403, "host_not_allowed"},
 		{"no host", open, request{"GET", "/health", "", []string{"Host: "}}, 403, "host_not_allowed"},
 		{"another address", open, request{"GET", "/health", "", []string{"Host: 10.0.0.1"}}, 403, "host_not_allowed"},
 		{"another host, not on loopback", locked, request{"GET", "/health", "", []string{"Host: me.example"}}, 200, ""},
@@ -159,6 +168,63 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// TestOrigins lets the pages of two addresses ask, and no others.
+func TestOrigins(t *testing.T) {
+	a := &API{Server: newAPI(t), Key: "secret", Origins: []string{"http://localhost:3000", "null"}}
+	for origin, want := range map[string]bool{
+		"http://localhost:3000": true, "null": true, "http://localhost:3001": false, "https://localhost:3000": false,
+		"http://localhost:3000.evil.example": false, "": false,
+	} {
+		from := []string{"Origin: " + origin, "Authorization: Bearer secret"}
+		w := do(a, request{"POST", completions, hi, from})
+		if got := w.Header().Get("Access-Control-Allow-Origin"); (w.Code == 200) != want || want && got != origin || !want && got != "" {
+			t.Errorf("%s: %d, allowed for %q", origin, w.Code, got)
+		}
+		asking := []string{"Origin: " + origin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,x-stainless-os"}
+		w = do(a, request{"OPTIONS", completions, "", asking})
+		if h := w.Header(); (w.Code == 204) != want || want && (h.Get("Access-Control-Allow-Headers") != "authorization,x-stainless-os" || h.Get("Access-Control-Allow-Methods") != "GET, POST") {
+			t.Errorf("asked by %s: %d %v", origin, w.Code, h)
+		}
+	}
+	w := do(a, request{"POST", completions, hi, []string{"Origin: null"}})
+	if w.Code != 401 || w.Header().Get("Access-Control-Allow-Origin") != "null" { // the page may read why
+		t.Errorf("without a key: %d %v", w.Code, w.Header())
+	}
+	for text, want := range map[string]bool{
+		"http://localhost:3000": true, "https://a.example": true, "null": true, "chrome-extension://abc": true,
+		"*": false, "": false, "localhost:3000": false, "http://a.example/": false, "http://a.example/x": false, "http://A.example": false, "http://u@a.example": false,
+	} {
+		if IsOrigin(text) != want {
+			t.Errorf("IsOrigin(%q) is %v", text, !want)
+		}
+	}
+}
+
+// TestNotes holds that a person who comes to the wrong address with a browser is told so on a page.
+func TestNotes(t *testing.T) {
+	browser := []string{"Accept: text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language: ru-RU,ru;q=0.9"}
+	a, web := &API{Server: newAPI(t)}, &Web{Files: fstest.MapFS{}, Port: 8080, Token: NewToken()}
+	for _, test := range []struct {
+		handler http.Handler
+		path    string
+		status  int
+		want    string
+	}{
+		{a, "/", 200, "minitron-chat web"},
+		{a, "/v1", 200, "OpenAI"},
+		{web, "/", 404, "Это старый адрес"},
+		{web, "/" + NewToken() + "/", 404, "Это старый адрес"},
+	} {
+		w := do(test.handler, request{"GET", test.path, "", browser})
+		if got := w.Header().Get("Content-Type"); w.Code != test.status || got != "text/html; charset=utf-8" || !strings.Contains(w.Body.String(), test.want) {
+			t.Errorf("%s: %d %s %s", test.path, w.Code, got, w.Body)
+		}
+		if w := do(test.handler, request{"GET", test.path, "", nil}); w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s for a program: %s", test.path, w.Body)
+		}
+	}
+}
+
 func TestStreaming(t *testing.T) {
 	a := &API{Server: newAPI(t)}
 	w := do(a, request{"POST", completions, strings.Replace(hi, "{", `{"stream": true, `, 1), nil})
@@ -178,7 +244,7 @@ func TestStreaming(t *testing.T) {
 }
 
 func TestWeb(t *testing.T) {
-	files := fstest.MapFS{"index.html": {Data: []byte("<p>page")}, "app.js": {Data: []byte("1")}, "notes.txt": {Data: []byte("x")}, "sub/a.js": {Data: []byte("2")}}
+	files := fstest.MapFS{"index.html": {Data: []byte("<p>page")}, "app.js": {Data: []byte("1")}, "notes.txt": {Data: []byte("x")}, "icon.ico": {Data: []byte("x")}, "sub/a.js": {Data: []byte("2")}}
 	token := NewToken()
 	web := &Web{Server: newAPI(t), About: api.About{Name: "me"}, Files: files, Port: 8080, Token: token}
 	if web.Address() != "http://127.0.0.1:8080/"+token+"/" || len(token) != 32 || token == NewToken() {
@@ -210,6 +276,7 @@ func TestWeb(t *testing.T) {
 		{request{"GET", "/app.js", "", nil}, 404, ""},
 		{request{"GET", "//" + token + "/", "", nil}, 404, ""},
 		{request{"GET", in("notes.txt"), "", nil}, 404, ""},
+		{request{"GET", in("icon.ico"), "", nil}, 404, ""},
 		{request{"GET", in("sub"), "", nil}, 404, ""},
 		{request{"GET", in("../" + token + "/app.js"), "", nil}, 404, ""},
 		{request{"GET", in("%2e%2e/app.js"), "", nil}, 404, ""},
@@ -232,6 +299,14 @@ func TestWeb(t *testing.T) {
 		if bytes.Contains(w.Body.Bytes(), []byte(token)) {
 			t.Errorf("%s tells the token", test.path)
 		}
+	}
+	opened := 0
+	web.Opened = func() { opened++ }
+	for _, path := range []string{"/", in("app.js"), in("about"), "/" + NewToken() + "/"} {
+		do(web, request{"GET", path, "", nil})
+	}
+	if do(web, request{"GET", in(""), "", nil}); opened != 1 {
+		t.Errorf("opened %d times", opened)
 	}
 	if got := do(web, request{"GET", in("app.js"), "", nil}).Header().Get("Content-Type"); got != "text/javascript; charset=utf-8" {
 		t.Errorf("a script is %q", got)

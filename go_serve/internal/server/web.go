@@ -20,6 +20,7 @@ type Web struct {
 	Files  fs.FS
 	Port   int // of this machine
 	Token  string
+	Opened func() // called when the page is given, if not nil
 }
 
 // NewToken returns 32 random hex digits.
@@ -41,7 +42,6 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 // kinds are the types of the page's files. The system's own table is not asked: on some machines it is wrong.
 var kinds = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-	".json": "application/json", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon",
 }
 
 // ServeHTTP checks a request and hands it on.
@@ -56,6 +56,10 @@ func (p *Web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !sameOrigin(r):
 		refuse(w, foreignOrigin())
 	case !found || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1:
+		if wantsPage(r) { // a bookmark, say
+			writePage(w, r, 404, language(r).WebGone)
+			return
+		}
 		refuse(w, api.Refuse(404, "unknown_url", "", "There is nothing here. Open the address that the program has printed."))
 	case rest == "about":
 		only(w, r, p.about, "GET", "HEAD")
@@ -71,6 +75,9 @@ func (p *Web) about(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, 
 func (p *Web) file(w http.ResponseWriter, r *http.Request, name string) {
 	if name == "" {
 		name = "index.html"
+		if p.Opened != nil {
+			p.Opened()
+		}
 	}
 	data, err := fs.ReadFile(p.Files, name) // refuses any name that is not plain
 	kind, known := kinds[path.Ext(name)]

@@ -10,12 +10,14 @@
   const { t } = words;
   const $ = (id) => document.getElementById(id);
   const TOP = 5; // alternatives per token in the probability view
+  const MOST_FILE_BYTES = 5 << 20; // of a saved chat: browsers store about as much
   const LONGEST = 2000; // tokens that a text may be continued by at once, if its model's context is smaller
 
   let engine, about = {}, all = [], current, settings = {};
   let digest = ""; // of the model whose chats are open
   let ready; // a promise: about() is there
-  const running = new Map(); // chat -> {controller, answer}
+  const running = new Map(); // chat -> {controller, message}
+  let leaving = false; // the page is being closed or reloaded
 
   // --- little things that every part says
   minitron.announce = (line) => { $("live").textContent = line; };
@@ -42,23 +44,33 @@
   }
 
   // --- one answer
-  function messagesFor(chat) {
-    const [question, answer] = chat.messages.slice(-2);
-    if (words.continues) return [{ role: "user", content: question.content + answer.content }];
-    const system = settings.system ?? about.system ?? "";
-    const turns = chats.answered(chat.messages.slice(0, -2));
-    return [...(system ? [{ role: "system", content: system }] : []), ...turns, { role: "user", content: question.content }];
+  // messagesFor is what is sent to have a message written, or written on.
+  function messagesFor(chat, message) {
+    const at = chat.messages.indexOf(message);
+    const question = chat.messages[at - 1];
+    if (words.continues) return [{ role: "user", content: question.content + message.content }];
+    const system = chat.system ?? settings.system ?? about.system ?? "";
+    const turns = chats.answered(chat.messages.slice(0, at - 1));
+    const begun = message.content ? [{ role: "assistant", content: message.content }] : [];
+    return [...(system ? [{ role: "system", content: system }] : []), ...turns, { role: "user", content: question.content }, ...begun];
   }
 
-  function requestFor(chat) {
+  function requestFor(chat, message) {
     const { system: _, ...sampling } = settings;
+    const goesOn = message.content && !words.continues ? { continue_final_message: true } : {};
     return {
       model: about.name, truncation: "auto", logprobs: true, top_logprobs: TOP, stream: true, stream_options: { include_usage: true },
-      messages: messagesFor(chat), ...sampling,
+      messages: messagesFor(chat, message), ...goesOn, ...sampling,
     };
   }
 
-  // answer writes on at the last message of a chat, which is empty but where a text goes on. The chat may leave the screen meanwhile.
+  // keep stores a chat. What another tab has added to it meanwhile comes to the screen.
+  function keep(chat) {
+    const changed = store.save(chat, running.get(chat)?.message);
+    if (changed && chat === current) messages.show(chat, running.get(chat)?.message);
+  }
+
+  // answer writes on at the last message of a chat, which is empty but where it goes on. The chat may leave the screen meanwhile.
   async function answer(chat) {
     const message = chat.messages.at(-1);
     const controller = new AbortController();
@@ -69,7 +81,7 @@
     const last = {}; // how it went: what minitron and usage say
     try {
       await ready;
-      await engine.chat(requestFor(chat), {
+      await engine.chat(requestFor(chat, message), {
         signal: controller.signal,
         onChunk(chunk) {
           if (controller.signal.aborted) return;
@@ -82,14 +94,15 @@
       });
       finish(chat, message, last, began);
     } catch (error) {
-      if (error.name === "AbortError" || controller.signal.aborted) message.note = "stopped";
+      // A page that is left breaks its requests off: that is nobody's failure.
+      if (error.name === "AbortError" || controller.signal.aborted || leaving) message.note = "stopped";
       else message.error = { code: String(error.code ?? ""), message: error.message };
       minitron.announce(message.error ? explain(message.error) : t("stoppedLive"));
     }
     if (running.get(chat)?.controller === controller) running.delete(chat); // else an edit has begun the next answer
-    chat.updated = Date.now();
-    store.save(chat);
+    chat.updated = message.at = Date.now();
     messages.update(message, false);
+    keep(chat);
     showState();
     showChats();
   }
@@ -103,8 +116,9 @@
       message.forgot = about.model.context;
     }
     const tokens = last.completion_tokens;
+    const passes = last.stopped === "end" ? tokens : tokens - 1; // that decode_ms took: the first token is prefill's
     const ms = last.decode_ms || performance.now() - began;
-    if (tokens) messages.setStats(message, { tokens, perSecond: (1000 * tokens) / ms });
+    if (tokens) messages.setStats(message, { tokens, perSecond: (1000 * passes) / ms });
     minitron.announce(`${t("said", { name: about.name })} ${message.content}`);
   }
 
@@ -115,7 +129,7 @@
   // ask puts a question at the end of a chat and has it answered.
   function ask(chat, typed) {
     const content = words.continues ? typed : typed.trim();
-    const turn = [{ role: "user", content }, { role: "assistant", content: "" }];
+    const turn = store.turn(content);
     if (!chat.messages.length) {
       if (!chat.named) chat.title = chats.titleOf(content);
       all.unshift(chat);
@@ -126,9 +140,9 @@
     messages.append(turn[0]);
     messages.append(turn[1], true);
     messages.toBottom();
-    store.save(chat);
-    showChats();
     answer(chat);
+    keep(chat);
+    showChats();
   }
 
   function regenerate() {
@@ -163,7 +177,8 @@
     const chat = current;
     stop(chat);
     messages.removeFrom(message);
-    chat.messages.length = chat.messages.indexOf(message);
+    const gone = chat.messages.splice(chat.messages.indexOf(message));
+    chat.removed.push(...gone.flatMap(({ id }) => id ?? []));
     if (!chat.messages.length) {
       all = all.filter((each) => each !== chat); // ask puts it first
       if (!chat.named) chat.title = "";
@@ -176,6 +191,12 @@
   // focusField: on a phone the focus would open the keyboard, so it goes to the conversation there.
   function focusField() {
     $(matchMedia("(hover: hover)").matches ? "message" : "scroll").focus({ preventScroll: true });
+  }
+
+  // opened is the chat that this tab showed before it was reloaded.
+  function opened() {
+    const id = store.tab.get("chat");
+    return all.find((chat) => chat.id === id) ?? store.create();
   }
 
   function openChat(chat, focus = true) {
@@ -210,7 +231,7 @@
   function showChats() {
     chats.show(all, current, {
       open: openChat, remove: removeChat,
-      renamed: (chat) => { showChats(); showState(); $("chats").children[all.indexOf(chat)]?.querySelector("button").focus(); },
+      renamed: (chat) => { keep(chat); showChats(); showState(); $("chats").children[all.indexOf(chat)]?.querySelector("button").focus(); },
     });
   }
 
@@ -223,6 +244,7 @@
     $("open-save").hidden = !current.messages.length;
     $("title").textContent = current.title || about.name || "";
     $("title").classList.toggle("bare", !current.title);
+    store.tab.set("chat", current.messages.length ? current.id : "");
     document.title = [current.title, about.name].filter(Boolean).join(" · ") || "minitron";
   }
 
@@ -269,7 +291,10 @@
       settings = store.settings();
     }
     showAbout();
-    if (current) { showChats(); showState(); } else openChat(store.create(), matchMedia("(hover: hover)").matches);
+    if (current) { showChats(); showState(); return; }
+    openChat(opened(), matchMedia("(hover: hover)").matches);
+    $("message").value ||= store.tab.get("draft");
+    messages.grow($("message"));
   }
 
   function load() {
@@ -290,6 +315,7 @@
 
   function speak() {
     words.fill(document);
+    if (location.protocol === "file:") $("fine").lastElementChild.textContent = t("fineFile");
     panels.help();
     $("theme-name").textContent = t("theme", { name: t(look.theme).toLowerCase() });
     $("theme").querySelector("use").setAttribute("href", `#i-${look.theme}`);
@@ -329,17 +355,19 @@
     const content = $("message").value;
     if (!content.trim() || running.has(current)) return;
     $("message").value = "";
+    store.tab.set("draft", "");
     messages.grow($("message"));
     ask(current, content);
+    store.persist();
   }
 
   function listen() {
     const on = (id, what) => $(id).addEventListener("click", what);
     $("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
     $("composer").addEventListener("click", (event) => { if (event.target === $("composer")) $("message").focus(); });
-    $("message").addEventListener("input", () => messages.grow($("message")));
+    $("message").addEventListener("input", () => { messages.grow($("message")); store.tab.set("draft", $("message").value); });
     $("message").addEventListener("keydown", (event) => {
-      if (messages.isEnter(event)) {
+      if (messages.sends(event)) {
         event.preventDefault();
         submit();
       } else if (event.key === "ArrowUp" && !$("message").value && current.messages.length) {
@@ -348,11 +376,11 @@
       }
     });
     document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+      if (messages.isEscape(event) && !document.querySelector("dialog[open]")) {
         if (document.body.classList.contains("side-open")) closeSide();
         else stop();
       }
-      const shortcut = event.altKey && !event.ctrlKey && !event.metaKey && { KeyN: newChat, KeyM: () => $("message").focus(), KeyK: () => panels.open("help") }[event.code];
+      const shortcut = panels.hasShortcuts && event.altKey && !event.ctrlKey && !event.metaKey && { KeyN: newChat, KeyM: () => $("message").focus(), KeyK: () => panels.open("help") }[event.code];
       if (shortcut && !document.querySelector("dialog[open]")) { event.preventDefault(); shortcut(); }
     });
     on("stop", () => stop());
@@ -366,11 +394,31 @@
     on("language", () => { look.speak(words.lang === "en" ? "ru" : "en"); speak(); });
     on("reset", () => { for (const key of Object.keys(settings)) delete settings[key]; store.saveSettings(settings); showAbout(); });
     on("save-text", () => save("txt", "text/plain", chats.asText(current, about.name)));
-    on("save-json", () => save("json", "application/json", chats.asJSON(current, settings.system ?? about.system)));
+    on("save-json", () => save("json", "application/json", chats.asJSON(current, current.system ?? settings.system ?? about.system)));
+    on("open-file", () => $("file").click());
+    $("file").addEventListener("change", () => { const [file] = $("file").files; if (file) openFile(file); $("file").value = ""; });
     on("copy-all", () => { text.copy(chats.asText(current, about.name)); $("save").close(); });
     narrow.addEventListener("change", () => { closeSide(); fitSide(); });
-    // A reload in the middle of an answer keeps what is there.
-    window.addEventListener("pagehide", () => { for (const [chat, { message }] of running) { message.note = "stopped"; store.save(chat); } });
+    // A reload in the middle of an answer keeps what is there. The page may come back as it is, from the browser's memory.
+    window.addEventListener("pagehide", () => {
+      leaving = true;
+      for (const [chat, { message }] of running) {
+        message.note = "stopped";
+        message.at = Date.now();
+        store.save(chat, message);
+      }
+    });
+    window.addEventListener("pageshow", () => { leaving = false; });
+  }
+
+  // openFile goes on with a chat that was saved, here or in the terminal.
+  async function openFile(file) {
+    const saved = file.size <= MOST_FILE_BYTES ? chats.fromJSON(await file.text(), store.turn) : null;
+    if (!saved) return minitron.toast(t("notAChat", { name: file.name }));
+    const chat = Object.assign(store.create(), saved);
+    all.unshift(chat);
+    keep(chat);
+    return openChat(chat);
   }
 
   function save(ending, type, content) {
@@ -378,18 +426,30 @@
     $("save").close();
   }
 
+  // otherTab takes over what another tab did with a chat; null: it deleted it. What is open here stays open.
   function otherTab(id, chat) {
     const mine = all.find((each) => each.id === id);
-    if (mine && running.has(mine)) return;
-    if (mine === current && mine) { if (chat) Object.assign(mine, chat); openChat(mine, false); return; }
-    all = all.filter((each) => each !== mine);
-    if (chat) all.unshift(chat);
+    if (!mine && chat) {
+      all.unshift(chat);
+    } else if (mine && chat) {
+      const { title, named, updated } = chat;
+      Object.assign(mine, { title, named, updated });
+      const writing = running.get(mine)?.message;
+      const { changed, ahead } = store.merge(mine, chat, writing);
+      if (writing && !mine.messages.includes(writing)) stop(mine);
+      if (changed && mine === current) messages.show(mine, writing);
+      if (ahead) keep(mine); // both wrote at the same moment
+      showState();
+    } else if (mine !== current && !running.has(mine)) {
+      all = all.filter((each) => each !== mine);
+    }
     showChats();
   }
 
   minitron.start = (given) => {
     engine = given;
     messages.setup({ regenerate, more, retry, edit, explain });
+    if (messages.touched.matches) $("message").enterKeyHint = "enter";
     store.onTrouble((trouble) => { $("storage-note").hidden = !trouble; $("storage-note").textContent = trouble && t(trouble); });
     store.onChange(otherTab);
     listen();

@@ -1,7 +1,7 @@
 // The list of chats, and saving one to a file.
 "use strict";
 (() => {
-  const { words, store, text: { node, iconButton } } = minitron;
+  const { words, messages, text: { node, iconButton } } = minitron;
   const { t } = words;
   const list = document.getElementById("chats");
   const TITLE = 48; // characters
@@ -40,17 +40,16 @@
       if (keep && field.value.trim() && field.value.trim() !== chat.title) {
         chat.title = field.value.trim();
         chat.named = true;
-        store.save(chat);
       }
       handlers.renamed(chat);
     };
     field.value = chat.title;
     field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.isComposing) {
+      if (messages.isEnter(event)) {
         event.preventDefault(); // else Enter would press the button that gets the focus
         finish(true);
       }
-      if (event.key === "Escape") { event.stopPropagation(); finish(false); }
+      if (messages.isEscape(event)) { event.stopPropagation(); finish(false); }
     });
     field.addEventListener("blur", () => finish(true));
     item.replaceChildren(field);
@@ -78,6 +77,21 @@
     return `${JSON.stringify({ messages: [...first, ...answered(chat.messages)] }, null, 1)}\n`;
   }
 
+  // fromJSON reads what asJSON and /save write: {title, system, messages}, or null where it is none. turn makes two messages.
+  function fromJSON(content, turn) {
+    let messages;
+    try {
+      ({ messages } = JSON.parse(content));
+    } catch {
+      return null;
+    }
+    if (!Array.isArray(messages) || !messages.every((m) => typeof m?.content === "string")) return null;
+    const first = messages[0]?.role === "system" ? messages.shift() : null;
+    if (!messages.length || messages.length % 2 || !messages.every((m, i) => m.role === ["user", "assistant"][i % 2])) return null;
+    const turns = messages.flatMap((m, i) => (i % 2 ? [] : turn(m.content, messages[i + 1].content)));
+    return { title: titleOf(messages[0].content), system: first?.content, messages: turns };
+  }
+
   function download(name, type, content) {
     const address = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
     const link = node("a", { href: address, download: name });
@@ -91,5 +105,5 @@
     return `${words || "chat"}.${ending}`;
   }
 
-  minitron.chats = { show, titleOf, asText, asJSON, answered, download, fileName };
+  minitron.chats = { show, titleOf, asText, asJSON, fromJSON, answered, download, fileName };
 })();

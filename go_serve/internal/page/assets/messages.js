@@ -47,6 +47,7 @@
 
   // --- one message
   const NOTES = { stopped: "stopped", length: "cutLength", context: "cutContext", nothing: "nothing" };
+  const UNFINISHED = ["stopped", "length", "context"]; // an answer with such a note can go on
 
   function mine(message) {
     const bubble = node("div", { class: "bubble", text: message.content });
@@ -70,7 +71,8 @@
     const copyButton = iconButton("copy", t("copy"), () => copy((words.continues ? begun : "") + message.content, copyButton));
     const oddsButton = iconButton("odds", t("odds"), toggleOdds);
     actions.append(copyButton, oddsButton, iconButton("again", t("regenerate"), () => handlers.regenerate(), "icon-button again"));
-    if (words.continues) actions.append(iconButton("down", t("more"), () => handlers.more(), "icon-button again more"));
+    const moreButton = iconButton("down", t("more"), () => handlers.more(), "icon-button again more");
+    actions.append(moreButton);
 
     function toggleOdds() {
       if (showsOdds.has(message)) showsOdds.delete(message);
@@ -96,6 +98,7 @@
       oddsButton.hidden = !tokens.length;
       oddsButton.setAttribute("aria-pressed", String(open));
       copyButton.hidden = !message.content;
+      moreButton.hidden = !words.continues && !(message.content && UNFINISHED.includes(message.note));
       actions.hidden = writing;
       if (!writing || message.error) notes();
     }
@@ -118,9 +121,12 @@
     return node("span", { class: "dots", "aria-hidden": "true" }, node("i"), node("i"), node("i"));
   }
 
-  // edit puts a field in the place of a message of mine.
+  // edit puts a field in the place of a message of mine. There is one such field at most.
   function edit(message) {
     const { item } = shown.get(message);
+    const open = list.querySelector(".editing");
+    if (open && item.contains(open)) return open.querySelector("textarea").focus();
+    open?.querySelector(".quiet").click();
     const field = node("textarea", { "aria-label": t("editLabel"), rows: "1" });
     const send = node("button", { type: "submit", class: "solid", text: t("sendEdited") });
     const cancel = node("button", { type: "button", class: "quiet", text: t("cancel") });
@@ -140,8 +146,8 @@
     cancel.addEventListener("click", leave);
     field.addEventListener("input", () => grow(field));
     field.addEventListener("keydown", (event) => {
-      if (isEnter(event)) { event.preventDefault(); form.requestSubmit(); }
-      if (event.key === "Escape") { event.stopPropagation(); leave(); }
+      if (sends(event)) { event.preventDefault(); form.requestSubmit(); }
+      if (isEscape(event)) { event.stopPropagation(); leave(); }
     });
     for (const each of hidden) each.hidden = true;
     item.classList.add("being-edited");
@@ -149,12 +155,16 @@
     grow(field);
     field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
+    return undefined;
   }
 
-  // isEnter: Enter alone. While a word is being composed (IME) Enter belongs to the composition; Safari says so by 229.
-  function isEnter(event) {
-    return event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
-  }
+  // While a word is being composed (IME) the keys belong to the composition; Safari says so by 229.
+  const composes = (event) => event.isComposing || event.keyCode === 229;
+  // On a screen that is touched there is no Shift+Enter, so Enter begins a new line there, and the button sends.
+  const touched = matchMedia("(hover: none) and (pointer: coarse)");
+  const isEnter = (event) => event.key === "Enter" && !event.shiftKey && !composes(event);
+  const sends = (event) => isEnter(event) && !touched.matches;
+  const isEscape = (event) => event.key === "Escape" && !composes(event);
 
   function grow(field) {
     field.style.height = "auto";
@@ -204,7 +214,7 @@
   }
 
   minitron.messages = {
-    show, append, update, removeFrom, toBottom, grow, isEnter, edit,
+    show, append, update, removeFrom, toBottom, grow, isEnter, isEscape, sends, touched, edit,
     record(message, tokens) {
       if (!tokensOf.has(message)) tokensOf.set(message, []);
       tokensOf.get(message).push(...tokens);

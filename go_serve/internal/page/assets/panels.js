@@ -9,6 +9,8 @@
     ["temperature", 0, 2, 0.05], ["top_p", 0.01, 1, 0.01], ["top_k", 0, 200, 1], ["min_p", 0, 1, 0.01],
     ["repeat_penalty", 1, 2, 0.05], ["max_tokens", 1, null, 1],
   ];
+  // On a Mac, Option with a letter types another letter: N is the dead key of ñ.
+  const hasShortcuts = !/Mac|iPhone|iPad/.test(navigator.platform);
   const MOST_SEED = Number.MAX_SAFE_INTEGER;
 
   function open(id) {
@@ -110,7 +112,7 @@
     document.getElementById("about-body").replaceChildren(
       node("div", { class: "about-head" }, node("span", { class: "badge large", "aria-hidden": "true" }),
         node("div", {}, node("p", { class: "about-name", text: a.name }), node("p", { class: "hint", text: a.about?.version ?? "" }))),
-      node("div", { class: "promise" }, minitron.text.icon("lock"), node("div", {}, node("strong", { text: t("promise") }), node("p", { text: t("promiseMore") }))),
+      node("div", { class: "promise" }, minitron.text.icon("lock"), node("div", {}, node("strong", { text: t("promise") }), node("p", { text: [t("promiseMore"), ...(location.protocol === "file:" ? [t("fromFile")] : [])].join(" ") }))),
       facts, node("h3", { text: t("details") }), more);
   }
 
@@ -120,8 +122,8 @@
   }
 
   function help() {
-    const keys = [[["enter"], "kSend"], [["shift", "enter"], "kLine"], [["esc"], "kStop"], [["up"], "kEdit"],
-      [["Alt", "N"], "kNew"], [["Alt", "M"], "kFocus"], [["Alt", "K"], "kHelp"], [["arrows"], "kOdds"]];
+    const shortcuts = hasShortcuts ? [[["Alt", "N"], "kNew"], [["Alt", "M"], "kFocus"], [["Alt", "K"], "kHelp"]] : [];
+    const keys = [[["enter"], "kSend"], [["shift", "enter"], "kLine"], [["esc"], "kStop"], [["up"], "kEdit"], ...shortcuts, [["arrows"], "kOdds"]];
     const list = node("dl", { class: "keys" });
     for (const [names, what] of keys) {
       list.append(node("dt", {}, ...names.map((key) => node("kbd", { text: t(key) }))), node("dd", { text: t(what) }));
@@ -129,5 +131,5 @@
     document.getElementById("help-body").replaceChildren(list);
   }
 
-  minitron.panels = { open, settings, about, help };
+  minitron.panels = { open, settings, about, help, hasShortcuts };
 })();

@@ -1,7 +1,11 @@
-// What the browser keeps: chats and settings of one model, under the prefix minitron:<digest>:. Each chat has its own key, so
-// that two tabs do not overwrite each other's. Where storage is blocked or full the page goes on from memory and says so.
+// What the browser keeps: chats and settings of one model, under the prefix minitron:<digest>:. Each chat has its own key; where
+// two tabs write in the same chat, their turns are merged. Where storage is blocked or full the page goes on from memory and
+// says so.
 //
-// A chat: {id, title, named, created, updated, told, messages: [{role, content, note, error, forgot}]}; user and assistant in turn.
+// A chat: {id, title, named, created, updated, told, system, removed, messages}; system only where the chat came from a file
+// with one; removed are the ids of turns that were taken away, so that no other tab brings them back.
+// Messages are those of user and assistant in turn: {role, content, id} with an id that sorts by time, and {role, content, at,
+// note, error, forgot} with the time in ms of the last change.
 "use strict";
 (() => {
   let prefix = "minitron:";
@@ -24,9 +28,17 @@
     }
   }
 
+  function parse(text) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return null;
+    }
+  }
+
   function read(key) {
     try {
-      return JSON.parse(localStorage.getItem(key));
+      return parse(localStorage.getItem(key));
     } catch {
       return null;
     }
@@ -37,7 +49,33 @@
     if (!chat || typeof chat.id !== "string" || !Array.isArray(chat.messages)) return null;
     const right = (m, i) => m && m.role === ["user", "assistant"][i % 2] && typeof m.content === "string";
     if (!chat.messages.every(right) || chat.messages.length % 2) return null;
-    return { ...chat, title: String(chat.title ?? ""), updated: Number(chat.updated) || 0 };
+    chat.messages.forEach((m, i) => { // older versions had neither
+      if (i % 2) m.at = Number(m.at) || 0;
+      else m.id = String(m.id ?? i).padStart(6, "0");
+    });
+    const removed = Array.isArray(chat.removed) ? chat.removed : [];
+    return { ...chat, title: String(chat.title ?? ""), updated: Number(chat.updated) || 0, removed };
+  }
+
+  const stored = (id) => sound(read(`${prefix}chat:${id}`));
+  const turnsOf = (chat) => chat.messages.flatMap((m, i) => (i % 2 ? [] : [[m, chat.messages[i + 1]]]));
+  const versions = (chat) => turnsOf(chat).map(([{ id }, { at }]) => `${id} ${at}`).join();
+
+  // merge takes over what another tab wrote into the same chat: {changed, ahead}, whether there was anything new in it, and
+  // whether it lacks something of this tab's. Of two versions of an answer the later one counts, but for the one that is
+  // being written here. What either has removed is gone.
+  function merge(chat, other, writing) {
+    const before = versions(chat);
+    const turns = new Map(turnsOf(chat).map((turn) => [turn[0].id, turn]));
+    for (const turn of turnsOf(other)) {
+      const mine = turns.get(turn[0].id)?.[1];
+      if (!mine || (mine !== writing && mine.at < turn[1].at)) turns.set(turn[0].id, turn);
+    }
+    chat.removed = [...new Set([...chat.removed, ...other.removed])];
+    for (const id of chat.removed) turns.delete(id);
+    chat.messages = [...turns.values()].sort(([a], [b]) => (a.id < b.id ? -1 : 1)).flat();
+    chat.told ||= other.told;
+    return { changed: versions(chat) !== before, ahead: versions(chat) !== versions(other) };
   }
 
   // open chooses the model and returns its chats, the latest first.
@@ -58,10 +96,15 @@
     return chats.sort((a, b) => b.updated - a.updated);
   }
 
-  function save(chat) {
-    if (deleted.has(chat.id) || !chat.messages.length) return;
-    const { id, title, named, created, updated, told, messages } = chat;
-    write(`chat:${id}`, { id, title, named, created, updated, told, messages });
+  // save writes a chat, with what another tab has put there meanwhile: it says whether there was such a thing. writing is the
+  // answer that grows in this tab, if any.
+  function save(chat, writing) {
+    if (deleted.has(chat.id) || !chat.messages.length) return false;
+    const other = stored(chat.id);
+    const changed = other !== null && merge(chat, other, writing).changed;
+    const { id, title, named, created, updated, told, system, removed, messages } = chat;
+    write(`chat:${id}`, { id, title, named, created, updated, told, system, removed, messages });
+    return changed;
   }
 
   function remove(chat) {
@@ -75,19 +118,39 @@
     save(chat);
   }
 
+  const random = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, "0")).join("");
+
   function create() {
-    const id = Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, "0")).join("");
-    return { id, title: "", named: false, created: Date.now(), updated: Date.now(), told: false, messages: [] };
+    return { id: random(), title: "", named: false, created: Date.now(), updated: Date.now(), told: false, removed: [], messages: [] };
   }
 
+  // turn makes a question and its answer, which is empty at first. No two turns of a tab are of the same time.
+  let latest = 0;
+  function turn(content, answer = "") {
+    latest = Math.max(Date.now(), latest + 1);
+    return [{ role: "user", content, id: `${latest}-${random()}` }, { role: "assistant", content: answer, at: latest }];
+  }
+
+  // What belongs to this tab and outlives its reload, as phones do it: which chat is open, and what is typed.
+  const tab = {
+    get: (key) => { try { return sessionStorage.getItem(prefix + key) ?? ""; } catch { return ""; } },
+    set: (key, value) => { try { sessionStorage.setItem(prefix + key, value); } catch { /* then it is gone */ } },
+  };
+
   minitron.store = {
-    open, save, remove, restore, create,
+    open, save, merge, remove, restore, create, turn, tab,
     settings: () => read(`${prefix}settings`) ?? {},
     saveSettings: (settings) => write("settings", settings),
+    // persist asks the browser not to throw chats away when it is short of room.
+    persist: () => navigator.storage?.persist?.().catch(() => {}),
     onTrouble: (tell) => listeners.push(tell),
     // onChange tells of a chat that another tab wrote (or removed: null).
     onChange: (tell) => window.addEventListener("storage", (event) => {
-      if (event.key?.startsWith(`${prefix}chat:`)) tell(event.key.slice(`${prefix}chat:`.length), event.newValue && sound(read(event.key)));
+      if (!event.key?.startsWith(`${prefix}chat:`)) return;
+      const id = event.key.slice(`${prefix}chat:`.length);
+      const chat = event.newValue && sound(parse(event.newValue));
+      if (chat) deleted.delete(id); // it may have been deleted here, and goes on there
+      tell(id, chat);
     }),
   };
 })();

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"minitron/internal/api"
+)
+
+// Reading takes memory: a megabyte of JSON is some thirty while it is parsed and tokenised, before anything queues for the
+// model. So few bodies are read at once, all others wait, unread, for their turn. A small body has a gate of its own, which it
+// passes only when it is here whole: nobody with a small one waits for somebody's slow line.
+const (
+	maxBodyBytes = 1 << 20
+	smallBytes   = 64 << 10
+	readTimeout  = 10 * time.Second // of a large body, once it is its turn
+	gateTimeout  = 20 * time.Second // until then
+)
+
+var smallBodies, largeBodies = make(gate, 16), make(gate, 4) // of the process, as its memory is
+
+// gate lets as many in at once as it has room for; the others wait in the order in which they came, as senders to a channel do.
+type gate chan struct{}
+
+func (g gate) enter(ctx context.Context) error {
+	timer := time.NewTimer(gateTimeout)
+	defer timer.Stop()
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return api.Busy()
+	}
+}
+
+func (g gate) leave() { <-g }
+
+// readRequest receives a body of JSON and reads it; nothing of it stays in memory but what read returns.
+func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.Work, error)) (api.Work, error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, api.Refuse(415, "unsupported_media_type", "", "The Content-Type of the request must be application/json.")
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, api.Refuse(415, "unsupported_media_type", "", "The body of the request must not be compressed.")
+	}
+	if r.ContentLength > maxBodyBytes {
+		w.Header().Set("Connection", "close") // rather than reading what nobody wants
+		return nil, tooLarge()
+	}
+	incoming := http.MaxBytesReader(w, r.Body, maxBodyBytes)
+	body := new(bytes.Buffer)
+	if _, err := body.ReadFrom(io.LimitReader(incoming, smallBytes)); err != nil {
+		return nil, unreadable(w, err)
+	}
+	bodies := smallBodies
+	if body.Len() == smallBytes {
+		bodies = largeBodies
+	}
+	if err := bodies.enter(r.Context()); err != nil {
+		return nil, err
+	}
+	defer bodies.leave()
+	if body.Len() == smallBytes {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+		if _, err := body.ReadFrom(incoming); err != nil {
+			return nil, unreadable(w, err)
+		}
+	}
+	return read(body.Bytes())
+}
+
+func tooLarge() *api.Error {
+	return api.Refuse(413, "request_too_large", "", "The body of the request is too large: at most %d bytes are read.", maxBodyBytes)
+}
+
+// unreadable says why a body did not come to its end.
+func unreadable(w http.ResponseWriter, err error) *api.Error {
+	if most := new(http.MaxBytesError); errors.As(err, &most) {
+		return tooLarge()
+	}
+	w.Header().Set("Connection", "close")
+	return api.Refuse(400, "invalid_body", "", "The body of the request cannot be read to its end.")
+}

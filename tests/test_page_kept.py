@@ -1,0 +1,286 @@
+"""Nothing is lost on the page of `minitron-chat web`: reloads, two tabs, drafts, files, paper. In headless Chromium."""
+
+import json
+import re
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from browser import SIZES, running, windows
+
+BOTH = pytest.mark.parametrize("size", SIZES)
+STOPPED = "Stopped"
+
+
+@pytest.fixture(scope="module")
+def setup(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("kept")) as running_setup:
+        yield running_setup
+
+
+@pytest.fixture
+def window(setup):
+    with windows(setup) as open_window:
+        yield open_window
+
+
+@contextmanager
+def paused(setup):
+    """The program thinks for long."""
+    setup.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        setup.process.send_signal(signal.SIGCONT)
+
+
+def test_a_reload_in_mid_answer_is_nobodys_failure(setup, window):
+    w = window()
+    w.ask("hello")
+    with paused(setup):
+        w.send("tell me a joke")
+        w.until("document.querySelectorAll('.message').length === 4")
+        w.page.goto("about:blank")
+    w.open()
+    assert w.page.locator(".trouble:visible").count() == 0
+    assert w.shown()[2:] == ["tell me a joke", f" | {STOPPED}"]
+    w.page.click(".theirs .again >> nth=-2")
+    assert w.answer()
+
+
+def test_a_reload_shows_the_same_chat_and_the_draft(window):
+    w = window()
+    w.ask("hello")
+    w.page.fill("#message", "a long draft\nof two lines")
+    tall = w.page.locator("#message").bounding_box()["height"]
+    w.page.reload()
+    w.until("document.querySelectorAll('.message').length === 2")
+    assert w.page.input_value("#message") == "a long draft\nof two lines"
+    assert w.page.locator("#message").bounding_box()["height"] == tall
+    assert w.page.title() == "hello · Pip"
+    w.page.press("#message", "Enter")
+    w.answer()
+    w.page.reload()
+    w.until("document.querySelectorAll('.message').length === 4")
+    assert w.page.input_value("#message") == ""
+    w.page.click("#new-chat")
+    w.page.reload()
+    w.until("document.querySelectorAll('.chat').length === 1")
+    assert w.shown() == []  # a new chat was open
+    assert w.twin().shown() == []  # another tab begins anew
+
+
+def turns(chat: dict) -> list[str]:
+    return [m["content"] for m in chat["messages"]]
+
+
+def test_two_tabs_in_one_chat(setup, window):
+    """Both ask while the other's answer is still to come: both turns are kept, in both tabs and in the storage."""
+    a = window()
+    first = a.ask("hello")
+    b = a.twin()
+    b.page.click(".chat")
+    with paused(setup):
+        a.send("tell me a joke")
+        b.until("document.querySelectorAll('.message').length === 4")
+        b.send("what is 2 + 2?")
+        a.until("document.querySelectorAll('.message').length === 6")
+    for tab in (a, b):
+        tab.until("[...document.querySelectorAll('.theirs .text')].every((e) => e.textContent)")
+        tab.until("!document.querySelector('.writing')")
+        assert tab.said() == ["hello", "tell me a joke", "what is 2 + 2?"]
+    assert a.answers() == b.answers()
+    assert a.answers()[0] == first
+    (chat,) = a.stored()
+    assert turns(chat)[::2] == a.said()
+    assert turns(chat)[1::2] == a.answers()
+    a.page.reload()
+    a.until("document.querySelectorAll('.message').length === 6")
+    assert a.answers() == b.answers()
+
+
+def test_a_turn_that_one_tab_took_away_stays_away(window):
+    a = window()
+    for text in ("one", "two", "three"):
+        a.ask(text)
+    b = a.twin()
+    b.page.click(".chat")
+    a.page.hover(".mine >> nth=1")
+    a.page.locator(".mine").nth(1).get_by_label("Edit", exact=True).click()
+    a.page.fill(".editing textarea", "deux")
+    a.page.press(".editing textarea", "Enter")
+    a.answer()
+    b.until("document.querySelectorAll('.mine').length === 2")
+    b.ask("drei")
+    a.until("document.querySelectorAll('.mine').length === 3")
+    assert a.said() == b.said() == ["one", "deux", "drei"]
+    assert turns(a.stored()[0])[::2] == ["one", "deux", "drei"]
+
+
+def test_a_deleted_chat_that_another_tab_goes_on_with(window):
+    a = window()
+    a.ask("hello")
+    b = a.twin()
+    b.page.click(".chat")
+    a.page.hover("#chats li")
+    a.page.get_by_label("Delete “hello”").click()
+    a.until("!document.querySelector('.chat')")
+    b.ask("what is 2 + 2?")
+    a.page.click(".chat")  # it is back
+    a.until("document.querySelectorAll('.message').length === 4")
+    a.ask("what is 4 + 4?")
+    want = ["hello", "what is 2 + 2?", "what is 4 + 4?"]
+    assert a.said() == want
+    assert turns(a.stored()[0])[::2] == want
+    b.until("document.querySelectorAll('.message').length === 6")
+
+
+def test_chats_of_an_older_version(window):
+    """Their messages had neither ids nor times."""
+    w = window()
+    w.ask("hello")
+    strip = """() => { const key = Object.keys(localStorage).find((k) => k.includes(':chat:')); const chat = JSON.parse(localStorage[key]);
+        for (const m of chat.messages) { delete m.id; delete m.at; } localStorage[key] = JSON.stringify(chat); }"""
+    w.page.evaluate(strip)
+    w.page.reload()
+    w.until("document.querySelectorAll('.message').length === 2")
+    w.ask("more")
+    assert turns(w.stored()[0])[::2] == ["hello", "more"]
+
+
+def test_one_edit_at_a_time(window):
+    w = window()
+    w.ask("one")
+    w.ask("two")
+    w.page.press("#message", "ArrowUp")
+    w.page.focus("#message")
+    w.page.press("#message", "ArrowUp")
+    assert w.page.locator(".editing").count() == 1
+    w.page.hover(".mine >> nth=0")
+    w.page.locator(".mine").nth(0).get_by_label("Edit", exact=True).click()
+    assert w.page.locator(".editing textarea").input_value() == "one"
+    assert w.page.locator(".editing").count() == 1
+
+
+def test_a_cut_answer_goes_on(window):
+    w = window()
+    w.panel("settings")
+    w.page.fill("#set-max_tokens", "4")  # what this model says is hardly text, and longer when it is read again
+    w.page.keyboard.press("Escape")
+    w.ask("hello")
+    before = w.stored()[0]["messages"][1]
+    assert before["note"] == "length"
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        w.page.click(".theirs .more")
+    body = sent.value.post_data_json
+    assert body["continue_final_message"] is True
+    assert body["messages"][-1] == {"role": "assistant", "content": before["content"]}
+    after = w.answer()
+    assert after.startswith(before["content"].rstrip())
+    assert len(w.stored()[0]["messages"][1]["content"]) > len(before["content"])
+    assert len(w.stored()[0]["messages"]) == 2
+
+
+@BOTH
+def test_open_what_was_saved(window, size, tmp_path):
+    w = window(size)
+    answer = w.ask("hello")
+    w.page.click("#open-save")
+    with w.page.expect_download() as loaded:
+        w.page.click("#save-json")
+    saved = json.loads(Path(loaded.value.path()).read_text("utf-8"))
+    saved["messages"] = [{"role": "system", "content": "Be brief."}, *saved["messages"], *saved["messages"]]
+    file = tmp_path / "my chat.json"
+    file.write_text(json.dumps(saved))
+    w.page.evaluate("localStorage.clear()")
+    w.page.reload()
+    w.until("document.querySelector('#no-chats:not([hidden])')")
+    w.page.set_input_files("#file", file)
+    w.until("document.querySelectorAll('.message').length === 4")
+    assert w.said() == ["hello", "hello"]
+    assert w.answers() == [answer, answer]
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        w.ask("more")
+    assert sent.value.post_data_json["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert turns(w.stored()[0])[::2] == ["hello", "hello", "more"]
+    for text in (
+        "no JSON",
+        "[]",
+        '{"messages": []}',
+        '{"messages": [{"role": "user", "content": "a"}]}',
+        '{"messages": 5}',
+    ):
+        file.write_text(text)
+        w.page.set_input_files("#file", file)
+        w.page.wait_for_selector("#toast:has-text('my chat.json holds no saved chat')")
+        w.page.evaluate("document.getElementById('toast').hidden = true")
+    assert len(w.stored()) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_paper_holds_the_whole_chat(window, scheme):
+    w = window(color_scheme=scheme)
+    for n in range(20):
+        w.ask(f"question {n}")
+    pages = len(re.findall(rb"/Type\s*/Page[^s]", w.page.pdf()))
+    assert pages >= 2
+    w.page.emulate_media(media="print")
+    whole = w.page.evaluate("document.documentElement.scrollHeight")
+    last = w.page.locator(".theirs:last-child .text").bounding_box()
+    assert last["y"] + last["height"] <= whole  # nothing is cut off
+    assert w.page.locator("#message").is_hidden()
+    assert w.page.locator(".bubble").first.evaluate("e => getComputedStyle(e).color") == "rgb(0, 0, 0)"
+
+
+def test_enter_on_a_phone_is_a_new_line(window):
+    w = window("phone")
+    assert w.page.get_attribute("#message", "enterkeyhint") == "enter"
+    w.page.tap("#message")
+    w.page.keyboard.type("one")
+    w.page.keyboard.press("Enter")
+    w.page.keyboard.type("two")
+    assert w.said() == []
+    w.page.tap("#send")
+    w.answer()
+    assert w.said() == ["one\ntwo"]
+
+
+def test_keys_that_belong_to_others(window):
+    """On a Mac Option+N is the dead key of ñ; Escape that ends the composing of a word does not stop the answer."""
+    mac = window(user_agent="a Mac")
+    mac.page.add_init_script("Object.defineProperty(navigator, 'platform', {get: () => 'MacIntel'})")
+    mac.open()
+    mac.ask("hello")
+    press = (
+        "(key) => document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, cancelable: true, ...key}))"
+    )
+    for code in ("KeyN", "KeyM", "KeyK"):
+        assert mac.page.evaluate(press, {"key": "˜", "code": code, "altKey": True})  # not taken
+    assert mac.page.locator(".message").count() == 2
+    mac.panel("help")
+    assert "Alt" not in mac.page.inner_text("#help-body")
+
+    w = window()
+    w.ask("hello")
+    assert not w.page.evaluate(press, {"key": "n", "code": "KeyN", "altKey": True})
+    assert w.page.locator(".message").count() == 0
+    w.slow(6000)
+    w.send("first")
+    w.page.wait_for_selector(".writing:not(.empty)")
+    w.page.evaluate(press, {"key": "Escape", "isComposing": True})
+    assert w.page.locator(".writing").count() == 1
+    w.page.evaluate(press, {"key": "Escape"})
+    w.answer()
+    assert w.shown()[-1].endswith(STOPPED)
+
+
+def test_the_browser_is_asked_to_keep_chats(window):
+    w = window()
+    w.page.add_init_script(
+        "window.asked = 0; StorageManager.prototype.persist = async () => { window.asked++; return true; }"
+    )
+    w.open()
+    assert w.page.evaluate("window.asked") == 0
+    w.ask("hello")
+    assert w.page.evaluate("window.asked") == 1
