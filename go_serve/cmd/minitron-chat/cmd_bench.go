@@ -89,7 +89,7 @@ model    %d parameters, %s
 
 // timeOnce reads prompt tokens, then writes gen tokens one by one: each is the forward pass of one position.
 func timeOnce(ctx context.Context, size int, state *model.State, prompt, gen int) (prefill, decode time.Duration, err error) {
-	state.Reset()
+	state.Truncate(0)
 	ids := make([]int, prompt, prompt+gen)
 	for i := range ids {
 		ids[i] = i % size

@@ -9,6 +9,7 @@ import (
 	"minitron/internal/chat"
 	"minitron/internal/fault"
 	"minitron/internal/lang"
+	"minitron/internal/weights"
 )
 
 // The model. In the source tree these files are empty: the build lays the three files of an export over them
@@ -36,7 +37,7 @@ func openBundle(o *options) (*bundle.Bundle, error) {
 		s := lang.Detect()
 		return nil, fault.New(s.NoModelHint, "%s", s.NoModel)
 	}
-	return bundle.OpenEmbedded(embeddedConfig, embeddedVocab, embeddedWeights)
+	return bundle.Open(weights.Strings{"config.json": embeddedConfig, "vocab.json": embeddedVocab, "weights.bin": embeddedWeights})
 }
 
 // load makes the engine, which is not ready yet.

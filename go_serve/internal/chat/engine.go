@@ -29,7 +29,7 @@ type Engine struct {
 func NewEngine(b *bundle.Bundle, threads int) (*Engine, error) {
 	e := &Engine{Config: b.Config, ready: make(chan struct{})}
 	var err error
-	if e.Model, err = model.Load(b); err != nil {
+	if e.Model, err = model.Load(b.Weights); err != nil {
 		return nil, err
 	}
 	go func() {
