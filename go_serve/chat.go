@@ -22,8 +22,8 @@ type Sampling struct {
 
 // Message is one message of a dialogue.
 type Message struct {
-	Role    string // "system", "user" or "assistant"
-	Content string
+	Role    string `json:"role"` // "system", "user" or "assistant"
+	Content string `json:"content"`
 }
 
 // Answer is an answer of the model.

@@ -78,21 +78,23 @@ func (m *Model) Ready() error { return m.engine.Ready() }
 
 // Info is what a model says of itself.
 type Info struct {
-	Name          string
-	Params        int64    // weights, but for learned positions; tied ones once
-	DType         string   // of the matrices: "f16", "q8" or "q4"
-	Context       int      // the longest sequence, in tokens
-	VocabSize     int      // ids are below it
-	ContinuesText bool     // a base model: it continues text and does not answer messages
-	System        string   // the usual system message
-	Sampling      Sampling // the usual settings
+	Name      string
+	Params    int64    // weights, but for learned positions; tied ones once
+	DType     string   // of the matrices: "f16", "q8" or "q4"
+	Context   int      // the longest sequence, in tokens
+	VocabSize int      // ids are below it
+	System    string   // the usual system message
+	Sampling  Sampling // the usual settings
 }
 
 // Info returns what the model says of itself.
 func (m *Model) Info() Info {
 	c := m.bundle.Config
-	return Info{c.Name, c.Params, c.DType, c.Model.Context, c.Model.VocabSize, m.engine.ContinuesText(), c.System, Sampling(c.Sampling)}
+	return Info{c.Name, c.Params, c.DType, c.Model.Context, c.Model.VocabSize, c.System, Sampling(c.Sampling)}
 }
+
+// ContinuesText reports whether this is a base model: it continues text and does not answer messages.
+func (m *Model) ContinuesText() bool { return m.engine.ContinuesText() }
 
 // Threads waits until the model is ready and returns how many threads compute, 0 where the weights are damaged.
 func (m *Model) Threads() int {
