@@ -71,6 +71,16 @@ def test_arm64_computes_the_same_bits(tmp_path):
     assert "--- PASS: TestReference" in said
 
 
+@pytest.mark.parametrize("arch", ["386", "arm"])
+def test_systems_of_32_bits(arch, tmp_path):
+    """All of the module compiles for them, and the program that this machine can run computes what was recorded."""
+    environment = os.environ | {"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    for command in (["vet", "./..."], ["build", "-o", tmp_path / "program", go.PROGRAM]):
+        subprocess.run([go.find_go(), *command], cwd=ROOT / "go_serve", env=environment, check=True)
+    if arch == "386" and go.this_machine() == "linux/amd64":
+        assert "checksums agree" in answer([tmp_path / "program", "selftest", "--model", TINY])
+
+
 @pytest.fixture(scope="module", params=["q8", "q4"])
 def bundle(request, tmp_path_factory) -> Path:
     """A bundle with fresh weights: what the program says is nonsense, and must be the same nonsense everywhere."""

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"minitron"
 	"minitron/internal/kernel"
-	"minitron/internal/model"
 	"minitron/internal/sample"
 )
 
@@ -34,45 +34,45 @@ type measured struct {
 // bench measures reading a prompt and writing after it, each answer from an empty cache.
 func bench(o *options, stdout io.Writer) error {
 	began := time.Now()
-	engine, err := load(o)
+	m, err := openModel(o)
 	if err != nil {
 		return err
 	}
 	loadTime := time.Since(began) // until a chat would show its prompt
-	state, err := engine.NewState()
+	session, err := m.NewSession()
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	// What does not fit is shortened, but half of the context, at least a token, is left for the answer.
-	context := engine.Config.Model.Context
-	gen := min(o.benchGen, context/2)
-	prompt := min(o.benchPrompt, context-gen)
+	info := m.Info()
+	gen := min(o.benchGen, info.Context/2)
+	prompt := min(o.benchPrompt, info.Context-gen)
 	var prefill, decode []float64
 	for range o.benchRepeat {
-		p, d, err := timeOnce(ctx, engine.Tokenizer.Size(), state, prompt, gen)
+		p, d, err := timeOnce(ctx, info.VocabSize, session, prompt, gen)
 		if err != nil {
 			return err
 		}
 		prefill = append(prefill, float64(prompt)/p.Seconds())
 		decode = append(decode, float64(gen)/d.Seconds())
 	}
-	m := measured{
+	result := measured{
 		Kernel:     kernel.Name(),
-		Threads:    engine.Threads(),
+		Threads:    m.Threads(),
 		PrefillTPS: median(prefill),
 		DecodeTPS:  median(decode),
 		LoadMS:     float64(loadTime.Microseconds()) / 1000,
 		RSSMB:      residentMB(),
-		Params:     engine.Config.Params,
-		DType:      engine.Config.DType,
+		Params:     info.Params,
+		DType:      info.DType,
 	}
 	if o.bandwidth {
-		m.ReadGBPS = kernel.ReadBandwidth(m.Threads)
+		result.ReadGBPS = kernel.ReadBandwidth(result.Threads)
 	}
 	if o.json {
-		return json.NewEncoder(stdout).Encode(m)
+		return json.NewEncoder(stdout).Encode(result)
 	}
 	_, err = fmt.Fprintf(stdout, `kernel   %s, %d threads
 read     %.1f tokens per second (%d tokens)
@@ -80,27 +80,27 @@ write    %.1f tokens per second (%d tokens)
 load     %.1f ms
 memory   %.1f MiB
 model    %d parameters, %s
-`, m.Kernel, m.Threads, m.PrefillTPS, prompt, m.DecodeTPS, gen, m.LoadMS, m.RSSMB, m.Params, m.DType)
+`, result.Kernel, result.Threads, result.PrefillTPS, prompt, result.DecodeTPS, gen, result.LoadMS, result.RSSMB, result.Params, result.DType)
 	if err == nil && o.bandwidth {
-		_, err = fmt.Fprintf(stdout, "limit    %.1f GB of memory read per second\n", m.ReadGBPS)
+		_, err = fmt.Fprintf(stdout, "limit    %.1f GB of memory read per second\n", result.ReadGBPS)
 	}
 	return err
 }
 
 // timeOnce reads prompt tokens, then writes gen tokens one by one: each is the forward pass of one position.
-func timeOnce(ctx context.Context, size int, state *model.State, prompt, gen int) (prefill, decode time.Duration, err error) {
-	state.Reset()
+func timeOnce(ctx context.Context, size int, session *minitron.Session, prompt, gen int) (prefill, decode time.Duration, err error) {
+	session.Reset()
 	ids := make([]int, prompt, prompt+gen)
 	for i := range ids {
 		ids[i] = i % size
 	}
 	began := time.Now()
-	logits, err := state.Logits(ctx, ids)
+	logits, err := session.Logits(ctx, ids)
 	prefill = time.Since(began)
 	began = time.Now()
 	for n := 0; n < gen && err == nil; n++ {
 		ids = append(ids, sample.Argmax(logits))
-		logits, err = state.Logits(ctx, ids)
+		logits, err = session.Logits(ctx, ids)
 	}
 	return prefill, time.Since(began), err
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 
+	"minitron"
+	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/edit"
 	"minitron/internal/lang"
@@ -18,7 +20,7 @@ import (
 
 // chatInTerminal is what a friend gets who starts the program.
 func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
-	engine, err := load(o)
+	engine, err := openEngine(o)
 	if err != nil {
 		return err
 	}
@@ -59,39 +61,44 @@ func startChat(o *options, engine *chat.Engine) *chat.Chat {
 	return engine.New(system, o.sampling(engine.Config.Sampling), o.seedOrRandom())
 }
 
+// chatOptions begin a conversation as the command line wants it, from a model's usual settings.
+func (o *options) chatOptions(usual minitron.Sampling) []minitron.ChatOption {
+	all := []minitron.ChatOption{
+		minitron.WithSampling(minitron.Sampling(o.sampling(bundle.Sampling(usual)))),
+		minitron.WithSeed(o.seedOrRandom()),
+	}
+	if o.set["system"] {
+		all = append(all, minitron.WithSystem(o.system))
+	}
+	return all
+}
+
 // answerOnce writes one answer to stdout while it grows.
 func answerOnce(o *options, stdout io.Writer) error {
-	engine, err := load(o)
+	m, err := openModel(o)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	defer term.Prepare()()
 
-	var writeErr error
 	shown := term.IsTerminal(os.Stdout)
-	answer, err := startChat(o, engine).Say(ctx, o.text, func(part string) {
+	for part, err := range m.NewChat(o.chatOptions(m.Info().Sampling)...).Say(ctx, o.text) {
+		if err != nil && err != ctx.Err() {
+			return err
+		}
 		if shown {
 			part = term.Plain(part)
 		}
-		if _, err := io.WriteString(stdout, part); err != nil && writeErr == nil {
-			writeErr = err
-			cancel()
+		if _, err := io.WriteString(stdout, part); err != nil {
+			return fmt.Errorf("the answer cannot be written: %w", err)
 		}
-	})
-	if err != nil {
-		return err
 	}
-	if writeErr == nil {
-		_, writeErr = fmt.Fprintln(stdout)
+	if _, err := fmt.Fprintln(stdout); err != nil {
+		return fmt.Errorf("the answer cannot be written: %w", err)
 	}
-	if writeErr != nil {
-		return fmt.Errorf("the answer cannot be written: %w", writeErr)
-	}
-	if answer.Stopped == chat.StopInterrupted {
+	if ctx.Err() != nil {
 		return errInterrupted
 	}
 	return nil
@@ -99,56 +106,59 @@ func answerOnce(o *options, stdout io.Writer) error {
 
 // completion is a line of `complete`.
 type completion struct {
-	Messages  []chat.Message `json:"messages"`
-	MaxTokens *int           `json:"max_tokens"`
+	Messages  []minitron.Message `json:"messages"`
+	MaxTokens *int               `json:"max_tokens"`
 }
 
 // completed is what `complete` answers.
 type completed struct {
-	Text         string    `json:"text"`
-	IDs          []int     `json:"ids"` // without the end marker
-	Stopped      chat.Stop `json:"stopped"`
-	DroppedTurns int       `json:"dropped_turns,omitzero"`
+	Text         string `json:"text"`
+	IDs          []int  `json:"ids"` // without the end marker
+	Stopped      string `json:"stopped"`
+	DroppedTurns int    `json:"dropped_turns,omitzero"`
 }
 
 // complete answers one dialogue per line, each as if it were the first: greedy, unless flags say otherwise.
 func complete(o *options, stdin io.Reader, stdout io.Writer) error {
-	engine, err := load(o)
+	m, err := openModel(o)
 	if err != nil {
 		return err
 	}
-	if err := engine.Ready(); err != nil {
+	if err := m.Ready(); err != nil {
 		return err
 	}
-	sampling := engine.Config.Sampling
-	sampling.Temperature, sampling.RepeatPenalty = 0, 1
-	sampling = o.sampling(sampling)
+	usual := m.Info().Sampling
+	usual.Temperature, usual.RepeatPenalty = 0, 1
+	usual = minitron.Sampling(o.sampling(bundle.Sampling(usual)))
+	seed := o.seedOrRandom()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	seed := o.seedOrRandom()
 	return eachLine(stdin, stdout, func(line []byte) (any, error) {
 		var c completion
 		if err := json.Unmarshal(line, &c); err != nil || c.Messages == nil {
 			return nil, errors.New(`it is not {"messages": [{"role": ..., "content": ...}, ...]}`)
 		}
-		conversation := engine.New("", sampling, seed)
+		sampling := usual
 		if c.MaxTokens != nil {
 			if *c.MaxTokens < 1 {
 				return nil, fmt.Errorf("max_tokens is %d, it must be at least 1", *c.MaxTokens)
 			}
-			conversation.Sampling.MaxTokens = *c.MaxTokens
+			sampling.MaxTokens = *c.MaxTokens
 		}
+		conversation := m.NewChat(minitron.WithSampling(sampling), minitron.WithSeed(seed))
 		last, err := conversation.Resume(c.Messages)
 		if err != nil {
 			return nil, err
 		}
-		a, err := conversation.Say(ctx, last, nil)
-		if err != nil {
-			return nil, err
+		for _, err := range conversation.Say(ctx, last) {
+			if err == ctx.Err() && err != nil {
+				return nil, errInterrupted
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
-		if a.Stopped == chat.StopInterrupted {
-			return nil, errInterrupted
-		}
+		a := conversation.Answer()
 		return completed{a.Text, a.IDs, a.Stopped, a.DroppedTurns}, nil
 	})
 }

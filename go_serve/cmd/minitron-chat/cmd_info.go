@@ -109,7 +109,7 @@ func selftest(o *options, stdout io.Writer) error {
 
 // replay computes one recorded output again and returns the largest difference of a logit.
 func replay(engine *chat.Engine, state *model.State, test bundle.Selftest) (worst float64, err error) {
-	state.Reset()
+	state.Truncate(0)
 	greedy := sample.New(sample.Params{RepeatPenalty: 1}, 0, engine.Tokenizer.Size(), engine.NeverSampled())
 	ids := test.IDs
 	for step := 0; ; step++ {

@@ -36,7 +36,7 @@ func serve(o *options, stdout io.Writer) error {
 	if !loopback && key == "" {
 		return usageError{"serving others than this machine needs a key: --key KEY, or MINITRON_KEY in the environment"}
 	}
-	engine, err := load(o)
+	engine, err := openEngine(o)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 // web shows the chat page until Ctrl-C.
 func web(o *options, stdout io.Writer) error {
-	engine, err := load(o)
+	engine, err := openEngine(o)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	_ "embed"
+	"io/fs"
 	"os"
 	"runtime/debug"
 
+	"minitron"
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/fault"
@@ -23,41 +25,70 @@ var (
 	embeddedWeights string
 )
 
-// openBundle opens the model of --model, or the one inside the program; nothing has looked at its weights yet. It stays
-// open as long as the program runs.
-func openBundle(o *options) (*bundle.Bundle, error) {
+// modelFiles returns where the model of --model is, or the one inside the program.
+func modelFiles(o *options) (fs.FS, error) {
 	if o.set["model"] {
 		if info, err := os.Stat(o.model); err != nil || !info.IsDir() {
 			return nil, fault.New("name a directory with config.json, vocab.json and weights.bin", "there is no directory %s", o.model)
 		}
-		return bundle.Open(os.DirFS(o.model))
+		return os.DirFS(o.model), nil
 	}
 	if embeddedConfig == "" {
 		s := lang.Detect()
 		return nil, fault.New(s.NoModelHint, "%s", s.NoModel)
 	}
-	return bundle.OpenEmbedded(embeddedConfig, embeddedVocab, embeddedWeights)
+	return minitron.Embedded(embeddedConfig, embeddedVocab, embeddedWeights), nil
 }
 
-// load makes the engine, which is not ready yet.
-func load(o *options) (*chat.Engine, error) {
+// openBundle opens the files, for commands that compute nothing or look at what only bundles have. Nothing has looked at the
+// weights yet.
+func openBundle(o *options) (*bundle.Bundle, error) {
+	files, err := modelFiles(o)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Open(files)
+}
+
+// openModel opens the model for commands that need no more than other programs do.
+func openModel(o *options) (*minitron.Model, error) {
+	return load(o, func(files fs.FS) (*minitron.Model, error) {
+		return minitron.Open(files, minitron.WithThreads(o.threads))
+	})
+}
+
+// openEngine opens what the terminal chat and the servers stand on.
+func openEngine(o *options) (*chat.Engine, error) {
+	return load(o, func(files fs.FS) (*chat.Engine, error) {
+		b, err := bundle.Open(files)
+		if err != nil {
+			return nil, err
+		}
+		return chat.NewEngine(b, o.threads)
+	})
+}
+
+// load opens something that is not ready yet, and stays open as long as the program runs.
+func load[T interface {
+	Ready() error
+	ContinuesText() bool
+}](o *options, open func(fs.FS) (T, error)) (opened T, err error) {
 	// The garbage collector rests until then: hardly anything becomes garbage while a model is loaded, and looking for it
 	// would delay the prompt by half.
 	percent := debug.SetGCPercent(-1)
-	b, err := openBundle(o)
-	if err != nil {
-		return nil, err
+	files, err := modelFiles(o)
+	if err == nil {
+		opened, err = open(files)
 	}
-	engine, err := chat.NewEngine(b, o.threads)
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
-	if o.set["system"] && engine.ContinuesText() {
-		return nil, fault.New("leave out --system", "this is a base model: it continues text and has no system message")
+	if o.set["system"] && opened.ContinuesText() {
+		return opened, fault.New("leave out --system", "this is a base model: it continues text and has no system message")
 	}
 	go func() {
-		engine.Ready()
+		opened.Ready()
 		debug.SetGCPercent(percent)
 	}()
-	return engine, nil
+	return opened, nil
 }

@@ -87,11 +87,11 @@ func notNull(ids []int) []int {
 
 // logits answers {"ids": [...]} with the logits after the last id.
 func logits(o *options, stdin io.Reader, stdout io.Writer) error {
-	engine, err := load(o)
+	m, err := openModel(o)
 	if err != nil {
 		return err
 	}
-	state, err := engine.NewState()
+	session, err := m.NewSession()
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func logits(o *options, stdin io.Reader, stdout io.Writer) error {
 		if err := json.Unmarshal(line, &input); err != nil || input.IDs == nil {
 			return nil, errors.New(`it is not {"ids": [...]} with whole numbers`)
 		}
-		values, err := state.Logits(context.Background(), input.IDs)
+		values, err := session.Logits(context.Background(), input.IDs)
 		return map[string][]float32{"logits": values}, err
 	})
 }

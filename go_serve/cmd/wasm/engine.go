@@ -12,6 +12,7 @@ import (
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/fault"
+	"minitron/internal/weights"
 )
 
 const (
@@ -58,7 +59,7 @@ func (e *engine) put(part js.Value) error {
 
 // open makes the engine and looks at all weights.
 func (e *engine) open() error {
-	b, err := bundle.OpenEmbedded(inPlace(e.config), inPlace(e.vocab), inPlace(e.weights))
+	b, err := bundle.Open(weights.Strings{"config.json": inPlace(e.config), "vocab.json": inPlace(e.vocab), "weights.bin": inPlace(e.weights)})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/kernel"
+	"minitron/internal/weights"
 )
 
 // About is what `info --json` shows and the page reads: what model this is, and what would compute it here.
@@ -16,7 +17,7 @@ type About struct {
 	System    string          `json:"system"`
 	Questions []string        `json:"questions"`
 	Sampling  bundle.Sampling `json:"sampling"`
-	Model     bundle.Shape    `json:"model"`
+	Model     weights.Shape   `json:"model"`
 	DType     string          `json:"dtype"`
 	Params    int64           `json:"params"`
 	Weights   bundle.Payload  `json:"weights"`

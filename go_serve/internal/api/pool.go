@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/sample"
 )
@@ -145,11 +144,12 @@ const (
 	mostSlots  = 64
 )
 
-// slotsFor returns how many slots take at most slotsBytes: keys and values in 16 bits, a block of activations, and what the
-// sampler needs for the vocabulary.
-func slotsFor(s bundle.Shape) int {
-	const blockTokens = 96
-	cache := 4 * s.Layers * s.KVDim() * s.Context
-	block := 4 * blockTokens * (5*s.Dim + 2*s.KVDim() + 2*s.FFDim)
-	return min(max(1, slotsBytes/(cache+block+64*s.VocabSize)), mostSlots)
+// slotsFor returns how many slots of that size take at most slotsBytes.
+func slotsFor(slotBytes int64) int {
+	return int(min(max(1, slotsBytes/slotBytes), mostSlots))
+}
+
+// slotBytes returns what a slot takes: a sequence, and what the sampler needs for the vocabulary.
+func slotBytes(e *chat.Engine) int64 {
+	return e.Model.StateBytes() + 64*int64(e.Config.Model.VocabSize)
 }

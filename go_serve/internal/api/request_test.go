@@ -264,16 +264,9 @@ func FuzzBodies(f *testing.F) {
 }
 
 func TestSlotsFor(t *testing.T) {
-	shape := testEngine(t).Config.Model
-	if got := slotsFor(shape); got != mostSlots {
-		t.Errorf("a tiny model has %d slots", got)
-	}
-	shape.Layers, shape.Dim, shape.Heads, shape.KVHeads, shape.FFDim, shape.VocabSize, shape.Context = 10, 512, 8, 8, 1365, 32000, 1024
-	if got := slotsFor(shape); got < 15 || got > 25 { // 21 MB of keys and values each
-		t.Errorf("48M parameters: %d slots", got)
-	}
-	shape.Context = 1 << 20
-	if got := slotsFor(shape); got != 1 {
-		t.Errorf("a huge context: %d slots", got)
+	for bytes, want := range map[int64]int{1 << 10: mostSlots, 21 << 20: 24, 1 << 40: 1, slotBytes(testEngine(t)): mostSlots} {
+		if got := slotsFor(bytes); got != want {
+			t.Errorf("%d bytes: %d slots, want %d", bytes, got, want)
+		}
 	}
 }

@@ -44,7 +44,7 @@ type Server struct {
 func New(engine *chat.Engine, limits Limits) *Server {
 	c := engine.Config
 	if limits.Slots < 1 {
-		limits.Slots = slotsFor(c.Model)
+		limits.Slots = slotsFor(slotBytes(engine))
 	}
 	if limits.Queue < 1 {
 		limits.Queue = usualQueue

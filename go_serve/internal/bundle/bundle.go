@@ -9,9 +9,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"unsafe"
+	"math"
 
 	"minitron/internal/fault"
+	"minitron/internal/weights"
 )
 
 const (
@@ -21,87 +22,76 @@ const (
 
 // Bundle is an opened bundle. The weights are where they were found, and nothing has looked at them yet: Verify does.
 type Bundle struct {
-	Config *Config
-	Vocab  *Vocab
+	Config  *Config
+	Vocab   *Vocab
+	Weights *weights.Set
 
-	vocab   []byte // vocab.json
-	weights []byte // weights.bin; never written to, its pages may be read-only
-	release func() error
-	tensors map[string]Tensor
+	vocab, weights *weights.File
 }
+
+// The largest files that are parsed, in bytes. What parsing builds is a few times as large at most.
+const (
+	maxConfigBytes = 4 << 20
+	maxVocabBytes  = 128 << 20
+)
 
 // Open reads config.json and vocab.json from fsys and checks all that can be checked without reading weights.bin: format,
-// version, sizes, the vocabulary's checksum and the table of tensors. weights.bin is mapped into memory where the system
-// can, otherwise read.
+// version, sizes, the vocabulary's checksum and the table of tensors. weights.bin is used where it is (weights.Strings),
+// mapped into memory where the system can, otherwise read.
 func Open(fsys fs.FS) (*Bundle, error) {
-	config, err := readSmall(fsys, "config.json", -1)
+	config, err := weights.Read(fsys, "config.json", atMost("config.json", maxConfigBytes))
 	if err != nil {
 		return nil, err
 	}
-	b, err := begin(config)
-	if err != nil {
-		return nil, err
-	}
-	vocab, err := readSmall(fsys, "vocab.json", b.Config.Vocab.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.setVocab(vocab); err != nil {
-		return nil, err
-	}
-	b.weights, b.release, err = readLarge(fsys, "weights.bin", b.Config.Weights.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
-}
-
-// OpenEmbedded is Open for files that lie inside the program. Nothing is copied: the weights are used in the read-only
-// pages of the executable, of which the system fetches those that are touched. A write to them would end the program.
-func OpenEmbedded(config, vocab, weights string) (*Bundle, error) {
-	b, err := begin(inPlace(config))
-	if err != nil {
-		return nil, err
-	}
-	if err := b.setVocab(inPlace(vocab)); err != nil {
-		return nil, err
-	}
-	if err := checkSize("weights.bin", int64(len(weights)), b.Config.Weights.Bytes); err != nil {
-		return nil, err
-	}
-	b.weights, b.release = inPlace(weights), func() error { return nil }
-	return b, nil
-}
-
-// inPlace returns the bytes of a string where they are, to be read only.
-func inPlace(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
-
-// begin makes a bundle from config.json.
-func begin(config []byte) (*Bundle, error) {
-	c, err := parseConfig(config)
+	c, err := parseConfig(config.Data)
 	if err == nil {
 		err = checkTensors(c)
 	}
 	if err != nil {
 		return nil, unusable("config.json", err)
 	}
-	b := &Bundle{Config: c, tensors: make(map[string]Tensor)}
-	for _, t := range c.Tensors {
-		b.tensors[t.Name] = t
+	b := &Bundle{Config: c}
+	if b.vocab, err = weights.Read(fsys, "vocab.json", exactly("vocab.json", c.Vocab.Bytes, maxVocabBytes)); err != nil {
+		return nil, err
 	}
+	if err := b.readVocab(); err != nil {
+		return nil, err
+	}
+	if b.weights, err = weights.Map(fsys, "weights.bin", exactly("weights.bin", c.Weights.Bytes, math.MaxInt64)); err != nil {
+		return nil, err
+	}
+	b.Weights = weights.NewSet(c.Model, c.DType, c.Tensors, b.weights)
 	return b, nil
 }
 
-func (b *Bundle) setVocab(data []byte) (err error) {
-	want := b.Config.Vocab
-	if err := checkSize("vocab.json", int64(len(data)), want.Bytes); err != nil {
+// atMost refuses a file that is too large.
+func atMost(name string, most int64) func(size int64) error {
+	return func(size int64) error {
+		if size > most {
+			return fault.New(hintAgain, "%s is too large (%d bytes, at most %d are read)", name, size, most)
+		}
+		return nil
+	}
+}
+
+// exactly refuses a file that is too large or of another size than config.json says.
+func exactly(name string, want, most int64) func(size int64) error {
+	return func(size int64) error {
+		if err := atMost(name, most)(size); err != nil {
+			return err
+		}
+		if size != want {
+			return fault.New(hintAgain, "%s is damaged (it has %d bytes, config.json says %d)", name, size, want)
+		}
+		return nil
+	}
+}
+
+func (b *Bundle) readVocab() (err error) {
+	if err := checkCRC(b.vocab, b.Config.Vocab); err != nil {
 		return err
 	}
-	if err := checkCRC("vocab.json", data, want); err != nil {
-		return err
-	}
-	b.vocab = data
-	if b.Vocab, err = parseVocab(data, b.Config.Model.VocabSize); err != nil {
+	if b.Vocab, err = parseVocab(b.vocab.Data, b.Config.Model.VocabSize); err != nil {
 		return unusable("vocab.json", err)
 	}
 	if len(b.Vocab.Pieces) != b.Config.Model.VocabSize {
@@ -111,16 +101,20 @@ func (b *Bundle) setVocab(data []byte) (err error) {
 }
 
 // Close gives the weights back to the system: no tensor may be used any more.
-func (b *Bundle) Close() error { return b.release() }
+func (b *Bundle) Close() error { return b.weights.Close() }
 
-// Tensor returns the bytes of a tensor where they lie, beginning at a multiple of 64 bytes from the start of weights.bin;
-// they must not be written to. The name must be one of Table's.
-func (b *Bundle) Tensor(name string) []byte {
-	t, ok := b.tensors[name]
-	if !ok {
-		panic("bundle: unknown tensor " + name)
+// Verify reads all of the weights: are they what the exporter wrote, and is every value one that a model may have? It only
+// reads, so it may run beside whatever uses the bundle, but not beside Close.
+func (b *Bundle) Verify() (err error) {
+	lost := fault.Mapped("weights.bin", func() {
+		if err = checkCRC(b.weights, b.Config.Weights); err == nil {
+			err = b.Weights.Verify()
+		}
+	})
+	if lost != nil {
+		return lost
 	}
-	return b.weights[t.Offset : t.Offset+t.Bytes : t.Offset+t.Bytes]
+	return err
 }
 
 // VerifySHA256 compares both payloads with the digests of config.json.
@@ -132,20 +126,10 @@ func (b *Bundle) VerifySHA256() (err error) {
 }
 
 func (b *Bundle) verifySHA256() error {
-	for _, payload := range []struct {
-		name string
-		data []byte
-		want string
-	}{
-		{"weights.bin", b.weights, b.Config.Weights.SHA256},
-		{"vocab.json", b.vocab, b.Config.Vocab.SHA256},
-	} {
-		sum := sha256.Sum256(payload.data)
-		if err := checkSum(payload.name, hex.EncodeToString(sum[:]), payload.want); err != nil {
-			return err
-		}
+	if err := checkSHA256(b.weights, b.Config.Weights); err != nil {
+		return err
 	}
-	return nil
+	return checkSHA256(b.vocab, b.Config.Vocab)
 }
 
 func unusable(name string, err error) error {
@@ -159,15 +143,13 @@ func versionError(version int64) error {
 	return fault.New(hintVersion, "this bundle has format version %d, this program reads version %d", version, Version)
 }
 
-func checkSize(name string, got, want int64) error {
-	if got != want {
-		return fault.New(hintAgain, "%s is damaged (it has %d bytes, config.json says %d)", name, got, want)
-	}
-	return nil
+func checkCRC(file *weights.File, want Payload) error {
+	return checkSum(file.Name, fmt.Sprintf("%08x", crc32.ChecksumIEEE(file.Data)), want.CRC32)
 }
 
-func checkCRC(name string, data []byte, want Payload) error {
-	return checkSum(name, fmt.Sprintf("%08x", crc32.ChecksumIEEE(data)), want.CRC32)
+func checkSHA256(file *weights.File, want Payload) error {
+	sum := sha256.Sum256(file.Data)
+	return checkSum(file.Name, hex.EncodeToString(sum[:]), want.SHA256)
 }
 
 func checkSum(name, got, want string) error {

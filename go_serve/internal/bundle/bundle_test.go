@@ -18,12 +18,13 @@ import (
 	"unsafe"
 
 	"minitron/internal/fault"
+	"minitron/internal/weights"
 )
 
 // tinies are bundles of all kinds.
 func tinies(t testing.TB) map[string]fstest.MapFS {
 	all := make(map[string]fstest.MapFS)
-	for _, dtype := range dtypes {
+	for _, dtype := range weights.DTypes {
 		all["llama "+dtype] = tiny(t, tinyLlama, dtype)
 		all["nanogpt "+dtype] = tiny(t, tinyNanogpt, dtype)
 	}
@@ -40,10 +41,10 @@ func TestOpenGood(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		config, vocab, weights := string(m["config.json"].Data), string(m["vocab.json"].Data), string(m["weights.bin"].Data)
+		config, vocab, payload := string(m["config.json"].Data), string(m["vocab.json"].Data), string(m["weights.bin"].Data)
 		inMemory, err1 := Open(m)
 		onDisk, err2 := Open(os.DirFS(folder))
-		embedded, err3 := OpenEmbedded(config, vocab, weights)
+		embedded, err3 := Open(weights.Strings{"config.json": config, "vocab.json": vocab, "weights.bin": payload})
 		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -52,57 +53,18 @@ func TestOpenGood(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			for _, tensor := range b.Config.Tensors {
-				got := b.Tensor(tensor.Name)
-				if string(got) != weights[tensor.Offset:tensor.Offset+tensor.Bytes] || cap(got) != len(got) {
+				got := b.Weights.Tensor(tensor.Name)
+				if string(got) != payload[tensor.Offset:tensor.Offset+tensor.Bytes] || cap(got) != len(got) {
 					t.Errorf("%s: %s is not what the table says", name, tensor.Name)
 				}
 			}
 		}
 		first := embedded.Config.Tensors[0]
-		if &embedded.Tensor(first.Name)[0] != unsafe.StringData(weights[first.Offset:]) {
+		if &embedded.Weights.Tensor(first.Name)[0] != unsafe.StringData(payload[first.Offset:]) {
 			t.Errorf("%s: embedded weights are copied", name)
 		}
 		if err := errors.Join(inMemory.Close(), onDisk.Close(), embedded.Close()); err != nil {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// TestSizes pins what docs/formats.md says about the bytes of a tensor.
-func TestSizes(t *testing.T) {
-	tests := []struct {
-		dtype string
-		shape []int
-		want  int64
-	}{
-		{"f32", []int{5}, 20},
-		{"f16", []int{16, 32}, 1024},
-		{"f16", []int{17, 33}, 2 * 32 * 33},
-		{"q8", []int{16, 32}, 544},
-		{"q8", []int{17, 33}, 4 * 544},
-		{"q4", []int{16, 32}, 288},
-		{"q4", []int{1, 1}, 288},
-		{"q8", []int{32000, 512}, 544 * 2000 * 16},
-		{"q4", []int{512, 1376}, 288 * 32 * 43},
-		{"q8", []int{1 << 20, 1 << 18}, 544 << 16 << 13}, // the largest that a Shape allows
-	}
-	for _, test := range tests {
-		if got := (Tensor{DType: test.dtype, Shape: test.shape}).size(); got != test.want {
-			t.Errorf("%s %v: %d bytes, want %d", test.dtype, test.shape, got, test.want)
-		}
-	}
-	if got, want := Params(tinyLlama), int64(272*24+2*(2*24*24+2*6*24+2*6+3*40*24+2*24)+24); got != want {
-		t.Errorf("Params = %d, want %d", got, want)
-	}
-	for _, tensor := range Table(tinyNanogpt, "q4") {
-		want := "q4"
-		if len(tensor.Shape) == 1 {
-			want = "f32"
-		} else if tensor.Name == "transformer.wpe.weight" {
-			want = "f16"
-		}
-		if tensor.DType != want {
-			t.Errorf("%s is %s, want %s", tensor.Name, tensor.DType, want)
 		}
 	}
 }
@@ -330,17 +292,6 @@ func TestHostileConfig(t *testing.T) {
 	}
 }
 
-func TestCacheLimit(t *testing.T) {
-	m := files(t)
-	c := set(t, m["config.json"].Data, "model.context", "1048576")
-	c = set(t, c, "model.d_model", "4096")
-	m["config.json"].Data = c
-	want := `config.json is not usable: "model.context" is 1048576, the cache of keys and values would be larger than 4 GB`
-	if err := openAt(t, m); err == nil || err.Error() != want {
-		t.Errorf("%v", err)
-	}
-}
-
 // TestTruncated cuts each file at many lengths, and TestFlipped turns single bits: never a panic, never a success, but
 // for config.json, where some bytes of its checksum's field mean nothing to a reader.
 func TestTruncated(t *testing.T) {
@@ -478,7 +429,7 @@ func TestMissingAndOddFiles(t *testing.T) {
 		}
 	}
 	m := files(t)
-	m["config.json"].Data = make([]byte, maxBytes["config.json"]+1)
+	m["config.json"].Data = make([]byte, maxConfigBytes+1)
 	if err := openAt(t, m); err == nil || !strings.HasPrefix(err.Error(), "config.json is too large") {
 		t.Errorf("a huge config.json: %v", err)
 	}

@@ -10,57 +10,17 @@ import (
 
 	"minitron/internal/fault"
 	"minitron/internal/jsonread"
+	"minitron/internal/weights"
 )
 
 // Version is the bundle format that this program reads (docs/formats.md).
 const Version = 2
-
-// Shape is what the transformer looks like.
-type Shape struct {
-	Arch      string  `json:"arch"` // "llama" or "nanogpt"
-	Layers    int     `json:"n_layers"`
-	Heads     int     `json:"n_heads"`
-	KVHeads   int     `json:"n_kv_heads"`
-	Dim       int     `json:"d_model"`
-	FFDim     int     `json:"d_ff"`
-	VocabSize int     `json:"vocab_size"`
-	Context   int     `json:"context"` // tokens
-	RopeTheta float64 `json:"rope_theta"`
-	NormEps   float64 `json:"norm_eps"`
-	QKNorm    bool    `json:"qk_norm"`
-	Bias      bool    `json:"bias"`
-	LogitCap  float64 `json:"logit_cap"` // logits become cap·tanh(logit / cap); 0 is off
-}
-
-// HeadDim returns the width of one attention head.
-func (s Shape) HeadDim() int { return s.Dim / s.Heads }
-
-// KVDim returns the width of the keys (and of the values) of one position in one layer.
-func (s Shape) KVDim() int { return s.KVHeads * s.HeadDim() }
 
 // Payload describes one of the two other files.
 type Payload struct {
 	Bytes  int64  `json:"bytes"`
 	CRC32  string `json:"crc32"`  // IEEE, 8 lower-case hex digits
 	SHA256 string `json:"sha256"` // 64 lower-case hex digits
-}
-
-// Tensor is one row of the table of weights.bin.
-type Tensor struct {
-	Name   string
-	DType  string // "f32" of a vector; "f16", "q8" or "q4" of a matrix, which lies in panels
-	Shape  []int  // [out, in] or [out]
-	Offset int64  // bytes from the start of the file
-	Bytes  int64
-}
-
-// Elements returns the number of values, without those that fill up panels.
-func (t Tensor) Elements() int {
-	n := 1
-	for _, d := range t.Shape {
-		n *= d
-	}
-	return n
 }
 
 // Sampling holds the defaults that the model was exported with.
@@ -116,12 +76,12 @@ const (
 type Config struct {
 	Name      string
 	Template  Template
-	Model     Shape
+	Model     weights.Shape
 	DType     string // of the matrices: "f16", "q8" or "q4"
 	Params    int64  // all weights but learned positions, tied ones once
 	Weights   Payload
 	Vocab     Payload
-	Tensors   []Tensor
+	Tensors   []weights.Tensor
 	System    string // the default system message; empty: none is sent
 	Greeting  string
 	Questions []string // what a person may ask first
@@ -133,14 +93,13 @@ type Config struct {
 
 // Bounds that keep every product of two sizes far from overflow and refuse what nobody would mean.
 const (
-	maxContext    = 1 << 20
-	maxDim        = 1 << 16
-	maxLayers     = 1 << 10
-	maxVocabSize  = 1 << 20
-	maxQuestions  = 100
-	maxLineBytes  = 1000
-	maxLogitCap   = 1 << 20
-	maxStateBytes = 4 << 30 // of a sequence at full context: keys, values, attention weights
+	maxContext   = 1 << 20
+	maxDim       = 1 << 16
+	maxLayers    = 1 << 10
+	maxVocabSize = 1 << 20
+	maxQuestions = 100
+	maxLineBytes = 1000
+	maxLogitCap  = 1 << 20
 )
 
 // parseConfig reads config.json. What it says about the other files is not yet compared with them.
@@ -164,11 +123,11 @@ func parseConfig(data []byte) (*Config, error) {
 		Weights:  parsePayload(top.Object("weights")),
 		Vocab:    parsePayload(top.Object("vocab")),
 	}
-	if top.Err() == nil && !slices.Contains(dtypes, c.DType) {
+	if top.Err() == nil && !slices.Contains(weights.DTypes, c.DType) {
 		top.Fail("dtype", "is %.100q, this program reads \"f16\", \"q8\" and \"q4\"", c.DType)
 	}
 	for t := range top.Objects("tensors") {
-		c.Tensors = append(c.Tensors, Tensor{
+		c.Tensors = append(c.Tensors, weights.Tensor{
 			Name:   t.Text("name"),
 			DType:  t.Text("dtype"),
 			Shape:  t.Integers("shape", 2),
@@ -249,8 +208,8 @@ func parseTemplate(top jsonread.Object) Template {
 	return t
 }
 
-func parseShape(f jsonread.Object) Shape {
-	s := Shape{
+func parseShape(f jsonread.Object) weights.Shape {
+	s := weights.Shape{
 		Arch:      f.Text("arch"),
 		Layers:    int(f.Integer("n_layers", 1, maxLayers)),
 		Heads:     int(f.Integer("n_heads", 1, maxDim)),
@@ -264,17 +223,25 @@ func parseShape(f jsonread.Object) Shape {
 		QKNorm:    f.Flag("qk_norm"),
 		Bias:      f.Flag("bias"),
 	}
+	if f.Has("head_dim") {
+		s.HeadWidth = int(f.Integer("head_dim", 1, maxDim))
+	}
+	if f.Has("untied_head") {
+		s.UntiedHead = f.Flag("untied_head")
+	}
 	if f.Has("logit_cap") {
 		s.LogitCap = f.Number("logit_cap", 0, maxLogitCap)
 	}
 	if f.Err() != nil {
-		return Shape{}
+		return weights.Shape{}
 	}
 	switch {
 	case s.Arch != "llama" && s.Arch != "nanogpt":
 		f.Fail("arch", "is %.100q, this program knows \"llama\" and \"nanogpt\"", s.Arch)
-	case s.Dim%s.Heads != 0:
+	case s.HeadWidth == 0 && s.Dim%s.Heads != 0:
 		f.Fail("n_heads", "is %d, it does not divide d_model %d", s.Heads, s.Dim)
+	case s.QDim() > maxDim:
+		f.Fail("head_dim", "is %d, n_heads times that is %d, at most %d are read", s.HeadWidth, s.QDim(), maxDim)
 	case s.Heads%s.KVHeads != 0:
 		f.Fail("n_kv_heads", "is %d, it does not divide n_heads %d", s.KVHeads, s.Heads)
 	case s.Arch == "llama" && s.HeadDim()%2 != 0:
@@ -285,10 +252,10 @@ func parseShape(f jsonread.Object) Shape {
 		f.Fail("bias", "is true, a llama has none")
 	case s.Arch == "nanogpt" && s.KVHeads != s.Heads:
 		f.Fail("n_kv_heads", "is %d, a nanogpt has as many as n_heads %d", s.KVHeads, s.Heads)
+	case s.Arch == "nanogpt" && (s.QDim() != s.Dim || s.UntiedHead):
+		f.Fail("arch", "is \"nanogpt\", whose heads are together as wide as d_model %d and whose head is tied", s.Dim)
 	case s.Arch == "nanogpt" && s.QKNorm:
 		f.Fail("qk_norm", "is true, a nanogpt has none")
-	case 8*s.Layers*s.KVDim()+64*s.Heads > maxStateBytes/s.Context: // bytes per position
-		f.Fail("context", "is %d, the cache of keys and values would be larger than 4 GB", s.Context)
 	}
 	return s
 }
@@ -326,7 +293,7 @@ func parseSampling(f jsonread.Object) Sampling {
 	return s
 }
 
-func parseSelftest(f jsonread.Object, shape Shape) Selftest {
+func parseSelftest(f jsonread.Object, shape weights.Shape) Selftest {
 	s := Selftest{
 		IDs:    f.Integers("ids", shape.Context),
 		Greedy: f.Integers("greedy", shape.Context),

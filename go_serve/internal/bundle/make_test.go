@@ -13,13 +13,15 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"minitron/internal/weights"
 )
 
 // The shapes of the bundles in these tests: no width is a multiple of a panel or a group.
 var (
-	tinyLlama = Shape{Arch: "llama", Layers: 2, Heads: 4, KVHeads: 1, Dim: 24, FFDim: 40, VocabSize: 272, Context: 64,
+	tinyLlama = weights.Shape{Arch: "llama", Layers: 2, Heads: 4, KVHeads: 1, Dim: 24, FFDim: 40, VocabSize: 272, Context: 64,
 		RopeTheta: 10000, NormEps: 1e-5, QKNorm: true}
-	tinyNanogpt = Shape{Arch: "nanogpt", Layers: 1, Heads: 2, KVHeads: 2, Dim: 24, FFDim: 40, VocabSize: 272, Context: 50,
+	tinyNanogpt = weights.Shape{Arch: "nanogpt", Layers: 1, Heads: 2, KVHeads: 2, Dim: 24, FFDim: 40, VocabSize: 272, Context: 50,
 		NormEps: 1e-5, Bias: true}
 )
 
@@ -27,20 +29,20 @@ var (
 func files(t testing.TB) fstest.MapFS { return tiny(t, tinyLlama, "q8") }
 
 // tiny makes the three files of a bundle with random weights.
-func tiny(t testing.TB, shape Shape, dtype string) fstest.MapFS {
+func tiny(t testing.TB, shape weights.Shape, dtype string) fstest.MapFS {
 	t.Helper()
-	var weights []byte
+	var payload []byte
 	var table []map[string]any
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, tensor := range Table(shape, dtype) {
-		weights = append(weights, make([]byte, -len(weights)&(alignment-1))...)
+	for _, tensor := range weights.Table(shape, dtype) {
+		payload = append(payload, make([]byte, -len(payload)&(alignment-1))...)
 		table = append(table, map[string]any{"name": tensor.Name, "dtype": tensor.DType, "shape": tensor.Shape,
-			"offset": len(weights), "bytes": tensor.Bytes})
-		weights = append(weights, values(random, tensor)...)
+			"offset": len(payload), "bytes": tensor.Bytes})
+		payload = append(payload, values(random, tensor)...)
 	}
 	config, err := json.Marshal(map[string]any{
 		"format": "minitron-bundle", "version": 2, "name": "tiny", "template": "text", "model": shape, "dtype": dtype,
-		"params": Params(shape), "weights": map[string]any{}, "vocab": map[string]any{}, "tensors": table,
+		"params": weights.Params(shape), "weights": map[string]any{}, "vocab": map[string]any{}, "tensors": table,
 		"about": About{"1.0", "free", "iVBORw0KGgo="},
 		"chat":  map[string]any{"system": "be kind", "greeting": "hello", "questions": []string{"who?", "why?"}},
 		"sampling": map[string]any{"temperature": 0.7, "top_k": 40, "top_p": 0.95, "min_p": 0.0, "repeat_penalty": 1.0,
@@ -51,21 +53,21 @@ func tiny(t testing.TB, shape Shape, dtype string) fstest.MapFS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := fstest.MapFS{"config.json": {Data: config}, "vocab.json": {Data: tinyVocab()}, "weights.bin": {Data: weights}}
-	resign(t, m, "weights", weights)
+	m := fstest.MapFS{"config.json": {Data: config}, "vocab.json": {Data: tinyVocab()}, "weights.bin": {Data: payload}}
+	resign(t, m, "weights", payload)
 	resign(t, m, "vocab", m["vocab.json"].Data)
 	return m
 }
 
 // values returns random bytes that mean finite values of a tensor.
-func values(random *rand.Rand, t Tensor) []byte {
+func values(random *rand.Rand, t weights.Tensor) []byte {
 	data := make([]byte, t.Bytes)
 	halves := func(part []byte) {
 		for i := 0; i < len(part); i += 2 {
 			binary.LittleEndian.PutUint16(part[i:], uint16(random.UintN(0x7c00)|random.UintN(2)<<15))
 		}
 	}
-	group := map[string]int{"q8": q8GroupBytes, "q4": q4GroupBytes}[t.DType]
+	group := map[string]int{"q8": 544, "q4": 288}[t.DType]
 	switch t.DType {
 	case "f32":
 		for i := 0; i < len(data); i += 4 {
@@ -78,7 +80,7 @@ func values(random *rand.Rand, t Tensor) []byte {
 			data[i] = byte(1 + random.UintN(255))
 		}
 		for at := 0; at < len(data); at += group {
-			halves(data[at : at+scaleBytes])
+			halves(data[at : at+32])
 		}
 	}
 	return data

@@ -29,7 +29,7 @@ type Engine struct {
 func NewEngine(b *bundle.Bundle, threads int) (*Engine, error) {
 	e := &Engine{Config: b.Config, ready: make(chan struct{})}
 	var err error
-	if e.Model, err = model.Load(b); err != nil {
+	if e.Model, err = model.Load(b.Weights); err != nil {
 		return nil, err
 	}
 	go func() {
@@ -43,6 +43,7 @@ func NewEngine(b *bundle.Bundle, threads int) (*Engine, error) {
 		e.pool = kernel.NewPool(threads)
 	}()
 	if e.Tokenizer, err = tokenizer.New(b.Vocab); err != nil {
+		e.Close() // from here on nobody reads the weights
 		return nil, fault.New("export the bundle again", "vocab.json is not usable: %w", err)
 	}
 	return e, nil
@@ -52,6 +53,13 @@ func NewEngine(b *bundle.Bundle, threads int) (*Engine, error) {
 func (e *Engine) Ready() error {
 	<-e.ready
 	return e.damage
+}
+
+// Close ends the threads, once the engine is ready. Nothing of it may compute, nor compute any more.
+func (e *Engine) Close() {
+	if e.Ready() == nil {
+		e.pool.Close()
+	}
 }
 
 // NewState makes an empty sequence as soon as the engine is ready. Only one of an engine's states may compute at a time.

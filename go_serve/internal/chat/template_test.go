@@ -13,6 +13,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/tokenizer"
+	"minitron/internal/weights"
 )
 
 // templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, and with a
@@ -49,7 +50,7 @@ func templates(t testing.TB, context int) (all []*Engine) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, &Engine{Config: &bundle.Config{Model: bundle.Shape{Context: context}}, Tokenizer: tok})
+		all = append(all, &Engine{Config: &bundle.Config{Model: weights.Shape{Context: context}}, Tokenizer: tok})
 	}
 	return all
 }

@@ -18,6 +18,11 @@ func NewCache(heads, width, positions int) *Cache {
 	return c
 }
 
+// CacheBytes returns the size of such a cache.
+func CacheBytes(heads, width, positions int) int64 {
+	return 2 * int64(heads) * int64(roundUp(positions, lanes)) * int64(width+roundUp(width, lanes))
+}
+
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
 // Scratch is the memory that one worker needs for Store and Attend.

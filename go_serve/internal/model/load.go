@@ -2,62 +2,41 @@ package model
 
 import (
 	"fmt"
+	"math"
 
-	"minitron/internal/bundle"
 	"minitron/internal/fault"
 	"minitron/internal/kernel"
+	"minitron/internal/weights"
 )
 
-// norm is the weight of an RMSNorm or LayerNorm; bias is nil where there is none.
-type norm struct {
-	weight, bias []float32 // [dim]
-}
+// maxStateBytes is what a sequence with a full context may take.
+const maxStateBytes = min(4<<30, math.MaxInt)
 
-// layer holds one block's weights; both shapes fit.
-type layer struct {
-	attnNorm     norm          // [D]
-	qkv          kernel.Linear // llama: [H·h][D], [K·h][D], [K·h][D]; nanogpt: the three stacked, [3D][D]
-	qNorm, kNorm []float32     // [h], or nil
-	o            kernel.Linear // [D][H·h]
-	mlpNorm      norm          // [D]
-	up           kernel.Linear // llama: gate and up, each [F][D]; nanogpt: [F][D]
-	down         kernel.Linear // [D][F]
-}
-
-// Model is the weights, read-only and where the bundle has them.
-type Model struct {
-	shape     bundle.Shape
-	dtype     kernel.DType
-	embedding kernel.Linear // [vocab][D], also the head
-	positions kernel.Matrix // [context][D]; nanogpt only
-	layers    []layer
-	finalNorm norm // [D]
-
-	keysAt, valuesAt int // where they begin in a row of qkv's output
-}
-
-// Load finds all weights of an opened bundle. Matrices are used in place, vectors copied.
-func Load(b *bundle.Bundle) (*Model, error) {
-	l := loader{dtype: kernel.DType(b.Config.DType), tensor: b.Tensor}
+// Load finds all weights of a loaded set. Matrices are used in place, vectors copied.
+func Load(set *weights.Set) (*Model, error) {
+	l := loader{Set: set}
 	var m *Model
-	if lost := fault.Mapped("weights.bin", func() { m = l.model(b.Config.Model) }); lost != nil {
+	if lost := fault.Mapped(set.File(), func() { m = l.model() }); lost != nil {
 		return nil, lost
 	}
-	return m, l.err
+	if l.err != nil {
+		return nil, l.err
+	}
+	if m.StateBytes() > maxStateBytes {
+		return nil, fault.New("export the model with a smaller context",
+			"the context of this model is %d tokens: what it keeps of them would be larger than 4 GB", set.Shape.Context)
+	}
+	return m, nil
 }
-
-// Shape returns what the model looks like.
-func (m *Model) Shape() bundle.Shape { return m.shape }
 
 type loader struct {
-	dtype  kernel.DType
-	tensor func(name string) []byte
-	err    error
+	*weights.Set
+	err error
 }
 
-func (l *loader) model(shape bundle.Shape) *Model {
-	m := &Model{shape: shape, dtype: l.dtype}
-	if shape.Arch == "nanogpt" {
+func (l *loader) model() *Model {
+	m := &Model{shape: l.Shape, dtype: kernel.DType(l.DType), file: l.File()}
+	if l.Shape.Arch == "nanogpt" {
 		l.nanogpt(m)
 	} else {
 		l.llama(m)
@@ -66,7 +45,7 @@ func (l *loader) model(shape bundle.Shape) *Model {
 }
 
 func (l *loader) matrix(name string, rows, cols int, bias bool) kernel.Matrix {
-	m := kernel.Matrix{Rows: rows, Cols: cols, DType: l.dtype, Data: l.tensor(name + ".weight")}
+	m := kernel.Matrix{Rows: rows, Cols: cols, DType: kernel.DType(l.DType), Data: l.Tensor(name + ".weight")}
 	if bias {
 		m.Bias = l.vector(name+".bias", rows)
 	}
@@ -79,66 +58,88 @@ func (l *loader) linear(name string, rows, cols int, bias bool) kernel.Linear {
 
 func (l *loader) vector(name string, size int) []float32 {
 	values := make([]float32, size)
-	if !kernel.BytesToFloats(values, l.tensor(name)) && l.err == nil {
-		l.err = fault.New("export a checkpoint from before the training diverged", "weights.bin holds values that are not finite numbers, in %q", name)
+	if !kernel.BytesToFloats(values, l.Tensor(name)) && l.err == nil {
+		l.err = weights.NotFinite(l.File(), name)
 	}
 	return values
 }
 
-func (l *loader) norm(name string, size int, bias bool) norm {
-	n := norm{weight: l.vector(name+".weight", size)}
-	if bias {
-		n.bias = l.vector(name+".bias", size)
+func (l *loader) rmsNorm(name string, size int) norm {
+	return rmsNorm{l.vector(name+".weight", size), l.Shape.NormEps}
+}
+
+func (l *loader) layerNorm(name string) norm {
+	n := layerNorm{weight: l.vector(name+".weight", l.Shape.Dim), eps: l.Shape.NormEps}
+	if l.Shape.Bias {
+		n.bias = l.vector(name+".bias", l.Shape.Dim)
 	}
 	return n
 }
 
 func (l *loader) llama(m *Model) {
-	s := m.shape
+	s := l.Shape
 	m.embedding = l.linear("model.embed_tokens", s.VocabSize, s.Dim, false)
-	m.finalNorm = l.norm("model.norm", s.Dim, false)
-	m.keysAt = kernel.Padded(s.Dim)
-	m.valuesAt = m.keysAt + kernel.Padded(s.KVDim())
+	m.finalNorm = l.rmsNorm("model.norm", s.Dim)
+	m.head = m.embedding
+	if s.UntiedHead {
+		m.head = l.linear("lm_head", s.VocabSize, s.Dim, false)
+	}
 	for n := range s.Layers {
 		p := fmt.Sprintf("model.layers.%d.", n)
-		block := layer{
-			attnNorm: l.norm(p+"input_layernorm", s.Dim, false),
+		a := &attention{
+			heads: s.Heads, kvHeads: s.KVHeads, headDim: s.HeadDim(),
 			qkv: kernel.Linear{
-				l.matrix(p+"self_attn.q_proj", s.Dim, s.Dim, false),
+				l.matrix(p+"self_attn.q_proj", s.QDim(), s.Dim, false),
 				l.matrix(p+"self_attn.k_proj", s.KVDim(), s.Dim, false),
 				l.matrix(p+"self_attn.v_proj", s.KVDim(), s.Dim, false),
 			},
-			o:       l.linear(p+"self_attn.o_proj", s.Dim, s.Dim, false),
-			mlpNorm: l.norm(p+"post_attention_layernorm", s.Dim, false),
-			up: kernel.Linear{
-				l.matrix(p+"mlp.gate_proj", s.FFDim, s.Dim, false),
-				l.matrix(p+"mlp.up_proj", s.FFDim, s.Dim, false),
-			},
-			down: l.linear(p+"mlp.down_proj", s.Dim, s.FFDim, false),
+			keysAt:   kernel.Padded(s.QDim()),
+			valuesAt: kernel.Padded(s.QDim()) + kernel.Padded(s.KVDim()),
+			rotary:   true,
+			o:        l.linear(p+"self_attn.o_proj", s.Dim, s.QDim(), false),
 		}
 		if s.QKNorm {
-			block.qNorm = l.vector(p+"self_attn.q_norm.weight", s.HeadDim())
-			block.kNorm = l.vector(p+"self_attn.k_norm.weight", s.HeadDim())
+			a.qNorm = l.rmsNorm(p+"self_attn.q_norm", s.HeadDim())
+			a.kNorm = l.rmsNorm(p+"self_attn.k_norm", s.HeadDim())
 		}
-		m.layers = append(m.layers, block)
+		m.layers = append(m.layers, layer{
+			mixerNorm: l.rmsNorm(p+"input_layernorm", s.Dim),
+			mixer:     a,
+			mlpNorm:   l.rmsNorm(p+"post_attention_layernorm", s.Dim),
+			mlp: mlp{
+				up: kernel.Linear{
+					l.matrix(p+"mlp.gate_proj", s.FFDim, s.Dim, false),
+					l.matrix(p+"mlp.up_proj", s.FFDim, s.Dim, false),
+				},
+				activate: swiGLU,
+				down:     l.linear(p+"mlp.down_proj", s.Dim, s.FFDim, false),
+			},
+		})
 	}
 }
 
 func (l *loader) nanogpt(m *Model) {
-	s := m.shape
+	s := l.Shape
 	m.embedding = l.linear("transformer.wte", s.VocabSize, s.Dim, false)
-	m.positions = kernel.Matrix{Rows: s.Context, Cols: s.Dim, DType: kernel.F16, Data: l.tensor("transformer.wpe.weight")}
-	m.finalNorm = l.norm("transformer.ln_f", s.Dim, s.Bias)
-	m.keysAt, m.valuesAt = s.Dim, 2*s.Dim
+	m.positions = kernel.Matrix{Rows: s.Context, Cols: s.Dim, DType: kernel.F16, Data: l.Tensor("transformer.wpe.weight")}
+	m.finalNorm = l.layerNorm("transformer.ln_f")
+	m.head = m.embedding
 	for n := range s.Layers {
 		p := fmt.Sprintf("transformer.h.%d.", n)
 		m.layers = append(m.layers, layer{
-			attnNorm: l.norm(p+"ln_1", s.Dim, s.Bias),
-			qkv:      l.linear(p+"attn.c_attn", 3*s.Dim, s.Dim, s.Bias),
-			o:        l.linear(p+"attn.c_proj", s.Dim, s.Dim, s.Bias),
-			mlpNorm:  l.norm(p+"ln_2", s.Dim, s.Bias),
-			up:       l.linear(p+"mlp.c_fc", s.FFDim, s.Dim, s.Bias),
-			down:     l.linear(p+"mlp.c_proj", s.Dim, s.FFDim, s.Bias),
+			mixerNorm: l.layerNorm(p + "ln_1"),
+			mixer: &attention{
+				heads: s.Heads, kvHeads: s.KVHeads, headDim: s.HeadDim(),
+				qkv:    l.linear(p+"attn.c_attn", 3*s.Dim, s.Dim, s.Bias),
+				keysAt: s.Dim, valuesAt: 2 * s.Dim,
+				o: l.linear(p+"attn.c_proj", s.Dim, s.Dim, s.Bias),
+			},
+			mlpNorm: l.layerNorm(p + "ln_2"),
+			mlp: mlp{
+				up:       l.linear(p+"mlp.c_fc", s.FFDim, s.Dim, s.Bias),
+				activate: kernel.GELU,
+				down:     l.linear(p+"mlp.c_proj", s.Dim, s.FFDim, s.Bias),
+			},
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/kernel"
+	"minitron/internal/weights"
 )
 
 // names are the bundles that testdata/make_vectors.py wrote with Hugging Face's models.
@@ -26,7 +27,7 @@ func load(t testing.TB, name string) (*Model, *bundle.Config) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
-	m, err := Load(b)
+	m, err := Load(b.Weights)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,16 +111,19 @@ func TestCacheChangesNothing(t *testing.T) {
 		if got := logits(t, st, ids); !slices.Equal(got, want) {
 			t.Errorf("%s: one by one differs", name)
 		}
-		if st.Reused() != 44 {
-			t.Errorf("%s: %d ids were reused, want 44", name, st.Reused())
+		if st.Len() != 45 || st.Shared(append(ids[:44:44], 1)) != 44 {
+			t.Errorf("%s: %d ids are kept, %d shared", name, st.Len(), st.Shared(append(ids[:44:44], 1)))
 		}
 		if got := logits(t, st, ids); !slices.Equal(got, want) {
 			t.Errorf("%s: the same list again differs", name)
 		}
 		other := append(slices.Clone(ids[:20]), someIDs(30, 100)...)
 		logits(t, st, other)
-		if got := logits(t, st, ids); !slices.Equal(got, want) || st.Reused() != 20 {
-			t.Errorf("%s: after another list: equal %v, %d reused, want 20", name, slices.Equal(got, want), st.Reused())
+		if kept := st.Truncate(st.Shared(ids)); kept != 20 {
+			t.Errorf("%s: %d ids are left of another list, want 20", name, kept)
+		}
+		if got := logits(t, st, ids); !slices.Equal(got, want) {
+			t.Errorf("%s: after another list differs", name)
 		}
 		if got := logits(t, st, ids[:7]); !slices.Equal(got, logits(t, m.NewState(pool), ids[:7])) {
 			t.Errorf("%s: a prefix of the cached list differs", name)
@@ -142,11 +146,17 @@ func normal(random *rand.Rand) float64 {
 
 // wide makes a random model large enough that its matrices are split over threads.
 func wide(arch string, dtype kernel.DType) *Model {
-	shape := bundle.Shape{Arch: arch, Layers: 2, Heads: 4, KVHeads: 4, Dim: 256, FFDim: 640, VocabSize: 500, Context: 256,
+	shape := weights.Shape{Arch: arch, Layers: 2, Heads: 4, KVHeads: 4, Dim: 256, FFDim: 640, VocabSize: 500, Context: 256,
 		RopeTheta: 10000, NormEps: 1e-5}
+	return random(shape, dtype)
+}
+
+// random makes a model of a shape with random weights.
+func random(shape weights.Shape, dtype kernel.DType) *Model {
 	random := rand.New(rand.NewPCG(7, 7))
-	tensors := make(map[string][]byte)
-	for _, t := range bundle.Table(shape, string(dtype)) {
+	tensors, all := weights.Table(shape, string(dtype)), []byte(nil)
+	for i := range tensors {
+		t := &tensors[i]
 		data := make([]byte, t.Bytes)
 		half := func(at int) {
 			binary.LittleEndian.PutUint16(data[at:], kernel.FloatToHalf(float32(normal(random)/8)))
@@ -172,10 +182,14 @@ func wide(arch string, dtype kernel.DType) *Model {
 				}
 			}
 		}
-		tensors[t.Name] = data
+		t.Offset = int64(len(all)+63) / 64 * 64
+		all = append(append(all, make([]byte, t.Offset-int64(len(all)))...), data...)
 	}
-	l := loader{dtype: dtype, tensor: func(name string) []byte { return tensors[name] }}
-	return l.model(shape)
+	m, err := Load(weights.NewSet(shape, string(dtype), tensors, &weights.File{Name: "weights.bin", Data: all}))
+	if err != nil {
+		panic(err)
+	}
+	return m
 }
 
 // eachTier runs a test for every kernel tier of this processor.
@@ -307,11 +321,18 @@ func TestLogitsRefuses(t *testing.T) {
 	}
 }
 
+func weightOf(n norm) []float32 {
+	if n, ok := n.(layerNorm); ok {
+		return n.weight
+	}
+	return n.(rmsNorm).weight
+}
+
 // TestOverflowIsAnError makes activations overflow, at the end and on the way: an error, not silent nonsense.
 func TestOverflowIsAnError(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		eachModel(t, func(t *testing.T, m *Model) {
-			for name, weight := range map[string][]float32{"last": m.finalNorm.weight, "first": m.layers[0].mlpNorm.weight} {
+			for name, weight := range map[string][]float32{"last": weightOf(m.finalNorm), "first": weightOf(m.layers[0].mlpNorm)} {
 				kept := slices.Clone(weight)
 				for i := range weight {
 					weight[i] = 3e38

@@ -1,5 +1,3 @@
-// Package model is the transformer: weights from a bundle, and a forward pass with a cache of keys and values, for both
-// shapes of docs/formats.md. It knows ids and logits, neither text nor sampling.
 package model
 
 import (
@@ -13,36 +11,39 @@ import (
 // once per block.
 const blockTokens = 8 * kernel.Block
 
-// State is one sequence being read and written: the ids so far with their keys and values, and the scratch memory of the
-// forward pass. It belongs to one goroutine.
+// SliceTokens is a good number of tokens for whoever cuts long prompts, to let others compute in between: a few blocks.
+const SliceTokens = 2 * blockTokens
+
+// State is one sequence being read and written: the ids so far, what the layers keep of them, and the buffers of the forward
+// pass. It belongs to one goroutine. Only one of the states that share a pool may compute at a time.
+//
+// What a sequence costs and what it can go back to is the shape's matter. Truncate may therefore keep less than it is asked for;
+// who gives the whole sequence each time, to Logits, need not know: what is missing is read again, and the result does not
+// depend on that, bit for bit.
 type State struct {
 	model *Model
 	pool  *kernel.Pool
-	ids   []int // the ids whose keys and values are cached
 
-	reused int // how many of the last call's ids were cached before it
+	ids      []int    // those that the memories hold
+	memories []memory // one per layer
 
-	cache []*kernel.Cache // per layer
-
-	// Activations of one block, [blockTokens][...]; rows are padded with zeros to multiples of 32.
+	// Buffers for one block, [blockTokens][...]; rows are padded with zeros to multiples of 32.
 	x      []float32 // [T][D] the residual stream
 	normed []float32 // [T][D]
-	qkv    []float32 // [T][queries, keys, values]
-	mixed  []float32 // [T][H·h] what attention reads
-	hidden []float32 // [T][F]; llama: [T][gate, up]
+	rows   []float32 // [T][...] what a mixer reads, such as queries, keys and values
+	mixed  []float32 // [T][...] what it writes, such as [H·h]
+	hidden []float32 // [T][F] or [T][gate, up]
 	change []float32 // [T][D] what is to be added to x
 	logits []float32 // [vocab]
 
-	cos, sin []float32 // [positions so far][h/2]; llama only
-
 	// The block at hand.
-	layer, start, tokens int // the layer, the position of the first token, how many there are
+	tokens int
+	norm   norm
+	mlp    *mlp
 
-	input     *kernel.Input
-	matmul    kernel.MatMul
-	each      eachToken
-	attention attention
-	scratch   []*kernel.Scratch // one per worker
+	input  *kernel.Input
+	matmul kernel.MatMul
+	each   eachToken
 }
 
 // NewState makes an empty sequence. All its memory but the table of rotations is allocated here.
@@ -50,58 +51,100 @@ func (m *Model) NewState(pool *kernel.Pool) *State { return m.newState(pool, m.s
 
 // newState makes a state for sequences of so many positions.
 func (m *Model) newState(pool *kernel.Pool, positions int) *State {
-	s := m.shape
-	dim := kernel.Padded(s.Dim)
+	s, b := m.shape, m.buffers()
 	st := &State{
 		model:  m,
 		pool:   pool,
 		ids:    make([]int, 0, positions),
-		x:      make([]float32, blockTokens*dim),
-		normed: make([]float32, blockTokens*dim),
-		qkv:    make([]float32, blockTokens*m.layers[0].qkv.Width()),
-		mixed:  make([]float32, blockTokens*dim),
-		hidden: make([]float32, blockTokens*m.layers[0].up.Width()),
-		change: make([]float32, blockTokens*dim),
-		logits: make([]float32, m.embedding.Width()),
-		input:  kernel.NewInput(m.dtype, blockTokens, max(s.Dim, s.FFDim)),
+		x:      make([]float32, blockTokens*b.dim),
+		normed: make([]float32, blockTokens*b.dim),
+		rows:   make([]float32, blockTokens*b.rows),
+		mixed:  make([]float32, blockTokens*b.mixed),
+		hidden: make([]float32, blockTokens*b.hidden),
+		change: make([]float32, blockTokens*b.dim),
+		logits: make([]float32, m.head.Width()),
+		input:  kernel.NewInput(m.dtype, blockTokens, max(s.Dim, s.FFDim, b.mixed)),
 	}
-	for range s.Layers {
-		st.cache = append(st.cache, kernel.NewCache(s.KVHeads, s.HeadDim(), positions))
+	st.each.st = st
+	w := &workspace{pool: pool, rope: &rotations{headDim: s.HeadDim(), theta: s.RopeTheta, most: s.Context}}
+	for i := range m.layers {
+		st.memories = append(st.memories, m.layers[i].mixer.newMemory(positions, w))
 	}
-	for range pool.Threads() {
-		st.scratch = append(st.scratch, st.cache[0].NewScratch())
-	}
-	st.each.st, st.attention.st = st, st
 	return st
 }
 
-// Logits returns the logits [vocab] that follow ids, the whole sequence. What ids has in common with the sequence of the
-// call before is in the cache and not computed again; the result does not depend on that, bit for bit. The slice is
-// valid until the next call and holds finite numbers only. A cancelled ctx ends the work early with ctx.Err(); what was
-// computed stays cached.
-func (st *State) Logits(ctx context.Context, ids []int) (logits []float32, err error) {
-	if err := st.check(ids); err != nil {
+// widths are those of the rows of a state's buffers.
+type widths struct{ dim, rows, mixed, hidden int }
+
+func (m *Model) buffers() widths {
+	w := widths{dim: kernel.Padded(m.shape.Dim)}
+	for i := range m.layers {
+		l := &m.layers[i]
+		w.rows = max(w.rows, l.mixer.in().Width())
+		w.mixed = max(w.mixed, kernel.Padded(l.mixer.width()))
+		w.hidden = max(w.hidden, l.mlp.up.Width())
+	}
+	return w
+}
+
+// StateBytes returns about how much memory a State takes once its context is full, but for what each thread needs.
+func (m *Model) StateBytes() int64 {
+	w, positions := m.buffers(), m.shape.Context
+	row := 3*w.dim + w.rows + w.mixed + w.hidden
+	bytes := int64(4*blockTokens*row) + 4*int64(m.head.Width()) + 8*int64(positions)
+	bytes += 4 * int64(positions) * int64(m.shape.HeadDim()) // rotations, where there are any
+	for i := range m.layers {
+		bytes += m.layers[i].mixer.memoryBytes(positions)
+	}
+	return bytes
+}
+
+// Len returns how many ids the sequence has.
+func (st *State) Len() int { return len(st.ids) }
+
+// Shared returns with how many of ids the sequence begins.
+func (st *State) Shared(ids []int) int {
+	n := 0
+	for n < len(ids) && n < len(st.ids) && ids[n] == st.ids[n] {
+		n++
+	}
+	return n
+}
+
+// Truncate forgets all ids but the first n, or more where the shape cannot go back to that position, and returns how many
+// are left.
+func (st *State) Truncate(n int) (kept int) {
+	n = min(n, len(st.ids))
+	for kept = -1; kept != n; { // until all layers agree
+		kept = n
+		for _, memory := range st.memories {
+			n = memory.truncate(n)
+		}
+	}
+	st.ids = st.ids[:n]
+	return n
+}
+
+// Extend reads ids after those that the sequence has, and returns the logits [vocab] that follow. The slice is valid until the
+// next call and holds finite numbers only. A cancelled ctx ends the work with ctx.Err(); the sequence has then grown by some
+// blocks of ids, or by none. After an error because of the ids it is as it was.
+func (st *State) Extend(ctx context.Context, ids []int) (logits []float32, err error) {
+	if err := st.check(len(st.ids), ids); err != nil {
 		return nil, err
 	}
-	if lost := fault.Mapped("weights.bin", func() { logits, err = st.compute(ctx, ids) }); lost != nil {
+	if lost := fault.Mapped(st.model.file, func() { logits, err = st.extend(ctx, ids) }); lost != nil {
 		return nil, lost
 	}
 	return logits, err
 }
 
-func (st *State) compute(ctx context.Context, ids []int) ([]float32, error) {
-	kept := 0
-	for kept < len(st.ids) && kept < len(ids)-1 && st.ids[kept] == ids[kept] {
-		kept++
-	}
-	st.ids, st.reused = st.ids[:kept], kept
-	for kept < len(ids) {
-		block := ids[kept:min(kept+blockTokens, len(ids))]
-		if err := st.forward(ctx, block, kept, kept+len(block) == len(ids)); err != nil {
+func (st *State) extend(ctx context.Context, ids []int) ([]float32, error) {
+	for len(ids) > 0 {
+		block := ids[:min(blockTokens, len(ids))]
+		ids = ids[len(block):]
+		if err := st.forward(ctx, block, len(st.ids), len(ids) == 0); err != nil {
 			return nil, err
 		}
-		kept += len(block)
-		st.ids = append(st.ids, block...)
 	}
 	logits := st.logits[:st.model.shape.VocabSize]
 	for _, v := range logits {
@@ -115,33 +158,24 @@ func (st *State) compute(ctx context.Context, ids []int) ([]float32, error) {
 	return logits, nil
 }
 
-// rotations makes the table of rotations for so many positions. It grows with the sequence: a context that nobody fills
-// costs neither time nor memory.
-func (st *State) rotations(positions int) {
-	shape := st.model.shape
-	half := shape.HeadDim() / 2
-	have := len(st.cos) / max(half, 1)
-	if shape.Arch != "llama" || positions <= have {
-		return
+// Logits is Extend for whoever has the whole sequence: it goes back to what ids begin with in common and reads the rest, at
+// least the last one.
+func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
+	if err := st.check(0, ids); err != nil {
+		return nil, err
 	}
-	upTo := min(max(positions, 2*have), shape.Context)
-	cos, sin := kernel.RopeTable(have, upTo, shape.HeadDim(), shape.RopeTheta)
-	st.cos, st.sin = append(st.cos, cos...), append(st.sin, sin...)
+	kept := st.Truncate(min(st.Shared(ids), len(ids)-1))
+	return st.Extend(ctx, ids[kept:])
 }
 
-// Reset forgets the sequence.
-func (st *State) Reset() { st.ids = st.ids[:0] }
-
-// Reused returns how many positions of the last call's ids were in the cache already.
-func (st *State) Reused() int { return st.reused }
-
-func (st *State) check(ids []int) error {
+// check refuses ids that cannot follow a sequence of so many.
+func (st *State) check(before int, ids []int) error {
 	shape := st.model.shape
 	if len(ids) == 0 {
 		return fault.New("give at least one id", "the list of ids is empty")
 	}
-	if len(ids) > shape.Context {
-		return fault.New("give fewer ids", "there are %d ids, the context of this model is %d tokens", len(ids), shape.Context)
+	if total := before + len(ids); total > shape.Context {
+		return fault.New("give fewer ids", "there are %d ids, the context of this model is %d tokens", total, shape.Context)
 	}
 	for _, id := range ids {
 		if id < 0 || id >= shape.VocabSize {

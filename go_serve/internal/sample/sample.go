@@ -12,13 +12,13 @@ import (
 )
 
 // Params says how to choose. The order is fixed: repetition penalty, presence and frequency penalty, temperature, top-k,
-// top-p, min-p, draw.
+// top-p, min-p, draw. The zero value is greedy.
 type Params struct {
 	Temperature      float64 // 0 is greedy
 	TopK             int     // keep the k most probable; 0 is off
-	TopP             float64 // keep the fewest whose probabilities reach p; 1 is off
+	TopP             float64 // keep the fewest whose probabilities reach p, at least one; 1 is off
 	MinP             float64 // keep those with at least this part of the highest probability; 0 is off
-	RepeatPenalty    float64 // 1 is off
+	RepeatPenalty    float64 // 0 and 1 are off
 	PresencePenalty  float64 // taken off the logit of what the answer holds; 0 is off
 	FrequencyPenalty float64 // taken off for each time that the answer holds it; 0 is off
 }
@@ -84,7 +84,7 @@ func (s *Sampler) set(logits []float32, id int, logit float32) {
 
 // penalize makes the ids of the answer less likely, each once.
 func (s *Sampler) penalize(logits []float32, answer []int) {
-	if s.RepeatPenalty == 1 && s.PresencePenalty == 0 && s.FrequencyPenalty == 0 {
+	if (s.RepeatPenalty == 0 || s.RepeatPenalty == 1) && s.PresencePenalty == 0 && s.FrequencyPenalty == 0 {
 		return
 	}
 	for _, id := range answer {
@@ -102,9 +102,11 @@ func (s *Sampler) penalize(logits []float32, answer []int) {
 // and multiplies another (arXiv 1909.05858); then OpenAI's: logit - count · frequency penalty - presence penalty. The
 // conversions keep every processor from fusing.
 func (s *Sampler) penalized(logit float32, count int32) float32 {
-	if penalty := float32(s.RepeatPenalty); logit > 0 {
+	switch penalty := float32(s.RepeatPenalty); {
+	case penalty == 0: // off
+	case logit > 0:
 		logit /= penalty
-	} else {
+	default:
 		logit = float32(logit * penalty)
 	}
 	if s.PresencePenalty == 0 && s.FrequencyPenalty == 0 {

@@ -54,6 +54,19 @@ func TestGreedy(t *testing.T) {
 	}
 }
 
+// TestZero has no settings at all: the likeliest token, also of an answer that holds it. A penalty of 0 is off like one of 1.
+func TestZero(t *testing.T) {
+	for _, presence := range []float64{0, 0.5} {
+		s := New(Params{PresencePenalty: presence}, 1, 3, nil)
+		if got := s.Next([]float32{-1, 3, -2}, []int{1, 0}); got != 1 {
+			t.Errorf("presence penalty %v: %d, want 1", presence, got)
+		}
+		if got := s.Next([]float32{-1, -2, -3}, []int{0, 1}); got != 0 {
+			t.Errorf("presence penalty %v: %d of negative ones, want 0", presence, got)
+		}
+	}
+}
+
 // TestPresenceAndFrequency pins OpenAI's formula: logit - count · frequency - (count > 0) · presence.
 func TestPresenceAndFrequency(t *testing.T) {
 	logits := []float32{1, 4, 3, -2} // id 1 comes three times in the answer, id 2 once

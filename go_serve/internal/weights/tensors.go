@@ -1,15 +1,29 @@
-package bundle
+package weights
 
 import (
 	"fmt"
-	"slices"
 )
 
-// alignment is where a tensor may begin in weights.bin, in bytes.
-const alignment = 64
+// DTypes are the forms that matrices may have.
+var DTypes = []string{"f16", "q8", "q4"}
 
-// dtypes are the forms that a bundle's matrices may have.
-var dtypes = []string{"f16", "q8", "q4"}
+// Tensor is one tensor of a file.
+type Tensor struct {
+	Name   string
+	DType  string // "f32" of a vector; "f16", "q8" or "q4" of a matrix, which lies in panels
+	Shape  []int  // [out, in] or [out]
+	Offset int64  // bytes from the start of the file
+	Bytes  int64
+}
+
+// Elements returns the number of values, without those that fill up panels.
+func (t Tensor) Elements() int64 {
+	n := int64(1)
+	for _, d := range t.Shape {
+		n *= int64(d)
+	}
+	return n
+}
 
 // Rows and columns that lie together (docs/formats.md): a matrix is cut into panels of rows; quantised values have one
 // scale for each row and group of columns.
@@ -29,7 +43,7 @@ const (
 // size returns the bytes of a tensor by its DType and Shape. The bounds of a Shape keep it far from overflow.
 func (t Tensor) size() int64 {
 	if t.DType == "f32" {
-		return 4 * int64(t.Elements())
+		return 4 * t.Elements()
 	}
 	out, in := int64(t.Shape[0]), int64(t.Shape[1])
 	panels, groups := (out+panelRows-1)/panelRows, (in+groupCols-1)/groupCols
@@ -41,7 +55,7 @@ func (t Tensor) size() int64 {
 	case "q4":
 		return q4GroupBytes * panels * groups
 	}
-	panic("bundle: a tensor of type " + t.DType)
+	panic("weights: a tensor of type " + t.DType)
 }
 
 // Table returns the tensors that a model of this shape has when its matrices are of dtype, in the order of the forward
@@ -79,10 +93,10 @@ func llamaTable(s Shape) []Tensor {
 		p := fmt.Sprintf("model.layers.%d.", n)
 		all = append(all,
 			vector(p+"input_layernorm.weight", s.Dim),
-			matrix(p+"self_attn.q_proj.weight", s.Dim, s.Dim),
+			matrix(p+"self_attn.q_proj.weight", s.QDim(), s.Dim),
 			matrix(p+"self_attn.k_proj.weight", s.KVDim(), s.Dim),
 			matrix(p+"self_attn.v_proj.weight", s.KVDim(), s.Dim),
-			matrix(p+"self_attn.o_proj.weight", s.Dim, s.Dim),
+			matrix(p+"self_attn.o_proj.weight", s.Dim, s.QDim()),
 		)
 		if s.QKNorm {
 			all = append(all, vector(p+"self_attn.q_norm.weight", s.HeadDim()), vector(p+"self_attn.k_norm.weight", s.HeadDim()))
@@ -94,7 +108,11 @@ func llamaTable(s Shape) []Tensor {
 			matrix(p+"mlp.down_proj.weight", s.Dim, s.FFDim),
 		)
 	}
-	return append(all, vector("model.norm.weight", s.Dim))
+	all = append(all, vector("model.norm.weight", s.Dim))
+	if s.UntiedHead {
+		all = append(all, matrix("lm_head.weight", s.VocabSize, s.Dim))
+	}
+	return all
 }
 
 func nanogptTable(s Shape) []Tensor {
@@ -127,53 +145,8 @@ func Params(s Shape) int64 {
 	var n int64
 	for _, t := range Table(s, "f16") {
 		if t.Name != positions {
-			n += int64(t.Elements())
+			n += t.Elements()
 		}
 	}
 	return n
-}
-
-// checkTensors compares the table of config.json with the shape and with the size of weights.bin. Once it returns nil,
-// every offset and size in the table can be trusted.
-func checkTensors(c *Config) error {
-	table := Table(c.Model, c.DType)
-	expected := make(map[string]Tensor)
-	for _, t := range table {
-		expected[t.Name] = t
-	}
-	var end int64 // of the tensor before, in bytes
-	for _, t := range c.Tensors {
-		want, ok := expected[t.Name]
-		if !ok {
-			return fmt.Errorf("its table of tensors has %.100q, which a %s of this shape does not have or has once", t.Name, c.Model.Arch)
-		}
-		delete(expected, t.Name)
-		switch {
-		case len(t.Shape) != len(want.Shape):
-			return fmt.Errorf("tensor %q has %d dimensions, it must have %d", t.Name, len(t.Shape), len(want.Shape))
-		case !slices.Equal(t.Shape, want.Shape):
-			return fmt.Errorf("tensor %q has the shape %v, it must be %v", t.Name, t.Shape, want.Shape)
-		case t.DType != want.DType:
-			return fmt.Errorf("tensor %q is %.100q, it must be %q", t.Name, t.DType, want.DType)
-		case t.Bytes != want.Bytes:
-			return fmt.Errorf("tensor %q has %d bytes, it must have %d", t.Name, t.Bytes, want.Bytes)
-		case t.Offset != (end+alignment-1)/alignment*alignment:
-			return fmt.Errorf("tensor %q begins at byte %d, it must begin at the next multiple of %d after byte %d", t.Name, t.Offset, alignment, end)
-		case t.Bytes > c.Weights.Bytes-t.Offset:
-			return fmt.Errorf("tensor %q ends past the end of weights.bin", t.Name)
-		}
-		end = t.Offset + t.Bytes
-	}
-	for _, t := range table {
-		if _, missing := expected[t.Name]; missing {
-			return fmt.Errorf("its table of tensors lacks %q", t.Name)
-		}
-	}
-	if end != c.Weights.Bytes {
-		return fmt.Errorf("its table of tensors ends at byte %d, weights.bin at byte %d", end, c.Weights.Bytes)
-	}
-	if params := Params(c.Model); c.Params != params {
-		return fmt.Errorf("it says %d parameters, its shape has %d", c.Params, params)
-	}
-	return nil
 }

@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package bundle
+package weights
 
 import (
 	"os"
@@ -8,8 +8,8 @@ import (
 )
 
 // mapFile maps the first size bytes of a file, read-only. It reports false where that is not possible.
-func mapFile(file *os.File, size int64) (data []byte, release func() error, ok bool) {
-	data, err := syscall.Mmap(int(file.Fd()), 0, int(size), syscall.PROT_READ, syscall.MAP_PRIVATE)
+func mapFile(file *os.File, size int) (data []byte, release func() error, ok bool) {
+	data, err := syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ, syscall.MAP_PRIVATE)
 	if err != nil {
 		return nil, nil, false
 	}

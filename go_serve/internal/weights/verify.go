@@ -1,4 +1,4 @@
-package bundle
+package weights
 
 import (
 	"bytes"
@@ -8,22 +8,12 @@ import (
 	"minitron/internal/fault"
 )
 
-// Verify reads all of the weights: are they what the exporter wrote, and is every value one that the format knows? It only
-// reads, so it may run beside whatever uses the bundle, but not beside Close.
-func (b *Bundle) Verify() (err error) {
-	if lost := fault.Mapped("weights.bin", func() { err = b.verify() }); lost != nil {
-		return lost
-	}
-	return err
-}
-
-func (b *Bundle) verify() error {
-	if err := checkCRC("weights.bin", b.weights, b.Config.Weights); err != nil {
-		return err
-	}
-	for _, t := range b.Config.Tensors {
+// Verify reads all of the weights: is every value one that a model may have? It only reads, so it may run beside whatever
+// uses them.
+func (s *Set) Verify() error {
+	for _, t := range s.order {
 		finite, known := true, true
-		switch data := b.Tensor(t.Name); t.DType {
+		switch data := s.Tensor(t.Name); t.DType {
 		case "f32":
 			finite = finite32(data)
 		case "f16":
@@ -40,12 +30,17 @@ func (b *Bundle) verify() error {
 		}
 		switch {
 		case !finite:
-			return fault.New("export a checkpoint from before the training diverged", "weights.bin holds values that are not finite numbers, in %q", t.Name)
+			return NotFinite(s.File(), t.Name)
 		case !known:
-			return fault.New("export the bundle again", "weights.bin holds the value -128, which q8 does not have, in %q", t.Name)
+			return fault.New("export the bundle again", "%s holds the value -128, which q8 does not have, in %q", s.File(), t.Name)
 		}
 	}
 	return nil
+}
+
+// NotFinite is the error of a tensor that holds an infinity or no number.
+func NotFinite(file, tensor string) error {
+	return fault.New("export a checkpoint from before the training diverged", "%s holds values that are not finite numbers, in %q", file, tensor)
 }
 
 // finite32 reports whether all fp32 values are finite. len(data) is a multiple of 4.

@@ -1,2 +1,0 @@
-// Package minitron runs small language models that `minitron export` wrote.
-package minitron

@@ -1,0 +1,139 @@
+package model
+
+import (
+	"math"
+
+	"minitron/internal/kernel"
+)
+
+// attention is softmax(q·kᵀ)·v over all tokens so far. Its rows are the queries, keys and values of a token.
+type attention struct {
+	heads, kvHeads   int           // kvHeads divides heads: a group of query heads shares keys and values
+	headDim          int           // h
+	qkv              kernel.Linear // llama: [H·h][D], [K·h][D], [K·h][D]; nanogpt: the three stacked, [3D][D]
+	keysAt, valuesAt int           // where they begin in a row
+	qNorm, kNorm     norm          // of each head by itself, or nil
+	rotary           bool          // heads are rotated by their position
+	o                kernel.Linear // [D][H·h]
+}
+
+func (a *attention) in() kernel.Linear  { return a.qkv }
+func (a *attention) out() kernel.Linear { return a.o }
+func (a *attention) width() int         { return a.heads * a.headDim }
+
+func (a *attention) newMemory(positions int, w *workspace) memory {
+	m := &attentionMemory{attention: a, workspace: w, cache: kernel.NewCache(a.kvHeads, a.headDim, positions)}
+	if len(w.scratch) == 0 { // enough for every layer: they all have the same heads
+		for range w.pool.Threads() {
+			w.scratch = append(w.scratch, m.cache.NewScratch())
+		}
+	}
+	return m
+}
+
+func (a *attention) memoryBytes(positions int) int64 {
+	return kernel.CacheBytes(a.kvHeads, a.headDim, positions)
+}
+
+// attentionMemory is the KV cache of one layer. A position is written anew when it is read anew, so nothing has to be kept or
+// forgotten.
+type attentionMemory struct {
+	*attention
+	*workspace
+	cache *kernel.Cache
+
+	// The block at hand.
+	mixed, rows   []float32
+	start, tokens int
+}
+
+func (m *attentionMemory) commit(int)         {}
+func (m *attentionMemory) truncate(n int) int { return n }
+
+// read norms (where the model does) and rotates queries and keys, and puts keys and values into the cache.
+func (m *attentionMemory) read(rows []float32, start, tokens int) {
+	m.rows, m.start, m.tokens = rows, start, tokens
+	if m.rotary {
+		m.rope.grow(start + tokens)
+	}
+	m.pool.Run((*storing)(m), tokens, 16*m.width())
+}
+
+// storing is the job of read. An item is a token.
+type storing attentionMemory
+
+func (s *storing) Do(worker, lo, hi int) {
+	m := (*attentionMemory)(s)
+	stride := m.qkv.Width()
+	for t := lo; t < hi; t++ {
+		row, position := m.rows[t*stride:][:stride], m.start+t
+		queries, keys := row[:m.width()], row[m.keysAt:][:m.kvHeads*m.headDim]
+		m.place(queries, m.qNorm, position)
+		m.place(keys, m.kNorm, position)
+		kernel.Scale(queries, float32(1/math.Sqrt(float64(m.headDim))))
+		m.cache.Store(position, row[m.keysAt:], row[m.valuesAt:], m.scratch[worker])
+	}
+}
+
+// place norms and rotates the heads of one token's queries or keys.
+func (m *attentionMemory) place(heads []float32, norm norm, position int) {
+	for ; len(heads) > 0; heads = heads[m.headDim:] {
+		head := heads[:m.headDim]
+		if norm != nil {
+			norm.apply(head, head)
+		}
+		if m.rotary {
+			cos, sin := m.rope.at(position)
+			kernel.Rope(head, cos, sin)
+		}
+	}
+}
+
+func (m *attentionMemory) mix(out, rows []float32, start, tokens int) {
+	m.mixed, m.rows, m.start, m.tokens = out, rows, start, tokens
+	// The cost of an item is about the bytes that it reads, times its tokens.
+	m.pool.Run((*attending)(m), m.heads*m.parts(), 4*(start+tokens)*m.headDim*min(tokens, kernel.Block))
+}
+
+// parts is into how many items the tokens of a head are cut.
+func (m *attentionMemory) parts() int { return (m.tokens + kernel.Block - 1) / kernel.Block }
+
+// attending is the job of mix. An item is a query head for a few tokens; those of one head follow each other, as they read
+// the same keys.
+type attending attentionMemory
+
+func (a *attending) Do(worker, lo, hi int) {
+	m := (*attentionMemory)(a)
+	parts, group := m.parts(), m.heads/m.kvHeads
+	qStride, stride := m.qkv.Width(), kernel.Padded(m.width())
+	for item := lo; item < hi; item++ {
+		head, t := item/parts, item%parts*kernel.Block
+		out, q := m.mixed[t*stride+head*m.headDim:], m.rows[t*qStride+head*m.headDim:]
+		m.cache.Attend(out, stride, q, qStride, head/group, m.start+t, min(kernel.Block, m.tokens-t), m.scratch[worker])
+	}
+}
+
+// rotations is the table of rotary positions (arXiv 2104.09864). It grows with the sequence: a context that nobody fills costs
+// neither time nor memory.
+type rotations struct {
+	headDim  int
+	theta    float64
+	most     int       // positions
+	cos, sin []float32 // [positions so far][h/2]
+}
+
+// grow makes the table long enough for so many positions.
+func (r *rotations) grow(positions int) {
+	half := r.headDim / 2
+	have := len(r.cos) / half
+	if positions <= have {
+		return
+	}
+	cos, sin := kernel.RopeTable(have, min(max(positions, 2*have), r.most), r.headDim, r.theta)
+	r.cos, r.sin = append(r.cos, cos...), append(r.sin, sin...)
+}
+
+func (r *rotations) at(position int) (cos, sin []float32) {
+	half := r.headDim / 2
+	return r.cos[position*half:][:half], r.sin[position*half:][:half]
+}
