@@ -106,7 +106,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"logits", "--model", tiny}, "{\"ids\": [272]}", 1, "minitron-chat: error: line 1: the id 272 is outside the vocabulary (0 to 271)\n"},
 		{[]string{"logits", "--model", tiny}, "{\"ids\": []}", 1, "minitron-chat: error: line 1: the list of ids is empty\nhint: give at least one id\n"},
 		{[]string{"logits", "--model", tiny}, "{\"ids\": [1.5]}", 1, "minitron-chat: error: line 1: it is not {\"ids\": [...]} with whole numbers\n"},
-		{[]string{"complete", "--model", tiny}, "{\"messages\": []}", 1, "minitron-chat: error: line 1: the messages must be: system (if any), then user and assistant in turn, a user's message last\n"},
+		{[]string{"complete", "--model", tiny}, "{\"messages\": []}", 1, "minitron-chat: error: line 1: the last message must be a user's\n"},
 		{[]string{"--model", tiny, "-p", strings.Repeat("x", 100)}, "", 1, "minitron-chat: error: the message is too long: it has 100 tokens, 45 fit\nhint: shorten it, or say it in several messages\n"},
 	}
 	for _, test := range tests {

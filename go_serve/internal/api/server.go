@@ -84,7 +84,8 @@ func (s *Server) Chat(body []byte) (Work, error) {
 	if err := s.checkModel(r.model); err != nil {
 		return nil, err
 	}
-	if r.messages[0].Role != "system" && s.Settings.System != "" && !s.engine.ContinuesText() {
+	isSystem := func(m chat.Message) bool { return m.Role == "system" }
+	if !slices.ContainsFunc(r.messages, isSystem) && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
 	if s.engine.ContinuesText() { // all of it is text that goes on

@@ -16,16 +16,17 @@ type Odds struct {
 	BestProbability float64
 }
 
-// Odds returns the odds of the last answer's tokens, none when there was no answer. They are computed only now, by reading
-// the answer once more: nothing is slower for those who do not ask.
+// Odds returns the odds of the tokens that were written last, none where the conversation's last turn was not written here
+// and now: after Undo, Reset and Restore. They are computed only now, by reading the answer once more: nothing is slower for
+// those who do not ask.
 func (c *Chat) Odds(ctx context.Context) (odds []Odds, err error) {
 	piece := c.engine.Tokenizer.Piece
-	for at := c.asked; at < len(c.written); at++ {
-		logits, err := c.sequence.Logits(ctx, c.engine.Window(c.written[:at]))
+	for at := c.last.prompt; at < len(c.last.ids); at++ {
+		logits, err := c.sequence.Logits(ctx, c.engine.Window(c.last.ids[:at]))
 		if err != nil {
 			return odds, err
 		}
-		id, best := c.written[at], sample.Argmax(logits)
+		id, best := c.last.ids[at], sample.Argmax(logits)
 		sum := 0.0
 		for _, v := range logits {
 			sum += math.Exp(float64(v - logits[best]))

@@ -65,8 +65,9 @@ func render(e *Engine, messages []Message) (ids []int) {
 	return append(ids, marker.Assistant)
 }
 
-// trimmed is the rule for a full context in the plainest way: turns go from the oldest on, one at a time, until the rest and
-// the reserve fit. ok is false when not even the last message does.
+// trimmed is the rule for a full context in the plainest way: a dialogue is asked message by message. Where a message, what
+// is seen of the dialogue and the reserve do not fit, the oldest turns go one at a time, until all fits and the turns take
+// half of the room at most; the newest stays where it fits. ok is false when not even the last message fits.
 func trimmed(e *Engine, messages []Message, reserve int) (ids []int, dropped int, ok bool) {
 	var system []Message
 	if messages[0].Role == "system" {
@@ -74,15 +75,23 @@ func trimmed(e *Engine, messages []Message, reserve int) (ids []int, dropped int
 			system = nil
 		}
 	}
-	for ; ; dropped++ {
-		ids = render(e, slices.Concat(system, messages[2*dropped:]))
-		if len(ids)+reserve <= e.Config.Model.Context {
-			return ids, dropped, true
+	fits := func(ids []int) bool { return len(ids)+reserve <= e.Config.Model.Context }
+	base := len(render(e, system)) - 1
+	half := (e.Config.Model.Context - reserve - base) / 2
+	for n := 0; n < len(messages); n += 2 { // messages[n] is asked
+		all := func() []int { return render(e, slices.Concat(system, messages[2*dropped:n+1])) }
+		if fits(all()) {
+			continue
 		}
-		if 2*dropped+1 == len(messages) {
-			return nil, dropped, false
+		for 2*dropped < n && !fits(all()) {
+			dropped++
+		}
+		for 2*dropped < n-2 && len(render(e, messages[2*dropped:n]))-1 > half {
+			dropped++
 		}
 	}
+	ids = render(e, slices.Concat(system, messages[2*dropped:]))
+	return ids, dropped, fits(ids)
 }
 
 // checkPrompt compares Prompt with the plain rules, and looks at the ids alone: markers stand where the template has them,

@@ -29,8 +29,8 @@ func newText(t testing.TB, maxTokens int) *Chat {
 func TestTextPrompt(t *testing.T) {
 	c := newText(t, 4)
 	say(t, c, "hi")
-	if a := say(t, c, "ok"); a.Stats.PromptTokens != 2 || !slices.Equal(c.written, slices.Concat(ids("ok"), a.IDs)) {
-		t.Errorf("%d prompt tokens, %v", a.Stats.PromptTokens, c.written)
+	if a := say(t, c, "ok"); a.Stats.PromptTokens != 2 || !slices.Equal(c.last.ids, slices.Concat(ids("ok"), a.IDs)) {
+		t.Errorf("%d prompt tokens, %v", a.Stats.PromptTokens, c.last.ids)
 	}
 	if c.System() != "" || c.Turns() != 2 {
 		t.Errorf("system message %q, %d turns", c.System(), c.Turns())

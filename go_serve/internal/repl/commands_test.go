@@ -108,6 +108,21 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// TestSaveWritesWhatTheModelForgot: the context holds three turns of twelve.
+func TestSaveWritesWhatTheModelForgot(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "chat.json")
+	_, notes := talk(t, strings.Repeat("0123456789\n", 12)+"/save "+file+"\n/stats\n/new\n/probs\n/load "+file+"\n/probs\n", 4, &lang.English)
+	for note, times := range map[string]int{"; turns: 12.": 2, "turns: 12, tokens: 36 of 64": 1, "Nothing was said yet.": 2} {
+		if strings.Count(notes, note) != times {
+			t.Errorf("%q is not there %d times: %q", note, times, notes)
+		}
+	}
+	var s saved
+	if data, _ := os.ReadFile(file); json.Unmarshal(data, &s) != nil || len(s.Messages) != 24 {
+		t.Errorf("%d messages of 24 are saved", len(s.Messages))
+	}
+}
+
 // keyboard is a terminal for an edit.Reader on which everything was typed already.
 type keyboard struct {
 	mu    sync.Mutex

@@ -129,7 +129,7 @@ func TestLongLines(t *testing.T) {
 }
 
 func TestForgottenTurnsAreTold(t *testing.T) {
-	const told = "(The conversation is longer than the model can see: from now on it forgets the oldest turns.)"
+	const told = "(The conversation is longer than the model can see: from now on it forgets the oldest turns. /save still writes all of them.)"
 	for in, want := range map[string]int{
 		strings.Repeat("0123456789\n", 3):                                                    0,
 		strings.Repeat("0123456789\n", 12):                                                   1,
