@@ -13,6 +13,7 @@ import (
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/edit"
+	"minitron/internal/home"
 	"minitron/internal/lang"
 	"minitron/internal/repl"
 	"minitron/internal/term"
@@ -46,7 +47,7 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 	}
 	if terminal := term.Open(stdin, os.Stderr); terminal != nil {
 		defer terminal.Close()
-		history := edit.OpenHistory(edit.HistoryPath())
+		history := edit.OpenHistory(home.Path("history"))
 		r.Editor = &edit.Reader{Terminal: terminal, Interrupts: interrupts, History: history, Colour: r.Colour}
 	}
 	return repl.Run(startChat(o, engine), r)

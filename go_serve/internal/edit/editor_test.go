@@ -46,7 +46,7 @@ const (
 	ctrlK, ctrlL, ctrlN, ctrlP, ctrlR, ctrlS, ctrlT = "\x0b", "\x0c", "\x0e", "\x10", "\x12", "\x13", "\x14"
 	ctrlU, ctrlW, ctrlY, ctrlZ                      = "\x15", "\x17", "\x19", "\x1a"
 	up, down, right, left                           = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
-	home, end, del, backspace                       = "\x1b[H", "\x1b[F", "\x1b[3~", "\x7f"
+	homeKey, end, del, backspace                    = "\x1b[H", "\x1b[F", "\x1b[3~", "\x7f"
 	altB, altF, altD, altBackspace, altEnter        = "\x1bb", "\x1bf", "\x1bd", "\x1b\x7f", "\x1b\r"
 	pasteBegin, enter, tab, esc                     = "\x1b[200~", "\r", "\t", "\x1b"
 )
@@ -58,7 +58,7 @@ func TestEditing(t *testing.T) {
 		{"typing", "hello", "> hello|"},
 		{"left, insert", "helo" + left + "l", "> hell|o"},
 		{"ctrl-b, ctrl-f", "ab" + ctrlB + ctrlB + ctrlB + "x" + ctrlF + "y", "> xay|b"},
-		{"home, end", "bc" + home + "a" + end + "d", "> abcd|"},
+		{"home, end", "bc" + homeKey + "a" + end + "d", "> abcd|"},
 		{"ctrl-a, ctrl-e", "bc" + ctrlA + "a" + ctrlE + "d", "> abcd|"},
 		{"other homes and ends", "bc\x1b[1~a\x1b[4~d\x1bOHx\x1bOFy", "> xabcdy|"},
 		{"backspace, delete", "abcd" + backspace + left + left + del, "> a|c"},
@@ -96,9 +96,9 @@ func TestEditing(t *testing.T) {
 		{"shift-enter", "a\x1b[13;2ub\x1b[27;2;13~c", "> a\n  b\n  c|"},
 		{"up and down in lines", "abc" + altEnter + "d" + altEnter + "efg" + up + up + "x", "> ax|bc\n  d\n  efg"},
 		{"down again", "abc" + altEnter + "d" + up + end + down + "x", "> abc\n  dx|"},
-		{"home in a line", "abc" + altEnter + "def" + home + "x" + ctrlK, "> abc\n  x|"},
+		{"home in a line", "abc" + altEnter + "def" + homeKey + "x" + ctrlK, "> abc\n  x|"},
 		{"ctrl-k takes the newline", "a" + altEnter + "b" + up + end + ctrlK, "> a|b"},
-		{"ctrl-u takes the newline", "a" + altEnter + "b" + home + ctrlU, "> a|b"},
+		{"ctrl-u takes the newline", "a" + altEnter + "b" + homeKey + ctrlU, "> a|b"},
 		{"escape twice", "a" + esc + esc + "[D" + "b", "> b|a"},
 	}
 	for _, test := range tests {

@@ -98,15 +98,3 @@ func TestHistoryBehindALink(t *testing.T) {
 		t.Errorf("%s is %v", os.DevNull, about.Mode())
 	}
 }
-
-func TestHistoryPath(t *testing.T) {
-	t.Setenv("MINITRON_HISTORY", "off")
-	if path := HistoryPath(); path != "" {
-		t.Errorf("off: %q", path)
-	}
-	t.Setenv("MINITRON_HISTORY", "")
-	t.Setenv("XDG_CONFIG_HOME", filepath.Join(t.TempDir()))
-	if path := HistoryPath(); !strings.HasSuffix(path, filepath.Join("minitron-chat", "history")) {
-		t.Errorf("%q", path)
-	}
-}
