@@ -100,12 +100,12 @@ var (
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
 /quit              leave (Ctrl-D too)
-/reset is /new; /temp and /max_tokens are short for /set temperature and /set max-tokens.
+/reset and /clear are /new, /? is /help; /temp and /max_tokens are short for /set temperature and /set max-tokens.
 Ctrl-C stops an answer. Up and Down bring back what you sent, Ctrl-R searches it, Tab completes commands.
 A message of several lines: paste it, press Alt-Enter between the lines, or begin and end it with """.`,
 		Prompt:      "> ",
 		HowToLeave:  "To leave, press Ctrl-C once more, or type /quit.",
-		Unknown:     "There is no command %s.",
+		Unknown:     "There is no command %s. If this is a message, begin it with a space.",
 		Nearest:     "Did you mean %s?",
 		NotANumber:  "%s needs a number from %v to %v.",
 		Reset:       "The conversation is forgotten.",
@@ -145,7 +145,7 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
 /quit              leave (Ctrl-D too)
-/reset is /new; /temp and /max_tokens are short for /set temperature and /set max-tokens.
+/reset and /clear are /new, /? is /help; /temp and /max_tokens are short for /set temperature and /set max-tokens.
 Ctrl-C stops the writing. Up and Down bring back what you typed, Ctrl-R searches it, Tab completes commands.
 A beginning of several lines: paste it, press Alt-Enter between the lines, or begin and end it with """.`,
 		TextReset:       "All texts are forgotten.",
@@ -208,12 +208,12 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
-/reset — то же, что /new; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
+/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
 Ctrl-C останавливает ответ. Вверх и вниз возвращают посланное, Ctrl-R ищет в нём, Tab дополняет команды.
 Сообщение из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
 		Prompt:      "> ",
 		HowToLeave:  "Чтобы выйти, нажмите Ctrl-C ещё раз или наберите /quit.",
-		Unknown:     "Нет команды %s.",
+		Unknown:     "Нет команды %s. Если это сообщение, начните его с пробела.",
 		Nearest:     "Может быть, %s?",
 		NotANumber:  "Для %s нужно число от %v до %v.",
 		Reset:       "Разговор забыт.",
@@ -253,7 +253,7 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
-/reset — то же, что /new; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
+/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
 Ctrl-C останавливает модель. Вверх и вниз возвращают набранное, Ctrl-R ищет в нём, Tab дополняет команды.
 Начало из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
 		TextReset:       "Все тексты забыты.",

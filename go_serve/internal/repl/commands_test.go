@@ -223,7 +223,7 @@ func TestQuotesOnPlainLines(t *testing.T) {
 func TestEveryCommandIsHelped(t *testing.T) {
 	for _, c := range named {
 		for _, help := range []string{lang.English.Help, lang.Russian.Help} {
-			if !strings.Contains(help, c.name) && c.name != "/exit" && c.name != "/bye" {
+			if !strings.Contains(help, c.name) && !slices.Contains([]string{"/exit", "/bye"}, c.name) {
 				t.Errorf("%s is not in the help", c.name)
 			}
 		}

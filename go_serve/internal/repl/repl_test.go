@@ -33,11 +33,18 @@ func newChat(t testing.TB, maxTokens int) *chat.Chat {
 }
 
 // talk runs a REPL on the lines of in and returns what it wrote.
-func talk(t *testing.T, in string, maxTokens int, strings *lang.Strings) (out, err string) {
+func talk(t *testing.T, in string, maxTokens int, language *lang.Strings) (out, notes string) {
+	t.Helper()
+	return talkTo(t, Options{In: strings.NewReader(in), Lang: language}, maxTokens)
+}
+
+// talkTo runs a REPL with options.
+func talkTo(t *testing.T, options Options, maxTokens int) (out, notes string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if e := Run(newChat(t, maxTokens), Options{In: bytes.NewReader([]byte(in)), Out: &stdout, Err: &stderr, Lang: strings, Name: "tiny"}); e != nil {
-		t.Fatal(e)
+	options.Out, options.Err, options.Name = &stdout, &stderr, "tiny"
+	if err := Run(newChat(t, maxTokens), options); err != nil {
+		t.Fatal(err)
 	}
 	return stdout.String(), stderr.String()
 }
@@ -58,8 +65,9 @@ func TestCommands(t *testing.T) {
 		{"/system x\n/system -\n/system", "The model is told this first from now on.\nThe model is told nothing first from now on.\nThe model is told nothing first.\n"},
 		{"/stats", "turns: 0, tokens: 0 of 64\n"},
 		{"/reset", "The conversation is forgotten.\n"},
-		{"/rest", "There is no command /rest.\nDid you mean /reset?\n"},
-		{"/quot", "There is no command /quot.\nDid you mean /quit?\n"},
+		{"/CLEAR\n/Reset", "The conversation is forgotten.\nThe conversation is forgotten.\n"},
+		{"/?", lang.English.Help + "\n"},
+		{"/HELP", lang.English.Help + "\n"},
 		{"/exit\n/stats", ""},
 		{"/bye\n/stats", ""},
 		{"/new", "The conversation is forgotten.\n"},
@@ -88,8 +96,7 @@ func TestCommands(t *testing.T) {
 		{"/set seed -1", "/set seed needs a number from 0 to 18446744073709551615.\n"},
 		{"/set temprature 1", "There is no setting temprature.\nDid you mean temperature?\n"},
 		{"/set colour", "There is no setting colour.\n"},
-		{"/max", "There is no command /max.\nDid you mean /max_tokens?\n"},
-		{"/absurdity", "There is no command /absurdity.\n"},
+		{"/set TEMPRATURE 1", "There is no setting TEMPRATURE.\nDid you mean temperature?\n"},
 		{"/help", lang.English.Help + "\n"},
 		{"   \n\n", ""},
 		{"/quit\n/stats", ""},
@@ -100,6 +107,37 @@ func TestCommands(t *testing.T) {
 		if out != "" || err != greeting+test.want {
 			t.Errorf("%q:\n out %q\n err %q\nwant %q", test.in, out, err, greeting+test.want)
 		}
+	}
+}
+
+// TestMistypedCommands tells a person of what they may have meant, and takes for a message what can be none.
+func TestMistypedCommands(t *testing.T) {
+	for in, near := range map[string]string{
+		"/rest": "/reset", "/quot": "/quit", "/max": "/max_tokens", "/hlep": "/help", "/SAVEE x": "/save", "/Staats": "/stats", "/mor": "/more",
+		"/absurdity": "", "/помощь": "", "/ab": "", "/cleaned": "", "/tomorrow what?": "",
+	} {
+		out, notes := talkTo(t, Options{In: strings.NewReader(in + "\n"), Lang: &lang.English, Prompt: true}, 6)
+		name, _, _ := strings.Cut(in, " ")
+		want := "There is no command " + name + ". If this is a message, begin it with a space.\n"
+		if near != "" {
+			want += "Did you mean " + near + "?\n"
+		}
+		if out != "" || !strings.HasSuffix(notes, "> "+want+"> \n") {
+			t.Errorf("%s: %q, %q, want %q", in, out, notes, want)
+		}
+	}
+	for _, in := range []string{"/etc/passwd is what?", "/ hello", "/", "/usr/bin", " /stats", "/* a comment */", "/.hidden", "//"} {
+		want, err := newChat(t, 6).Say(t.Context(), in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, notes := talkTo(t, Options{In: strings.NewReader(in + "\n"), Lang: &lang.English, Prompt: true}, 6); out != term.Plain(want.Text)+"\n" {
+			t.Errorf("%s: %q, %q, want %q", in, out, notes, want.Text)
+		}
+	}
+	// On a pipe every line is answered that is no command.
+	if out, notes := talk(t, "/etc/passwd is what?\n/absurdity\n/hlep\n", 6, &lang.English); strings.Contains(notes, "no command") || strings.Count(notes, "(The answer was cut") != 3 {
+		t.Errorf("%q, %q", out, notes)
 	}
 }
 

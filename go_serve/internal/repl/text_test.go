@@ -97,7 +97,6 @@ func TestTextCommands(t *testing.T) {
 		{"/stats", "texts: 0, tokens of the last one in view: 0 of 64\n"},
 		{"/help", lang.English.TextHelp + "\n"},
 		{"/new", "All texts are forgotten.\n"},
-		{"/mor", "There is no command /mor.\nDid you mean /more?\n"},
 	} {
 		if out, notes := write(t, Options{}, test.in); out != "" || !strings.HasSuffix(notes, "/quit leaves.\n"+test.want) {
 			t.Errorf("%s: %q, %q", test.in, out, notes)
