@@ -88,7 +88,7 @@ func TestEditing(t *testing.T) {
 		{"hangul", "각" + "\u1100\u1161\u11a8" + backspace + backspace, "> |"},
 		{"swap of wide ones", "日" + family + ctrlT, "> " + family + "日|"},
 		{"invalid bytes", "a\xff\xd0", "> a\ufffd\ufffd|"},
-		{"control characters", "a\x00\x1c\u009bb", "> ab|"},
+		{"control characters", "a\x00\x1c\u009b\u202e\u2066b", "> ab|"},
 		{"unknown keys", "a\x1b[5~\x1b[99;99q\x1bOZ\x1b[[Ab", "> ab|"},
 		{"alt with a letter", "a\x1bя\x1bqb", "> aяb|"},
 		{"a paste", "a" + pasteBegin + "one\rtwo\r\nthree\tx" + pasteEnd + "b", "> aone\n  two\n  three    xb|"},

@@ -70,7 +70,7 @@ func TestTwoChats(t *testing.T) {
 func TestBrokenHistory(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "history")
-	os.WriteFile(path, []byte("a\x1b[31m\x00\xffb\r\n\n\\q\\"), 0o600)
+	os.WriteFile(path, []byte("a\x1b[31m\x00\xff\u202eb\r\n\n\\q\\"), 0o600)
 	if got, want := OpenHistory(path).Entries(), []string{"a[31m\ufffdb", `\q\`}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

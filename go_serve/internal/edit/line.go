@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode"
 
+	"minitron/internal/term"
 	"minitron/internal/width"
 )
 
@@ -146,9 +147,8 @@ func atColumn(text []rune, start, column int) int {
 	return i
 }
 
-// clean returns text as it may stand in a message: valid UTF-8 with newlines of one kind, and of the control characters
-// only newlines and tabs.
+// clean returns text as it may stand in a message: valid UTF-8 with newlines of one kind, and nothing that steers a terminal.
 func clean(text string) []rune {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
-	return slices.DeleteFunc([]rune(text), func(r rune) bool { return r != '\n' && r != '\t' && unicode.IsControl(r) })
+	return slices.DeleteFunc([]rune(text), term.Steers)
 }

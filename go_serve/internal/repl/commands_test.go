@@ -154,7 +154,10 @@ func (k *keyboard) Suspend() bool             { return false }
 // typeKeys chats on a terminal and returns the answers and all else.
 func typeKeys(t *testing.T, keys ...string) (out, screen string, history []string) {
 	t.Helper()
-	k := &keyboard{typed: []string{strings.Join(keys, "")}} // in one piece: what comes during an answer is for later
+	k := &keyboard{typed: strings.SplitAfter(strings.Join(keys, ""), "\r")}
+	if slices.Contains(keys, "\x03") {
+		k.typed = []string{strings.Join(keys, "")} // in one piece: during an answer a Ctrl-C would stop it
+	}
 	var answers bytes.Buffer
 	h := edit.OpenHistory("")
 	options := Options{Editor: &edit.Reader{Terminal: k, History: h}, Out: &answers, Err: k, Lang: &lang.English, Prompt: true, Name: "tiny"}

@@ -281,11 +281,3 @@ func TestColour(t *testing.T) {
 		t.Errorf("decoration in %q", plain)
 	}
 }
-
-func TestAnswersCannotSteerTheTerminal(t *testing.T) {
-	got := term.Plain("a\x1b[31mb\r\x07\tc\nd\u009be\x7f é 👩")
-	want := "a\uFFFD[31mb\uFFFD\uFFFD\tc\nd\uFFFDe\uFFFD é 👩"
-	if got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
