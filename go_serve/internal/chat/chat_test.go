@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"minitron/internal/bundle"
@@ -191,6 +192,25 @@ func TestSay(t *testing.T) {
 	again, err := c.Say(context.Background(), "hello", nil)
 	if err != nil || again.Text != first.Text {
 		t.Errorf("after a reset: %q (%v), want %q", again.Text, err, first.Text)
+	}
+}
+
+// TestDecodePasses counts the passes after the first token: those that gave a token, and one that gave the end.
+func TestDecodePasses(t *testing.T) {
+	for maxTokens := range 10 {
+		c := newChat(t, "", maxTokens+1)
+		a := say(t, c, "hello")
+		want := len(a.IDs) - 1
+		if a.Stopped == StopEnd {
+			want++
+		}
+		if a.Stats.DecodePasses != want || (a.Stats.TokensPerSecond() > 0) != (want > 0) {
+			t.Errorf("%d tokens, stopped by %s: %+v, want %d passes", len(a.IDs), a.Stopped, a.Stats, want)
+		}
+	}
+	s := Stats{AnswerTokens: 5, DecodePasses: 4, Decode: 2 * time.Second}
+	if got := s.TokensPerSecond(); got != 2 {
+		t.Errorf("4 passes in 2 s: %v per second", got)
 	}
 }
 

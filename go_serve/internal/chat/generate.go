@@ -39,6 +39,15 @@ type Stats struct {
 	AnswerTokens int
 	Prefill      time.Duration // from the prompt to the first token
 	Decode       time.Duration // the other tokens
+	DecodePasses int           // how many forward passes Decode took: each gave a token, or the end
+}
+
+// TokensPerSecond returns how fast the answer was written after its first token, 0 where nothing was.
+func (s Stats) TokensPerSecond() float64 {
+	if s.DecodePasses == 0 || s.Decode <= 0 {
+		return 0
+	}
+	return float64(s.DecodePasses) / s.Decode.Seconds()
 }
 
 // Request says what is to be written.
@@ -83,6 +92,8 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 			answer.Stats.Prefill = time.Since(began)
 			answer.Stats.CachedTokens = q.reused
 			began = time.Now()
+		} else {
+			answer.Stats.DecodePasses++
 		}
 		id := sampler.Next(logits, ids[len(r.Prompt):])
 		if id == end {

@@ -24,7 +24,8 @@ type Strings struct {
 	Temperature string // number
 	MaxTokens   string // number
 	Stats       string // turns, tokens used, context
-	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens, tokens per second
+	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens
+	LastSpeed   string // of these tokens per second; behind LastAnswer
 	Forgotten   string
 	YouCouldAsk string // questions follow
 	TabAsks     string // the same, where Tab types them
@@ -116,7 +117,8 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		Temperature: "temperature: %v",
 		MaxTokens:   "tokens per answer, at most: %d",
 		Stats:       "turns: %d, tokens: %d of %d",
-		LastAnswer:  "last answer: read %d tokens (%d known already) in %.2f s, wrote %d tokens at %.1f per second",
+		LastAnswer:  "last answer: read %d tokens (%d known already) in %.2f s, wrote %d tokens",
+		LastSpeed:   " at %.1f per second",
 		Forgotten:   "(The conversation is longer than the model can see: from now on it forgets the oldest turns. /save still writes all of them.)",
 		YouCouldAsk: "You could ask:",
 		TabAsks:     "You could ask (Tab types it):",
@@ -224,7 +226,8 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		Temperature: "температура: %v",
 		MaxTokens:   "токенов в ответе, не больше: %d",
 		Stats:       "реплик: %d, токенов: %d из %d",
-		LastAnswer:  "последний ответ: прочитано токенов: %d (из них уже известно: %d) за %.2f с, написано: %d, в секунду: %.1f",
+		LastAnswer:  "последний ответ: прочитано токенов: %d (из них уже известно: %d) за %.2f с, написано: %d",
+		LastSpeed:   ", в секунду: %.1f",
 		Forgotten:   "(Разговор длиннее, чем модель может видеть: с этого места она забывает самые старые реплики. /save запишет и их.)",
 		YouCouldAsk: "Можно спросить:",
 		TabAsks:     "Можно спросить (Tab напишет за вас):",

@@ -22,7 +22,7 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	r.interruptible(func(ctx context.Context, cancel func()) {
 		answer, err = say(ctx, text, func(part string) {
 			part, typed = typed+part, ""
-			if r.Prompt {
+			if r.Prompt || r.Columns != nil {
 				part = term.Plain(part)
 			}
 			if _, err := io.WriteString(out, part); err != nil && outErr == nil {

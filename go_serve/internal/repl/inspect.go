@@ -15,8 +15,11 @@ func (r *repl) stats(string) {
 	r.say(r.Lang.Stats, r.chat.Turns(), used, context)
 	if r.answered {
 		s := r.last
-		speed := float64(s.AnswerTokens) / max(s.Decode.Seconds(), 1e-9)
-		r.say(r.Lang.LastAnswer, s.PromptTokens, s.CachedTokens, s.Prefill.Seconds(), s.AnswerTokens, speed)
+		cost := fmt.Sprintf(r.Lang.LastAnswer, s.PromptTokens, s.CachedTokens, s.Prefill.Seconds(), s.AnswerTokens)
+		if speed := s.TokensPerSecond(); speed > 0 {
+			cost += fmt.Sprintf(r.Lang.LastSpeed, speed)
+		}
+		r.tell(cost)
 	}
 }
 

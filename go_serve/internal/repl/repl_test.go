@@ -157,6 +157,9 @@ func TestAnswerGoesToOut(t *testing.T) {
 	if !strings.Contains(notes, "turns: 1, tokens: ") || !strings.Contains(notes, "last answer: read 8 tokens (0 known already)") {
 		t.Errorf("stats: %q", notes)
 	}
+	if _, notes = talk(t, "hello\n/stats\n", 1, &lang.English); !strings.HasSuffix(notes, " s, wrote 1 tokens\n") {
+		t.Errorf("a token alone has a speed: %q", notes)
+	}
 }
 
 func TestLongLines(t *testing.T) {
@@ -264,6 +267,27 @@ func TestBrokenOutputEnds(t *testing.T) {
 	err := Run(newChat(t, 40), Options{In: strings.NewReader("hello\nhello\n"), Out: broken{}, Err: &notes, Lang: &lang.English})
 	if err == nil || !strings.Contains(err.Error(), "the answer cannot be written") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestWindows: what goes to a window is wrapped to it and cannot steer it, whatever the other output is.
+func TestWindows(t *testing.T) {
+	narrow := func() int { return 20 }
+	hello := newChat(t, 30)
+	hello.Sampling.Temperature = 5
+	said, err := hello.Say(t.Context(), "hello", nil)
+	if err != nil || said.Text == term.Plain(said.Text) {
+		t.Fatalf("an answer that could not steer: %q, %v", said.Text, err)
+	}
+	const wrapped = "This is tiny. Type\na message and press\n"
+	for _, test := range []struct {
+		columns, errColumns func() int
+		raw, notes          bool
+	}{{nil, nil, true, false}, {nil, narrow, true, true}, {narrow, nil, false, false}, {narrow, narrow, false, true}} {
+		out, notes := talkTo(t, Options{In: strings.NewReader("/temp 5\nhello\n"), Lang: &lang.English, Columns: test.columns, ErrColumns: test.errColumns}, 30)
+		if (out == said.Text+"\n") != test.raw || strings.ContainsFunc(out, term.Steers) != test.raw || strings.HasPrefix(notes, wrapped) != test.notes {
+			t.Errorf("%+v: %q, %q", test, out, notes)
+		}
 	}
 }
 
