@@ -14,6 +14,7 @@ import (
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/edit"
+	"minitron/internal/engine"
 	"minitron/internal/fault"
 	"minitron/internal/home"
 	"minitron/internal/lang"
@@ -23,7 +24,7 @@ import (
 
 // chatInTerminal is what a friend gets who starts the program.
 func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
-	engine, err := openEngine(o)
+	e, err := openEngine(o)
 	if err != nil {
 		return err
 	}
@@ -40,9 +41,9 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		Lang:       lang.Detect(),
 		Prompt:     term.IsTerminal(stdin) && term.IsTerminal(os.Stderr),
 		Colour:     term.WantsColour(os.Stdout) && term.WantsColour(os.Stderr),
-		Name:       engine.Config.Name,
-		Greeting:   engine.Config.Greeting,
-		Questions:  engine.Config.Questions,
+		Name:       e.Config.Name,
+		Greeting:   e.Config.Greeting,
+		Questions:  e.Config.Questions,
 	}
 	if term.IsTerminal(os.Stdout) {
 		r.Columns = func() int { return term.Columns(os.Stdout) }
@@ -55,16 +56,16 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		history := edit.OpenHistory(home.Path("history"))
 		r.Editor = &edit.Reader{Terminal: terminal, Interrupts: interrupts, History: history, Colour: r.Colour}
 	}
-	return repl.Run(startChat(o, engine), r)
+	return repl.Run(startChat(o, e), r)
 }
 
 // startChat begins a conversation as the command line wants it.
-func startChat(o *options, engine *chat.Engine) *chat.Chat {
-	system := engine.Config.System
+func startChat(o *options, e *engine.Engine) *chat.Chat {
+	system := e.Config.System
 	if o.set["system"] {
 		system = o.system
 	}
-	return engine.New(system, o.sampling(engine.Config.Sampling), o.seedOrRandom())
+	return chat.New(e, system, o.sampling(e.Config.Sampling), o.seedOrRandom())
 }
 
 // chatOptions begin a conversation as the command line wants it, from a model's usual settings.

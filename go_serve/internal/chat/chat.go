@@ -1,3 +1,5 @@
+// Package chat holds a conversation: the template, the turns, and which of them the model sees when its context is full. It
+// knows neither terminals nor servers.
 package chat
 
 import (
@@ -5,6 +7,7 @@ import (
 	"slices"
 
 	"minitron/internal/bundle"
+	"minitron/internal/engine"
 	"minitron/internal/sample"
 )
 
@@ -13,13 +16,19 @@ import (
 type Chat struct {
 	Sampling bundle.Sampling // may be changed between answers
 
-	engine   *Engine
-	sequence *Sequence
+	engine   *engine.Engine
+	sequence *engine.Sequence
 	sampler  *sample.Sampler
 	seed     uint64 // of the sampler
 	system   string
 	turns    []turn // all that was said, also what no longer fits into the context
 	last     trace  // what Odds tells of
+}
+
+// Answer is an answer of the model.
+type Answer struct {
+	engine.Answer
+	DroppedTurns int // how many of the oldest turns the model did not see
 }
 
 // turn is what the person said and what the model answered.
@@ -35,7 +44,7 @@ type trace struct {
 }
 
 // New starts a conversation. An empty system sends no system message, a model that continues text knows none.
-func (e *Engine) New(system string, sampling bundle.Sampling, seed uint64) *Chat {
+func New(e *engine.Engine, system string, sampling bundle.Sampling, seed uint64) *Chat {
 	if e.ContinuesText() {
 		system = ""
 	}
@@ -68,22 +77,22 @@ func (c *Chat) ContinuesText() bool { return c.engine.ContinuesText() }
 
 // Tokens returns how many tokens the model saw when it had answered last, and how many fit into its context: the system
 // message and the newest turns, or of texts the end of the last one.
-func (c *Chat) Tokens() (used, context int) {
-	context = c.engine.Config.Model.Context
+func (c *Chat) Tokens() (used, size int) {
+	size = c.engine.Config.Model.Context
 	n := len(c.turns)
 	if c.ContinuesText() {
 		if n > 0 {
 			used = len(c.engine.Window(slices.Concat(c.turns[n-1].user, c.turns[n-1].answer)))
 		}
-		return used, context
+		return used, size
 	}
 	used = len(c.systemIDs())
 	if n > 0 {
 		before, last := c.split()
 		question := len(last.user) + questionMarkers
-		used += size(c.turns[leftOut(before, question, context-used-c.reserve()):])
+		used += total(c.turns[leftOut(before, question, size-used-c.reserve()):])
 	}
-	return used, context
+	return used, size
 }
 
 // Say sends the person's next message and returns the answer. onText (may be nil) gets the answer's text while it
@@ -110,7 +119,7 @@ func (c *Chat) More(ctx context.Context, onText func(string)) (Answer, error) {
 	if !c.ContinuesText() {
 		free := c.engine.Config.Model.Context - len(c.systemIDs()) - last.asking()
 		if free < 1 {
-			return Answer{Stopped: StopContext}, nil
+			return Answer{Answer: engine.Answer{Stopped: engine.StopContext}}, nil
 		}
 		reserve = min(reserve, free)
 	}
@@ -145,14 +154,13 @@ func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onT
 	if err != nil {
 		return Answer{}, err
 	}
-	answer.DroppedTurns = dropped
-	if len(answer.IDs) == 0 && (answer.Stopped == StopInterrupted || len(t.answer) > 0) {
-		return answer, nil
+	if len(answer.IDs) == 0 && (answer.Stopped == engine.StopInterrupted || len(t.answer) > 0) {
+		return Answer{answer, dropped}, nil
 	}
 	t.answer = slices.Concat(t.answer, answer.IDs)
 	c.turns = append(before, t)
 	c.last = trace{slices.Concat(prompt, answer.IDs), len(prompt)}
-	return answer, nil
+	return Answer{answer, dropped}, nil
 }
 
 // prepare makes the sequence: not before it is needed, as what it takes may not be known when the greeting is shown.
@@ -164,18 +172,13 @@ func (c *Chat) prepare() (err error) {
 }
 
 // generate writes an answer after prompt, of whose end it continues before as text.
-func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(string)) (Answer, error) {
-	c.sampler.Params = Params(c.Sampling)
-	request := Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}
-	return c.sequence.Generate(ctx, request, c.sampler, func(part Part) error {
+func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(string)) (engine.Answer, error) {
+	c.sampler.Params = engine.Params(c.Sampling)
+	request := engine.Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}
+	return c.sequence.Generate(ctx, request, c.sampler, func(part engine.Part) error {
 		if onText != nil {
 			onText(part.Text)
 		}
 		return nil
 	})
-}
-
-// Params returns how to choose by a model's settings.
-func Params(s bundle.Sampling) sample.Params {
-	return sample.Params{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP, RepeatPenalty: s.RepeatPenalty}
 }

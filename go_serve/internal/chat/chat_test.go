@@ -8,22 +8,22 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"minitron/internal/bundle"
+	"minitron/internal/engine"
 	"minitron/internal/fault"
 )
 
-// engine loads a tiny random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every
+// tiny loads a random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every
 // byte of a text is one token, 5 + the byte.
-func engine(t testing.TB) *Engine {
+func tiny(t testing.TB) *engine.Engine {
 	t.Helper()
 	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := NewEngine(b, 1)
+	e, err := engine.New(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,10 +31,10 @@ func engine(t testing.TB) *Engine {
 }
 
 func newChat(t testing.TB, system string, maxTokens int) *Chat {
-	e := engine(t)
+	e := tiny(t)
 	s := e.Config.Sampling
 	s.Temperature, s.MaxTokens = 0, maxTokens
-	return e.New(system, s, 1)
+	return New(e, system, s, 1)
 }
 
 func ids(parts ...any) (all []int) {
@@ -166,7 +166,7 @@ func TestSay(t *testing.T) {
 			t.Errorf("part %q", part)
 		}
 	}
-	if len(first.IDs) == 0 || len(first.IDs) > 8 || (first.Stopped == StopMaxTokens) != (len(first.IDs) == 8) {
+	if len(first.IDs) == 0 || len(first.IDs) > 8 || (first.Stopped == engine.StopMaxTokens) != (len(first.IDs) == 8) {
 		t.Errorf("%d ids, stopped by %s", len(first.IDs), first.Stopped)
 	}
 	for _, id := range first.IDs {
@@ -195,38 +195,19 @@ func TestSay(t *testing.T) {
 	}
 }
 
-// TestDecodePasses counts the passes after the first token: those that gave a token, and one that gave the end.
-func TestDecodePasses(t *testing.T) {
-	for maxTokens := range 10 {
-		c := newChat(t, "", maxTokens+1)
-		a := say(t, c, "hello")
-		want := len(a.IDs) - 1
-		if a.Stopped == StopEnd {
-			want++
-		}
-		if a.Stats.DecodePasses != want || (a.Stats.TokensPerSecond() > 0) != (want > 0) {
-			t.Errorf("%d tokens, stopped by %s: %+v, want %d passes", len(a.IDs), a.Stopped, a.Stats, want)
-		}
-	}
-	s := Stats{AnswerTokens: 5, DecodePasses: 4, Decode: 2 * time.Second}
-	if got := s.TokensPerSecond(); got != 2 {
-		t.Errorf("4 passes in 2 s: %v per second", got)
-	}
-}
-
 // TestWildAnswers writes without a limit, nearly at random: an answer ends where the context does, and holds no control
 // piece nor the unknown one.
 func TestWildAnswers(t *testing.T) {
-	e := engine(t)
+	e := tiny(t)
 	s := e.Config.Sampling
 	s.Temperature, s.TopK, s.TopP, s.MaxTokens = 20, 0, 1, 1000
 	full, written := 0, 0
 	for seed := range uint64(40) {
-		a, err := e.New("", s, seed).Say(context.Background(), "hello", nil)
+		a, err := New(e, "", s, seed).Say(context.Background(), "hello", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.Stopped == StopContext {
+		if a.Stopped == engine.StopContext {
 			full++
 			if len(a.IDs) != 64-8 {
 				t.Errorf("%d ids, want 56", len(a.IDs))
@@ -246,27 +227,27 @@ func TestWildAnswers(t *testing.T) {
 
 // TestEnginePrompt is the same template for those who bring the whole dialogue.
 func TestEnginePrompt(t *testing.T) {
-	e := engine(t)
+	e := tiny(t)
 	long := strings.Repeat("x", 20)
 	messages := []Message{{"system", "be"}, {"user", long}, {"assistant", long}, {"user", "ok"}}
-	p, err := e.Prompt(messages, "", 8, false)
+	p, err := NewPrompt(e, messages, "", 8, false)
 	if want := ids(1, "be", 4, 2, long, 4, 3, long, 4, 2, "ok", 4, 3); err != nil || !slices.Equal(p.IDs, want) || p.Tokens != len(want) || p.DroppedTurns != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	p, err = e.Prompt(messages, "", 1000, true) // 53 tokens leave no 16
+	p, err = NewPrompt(e, messages, "", 1000, true) // 53 tokens leave no 16
 	if want := ids(1, "be", 4, 2, "ok", 4, 3); err != nil || !slices.Equal(p.IDs, want) || p.DroppedTurns != 1 {
 		t.Errorf("trimmed: %+v, %v", p, err)
 	}
 	messages[3].Content = strings.Repeat("y", 12) // 63 of 64
-	if p, err = e.Prompt(messages, "", 8, false); err != nil || p.Tokens != 63 || len(p.IDs) != 63 {
+	if p, err = NewPrompt(e, messages, "", 8, false); err != nil || p.Tokens != 63 || len(p.IDs) != 63 {
 		t.Errorf("just fits: %+v, %v", p, err)
 	}
 	messages[3].Content += "y"
 	var tooLong *TooLongError
-	if p, err = e.Prompt(messages, "", 8, false); !errors.As(err, &tooLong) || p.Tokens != 64 {
+	if p, err = NewPrompt(e, messages, "", 8, false); !errors.As(err, &tooLong) || p.Tokens != 64 {
 		t.Errorf("one too many: %+v, %v", p, err)
 	}
-	if _, err = e.Prompt(messages[:1], "", 8, false); err == nil || errors.As(err, &tooLong) {
+	if _, err = NewPrompt(e, messages[:1], "", 8, false); err == nil || errors.As(err, &tooLong) {
 		t.Errorf("no question: %v", err)
 	}
 }
@@ -295,7 +276,7 @@ func TestNothingIsLost(t *testing.T) {
 	stop()
 	long := strings.Repeat("x", 50) // with it the model sees nothing of the others
 	for what, try := range map[string]func(context.Context, string, func(string)) (Answer, error){"Say": c.Say, "SayInstead": c.SayInstead} {
-		if a, err := try(stopped, long, nil); err != nil || a.Stopped != StopInterrupted {
+		if a, err := try(stopped, long, nil); err != nil || a.Stopped != engine.StopInterrupted {
 			t.Errorf("%s: %+v, %v", what, a, err)
 		}
 		unchanged(what + ", stopped while it reads")
@@ -321,11 +302,11 @@ func TestInterrupted(t *testing.T) {
 	c := newChat(t, "", 40)
 	ctx, cancel := context.WithCancel(context.Background())
 	a, err := c.Say(ctx, "hello", func(string) { cancel() })
-	if err != nil || a.Stopped != StopInterrupted || len(a.IDs) == 0 || c.Turns() != 1 {
+	if err != nil || a.Stopped != engine.StopInterrupted || len(a.IDs) == 0 || c.Turns() != 1 {
 		t.Errorf("%+v, %v, %d turns", a, err, c.Turns())
 	}
 	a, err = c.Say(ctx, "again", nil) // before the first token
-	if err != nil || a.Stopped != StopInterrupted || len(a.IDs) != 0 || c.Turns() != 1 {
+	if err != nil || a.Stopped != engine.StopInterrupted || len(a.IDs) != 0 || c.Turns() != 1 {
 		t.Errorf("%+v, %v, %d turns", a, err, c.Turns())
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"minitron/internal/engine"
 )
 
 func say(t *testing.T, c *Chat, text string) Answer {
@@ -63,7 +65,7 @@ func TestUndoAndSayInstead(t *testing.T) {
 	before := c.Messages()
 	stopped, stop := context.WithCancel(context.Background())
 	stop()
-	if a, err := c.SayInstead(stopped, "other", nil); err != nil || a.Stopped != StopInterrupted || !slices.Equal(c.Messages(), before) {
+	if a, err := c.SayInstead(stopped, "other", nil); err != nil || a.Stopped != engine.StopInterrupted || !slices.Equal(c.Messages(), before) {
 		t.Errorf("stopped before the first token: %v, %q", err, c.Messages())
 	}
 	if _, err := c.SayInstead(context.Background(), strings.Repeat("x", 100), nil); err == nil || !slices.Equal(c.Messages(), before) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"minitron/internal/bundle"
+	"minitron/internal/engine"
 	"minitron/internal/fault"
 )
 
@@ -33,7 +34,7 @@ func (t turn) size() int { return len(t.user) + len(t.answer) + turnMarkers }
 // asking is how many tokens the turn takes while its answer is written.
 func (t turn) asking() int { return len(t.user) + len(t.answer) + questionMarkers }
 
-func size(turns []turn) (sum int) {
+func total(turns []turn) (sum int) {
 	for _, t := range turns {
 		sum += t.size()
 	}
@@ -120,26 +121,26 @@ type Prompt struct {
 	Tokens       int // of the whole dialogue
 }
 
-// Prompt returns what asks for an answer to messages (see Resume), or for the rest of it, where it was begun with the text
+// NewPrompt returns what asks for an answer to messages (see Resume), or for the rest of it, where it was begun with the text
 // begun. A model that continues text is given the last message alone. With trim the oldest turns go that leave no room for an
 // answer of maxTokens, as in a Chat. Where something does not fit, err is a TooLongError and Tokens is known.
-func (e *Engine) Prompt(messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
+func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
 	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
 	last, err := c.Resume(messages)
 	if err != nil {
 		return Prompt{}, err
 	}
-	t, context := c.newTurn(last), e.Config.Model.Context
+	t, size := c.newTurn(last), e.Config.Model.Context
 	t.answer = e.Tokenizer.Encode(begun)
 	reserve := 1
 	if trim {
 		reserve = c.reserve()
 	}
-	p := Prompt{Tokens: len(c.systemIDs()) + size(c.turns) + t.asking(), Begun: len(t.answer)}
+	p := Prompt{Tokens: len(c.systemIDs()) + total(c.turns) + t.asking(), Begun: len(t.answer)}
 	if e.ContinuesText() {
 		p.Tokens = len(t.user)
-	} else if !trim && p.Tokens > context-reserve {
-		return p, &TooLongError{Tokens: p.Tokens, Fit: context - reserve}
+	} else if !trim && p.Tokens > size-reserve {
+		return p, &TooLongError{Tokens: p.Tokens, Fit: size - reserve}
 	}
 	p.IDs, p.DroppedTurns, err = c.prompt(c.turns, t, reserve)
 	if e.ContinuesText() {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/term"
 )
 
@@ -69,7 +70,7 @@ func (r *repl) tokens(text string) {
 const benchRead, benchWritten = 128, 32
 
 func (r *repl) bench(string) (bool, error) {
-	var speed chat.Speed
+	var speed engine.Speed
 	var err error
 	r.interruptible(func(ctx context.Context, _ func()) { speed, err = r.chat.Measure(ctx, benchRead, benchWritten) })
 	switch {

@@ -11,6 +11,7 @@ import (
 
 	"minitron/internal/chat"
 	"minitron/internal/edit"
+	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
 )
@@ -35,7 +36,7 @@ type repl struct {
 	Options
 	chat     *chat.Chat
 	source   source
-	last     chat.Stats
+	last     engine.Stats
 	answered bool     // last is of an answer
 	draft    string   // what the next message begins with
 	instead  bool     // the next message replaces the last one

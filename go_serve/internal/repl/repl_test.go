@@ -12,6 +12,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
 )
@@ -23,13 +24,13 @@ func newChat(t testing.TB, maxTokens int) *chat.Chat {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := chat.NewEngine(b, 1)
+	e, err := engine.New(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := e.Config.Sampling
 	s.Temperature, s.MaxTokens = 0, maxTokens
-	return e.New("", s, 1)
+	return chat.New(e, "", s, 1)
 }
 
 // talk runs a REPL on the lines of in and returns what it wrote.
