@@ -97,8 +97,11 @@ func (p *parser) wait() time.Duration {
 	return escapeWait
 }
 
-// open reports whether what was fed ends inside of a paste.
+// open reports whether what was fed ends inside of a paste, or of a mark of one.
 func (p *parser) open() bool {
+	if at := bytes.LastIndexByte(p.bytes, escape); at >= 0 && bytes.HasPrefix([]byte(pasteBegin), p.bytes[at:]) {
+		return true
+	}
 	begin, end := bytes.LastIndex(p.bytes, []byte(pasteBegin)), bytes.LastIndex(p.bytes, []byte(pasteEnd))
 	return begin > end || begin == end && p.pasting
 }
