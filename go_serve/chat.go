@@ -7,6 +7,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 // Sampling says how tokens are chosen: penalty, temperature, top-k, top-p, min-p, in this order. The zero value always takes
@@ -69,7 +70,7 @@ func (m *Model) NewChat(options ...ChatOption) *Chat {
 	for _, option := range options {
 		option(&s)
 	}
-	c := &Chat{chat: m.engine.New(s.system, bundle.Sampling{}, s.seed), context: info.Context}
+	c := &Chat{chat: chat.New(m.engine, s.system, bundle.Sampling{}, s.seed), context: info.Context}
 	c.SetSampling(s.sampling)
 	return c
 }
@@ -102,7 +103,7 @@ func (c *Chat) Say(ctx context.Context, text string) iter.Seq2[string, error] {
 		})
 		if err == nil {
 			c.answer = Answer{answer.Text, answer.IDs, string(answer.Stopped), answer.DroppedTurns}
-			if answer.Stopped == chat.StopInterrupted {
+			if answer.Stopped == engine.StopInterrupted {
 				err = ctx.Err()
 			}
 		}

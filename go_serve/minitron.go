@@ -20,14 +20,14 @@ import (
 	"io/fs"
 
 	"minitron/internal/bundle"
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/weights"
 )
 
 // Model is an opened model.
 type Model struct {
 	bundle *bundle.Bundle
-	engine *chat.Engine
+	engine *engine.Engine
 }
 
 // Option is a setting of Open.
@@ -50,11 +50,11 @@ func Open(fsys fs.FS, options ...Option) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := chat.NewEngine(b, s.threads)
+	e, err := engine.New(b, s.threads)
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
-	return &Model{b, engine}, nil
+	return &Model{b, e}, nil
 }
 
 // Embedded is a file system of a model inside the program. The strings are used where they are, so that a large model costs
@@ -122,7 +122,7 @@ func (m *Model) Logits(ctx context.Context, ids []int) ([]float32, error) {
 
 // Session is a sequence of ids that grows and changes, with what the model keeps of it (a KV cache). It belongs to one
 // goroutine.
-type Session struct{ sequence *chat.Sequence }
+type Session struct{ sequence *engine.Sequence }
 
 // NewSession makes an empty sequence, as soon as the model is ready.
 func (m *Model) NewSession() (*Session, error) {

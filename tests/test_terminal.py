@@ -134,7 +134,7 @@ def test_a_full_context_is_told_once(chat):
         t.ask("0123456789", "(The answer was cut")
     assert t.said.count("from now on it forgets the oldest turns") == 1
     t.ask("/regen", "(The answer was cut")
-    t.ask("/stats", "turns: 3, tokens: 60 of 64")
+    t.ask("/stats", "turns: 9, tokens: 60 of 64")
     t.ask("x" * 60, "This message is too long: it has 60 tokens, 55 fit.")
     t.ask("hello", "(The answer was cut")
     assert t.said.count("from now on it forgets the oldest turns") == 1

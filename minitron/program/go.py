@@ -191,8 +191,8 @@ def introduce(config: Config, program: Path) -> None:
     how = ["--seed", str(config.seed), "--max-tokens", "150"] if config.base else ["--temp", "0"]
     for question in config.export.questions:
         command = [program.resolve(), "-p", question, *how]
-        answer = subprocess.run(command, capture_output=True, text=True, encoding="utf-8").stdout.strip()
-        print(f"  > {question}\n    {answer}", flush=True)
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
+        print(f"  > {question}\n    {answer.stdout.strip()}", flush=True)
     say(f"\nTalk to it:      ./{program}", style="bold")
     say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
     say(f"How good is it:  {config.layout.page}")

@@ -19,7 +19,7 @@ from minitron.tokenizer.sentencepiece import Tokenizer
 def window(length: int, context: int) -> int:
     """Where what the model sees of a text of `length` ids begins. Where it outgrows the context, the oldest half of the
     window goes, and again whenever it is full: it depends on the length alone, and so a text goes on alike in one answer
-    and in several. The chat program has the same rule (go_serve/internal/chat, Window)."""
+    and in several. The chat program has the same rule (go_serve/internal/engine, Window)."""
     half = context // 2
     return 0 if length <= context else ((length - context - 1) // half + 1) * half
 

@@ -8,11 +8,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 
 	"minitron"
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/edit"
+	"minitron/internal/engine"
+	"minitron/internal/fault"
+	"minitron/internal/home"
 	"minitron/internal/lang"
 	"minitron/internal/repl"
 	"minitron/internal/term"
@@ -20,7 +24,7 @@ import (
 
 // chatInTerminal is what a friend gets who starts the program.
 func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
-	engine, err := openEngine(o)
+	e, err := openEngine(o)
 	if err != nil {
 		return err
 	}
@@ -37,28 +41,31 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		Lang:       lang.Detect(),
 		Prompt:     term.IsTerminal(stdin) && term.IsTerminal(os.Stderr),
 		Colour:     term.WantsColour(os.Stdout) && term.WantsColour(os.Stderr),
-		Name:       engine.Config.Name,
-		Greeting:   engine.Config.Greeting,
-		Questions:  engine.Config.Questions,
+		Name:       e.Config.Name,
+		Greeting:   e.Config.Greeting,
+		Questions:  e.Config.Questions,
 	}
-	if term.IsTerminal(os.Stdout) && r.Prompt {
+	if term.IsTerminal(os.Stdout) {
 		r.Columns = func() int { return term.Columns(os.Stdout) }
+	}
+	if term.IsTerminal(os.Stderr) {
+		r.ErrColumns = func() int { return term.Columns(os.Stderr) }
 	}
 	if terminal := term.Open(stdin, os.Stderr); terminal != nil {
 		defer terminal.Close()
-		history := edit.OpenHistory(edit.HistoryPath())
+		history := edit.OpenHistory(home.Path("history"))
 		r.Editor = &edit.Reader{Terminal: terminal, Interrupts: interrupts, History: history, Colour: r.Colour}
 	}
-	return repl.Run(startChat(o, engine), r)
+	return repl.Run(startChat(o, e), r)
 }
 
 // startChat begins a conversation as the command line wants it.
-func startChat(o *options, engine *chat.Engine) *chat.Chat {
-	system := engine.Config.System
+func startChat(o *options, e *engine.Engine) *chat.Chat {
+	system := e.Config.System
 	if o.set["system"] {
 		system = o.system
 	}
-	return engine.New(system, o.sampling(engine.Config.Sampling), o.seedOrRandom())
+	return chat.New(e, system, o.sampling(e.Config.Sampling), o.seedOrRandom())
 }
 
 // chatOptions begin a conversation as the command line wants it, from a model's usual settings.
@@ -73,8 +80,40 @@ func (o *options) chatOptions(usual minitron.Sampling) []minitron.ChatOption {
 	return all
 }
 
+// maxPipedBytes bounds what -p reads: far more than fits any model.
+const maxPipedBytes = 1 << 26
+
+// question returns what -p asks: its text, behind what a file or a pipe holds on stdin; of -p - that alone.
+func question(text string, stdin *os.File) (string, error) {
+	about, err := stdin.Stat()
+	piped := err == nil && (about.Mode().IsRegular() || about.Mode()&os.ModeNamedPipe != 0)
+	if text != "-" && !piped {
+		return text, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(stdin, maxPipedBytes+1))
+	if err != nil {
+		return "", fmt.Errorf("standard input cannot be read: %w", err)
+	}
+	before := strings.TrimRight(string(data), "\r\n")
+	switch {
+	case len(data) > maxPipedBytes:
+		return "", fault.New("", "standard input is larger than 64 MiB")
+	case text != "-" && before != "":
+		return before + "\n" + text, nil
+	case text != "-":
+		return text, nil
+	case before == "":
+		return "", fault.New("pipe a text into it, or give it one: -p TEXT", "there is nothing on standard input")
+	}
+	return before, nil
+}
+
 // answerOnce writes one answer to stdout while it grows.
-func answerOnce(o *options, stdout io.Writer) error {
+func answerOnce(o *options, stdin *os.File, stdout io.Writer) error {
+	text, err := question(o.text, stdin)
+	if err != nil {
+		return err
+	}
 	m, err := openModel(o)
 	if err != nil {
 		return err
@@ -84,7 +123,7 @@ func answerOnce(o *options, stdout io.Writer) error {
 	defer term.Prepare()()
 
 	shown := term.IsTerminal(os.Stdout)
-	for part, err := range m.NewChat(o.chatOptions(m.Info().Sampling)...).Say(ctx, o.text) {
+	for part, err := range m.NewChat(o.chatOptions(m.Info().Sampling)...).Say(ctx, text) {
 		if err != nil && err != ctx.Err() {
 			return err
 		}

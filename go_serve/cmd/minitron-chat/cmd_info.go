@@ -11,7 +11,7 @@ import (
 
 	"minitron/internal/api"
 	"minitron/internal/bundle"
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/fault"
 	"minitron/internal/kernel"
 	"minitron/internal/model"
@@ -86,31 +86,31 @@ func selftest(o *options, stdout io.Writer) error {
 	if err := b.VerifySHA256(); err != nil {
 		return err
 	}
-	engine, err := chat.NewEngine(b, o.threads)
+	e, err := engine.New(b, o.threads)
 	if err != nil {
 		return err
 	}
-	state, err := engine.NewState()
+	state, err := e.NewState()
 	if err != nil {
 		return err
 	}
 	tokens, worst := 0, 0.0
-	for n, test := range engine.Config.Selftest {
-		difference, err := replay(engine, state, test)
+	for n, test := range e.Config.Selftest {
+		difference, err := replay(e, state, test)
 		if err != nil {
-			return fault.New("copy the program again; if that does not help, please report it", "self-test %d of %d failed: %w", n+1, len(engine.Config.Selftest), err)
+			return fault.New("copy the program again; if that does not help, please report it", "self-test %d of %d failed: %w", n+1, len(e.Config.Selftest), err)
 		}
 		tokens += len(test.Greedy)
 		worst = max(worst, difference)
 	}
-	_, err = fmt.Fprintf(stdout, "ok: checksums agree; kernel %s; %d prompts, %d tokens the same, logits within %.4f\n", kernel.Name(), len(engine.Config.Selftest), tokens, worst)
+	_, err = fmt.Fprintf(stdout, "ok: checksums agree; kernel %s; %d prompts, %d tokens the same, logits within %.4f\n", kernel.Name(), len(e.Config.Selftest), tokens, worst)
 	return err
 }
 
 // replay computes one recorded output again and returns the largest difference of a logit.
-func replay(engine *chat.Engine, state *model.State, test bundle.Selftest) (worst float64, err error) {
+func replay(e *engine.Engine, state *model.State, test bundle.Selftest) (worst float64, err error) {
 	state.Truncate(0)
-	greedy := sample.New(sample.Params{RepeatPenalty: 1}, 0, engine.Tokenizer.Size(), engine.NeverSampled())
+	greedy := sample.New(sample.Params{RepeatPenalty: 1}, 0, e.Tokenizer.Size(), e.NeverSampled())
 	ids := test.IDs
 	for step := 0; ; step++ {
 		logits, err := state.Logits(context.Background(), ids)
@@ -120,7 +120,7 @@ func replay(engine *chat.Engine, state *model.State, test bundle.Selftest) (wors
 		if step == 0 {
 			for i, want := range test.Logits {
 				difference := math.Abs(float64(logits[i] - want))
-				if !(difference <= logitTolerance[engine.Config.DType]) {
+				if !(difference <= logitTolerance[e.Config.DType]) {
 					return 0, fmt.Errorf("logit %d is %v, it was %v", i, logits[i], want)
 				}
 				worst = max(worst, difference)

@@ -13,7 +13,7 @@ import (
 	"unicode"
 
 	"minitron/internal/api"
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/server"
 	"minitron/internal/term"
@@ -36,7 +36,7 @@ func serve(o *options, stdout io.Writer) error {
 	if !loopback && key == "" {
 		return usageError{"serving others than this machine needs a key: --key KEY, or MINITRON_KEY in the environment"}
 	}
-	engine, err := openEngine(o)
+	e, err := openEngine(o)
 	if err != nil {
 		return err
 	}
@@ -44,9 +44,9 @@ func serve(o *options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c := engine.Config
-	handler := &server.API{Server: newServer(o, engine), Key: key, Loopback: loopback, Origins: o.origins, Made: c.Made.Date, Context: c.Model.Context}
-	return serveUntilStopped(engine, listener, handler, func() error {
+	c := e.Config
+	handler := &server.API{Server: newServer(o, e), Key: key, Loopback: loopback, Origins: o.origins, Made: c.Made.Date, Context: c.Model.Context}
+	return serveUntilStopped(e, listener, handler, func() error {
 		_, err := fmt.Fprintf(stdout, lang.Detect().Serving+"\n", c.Name, "http://"+listener.Addr().String()+"/v1")
 		return err
 	})
@@ -65,8 +65,8 @@ func (o *options) serverKey() (string, error) {
 }
 
 // newServer makes the answering part, with the settings of the command line.
-func newServer(o *options, engine *chat.Engine) *api.Server {
-	s := api.New(engine, api.Limits{Slots: o.slots, Queue: o.queue})
+func newServer(o *options, e *engine.Engine) *api.Server {
+	s := api.New(e, api.Limits{Slots: o.slots, Queue: o.queue})
 	s.Settings.Sampling = o.sampling(s.Settings.Sampling)
 	if o.set["system"] {
 		s.Settings.System = o.system
@@ -80,13 +80,13 @@ func newServer(o *options, engine *chat.Engine) *api.Server {
 
 // serveUntilStopped waits until the model is ready, says so, and answers until Ctrl-C, which counts as an interruption, or
 // until the system asks the program to end.
-func serveUntilStopped(engine *chat.Engine, listener net.Listener, handler http.Handler, ready func() error) error {
+func serveUntilStopped(e *engine.Engine, listener net.Listener, handler http.Handler, ready func() error) error {
 	defer listener.Close()
 	defer term.Prepare()()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	if err := engine.Ready(); err != nil {
+	if err := e.Ready(); err != nil {
 		return err
 	}
 	if err := ready(); err != nil {

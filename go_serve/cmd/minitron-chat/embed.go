@@ -8,7 +8,7 @@ import (
 
 	"minitron"
 	"minitron/internal/bundle"
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/fault"
 	"minitron/internal/lang"
 )
@@ -58,13 +58,13 @@ func openModel(o *options) (*minitron.Model, error) {
 }
 
 // openEngine opens what the terminal chat and the servers stand on.
-func openEngine(o *options) (*chat.Engine, error) {
-	return load(o, func(files fs.FS) (*chat.Engine, error) {
+func openEngine(o *options) (*engine.Engine, error) {
+	return load(o, func(files fs.FS) (*engine.Engine, error) {
 		b, err := bundle.Open(files)
 		if err != nil {
 			return nil, err
 		}
-		return chat.NewEngine(b, o.threads)
+		return engine.New(b, o.threads)
 	})
 }
 

@@ -92,7 +92,7 @@ func run(args []string, stdin *os.File, stdout io.Writer) error {
 	switch o.command {
 	case "":
 		if o.set["p"] {
-			return answerOnce(o, stdout)
+			return answerOnce(o, stdin, stdout)
 		}
 		return chatInTerminal(o, stdin, stdout)
 	case "complete":

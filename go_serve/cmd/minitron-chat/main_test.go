@@ -106,7 +106,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"logits", "--model", tiny}, "{\"ids\": [272]}", 1, "minitron-chat: error: line 1: the id 272 is outside the vocabulary (0 to 271)\n"},
 		{[]string{"logits", "--model", tiny}, "{\"ids\": []}", 1, "minitron-chat: error: line 1: the list of ids is empty\nhint: give at least one id\n"},
 		{[]string{"logits", "--model", tiny}, "{\"ids\": [1.5]}", 1, "minitron-chat: error: line 1: it is not {\"ids\": [...]} with whole numbers\n"},
-		{[]string{"complete", "--model", tiny}, "{\"messages\": []}", 1, "minitron-chat: error: line 1: the messages must be: system (if any), then user and assistant in turn, a user's message last\n"},
+		{[]string{"complete", "--model", tiny}, "{\"messages\": []}", 1, "minitron-chat: error: line 1: the last message must be a user's\n"},
+		{[]string{"--model", tiny, "-p", "-"}, "\n", 1, "minitron-chat: error: there is nothing on standard input\nhint: pipe a text into it, or give it one: -p TEXT\n"},
 		{[]string{"--model", tiny, "-p", strings.Repeat("x", 100)}, "", 1, "minitron-chat: error: the message is too long: it has 100 tokens, 45 fit\nhint: shorten it, or say it in several messages\n"},
 	}
 	for _, test := range tests {
@@ -114,6 +115,27 @@ func TestErrors(t *testing.T) {
 		if code != test.code || stderr != test.stderr {
 			t.Errorf("%q: exit %d\n got %q\nwant %q (%d)", test.args, code, stderr, test.stderr, test.code)
 		}
+	}
+}
+
+// TestQuestionOnAPipe asks the same in three ways: as an argument, piped before one, and piped alone.
+func TestQuestionOnAPipe(t *testing.T) {
+	ask := func(stdin, text string) string {
+		out, stderr, code := runProgram(t, empty, stdin, "--model", tiny, "--temp", "0", "--max-tokens", "8", "-p", text)
+		if code != 0 || stderr != "" || len(out) < 2 {
+			t.Errorf("%q: exit %d, %q, %q", text, code, out, stderr)
+		}
+		return out
+	}
+	want := ask("", "name: Nadia\nwho?")
+	if got := ask("name: Nadia\r\n", "who?"); got != want {
+		t.Errorf("before a text: %q, want %q", got, want)
+	}
+	if got := ask("name: Nadia\nwho?\n", "-"); got != want {
+		t.Errorf("alone: %q, want %q", got, want)
+	}
+	if ask("", "who?") == want {
+		t.Error("the answer does not depend on what was piped: the test sees nothing")
 	}
 }
 

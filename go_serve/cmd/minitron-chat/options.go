@@ -18,7 +18,8 @@ const usage = `minitron-chat - talk with a small language model
 
 usage:
   minitron-chat                     chat in the terminal
-  minitron-chat -p TEXT             one answer on standard output; of a base model, how the text goes on
+  minitron-chat -p TEXT             one answer on standard output; of a base model, how the text goes on. What is piped in
+                                    stands before TEXT; -p - is that alone
   minitron-chat web                 chat on a page in your browser
   minitron-chat serve               answer programs: OpenAI's API, on this machine
   minitron-chat info [--json]       what model this is

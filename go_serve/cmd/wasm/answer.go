@@ -11,7 +11,7 @@ import (
 )
 
 // chat answers a request of OpenAI's form, in a goroutine of its own; stop(id) ends it.
-func (e *engine) chat(id int, request []byte, onChunk js.Value) {
+func (e *loaded) chat(id int, request []byte, onChunk js.Value) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel[id] = cancel
 	go func() {
@@ -38,7 +38,7 @@ func (e *engine) chat(id int, request []byte, onChunk js.Value) {
 }
 
 // stop ends an answer early, or before it began.
-func (e *engine) stop(id int) {
+func (e *loaded) stop(id int) {
 	if cancel := e.cancel[id]; cancel != nil {
 		cancel()
 	}

@@ -10,7 +10,7 @@ import (
 
 	"minitron/internal/api"
 	"minitron/internal/bundle"
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/fault"
 	"minitron/internal/weights"
 )
@@ -20,8 +20,8 @@ const (
 	slots     = 2 // conversations that are kept warm: one person talks here
 )
 
-// engine is the one model of this program. Its bytes come in parts, so that there is never a second copy of all of them.
-type engine struct {
+// loaded is the one model of this program. Its bytes come in parts, so that there is never a second copy of all of them.
+type loaded struct {
 	config, vocab []byte
 	weights       []byte // what is there of weights.bin, at a multiple of 64 bytes; its capacity is all of it
 	about         api.About
@@ -31,7 +31,7 @@ type engine struct {
 }
 
 // begin takes the two small files, and makes room for the large one.
-func (e *engine) begin(config, vocab []byte) error {
+func (e *loaded) begin(config, vocab []byte) error {
 	var c struct {
 		Weights bundle.Payload `json:"weights"`
 	}
@@ -47,7 +47,7 @@ func (e *engine) begin(config, vocab []byte) error {
 }
 
 // put appends a part of weights.bin.
-func (e *engine) put(part js.Value) error {
+func (e *loaded) put(part js.Value) error {
 	n := len(e.weights)
 	if part.Length() > cap(e.weights)-n {
 		return fault.New(hintAgain, "weights.bin is damaged (it has more than %d bytes)", cap(e.weights))
@@ -58,12 +58,12 @@ func (e *engine) put(part js.Value) error {
 }
 
 // open makes the engine and looks at all weights.
-func (e *engine) open() error {
+func (e *loaded) open() error {
 	b, err := bundle.Open(weights.Strings{"config.json": inPlace(e.config), "vocab.json": inPlace(e.vocab), "weights.bin": inPlace(e.weights)})
 	if err != nil {
 		return err
 	}
-	model, err := chat.NewEngine(b, 1)
+	model, err := engine.New(b, 1)
 	if err != nil {
 		return err
 	}

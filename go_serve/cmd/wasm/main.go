@@ -22,7 +22,7 @@ var version = "dev"
 func main() {
 	// A model is most of the memory and never garbage: with the usual 100% as much again might be garbage before anyone looks.
 	debug.SetGCPercent(25)
-	var e engine
+	var e loaded
 	object := map[string]any{
 		// begin(config, vocab): the two small files, as Uint8Array.
 		"begin": function(func(args []js.Value) error { return e.begin(bytesOf(args[0]), bytesOf(args[1])) }),

@@ -9,17 +9,17 @@ import (
 	"testing"
 
 	"minitron/internal/bundle"
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 // testEngine is a tiny random model: context 64, every byte of a text is one token, 5 + the byte.
-func testEngine(t testing.TB) *chat.Engine {
+func testEngine(t testing.TB) *engine.Engine {
 	t.Helper()
 	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := chat.NewEngine(b, 1)
+	e, err := engine.New(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 // chatLogprobs is the newer shape: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
@@ -24,7 +24,7 @@ type likelyToken struct {
 	Bytes   []int   `json:"bytes"` // null for a control piece
 }
 
-func newLikelyToken(l chat.Likely) likelyToken {
+func newLikelyToken(l engine.Likely) likelyToken {
 	t := likelyToken{Token: tokenText(l, ""), Logprob: l.Logprob}
 	if l.Bytes != nil {
 		t.Bytes = make([]int, len(l.Bytes))
@@ -35,7 +35,7 @@ func newLikelyToken(l chat.Likely) likelyToken {
 	return t
 }
 
-func newChatLogprobs(tokens []chat.Token) *chatLogprobs {
+func newChatLogprobs(tokens []engine.Token) *chatLogprobs {
 	l := &chatLogprobs{Content: []toldToken{}}
 	for _, t := range tokens {
 		told := toldToken{newLikelyToken(t.Likely), []likelyToken{}}
@@ -55,7 +55,7 @@ type textLogprobs struct {
 	Offsets  []int                `json:"text_offset"` // in characters of the answer
 }
 
-func newTextLogprobs(tokens []chat.Token) *textLogprobs {
+func newTextLogprobs(tokens []engine.Token) *textLogprobs {
 	l := &textLogprobs{[]string{}, []float64{}, []map[string]float64{}, []int{}}
 	for _, t := range tokens {
 		l.Tokens = append(l.Tokens, tokenText(t.Likely, "bytes:"))
@@ -71,7 +71,7 @@ func newTextLogprobs(tokens []chat.Token) *textLogprobs {
 }
 
 // tokenText is a token as text; what is no whole character is spelled \xf0, as OpenAI does, after prefix.
-func tokenText(l chat.Likely, prefix string) string {
+func tokenText(l engine.Likely, prefix string) string {
 	switch {
 	case l.Bytes == nil:
 		return l.Piece

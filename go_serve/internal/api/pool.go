@@ -6,19 +6,19 @@ import (
 	"sync"
 	"time"
 
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/sample"
 )
 
 // slot is a place for one answer at a time, warm with what was read and written there before.
 type slot struct {
-	sequence *chat.Sequence
+	sequence *engine.Sequence
 	sampler  *sample.Sampler
 }
 
 // pool lends slots: to a prompt the one that knows most of it. Who finds none waits, first come, first served.
 type pool struct {
-	engine *chat.Engine
+	engine *engine.Engine
 	most   int // slots
 	queue  int // how many may wait
 
@@ -150,6 +150,6 @@ func slotsFor(slotBytes int64) int {
 }
 
 // slotBytes returns what a slot takes: a sequence, and what the sampler needs for the vocabulary.
-func slotBytes(e *chat.Engine) int64 {
+func slotBytes(e *engine.Engine) int64 {
 	return e.Model.StateBytes() + 64*int64(e.Config.Model.VocabSize)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 // Bounds of a request.
@@ -162,7 +163,7 @@ func parseChat(body []byte, defaults settings) (request, *Error) {
 	r := f.parseShared(defaults)
 	r.settings.maxTokens = f.integer("max_completion_tokens", 1, maxMaxTokens, r.settings.maxTokens)
 	r.told = f.flag("logprobs", false)
-	r.likeliest = f.integer("top_logprobs", 0, chat.MaxLikeliest, 0)
+	r.likeliest = f.integer("top_logprobs", 0, engine.MaxTopLogprobs, 0)
 	if r.likeliest > 0 && !r.told {
 		f.failValue("top_logprobs", "it needs 'logprobs' to be true.")
 	}
@@ -303,7 +304,7 @@ func parseCompletion(body []byte, defaults settings) (request, *Error) {
 	r := f.parseShared(defaults)
 	if f.has("logprobs") {
 		r.told = true
-		r.likeliest = f.integer("logprobs", 0, chat.MaxLikeliest, 0)
+		r.likeliest = f.integer("logprobs", 0, engine.MaxTopLogprobs, 0)
 	}
 	r.echo = f.flag("echo", false)
 	if r.echo && r.told {

@@ -3,7 +3,7 @@ package api
 import (
 	"time"
 
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 // Chunk is a part of an answer that streams.
@@ -34,25 +34,25 @@ type promptDetails struct {
 	Cached int `json:"cached_tokens"`
 }
 
-func newUsage(a chat.Answer) *Usage {
+func newUsage(a engine.Answer) *Usage {
 	s := a.Stats
 	return &Usage{s.PromptTokens, s.AnswerTokens, s.PromptTokens + s.AnswerTokens, promptDetails{s.CachedTokens}}
 }
 
 // Extra is what OpenAI's shape has no place for.
 type Extra struct {
-	DroppedTurns int       `json:"dropped_turns"` // how many of the oldest turns were left out
-	Stopped      chat.Stop `json:"stopped"`       // "end", "max_tokens", "context" or "stop"
-	Seed         uint64    `json:"seed"`
-	PrefillMS    float64   `json:"prefill_ms"`
-	DecodeMS     float64   `json:"decode_ms"`
-	CachedTokens int       `json:"cached_tokens"`
-	OutOfSight   int       `json:"dropped_tokens,omitzero"` // of a text that outgrew the context: how many were seen no more in the end
+	DroppedTurns  int         `json:"dropped_turns"` // how many of the oldest turns were left out
+	Stopped       engine.Stop `json:"stopped"`       // "end", "max_tokens", "context" or "stop"
+	Seed          uint64      `json:"seed"`
+	PrefillMS     float64     `json:"prefill_ms"`
+	DecodeMS      float64     `json:"decode_ms"`
+	CachedTokens  int         `json:"cached_tokens"`
+	DroppedTokens int         `json:"dropped_tokens,omitzero"` // of a text that outgrew the context: how many were seen no more in the end
 }
 
-func newExtra(a chat.Answer, dropped int, seed uint64) *Extra {
+func newExtra(a engine.Answer, dropped int, seed uint64) *Extra {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return &Extra{dropped, a.Stopped, seed, ms(a.Stats.Prefill), ms(a.Stats.Decode), a.Stats.CachedTokens, a.OutOfSight}
+	return &Extra{dropped, a.Stopped, seed, ms(a.Stats.Prefill), ms(a.Stats.Decode), a.Stats.CachedTokens, a.DroppedTokens}
 }
 
 // chatForm is the shape of /v1/chat/completions.
@@ -99,18 +99,18 @@ func (f *chatForm) first() *Chunk {
 	return f.chunk(chatChunkChoice{Delta: delta{Role: "assistant", Content: new(string)}})
 }
 
-func (f *chatForm) next(p chat.Part) *Chunk {
+func (f *chatForm) next(p engine.Part) *Chunk {
 	return f.chunk(chatChunkChoice{Delta: delta{Content: &p.Text}, Logprobs: f.logprobs(p.Tokens)})
 }
 
 func (f *chatForm) last(finish string) *Chunk { return f.chunk(chatChunkChoice{Finish: &finish}) }
 
-func (f *chatForm) whole(tokens []chat.Token, text, finish string) *Completion {
+func (f *chatForm) whole(tokens []engine.Token, text, finish string) *Completion {
 	c := chatChoice{Message: message{"assistant", text}, Logprobs: f.logprobs(tokens), Finish: finish}
 	return &Completion{head: f.head, Choices: []any{c}}
 }
 
-func (f *chatForm) logprobs(tokens []chat.Token) *chatLogprobs {
+func (f *chatForm) logprobs(tokens []engine.Token) *chatLogprobs {
 	if !f.told {
 		return nil
 	}
@@ -148,18 +148,18 @@ func (f *textForm) first() *Chunk {
 	return f.chunk(textChoice{Text: f.echo})
 }
 
-func (f *textForm) next(p chat.Part) *Chunk {
+func (f *textForm) next(p engine.Part) *Chunk {
 	return f.chunk(textChoice{Text: p.Text, Logprobs: f.logprobs(p.Tokens)})
 }
 
 func (f *textForm) last(finish string) *Chunk { return f.chunk(textChoice{Finish: &finish}) }
 
-func (f *textForm) whole(tokens []chat.Token, text, finish string) *Completion {
+func (f *textForm) whole(tokens []engine.Token, text, finish string) *Completion {
 	c := textChoice{Text: f.echo + text, Logprobs: f.logprobs(tokens), Finish: &finish}
 	return &Completion{head: f.head, Choices: []any{c}}
 }
 
-func (f *textForm) logprobs(tokens []chat.Token) *textLogprobs {
+func (f *textForm) logprobs(tokens []engine.Token) *textLogprobs {
 	if !f.told {
 		return nil
 	}

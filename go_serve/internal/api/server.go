@@ -12,6 +12,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 // Settings is what a request means that leaves something out.
@@ -34,14 +35,14 @@ type Server struct {
 	Settings Settings // may be changed before the first request; the model's own at first
 	Seed     *uint64  // for requests without one; nil: a random one each
 
-	engine       *chat.Engine
+	engine       *engine.Engine
 	pool         pool
 	fingerprint  string // of the weights: the same fingerprint, seed and request give the same answer
 	longestPiece int    // in bytes
 }
 
 // New makes a server of an engine, which need not be ready yet.
-func New(engine *chat.Engine, limits Limits) *Server {
+func New(engine *engine.Engine, limits Limits) *Server {
 	c := engine.Config
 	if limits.Slots < 1 {
 		limits.Slots = slotsFor(slotBytes(engine))
@@ -84,7 +85,8 @@ func (s *Server) Chat(body []byte) (Work, error) {
 	if err := s.checkModel(r.model); err != nil {
 		return nil, err
 	}
-	if r.messages[0].Role != "system" && s.Settings.System != "" && !s.engine.ContinuesText() {
+	isSystem := func(m chat.Message) bool { return m.Role == "system" }
+	if !slices.ContainsFunc(r.messages, isSystem) && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
 	if s.engine.ContinuesText() { // all of it is text that goes on
@@ -94,7 +96,7 @@ func (s *Server) Chat(body []byte) (Work, error) {
 	if err := s.checkBytes(r); err != nil {
 		return nil, err
 	}
-	prompt, err := s.engine.Prompt(r.messages, r.begun, r.settings.maxTokens, r.trim)
+	prompt, err := chat.NewPrompt(s.engine, r.messages, r.begun, r.settings.maxTokens, r.trim)
 	var tooLong *chat.TooLongError
 	switch {
 	case errors.As(err, &tooLong):
@@ -185,15 +187,15 @@ func (s *Server) checkBytes(r request) error {
 
 // form is how an answer is put into JSON.
 type form interface {
-	first() *Chunk                                             // of a stream; nil where there is none
-	next(chat.Part) *Chunk                                     // of a stream
-	last(finish string) *Chunk                                 // of a stream
-	whole(parts []chat.Token, text, finish string) *Completion // without a stream
+	first() *Chunk                                               // of a stream; nil where there is none
+	next(engine.Part) *Chunk                                     // of a stream
+	last(finish string) *Chunk                                   // of a stream
+	whole(parts []engine.Token, text, finish string) *Completion // without a stream
 }
 
 // work returns what answers a prompt, whose last tokens, as many as begun, are text that goes on.
 func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work {
-	ask := chat.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Told: r.told, Likeliest: r.likeliest}
+	ask := engine.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Logprobs: r.told, TopLogprobs: r.likeliest}
 	ask.Prompt = slices.Clone(s.engine.Window(prompt)) // a megabyte of text is eight of ids, which would wait here for their turn
 	ask.Unseen = len(prompt) - len(ask.Prompt)
 	ask.Before = ask.Prompt[max(0, len(ask.Prompt)-begun):]
@@ -204,7 +206,7 @@ func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work 
 }
 
 // answer writes an answer to what ask begins with.
-func (s *Server) answer(ctx context.Context, r request, ask chat.Request, dropped int, f form, send func(any) error) error {
+func (s *Server) answer(ctx context.Context, r request, ask engine.Request, dropped int, f form, send func(any) error) error {
 	slot, err := s.pool.take(ctx, ask.Prompt, func() error {
 		if r.stream {
 			return send(Waiting{})
@@ -216,10 +218,10 @@ func (s *Server) answer(ctx context.Context, r request, ask chat.Request, droppe
 	}
 	defer s.pool.give(slot)
 	slot.sampler.Seed(r.settings.seed)
-	slot.sampler.Params = chat.Params(r.settings.Sampling)
+	slot.sampler.Params = engine.Params(r.settings.Sampling)
 	slot.sampler.PresencePenalty, slot.sampler.FrequencyPenalty = r.settings.presence, r.settings.frequency
 
-	var tokens []chat.Token
+	var tokens []engine.Token
 	begun := false
 	begin := func() error {
 		if begun || !r.stream {
@@ -231,7 +233,7 @@ func (s *Server) answer(ctx context.Context, r request, ask chat.Request, droppe
 		}
 		return nil
 	}
-	answer, err := slot.sequence.Generate(ctx, ask, slot.sampler, func(part chat.Part) error {
+	answer, err := slot.sequence.Generate(ctx, ask, slot.sampler, func(part engine.Part) error {
 		if !r.stream {
 			tokens = append(tokens, part.Tokens...)
 			return nil
@@ -244,12 +246,12 @@ func (s *Server) answer(ctx context.Context, r request, ask chat.Request, droppe
 	if err != nil {
 		return err
 	}
-	if answer.Stopped == chat.StopInterrupted {
+	if answer.Stopped == engine.StopInterrupted {
 		return ctx.Err()
 	}
 	usage, extra := newUsage(answer), newExtra(answer, dropped, r.settings.seed)
 	finish := "length"
-	if answer.Stopped == chat.StopEnd || answer.Stopped == chat.StopSequence {
+	if answer.Stopped == engine.StopEnd || answer.Stopped == engine.StopSequence {
 		finish = "stop"
 	}
 	if !r.stream {

@@ -14,6 +14,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 // TestEqualsTheTerminal compares with what the terminal chat says for the same seed.
@@ -23,7 +24,7 @@ func TestEqualsTheTerminal(t *testing.T) {
 	e.Ready()
 	for seed := range uint64(5) {
 		sampling := bundle.Sampling{Temperature: 1.5, TopP: 1, RepeatPenalty: 1.1, MaxTokens: 20}
-		want, err := e.New("be", sampling, seed).Say(context.Background(), "hi", nil)
+		want, err := chat.New(e, "be", sampling, seed).Say(context.Background(), "hi", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,11 +44,11 @@ func TestWholeAnswer(t *testing.T) {
 	if r.Object != "chat.completion" || r.Model != "llama-qknorm" || len(r.Choices) != 1 || c.Message.Role != "assistant" || c.Logprobs != nil {
 		t.Errorf("%+v", r)
 	}
-	if u := *r.Usage; u.Prompt != 5 || u.Completion != 5 || u.Total != 10 || c.Finish != "length" || r.Minitron.Stopped != chat.StopMaxTokens {
+	if u := *r.Usage; u.Prompt != 5 || u.Completion != 5 || u.Total != 10 || c.Finish != "length" || r.Minitron.Stopped != engine.StopMaxTokens {
 		t.Errorf("%+v, finished by %s, %+v", u, c.Finish, r.Minitron)
 	}
 	full := one(t, s, "{"+hi+`, "max_tokens": 1000, "temperature": 50, "top_k": 0, "top_p": 1, "seed": 4}`)
-	if full.Choices[0].Finish == "length" && (full.Minitron.Stopped != chat.StopContext || full.Usage.Total != 64) {
+	if full.Choices[0].Finish == "length" && (full.Minitron.Stopped != engine.StopContext || full.Usage.Total != 64) {
 		t.Errorf("%+v %+v", full.Usage, full.Minitron)
 	}
 }
@@ -124,7 +125,7 @@ func TestStopAndPenalties(t *testing.T) {
 	stop := string(text[4:6])
 	want, _, _ := strings.Cut(free.text(), stop)
 	got := one(t, s, fmt.Sprintf("{"+hi+`, "temperature": 1, "seed": 3, "stop": %q}`, stop))
-	if got.text() != want || got.Choices[0].Finish != "stop" || got.Minitron.Stopped != chat.StopSequence {
+	if got.text() != want || got.Choices[0].Finish != "stop" || got.Minitron.Stopped != engine.StopSequence {
 		t.Errorf("%q of %q, finished by %s, want %q", got.text(), string(text), got.Choices[0].Finish, want)
 	}
 	// A penalty that outweighs all logits: no byte comes twice.

@@ -47,7 +47,7 @@ func TestTextOutgrowsTheContext(t *testing.T) {
 	if r.Usage.Prompt != 100 || r.Usage.Completion != 300 || r.Choices[0].Finish != "length" || r.Minitron.Stopped != "max_tokens" {
 		t.Errorf("%+v, %+v", r.Usage, r.Minitron)
 	}
-	if out := r.Minitron.OutOfSight; out < 400-64 || out > 400-32 {
+	if out := r.Minitron.DroppedTokens; out < 400-64 || out > 400-32 {
 		t.Errorf("%d tokens are out of sight", out)
 	}
 	again := one(t, s, fmt.Sprintf(`{"prompt": %q, "max_tokens": 1}`, prompt+"y"))

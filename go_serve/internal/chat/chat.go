@@ -1,3 +1,5 @@
+// Package chat holds a conversation: the template, the turns, and which of them the model sees when its context is full. It
+// knows neither terminals nor servers.
 package chat
 
 import (
@@ -5,6 +7,7 @@ import (
 	"slices"
 
 	"minitron/internal/bundle"
+	"minitron/internal/engine"
 	"minitron/internal/sample"
 )
 
@@ -13,14 +16,19 @@ import (
 type Chat struct {
 	Sampling bundle.Sampling // may be changed between answers
 
-	engine   *Engine
-	sequence *Sequence
+	engine   *engine.Engine
+	sequence *engine.Sequence
 	sampler  *sample.Sampler
 	seed     uint64 // of the sampler
 	system   string
-	turns    []turn
-	asked    int   // how many of written are the prompt
-	written  []int // the last prompt and its answer
+	turns    []turn // all that was said, also what no longer fits into the context
+	last     trace  // what Odds tells of
+}
+
+// Answer is an answer of the model.
+type Answer struct {
+	engine.Answer
+	DroppedTurns int // how many of the oldest turns the model did not see
 }
 
 // turn is what the person said and what the model answered.
@@ -29,8 +37,14 @@ type turn struct {
 	text         string // of the person: ids may stand for a normalised text
 }
 
+// trace is what the model wrote last.
+type trace struct {
+	ids    []int // the prompt and its answer
+	prompt int   // how many of them are the prompt
+}
+
 // New starts a conversation. An empty system sends no system message, a model that continues text knows none.
-func (e *Engine) New(system string, sampling bundle.Sampling, seed uint64) *Chat {
+func New(e *engine.Engine, system string, sampling bundle.Sampling, seed uint64) *Chat {
 	if e.ContinuesText() {
 		system = ""
 	}
@@ -50,78 +64,103 @@ func (c *Chat) System() string { return c.system }
 func (c *Chat) SetSystem(text string) { c.system = text }
 
 // Reset forgets all turns; the system message stays.
-func (c *Chat) Reset() { c.turns = nil }
+func (c *Chat) Reset() { c.setTurns(nil) }
 
-// Turns returns how many turns are remembered.
+// setTurns replaces the turns, and forgets what was written in others.
+func (c *Chat) setTurns(turns []turn) { c.turns, c.last = turns, trace{} }
+
+// Turns returns how many turns there are.
 func (c *Chat) Turns() int { return len(c.turns) }
 
 // ContinuesText reports whether the model continues text, rather than answering messages.
 func (c *Chat) ContinuesText() bool { return c.engine.ContinuesText() }
 
-// Tokens returns how many tokens the remembered conversation takes, and how many fit. Of texts only the last one counts, as
-// far as the model sees it.
-func (c *Chat) Tokens() (used, context int) {
+// Tokens returns how many tokens the model saw when it had answered last, and how many fit into its context: the system
+// message and the newest turns, or of texts the end of the last one.
+func (c *Chat) Tokens() (used, size int) {
+	size = c.engine.Config.Model.Context
+	n := len(c.turns)
 	if c.ContinuesText() {
-		if len(c.turns) > 0 {
-			last := c.turns[len(c.turns)-1]
-			used = len(c.engine.Window(slices.Concat(last.user, last.answer)))
+		if n > 0 {
+			used = len(c.engine.Window(slices.Concat(c.turns[n-1].user, c.turns[n-1].answer)))
 		}
-		return used, c.engine.Config.Model.Context
+		return used, size
 	}
 	used = len(c.systemIDs())
-	for _, t := range c.turns {
-		used += t.size()
+	if n > 0 {
+		before, last := c.split()
+		question := len(last.user) + questionMarkers
+		used += total(c.turns[leftOut(before, question, size-used-c.reserve()):])
 	}
-	return used, c.engine.Config.Model.Context
+	return used, size
 }
 
 // Say sends the person's next message and returns the answer. onText (may be nil) gets the answer's text while it
 // grows, in whole characters. A cancelled ctx ends the answer early: what was said so far is kept and returned. After an
-// error the conversation is as it was before.
+// error, and where ctx ends before the first token, the conversation is as it was before.
 func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answer, error) {
-	return c.grow(ctx, turn{user: c.engine.Tokenizer.Encode(text), text: text}, c.reserve(), onText)
+	return c.grow(ctx, c.turns, c.newTurn(text), c.reserve(), onText)
+}
+
+// SayInstead is Say in place of the last turn, which there must be.
+func (c *Chat) SayInstead(ctx context.Context, text string, onText func(string)) (Answer, error) {
+	before, last := c.split()
+	t := turn{user: last.user, text: text}
+	if text != last.text {
+		t = c.newTurn(text)
+	}
+	return c.grow(ctx, before, t, c.reserve(), onText)
 }
 
 // More lets the last turn's answer go on where it ended, and returns what came. There must be a turn.
 func (c *Chat) More(ctx context.Context, onText func(string)) (Answer, error) {
-	turns, last := c.turns, c.turns[len(c.turns)-1]
-	free := c.engine.Config.Model.Context - len(c.systemIDs()) - markers - len(last.user) - len(last.answer)
-	if free < 1 && !c.ContinuesText() {
-		return Answer{Stopped: StopContext}, nil
+	before, last := c.split()
+	reserve := c.reserve()
+	if !c.ContinuesText() {
+		free := c.engine.Config.Model.Context - len(c.systemIDs()) - last.asking()
+		if free < 1 {
+			return Answer{Answer: engine.Answer{Stopped: engine.StopContext}}, nil
+		}
+		reserve = min(reserve, free)
 	}
-	c.Undo()
-	answer, err := c.grow(ctx, last, min(c.reserve(), free), onText)
-	if err != nil || len(answer.IDs) == 0 {
-		c.turns = turns
-	}
-	return answer, err
+	return c.grow(ctx, before, last, reserve, onText)
 }
 
-// grow writes on at a turn's answer, with a reserve for what comes, and remembers the turn.
-func (c *Chat) grow(ctx context.Context, t turn, reserve int, onText func(string)) (Answer, error) {
+func (c *Chat) newTurn(text string) turn {
+	return turn{user: c.engine.Tokenizer.Encode(text), text: text}
+}
+
+// split returns the turns before the last one, and that.
+func (c *Chat) split() (before []turn, last turn) {
+	n := len(c.turns) - 1
+	return c.turns[:n], c.turns[n]
+}
+
+// grow writes on at the answer of a turn that follows those before it, with a reserve for what comes. Once something came,
+// these are the turns of the conversation; until then it stays as it is.
+func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (Answer, error) {
 	if err := c.prepare(); err != nil {
 		return Answer{}, err
 	}
-	prompt, dropped, err := c.prompt(t.user, reserve+len(t.answer))
+	prompt, dropped, err := c.prompt(before, t, reserve)
 	if err != nil {
 		return Answer{}, err
 	}
-	prompt = append(prompt, t.answer...)
-	before := t.answer
+	text := t.answer // what the answer continues as text
 	if c.ContinuesText() {
-		before = prompt
+		text = prompt
 	}
-	answer, err := c.generate(ctx, prompt, before, onText)
+	answer, err := c.generate(ctx, prompt, text, onText)
 	if err != nil {
 		return Answer{}, err
 	}
-	answer.DroppedTurns = dropped
-	c.turns = c.turns[dropped:]
-	if answer.Stopped != StopInterrupted || len(answer.IDs) > 0 {
-		t.answer = slices.Concat(t.answer, answer.IDs)
-		c.turns = append(c.turns, t)
+	if len(answer.IDs) == 0 && (answer.Stopped == engine.StopInterrupted || len(t.answer) > 0) {
+		return Answer{answer, dropped}, nil
 	}
-	return answer, nil
+	t.answer = slices.Concat(t.answer, answer.IDs)
+	c.turns = append(before, t)
+	c.last = trace{slices.Concat(prompt, answer.IDs), len(prompt)}
+	return Answer{answer, dropped}, nil
 }
 
 // prepare makes the sequence: not before it is needed, as what it takes may not be known when the greeting is shown.
@@ -133,21 +172,13 @@ func (c *Chat) prepare() (err error) {
 }
 
 // generate writes an answer after prompt, of whose end it continues before as text.
-func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(string)) (Answer, error) {
-	c.sampler.Params = Params(c.Sampling)
-	answer, err := c.sequence.Generate(ctx, Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}, c.sampler, func(part Part) error {
+func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(string)) (engine.Answer, error) {
+	c.sampler.Params = engine.Params(c.Sampling)
+	request := engine.Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}
+	return c.sequence.Generate(ctx, request, c.sampler, func(part engine.Part) error {
 		if onText != nil {
 			onText(part.Text)
 		}
 		return nil
 	})
-	if err == nil {
-		c.asked, c.written = len(prompt), slices.Concat(prompt, answer.IDs)
-	}
-	return answer, err
-}
-
-// Params returns how to choose by a model's settings.
-func Params(s bundle.Sampling) sample.Params {
-	return sample.Params{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP, RepeatPenalty: s.RepeatPenalty}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"minitron/internal/engine"
 )
 
 func say(t *testing.T, c *Chat, text string) Answer {
@@ -28,10 +30,13 @@ func TestMessagesAndRestore(t *testing.T) {
 	if err := c.Restore(messages); err != nil || !slices.Equal(c.Messages(), messages) || c.System() != "" {
 		t.Errorf("restored: %q, %v", c.Messages(), err)
 	}
-	for _, wrong := range [][]Message{messages[:1], {{"assistant", "b"}}, {messages[0], messages[0]}, {{"tool", "a"}, {"assistant", "b"}}} {
+	for _, wrong := range [][]Message{messages[:1], {messages[0], messages[1], messages[0]}, {{"tool", "a"}, {"assistant", "b"}}} {
 		if err := c.Restore(wrong); err == nil || !slices.Equal(c.Messages(), messages) {
 			t.Errorf("%q: %v, then %q", wrong, err, c.Messages())
 		}
+	}
+	if err := c.Restore(messages[1:]); err != nil || !slices.Equal(c.Messages(), said("user", "", "assistant", "b")) {
+		t.Errorf("a greeting: %q, %v", c.Messages(), err)
 	}
 	if err := c.Restore(nil); err != nil || c.Turns() != 0 {
 		t.Errorf("nothing: %v, %d turns", err, c.Turns())
@@ -60,7 +65,7 @@ func TestUndoAndSayInstead(t *testing.T) {
 	before := c.Messages()
 	stopped, stop := context.WithCancel(context.Background())
 	stop()
-	if a, err := c.SayInstead(stopped, "other", nil); err != nil || a.Stopped != StopInterrupted || !slices.Equal(c.Messages(), before) {
+	if a, err := c.SayInstead(stopped, "other", nil); err != nil || a.Stopped != engine.StopInterrupted || !slices.Equal(c.Messages(), before) {
 		t.Errorf("stopped before the first token: %v, %q", err, c.Messages())
 	}
 	if _, err := c.SayInstead(context.Background(), strings.Repeat("x", 100), nil); err == nil || !slices.Equal(c.Messages(), before) {
@@ -111,6 +116,26 @@ func TestOdds(t *testing.T) {
 	}
 	if next := say(t, c, "again"); next.Stats.CachedTokens < len(prompt) {
 		t.Errorf("the cache is lost: %+v", next.Stats)
+	}
+}
+
+// TestOddsOfAnotherConversation holds that what was written is forgotten with its turn.
+func TestOddsOfAnotherConversation(t *testing.T) {
+	for name, change := range map[string]func(*Chat) error{
+		"Reset":   func(c *Chat) error { c.Reset(); return nil },
+		"Undo":    func(c *Chat) error { c.Undo(); return nil },
+		"Restore": func(c *Chat) error { return c.Restore(said("user", "a", "assistant", "b")) },
+		"Resume":  func(c *Chat) error { _, err := c.Resume(said("user", "a")); return err },
+	} {
+		c := newChat(t, "", 4)
+		say(t, c, "hi")
+		say(t, c, "ok")
+		if err := change(c); err != nil {
+			t.Fatal(err)
+		}
+		if odds, err := c.Odds(context.Background()); len(odds) != 0 || err != nil {
+			t.Errorf("%s: %v, %v", name, odds, err)
+		}
 	}
 }
 

@@ -5,19 +5,14 @@ import (
 	"slices"
 
 	"minitron/internal/bundle"
+	"minitron/internal/engine"
 	"minitron/internal/fault"
 )
-
-// Message is one message of a dialogue.
-type Message struct {
-	Role    string `json:"role"` // "system", "user" or "assistant"
-	Content string `json:"content"`
-}
 
 // ErrNoTokens says that there is nothing for a text to go on from.
 var ErrNoTokens = fault.New("give it something to go on from", "the text has no tokens")
 
-// TooLongError says that a message does not fit into the context even when all else is forgotten.
+// TooLongError says that a message does not fit into the context even when all else is left out.
 type TooLongError struct {
 	Tokens int // of the message
 	Fit    int // how many would fit; below 1 the system message alone takes all the room
@@ -30,13 +25,27 @@ func (e *TooLongError) Error() string {
 	return fmt.Sprintf("the message is too long: it has %d tokens, %d fit", e.Tokens, e.Fit)
 }
 
-func (t turn) size() int { return len(t.user) + len(t.answer) + 4 } // four markers
+// Markers around what is said: user, end, assistant of a question, and the end of its answer.
+const questionMarkers, turnMarkers = 3, 4
 
-// appendTurn adds a turn in the form of the template: marker, content, end marker, for each message.
+// size is how many tokens the turn takes once it is answered.
+func (t turn) size() int { return len(t.user) + len(t.answer) + turnMarkers }
+
+// asking is how many tokens the turn takes while its answer is written.
+func (t turn) asking() int { return len(t.user) + len(t.answer) + questionMarkers }
+
+func total(turns []turn) (sum int) {
+	for _, t := range turns {
+		sum += t.size()
+	}
+	return sum
+}
+
+// appendTurn adds a turn in the form of the template, up to where its answer goes on.
 func (c *Chat) appendTurn(ids []int, t turn) []int {
 	marker := c.engine.Tokenizer.Chat()
 	ids = append(append(append(ids, marker.User), t.user...), marker.End)
-	return append(append(append(ids, marker.Assistant), t.answer...), marker.End)
+	return append(append(ids, marker.Assistant), t.answer...)
 }
 
 // systemIDs returns the ids of the system message, none when it is empty.
@@ -54,36 +63,54 @@ func (c *Chat) reserve() int {
 	return max(1, min(c.Sampling.MaxTokens, c.engine.Config.Model.Context/4))
 }
 
-const markers = 3 // of a question: user, end, assistant
-
-// prompt returns the ids that ask for an answer to user, and how many of the oldest turns have to be left out so that
-// they and a reserve for the answer fit into the context. The system message always stays. A text is asked for its
+// prompt returns the ids after which the answer of t goes on, and how many of the oldest turns before it are left out so
+// that they and a reserve for the answer fit into the context. The system message always stays. A text is asked for its
 // continuation by itself, with nothing around it.
-func (c *Chat) prompt(user []int, reserve int) (ids []int, dropped int, err error) {
+func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped int, err error) {
 	if c.ContinuesText() {
-		if len(user) == 0 {
+		if len(t.user) == 0 {
 			return nil, 0, ErrNoTokens
 		}
-		return slices.Clone(user), 0, nil
+		return slices.Concat(t.user, t.answer), 0, nil
 	}
 	ids = c.systemIDs()
-	room := c.engine.Config.Model.Context - reserve - len(ids) - markers
-	if len(user) > room {
-		tooLong := &TooLongError{Tokens: len(user), Fit: room}
+	room := c.engine.Config.Model.Context - reserve - len(ids)
+	if t.asking() > room {
+		tooLong := &TooLongError{Tokens: len(t.user), Fit: room - questionMarkers}
 		return nil, 0, fault.New("shorten it, or say it in several messages", "%w", tooLong)
 	}
-	room -= len(user)
-	dropped = len(c.turns)
-	for dropped > 0 && c.turns[dropped-1].size() <= room {
-		dropped--
-		room -= c.turns[dropped].size()
+	dropped = leftOut(before, t.asking(), room)
+	for _, earlier := range before[dropped:] {
+		ids = append(c.appendTurn(ids, earlier), c.engine.Tokenizer.Chat().End)
 	}
-	for _, t := range c.turns[dropped:] {
-		ids = c.appendTurn(ids, t)
+	return c.appendTurn(ids, t), dropped, nil
+}
+
+// leftOut returns how many of the oldest turns the model does not see when it is asked a question of so many tokens with
+// room for so many. Where a question no longer fits behind the turns, the oldest go until the others take half of the room
+// at most: the following questions are then read behind what is in the cache already. It is no more than the question needs
+// where that takes more than half itself, and the newest turn stays if it fits at all. This is done for each turn as it
+// was asked, so that the answer depends on the turns alone and stays the same while they grow.
+func leftOut(turns []turn, question, room int) (first int) {
+	seen := 0 // tokens of turns[first:i]
+	for i := 0; i <= len(turns); i++ {
+		asked := question
+		if i < len(turns) {
+			asked = len(turns[i].user) + questionMarkers
+		}
+		free := room - asked
+		if seen > free {
+			kept := min(room/2, free)
+			for first < i && (seen > free || seen > kept && first < i-1) {
+				seen -= turns[first].size()
+				first++
+			}
+		}
+		if i < len(turns) {
+			seen += turns[i].size()
+		}
 	}
-	marker := c.engine.Tokenizer.Chat()
-	ids = append(append(append(ids, marker.User), user...), marker.End)
-	return append(ids, marker.Assistant), dropped, nil
+	return first
 }
 
 // Prompt is what asks for the answer to a dialogue.
@@ -94,62 +121,30 @@ type Prompt struct {
 	Tokens       int // of the whole dialogue
 }
 
-// Prompt returns what asks for an answer to messages (see Resume), or for the rest of it, where it was begun with the text
+// NewPrompt returns what asks for an answer to messages (see Resume), or for the rest of it, where it was begun with the text
 // begun. A model that continues text is given the last message alone. With trim the oldest turns go that leave no room for an
 // answer of maxTokens, as in a Chat. Where something does not fit, err is a TooLongError and Tokens is known.
-func (e *Engine) Prompt(messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
+func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
 	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
 	last, err := c.Resume(messages)
 	if err != nil {
 		return Prompt{}, err
 	}
-	user := e.Tokenizer.Encode(last)
-	answer := e.Tokenizer.Encode(begun)
-	used, context := c.Tokens()
-	p := Prompt{Tokens: used + len(user) + markers + len(answer)}
-	if e.ContinuesText() {
-		p.Tokens = len(user)
-	}
+	t, size := c.newTurn(last), e.Config.Model.Context
+	t.answer = e.Tokenizer.Encode(begun)
 	reserve := 1
 	if trim {
 		reserve = c.reserve()
 	}
-	p.IDs, p.DroppedTurns, err = c.prompt(user, reserve+len(answer))
-	p.IDs, p.Begun = append(p.IDs, answer...), len(answer)
+	p := Prompt{Tokens: len(c.systemIDs()) + total(c.turns) + t.asking(), Begun: len(t.answer)}
+	if e.ContinuesText() {
+		p.Tokens = len(t.user)
+	} else if !trim && p.Tokens > size-reserve {
+		return p, &TooLongError{Tokens: p.Tokens, Fit: size - reserve}
+	}
+	p.IDs, p.DroppedTurns, err = c.prompt(c.turns, t, reserve)
 	if e.ContinuesText() {
 		p.Begun = len(p.IDs)
 	}
-	if err == nil && !trim && p.DroppedTurns > 0 {
-		err = &TooLongError{Tokens: p.Tokens, Fit: context - reserve}
-	}
 	return p, err
-}
-
-// Resume replaces the conversation by messages and returns the last one's text, for Say: an optional system message,
-// then user and assistant in turn, a user's message last. A model that continues text has no use for a system message.
-func (c *Chat) Resume(messages []Message) (last string, err error) {
-	c.system, c.turns = "", nil
-	if len(messages) > 0 && messages[0].Role == "system" {
-		if !c.ContinuesText() {
-			c.system = messages[0].Content
-		}
-		messages = messages[1:]
-	}
-	if len(messages)%2 == 0 {
-		return "", orderError()
-	}
-	for i, m := range messages {
-		if want := [2]string{"user", "assistant"}[i%2]; m.Role != want {
-			return "", orderError()
-		}
-		if i%2 == 1 {
-			encode := c.engine.Tokenizer.Encode
-			c.turns = append(c.turns, turn{encode(messages[i-1].Content), encode(m.Content), messages[i-1].Content})
-		}
-	}
-	return messages[len(messages)-1].Content, nil
-}
-
-func orderError() error {
-	return fault.New("", "the messages must be: system (if any), then user and assistant in turn, a user's message last")
 }

@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"minitron/internal/bundle"
+	"minitron/internal/engine"
 	"minitron/internal/tokenizer"
 	"minitron/internal/weights"
 )
 
 // templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, and with a
 // table that turns ＜｜ｕｓｅｒ｜＞ into <|user|>.
-func templates(t testing.TB, context int) (all []*Engine) {
+func templates(t testing.TB, context int) (all []*engine.Engine) {
 	t.Helper()
 	vocabularies := []*bundle.Vocab{}
 	if b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm")); err != nil {
@@ -50,13 +51,13 @@ func templates(t testing.TB, context int) (all []*Engine) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, &Engine{Config: &bundle.Config{Model: weights.Shape{Context: context}}, Tokenizer: tok})
+		all = append(all, &engine.Engine{Config: &bundle.Config{Model: weights.Shape{Context: context}}, Tokenizer: tok})
 	}
 	return all
 }
 
 // render is the template in the plainest way: docs/formats.md in three lines.
-func render(e *Engine, messages []Message) (ids []int) {
+func render(e *engine.Engine, messages []Message) (ids []int) {
 	marker := e.Tokenizer.Chat()
 	roles := map[string]int{"system": marker.System, "user": marker.User, "assistant": marker.Assistant}
 	for _, m := range messages {
@@ -65,31 +66,40 @@ func render(e *Engine, messages []Message) (ids []int) {
 	return append(ids, marker.Assistant)
 }
 
-// trimmed is the rule for a full context in the plainest way: turns go from the oldest on, one at a time, until the rest and
-// the reserve fit. ok is false when not even the last message does.
-func trimmed(e *Engine, messages []Message, reserve int) (ids []int, dropped int, ok bool) {
+// trimmed is the rule for a full context in the plainest way: a dialogue is asked message by message. Where a message, what
+// is seen of the dialogue and the reserve do not fit, the oldest turns go one at a time, until all fits and the turns take
+// half of the room at most; the newest stays where it fits. ok is false when not even the last message fits.
+func trimmed(e *engine.Engine, messages []Message, reserve int) (ids []int, dropped int, ok bool) {
 	var system []Message
 	if messages[0].Role == "system" {
 		if system, messages = messages[:1], messages[1:]; system[0].Content == "" {
 			system = nil
 		}
 	}
-	for ; ; dropped++ {
-		ids = render(e, slices.Concat(system, messages[2*dropped:]))
-		if len(ids)+reserve <= e.Config.Model.Context {
-			return ids, dropped, true
+	fits := func(ids []int) bool { return len(ids)+reserve <= e.Config.Model.Context }
+	base := len(render(e, system)) - 1
+	half := (e.Config.Model.Context - reserve - base) / 2
+	for n := 0; n < len(messages); n += 2 { // messages[n] is asked
+		all := func() []int { return render(e, slices.Concat(system, messages[2*dropped:n+1])) }
+		if fits(all()) {
+			continue
 		}
-		if 2*dropped+1 == len(messages) {
-			return nil, dropped, false
+		for 2*dropped < n && !fits(all()) {
+			dropped++
+		}
+		for 2*dropped < n-2 && len(render(e, messages[2*dropped:n]))-1 > half {
+			dropped++
 		}
 	}
+	ids = render(e, slices.Concat(system, messages[2*dropped:]))
+	return ids, dropped, fits(ids)
 }
 
 // checkPrompt compares Prompt with the plain rules, and looks at the ids alone: markers stand where the template has them,
 // and between them no control id does.
-func checkPrompt(t *testing.T, e *Engine, messages []Message, maxTokens int) (dropped int, fits bool) {
+func checkPrompt(t *testing.T, e *engine.Engine, messages []Message, maxTokens int) (dropped int, fits bool) {
 	t.Helper()
-	p, err := e.Prompt(messages, "", maxTokens, true)
+	p, err := NewPrompt(e, messages, "", maxTokens, true)
 	want, dropped, fits := trimmed(e, messages, max(1, min(maxTokens, e.Config.Model.Context/4)))
 	var tooLong *TooLongError
 	if !fits {
@@ -135,7 +145,7 @@ func checkPrompt(t *testing.T, e *Engine, messages []Message, maxTokens int) (dr
 		t.Fatalf("%q: %v does not end with the assistant's marker", messages, p.IDs)
 	}
 	// Untrimmed: all, or an error.
-	all, err := e.Prompt(messages, "", maxTokens, false)
+	all, err := NewPrompt(e, messages, "", maxTokens, false)
 	if whole := render(e, withoutEmptySystem(messages)); len(whole) < e.Config.Model.Context {
 		if err != nil || !slices.Equal(all.IDs, whole) || all.Tokens != len(whole) {
 			t.Fatalf("%q untrimmed: %v, %v", messages, all, err)

@@ -8,29 +8,30 @@ import (
 	"testing"
 
 	"minitron/internal/bundle"
+	"minitron/internal/engine"
 	"minitron/internal/sample"
 )
 
-// textEngine is engine as a model that continues text.
-func textEngine(t testing.TB) *Engine {
-	e := engine(t)
+// tinyText is tiny as a model that continues text.
+func tinyText(t testing.TB) *engine.Engine {
+	e := tiny(t)
 	e.Config.Template = bundle.RawText
 	return e
 }
 
 func newText(t testing.TB, maxTokens int) *Chat {
-	e := textEngine(t)
+	e := tinyText(t)
 	s := e.Config.Sampling
 	s.Temperature, s.MaxTokens = 0, maxTokens
-	return e.New("never sent", s, 1)
+	return New(e, "never sent", s, 1)
 }
 
 // TestTextPrompt holds that the ids are those of the text alone, of whatever was said before.
 func TestTextPrompt(t *testing.T) {
 	c := newText(t, 4)
 	say(t, c, "hi")
-	if a := say(t, c, "ok"); a.Stats.PromptTokens != 2 || !slices.Equal(c.written, slices.Concat(ids("ok"), a.IDs)) {
-		t.Errorf("%d prompt tokens, %v", a.Stats.PromptTokens, c.written)
+	if a := say(t, c, "ok"); a.Stats.PromptTokens != 2 || !slices.Equal(c.last.ids, slices.Concat(ids("ok"), a.IDs)) {
+		t.Errorf("%d prompt tokens, %v", a.Stats.PromptTokens, c.last.ids)
 	}
 	if c.System() != "" || c.Turns() != 2 {
 		t.Errorf("system message %q, %d turns", c.System(), c.Turns())
@@ -39,36 +40,12 @@ func TestTextPrompt(t *testing.T) {
 		t.Errorf("%d of %d tokens, want 6 of 64", used, size)
 	}
 	dialogue := []Message{{"system", "be"}, {"user", "a"}, {"assistant", "b"}, {"user", strings.Repeat("c\n ", 40)}}
-	p, err := c.engine.Prompt(dialogue, "", 8, false)
+	p, err := NewPrompt(c.engine, dialogue, "", 8, false)
 	if want := c.engine.Tokenizer.Encode(dialogue[3].Content); err != nil || !slices.Equal(p.IDs, want) || p.Tokens != len(want) || p.DroppedTurns != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if _, err := c.Say(context.Background(), "", nil); !errors.Is(err, ErrNoTokens) || c.Turns() != 2 {
 		t.Errorf("nothing to go on from: %v", err)
-	}
-}
-
-// TestWindow compares with the rule in the plainest way: ids come one by one, and what is more than the context loses half
-// of one at its begin.
-func TestWindow(t *testing.T) {
-	e := textEngine(t)
-	for _, size := range []int{2, 3, 4, 5, 64} {
-		e.Config.Model.Context = size
-		var all, window []int
-		for id := range 5 * size {
-			all, window = append(all, id), append(window, id)
-			if len(window) > size {
-				window = window[size/2:]
-			}
-			if got := e.Window(all); !slices.Equal(got, window) {
-				t.Fatalf("context %d, %d ids: %v, want %v", size, len(all), got, window)
-			}
-		}
-		e.Config.Template = bundle.ChatML
-		if got := e.Window(all); !slices.Equal(got, all) {
-			t.Errorf("a dialogue lost %d ids", len(all)-len(got))
-		}
-		e.Config.Template = bundle.RawText
 	}
 }
 
@@ -79,12 +56,12 @@ func TestTextOutgrowsTheContext(t *testing.T) {
 	c := newText(t, size)
 	parts := 0
 	whole, err := c.Say(context.Background(), begin, func(string) { parts++ })
-	if err != nil || whole.Stopped != StopMaxTokens || len(whole.IDs) != size || parts < size/5 {
+	if err != nil || whole.Stopped != engine.StopMaxTokens || len(whole.IDs) != size || parts < size/5 {
 		t.Fatalf("%v, stopped by %s after %d tokens in %d parts", err, whole.Stopped, len(whole.IDs), parts)
 	}
 	all := c.engine.Tokenizer.Encode(begin)
-	if want := len(all) + size - 64; whole.OutOfSight < want || whole.OutOfSight > want+32 {
-		t.Errorf("%d tokens are out of sight, want %d to %d", whole.OutOfSight, want, want+32)
+	if want := len(all) + size - 64; whole.DroppedTokens < want || whole.DroppedTokens > want+32 {
+		t.Errorf("%d tokens are out of sight, want %d to %d", whole.DroppedTokens, want, want+32)
 	}
 	for step, want := range whole.IDs {
 		if step%7 != 0 { // as good as all, and quicker
@@ -149,7 +126,7 @@ func TestMoreOfAnAnswer(t *testing.T) {
 		t.Errorf("%d turns, %q", c.Turns(), c.Messages())
 	}
 	for range 20 {
-		if a, err := c.More(context.Background(), nil); err != nil || a.Stopped == StopContext && len(a.IDs) == 0 {
+		if a, err := c.More(context.Background(), nil); err != nil || a.Stopped == engine.StopContext && len(a.IDs) == 0 {
 			if used, _ := c.Tokens(); err != nil || used < 60 || used > 65 {
 				t.Errorf("the context is full at %d tokens, %v", used, err)
 			}
@@ -157,27 +134,4 @@ func TestMoreOfAnAnswer(t *testing.T) {
 		}
 	}
 	t.Error("the context was never full")
-}
-
-// TestWriterGoesOn holds that what continues a text is decoded as its middle.
-func TestWriterGoesOn(t *testing.T) {
-	for _, e := range templates(t, 64) { // bytes; chat; nmt_nfkc, which takes a first space for its own
-		text := "the cat  sat on a mat, и кот тоже"
-		all := e.Tokenizer.Encode(text)
-		want := e.Tokenizer.Decode(all)
-		for at := range all {
-			var said strings.Builder
-			w := newWriter(e.Tokenizer, Request{Before: all[:at]}, func(p Part) error {
-				said.WriteString(p.Text)
-				return nil
-			})
-			for _, id := range all[at:] {
-				w.push(id, nil)
-			}
-			w.finish()
-			if !strings.HasSuffix(want, said.String()) || len(said.String()) < len(want)-len(e.Tokenizer.Decode(all[:at])) {
-				t.Errorf("after %q comes %q", e.Tokenizer.Decode(all[:at]), said.String())
-			}
-		}
-	}
 }

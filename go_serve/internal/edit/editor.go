@@ -1,8 +1,14 @@
+// Package edit reads messages from a terminal key by key: a line editor with history. It knows neither chats nor models.
+//
+// The parts from below: line (text and cursor), keys (bytes to keys), Editor (keys to text), layout (text to rows of a window),
+// screen (rows to escape sequences), Reader (all of it on a terminal).
 package edit
 
 import (
 	"slices"
 	"strings"
+
+	"minitron/internal/width"
 )
 
 // Action is what a key asks for beyond a change of the text.
@@ -218,7 +224,7 @@ func (e *Editor) searchKey(key Key) bool {
 		e.find(s.entry, -1)
 	case Backspace:
 		if len(s.text) > 0 {
-			s.text = s.text[:previous(s.text, len(s.text))]
+			s.text = s.text[:width.Previous(s.text, len(s.text))]
 			e.find(len(e.history), -1)
 		}
 	case Search:
@@ -250,7 +256,7 @@ func (e *Editor) find(from, step int) {
 			e.drafts[s.shown] = s.before.text // Down comes back to it
 			s.entry, s.failed = i, false
 			e.entry, e.text = i, []rune(e.history[i])
-			e.at = settle(e.text, len([]rune(e.history[i][:at])))
+			e.at = width.Settle(e.text, len([]rune(e.history[i][:at])))
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package edit
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // press sends bytes as a terminal does and returns the last action.
@@ -42,13 +43,13 @@ func shown(e *Editor, columns int) string {
 
 // Keys, as terminals send them.
 const (
-	ctrlA, ctrlB, ctrlC, ctrlD, ctrlE, ctrlF, ctrlG = "\x01", "\x02", "\x03", "\x04", "\x05", "\x06", "\x07"
+	ctrlA, ctrlB, ctrlD, ctrlE, ctrlF, ctrlG        = "\x01", "\x02", "\x04", "\x05", "\x06", "\x07"
 	ctrlK, ctrlL, ctrlN, ctrlP, ctrlR, ctrlS, ctrlT = "\x0b", "\x0c", "\x0e", "\x10", "\x12", "\x13", "\x14"
-	ctrlU, ctrlW, ctrlY, ctrlZ                      = "\x15", "\x17", "\x19", "\x1a"
+	ctrlU, ctrlW, ctrlY                             = "\x15", "\x17", "\x19"
 	up, down, right, left                           = "\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D"
-	home, end, del, backspace                       = "\x1b[H", "\x1b[F", "\x1b[3~", "\x7f"
+	homeKey, end, del, backspace                    = "\x1b[H", "\x1b[F", "\x1b[3~", "\x7f"
 	altB, altF, altD, altBackspace, altEnter        = "\x1bb", "\x1bf", "\x1bd", "\x1b\x7f", "\x1b\r"
-	pasteBegin, enter, tab, esc                     = "\x1b[200~", "\r", "\t", "\x1b"
+	enter, tab, esc                                 = "\r", "\t", "\x1b"
 )
 
 func TestEditing(t *testing.T) {
@@ -58,7 +59,7 @@ func TestEditing(t *testing.T) {
 		{"typing", "hello", "> hello|"},
 		{"left, insert", "helo" + left + "l", "> hell|o"},
 		{"ctrl-b, ctrl-f", "ab" + ctrlB + ctrlB + ctrlB + "x" + ctrlF + "y", "> xay|b"},
-		{"home, end", "bc" + home + "a" + end + "d", "> abcd|"},
+		{"home, end", "bc" + homeKey + "a" + end + "d", "> abcd|"},
 		{"ctrl-a, ctrl-e", "bc" + ctrlA + "a" + ctrlE + "d", "> abcd|"},
 		{"other homes and ends", "bc\x1b[1~a\x1b[4~d\x1bOHx\x1bOFy", "> xabcdy|"},
 		{"backspace, delete", "abcd" + backspace + left + left + del, "> a|c"},
@@ -87,7 +88,7 @@ func TestEditing(t *testing.T) {
 		{"hangul", "각" + "\u1100\u1161\u11a8" + backspace + backspace, "> |"},
 		{"swap of wide ones", "日" + family + ctrlT, "> " + family + "日|"},
 		{"invalid bytes", "a\xff\xd0", "> a\ufffd\ufffd|"},
-		{"control characters", "a\x00\x1c\u009bb", "> ab|"},
+		{"control characters", "a\x00\x1c\u009b\u202e\u2066b", "> ab|"},
 		{"unknown keys", "a\x1b[5~\x1b[99;99q\x1bOZ\x1b[[Ab", "> ab|"},
 		{"alt with a letter", "a\x1bя\x1bqb", "> aяb|"},
 		{"a paste", "a" + pasteBegin + "one\rtwo\r\nthree\tx" + pasteEnd + "b", "> aone\n  two\n  three    xb|"},
@@ -96,9 +97,9 @@ func TestEditing(t *testing.T) {
 		{"shift-enter", "a\x1b[13;2ub\x1b[27;2;13~c", "> a\n  b\n  c|"},
 		{"up and down in lines", "abc" + altEnter + "d" + altEnter + "efg" + up + up + "x", "> ax|bc\n  d\n  efg"},
 		{"down again", "abc" + altEnter + "d" + up + end + down + "x", "> abc\n  dx|"},
-		{"home in a line", "abc" + altEnter + "def" + home + "x" + ctrlK, "> abc\n  x|"},
+		{"home in a line", "abc" + altEnter + "def" + homeKey + "x" + ctrlK, "> abc\n  x|"},
 		{"ctrl-k takes the newline", "a" + altEnter + "b" + up + end + ctrlK, "> a|b"},
-		{"ctrl-u takes the newline", "a" + altEnter + "b" + home + ctrlU, "> a|b"},
+		{"ctrl-u takes the newline", "a" + altEnter + "b" + homeKey + ctrlU, "> a|b"},
 		{"escape twice", "a" + esc + esc + "[D" + "b", "> b|a"},
 	}
 	for _, test := range tests {
@@ -106,6 +107,42 @@ func TestEditing(t *testing.T) {
 		press(e, test.keys)
 		if got := shown(e, 40); got != test.want {
 			t.Errorf("%s:\n got %q\nwant %q", test.name, got, test.want)
+		}
+	}
+}
+
+// TestReports: what a terminal says of itself is not typed, however it is cut; without an end it swallows nothing for long.
+func TestReports(t *testing.T) {
+	for _, report := range []string{
+		"\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\", "\x1b]11;rgb:1e1e/1e1e/1e1e\a", "\x1b]0;привет\a", "\x1bP1$r0m\x1b\\", "\x1b_Gi=1;OK\x1b\\",
+		"\x1b^x\x1b\\", "\x1bXx\x1b\\", "\x1b[?62;4c", "\x1b[12;40R", "\x1b[?1;2$y",
+	} {
+		for cut := range len(report) {
+			e := NewEditor("> ", nil, "")
+			var p parser
+			for _, piece := range []string{"a" + report[:cut], report[cut:] + "b"} {
+				p.feed([]byte(piece))
+				for key, ok := p.next(false); ok; key, ok = p.next(false) {
+					e.Handle(key)
+				}
+			}
+			if e.Text() != "ab" || p.wait() != 0 {
+				t.Errorf("%q cut at %d: %q, %q left", report, cut, e.Text(), p.bytes)
+			}
+		}
+	}
+	for keys, want := range map[string]string{"\x1b]11;rgb" + left: "", "\x1b]11;r\x01": "", "\x1b]": "", "\x1bP": "", "\x1b]x": "", "\x1b_G\x1b": ""} {
+		e := NewEditor("> ", nil, "")
+		press(e, keys)
+		press(e, "b")
+		if e.Text() != want+"b" {
+			t.Errorf("%q: %q", keys, e.Text())
+		}
+	}
+	for begin, wait := range map[string]time.Duration{"\x1b": escapeWait, "\x1b]": escapeWait, "\x1b]1": reportWait, "\x1b[": escapeWait, "": 0} {
+		p := parser{bytes: []byte(begin)}
+		if got := p.wait(); got != wait {
+			t.Errorf("%q waits %v, want %v", begin, got, wait)
 		}
 	}
 }

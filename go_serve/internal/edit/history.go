@@ -2,12 +2,12 @@ package edit
 
 import (
 	"bytes"
-	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"minitron/internal/home"
 )
 
 // Bounds of the history, in memory and in its file.
@@ -29,16 +29,6 @@ func OpenHistory(path string) *History {
 	h := &History{path: path}
 	h.entries = readHistory(path)
 	return h
-}
-
-// HistoryPath returns where the history is kept: in the person's folder for settings, or "" with MINITRON_HISTORY=off and
-// where there is no such folder.
-func HistoryPath() string {
-	folder, err := os.UserConfigDir()
-	if err != nil || strings.EqualFold(os.Getenv("MINITRON_HISTORY"), "off") {
-		return ""
-	}
-	return filepath.Join(folder, "minitron-chat", "history")
 }
 
 // Entries returns all entries.
@@ -107,39 +97,12 @@ func readHistory(path string) []string {
 	return bounded(entries)
 }
 
-// write replaces the file by rename, so that no reader and no crash ever sees half of it.
 func (h *History) write(entries []string) {
-	path := h.path
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // a link to another place stays one
-	}
-	if about, err := os.Stat(path); err == nil && !about.Mode().IsRegular() || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return // /dev/null, say
-	}
 	var text strings.Builder
 	for _, entry := range entries {
 		text.WriteString(escapes.Replace(entry))
 		text.WriteByte('\n')
 	}
-	os.MkdirAll(filepath.Dir(path), 0o700)
-	WriteFile(path, []byte(text.String()))
-}
-
-// WriteFile writes a private file under another name first and renames it.
-func WriteFile(path string, data []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".minitron-*") // only its owner can read it
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		os.Remove(file.Name())
-	}
-	return err
+	os.MkdirAll(filepath.Dir(h.path), 0o700)
+	home.WriteFile(h.path, []byte(text.String()))
 }

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"minitron/internal/term"
 )
 
 func TestHistorySurvives(t *testing.T) {
@@ -70,7 +73,7 @@ func TestTwoChats(t *testing.T) {
 func TestBrokenHistory(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "history")
-	os.WriteFile(path, []byte("a\x1b[31m\x00\xffb\r\n\n\\q\\"), 0o600)
+	os.WriteFile(path, []byte("a\x1b[31m\x00\xff\u202eb\r\n\n\\q\\"), 0o600)
 	if got, want := OpenHistory(path).Entries(), []string{"a[31m\ufffdb", `\q\`}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -99,14 +102,35 @@ func TestHistoryBehindALink(t *testing.T) {
 	}
 }
 
-func TestHistoryPath(t *testing.T) {
-	t.Setenv("MINITRON_HISTORY", "off")
-	if path := HistoryPath(); path != "" {
-		t.Errorf("off: %q", path)
+// FuzzHistory opens any file and adds any entry: the next chat finds the same entries as this one, and none steers a terminal.
+func FuzzHistory(f *testing.F) {
+	for _, file := range []string{"", "one\ntwo\n", "a\\nb\\\\n\\\r\n", "\xff\x00\x1b[2J\u202e\n \n\n\n", strings.Repeat("x\n\n", 700)} {
+		f.Add([]byte(file), "new")
+		f.Add([]byte(file), "two\nlines\\n\r\t\x07")
 	}
-	t.Setenv("MINITRON_HISTORY", "")
-	t.Setenv("XDG_CONFIG_HOME", filepath.Join(t.TempDir()))
-	if path := HistoryPath(); !strings.HasSuffix(path, filepath.Join("minitron-chat", "history")) {
-		t.Errorf("%q", path)
-	}
+	path := filepath.Join(f.TempDir(), "history")
+	f.Fuzz(func(t *testing.T, file []byte, entry string) {
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h := OpenHistory(path)
+		before := h.Entries()
+		entry = string(clean(entry)) // as the editor gives it
+		h.Add(entry)
+		if !slices.Equal(h.Entries(), OpenHistory(path).Entries()) {
+			t.Fatalf("%q and %q: %q here, %q in the file", file, entry, h.Entries(), OpenHistory(path).Entries())
+		}
+		want := before
+		if strings.TrimSpace(entry) != "" && len(entry) <= maxEntryBytes {
+			want = bounded(before, entry)
+		}
+		if !slices.Equal(h.Entries(), want) {
+			t.Fatalf("%q and %q: %q, want %q", file, entry, h.Entries(), want)
+		}
+		for _, e := range h.Entries() {
+			if !utf8.ValidString(e) || strings.ContainsFunc(e, term.Steers) {
+				t.Fatalf("%q holds %q", file, e)
+			}
+		}
+	})
 }

@@ -3,6 +3,7 @@ package edit
 import (
 	"bytes"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -70,6 +71,8 @@ type parser struct {
 
 const (
 	escape     = 0x1b
+	bell       = 0x07
+	pasteBegin = "\x1b[200~"
 	pasteEnd   = "\x1b[201~"
 	maxEscape  = 32 // bytes; what is longer is no key
 	controlKey = 0x20
@@ -77,8 +80,31 @@ const (
 
 func (p *parser) feed(b []byte) { p.bytes = append(p.bytes, b...) }
 
-// waiting reports whether the bytes so far are the begin of something: an Escape that may be a key of its own.
-func (p *parser) waiting() bool { return len(p.bytes) > 0 && !p.pasting }
+// How long the rest of a key may take, after which an Escape alone is a key, and how long that of a terminal's report.
+const (
+	escapeWait = 50 * time.Millisecond
+	reportWait = time.Second
+)
+
+// wait returns how long to wait for the rest of what has begun, 0 where nothing has.
+func (p *parser) wait() time.Duration {
+	switch {
+	case len(p.bytes) == 0 || p.pasting:
+		return 0
+	case len(p.bytes) > 2 && p.bytes[0] == escape && beginsReport(p.bytes[1]):
+		return reportWait
+	}
+	return escapeWait
+}
+
+// open reports whether what was fed ends inside of a paste, or of a mark of one.
+func (p *parser) open() bool {
+	if at := bytes.LastIndexByte(p.bytes, escape); at >= 0 && bytes.HasPrefix([]byte(pasteBegin), p.bytes[at:]) {
+		return true
+	}
+	begin, end := bytes.LastIndex(p.bytes, []byte(pasteBegin)), bytes.LastIndex(p.bytes, []byte(pasteEnd))
+	return begin > end || begin == end && p.pasting
+}
 
 // take returns the first n bytes and forgets them.
 func (p *parser) take(n int) []byte {
@@ -188,6 +214,9 @@ func (p *parser) escape(final bool) (Key, bool) {
 		p.take(1)
 		return Key{Code: Escape}, true
 	}
+	if beginsReport(b[1]) {
+		return p.report(final)
+	}
 	if code := alt[b[1]]; code != Nothing {
 		p.take(2)
 		return Key{Code: code}, true
@@ -207,6 +236,34 @@ func (p *parser) unfinished(final bool) (Key, bool) {
 	}
 	p.take(len(p.bytes))
 	return Key{Code: Escape}, true
+}
+
+// beginsReport tells what begins a text from terminal to program: OSC, DCS, APC, PM or SOS.
+func beginsReport(b byte) bool { return b == ']' || b == 'P' || b == '_' || b == '^' || b == 'X' }
+
+// report swallows what a terminal says of itself, its colours for example, when another program had asked and was gone
+// before the answer: ESC, a letter, text, and BEL or ESC \.
+func (p *parser) report(final bool) (Key, bool) {
+	for n := 2; n < len(p.bytes); n++ {
+		b := p.bytes[n]
+		switch {
+		case b == bell:
+			p.take(n + 1)
+			return Key{}, true
+		case b == escape && n+1 == len(p.bytes) && !final:
+			return Key{}, false
+		case b == escape && n+1 < len(p.bytes) && p.bytes[n+1] == '\\':
+			p.take(n + 2)
+			return Key{}, true
+		case b < controlKey: // no report holds one: a key breaks it off
+			p.take(n)
+			return Key{}, true
+		}
+	}
+	if final {
+		p.take(len(p.bytes))
+	}
+	return Key{}, final
 }
 
 // sequence reads ESC [ parameters letter.

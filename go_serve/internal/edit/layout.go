@@ -1,6 +1,10 @@
 package edit
 
-import "strings"
+import (
+	"strings"
+
+	"minitron/internal/width"
+)
 
 // style is how a cell looks.
 type style byte
@@ -44,7 +48,7 @@ func (e *Editor) layout(columns int) frame {
 		if i == e.at {
 			b.mark()
 		}
-		end := next(text, i)
+		end := width.Next(text, i)
 		if text[i] == '\n' {
 			b.newRow()
 			b.add([]rune(indent), plain)
@@ -100,14 +104,14 @@ func (b *builder) mark() { b.row, b.column = len(b.rows)-1, b.used }
 
 func (b *builder) add(text []rune, s style) {
 	for i := 0; i < len(text); {
-		end := next(text, i)
+		end := width.Next(text, i)
 		b.put(text[i:end], s)
 		i = end
 	}
 }
 
 func (b *builder) put(cluster []rune, s style) {
-	w := width(cluster)
+	w := width.OfCluster(cluster)
 	if b.used+w > b.columns {
 		marked := b.row == len(b.rows)-1 && b.column == b.used
 		b.newRow()
@@ -115,7 +119,7 @@ func (b *builder) put(cluster []rune, s style) {
 			b.mark()
 		}
 	}
-	c := cell{string(cluster), w, s, agreed(cluster)}
+	c := cell{string(cluster), w, s, width.Agreed(cluster)}
 	if cluster[0] == '\t' || cluster[0] == '\n' {
 		c.text = strings.Repeat(" ", w)
 	}

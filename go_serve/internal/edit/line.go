@@ -2,7 +2,11 @@ package edit
 
 import (
 	"slices"
+	"strings"
 	"unicode"
+
+	"minitron/internal/term"
+	"minitron/internal/width"
 )
 
 // line is the text being edited. The cursor stands between clusters.
@@ -16,14 +20,14 @@ func (l *line) set(text []rune) { l.text, l.at = text, len(text) }
 
 func (l *line) insert(text []rune) {
 	l.text = slices.Insert(l.text, l.at, text...)
-	l.at = settle(l.text, l.at+len(text)) // what stood here may be a part of what came
+	l.at = width.Settle(l.text, l.at+len(text)) // what stood here may be a part of what came
 }
 
 // cut removes the text from one place to another and returns it.
 func (l *line) cut(from, to int) []rune {
 	gone := slices.Clone(l.text[from:to])
 	l.text = slices.Delete(l.text, from, to)
-	l.at = settle(l.text, from) // the neighbours may have become one
+	l.at = width.Settle(l.text, from) // the neighbours may have become one
 	return gone
 }
 
@@ -59,8 +63,8 @@ func (l *line) end() int {
 }
 
 // left and right return the next place for the cursor.
-func (l *line) left() int  { return previous(l.text, l.at) }
-func (l *line) right() int { return next(l.text, l.at) }
+func (l *line) left() int  { return width.Previous(l.text, l.at) }
+func (l *line) right() int { return width.Next(l.text, l.at) }
 
 // inWord counts a mark that stands on a letter too.
 func inWord(r rune) bool {
@@ -78,7 +82,7 @@ func (l *line) wordLeft(in func(rune) bool) int {
 	for i > 0 && in(l.text[i-1]) {
 		i--
 	}
-	return settle(l.text, i)
+	return width.Settle(l.text, i)
 }
 
 func (l *line) wordRight(in func(rune) bool) int {
@@ -89,7 +93,7 @@ func (l *line) wordRight(in func(rune) bool) int {
 	for i < len(l.text) && in(l.text[i]) {
 		i++
 	}
-	return settle(l.text, i)
+	return width.Settle(l.text, i)
 }
 
 // swap exchanges the characters around the cursor, at the end the last two.
@@ -101,12 +105,12 @@ func (l *line) swap() {
 	if middle == 0 || middle == len(l.text) {
 		return
 	}
-	from, to := previous(l.text, middle), next(l.text, middle)
+	from, to := width.Previous(l.text, middle), width.Next(l.text, middle)
 	swapped := slices.Concat(l.text[middle:to], l.text[from:middle])
 	l.cut(from, to)
 	l.at = from
 	l.text = slices.Insert(l.text, from, swapped...)
-	l.at = settle(l.text, to)
+	l.at = width.Settle(l.text, to)
 }
 
 // up and down move to the row of text above or below, to about the same column. They report whether there is one.
@@ -115,14 +119,14 @@ func (l *line) up() bool {
 	if start == 0 {
 		return false
 	}
-	column := columns(l.text[start:l.at])
+	column := width.Of(l.text[start:l.at])
 	l.at = start - 1
 	l.at = atColumn(l.text, l.start(), column)
 	return true
 }
 
 func (l *line) down() bool {
-	column, end := columns(l.text[l.start():l.at]), l.end()
+	column, end := width.Of(l.text[l.start():l.at]), l.end()
 	if end == len(l.text) {
 		return false
 	}
@@ -130,25 +134,21 @@ func (l *line) down() bool {
 	return true
 }
 
-// columns returns how wide a text without newlines is.
-func columns(text []rune) (sum int) {
-	for i := 0; i < len(text); {
-		end := next(text, i)
-		sum += width(text[i:end])
-		i = end
-	}
-	return sum
-}
-
 // atColumn returns the place in the row of text at start that a column belongs to.
 func atColumn(text []rune, start, column int) int {
 	i := start
 	for i < len(text) && text[i] != '\n' {
-		end := next(text, i)
-		if column -= width(text[i:end]); column < 0 {
+		end := width.Next(text, i)
+		if column -= width.OfCluster(text[i:end]); column < 0 {
 			break
 		}
 		i = end
 	}
 	return i
+}
+
+// clean returns text as it may stand in a message: valid UTF-8 with newlines of one kind, and nothing that steers a terminal.
+func clean(text string) []rune {
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	return slices.DeleteFunc([]rune(text), term.Steers)
 }

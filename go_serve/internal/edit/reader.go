@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"minitron/internal/term"
@@ -37,9 +38,6 @@ type Reader struct {
 	asked  bool
 	screen screen
 }
-
-// escapeWait is how long the rest of a key may take; an Escape alone is a key after that.
-const escapeWait = 50 * time.Millisecond
 
 // Read lets a person write a message, beginning with text, and returns it: with ErrInterrupted for Ctrl-C, io.EOF when they want
 // to leave. With remember the message goes into the history.
@@ -103,19 +101,70 @@ func (r *Reader) During(interrupt func()) (stop func()) {
 // between keeps what was typed, but obeys Ctrl-C and Ctrl-Z at once. A message that was sent before a Ctrl-C is taken back
 // by it; the begin of one stays.
 func (r *Reader) between(typed []byte, interrupt func()) {
-	for _, b := range typed {
-		switch b {
-		case 'C' & 0x1f:
+	for len(typed) > 0 {
+		n := bytes.IndexAny(typed, ctrlC+ctrlZ)
+		if n < 0 {
+			r.feed(typed)
+			return
+		}
+		r.feed(typed[:n])
+		if typed[n] == ctrlC[0] {
 			if bytes.ContainsAny(r.keys.bytes, "\r\n") {
 				r.keys = parser{}
 			}
 			interrupt()
-		case 'Z' & 0x1f:
+		} else {
 			r.Terminal.Suspend()
-		default:
-			r.keys.feed([]byte{b})
+		}
+		typed = typed[n+1:]
+	}
+}
+
+const ctrlC, ctrlZ = "\x03", "\x1a"
+
+// feed takes what came in one read. Nobody types text behind an Enter as fast as that: where a terminal does not mark what
+// is pasted it is marked here, so that its newlines send nothing.
+func (r *Reader) feed(b []byte) {
+	cut := r.keys.take(len(r.keys.bytes))
+	n := whole(cut) // of a character the first bytes have come before
+	r.keys.feed(cut[:n])
+	b = slices.Concat(cut[n:], b)
+	if n = whole(b); looksPasted(b) && !r.keys.open() {
+		b = slices.Concat([]byte(pasteBegin), b[:n], []byte(pasteEnd), b[n:])
+	}
+	r.keys.feed(b)
+}
+
+// looksPasted reports whether there is text behind a newline, and no key beside.
+func looksPasted(b []byte) bool {
+	isKey := func(c rune) bool { return c < controlKey && c != '\t' && c != '\r' && c != '\n' || c == 0x7f }
+	newline := bytes.IndexAny(b, "\r\n")
+	return newline >= 0 && len(bytes.TrimSpace(b[newline:])) > 0 && !bytes.ContainsFunc(b, isKey)
+}
+
+// A read of so many bytes was no typing: more of it comes within a moment, and is taken together.
+const (
+	largeRead = 512
+	moment    = 20 * time.Millisecond
+)
+
+// rest adds what belongs to a large read: it would cost too much to show the message after each part of a paste.
+func (r *Reader) rest(b []byte) []byte {
+	for large := len(b) >= largeRead; large; {
+		r.ask()
+		select {
+		case more, open := <-r.comes:
+			if !open {
+				return b
+			}
+			r.asked = false
+			b = append(b, more...)
+			large = len(more) >= largeRead
+		case <-time.After(moment):
+			return b
 		}
 	}
+	return b
 }
 
 // ask lets the reading goroutine read, unless it does already.
@@ -156,8 +205,8 @@ func (r *Reader) take(e *Editor) (Action, error) {
 	}
 	r.draw(e)
 	var alone <-chan time.Time
-	if r.keys.waiting() {
-		alone = time.After(escapeWait)
+	if wait := r.keys.wait(); wait > 0 {
+		alone = time.After(wait)
 	}
 	r.ask()
 	select {
@@ -166,7 +215,7 @@ func (r *Reader) take(e *Editor) (Action, error) {
 			return None, io.EOF
 		}
 		r.asked = false
-		r.keys.feed(b)
+		r.feed(r.rest(b))
 	case <-alone:
 		if key, ok := r.keys.next(true); ok {
 			return r.handle(e, key), nil

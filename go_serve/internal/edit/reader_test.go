@@ -1,9 +1,11 @@
 package edit
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +23,7 @@ type fake struct {
 	drawn    strings.Builder
 	width    int
 	suspends int
+	writes   int
 }
 
 func newFake(typed ...string) *fake {
@@ -42,6 +45,7 @@ func (f *fake) Read(p []byte) (int, error) {
 func (f *fake) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.writes++
 	return f.drawn.Write(p)
 }
 
@@ -61,7 +65,7 @@ func (f *fake) Size() (columns, rows int) {
 }
 
 func TestReader(t *testing.T) {
-	f := newFake("on", "e\rtw", "o\r", "\x1b", "[Dx\r", "a\x03b", "\x04\x15\x04")
+	f := newFake("on", "e\r", "tw", "o\r", "\x1b", "[Dx\r", "a\x03b", "\x04\x15\x04")
 	r := &Reader{Terminal: f, History: OpenHistory("")}
 	for _, want := range []struct {
 		text string
@@ -78,6 +82,101 @@ func TestReader(t *testing.T) {
 	close(f.typed)
 	if _, err := r.Read("> ", "", true); !errors.Is(err, io.EOF) {
 		t.Errorf("without a keyboard: %v", err)
+	}
+}
+
+// TestUnmarkedPaste: a terminal that does not mark what is pasted sends nothing by it, however the bytes are cut.
+func TestUnmarkedPaste(t *testing.T) {
+	for _, test := range []struct {
+		pieces []string
+		want   string
+	}{
+		{[]string{"один\r\n\ttwo\rthree\n", "\r"}, "один\n\ttwo\nthree\n"},
+		{[]string{"begin ", "one\rtwo", " end", "\r"}, "begin one\ntwo end"},
+		{[]string{"\xd0", "\xbe\rдв\xd0", "\xb0\r"}, "о\nдва"},                     // cut inside of characters
+		{[]string{"\x1b[200~a", "b\rc\rd", "\re\x1b[201~", "f\r"}, "ab\nc\nd\nef"}, // marked, and cut
+		{[]string{"one\r"}, "one"},
+		{[]string{"one\r\r"}, "one"},
+		{[]string{"a\x01b\rtwo\r"}, "ba"}, // keys are typed
+	} {
+		r := &Reader{Terminal: newFake(test.pieces...)}
+		if text, err := r.Read("> ", "", true); text != test.want || err != nil {
+			t.Errorf("%q: %q, %v, want %q", test.pieces, text, err, test.want)
+		}
+	}
+}
+
+// TestPasteDuringAnAnswer is a message of its own too.
+func TestPasteDuringAnAnswer(t *testing.T) {
+	f := newFake("typed\r", "ne\xd0", "\xb6\rxt\r", "\x03")
+	r, interrupted := &Reader{Terminal: f}, make(chan bool)
+	stop := r.During(func() { interrupted <- true })
+	<-interrupted
+	stop()
+	f.typed <- "a\r"
+	f.typed <- "one\rtwo\r"
+	stop = r.During(func() { interrupted <- true })
+	f.typed <- "\x1b[200~b\r"
+	f.typed <- "c\rd\r"
+	f.typed <- "\x1b[201~"
+	f.typed <- "\x1a"
+	until(t, func() bool { return len(f.typed) == 0 })
+	stop()
+	f.typed <- "\r"
+	for _, want := range []string{"a", "one\ntwo\nb\nc\nd\n"} {
+		if text, err := r.Read("> ", "", true); text != want || err != nil {
+			t.Errorf("%q, %v, want %q", text, err, want)
+		}
+	}
+}
+
+// FuzzPaste pastes any text in pieces of any size: it becomes the message, and nothing of it is sent or is a key.
+func FuzzPaste(f *testing.F) {
+	for _, text := range []string{"one\rtwo\r\nthree\n", "a\tb\x1b[A\x1b]0;x\a\x1b", "\xd0\xb6\xd0\r\xb6", "\x1b[201\r\x1b[200~", strings.Repeat("line\r", 200)} {
+		f.Add([]byte(text), uint16(1))
+		f.Add([]byte(text), uint16(4))
+		f.Add([]byte(text), uint16(600))
+	}
+	f.Fuzz(func(t *testing.T, text []byte, size uint16) {
+		text = bytes.ReplaceAll(text, []byte(ctrlC), nil) // ends a paste
+		if len(text) > 5000 || bytes.Index(append(slices.Clone(text), pasteEnd...), []byte(pasteEnd)) != len(text) {
+			return // it ends the paste by itself
+		}
+		terminal := newFake()
+		terminal.typed = make(chan string, len(text)+20)
+		for piece := range slices.Chunk([]byte(pasteBegin+string(text)+pasteEnd), 1+int(size)) {
+			terminal.typed <- string(piece)
+		}
+		terminal.typed <- "\r"
+		r := &Reader{Terminal: terminal}
+		got, err := r.Read("> ", "", true)
+		if want := string(clean(valid(text))); got != want || err != nil {
+			t.Fatalf("%q in pieces of %d: %q, %v, want %q", text, int(size)+1, got, err, want)
+		}
+	})
+}
+
+// TestLargePaste counts how often 300 KB in 74 parts of 4096 bytes are drawn.
+func TestLargePaste(t *testing.T) {
+	for _, marks := range [][2]string{{pasteBegin, pasteEnd}, {"", ""}} {
+		f := newFake()
+		f.typed = make(chan string, 400)
+		text := strings.Repeat(strings.Repeat("x", 99)+"\r", 3000) + "end"
+		for part := range slices.Chunk([]byte(marks[0]+text+marks[1]), 4096) {
+			f.typed <- string(part)
+		}
+		go func() {
+			until(t, func() bool { return strings.Contains(f.text(), "  end") })
+			f.typed <- "\r"
+		}()
+		r := &Reader{Terminal: f}
+		got, err := r.Read("> ", "", true)
+		if err != nil || got != strings.ReplaceAll(text, "\r", "\n") {
+			t.Errorf("%d bytes of %d, %v", len(got), len(text), err)
+		}
+		if f.writes > 30 {
+			t.Errorf("drawn %d times", f.writes)
+		}
 	}
 }
 

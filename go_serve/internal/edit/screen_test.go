@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"minitron/internal/width"
 )
 
 // window is a terminal of its own: it knows what the editor sends and nothing of the editor. As many terminals do, it
@@ -38,7 +40,7 @@ func (w *window) newline() {
 }
 
 func (w *window) put(char rune) {
-	size := width([]rune{char})
+	size := width.OfCluster([]rune{char})
 	if size == 0 {
 		return
 	}
@@ -131,7 +133,7 @@ func (w *window) shows(f frame, s *screen, first int) string {
 		for _, c := range row {
 			// At the right edge it may be another part of a cluster that is there.
 			char, _ := utf8.DecodeRuneInString(c.text)
-			if there := w.cells[first+i][min(column, w.columns-1)]; width([]rune{char}) > 0 && (there == "" || !strings.Contains(c.text, there)) {
+			if there := w.cells[first+i][min(column, w.columns-1)]; width.OfCluster([]rune{char}) > 0 && (there == "" || !strings.Contains(c.text, there)) {
 				return "row " + strconv.Itoa(i) + " is " + strings.Join(w.cells[first+i], "")
 			}
 			column += c.width
@@ -183,7 +185,7 @@ func session(t *testing.T, keys []byte, columns, rows int) {
 // check holds what is always true of an editor and its rows.
 func check(t *testing.T, e *Editor, f frame) {
 	t.Helper()
-	if !utf8.ValidString(e.Text()) || e.at < 0 || e.at > len(e.text) || settle(e.text, e.at) != e.at {
+	if !utf8.ValidString(e.Text()) || e.at < 0 || e.at > len(e.text) || width.Settle(e.text, e.at) != e.at {
 		t.Fatalf("text %q, cursor %d", e.Text(), e.at)
 	}
 	for _, row := range f.rows {
@@ -200,7 +202,7 @@ func TestSessions(t *testing.T) {
 	long := strings.Repeat("hello world ", 20)
 	for _, keys := range []string{
 		"hello" + left + left + "x" + enter,
-		long + home + "x" + end + backspace + ctrlU + "y",
+		long + homeKey + "x" + end + backspace + ctrlU + "y",
 		long + strings.Repeat(altB, 30) + ctrlK,
 		strings.Repeat("日本👩‍👩‍👧🇷🇺e\u0301❤️ ", 12) + strings.Repeat(left, 20) + "x" + ctrlL + ctrlA,
 		pasteBegin + strings.Repeat("line\n", 40) + pasteEnd + strings.Repeat(up, 35) + "x" + strings.Repeat(down, 35),
@@ -291,4 +293,15 @@ func FuzzParser(f *testing.F) {
 			t.Errorf("%q: %v at once, %v in pieces of %d", b, whole, cut, int(size)+1)
 		}
 	})
+}
+
+// BenchmarkLongMessage is a key typed into a message of 10,000 characters.
+func BenchmarkLongMessage(b *testing.B) {
+	e := NewEditor("> ", nil, strings.Repeat("жук 日👍🏽e\u0301 ", 1000))
+	s := &screen{}
+	for b.Loop() {
+		e.Handle(Key{Text, "x"})
+		e.Handle(Key{Code: Backspace})
+		s.draw(e.layout(80), 24)
+	}
 }

@@ -24,7 +24,8 @@ type Strings struct {
 	Temperature string // number
 	MaxTokens   string // number
 	Stats       string // turns, tokens used, context
-	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens, tokens per second
+	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens
+	LastSpeed   string // of these tokens per second; behind LastAnswer
 	Forgotten   string
 	YouCouldAsk string // questions follow
 	TabAsks     string // the same, where Tab types them
@@ -100,12 +101,12 @@ var (
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
 /quit              leave (Ctrl-D too)
-/reset is /new; /temp and /max_tokens are short for /set temperature and /set max-tokens.
+/reset and /clear are /new, /? is /help; /temp and /max_tokens are short for /set temperature and /set max-tokens.
 Ctrl-C stops an answer. Up and Down bring back what you sent, Ctrl-R searches it, Tab completes commands.
 A message of several lines: paste it, press Alt-Enter between the lines, or begin and end it with """.`,
 		Prompt:      "> ",
 		HowToLeave:  "To leave, press Ctrl-C once more, or type /quit.",
-		Unknown:     "There is no command %s.",
+		Unknown:     "There is no command %s. If this is a message, begin it with a space.",
 		Nearest:     "Did you mean %s?",
 		NotANumber:  "%s needs a number from %v to %v.",
 		Reset:       "The conversation is forgotten.",
@@ -116,8 +117,9 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		Temperature: "temperature: %v",
 		MaxTokens:   "tokens per answer, at most: %d",
 		Stats:       "turns: %d, tokens: %d of %d",
-		LastAnswer:  "last answer: read %d tokens (%d known already) in %.2f s, wrote %d tokens at %.1f per second",
-		Forgotten:   "(The conversation is longer than the model can see: from now on it forgets the oldest turns.)",
+		LastAnswer:  "last answer: read %d tokens (%d known already) in %.2f s, wrote %d tokens",
+		LastSpeed:   " at %.1f per second",
+		Forgotten:   "(The conversation is longer than the model can see: from now on it forgets the oldest turns. /save still writes all of them.)",
 		YouCouldAsk: "You could ask:",
 		TabAsks:     "You could ask (Tab types it):",
 		TooLong:     "This message is too long: it has %d tokens, %d fit. Shorten it or send it in parts.",
@@ -145,7 +147,7 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
 /quit              leave (Ctrl-D too)
-/reset is /new; /temp and /max_tokens are short for /set temperature and /set max-tokens.
+/reset and /clear are /new, /? is /help; /temp and /max_tokens are short for /set temperature and /set max-tokens.
 Ctrl-C stops the writing. Up and Down bring back what you typed, Ctrl-R searches it, Tab completes commands.
 A beginning of several lines: paste it, press Alt-Enter between the lines, or begin and end it with """.`,
 		TextReset:       "All texts are forgotten.",
@@ -208,12 +210,12 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
-/reset — то же, что /new; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
+/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
 Ctrl-C останавливает ответ. Вверх и вниз возвращают посланное, Ctrl-R ищет в нём, Tab дополняет команды.
 Сообщение из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
 		Prompt:      "> ",
 		HowToLeave:  "Чтобы выйти, нажмите Ctrl-C ещё раз или наберите /quit.",
-		Unknown:     "Нет команды %s.",
+		Unknown:     "Нет команды %s. Если это сообщение, начните его с пробела.",
 		Nearest:     "Может быть, %s?",
 		NotANumber:  "Для %s нужно число от %v до %v.",
 		Reset:       "Разговор забыт.",
@@ -224,8 +226,9 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		Temperature: "температура: %v",
 		MaxTokens:   "токенов в ответе, не больше: %d",
 		Stats:       "реплик: %d, токенов: %d из %d",
-		LastAnswer:  "последний ответ: прочитано токенов: %d (из них уже известно: %d) за %.2f с, написано: %d, в секунду: %.1f",
-		Forgotten:   "(Разговор длиннее, чем модель может видеть: с этого места она забывает самые старые реплики.)",
+		LastAnswer:  "последний ответ: прочитано токенов: %d (из них уже известно: %d) за %.2f с, написано: %d",
+		LastSpeed:   ", в секунду: %.1f",
+		Forgotten:   "(Разговор длиннее, чем модель может видеть: с этого места она забывает самые старые реплики. /save запишет и их.)",
 		YouCouldAsk: "Можно спросить:",
 		TabAsks:     "Можно спросить (Tab напишет за вас):",
 		TooLong:     "Сообщение слишком длинное: токенов в нём %d, помещается %d. Сократите его или пришлите по частям.",
@@ -253,7 +256,7 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
-/reset — то же, что /new; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
+/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
 Ctrl-C останавливает модель. Вверх и вниз возвращают набранное, Ctrl-R ищет в нём, Tab дополняет команды.
 Начало из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
 		TextReset:       "Все тексты забыты.",

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/term"
 )
 
@@ -22,7 +23,7 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	r.interruptible(func(ctx context.Context, cancel func()) {
 		answer, err = say(ctx, text, func(part string) {
 			part, typed = typed+part, ""
-			if r.Prompt {
+			if r.Prompt || r.Columns != nil {
 				part = term.Plain(part)
 			}
 			if _, err := io.WriteString(out, part); err != nil && outErr == nil {
@@ -64,20 +65,20 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 
 // remark says what a person should know about an answer.
 func (r *repl) remark(answer chat.Answer) {
-	if answer.DroppedTurns+answer.OutOfSight > 0 && !r.forgot { // from now on that happens at every answer
+	if answer.DroppedTurns+answer.DroppedTokens > 0 && !r.forgot { // from now on that happens at every answer
 		r.tell(r.Lang.Forgotten)
 		r.forgot = true
 	}
 	switch answer.Stopped {
-	case chat.StopEnd:
+	case engine.StopEnd:
 		if answer.Stats.AnswerTokens == 0 {
 			r.tell(r.Lang.Ended)
 		}
-	case chat.StopMaxTokens:
+	case engine.StopMaxTokens:
 		r.say(r.Lang.CutLength, answer.Stats.AnswerTokens)
-	case chat.StopContext:
+	case engine.StopContext:
 		r.tell(r.Lang.CutContext)
-	case chat.StopInterrupted:
+	case engine.StopInterrupted:
 		r.tell(r.Lang.Interrupted)
 	}
 }

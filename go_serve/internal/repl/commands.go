@@ -2,6 +2,7 @@ package repl
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -33,7 +34,9 @@ var named = []struct {
 	{"/bench", (*repl).bench},
 	{"/quit", func(*repl, string) (bool, error) { return true, nil }},
 
+	{"/?", telling(func(r *repl, _ string) { r.tell(r.Lang.Help) })},
 	{"/reset", telling((*repl).reset)},
+	{"/clear", telling((*repl).reset)},
 	{"/temp", telling((*repl).temperature)},
 	{"/max_tokens", telling((*repl).maxTokens)},
 	{"/exit", func(*repl, string) (bool, error) { return true, nil }},
@@ -56,8 +59,11 @@ func telling(do func(r *repl, rest string)) command {
 	}
 }
 
-// parse finds the command that a text is, is false for a message. A text of several lines that begins with a slash is a
-// command only if there is such a one: it was pasted.
+// mistyped is a command that there is not: a slash and a word, in a single line. A path has a second slash, and more.
+var mistyped = regexp.MustCompile(`^/[\pL\pN_?-]+( .*)?$`)
+
+// parse finds the command that a text is; is false for a message. What begins with a slash and is no command is a message
+// too, unless a person has probably mistyped one: on a pipe every line is answered.
 func (r *repl) parse(text string) (run command, rest string, is bool) {
 	if !strings.HasPrefix(text, "/") {
 		return nil, "", false
@@ -69,11 +75,11 @@ func (r *repl) parse(text string) (run command, rest string, is bool) {
 	}
 	name, rest := text[:end], strings.TrimSpace(text[end:])
 	for _, c := range named {
-		if c.name == name {
+		if strings.EqualFold(c.name, name) {
 			return c.run, rest, true
 		}
 	}
-	if strings.Contains(text, "\n") {
+	if !r.Prompt || !mistyped.MatchString(text) {
 		return nil, "", false
 	}
 	return telling(func(r *repl, _ string) { r.unknown(name) }), "", true

@@ -108,6 +108,21 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// TestSaveWritesWhatTheModelForgot: the context holds three turns of twelve.
+func TestSaveWritesWhatTheModelForgot(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "chat.json")
+	_, notes := talk(t, strings.Repeat("0123456789\n", 12)+"/save "+file+"\n/stats\n/new\n/probs\n/load "+file+"\n/probs\n", 4, &lang.English)
+	for note, times := range map[string]int{"; turns: 12.": 2, "turns: 12, tokens: 36 of 64": 1, "Nothing was said yet.": 2} {
+		if strings.Count(notes, note) != times {
+			t.Errorf("%q is not there %d times: %q", note, times, notes)
+		}
+	}
+	var s saved
+	if data, _ := os.ReadFile(file); json.Unmarshal(data, &s) != nil || len(s.Messages) != 24 {
+		t.Errorf("%d messages of 24 are saved", len(s.Messages))
+	}
+}
+
 // keyboard is a terminal for an edit.Reader on which everything was typed already.
 type keyboard struct {
 	mu    sync.Mutex
@@ -139,7 +154,10 @@ func (k *keyboard) Suspend() bool             { return false }
 // typeKeys chats on a terminal and returns the answers and all else.
 func typeKeys(t *testing.T, keys ...string) (out, screen string, history []string) {
 	t.Helper()
-	k := &keyboard{typed: []string{strings.Join(keys, "")}} // in one piece: what comes during an answer is for later
+	k := &keyboard{typed: strings.SplitAfter(strings.Join(keys, ""), "\r")}
+	if slices.Contains(keys, "\x03") {
+		k.typed = []string{strings.Join(keys, "")} // in one piece: during an answer a Ctrl-C would stop it
+	}
 	var answers bytes.Buffer
 	h := edit.OpenHistory("")
 	options := Options{Editor: &edit.Reader{Terminal: k, History: h}, Out: &answers, Err: k, Lang: &lang.English, Prompt: true, Name: "tiny"}
@@ -208,7 +226,7 @@ func TestQuotesOnPlainLines(t *testing.T) {
 func TestEveryCommandIsHelped(t *testing.T) {
 	for _, c := range named {
 		for _, help := range []string{lang.English.Help, lang.Russian.Help} {
-			if !strings.Contains(help, c.name) && c.name != "/exit" && c.name != "/bye" {
+			if !strings.Contains(help, c.name) && !slices.Contains([]string{"/exit", "/bye"}, c.name) {
 				t.Errorf("%s is not in the help", c.name)
 			}
 		}

@@ -9,10 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"minitron/internal/chat"
-	"minitron/internal/edit"
+	"minitron/internal/home"
 )
 
 // saved is what a file of /save holds.
@@ -23,26 +24,44 @@ type saved struct {
 // maxSavedBytes bounds what /load reads: far more than any conversation that fits a model.
 const maxSavedBytes = 1 << 26
 
-// place is the file that a person names; ~ is their own folder.
-func place(name string) string {
-	if rest, ok := strings.CutPrefix(name, "~/"); ok {
-		if home, err := os.UserHomeDir(); err == nil {
-			return filepath.Join(home, rest)
+// escaped is what a shell puts a backslash before, and terminals do where a file is dropped on them.
+var escaped = regexp.MustCompile(`\\([^\pL\pN])`)
+
+// fileName is the name that a person means by what they typed: terminals and Windows' "Copy as path" put quotes around a
+// name, or a backslash before its spaces. A file that has exactly the typed name comes first.
+func fileName(typed string) string {
+	if _, err := os.Lstat(expandHome(typed)); err == nil {
+		return typed
+	}
+	if n := len(typed); n > 2 && (typed[0] == '"' || typed[0] == '\'') && typed[n-1] == typed[0] {
+		return typed[1 : n-1]
+	}
+	if filepath.Separator == '\\' {
+		return typed
+	}
+	return escaped.ReplaceAllString(typed, "$1")
+}
+
+// expandHome replaces a ~ in front by the person's own folder.
+func expandHome(name string) string {
+	if rest, ok := strings.CutPrefix(name, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
+		if folder, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(folder, rest)
 		}
 	}
 	return name
 }
 
-// why is the reason alone: the file's name is said already.
-func why(err error) error {
-	if cause := errors.Unwrap(err); cause != nil {
-		return cause
+// cause is the reason alone, for the end of a sentence: the file's name is said already, and Windows' reasons are sentences.
+func cause(err error) string {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
 	}
-	return err
+	return strings.TrimSuffix(err.Error(), ".")
 }
 
-func (r *repl) save(name string) {
-	if name == "" {
+func (r *repl) save(typed string) {
+	if typed == "" {
 		r.say(r.Lang.NeedsFile, "/save")
 		return
 	}
@@ -50,20 +69,18 @@ func (r *repl) save(name string) {
 		r.tell(r.Lang.NothingYet)
 		return
 	}
-	path := place(name)
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	about, err := os.Stat(path)
+	name := fileName(typed)
+	path := expandHome(name)
+	there, err := os.Stat(path)
 	switch {
-	case err == nil && !about.Mode().IsRegular(): // a folder, or a device, which a rename would replace
+	case err == nil && !there.Mode().IsRegular(): // before it is asked whether to replace it
 		r.say(r.Lang.NoFile, name)
 		return
 	case err == nil && !r.ask(fmt.Sprintf(r.Lang.Overwrite, name)):
 		r.say(r.Lang.NotSaved, name)
 		return
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		r.say(r.Lang.CannotWrite, name, why(err))
+		r.say(r.Lang.CannotWrite, name, cause(err))
 		return
 	}
 	var text bytes.Buffer
@@ -71,26 +88,27 @@ func (r *repl) save(name string) {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	encoder.Encode(saved{r.chat.Messages()})
-	if err := edit.WriteFile(path, text.Bytes()); err != nil {
-		r.say(r.Lang.CannotWrite, name, why(err))
+	if err := home.WriteFile(path, text.Bytes()); err != nil {
+		r.say(r.Lang.CannotWrite, name, cause(err))
 		return
 	}
 	r.say(r.Lang.Saved, name, r.chat.Turns())
 }
 
-func (r *repl) load(name string) {
-	if name == "" {
+func (r *repl) load(typed string) {
+	if typed == "" {
 		r.say(r.Lang.NeedsFile, "/load")
 		return
 	}
-	path := place(name)
+	name := fileName(typed)
+	path := expandHome(name)
 	if about, err := os.Stat(path); err == nil && !about.Mode().IsRegular() { // reading a pipe may never end
 		r.say(r.Lang.NoFile, name)
 		return
 	}
 	data, err := readSaved(path)
 	if err != nil {
-		r.say(r.Lang.CannotRead, name, why(err))
+		r.say(r.Lang.CannotRead, name, cause(err))
 		return
 	}
 	var s saved

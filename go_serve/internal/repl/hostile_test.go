@@ -18,7 +18,7 @@ import (
 // TestQuestions shows what a person may ask first, and types it for them.
 func TestQuestions(t *testing.T) {
 	begin := func(questions []string, keys string) (screen string, history []string) {
-		k := &keyboard{typed: []string{keys}}
+		k := &keyboard{typed: strings.SplitAfter(keys, "\r")}
 		h := edit.OpenHistory("")
 		options := Options{Editor: &edit.Reader{Terminal: k, History: h}, Out: io.Discard, Err: k, Lang: &lang.Russian, Prompt: true, Questions: questions}
 		if err := Run(newChat(t, 2), options); err != nil {
@@ -51,7 +51,7 @@ func TestQuestions(t *testing.T) {
 // TestBundlesCannotSteerTheTerminal: what a bundle says of itself is text.
 func TestBundlesCannotSteerTheTerminal(t *testing.T) {
 	var notes bytes.Buffer
-	const evil = "\x1b]0;title\x07\x1b[2J\u009b5m\r"
+	const evil = "\x1b]0;title\x07\x1b[2J\u009b5m\r\u202e\u2066"
 	options := Options{In: strings.NewReader("/system\n"), Out: io.Discard, Err: &notes, Lang: &lang.English, Prompt: true,
 		Name: "n" + evil, Greeting: "g" + evil + "\nsecond", Questions: []string{"q" + evil}}
 	c := newChat(t, 2)
@@ -59,7 +59,7 @@ func TestBundlesCannotSteerTheTerminal(t *testing.T) {
 	if err := Run(c, options); err != nil {
 		t.Fatal(err)
 	}
-	if got := notes.String(); strings.ContainsAny(got, "\x1b\x07\r\u009b") || strings.Count(got, "\uFFFD[2J") != 4 || !strings.Contains(got, "\nsecond\n") {
+	if got := notes.String(); strings.ContainsAny(got, "\x1b\x07\r\u009b\u202e\u2066") || strings.Count(got, "\uFFFD[2J") != 4 || !strings.Contains(got, "\nsecond\n") {
 		t.Errorf("%q", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/term"
 )
 
@@ -15,8 +16,11 @@ func (r *repl) stats(string) {
 	r.say(r.Lang.Stats, r.chat.Turns(), used, context)
 	if r.answered {
 		s := r.last
-		speed := float64(s.AnswerTokens) / max(s.Decode.Seconds(), 1e-9)
-		r.say(r.Lang.LastAnswer, s.PromptTokens, s.CachedTokens, s.Prefill.Seconds(), s.AnswerTokens, speed)
+		cost := fmt.Sprintf(r.Lang.LastAnswer, s.PromptTokens, s.CachedTokens, s.Prefill.Seconds(), s.AnswerTokens)
+		if speed := s.TokensPerSecond(); speed > 0 {
+			cost += fmt.Sprintf(r.Lang.LastSpeed, speed)
+		}
+		r.tell(cost)
 	}
 }
 
@@ -66,7 +70,7 @@ func (r *repl) tokens(text string) {
 const benchRead, benchWritten = 128, 32
 
 func (r *repl) bench(string) (bool, error) {
-	var speed chat.Speed
+	var speed engine.Speed
 	var err error
 	r.interruptible(func(ctx context.Context, _ func()) { speed, err = r.chat.Measure(ctx, benchRead, benchWritten) })
 	switch {

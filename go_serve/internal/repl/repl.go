@@ -11,6 +11,7 @@ import (
 
 	"minitron/internal/chat"
 	"minitron/internal/edit"
+	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
 )
@@ -24,7 +25,8 @@ type Options struct {
 	Lang       *lang.Strings
 	Prompt     bool       // show a prompt: a person types
 	Colour     bool       // colours on Out and Err
-	Columns    func() int // how wide the window is in which Out and Err show; nil: they are files, and lines stay whole
+	Columns    func() int // how wide the window is in which Out shows; nil: it is a file, and lines stay whole
+	ErrColumns func() int // the same for Err
 	Name       string
 	Greeting   string   // what the model says first; may be empty
 	Questions  []string // what a person may ask it first
@@ -34,7 +36,7 @@ type repl struct {
 	Options
 	chat     *chat.Chat
 	source   source
-	last     chat.Stats
+	last     engine.Stats
 	answered bool     // last is of an answer
 	draft    string   // what the next message begins with
 	instead  bool     // the next message replaces the last one
@@ -195,11 +197,11 @@ func (r *repl) tell(text string) {
 
 // wrap breaks a text's lines between words.
 func (r *repl) wrap(text string) string {
-	if r.Columns == nil {
+	if r.ErrColumns == nil {
 		return text
 	}
 	var wrapped strings.Builder
-	w := wrapper{out: &wrapped, columns: r.Columns}
+	w := wrapper{out: &wrapped, columns: r.ErrColumns}
 	io.WriteString(&w, text)
 	w.flush()
 	return wrapped.String()

@@ -12,6 +12,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
 )
@@ -23,21 +24,28 @@ func newChat(t testing.TB, maxTokens int) *chat.Chat {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := chat.NewEngine(b, 1)
+	e, err := engine.New(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := e.Config.Sampling
 	s.Temperature, s.MaxTokens = 0, maxTokens
-	return e.New("", s, 1)
+	return chat.New(e, "", s, 1)
 }
 
 // talk runs a REPL on the lines of in and returns what it wrote.
-func talk(t *testing.T, in string, maxTokens int, strings *lang.Strings) (out, err string) {
+func talk(t *testing.T, in string, maxTokens int, language *lang.Strings) (out, notes string) {
+	t.Helper()
+	return talkTo(t, Options{In: strings.NewReader(in), Lang: language}, maxTokens)
+}
+
+// talkTo runs a REPL with options.
+func talkTo(t *testing.T, options Options, maxTokens int) (out, notes string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if e := Run(newChat(t, maxTokens), Options{In: bytes.NewReader([]byte(in)), Out: &stdout, Err: &stderr, Lang: strings, Name: "tiny"}); e != nil {
-		t.Fatal(e)
+	options.Out, options.Err, options.Name = &stdout, &stderr, "tiny"
+	if err := Run(newChat(t, maxTokens), options); err != nil {
+		t.Fatal(err)
 	}
 	return stdout.String(), stderr.String()
 }
@@ -58,8 +66,9 @@ func TestCommands(t *testing.T) {
 		{"/system x\n/system -\n/system", "The model is told this first from now on.\nThe model is told nothing first from now on.\nThe model is told nothing first.\n"},
 		{"/stats", "turns: 0, tokens: 0 of 64\n"},
 		{"/reset", "The conversation is forgotten.\n"},
-		{"/rest", "There is no command /rest.\nDid you mean /reset?\n"},
-		{"/quot", "There is no command /quot.\nDid you mean /quit?\n"},
+		{"/CLEAR\n/Reset", "The conversation is forgotten.\nThe conversation is forgotten.\n"},
+		{"/?", lang.English.Help + "\n"},
+		{"/HELP", lang.English.Help + "\n"},
 		{"/exit\n/stats", ""},
 		{"/bye\n/stats", ""},
 		{"/new", "The conversation is forgotten.\n"},
@@ -88,8 +97,7 @@ func TestCommands(t *testing.T) {
 		{"/set seed -1", "/set seed needs a number from 0 to 18446744073709551615.\n"},
 		{"/set temprature 1", "There is no setting temprature.\nDid you mean temperature?\n"},
 		{"/set colour", "There is no setting colour.\n"},
-		{"/max", "There is no command /max.\nDid you mean /max_tokens?\n"},
-		{"/absurdity", "There is no command /absurdity.\n"},
+		{"/set TEMPRATURE 1", "There is no setting TEMPRATURE.\nDid you mean temperature?\n"},
 		{"/help", lang.English.Help + "\n"},
 		{"   \n\n", ""},
 		{"/quit\n/stats", ""},
@@ -100,6 +108,37 @@ func TestCommands(t *testing.T) {
 		if out != "" || err != greeting+test.want {
 			t.Errorf("%q:\n out %q\n err %q\nwant %q", test.in, out, err, greeting+test.want)
 		}
+	}
+}
+
+// TestMistypedCommands tells a person of what they may have meant, and takes for a message what can be none.
+func TestMistypedCommands(t *testing.T) {
+	for in, near := range map[string]string{
+		"/rest": "/reset", "/quot": "/quit", "/max": "/max_tokens", "/hlep": "/help", "/SAVEE x": "/save", "/Staats": "/stats", "/mor": "/more",
+		"/absurdity": "", "/помощь": "", "/ab": "", "/cleaned": "", "/tomorrow what?": "",
+	} {
+		out, notes := talkTo(t, Options{In: strings.NewReader(in + "\n"), Lang: &lang.English, Prompt: true}, 6)
+		name, _, _ := strings.Cut(in, " ")
+		want := "There is no command " + name + ". If this is a message, begin it with a space.\n"
+		if near != "" {
+			want += "Did you mean " + near + "?\n"
+		}
+		if out != "" || !strings.HasSuffix(notes, "> "+want+"> \n") {
+			t.Errorf("%s: %q, %q, want %q", in, out, notes, want)
+		}
+	}
+	for _, in := range []string{"/etc/passwd is what?", "/ hello", "/", "/usr/bin", " /stats", "/* a comment */", "/.hidden", "//"} {
+		want, err := newChat(t, 6).Say(t.Context(), in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, notes := talkTo(t, Options{In: strings.NewReader(in + "\n"), Lang: &lang.English, Prompt: true}, 6); out != term.Plain(want.Text)+"\n" {
+			t.Errorf("%s: %q, %q, want %q", in, out, notes, want.Text)
+		}
+	}
+	// On a pipe every line is answered that is no command.
+	if out, notes := talk(t, "/etc/passwd is what?\n/absurdity\n/hlep\n", 6, &lang.English); strings.Contains(notes, "no command") || strings.Count(notes, "(The answer was cut") != 3 {
+		t.Errorf("%q, %q", out, notes)
 	}
 }
 
@@ -119,6 +158,9 @@ func TestAnswerGoesToOut(t *testing.T) {
 	if !strings.Contains(notes, "turns: 1, tokens: ") || !strings.Contains(notes, "last answer: read 8 tokens (0 known already)") {
 		t.Errorf("stats: %q", notes)
 	}
+	if _, notes = talk(t, "hello\n/stats\n", 1, &lang.English); !strings.HasSuffix(notes, " s, wrote 1 tokens\n") {
+		t.Errorf("a token alone has a speed: %q", notes)
+	}
 }
 
 func TestLongLines(t *testing.T) {
@@ -129,7 +171,7 @@ func TestLongLines(t *testing.T) {
 }
 
 func TestForgottenTurnsAreTold(t *testing.T) {
-	const told = "(The conversation is longer than the model can see: from now on it forgets the oldest turns.)"
+	const told = "(The conversation is longer than the model can see: from now on it forgets the oldest turns. /save still writes all of them.)"
 	for in, want := range map[string]int{
 		strings.Repeat("0123456789\n", 3):                                                    0,
 		strings.Repeat("0123456789\n", 12):                                                   1,
@@ -229,6 +271,27 @@ func TestBrokenOutputEnds(t *testing.T) {
 	}
 }
 
+// TestWindows: what goes to a window is wrapped to it and cannot steer it, whatever the other output is.
+func TestWindows(t *testing.T) {
+	narrow := func() int { return 20 }
+	hello := newChat(t, 30)
+	hello.Sampling.Temperature = 5
+	said, err := hello.Say(t.Context(), "hello", nil)
+	if err != nil || said.Text == term.Plain(said.Text) {
+		t.Fatalf("an answer that could not steer: %q, %v", said.Text, err)
+	}
+	const wrapped = "This is tiny. Type\na message and press\n"
+	for _, test := range []struct {
+		columns, errColumns func() int
+		raw, notes          bool
+	}{{nil, nil, true, false}, {nil, narrow, true, true}, {narrow, nil, false, false}, {narrow, narrow, false, true}} {
+		out, notes := talkTo(t, Options{In: strings.NewReader("/temp 5\nhello\n"), Lang: &lang.English, Columns: test.columns, ErrColumns: test.errColumns}, 30)
+		if (out == said.Text+"\n") != test.raw || strings.ContainsFunc(out, term.Steers) != test.raw || strings.HasPrefix(notes, wrapped) != test.notes {
+			t.Errorf("%+v: %q, %q", test, out, notes)
+		}
+	}
+}
+
 func TestColour(t *testing.T) {
 	var out, notes bytes.Buffer
 	options := Options{In: strings.NewReader("/stats\n"), Out: &out, Err: &notes, Lang: &lang.English, Prompt: true, Colour: true}
@@ -241,13 +304,5 @@ func TestColour(t *testing.T) {
 	_, plain := talk(t, "/stats\n", 4, &lang.English)
 	if strings.ContainsAny(plain, "\x1b>") {
 		t.Errorf("decoration in %q", plain)
-	}
-}
-
-func TestAnswersCannotSteerTheTerminal(t *testing.T) {
-	got := term.Plain("a\x1b[31mb\r\x07\tc\nd\u009be\x7f é 👩")
-	want := "a\uFFFD[31mb\uFFFD\uFFFD\tc\nd\uFFFDe\uFFFD é 👩"
-	if got != want {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }

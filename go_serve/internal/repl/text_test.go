@@ -9,6 +9,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
+	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
 )
@@ -21,13 +22,13 @@ func newText(t testing.TB, maxTokens int) *chat.Chat {
 		t.Fatal(err)
 	}
 	b.Config.Template = bundle.RawText
-	e, err := chat.NewEngine(b, 1)
+	e, err := engine.New(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := e.Config.Sampling
 	s.Temperature, s.MaxTokens = 0, maxTokens
-	return e.New("", s, 1)
+	return chat.New(e, "", s, 1)
 }
 
 // write runs a REPL on lines with a model that continues text.
@@ -97,7 +98,6 @@ func TestTextCommands(t *testing.T) {
 		{"/stats", "texts: 0, tokens of the last one in view: 0 of 64\n"},
 		{"/help", lang.English.TextHelp + "\n"},
 		{"/new", "All texts are forgotten.\n"},
-		{"/mor", "There is no command /mor.\nDid you mean /more?\n"},
 	} {
 		if out, notes := write(t, Options{}, test.in); out != "" || !strings.HasSuffix(notes, "/quit leaves.\n"+test.want) {
 			t.Errorf("%s: %q, %q", test.in, out, notes)

@@ -4,7 +4,7 @@ import (
 	"io"
 	"strings"
 
-	"minitron/internal/edit"
+	"minitron/internal/width"
 )
 
 // wrapper breaks lines between words, where a terminal would break them anywhere. The last word waits until it is known to
@@ -35,7 +35,7 @@ func (w *wrapper) Write(p []byte) (int, error) {
 				err = w.flush()
 			}
 			w.spaces += string(char)
-		case edit.Width(string(char)) > 1:
+		case width.OfCluster([]rune{char}) > 1:
 			err = w.flushIf(w.word.Len() > 0)
 			w.word.WriteRune(char)
 			if err == nil {
@@ -66,7 +66,7 @@ func (w *wrapper) flush() error {
 	}
 	word := w.word.String()
 	w.word.Reset()
-	gap, size := edit.Width(w.spaces), edit.Width(word)
+	gap, size := width.Of([]rune(w.spaces)), width.Of([]rune(word))
 	if w.at > 0 && word != "" && w.at+gap+size >= max(w.columns(), 2) {
 		w.at, gap, w.spaces = 0, 0, "\n"
 	}

@@ -2,8 +2,12 @@ package repl
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
+
+	"minitron/internal/term"
+	"minitron/internal/width"
 )
 
 func TestWrap(t *testing.T) {
@@ -60,4 +64,45 @@ func TestWrap(t *testing.T) {
 	if out.Len() < 300 {
 		t.Errorf("a word without end waits: %q", out.String())
 	}
+}
+
+// FuzzWrap wraps any text in parts of any size: only spaces between words become newlines, lines fit unless one word does not,
+// and how the text was cut makes no difference.
+func FuzzWrap(f *testing.F) {
+	for _, text := range []string{"one two  three\n four", "日本語 mixed 日本 words", "e\u0301e\u0301 \u200b\u0301 👩\u200d👩\u200d👧 x", "\ta\tb   ", "\n\n \n", strings.Repeat("x", 100) + " y"} {
+		f.Add(text, uint8(10), uint8(3))
+		f.Add(text, uint8(1), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, text string, columns, piece uint8) {
+		text = term.Plain(strings.ToValidUTF8(text, "?"))
+		wrap := func(size int) string {
+			var out bytes.Buffer
+			w := wrapper{out: &out, columns: func() int { return int(columns) }}
+			for part := range slices.Chunk([]rune(text), size) {
+				w.Write([]byte(string(part)))
+			}
+			w.flush()
+			return out.String()
+		}
+		got := wrap(1 + int(piece))
+		if whole := wrap(len(text) + 1); got != whole {
+			t.Fatalf("%q in %d columns: %q in parts of %d, %q at once", text, columns, got, piece+1, whole)
+		}
+		isGap := func(c rune) bool { return c == ' ' || c == '\t' || c == '\n' }
+		words := func(s string) string { return strings.Join(strings.FieldsFunc(s, isGap), "") }
+		if words(got) != words(text) || strings.Count(got, "\n") < strings.Count(text, "\n") {
+			t.Fatalf("%q in %d columns: %q has other words", text, columns, got)
+		}
+		for line := range strings.SplitSeq(got, "\n") {
+			line = strings.TrimRight(line, " \t")
+			words := strings.FieldsFunc(line, isGap)
+			tooWide := func(word string) bool { return width.Of([]rune(word)) >= int(columns) }
+			if len(words) < 2 || slices.ContainsFunc(words, tooWide) || tooWide(line[:strings.Index(line, words[0])+len(words[0])]) {
+				continue // the terminal breaks it
+			}
+			if tooWide(line) {
+				t.Fatalf("%q in %d columns: the line %q", text, columns, line)
+			}
+		}
+	})
 }

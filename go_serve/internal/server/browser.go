@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"minitron/internal/edit"
+	"minitron/internal/home"
 )
 
 // OpenBrowser shows an address to the person, if that is possible. It does not wait, and a failure is none: the address
@@ -71,10 +71,7 @@ const maxPorts = 4
 // ListenLocally opens a port of this machine: one of the last times if it is free, as browsers keep chats by port; else any.
 // It is remembered beside the history, if there is one.
 func ListenLocally() (listener net.Listener, port int, err error) {
-	file := ""
-	if history := edit.HistoryPath(); history != "" {
-		file = filepath.Join(filepath.Dir(history), "web-ports")
-	}
+	file := home.Path("web-ports")
 	ports := readPorts(file)
 	for _, port := range ports {
 		if listener, err = Listen("127.0.0.1:" + strconv.Itoa(port)); err == nil {
@@ -92,7 +89,7 @@ func ListenLocally() (listener net.Listener, port int, err error) {
 			fmt.Fprintln(&text, port)
 		}
 		os.MkdirAll(filepath.Dir(file), 0o700)
-		edit.WriteFile(file, []byte(text.String()))
+		home.WriteFile(file, []byte(text.String()))
 	}
 	return listener, port, nil
 }

@@ -12,7 +12,7 @@ import (
 
 	"minitron/internal/api"
 	"minitron/internal/bundle"
-	"minitron/internal/chat"
+	"minitron/internal/engine"
 )
 
 const hi = `{"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}`
@@ -23,7 +23,7 @@ func newAPI(t testing.TB) *api.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := chat.NewEngine(b, 1)
+	e, err := engine.New(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,10 @@ import (
 // IsTerminal reports whether a person looks at f.
 func IsTerminal(f *os.File) bool { return isTerminal(f) }
 
-// WantsColour reports whether f may get colours: a terminal, without NO_COLOR and not TERM=dumb.
+// WantsColour reports whether f may get colours: a terminal that knows escape sequences, without NO_COLOR and not TERM=dumb.
+// It is asked after Prepare.
 func WantsColour(f *os.File) bool {
-	return IsTerminal(f) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return IsTerminal(f) && escapes(f) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // moves reports whether terminals like this one understand escape sequences. Windows has no TERM, elsewhere every real
@@ -38,15 +39,21 @@ func known(columns, rows int) (int, int) {
 	return columns, rows
 }
 
-// Plain is a text as it can be shown: what came from a model or a file must not move the cursor or recolour the screen, so
-// its control characters but tab and newline become U+FFFD.
+// Plain is a text as it can be shown: what came from a model or a file must not steer the terminal, so each character that
+// could becomes U+FFFD.
 func Plain(text string) string {
 	return strings.Map(func(c rune) rune {
-		if c != '\t' && c != '\n' && unicode.IsControl(c) {
+		if Steers(c) {
 			return '\uFFFD'
 		}
 		return c
 	}, text)
+}
+
+// Steers reports whether a terminal would do something at a character but show it: a control character other than tab and
+// newline, or one that turns around the text that follows (embeddings, overrides and isolates of UAX #9).
+func Steers(c rune) bool {
+	return c != '\t' && c != '\n' && unicode.IsControl(c) || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069
 }
 
 // Event is what happens to a terminal beside keys.

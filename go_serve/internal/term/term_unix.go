@@ -22,6 +22,9 @@ func isTerminal(f *os.File) bool {
 	return ioctl(f, getSettings, unsafe.Pointer(&settings))
 }
 
+// escapes is true of all terminals here.
+func escapes(*os.File) bool { return true }
+
 // Prepare has nothing to do here: terminals understand UTF-8 and escape sequences.
 func Prepare() (restore func()) { return func() {} }
 

@@ -41,6 +41,12 @@ func isTerminal(f *os.File) bool {
 	return ok
 }
 
+// escapes reports whether the console obeys escape sequences, which Windows' own can since 2016.
+func escapes(f *os.File) bool {
+	mode, _ := consoleMode(f)
+	return mode&escapesInOutput != 0
+}
+
 // Prepare makes the console understand UTF-8 and escape sequences until restore is called.
 func Prepare() (restore func()) {
 	const utf8 = 65001                                   // CP_UTF8
@@ -67,12 +73,8 @@ type keyboard struct {
 }
 
 func (t *Terminal) remember() (ok bool) {
-	// Without escapes on the screen, which Windows has since 2016, lines cannot be edited.
-	if mode, _ := consoleMode(t.out); mode&escapesInOutput == 0 {
-		return false
-	}
 	t.before, ok = consoleMode(t.in)
-	return ok
+	return ok && escapes(t.out)
 }
 
 func (t *Terminal) cooked() { setMode(t.in, t.before) }

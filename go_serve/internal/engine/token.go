@@ -1,14 +1,13 @@
-package chat
+package engine
 
 import (
 	"math"
 
 	"minitron/internal/sample"
-	"minitron/internal/tokenizer"
 )
 
-// MaxLikeliest is how many other tokens are told beside one at most.
-const MaxLikeliest = 20
+// MaxTopLogprobs is how many other tokens are told beside one, at most.
+const MaxTopLogprobs = 20
 
 // Token is a token with what the model gave it: before penalties, temperature and filters.
 type Token struct {
@@ -25,8 +24,9 @@ type Likely struct {
 	Logprob float64
 }
 
-// newToken tells of an id and of the n likeliest.
-func newToken(t *tokenizer.Tokenizer, id int, logits []float32, n int) Token {
+// Token returns what logits [vocab] say of an id, and of the top likeliest, at most MaxTopLogprobs.
+func (e *Engine) Token(logits []float32, id, top int) Token {
+	t := e.Tokenizer
 	best := float64(logits[sample.Argmax(logits)])
 	sum := 0.0
 	for _, v := range logits {
@@ -37,7 +37,7 @@ func newToken(t *tokenizer.Tokenizer, id int, logits []float32, n int) Token {
 		return Likely{id, t.Bytes(id), t.Piece(id), float64(logits[id]) - norm}
 	}
 	token := Token{Likely: likely(id)}
-	for _, id := range likeliest(logits, min(n, MaxLikeliest)) {
+	for _, id := range likeliest(logits, min(top, MaxTopLogprobs)) {
 		token.Top = append(token.Top, likely(id))
 	}
 	return token

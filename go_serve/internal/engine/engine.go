@@ -1,6 +1,6 @@
-// Package chat holds a conversation: the template, the turns, what is forgotten when the context is full, and the
-// growing answer as text. It knows neither terminals nor servers; both stand on it.
-package chat
+// Package engine is a loaded model that writes: sequences that take turns to compute, and an answer that grows as text. It
+// knows no dialogues: a prompt is ids.
+package engine
 
 import (
 	"slices"
@@ -21,12 +21,12 @@ type Engine struct {
 	ready  chan struct{} // closed once the two below are known
 	damage error         // what is wrong with the weights
 	pool   *kernel.Pool
-	line   line // of sequences that compute
+	queue  turnQueue // of sequences that compute
 }
 
-// NewEngine makes an engine of an opened bundle, which must stay open. It does not wait until all weights were looked at
+// New makes an engine of an opened bundle, which must stay open. It does not wait until all weights were looked at
 // and until it is known how many threads are fastest (for threads < 1): that goes on while a person reads the greeting.
-func NewEngine(b *bundle.Bundle, threads int) (*Engine, error) {
+func New(b *bundle.Bundle, threads int) (*Engine, error) {
 	e := &Engine{Config: b.Config, ready: make(chan struct{})}
 	var err error
 	if e.Model, err = model.Load(b.Weights); err != nil {
@@ -80,12 +80,12 @@ func (e *Engine) ContinuesText() bool { return e.Config.Template == bundle.RawTe
 // of the window goes, and again whenever it is full: where the window begins depends on the length alone, so that a text
 // goes on alike in one answer and in several, and most ids are read once with all before them in the cache.
 func (e *Engine) Window(ids []int) []int {
-	context := e.Config.Model.Context
-	if !e.ContinuesText() || len(ids) <= context {
+	size := e.Config.Model.Context
+	if !e.ContinuesText() || len(ids) <= size {
 		return ids
 	}
-	half := context / 2
-	return ids[((len(ids)-context-1)/half+1)*half:]
+	half := size / 2
+	return ids[((len(ids)-size-1)/half+1)*half:]
 }
 
 // NeverSampled returns the ids that no answer may hold: unknown and every control piece but the end marker.

@@ -1,8 +1,7 @@
-package edit
+package width
 
 import (
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -27,15 +26,15 @@ func TestClusters(t *testing.T) {
 		"\u200b":                {0},
 		"a\u200db":              {1, 1}, // a joiner joins pictures only
 		"\n\u0301":              {1, 0},
-		"\t":                    {tabColumns},
+		"\t":                    {Tab},
 		"─│":                    {1, 1},
 	} {
 		var got []int
 		runes := []rune(text)
 		for i := 0; i < len(runes); {
-			end := next(runes, i)
-			got = append(got, width(runes[i:end]))
-			if back := previous(runes, end); back != i {
+			end := Next(runes, i)
+			got = append(got, OfCluster(runes[i:end]))
+			if back := Previous(runes, end); back != i {
 				t.Errorf("%q: previous(%d) = %d, want %d", text, end, back, i)
 			}
 			i = end
@@ -51,16 +50,5 @@ func TestWideIsSorted(t *testing.T) {
 		if part[0] > part[1] || i > 0 && wide[i-1][1] >= part[0] {
 			t.Errorf("wide[%d] = %x", i, part)
 		}
-	}
-}
-
-// BenchmarkLongMessage is a key typed into a message of 10,000 characters.
-func BenchmarkLongMessage(b *testing.B) {
-	e := NewEditor("> ", nil, strings.Repeat("жук 日👍🏽e\u0301 ", 1000))
-	s := &screen{}
-	for b.Loop() {
-		e.Handle(Key{Text, "x"})
-		e.Handle(Key{Code: Backspace})
-		s.draw(e.layout(80), 24)
 	}
 }

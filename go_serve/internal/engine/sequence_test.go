@@ -1,4 +1,4 @@
-package chat
+package engine
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 
 // TestSequenceKeepsWhatItKnows checks what is computed again, and that this changes nothing.
 func TestSequenceKeepsWhatItKnows(t *testing.T) {
-	e := engine(t)
+	e := tiny(t)
 	q, _ := e.NewSequence()
 	logits := func(text string) []float32 {
 		got, err := q.Logits(context.Background(), ids(text))

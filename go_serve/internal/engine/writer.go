@@ -1,4 +1,4 @@
-package chat
+package engine
 
 import (
 	"strings"
@@ -9,10 +9,10 @@ import (
 
 // writer turns chosen ids into the parts of an answer. It holds back text that may begin a stop sequence.
 type writer struct {
-	tokenizer *tokenizer.Tokenizer
-	decoder   *tokenizer.Decoder
-	request   Request
-	on        func(Part) error
+	engine  *Engine
+	decoder *tokenizer.Decoder
+	request Request
+	on      func(Part) error
 
 	said    strings.Builder // what was given to on
 	pending string          // text that was not yet
@@ -22,8 +22,8 @@ type writer struct {
 	characters int // of said and pending
 }
 
-func newWriter(t *tokenizer.Tokenizer, r Request, on func(Part) error) *writer {
-	w := &writer{tokenizer: t, decoder: t.NewDecoder(), request: r, on: on}
+func newWriter(e *Engine, r Request, on func(Part) error) *writer {
+	w := &writer{engine: e, decoder: e.Tokenizer.NewDecoder(), request: r, on: on}
 	for _, id := range r.Before { // a space that begins a text may be none in the middle of it, and bytes may lack their others
 		w.decoder.Push(id)
 	}
@@ -32,8 +32,8 @@ func newWriter(t *tokenizer.Tokenizer, r Request, on func(Part) error) *writer {
 
 // push adds an id that was chosen from logits, and reports whether a stop sequence is complete.
 func (w *writer) push(id int, logits []float32) (found bool, err error) {
-	if w.request.Told {
-		token := newToken(w.tokenizer, id, logits, w.request.Likeliest)
+	if w.request.Logprobs {
+		token := w.engine.Token(logits, id, w.request.TopLogprobs)
 		token.Offset = w.characters
 		w.tokens = append(w.tokens, token)
 		w.starts = append(w.starts, w.said.Len()+len(w.pending))

@@ -1,4 +1,4 @@
-package chat
+package engine
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 )
 
 // waitFor returns when n are waiting in line.
-func waitFor(l *line, n int) {
+func waitFor(l *turnQueue, n int) {
 	for {
 		l.mu.Lock()
 		waiting := len(l.waiting)
@@ -20,9 +20,9 @@ func waitFor(l *line, n int) {
 	}
 }
 
-// TestLine holds the turn while others come, one after the other: they get it in that order, and who gives up gets none.
-func TestLine(t *testing.T) {
-	var l line
+// TestTurnQueue holds the turn while others come, one after the other: they get it in that order, and who gives up gets none.
+func TestTurnQueue(t *testing.T) {
+	var l turnQueue
 	if err := l.enter(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestLine(t *testing.T) {
 		t.Errorf("turns came in the order %v, want %v", got, want)
 	}
 	if err := l.enter(context.Background()); err != nil {
-		t.Error("the line is not free at the end")
+		t.Error("the queue is not free at the end")
 	}
 	if err := l.enter(gone); err != context.Canceled {
 		t.Errorf("a cancelled one entered: %v", err)

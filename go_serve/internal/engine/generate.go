@@ -1,4 +1,4 @@
-package chat
+package engine
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"minitron/internal/bundle"
 	"minitron/internal/sample"
 )
 
@@ -24,12 +25,11 @@ const (
 
 // Answer is one answer of the model.
 type Answer struct {
-	Text         string // up to a stop sequence
-	IDs          []int  // without the end marker
-	Stopped      Stop
-	DroppedTurns int // how many of the oldest turns were forgotten to make room
-	OutOfSight   int // how many of the oldest tokens of a text the model saw no more in the end
-	Stats        Stats
+	Text          string // up to a stop sequence
+	IDs           []int  // without the end marker
+	Stopped       Stop
+	DroppedTokens int // how many of the oldest tokens of a text the model saw no more in the end
+	Stats         Stats
 }
 
 // Stats says what an answer cost.
@@ -39,17 +39,26 @@ type Stats struct {
 	AnswerTokens int
 	Prefill      time.Duration // from the prompt to the first token
 	Decode       time.Duration // the other tokens
+	DecodePasses int           // how many forward passes Decode took: each gave a token, or the end
+}
+
+// TokensPerSecond returns how fast the answer was written after its first token, 0 where nothing was.
+func (s Stats) TokensPerSecond() float64 {
+	if s.DecodePasses == 0 || s.Decode <= 0 {
+		return 0
+	}
+	return float64(s.DecodePasses) / s.Decode.Seconds()
 }
 
 // Request says what is to be written.
 type Request struct {
-	Prompt    []int
-	Unseen    int   // of a text: how many tokens stand before Prompt, all out of the model's sight
-	Before    []int // the end of Prompt that the answer continues as text; none where it begins one
-	MaxTokens int
-	Stops     []string // the answer ends before the first of these to be complete
-	Told      bool     // with the tokens' log-probabilities
-	Likeliest int      // of how many other tokens beside each, at most MaxLikeliest
+	Prompt      []int
+	Unseen      int   // of a text: how many tokens stand before Prompt, all out of the model's sight
+	Before      []int // the end of Prompt that the answer continues as text; none where it begins one
+	MaxTokens   int
+	Stops       []string // the answer ends before the first of these to be complete
+	Logprobs    bool     // with the tokens' log-probabilities
+	TopLogprobs int      // of how many other tokens beside each, at most MaxTopLogprobs
 }
 
 // Part is what an answer grew by.
@@ -68,7 +77,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	}
 	answer := Answer{Stats: Stats{PromptTokens: r.Unseen + len(r.Prompt)}}
 	end := q.engine.Tokenizer.Chat().End
-	w := newWriter(q.engine.Tokenizer, r, on)
+	w := newWriter(q.engine, r, on)
 	began := time.Now()
 	for answer.Stopped == "" {
 		logits, err := q.Logits(ctx, q.engine.Window(ids))
@@ -83,6 +92,8 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 			answer.Stats.Prefill = time.Since(began)
 			answer.Stats.CachedTokens = q.reused
 			began = time.Now()
+		} else {
+			answer.Stats.DecodePasses++
 		}
 		id := sampler.Next(logits, ids[len(r.Prompt):])
 		if id == end {
@@ -113,7 +124,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	}
 	answer.Stats.Decode = time.Since(began)
 	answer.IDs = ids[len(r.Prompt):]
-	answer.OutOfSight = r.Unseen + len(ids) - len(q.engine.Window(ids))
+	answer.DroppedTokens = r.Unseen + len(ids) - len(q.engine.Window(ids))
 	answer.Stats.AnswerTokens = len(answer.IDs)
 	answer.Text = w.said.String()
 	return answer, nil
@@ -122,6 +133,11 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 // NewSampler makes a sampler that never chooses what no answer may hold.
 func (e *Engine) NewSampler(seed uint64) *sample.Sampler {
 	return sample.New(sample.Params{}, seed, e.Tokenizer.Size(), e.NeverSampled())
+}
+
+// Params returns how to choose by a model's settings.
+func Params(s bundle.Sampling) sample.Params {
+	return sample.Params{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP, RepeatPenalty: s.RepeatPenalty}
 }
 
 // heldBack returns how many bytes at the end of text may begin one of stops.

@@ -1,4 +1,4 @@
-package chat
+package engine
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 // written runs texts through a writer, a byte per token, and returns the parts and whether a stop sequence ended it.
 func written(t *testing.T, text string, stops []string) (parts []string, found bool) {
-	w := newWriter(engine(t).Tokenizer, Request{Stops: stops}, func(p Part) error {
+	w := newWriter(tiny(t), Request{Stops: stops}, func(p Part) error {
 		parts = append(parts, p.Text)
 		return nil
 	})
@@ -68,7 +68,7 @@ func TestStopsDoNotDependOnTokens(t *testing.T) {
 	const text, want = "xxabcabdyz", "xx"
 	stops := []string{"abcabd", "bca", "abcabdy"}
 	for at := range len(text) {
-		w := newWriter(engine(t).Tokenizer, Request{Stops: stops}, nil)
+		w := newWriter(tiny(t), Request{Stops: stops}, nil)
 		found, _ := w.grow(text[:at])
 		if !found {
 			found, _ = w.grow(text[at:])
@@ -80,13 +80,13 @@ func TestStopsDoNotDependOnTokens(t *testing.T) {
 }
 
 func TestTokensComeWithTheirText(t *testing.T) {
-	e := engine(t)
+	e := tiny(t)
 	logits := make([]float32, e.Tokenizer.Size())
 	for id := range logits {
 		logits[id] = float32(id%7) / 2
 	}
 	var parts []Part
-	w := newWriter(e.Tokenizer, Request{Stops: []string{"XY"}, Told: true, Likeliest: 3}, func(p Part) error {
+	w := newWriter(e, Request{Stops: []string{"XY"}, Logprobs: true, TopLogprobs: 3}, func(p Part) error {
 		parts = append(parts, p)
 		return nil
 	})
@@ -128,9 +128,9 @@ func TestTokensComeWithTheirText(t *testing.T) {
 }
 
 func TestControlPiecesHaveNoBytes(t *testing.T) {
-	logits := make([]float32, engine(t).Tokenizer.Size())
+	logits := make([]float32, tiny(t).Tokenizer.Size())
 	logits[4] = 1
-	token := newToken(engine(t).Tokenizer, 5, logits, 1)
+	token := tiny(t).Token(logits, 5, 1)
 	if end := token.Top[0]; end.ID != 4 || end.Bytes != nil || end.Piece == "" {
 		t.Errorf("%+v", end)
 	}
@@ -141,8 +141,31 @@ func TestControlPiecesHaveNoBytes(t *testing.T) {
 
 func TestWriterStopsWhereNobodyListens(t *testing.T) {
 	gone := errors.New("gone")
-	w := newWriter(engine(t).Tokenizer, Request{}, func(Part) error { return gone })
+	w := newWriter(tiny(t), Request{}, func(Part) error { return gone })
 	if _, err := w.push(ids("a")[0], nil); err != gone {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestWriterGoesOn holds that what continues a text is decoded as its middle.
+func TestWriterGoesOn(t *testing.T) {
+	for _, e := range []*Engine{tiny(t), tokenizing(t, "chat"), tokenizing(t, "nmt_nfkc")} { // the last takes a first space for its own
+		text := "the cat  sat on a mat, и кот тоже"
+		all := e.Tokenizer.Encode(text)
+		want := e.Tokenizer.Decode(all)
+		for at := range all {
+			var said strings.Builder
+			w := newWriter(e, Request{Before: all[:at]}, func(p Part) error {
+				said.WriteString(p.Text)
+				return nil
+			})
+			for _, id := range all[at:] {
+				w.push(id, nil)
+			}
+			w.finish()
+			if !strings.HasSuffix(want, said.String()) || len(said.String()) < len(want)-len(e.Tokenizer.Decode(all[:at])) {
+				t.Errorf("after %q comes %q", e.Tokenizer.Decode(all[:at]), said.String())
+			}
+		}
 	}
 }

@@ -1,13 +1,9 @@
-// Package edit reads messages from a terminal key by key: a line editor with history. It knows neither chats nor models.
-//
-// The parts from below: cluster (what a person takes for one character), line (text and cursor), keys (bytes to keys),
-// Editor (keys to text), layout (text to rows of a window), screen (rows to escape sequences), Reader (all of it on a
-// terminal).
-package edit
+// Package width knows how text stands in a terminal: which code points make one character for a person (a grapheme cluster),
+// and how many columns it takes. It draws nothing.
+package width
 
 import (
 	"slices"
-	"strings"
 	"unicode"
 )
 
@@ -57,8 +53,8 @@ func classOf(r rune) class {
 	return other
 }
 
-// next returns where the cluster ends that begins at i.
-func next(text []rune, i int) int {
+// Next returns where the cluster ends that begins at i.
+func Next(text []rune, i int) int {
 	if i >= len(text) {
 		return len(text)
 	}
@@ -86,9 +82,9 @@ func next(text []rune, i int) int {
 	return i
 }
 
-// previous returns where the cluster begins that ends at i. A cluster's begin is certain only at a character that joins
-// nothing before it: from there on next tells.
-func previous(text []rune, i int) int {
+// Previous returns where the cluster begins that ends at i. A cluster's begin is certain only at a character that joins
+// nothing before it: from there on Next tells.
+func Previous(text []rune, i int) int {
 	if i <= 0 {
 		return 0
 	}
@@ -97,7 +93,7 @@ func previous(text []rune, i int) int {
 		at--
 	}
 	for {
-		end := next(text, at)
+		end := Next(text, at)
 		if end >= i {
 			return at
 		}
@@ -105,31 +101,30 @@ func previous(text []rune, i int) int {
 	}
 }
 
-// settle returns the end of the cluster that i is in, or i between clusters.
-func settle(text []rune, i int) int {
+// Settle returns the end of the cluster that i is in, or i between clusters.
+func Settle(text []rune, i int) int {
 	if i <= 0 || i >= len(text) {
 		return i
 	}
-	return next(text, previous(text, i))
+	return Next(text, Previous(text, i))
 }
 
-// Width returns how many columns a text without newlines takes in a window.
-func Width(text string) (columns int) {
-	runes := []rune(text)
-	for i := 0; i < len(runes); {
-		end := next(runes, i)
-		columns += width(runes[i:end])
+// Of returns how many columns a text without newlines takes.
+func Of(text []rune) (columns int) {
+	for i := 0; i < len(text); {
+		end := Next(text, i)
+		columns += OfCluster(text[i:end])
 		i = end
 	}
 	return columns
 }
 
-// width returns how many columns a cluster takes.
-func width(cluster []rune) int {
+// OfCluster returns how many columns a cluster takes.
+func OfCluster(cluster []rune) int {
 	r := cluster[0]
 	switch kind := classOf(r); {
 	case r == '\t':
-		return tabColumns
+		return Tab
 	case r >= 0x1f3fb && r <= 0x1f3ff, slices.Contains(cluster, emojiStyle), slices.ContainsFunc(cluster, isWide): // skin tones alone
 		return 2
 	case kind == flag:
@@ -140,8 +135,8 @@ func width(cluster []rune) int {
 	return 1
 }
 
-// tabColumns is how wide a tab is drawn: its place on the screen does not matter in a message.
-const tabColumns = 4
+// Tab is how wide a tab is drawn: where it begins does not matter in a message.
+const Tab = 4
 
 func isWide(r rune) bool {
 	if r < wide[0][0] {
@@ -159,19 +154,12 @@ func isWide(r rune) bool {
 	return found
 }
 
-// agreed reports whether every terminal gives a cluster the same width. Of emoji and joined characters they think
+// Agreed reports whether every terminal gives a cluster the same width. Of emoji and joined characters they think
 // differently, so that the cursor has to be put where it belongs after them.
-func agreed(cluster []rune) bool {
+func Agreed(cluster []rune) bool {
 	r := cluster[0]
 	if len(cluster) > 1 || r >= 0x300 && classOf(r) == extend || unicode.Is(unicode.Cf, r) {
 		return false
 	}
 	return r < 0x1100 || r >= 0x2010 && r < 0x2100 || r >= 0x2e80 && r < 0xd7a4 || r >= 0xff00 && r < 0xfff0
-}
-
-// clean returns text as it may stand in a message: valid UTF-8 with newlines of one kind, and of the control characters
-// only newlines and tabs.
-func clean(text string) []rune {
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
-	return slices.DeleteFunc([]rune(text), func(r rune) bool { return r != '\n' && r != '\t' && unicode.IsControl(r) })
 }

@@ -1,4 +1,4 @@
-package edit
+package width
 
 // wide are the characters that take two columns: East_Asian_Width W and F of Unicode 15, with the unassigned gaps between
 // them and the emoji of later versions.

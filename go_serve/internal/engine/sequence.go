@@ -1,4 +1,4 @@
-package chat
+package engine
 
 import (
 	"context"
@@ -42,10 +42,10 @@ func (q *Sequence) Logits(ctx context.Context, ids []int) (logits []float32, err
 
 // step reads ids in a turn of its own.
 func (q *Sequence) step(ctx context.Context, ids []int) ([]float32, error) {
-	if err := q.engine.line.enter(ctx); err != nil {
+	if err := q.engine.queue.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer q.engine.line.leave()
+	defer q.engine.queue.leave()
 	return q.state.Extend(ctx, ids)
 }
 

@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"minitron/internal/sample"
+)
+
+// Speed is how fast a model reads and writes here.
+type Speed struct {
+	Read, Written       int     // tokens
+	ReadTPS, WrittenTPS float64 // per second
+	Threads             int
+}
+
+// Measure reads and writes so many tokens, or fewer where the context is smaller, and returns the speed. The sequence holds
+// nothing else afterwards.
+func (q *Sequence) Measure(ctx context.Context, read, write int) (Speed, error) {
+	size := q.engine.Config.Model.Context
+	write = min(write, size/2)
+	read = min(read, size-write)
+	ids := make([]int, read, read+write)
+	for i := range ids {
+		ids[i] = i % q.engine.Tokenizer.Size()
+	}
+	q.Reset()
+	began := time.Now()
+	logits, err := q.Logits(ctx, ids)
+	reading := time.Since(began)
+	began = time.Now()
+	for n := 0; n < write && err == nil; n++ {
+		ids = append(ids, sample.Argmax(logits))
+		logits, err = q.Logits(ctx, ids)
+	}
+	writing := time.Since(began)
+	return Speed{
+		Read: read, ReadTPS: float64(read) / reading.Seconds(),
+		Written: write, WrittenTPS: float64(write) / writing.Seconds(),
+		Threads: q.engine.Threads(),
+	}, err
+}

@@ -1,0 +1,98 @@
+package home
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+func TestPath(t *testing.T) {
+	settings := t.TempDir()
+	t.Setenv("MINITRON_HISTORY", "")
+	for _, name := range []string{"XDG_CONFIG_HOME", "HOME", "AppData"} { // whichever this system looks at
+		t.Setenv(name, settings)
+	}
+	path := Path("history")
+	if under, err := filepath.Rel(settings, path); err != nil || !filepath.IsLocal(under) || filepath.Base(filepath.Dir(path)) != "minitron-chat" || filepath.Base(path) != "history" {
+		t.Errorf("%q is not minitron-chat/history in %q", path, settings)
+	}
+	t.Setenv("MINITRON_HISTORY", "OFF")
+	if path := Path("history"); path != "" {
+		t.Errorf("switched off: %q", path)
+	}
+	t.Setenv("MINITRON_HISTORY", "")
+	for _, name := range []string{"XDG_CONFIG_HOME", "HOME", "AppData"} {
+		t.Setenv(name, "")
+	}
+	if path := Path("history"); path != "" {
+		t.Errorf("without a folder for settings: %q", path)
+	}
+}
+
+// holds checks a file's text and, where a system knows such things, its permissions.
+func holds(t *testing.T, path, text string, mode fs.FileMode) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	about, statErr := os.Lstat(path)
+	if err != nil || statErr != nil || string(data) != text || runtime.GOOS != "windows" && about.Mode() != mode {
+		t.Errorf("%s holds %q with %v, want %q with %v; %v, %v", path, data, about.Mode(), text, mode, err, statErr)
+	}
+}
+
+func TestWriteFile(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := WriteFile(file, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, file, "one", 0o600)
+	os.Chmod(file, 0o644)
+	old, _ := os.Open(file)
+	defer old.Close()
+	if err := WriteFile(file, []byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, file, "two", 0o644)
+	if was := make([]byte, 3); runtime.GOOS != "windows" {
+		if _, err := old.Read(was); err != nil || string(was) != "one" {
+			t.Errorf("who has it open reads %q, %v: it was changed in its place", was, err)
+		}
+	}
+	if files, _ := os.ReadDir(folder); len(files) != 1 {
+		t.Errorf("left behind: %v", files)
+	}
+}
+
+func TestWriteFileKeepsLinksAndDevices(t *testing.T) {
+	folder := t.TempDir()
+	file, link, device := filepath.Join(folder, "file"), filepath.Join(folder, "link"), filepath.Join(folder, "device")
+	os.WriteFile(file, nil, 0o640)
+	os.Chmod(file, 0o640)
+	if os.Symlink(file, link) != nil || os.Symlink(os.DevNull, device) != nil {
+		t.Skip("no links here")
+	}
+	if err := WriteFile(link, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	holds(t, file, "x", 0o640)
+	if about, _ := os.Lstat(link); about.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v", about.Mode())
+	}
+	for _, path := range []string{folder, device} {
+		if err := WriteFile(path, nil); !errors.Is(err, ErrNotRegular) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if err := WriteFile(filepath.Join(folder, "no", "such"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder that is not there: %v", err)
+	}
+	if err := WriteFile(filepath.Join(file, "below"), nil); err == nil {
+		t.Error("below a file")
+	}
+	if files, _ := os.ReadDir(folder); len(files) != 3 {
+		t.Errorf("left behind: %v", files)
+	}
+}

@@ -1,0 +1,68 @@
+package repl
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"minitron/internal/lang"
+)
+
+// TestFileNames names a file below the person's own folder as terminals do, at /save and at /load.
+func TestFileNames(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"HOME", "USERPROFILE"} {
+		t.Setenv(name, folder)
+	}
+	tests := []struct{ typed, file string }{
+		{"~/chat.json", "chat.json"},
+		{"~/my chat.json", "my chat.json"},
+		{`"~/my chat.json"`, "my chat.json"},
+		{`'~/my chat.json'`, "my chat.json"},
+		{`"` + filepath.Join(folder, "my chat.json") + `"`, "my chat.json"},
+		{`~/"chat.json"`, `"chat.json"`},
+	}
+	if filepath.Separator == '/' {
+		tests = append(tests, []struct{ typed, file string }{
+			{`~/my\ chat.json`, "my chat.json"},
+			{`~/a\ \(1\)\'s.json`, "a (1)'s.json"},
+			{`~/a\new\\b`, `a\new\b`},
+		}...)
+	}
+	for _, test := range tests {
+		_, notes := talk(t, "hello\n/save "+test.typed+"\n/new\n/load "+test.typed+"\n", 2, &lang.English)
+		if about, err := os.Stat(filepath.Join(folder, test.file)); err != nil || about.Size() == 0 || !strings.Contains(notes, "goes on here; turns: 1.") {
+			t.Errorf("%s: %v, %q", test.typed, err, notes)
+		}
+		os.Remove(filepath.Join(folder, test.file))
+	}
+	if files, _ := os.ReadDir(folder); len(files) != 0 {
+		t.Errorf("left behind: %v", files)
+	}
+	for _, typed := range []string{"~x", `"`, `""`, `'x"`} {
+		if name := expandHome(fileName(typed)); name != typed {
+			t.Errorf("%s is taken for %s", typed, name)
+		}
+	}
+	if _, notes := talk(t, "hello\n/save ~\n/load ~\n", 2, &lang.English); strings.Count(notes, "~ is no ordinary file.\n") != 2 {
+		t.Errorf("%q", notes)
+	}
+	t.Chdir(folder)
+	os.WriteFile(`'x'`, nil, 0o600)
+	if name := fileName(`'x'`); name != `'x'` {
+		t.Errorf("a file that has the typed name is taken for %s", name)
+	}
+}
+
+// TestCause: Windows ends what went wrong with a period, and so does what the program says of it.
+func TestCause(t *testing.T) {
+	const reason = "The system cannot find the path specified"
+	for _, err := range []error{&fs.PathError{Op: "open", Path: "x.json", Err: errors.New(reason + ".")}, errors.New(reason)} {
+		if got := cause(err); got != reason {
+			t.Errorf("%q", got)
+		}
+	}
+}
