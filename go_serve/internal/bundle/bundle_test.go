@@ -211,6 +211,39 @@ func TestTemplateAndLogitCap(t *testing.T) {
 	}
 }
 
+// TestImportedShape reads heads of their own width and a head that is not tied: keys that older bundles lack.
+func TestImportedShape(t *testing.T) {
+	shape := tinyLlama
+	shape.Heads, shape.KVHeads, shape.HeadWidth, shape.UntiedHead = 5, 1, 8, true
+	for _, dtype := range weights.DTypes {
+		b, err := Open(tiny(t, shape, dtype))
+		if err != nil || b.Verify() != nil || b.Config.Model != shape || len(b.Weights.Tensor("lm_head.weight")) == 0 {
+			t.Errorf("%s: %v", dtype, err)
+		}
+	}
+	for want, change := range map[string]func(*weights.Shape){
+		`"model.head_dim" is 0, it must be within 1..65536`:                                                func(s *weights.Shape) {},
+		`"model.head_dim" is 65535, n_heads times that is 327675, at most 65536 are read`:                  func(s *weights.Shape) { s.HeadWidth = 65535 },
+		`"model.n_heads" gives heads of the odd width 7, rotary positions need an even one`:                func(s *weights.Shape) { s.HeadWidth = 7 },
+		`"model.arch" is "nanogpt", whose heads are together as wide as d_model 24 and whose head is tied`: func(s *weights.Shape) { s.Arch, s.KVHeads = "nanogpt", 5 },
+	} {
+		m, bad := tiny(t, shape, "q8"), shape
+		change(&bad)
+		model, err := json.Marshal(bad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := set(t, m["config.json"].Data, "model", string(model))
+		if bad == shape {
+			config = set(t, config, "model.head_dim", "0")
+		}
+		m["config.json"].Data = config
+		if err := openAt(t, m); err == nil || err.Error() != "config.json is not usable: "+want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestHostileConfig(t *testing.T) {
 	const layer2 = `"model.layers.2.input_layernorm.weight"`
 	tests := []struct{ path, value, want string }{

@@ -31,22 +31,25 @@ func (q *Sequence) Shared(ids []int) (shared, held int) { return q.state.Shared(
 // waiting for a turn, with ctx.Err().
 func (q *Sequence) Logits(ctx context.Context, ids []int) (logits []float32, err error) {
 	q.reused = q.state.Truncate(min(q.state.Shared(ids), max(0, len(ids)-1))) // the last one is always computed
-	for ids = ids[q.reused:]; ; {
-		slice := ids[:min(model.SliceTokens, len(ids))]
-		ids = ids[len(slice):]
-		if logits, err = q.step(ctx, slice); err != nil || len(ids) == 0 {
-			return logits, err
+	for ids = ids[q.reused:]; len(ids) > model.SliceTokens; ids = ids[model.SliceTokens:] {
+		if err := q.turn(ctx, func() error { return q.state.Read(ctx, ids[:model.SliceTokens]) }); err != nil {
+			return nil, err
 		}
 	}
+	err = q.turn(ctx, func() error {
+		logits, err = q.state.Extend(ctx, ids)
+		return err
+	})
+	return logits, err
 }
 
-// step reads ids in a turn of its own.
-func (q *Sequence) step(ctx context.Context, ids []int) ([]float32, error) {
+// turn computes when it is this sequence's turn.
+func (q *Sequence) turn(ctx context.Context, compute func() error) error {
 	if err := q.engine.queue.enter(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	defer q.engine.queue.leave()
-	return q.state.Extend(ctx, ids)
+	return compute()
 }
 
 // Reset forgets everything.

@@ -18,7 +18,7 @@ import (
 )
 
 // names are the bundles that testdata/make_vectors.py wrote with Hugging Face's models.
-var names = []string{"llama", "llama-grouped", "llama-qknorm", "nanogpt", "nanogpt-bias"}
+var names = []string{"llama", "llama-grouped", "llama-qknorm", "nanogpt", "nanogpt-bias", "llama-imported"}
 
 func load(t testing.TB, name string) (*Model, *bundle.Config) {
 	t.Helper()

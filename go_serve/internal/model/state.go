@@ -128,23 +128,9 @@ func (st *State) Truncate(n int) (kept int) {
 // Extend reads ids after those that the sequence has, and returns the logits [vocab] that follow. The slice is valid until the
 // next call and holds finite numbers only. A cancelled ctx ends the work with ctx.Err(); the sequence has then grown by some
 // blocks of ids, or by none. After an error because of the ids it is as it was.
-func (st *State) Extend(ctx context.Context, ids []int) (logits []float32, err error) {
-	if err := st.check(len(st.ids), ids); err != nil {
+func (st *State) Extend(ctx context.Context, ids []int) ([]float32, error) {
+	if err := st.read(ctx, ids, true); err != nil {
 		return nil, err
-	}
-	if lost := fault.Mapped(st.model.file, func() { logits, err = st.extend(ctx, ids) }); lost != nil {
-		return nil, lost
-	}
-	return logits, err
-}
-
-func (st *State) extend(ctx context.Context, ids []int) ([]float32, error) {
-	for len(ids) > 0 {
-		block := ids[:min(blockTokens, len(ids))]
-		ids = ids[len(block):]
-		if err := st.forward(ctx, block, len(st.ids), len(ids) == 0); err != nil {
-			return nil, err
-		}
 	}
 	logits := st.logits[:st.model.shape.VocabSize]
 	for _, v := range logits {
@@ -156,6 +142,27 @@ func (st *State) extend(ctx context.Context, ids []int) ([]float32, error) {
 		kernel.Cap(logits, bound)
 	}
 	return logits, nil
+}
+
+// Read is Extend for ids that are not the last ones: it saves the time for logits.
+func (st *State) Read(ctx context.Context, ids []int) error { return st.read(ctx, ids, false) }
+
+// read reads ids block by block; with wanted the logits after the last one are left in st.logits.
+func (st *State) read(ctx context.Context, ids []int, wanted bool) (err error) {
+	if err := st.check(len(st.ids), ids); err != nil {
+		return err
+	}
+	lost := fault.Mapped(st.model.file, func() {
+		for err == nil && len(ids) > 0 {
+			block := ids[:min(blockTokens, len(ids))]
+			ids = ids[len(block):]
+			err = st.forward(ctx, block, len(st.ids), wanted && len(ids) == 0)
+		}
+	})
+	if lost != nil {
+		return lost
+	}
+	return err
 }
 
 // Logits is Extend for whoever has the whole sequence: it goes back to what ids begin with in common and reads the rest, at

@@ -60,7 +60,10 @@ func TestExtend(t *testing.T) {
 			}
 			return slices.Clone(got)
 		}
-		extend(ids[:13])
+		extend(ids[:5])
+		if err := st.Read(context.Background(), ids[5:13]); err != nil {
+			t.Fatal(err)
+		}
 		extend([]int{1, 2, 3})
 		if kept := st.Truncate(13); kept != 13 || st.Len() != 13 {
 			t.Errorf("%s: %d ids are left, want 13", name, kept)
@@ -74,6 +77,9 @@ func TestExtend(t *testing.T) {
 		for _, bad := range [][]int{nil, {-1}, {m.shape.VocabSize}, someIDs(15, 200)} {
 			if _, err := st.Extend(context.Background(), bad); err == nil || st.Len() != 50 {
 				t.Errorf("%s: %v was read: %v, %d ids", name, bad, err, st.Len())
+			}
+			if err := st.Read(context.Background(), bad); err == nil || st.Len() != 50 {
+				t.Errorf("%s: %v was read without logits: %v, %d ids", name, bad, err, st.Len())
 			}
 		}
 	}

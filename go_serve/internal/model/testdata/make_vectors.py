@@ -27,6 +27,17 @@ NAMES = {  # name of the directory -> its shape
     "nanogpt-bias": dict(
         arch="nanogpt", n_layers=2, n_heads=2, n_kv_heads=2, qk_norm=False, bias=True, rope_theta=10000.0
     ),
+    "llama-imported": dict(  # heads that are together wider than d_model, and a head that is not the embedding
+        arch="llama",
+        n_layers=2,
+        n_heads=3,
+        n_kv_heads=1,
+        head_dim=10,
+        untied_head=True,
+        qk_norm=True,
+        bias=False,
+        rope_theta=10000.0,
+    ),
 }
 TINY = dict(d_model=24, d_ff=40, vocab_size=272, context=64, norm_eps=1e-5)
 
@@ -34,7 +45,8 @@ TINY = dict(d_model=24, d_ff=40, vocab_size=272, context=64, norm_eps=1e-5)
 def reference(shape, *, seed):
     """The Hugging Face model of a shape, random weights rounded to what weights.bin can hold, in float32."""
     torch.manual_seed(seed)
-    common = dict(vocab_size=shape["vocab_size"], tie_word_embeddings=True, attn_implementation="eager")
+    tied = not shape.get("untied_head", False)
+    common = dict(vocab_size=shape["vocab_size"], tie_word_embeddings=tied, attn_implementation="eager")
     if shape["arch"] == "nanogpt":
         model = transformers.GPT2LMHeadModel(
             transformers.GPT2Config(
@@ -56,7 +68,7 @@ def reference(shape, *, seed):
             num_hidden_layers=shape["n_layers"],
             num_attention_heads=shape["n_heads"],
             num_key_value_heads=shape["n_kv_heads"],
-            head_dim=shape["d_model"] // shape["n_heads"],
+            head_dim=shape.get("head_dim", shape["d_model"] // shape["n_heads"]),
             max_position_embeddings=shape["context"],
             rms_norm_eps=shape["norm_eps"],
             attention_bias=False,
@@ -80,7 +92,7 @@ def reference(shape, *, seed):
 def tensors(model, shape):
     """(name, tensor) in the order of weights.bin."""
     if shape["arch"] == "llama":
-        return [(n, t) for n, t in model.state_dict().items() if n != "lm_head.weight"]
+        return [(n, t) for n, t in model.state_dict().items() if n != "lm_head.weight" or "untied_head" in shape]
     result = []
     for name, t in model.state_dict().items():
         if name == "lm_head.weight" or name.endswith((".attn.bias", ".attn.masked_bias")):
