@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -237,6 +238,55 @@ func TestAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// TestFloors reads docs/architecture.md: the packages are all in its table, and import only from those before them.
+func TestFloors(t *testing.T) {
+	page, err := os.ReadFile("../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "## The Go module")
+	order := map[string]int{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 || !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		prefix := ""
+		for _, name := range regexp.MustCompile("`([^`]*)`").FindAllStringSubmatch(cells[1], -1) {
+			path := name[1]
+			if before, rest, ok := strings.Cut(path, "/"); ok {
+				prefix, path = "minitron/"+before+"/", rest
+			}
+			if path == "minitron" {
+				prefix = ""
+			}
+			order[prefix+path] = len(order) + 1
+		}
+	}
+	cmd := exec.Command(filepath.Join(runtime.GOROOT(), "bin", "go"), "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=local")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := 0
+	for line := range strings.Lines(string(out)) {
+		names := strings.Fields(line)
+		packages++
+		if order[names[0]] == 0 {
+			t.Errorf("%s is not in the table", names[0])
+		}
+		for _, imported := range names[1:] {
+			if (imported == "minitron" || strings.HasPrefix(imported, "minitron/")) && order[imported] >= order[names[0]] {
+				t.Errorf("%s imports %s, which is not before it", names[0], imported)
+			}
+		}
+	}
+	if packages != len(order)-1 && packages != len(order) { // cmd/wasm is one for browsers only
+		t.Errorf("%d packages, %d in the table", packages, len(order))
+	}
 }
 
 // TestImport builds and runs a program of another module that imports this one.
