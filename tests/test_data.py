@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
 from minitron.data.rules import Rule
-from minitron.data.sources import (
+from minitron.data import store
+from minitron.data.messages import (
     EMPTY,
     LATE_SYSTEM,
     NO_ALTERNATION,
@@ -52,7 +53,7 @@ def run(**options) -> dict:
     report = json.loads(Path("runs/t/data/report.json").read_text())
     assert report["rows_in"] == report["kept"] + sum(report["dropped"].values())
     assert report["kept"] == report["train"] + report["valid"] + report["probes"]
-    for name in stage.PARTS:
+    for name in store.PARTS:
         assert len(part(name)) == report[name]
     assert not list(Path("runs/t/data").glob(".*"))
     return report
@@ -60,13 +61,13 @@ def run(**options) -> dict:
 
 def part(name: str) -> list[dict]:
     table = pq.read_table(f"runs/t/data/{name}.parquet")
-    assert table.schema.equals(stage.SCHEMA)
+    assert table.schema.equals(store.SCHEMA)
     return table.to_pylist()
 
 
 def everything() -> dict[str, str]:
     """The dialogue as text -> the file it is in."""
-    return {json.dumps(row["messages"]): name for name in stage.PARTS for row in part(name)}
+    return {json.dumps(row["messages"]): name for name in store.PARTS for row in part(name)}
 
 
 def refused(code: int = 1, **options) -> str:
@@ -252,7 +253,7 @@ USER, EMPTY_A, EMPTY_S = {**U}, {**A, "content": " \n"}, {**S, "content": ""}
         (["u", "a"], NO_TURN),
         ([{"content": "u"}, A], NO_TURN),
         ([{"role": 1, "content": "u"}, A], NO_TURN),
-        ([{"role": "user", "content": ["u"]}, A], NO_TEXT),
+        ([{"role": "user", "content": [1]}, A], NO_TEXT),
         ([U, {"role": "tool", "content": "a"}], UNKNOWN_ROLE),
         ([A, U, A], NOT_USER_FIRST),
         ([S, A], NOT_USER_FIRST),
@@ -511,10 +512,7 @@ def test_skill_and_check_are_copied():
 def test_synth_rows_are_made_in_the_stage_folder(monkeypatch):
     fake = types.ModuleType("minitron.synth")
     fake.write = lambda path, *, rows, seed: write(str(path), numbered(rows), seed=[seed] * rows)
-    monkeypatch.setitem(sys.modules, "minitron.synth", fake)
-    import minitron
-
-    monkeypatch.setattr(minitron, "synth", fake, raising=False)
+    monkeypatch.setattr(stage, "synth", fake)
     assert run(synth_rows=30, keep=["seed == 1"])["kept"] == 30
     assert Path("runs/t/data/synth.parquet").exists()
 

@@ -7,6 +7,7 @@ Also SHA-256 of files and of plain values. Knows nothing about what the files ho
 """
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -89,6 +90,12 @@ def write_error(error: OSError, *, path: str | Path) -> MinitronError:
         code = next((number for number in REASONS if f"[errno {number}]" in str(error).lower()), None)
     reason, hint = REASONS.get(code, (error.strerror or str(error), "check that the path can be written"))
     return MinitronError(f"{reason} while writing {path}", hint=hint)
+
+
+def expand(pattern: str) -> list[Path]:
+    """The file or folder with just this name, else what the glob matches, in the order of their names. `~` is the home folder."""
+    exact = Path(pattern).expanduser()
+    return [exact] if exact.exists() else sorted(map(Path, glob.glob(str(exact), recursive=True)))
 
 
 def remove_leftovers(folder: str | Path) -> None:

@@ -1,80 +1,81 @@
-"""Raw text: documents from files or a hub, split, cut into sequences; and how a base model goes on with a text.
+"""Raw text: documents from files or a hub, split, and cut into sequences.
 
     for sequence in sequences(texts(config.pretrain, "train"), tokenizer, context): ...
     rows = held_out(config)                   # what pretrain packed: eval and export ask with it
-    for token in extend(model, ids, ...):     # how a base model goes on with a text
 
 Knows nothing about dialogues.
 """
 
 import hashlib
 import itertools
+import math
 import random
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from minitron.core.errors import MinitronError
+from minitron.data.formats import open_source
+from minitron.data.formats.hub import Hub
+from minitron.data.formats.source import Source, reading
+from minitron.data.formats.text import Text
+from minitron.data.messages import is_unicode
 from minitron.data.packing import PackedRows, Sequence
-from minitron.data.sources import hub_tables, no_column, unreadable
-from minitron.recipe.load import expand
+from minitron.data.shapes import no_column
+from minitron.data.sources import find_files
 from minitron.recipe.schema import Config, PretrainConfig
 from minitron.tokenizer.sentencepiece import Tokenizer, parts
 
 LONG_CHARS = 10_000  # of a longer document the end is held out; shorter ones are held out whole or not at all
+HELD_OUT = 5  # where fewer whole documents than this would be held out, of each its end is, however short it is
+MOST_LOOKED_AT = 1000  # documents that are held in memory to learn how many there are
 BATCH_ROWS = 256
 
 
+def sources(config: PretrainConfig) -> list[Source]:
+    """The recipe's text: of its dataset, then of its files. A file of no known ending is plain text."""
+    paths = find_files(config.files, option="pretrain.files", text=True)
+    hub = [Hub(config, section="pretrain")] if config.hub else []
+    return hub + [open_source(path, otherwise=Text) for path in paths]
+
+
 def documents(config: PretrainConfig) -> Iterator[str]:
-    """Texts of the files (one document each; of parquet, a column's) in the order of their sorted names, or of the hub's."""
-    if config.hub:
-        yield from _column(hub_tables(config, section="pretrain"), config.column, where=f"the dataset {config.hub}")
-    for pattern in config.files:
-        paths = expand([pattern])
-        if not paths:
-            raise MinitronError(f"no file matches {pattern}", hint="check pretrain.files in the recipe")
-        for path in paths:
-            if path.suffix == ".parquet":
-                yield from _column(_parquet(path, config.column), config.column, where=str(path))
-                continue
-            try:
-                yield path.read_text(encoding="utf-8-sig")
-            except UnicodeDecodeError:
-                raise MinitronError(f"{path} is not UTF-8 text", hint="convert it, or leave it out") from None
+    """Texts of all sources: a text file is one document, of others each row's `pretrain.column`."""
+    for source in sources(config):
+        yield from documents_of(source, column=config.column)
 
 
-def _parquet(path: Path, column: str) -> Iterator[pa.Table | pa.RecordBatch]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield file.schema_arrow.empty_table()  # with the names of all columns
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=[column])
-    except (OSError, pa.ArrowException) as error:
-        raise unreadable(path, error, hint="check pretrain.files in the recipe") from error
+def documents_of(source: Source, *, column: str) -> Iterator[str]:
+    """The texts of one source that are not empty. Raises MinitronError where the column is not there or holds no text."""
+    column, met = source.only_column or column, set()
+    with reading(source.where):
+        for chunk in source.chunks(BATCH_ROWS):
+            if column not in met | set(chunk.names):
+                raise no_column(column, names=chunk.names, where=source.where, otherwise="set pretrain.column")
+            met.add(column)
+            for cells in chunk.cells([column]):
+                yield from filter(None, (_text(value, column, source.where) for value in cells.get(column, ())))
 
 
-def _column(tables: Iterable[pa.Table | pa.RecordBatch], column: str, *, where: str) -> Iterator[str]:
-    for table in tables:
-        if column not in table.schema.names:
-            error = no_column(column, names=table.schema.names, where=where)
-            raise MinitronError(str(error), hint=f"{error.hint}; set pretrain.column")
-        for text in table[column].to_pylist():
-            if not isinstance(text, str | None):
-                raise MinitronError(f"the column '{column}' of {where} holds no text", hint="set pretrain.column")
-            if text:
-                yield text
+def _text(value: object, column: str, where: str) -> str:
+    if not isinstance(value, str | None):
+        raise MinitronError(f"the column '{column}' of {where} holds no text", hint="set pretrain.column")
+    text = value or ""
+    text = text if is_unicode(text) else text.encode(errors="replace").decode()
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def texts(config: PretrainConfig, split: str) -> Iterator[str]:
-    """Texts of a split: the ends of long documents, and short ones by a hash, so that their order does not matter."""
-    share = config.valid_fraction
-    for document in documents(config):
-        if len(document) > LONG_CHARS:
+    """Texts of a split, train or valid: of long documents, or where there are few, the ends are held out; of short ones some
+    whole ones, chosen by a hash, so that their order does not matter."""
+    share, found = config.valid_fraction, documents(config)
+    enough = math.ceil(HELD_OUT / share) if share else 0
+    first = list(itertools.islice(found, min(enough, MOST_LOOKED_AT)))
+    few = len(first) < min(enough, MOST_LOOKED_AT)
+    for document in itertools.chain(first, found):
+        if len(document) > LONG_CHARS or few:
             end = int(len(document) * (1 - share))  # where nanoGPT cuts its one text
             yield document[end:] if split == "valid" else document[:end]
             continue
-        place = int.from_bytes(hashlib.blake2b(document.encode(errors="replace"), digest_size=8).digest()) / 2**64
+        place = int.from_bytes(hashlib.blake2b(document.encode(), digest_size=8).digest()) / 2**64
         if (place < share) == (split == "valid"):
             yield document
 

@@ -1,26 +1,33 @@
-"""Completions that people or judges labelled, from the shapes such data comes in.
+"""Completions that people or judges labelled, from the shapes such data comes in (docs/data.md).
 
-- `chosen` and `rejected` columns, beside a `prompt`, or Alpaca's instruction and input; each a text or a list of messages
 - `prompt`, `completion`, `label` rows, as TRL's KTO reads them
+- `chosen` and `rejected` columns: answers to a prompt beside them, or whole dialogues that differ in their last answer
 - dialogues with scores: what passes `reject.chosen_if` is chosen, what passes `reject.rejected_if` is rejected
 
 Yields one `Labelled` per completion; knows nothing about tokens.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from minitron.core.errors import MinitronError
-from minitron.data.sources import ROLES, Reader, find_files, joined, json_lines, json_list, to_messages
-from minitron.recipe.schema import DataConfig, RejectConfig
+from minitron.data.formats import open_source
+from minitron.data.formats.source import Source, reading
+from minitron.data.messages import HINTS, NO_ANSWER, Message, check_order, parse, role_map, to_messages
+from minitron.data.rules import Rules, to_number
+from minitron.data.shapes import HISTORY, MORE, SYSTEM, TURNS, answer_turns, listed, question_turns, with_earlier
+from minitron.data.sources import Reader, find_files
+from minitron.recipe.schema import Config
 
-Message = dict[str, str]
+NO_LABEL = "no label"
+SAME = "chosen equals rejected"
+BOTH = "passes chosen_if and rejected_if"
+GOOD = {"true", "1", "yes", "y", "good", "chosen", "desirable", "positive", "like", "liked", "up", "thumbs up"}
+GOOD |= {"thumbs_up", "👍"}
+BAD = {"false", "0", "-1", "no", "n", "bad", "rejected", "undesirable", "negative", "dislike", "disliked", "down"}
+BAD |= {"thumbs down", "thumbs_down", "👎"}
 
 
 @dataclass
@@ -32,70 +39,157 @@ class Labelled:
     label: bool
 
 
-def read(settings: RejectConfig, dropped: Counter) -> Iterator[Labelled]:
-    """All labelled completions of `reject.files`; what is no use is counted in `dropped` by the reason."""
-    paths = find_files(settings.files, option="reject.files")
-    if settings.chosen_if or settings.rejected_if:
-        for rules, label in ((settings.chosen_if, True), (settings.rejected_if, False)):
-            if rules:
-                yield from _judged(paths, rules, label, dropped)
-        return
-    for path in paths:
-        for row in _rows(path):
-            yield from _labelled(row, path, dropped)
+def read(config: Config, dropped: Counter) -> Iterator[Labelled]:
+    """All labelled completions of `reject.files`; what is no use is counted in `dropped` by the reason.
+
+    Raises MinitronError where a file is neither shape, and where rows are there and none is of use.
+    """
+    found = 0
+    for one in _judged(config, dropped) if judged(config) else _recorded(config, dropped):
+        found += 1
+        yield one
+    if not found:
+        raise none_of_use(dropped)
 
 
-def _judged(paths: list[Path], rules: list[str], label: bool, dropped: Counter) -> Iterator[Labelled]:
-    for rows in Reader(DataConfig(keep=rules)).read(paths):
-        for row in rows:
-            messages = to_messages(row.turns, roles=ROLES, unknown=set())
-            if isinstance(messages, str):
-                dropped[messages] += 1
-            else:
-                yield Labelled(messages[:-1], messages[-1]["content"], label)
+def none_of_use(dropped: Counter) -> MinitronError:
+    """The error for files of which every row was dropped."""
+    reasons = "; ".join(f"{reason}: {rows:,}" for reason, rows in dropped.most_common())
+    hint = HINTS.get(next(iter(dict(dropped.most_common(1))), ""), "docs/data.md shows the shapes that are read")
+    return MinitronError(f"reject.files: no completion is of use ({reasons or 'no row is labelled'})", hint=hint)
 
 
-def _rows(path: Path) -> Iterator[dict]:
-    try:
-        if path.suffix == ".parquet":
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1024):
-                    yield from batch.to_pylist()
-        elif path.suffix == ".jsonl":
-            with open(path, "rb") as lines:
-                yield from json_lines(lines, path)
-        else:
-            yield from json_list(path)
-    except (OSError, pa.ArrowException) as error:
-        raise MinitronError(f"{path} cannot be read: {error}", hint="check that the file is whole") from error
+def judged(config: Config) -> bool:
+    """Whether labels come from the scores of dialogues."""
+    return bool(config.reject.chosen_if or config.reject.rejected_if)
 
 
-def _labelled(row: dict, path: Path, dropped: Counter) -> list[Labelled]:
-    if "label" in row and "completion" in row:
-        answers = [(row["completion"], bool(row["label"]))]
-    elif "chosen" in row and "rejected" in row:
-        answers = [(row["chosen"], True), (row["rejected"], False)]
-    else:
+def files(config: Config) -> list[Source]:
+    """The sources of `reject.files`."""
+    return [open_source(path) for path in find_files(config.reject.files, option="reject.files")]
+
+
+# --- dialogues with scores -------------------------------------------------------------------------------------------
+
+
+def judging_rules(config: Config) -> list[tuple[Rules, bool]]:
+    """For each label the rules that give it (`Rules.keep`), beside those that give the other one (`Rules.valid`)."""
+    settings, found = config.reject, []
+    # A row that nobody judged is neither good nor bad, whatever data.missing_scores says of what is trained on.
+    base = replace(config.data, probes="", missing_scores="drop")
+    for keep, other, label in ((settings.chosen_if, settings.rejected_if, True),
+                               (settings.rejected_if, settings.chosen_if, False)):  # fmt: skip
+        names = ("reject.chosen_if", "reject.rejected_if")[:: 1 if label else -1]
+        if keep:
+            found.append((Rules(replace(base, keep=keep, valid_keep=other), keep=names[0], valid=names[1]), label))
+    return found
+
+
+def _judged(config: Config, dropped: Counter) -> Iterator[Labelled]:
+    """Columns, shape and roles are those of [data]."""
+    roles = role_map(config.data)
+    for rules, label in judging_rules(config):
+        for rows in Reader(config.data, rules=rules).read(files(config)):
+            for row in rows:
+                if rules.valid and row.may_be_valid:  # it passes the other label's rules, too
+                    dropped.update([BOTH] if label else [])  # once
+                    continue
+                messages = to_messages(row.turns, roles=roles, unknown=set())
+                if isinstance(messages, str):
+                    dropped[messages] += 1
+                else:
+                    yield Labelled(messages[:-1], messages[-1]["content"], label)
+
+
+# --- recorded labels -------------------------------------------------------------------------------------------------
+
+
+def _recorded(config: Config, dropped: Counter) -> Iterator[Labelled]:
+    roles = role_map(config.data)
+    for source in files(config):
+        with reading(source.where):
+            for row in source.rows():
+                yield from of_row(row, roles=roles, where=source.where, dropped=dropped)
+
+
+def of_row(row: dict, *, roles: dict[str, str], where: str, dropped: Counter) -> list[Labelled]:
+    """A row's completions, none where it is of no use. Raises MinitronError where it has no shape that is known."""
+    answers = next((found for shape in SHAPES if (found := shape(row, where)) is not None), None)
+    if answers is None:
         raise MinitronError(
-            f"{path} has neither chosen and rejected nor prompt, completion and label, but {', '.join(row)}",
+            f"{where} has neither chosen and rejected nor prompt, completion and label, but {listed(row)}",
             hint="for dialogues with scores set reject.chosen_if and reject.rejected_if",
         )
-    asked = row.get("prompt") or joined(row.get("instruction"), row.get("input"))
-    found = [_one(asked, answer, label) for answer, label in answers]
-    if None in found:
-        dropped["malformed: no prompt, or no text"] += 1
-        return []
+    prompt = asked(row)
+    found = []
+    for answer, label in answers:
+        if label is None:
+            dropped[NO_LABEL] += 1
+            return []
+        messages = _joined(prompt, answer, roles)
+        if isinstance(messages, str):
+            dropped[messages] += 1
+            return []
+        found.append(Labelled(messages[:-1], messages[-1]["content"], label))
     if len(found) == 2 and found[0].completion == found[1].completion:
-        dropped["chosen equals rejected"] += 1
+        dropped[SAME] += 1
         return []
     return found
 
 
-def _one(asked: Any, answer: Any, label: bool) -> Labelled | None:
-    """A prompt and an answer, each a text or a list of messages; a list may hold the prompt as well."""
-    prompt = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked or [])
-    turns = [{"role": "assistant", "content": answer}] if isinstance(answer, str) else list(answer or [])
-    messages = to_messages(prompt + turns, roles=ROLES, unknown=set())
-    if isinstance(messages, str):
+Answers = list[tuple[Any, bool | None]]  # each as the row has it, and its label
+
+
+def unpaired(row: dict, where: str) -> Answers | None:
+    """A completion (or an answer of another name) and its label."""
+    if "label" not in row:
         return None
-    return Labelled(messages[:-1], messages[-1]["content"], label)
+    name = next((name for name in ("completion", "response", "answer", "output") if name in row), None)
+    return name and [(row[name], to_label(row["label"], where=where))]
+
+
+def paired(row: dict, where: str) -> Answers | None:
+    """A chosen and a rejected one: texts, messages, or dialogues that begin with the prompt."""
+    return [(row["chosen"], True), (row["rejected"], False)] if "chosen" in row and "rejected" in row else None
+
+
+SHAPES: list[Callable[[dict, str], Answers | None]] = [unpaired, paired]
+
+
+def to_label(value: Any, *, where: str) -> bool | None:
+    """Good, bad, or None where nobody judged. MinitronError for what is none of these."""
+    number = to_number(value)
+    if value is None or value == "" or (number is None and isinstance(value, float)):
+        return None
+    word = str(value).strip().lower() if number is None else f"{number:g}"
+    if word in GOOD or word in BAD:
+        return word in GOOD
+    hint = (
+        "labels are true or false, 1 or 0, 1 or -1, good or bad; for scores set reject.chosen_if and reject.rejected_if"
+    )
+    raise MinitronError(f"{where}: the label {value!r} is neither good nor bad", hint=hint)
+
+
+def asked(row: dict) -> list:
+    """The turns that a row's answers follow, of whichever columns there are."""
+    question = next((row[name] for name in ("prompt", "question", "instruction", *TURNS) if row.get(name)), None)
+    more = next((row[name] for name in MORE if row.get(name)), None)
+    turns = question_turns(question, more) if question is not None or more is not None else []
+    return with_earlier(turns, {name: row.get(name) for name in (*SYSTEM, HISTORY)}) or []
+
+
+def _joined(prompt: list, answer: Any, roles: dict[str, str]) -> list[Message] | str:
+    """Prompt and answer as a checked dialogue. An answer that begins with the user's turn holds the prompt itself, unless it goes
+    on with a dialogue."""
+    parts = [parse(turns, roles=roles, unknown=set()) if turns else [] for turns in (prompt, answer_turns(answer))]
+    if reason := next((part for part in parts if isinstance(part, str)), ""):
+        return reason
+    before, after = parts
+    if not after or after[-1]["role"] != "assistant":
+        return NO_ANSWER
+    system = before[:1] if before and before[0]["role"] == "system" else []
+    turns = before[len(system) :]
+    if turns and after[0]["role"] != "assistant" and (turns[-1]["role"] == "user" or turns[0] == after[0]):
+        before = [] if after[0]["role"] == "system" else system
+    messages = before + after
+    return check_order(messages) or messages

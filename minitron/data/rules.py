@@ -3,14 +3,15 @@
     rules = Rules(config.data)
     rules.passing({"safety": array}, rows=len(array), tally=tally)   # which rows pass, as a mask
 
-A score that is null, NaN, -1, or text that reads as no number is missing: nobody judged that row. By
-`data.missing_scores` it fails every rule on that column, or passes them. Knows nothing about files and dialogues.
+A score that is null, NaN, or text that reads as no number is missing: nobody judged that row. So is -1, unless a rule on
+that column names a number below 0, such as `vote == -1`. By `data.missing_scores` a missing score fails every rule on its
+column, or passes them. Knows nothing about files and dialogues.
 """
 
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -54,6 +55,7 @@ class Rule:
     column: str
     op: str
     number: float
+    minus_one_is_missing: bool = True
 
     @classmethod
     def parse(cls, text: str, *, option: str = "data.keep") -> "Rule":
@@ -64,8 +66,14 @@ class Rule:
             raise MinitronError(f"{option}: '{text}' is not a rule", hint=hint, code=2)
         return cls(text.strip(), match[1].strip(), match[2], number)
 
+    @property
+    def is_below_zero(self) -> bool:
+        """Whether it makes sense only where scores below 0 are scores."""
+        return self.number < 0 or (self.op == "<" and self.number == 0)
+
     def missing(self, x: pa.Array) -> pa.BooleanArray:
-        return pc.or_kleene(pc.is_null(x, nan_is_null=True), pc.equal(x, pa.scalar(-1.0, x.type)))
+        missing = pc.is_null(x, nan_is_null=True)
+        return pc.or_kleene(missing, pc.equal(x, pa.scalar(-1.0, x.type))) if self.minus_one_is_missing else missing
 
     def holds(self, x: pa.Array, *, if_missing: bool) -> pa.BooleanArray:
         # The number in the column's own type: 7.1 as float32 is less than 7.1.
@@ -76,15 +84,32 @@ class Rule:
 
 
 class Rules:
-    """The recipe's keep-rules in their order, the rule that marks probes, and those for what may be held out."""
+    """The recipe's keep-rules in their order, the rule that marks probes, and those for what may be held out.
 
-    def __init__(self, config: DataConfig):
-        self.keep = [Rule.parse(text) for text in config.keep]
+    `keep` and `valid` are how the options of these rules are called in the recipe.
+    """
+
+    def __init__(self, config: DataConfig, *, keep: str = "data.keep", valid: str = "data.valid_keep"):
+        self.keep = [Rule.parse(text, option=keep) for text in config.keep]
         self.probes = Rule.parse(config.probes, option="data.probes") if config.probes else None
-        self.valid = [Rule.parse(text, option="data.valid_keep") for text in config.valid_keep]
+        self.valid = [Rule.parse(text, option=valid) for text in config.valid_keep]
         self.keep_missing = config.missing_scores == "keep"
-        every = self.keep + ([self.probes] if self.probes else []) + self.valid
-        self.columns = list(dict.fromkeys(rule.column for rule in every))
+        below = {rule.column for rule in self._every() if rule.is_below_zero}
+        scored = lambda rule: replace(rule, minus_one_is_missing=rule.column not in below)  # noqa: E731
+        self.keep, self.valid = list(map(scored, self.keep)), list(map(scored, self.valid))
+        self.probes = self.probes and scored(self.probes)
+        self.columns = list(dict.fromkeys(rule.column for rule in self._every()))
+
+    def _every(self) -> list[Rule]:
+        return self.keep + ([self.probes] if self.probes else []) + self.valid
+
+    def about(self, column: str) -> Rule:
+        """The first rule on a column."""
+        return next(rule for rule in self._every() if rule.column == column)
+
+    def judged(self, column: str, x: pa.Array) -> list[float | None]:
+        """A column's scores, None where one is missing."""
+        return pc.if_else(self.about(column).missing(x), None, x.cast(pa.float64(), safe=False)).to_pylist()
 
     def passing(self, scores: dict[str, pa.Array], *, rows: int, tally: Tally | None = None) -> pa.BooleanArray:
         """Which of the rows pass all rules; with a tally, the others are counted under the first that drops them."""
@@ -119,8 +144,11 @@ def _all_hold(rules: list[Rule], scores: dict[str, pa.Array], *, rows: int) -> l
     return pc.fill_null(alive, False).to_pylist()
 
 
-def to_scores(column: pa.Array) -> pa.Array:
-    """A column as float32 or float64; what is no number is null."""
+def to_scores(column: pa.Array, *, name: str) -> pa.Array:
+    """A column as float32 or float64; what is no number is null. MinitronError where the type holds none at all."""
+    kind = column.type
+    if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_binary(kind):
+        raise not_numbers(name, kind=str(kind))
     if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
         return column
     if pa.types.is_integer(column.type):
@@ -134,3 +162,11 @@ def to_number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return None if math.isnan(number) else number
+
+
+def not_numbers(column: str, *, kind: str) -> MinitronError:
+    """The error for a rule on a column that holds something else."""
+    return MinitronError(
+        f"a rule compares the column '{column}' with a number, but it holds {kind}",
+        hint="a rule needs a column of numbers: take this one out, or compare another column",
+    )

@@ -18,9 +18,11 @@ from pathlib import Path
 
 from minitron import synth
 from minitron.core.errors import MinitronError
-from minitron.data import documents, store
-from minitron.data.sources import Reader, count_rows, digest_of, find_files, json_list, role_map, to_messages
-from minitron.recipe.load import expand
+from minitron.data import documents, sources, store
+from minitron.data.formats import open_source
+from minitron.data.formats.source import Source, reading
+from minitron.data.messages import digest_of, role_map, to_messages
+from minitron.data.sources import Reader
 from minitron.recipe.schema import Config, DataConfig
 from minitron.tokenizer import chat_template, sentencepiece
 from minitron.tokenizer.sentencepiece import Tokenizer
@@ -118,10 +120,10 @@ def look(config: Config) -> Corpus:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "synth.parquet"
             synth.write(path, rows=min(data.synth_rows, SAMPLE_ROWS), seed=config.seed)
-            found = _sampled(data, [path], rows=data.synth_rows)
+            found = _sampled(data, [open_source(path)], rows=data.synth_rows)
     elif data.files:
-        paths = find_files(data.files)
-        found = _sampled(data, paths, rows=_rows(paths))
+        every = sources.sources(data)
+        found = _sampled(data, every, rows=sum(map(_rows, every)))
     elif not config.pretrain:
         raise MinitronError(
             f"{config.recipe} names no data", hint="set data.files, data.hub or data.synth_rows", code=2
@@ -141,14 +143,14 @@ def _is_of(config: Config, folder: Path) -> bool:
     return same and (folder / "report.json").exists() and (folder / "train.parquet").exists()
 
 
-def _sampled(data: DataConfig, paths: list[Path], *, rows: int) -> Corpus:
-    """What `rows` rows come to if all are as the first ones of the files are. Equal dialogues of the sample count once."""
+def _sampled(data: DataConfig, every: list[Source], *, rows: int) -> Corpus:
+    """What `rows` rows come to if all are as the first ones of the sources are. Equal dialogues of the sample count once."""
     reader, roles, known = Reader(data), role_map(data), set()
-    some = paths[:: -(-len(paths) // SAMPLE_FILES)]
+    some = _some(every)
     sample, probes, read = [], 0, 0
-    for path in some:
+    for source in some:
         here = 0
-        for chunk in reader.read([path]):
+        for chunk in reader.read([source]):
             for row in chunk[: SAMPLE_ROWS // len(some) - here]:
                 here += 1
                 messages = to_messages(row.turns, roles=roles, unknown=set())
@@ -171,18 +173,16 @@ def _sampled(data: DataConfig, paths: list[Path], *, rows: int) -> Corpus:
     return Corpus(round(kept * (1 - data.valid_fraction)), sample, where=f"a sample of {read:,} of {rows:,} rows")
 
 
-def _rows(paths: list[Path]) -> int:
-    """Rows of all files; of text files without parsing them."""
-    count = 0
-    for path in paths:
-        if path.suffix == ".parquet":
-            count += count_rows([path])
-        elif path.suffix == ".jsonl":
-            with path.open("rb") as file:
-                count += sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))  # noqa: B023
-        else:
-            count += len(json_list(path))
-    return count
+def _some(every: list[Source]) -> list[Source]:
+    """Up to SAMPLE_FILES of the sources, evenly spread."""
+    return every[:: -(-len(every) // SAMPLE_FILES)]
+
+
+def _rows(source: Source) -> int:
+    """Rows of a source, where possible without parsing them."""
+    with reading(source.where):
+        count = source.count()
+        return sum(1 for _ in source.rows()) if count is None else count
 
 
 def _texts_of(config: Config) -> tuple[int, list[str]]:
@@ -192,27 +192,26 @@ def _texts_of(config: Config) -> tuple[int, list[str]]:
             f"how much the dataset {config.pretrain.hub} holds is not known",
             hint="name files in pretrain.files, to plan",
         )
-    paths = expand(config.pretrain.files)
-    if not paths:
-        raise MinitronError("no file matches pretrain.files", hint="check pretrain.files in the recipe")
-    some = paths[:: -(-len(paths) // SAMPLE_FILES)]
-    sample, characters, of_some = [], 0.0, 0
-    for path in some:
-        most = SAMPLE_CHARS // len(some)
-        of_some += path.stat().st_size
-        if path.suffix == ".parquet":
-            one = replace(config.pretrain, files=[str(path)])
-            texts = list(_up_to(documents.documents(one), most))
-            read = islice(documents.documents(one), len(texts))
-            characters += count_rows([path]) * statistics.fmean(map(len, read)) if texts else 0
-        else:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                texts = [file.read(most)]
-            size = len(texts[0].encode(errors="replace"))
-            characters += path.stat().st_size * len(texts[0]) / size if size else 0
-        sample += texts
-    share = sum(path.stat().st_size for path in paths) / max(1, of_some)
+    every = documents.sources(config.pretrain)
+    some = _some(every)
+    sample, characters = [], 0.0
+    for source in some:
+        found = documents.documents_of(source, column=config.pretrain.column)
+        whole = list(_until(found, SAMPLE_CHARS // len(some)))
+        characters += _rows(source) * statistics.fmean(map(len, whole)) if whole else 0
+        sample += _up_to(whole, SAMPLE_CHARS // len(some))
+    size = lambda sources: sum(source.path.stat().st_size for source in sources)  # noqa: E731
+    share = size(every) / max(1, size(some))
     return round(characters * share * (1 - config.pretrain.valid_fraction)), sample
+
+
+def _until(texts: Iterable[str], characters: int) -> Iterable[str]:
+    """The first texts, whole, until they have so many characters."""
+    for text in texts:
+        yield text
+        characters -= len(text)
+        if characters <= 0:
+            return
 
 
 def _up_to(texts: Iterable[str], characters: int) -> Iterable[str]:

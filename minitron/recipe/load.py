@@ -9,7 +9,6 @@ with the values.
 import codecs
 import dataclasses
 import difflib
-import glob
 import math
 import tomllib
 import types
@@ -203,9 +202,3 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
     if config.tokenizer.kind == "char" and config.tokenizer.normalization != "identity":
         problems.append("tokenizer.kind = 'char' keeps every character; leave tokenizer.normalization at 'identity'")
-
-
-def expand(patterns: list[str]) -> list[Path]:
-    """Files that the globs match, each pattern's in the order of their names."""
-    found = (sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True)) for pattern in patterns)
-    return [Path(name) for names in found for name in names]

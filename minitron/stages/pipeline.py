@@ -16,9 +16,9 @@ from minitron.core import distributed
 from minitron.core.console import logging_to, say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, sha256_file, sha256_json
+from minitron.data.sources import find_files
 from minitron.program import go
 from minitron.recipe import schema
-from minitron.recipe.load import expand
 from minitron.recipe.schema import Config
 from minitron.recipe.write import dump_recipe
 
@@ -49,7 +49,7 @@ def _data(config: Config, *names: str) -> list[Path]:
 
 def _text(config: Config) -> list[Path]:
     """Files with raw text; a dataset of a hub counts as unchanged."""
-    return expand(config.pretrain.files) if config.pretrain else []
+    return find_files(config.pretrain.files, option="pretrain.files", text=True) if config.pretrain else []
 
 
 def _tokenizer(config: Config) -> Path:
@@ -79,13 +79,13 @@ STAGES = [
     Stage(
         "data",
         ("data",),
-        reads=lambda c: expand(c.data.files),
+        reads=lambda c: find_files(c.data.files),
         makes=lambda c: _data(c, "train", "valid", "probes"),
         dialogues=True,
     ),
     Stage(
         "tokenizer",
-        ("tokenizer", *TEXT),
+        ("tokenizer", "model.context", *TEXT),
         reads=lambda c: [*_data(c, "train"), *_text(c)],
         makes=lambda c: [_tokenizer(c)],
     ),
@@ -114,7 +114,7 @@ STAGES = [
             _tokenizer(c),
             *_data(c, "train"),
             *_best(c, "sft"),
-            *(expand(c.reject.files) if c.reject else []),
+            *(find_files(c.reject.files, option="reject.files") if c.reject else []),
         ],
         makes=lambda c: [c.layout.pairs, c.layout.apart],
         optional=True,

@@ -21,11 +21,6 @@ from minitron.sample.continue_text import continue_text, encode_text
 from minitron.tokenizer.sentencepiece import Tokenizer
 from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
 
-MORE = {
-    "train": "bring more text, or lower pretrain.valid_fraction",
-    "valid": "bring more text, or raise pretrain.valid_fraction",
-}
-
 
 def run(config: Config) -> None:
     folder = config.layout.stage("pretrain")
@@ -40,7 +35,10 @@ def run(config: Config) -> None:
             say(f"pretrain: {split}: {counts['tokens']:,} tokens in {counts['rows']:,} rows")
         sets[split] = PackedRows(out)
         if not len(sets[split]):
-            raise MinitronError(f"there is no {split} text", hint=MORE[split])
+            none = split == "valid" and not config.pretrain.valid_fraction
+            raise MinitronError(
+                f"there is no {split} text", hint="set pretrain.valid_fraction above 0" if none else "bring more text"
+            )
     torch.manual_seed(config.seed)  # the fresh weights
     model = LanguageModel(config.model, tokenizer.vocab_size).to(pick_device(config.device))
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")

@@ -181,7 +181,7 @@ def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[tup
 def recorded_rows(config: Config) -> tuple[list[tuple], dict]:
     """Rows of `reject.files`, and how many there are."""
     dropped, rows = Counter(), []
-    for one in labelled.read(config.reject, dropped):
+    for one in labelled.read(config, dropped):
         rows.append((one.prompt, one.completion, one.label, "recorded", ""))
     chosen = sum(row[2] for row in rows)
     report = {"chosen": chosen, "rejected": len(rows) - chosen, "dropped": dict(dropped)}

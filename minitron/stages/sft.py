@@ -74,14 +74,18 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
                 )
         rows = PackedRows(out)
         if not len(rows):
-            raise MinitronError(
-                f"no {split} dialogue fits into the context of {config.model.context} tokens"
-                if split == "train"
-                else "there are no validation dialogues",
-                hint="raise model.context" if split == "train" else "raise data.valid_fraction",
-            )
+            raise why_empty(config, split)
         sets.append(rows)
     return sets[0], sets[1]
+
+
+def why_empty(config: Config, split: str) -> MinitronError:
+    """The error for a split of which nothing was packed."""
+    if any(True for _ in store.read(config.layout.dialogues(split))):
+        message = f"no {split} dialogue fits into the context of {config.model.context} tokens"
+        return MinitronError(message, hint="raise model.context")
+    hint = "bring more dialogues" if config.data.valid_fraction else "set data.valid_fraction above 0"
+    return MinitronError(f"there are no {split} dialogues", hint=f"{hint}: the best checkpoint is chosen with them")
 
 
 def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) -> Iterator[Sequence]:

@@ -1,27 +1,32 @@
 """Trains the tokenizer on the training dialogues and on pretrain's training text. Run: minitron tokenizer recipes/demo.toml.
 
 Reads data/train.parquet, where the recipe has dialogues, and pretrain's text; writes tokenizer/tokenizer.model and
-tokenizer/report.json. Knows nothing about chat markers beyond their names.
+tokenizer/report.json. What sft cannot use, since it is longer than the context, has no say in the vocabulary, and text too
+small for `tokenizer.vocab_size` gets as many tokens as it has. Knows nothing about chat markers beyond their names.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from minitron.core.console import say
+from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.data import documents, store
 from minitron.recipe.schema import Config
 from minitron.tokenizer import sentencepiece
 
 SAMPLE_CHARS = 1_000_000  # of held-out text, to say how many characters a token has
+CHARS_PER_TOKEN = (
+    8  # more than a text has on average, so that what has more of them than the context has room for is too long
+)
 
 
 def run(config: Config) -> None:
     folder = config.layout.stage("tokenizer")
-    limit = sys.maxsize if config.tokenizer.kind == "char" else config.tokenizer.max_train_chars
-    model = sentencepiece.train(_up_to(limit, _texts(config, "train")), config=config.tokenizer, seed=config.seed)
-    atomic_write(folder / "tokenizer.model", model)
+    atomic_write(folder / "tokenizer.model", _train(config))
     trained = sentencepiece.Tokenizer(folder / "tokenizer.model")
     sample = [part for text in _up_to(SAMPLE_CHARS, _texts(config, "valid")) for part in sentencepiece.parts(text)]
     ids = sum(len(i) for i in trained.encode_many(sample))
@@ -35,14 +40,45 @@ def run(config: Config) -> None:
     say(f"tokenizer: {trained.vocab_size} tokens, {report['characters_per_token']} characters per token")
 
 
+def _train(config: Config) -> bytes:
+    """The model's bytes, of fewer tokens than `tokenizer.vocab_size` where the text has not so many."""
+    settings = config.tokenizer
+    limit = sys.maxsize if settings.kind == "char" else settings.max_train_chars
+    if not any(_texts(config, "train")):
+        hint = "raise model.context" if not config.base else "bring more text, or lower pretrain.valid_fraction"
+        raise MinitronError("there is no training text, or none that fits into the context", hint=hint)
+    try:
+        return sentencepiece.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
+    except MinitronError as error:
+        if too_small := re.search(r"required_chars. \d+ vs (\d+)", str(error)):
+            message = (
+                f"tokenizer.vocab_size is {settings.vocab_size}, but characters, bytes and markers are {too_small[1]}"
+            )
+            raise MinitronError(message, hint="raise it, or lower tokenizer.character_coverage") from None
+        too_large = re.search(r"to a value <= (\d+)", str(error))
+        if not too_large:
+            raise
+        size = int(too_large[1])
+    say(f"tokenizer: so little text has {size} tokens, not tokenizer.vocab_size = {settings.vocab_size}")
+    settings = replace(settings, vocab_size=size)
+    return sentencepiece.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
+
+
 def _texts(config: Config, split: str) -> Iterator[str]:
     """Contents of the dialogues, then pretrain's texts."""
     if not config.base:
         for dialogue in store.read(config.layout.dialogues(split)):
-            for message in dialogue["messages"]:
+            for message in _fitting(dialogue["messages"], CHARS_PER_TOKEN * config.model.context):
                 yield message["content"]
     if config.pretrain:
         yield from documents.texts(config.pretrain, split)
+
+
+def _fitting(messages: list[dict], characters: int) -> list[dict]:
+    """The messages up to the last answer within so many characters, as sft cuts a dialogue; none if the first is beyond."""
+    while messages and sum(len(message["content"]) for message in messages) > characters:
+        messages = messages[:-2] if len(messages) > 3 else []
+    return messages
 
 
 def _up_to(limit: int, texts: Iterable[str]) -> Iterator[str]:

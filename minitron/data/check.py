@@ -1,0 +1,94 @@
+"""What a recipe's data have wrong, told before the first long stage. Reads only the heads of files.
+
+    check(config)      # raises MinitronError, or says nothing
+
+Knows nothing about the stages that read the rest.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
+
+from minitron.core.errors import MinitronError
+from minitron.data import documents, labelled
+from minitron.data.formats.source import Source, reading
+from minitron.data.messages import role_map
+from minitron.data.rules import Rules
+from minitron.data.shapes import Shape
+from minitron.data.sources import column_of_rule_missing, sources
+from minitron.recipe.schema import Config, DataConfig
+
+MOST_FILES = 32  # whose heads are read, evenly spread; all of them are looked for
+HEAD_ROWS = 1000  # rows of a head of labels
+
+
+def check(config: Config) -> None:
+    """Raises MinitronError for what a stage would stumble over: files that are missing, empty or unreadable, columns that are
+    not there, rules and labels that are none, and nothing to be held out. Datasets of a hub are not looked at.
+    """
+    data, rules = config.data, Rules(config.data)
+    role_map(data)
+    _held_out(config)
+    if data.files:
+        _dialogues(sources(replace(data, hub="")), data, rules, option="data.files")
+    if config.pretrain and config.pretrain.files:
+        found = documents.sources(config.pretrain)
+        texts = (next(documents.documents_of(source, column=config.pretrain.column), "") for source in _some(found))
+        _not_empty(any(texts) or len(found) > MOST_FILES, found, option="pretrain.files")
+    if config.reject and config.reject.files:
+        found = labelled.files(config)
+        for rules, _ in labelled.judging_rules(config):
+            _dialogues(found, data, rules, option="reject.files")
+        if not labelled.judged(config):
+            _labels(config, found)
+
+
+def _held_out(config: Config) -> None:
+    for section, used in (("data", not config.base), ("pretrain", config.pretrain is not None)):
+        if used and not getattr(config, section).valid_fraction:
+            hint = "set a share such as 0.02: the best checkpoint is chosen by what is held out"
+            raise MinitronError(f"{section}.valid_fraction is 0", hint=hint, code=2)
+
+
+def _dialogues(found: list[Source], data: DataConfig, rules: Rules, *, option: str) -> None:
+    """Of each file the columns; of files whose rows differ as many rows as it takes to meet the rules' columns."""
+    names: dict[str, None] = {}
+    for source in _some(found):
+        with reading(source.where):
+            for chunk in source.chunks():
+                names |= dict.fromkeys(chunk.names)
+                Shape.find(chunk.names, config=data, where=source.where)
+                for column in rules.columns:
+                    if column in chunk.names:
+                        chunk.scores(column)
+                    elif source.every_row_has_all_columns:
+                        raise column_of_rule_missing(rules, column, names=chunk.names, where=source.where)
+                if names.keys() >= set(rules.columns):
+                    break
+    _not_empty(bool(names) or len(found) > MOST_FILES, found, option=option)
+    for column in rules.columns:
+        if column not in names and len(found) <= MOST_FILES:
+            raise column_of_rule_missing(rules, column, names=names, where=option)
+
+
+def _labels(config: Config, found: list[Source]) -> None:
+    dropped, usable, rows = Counter(), 0, 0
+    for source in _some(found):
+        with reading(source.where):
+            for row in islice(source.rows(), HEAD_ROWS):
+                rows += 1
+                usable += len(labelled.of_row(row, roles=role_map(config.data), where=source.where, dropped=dropped))
+    _not_empty(bool(rows) or len(found) > MOST_FILES, found, option="reject.files")
+    if rows and not usable:
+        raise labelled.none_of_use(dropped)
+
+
+def _some(found: list[Source]) -> list[Source]:
+    return found[:: -(-len(found) // MOST_FILES)]
+
+
+def _not_empty(anything: bool, found: Iterable[Source], *, option: str) -> None:
+    if not anything:
+        paths = ", ".join(source.where for source in found)
+        raise MinitronError(f"{option}: there is nothing in {paths}", hint="check that the files are whole")

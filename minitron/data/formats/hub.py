@@ -1,0 +1,30 @@
+"""Datasets of a hub, through the library `datasets`, streaming."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from minitron.data.formats.source import CHUNK_ROWS, Chunk, Columns, Source, unreadable
+from minitron.recipe.schema import DataConfig, PretrainConfig
+
+
+class Hub(Source):
+    """The dataset that a section's hub, hub_config and hub_split name. `section` is how its options are called."""
+
+    every_row_has_all_columns = True
+
+    def __init__(self, config: DataConfig | PretrainConfig, *, section: str):
+        self.config, self.section = config, section
+        self.path, self.where, self.name = Path(config.hub), f"the dataset {config.hub}", config.hub
+
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        config = self.config
+        try:
+            from datasets import load_dataset  # takes a second
+
+            stream = load_dataset(config.hub, config.hub_config or None, split=config.hub_split, streaming=True)
+            for table in stream.with_format("arrow").iter(batch_size=rows):
+                yield Columns(table, where=self.where)
+        except Exception as error:  # of the network, of ids, of formats, from many libraries: all for the user to mend
+            options = ", ".join(f"{self.section}.{name}" for name in ("hub", "hub_config", "hub_split"))
+            hint = f"check {options} and the network (private: hf auth login)"
+            raise unreadable(self.where, error, hint=hint) from error

@@ -1,0 +1,140 @@
+"""What an input format has to give: rows, in chunks that are judged and then read.
+
+A format is a subclass of `Source` with `rows`, which yields dicts. One whose data are tables (parquet, a hub) overrides
+`chunks` instead, so that rules look at their columns before anything else is read. Knows nothing about dialogues.
+"""
+
+import io
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from minitron.core.errors import MinitronError
+from minitron.data.rules import to_number, to_scores
+
+CHUNK_ROWS = 1024  # rows of text in memory at once
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # endings behind a format's own
+
+
+class Chunk(ABC):
+    """Some rows of a source. `names` are the columns, `rows` the number of rows."""
+
+    names: list[str]
+    rows: int
+
+    @abstractmethod
+    def scores(self, name: str) -> tuple[pa.Array, bool]:
+        """A column as float32 or float64 (null: no number), and whether any of it was text."""
+
+    @abstractmethod
+    def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
+        """Values of some columns, as far as they are there, of the rows that pass (None: of all), in parts of bounded size."""
+
+
+class Source:
+    """A file (or a dataset) as rows. `where` names it in messages, `name` is what its dialogues are said to come from."""
+
+    every_row_has_all_columns = False  # true of tables: a column that is missing at the start stays so
+    only_column = ""  # the column's name where there is but one
+
+    def __init__(self, path: Path):
+        self.path, self.where = path, str(path)
+        self.name = (path.with_suffix("") if self.compressed else path).stem
+
+    def rows(self) -> Iterator[dict]:
+        """All rows, in order."""
+        for chunk in self.chunks():
+            for cells in chunk.cells(chunk.names):
+                columns = [cells[name] for name in chunk.names]
+                yield from (dict(zip(chunk.names, row, strict=True)) for row in zip(*columns, strict=True))
+
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        """All rows, in order, about so many at a time. What the file has wrong is raised as MinitronError inside `reading`."""
+        found = self.rows()
+        while objects := list(itertools.islice(found, rows)):
+            yield Objects(objects)
+
+    def count(self) -> int | None:
+        """The number of rows, about, or None where only reading them all would tell."""
+        return None
+
+    def open(self) -> BinaryIO:
+        """The file's bytes, unpacked."""
+        if self.compressed:
+            kind = COMPRESSIONS[self.path.suffix.lower()]
+            return io.BufferedReader(pa.input_stream(str(self.path), compression=kind))
+        return self.path.open("rb")
+
+    @property
+    def compressed(self) -> bool:
+        return self.path.suffix.lower() in COMPRESSIONS
+
+
+class Objects(Chunk):
+    """A chunk of dicts, each with columns of its own."""
+
+    def __init__(self, objects: list[dict]):
+        self.objects, self.rows = objects, len(objects)
+        self.names = list(dict.fromkeys(name for row in objects for name in row))
+
+    def scores(self, name: str) -> tuple[pa.Array, bool]:
+        values = [row.get(name) for row in self.objects]
+        return pa.array(map(to_number, values), pa.float64()), any(isinstance(value, str) for value in values)
+
+    def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
+        kept = self.objects if passing is None else list(itertools.compress(self.objects, passing.to_pylist()))
+        yield {name: [row.get(name) for row in kept] for name in names}
+
+
+class Columns(Chunk):
+    """A chunk of an Arrow table in memory."""
+
+    def __init__(self, table: pa.Table | pa.RecordBatch, *, where: str):
+        self.table, self.rows, self.names, self.where = table, table.num_rows, table.schema.names, where
+
+    def scores(self, name: str) -> tuple[pa.Array, bool]:
+        one_of(name, self.names, where=self.where)
+        column = self.table[name]
+        return column_scores(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column, name=name)
+
+    def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
+        table = self.table if passing is None else self.table.filter(passing)
+        there = [one_of(name, self.names, where=self.where) for name in names if name in self.names]
+        yield {name: table[name].to_pylist() for name in there}
+
+
+def column_scores(column: pa.Array, *, name: str) -> tuple[pa.Array, bool]:
+    """An Arrow column as `Chunk.scores` gives it."""
+    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return to_scores(column, name=name), is_text and column.null_count < len(column)
+
+
+def one_of(name: str, names: list[str], *, where: str) -> str:
+    """The name itself; MinitronError where several columns have it."""
+    if names.count(name) > 1:
+        raise MinitronError(f"{where} has the column '{name}' twice", hint="rename or remove one of them")
+    return name
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Makes what libraries raise about a file that cannot be read a MinitronError that names it."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        hint = "save it as UTF-8, or leave it out"
+        raise MinitronError(f"{where} is not UTF-8 text: {error.reason} at byte {error.start}", hint=hint) from error
+    except (OSError, pa.ArrowException, EOFError) as error:
+        raise unreadable(where, error, hint="check that it is whole and may be read") from error
+
+
+def unreadable(where: str | Path, error: Exception, *, hint: str) -> MinitronError:
+    """The error for a source that a library gave up on, with the first line of its reason."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
+    lines = reason.splitlines() or [type(error).__name__]
+    return MinitronError(f"{where} cannot be read: {lines[0]}", hint=hint)

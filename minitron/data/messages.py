@@ -1,0 +1,206 @@
+"""One dialogue's messages: from the turns that a source holds to checked messages, or the reason why there are none.
+
+    messages = to_messages(turns, roles=role_map(config.data), unknown=set())   # [{"role", "content"}, ...] or a reason
+    digest_of(messages)                                                        # 16 bytes that stand for them
+
+Knows nothing about files, tables and scores.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from minitron.core.errors import MinitronError
+from minitron.recipe.schema import DataConfig
+
+Message = dict[str, str]
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "model": "assistant",
+}
+
+NO_MESSAGES = "malformed: no messages"
+NO_TURN = "malformed: a turn is not a role and a content"
+NO_TEXT = "malformed: a content is not text"
+EMPTY = "malformed: a message is empty"
+UNKNOWN_ROLE = "malformed: unknown role"
+LATE_SYSTEM = "malformed: a system message is not the first"
+NOT_USER_FIRST = "malformed: the user does not begin"
+NO_ALTERNATION = "malformed: roles do not alternate"
+NO_ANSWER = "malformed: no assistant turn"
+NOT_UNICODE = "malformed: text that is not Unicode"
+WEIGHT_0 = "not to be learned: an answer has weight 0"
+
+HINTS = {  # what to do where a reason is why nothing is left; unknown roles have a hint that names them
+    NO_MESSAGES: "a dialogue is a list of turns: name the column that holds it in data.column",
+    NO_TURN: 'write each turn as {"role": "user", "content": "..."}',
+    NO_TEXT: "a content must be a text, or parts of text; pictures and calls of tools cannot be learned",
+    EMPTY: "questions or answers are empty texts: are they in another column?",
+    LATE_SYSTEM: "put the system message first, or take it out",
+    NOT_USER_FIRST: "a dialogue begins with the user, after a system message at most: cut off what stands before",
+    NO_ALTERNATION: "user and assistant take turns: join neighbouring messages of one role",
+    NO_ANSWER: "a dialogue needs an answer of the assistant: check the roles, or set data.roles",
+    NOT_UNICODE: "half characters (surrogates) cannot be saved: write the text anew from its source",
+    WEIGHT_0: "every answer of a dialogue is learned: cut it before those with weight 0, or take the weights out",
+}
+
+
+def role_map(config: DataConfig) -> dict[str, str]:
+    """Known role names and the recipe's own -> system, user, assistant."""
+    for name, role in config.roles.items():
+        if role not in ("system", "user", "assistant"):
+            message = f"data.roles: '{name}' is mapped to '{role}'"
+            raise MinitronError(message, hint="map it to system, user or assistant", code=2)
+    return ROLES | {name.strip().lower(): role for name, role in config.roles.items()}
+
+
+def to_messages(turns: Any, *, roles: dict[str, str], unknown: set[str]) -> list[Message] | str:
+    """A row's turns as checked messages, or the reason why it is malformed. Adds unmapped roles to `unknown`.
+
+    Good: an optional system message (left out if empty), then user and assistant in turn, the user first. A user's
+    turn at the end, unanswered, is cut off.
+    """
+    messages = parse(turns, roles=roles, unknown=unknown)
+    if isinstance(messages, str):
+        return messages
+    reason = check_order(messages)
+    if not reason and any(_role(turn, roles) == "assistant" and _weightless(turn) for turn in as_turns(turns)):
+        reason = WEIGHT_0
+    return reason or messages
+
+
+def parse(turns: Any, *, roles: dict[str, str], unknown: set[str]) -> list[Message] | str:
+    """Each turn as a message, whatever their order, or the reason why one cannot be."""
+    turns = as_turns(turns)
+    if not turns:
+        return NO_MESSAGES
+    messages = []
+    for turn in turns:
+        if not isinstance(turn, dict):
+            return NO_TURN
+        name = _name(turn)
+        if not isinstance(name, str):
+            return NO_TURN
+        content = _text_of(next((turn[key] for key in ("content", "value", "text") if turn.get(key) is not None), ""))
+        if content is None:
+            return NO_TEXT
+        role = _role(turn, roles)
+        if role is None:
+            if len(unknown) < 10:
+                unknown.add(printable(name[:40]))
+            return UNKNOWN_ROLE
+        if not is_unicode(content):
+            return NOT_UNICODE
+        messages.append({"role": role, "content": tidy(content)})
+    if messages[0] == {"role": "system", "content": ""}:
+        del messages[0]
+    return messages
+
+
+def _name(turn: dict) -> Any:
+    return turn.get("role") or turn.get("from")
+
+
+def _role(turn: dict, roles: dict[str, str]) -> str | None:
+    return roles.get(_name(turn)) or roles.get(_name(turn).strip().lower())
+
+
+def _weightless(turn: dict) -> bool:
+    """Whether the answer must not be a target of the loss (OpenAI's `weight`, axolotl's `train`)."""
+    return turn.get("weight") == 0 or turn.get("train") is False
+
+
+def check_order(messages: list[Message]) -> str:
+    """The reason why messages make no dialogue, or an empty text. Cuts off a user's turn at the end."""
+    begin = 1 if messages and messages[0]["role"] == "system" else 0
+    for i, message in enumerate(messages[begin:]):
+        if message["role"] == "system":
+            return LATE_SYSTEM
+        if message["role"] != ("assistant" if i % 2 else "user"):
+            return NO_ALTERNATION if i else NOT_USER_FIRST
+    if len(messages) > begin and messages[-1]["role"] == "user":
+        del messages[-1]
+    if len(messages) == begin:
+        return NO_ANSWER
+    return "" if all(message["content"] for message in messages) else EMPTY
+
+
+def as_turns(value: Any) -> list | None:
+    """A cell as a list of turns: as it is, one turn alone, JSON in a text, or a transcript."""
+    if isinstance(value, str):
+        if turns := transcript(value):
+            return turns
+        try:  # some datasets keep the list as JSON in a text column
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(value, dict):
+        return [value]
+    return value if isinstance(value, list) else None
+
+
+_SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+
+
+def transcript(text: str) -> list[dict]:
+    """The turns of a text like Anthropic's HH-RLHF, "\\n\\nHuman: ...\\n\\nAssistant: ..."; none if it is not one."""
+    first, *rest = _SPEAKER.split(text.lstrip("\n"))
+    if first.strip() or not rest:
+        return []
+    return [{"role": name, "content": said} for name, said in zip(rest[::2], rest[1::2], strict=True)]
+
+
+def tidy(content: str) -> str:
+    """Without blank space around it, and with \\n as its line ends. Code keeps the indentation of its first line."""
+    if "\r" in content:
+        content = content.replace("\r\n", "\n").replace("\r", "\n")
+    inner = content.strip()
+    indent = content[: content.find(inner[:1])].rpartition("\n")[2] if inner else ""
+    code = indent.strip(" \t") == "" != indent and re.search(r"\n[ \t]+\S", inner)
+    return indent + inner if code and (len(indent) > 1 or indent == "\t") else inner
+
+
+def _text_of(content: Any) -> str | None:
+    """A content as text, of a list of text parts joined; None where it is neither."""
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        return "".join(parts) if all(isinstance(part, str) for part in parts) else None
+    return content if isinstance(content, str) else None
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold the text: JSON may hold halves of characters (lone surrogates), which it cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(value: Any) -> str:
+    """Any value of a cell as a text that UTF-8 can hold."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def digest_of(messages: list[Message]) -> bytes:
+    """16 bytes that stand for a dialogue: BLAKE2b of its messages as JSON, [[role, content], ...]."""
+    text = _to_json([[message["role"], message["content"]] for message in messages])
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
