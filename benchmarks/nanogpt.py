@@ -41,8 +41,10 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, OptimConfig
 from minitron.tokenizer.sentencepiece import Tokenizer
 from minitron.train import metrics
+from minitron.train.compile import compile_blocks
 from minitron.train.loop import accumulate, summed_loss
-from minitron.train.optimizer import autocast, compile_blocks, make_optimizer
+from minitron.train.optimizer import make_optimizer
+from minitron.train.precision import autocast
 
 RESULTS = Path(__file__).with_suffix(".json")
 SEEDS = (1, 2, 3)

@@ -17,7 +17,7 @@ from minitron.data.packing import collate
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import ModelConfig
 from minitron.train.loop import accumulate, summed_loss
-from minitron.train.optimizer import autocast
+from minitron.train.precision import autocast
 
 ROWS, CONTEXT, STEPS = 16, 256, 6
 

@@ -17,6 +17,7 @@ from minitron.data.packing import PackedRows
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import OptimConfig, TrainConfig
 from minitron.train.loop import Fit, fit
+from minitron.train.optimizer import make_optimizer
 
 VOCAB = 320
 # name -> shape, optimizer, sharded, dropout
@@ -47,9 +48,8 @@ def refusals() -> list[str]:
     for optimizer, accumulation in (("muon", 4), ("adamw", 3)):
         try:
             model = LanguageModel(tiny_shape(), VOCAB)
-            distributed.prepare(
-                model, model.blocks, stage="sft", accumulation=accumulation, optimizer=optimizer, shard=True
-            )
+            distributed.prepare(model, model.blocks, stage="sft", accumulation=accumulation, shard=True)
+            make_optimizer(model, OptimConfig(name=optimizer))
         except MinitronError as error:
             said.append(str(error))
     return said

@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
-from minitron.data.rules import Rule
 from minitron.data import store
 from minitron.data.messages import (
     EMPTY,
@@ -35,6 +34,7 @@ from minitron.data.messages import (
     role_map,
     to_messages,
 )
+from minitron.data.rules import Rule
 from minitron.recipe.schema import Config, DataConfig
 from minitron.stages import data as stage
 

@@ -7,7 +7,8 @@ import torch
 from conftest import tiny_shape
 
 from minitron.data.packing import collate
-from minitron.model.language_model import KVCache, LanguageModel, rope_table, rotate
+from minitron.model.language_model import LanguageModel
+from minitron.model.rope import rope_table, rotate
 from minitron.recipe.schema import ModelConfig
 from minitron.train.loop import summed_loss
 
@@ -33,9 +34,9 @@ def model(request) -> LanguageModel:
 def test_step_by_step_equals_all_at_once(model):
     ids = torch.randint(100, (3, 20))
     whole = model(ids)
-    cache = KVCache(model.config, 3, 20)
-    parts = [model(ids[:, :7], cache=cache), model(ids[:, 7:9], cache=cache)]
-    parts += [model(ids[:, i : i + 1], cache=cache) for i in range(9, 20)]
+    state = model.new_state(3, 20)
+    parts = [model(ids[:, :7], state=state), model(ids[:, 7:9], state=state)]
+    parts += [model(ids[:, i : i + 1], state=state) for i in range(9, 20)]
     torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)
 
 

@@ -13,7 +13,8 @@ from minitron.data.packing import collate
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import OptimConfig
 from minitron.train.loop import accumulate, rows_of_step, summed_loss
-from minitron.train.optimizer import learning_rate, make_optimizer
+from minitron.train.optimizer import make_optimizer
+from minitron.train.schedule import learning_rate
 
 CPU = torch.device("cpu")
 

@@ -18,7 +18,8 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, OptimConfig
 from minitron.stages import kto
 from minitron.train.loop import summed_loss
-from minitron.train.optimizer import autocast, make_optimizer
+from minitron.train.optimizer import make_optimizer
+from minitron.train.precision import autocast
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 CPU = torch.device("cpu")

@@ -19,7 +19,8 @@ from minitron.recipe.schema import OptimConfig, TrainConfig
 from minitron.train import checkpoint, cross_entropy
 from minitron.train.cross_entropy import linear_cross_entropy
 from minitron.train.loop import Fit, fit, summed_loss
-from minitron.train.optimizer import LossScale, learning_rate
+from minitron.train.precision import LossScale
+from minitron.train.schedule import learning_rate
 
 VOCAB = 90
 

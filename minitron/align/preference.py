@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from minitron.align import losses
 from minitron.core import parallel
-from minitron.model.language_model import LanguageModel, Span
+from minitron.model.language_model import LanguageModel
+from minitron.model.state import Span
 from minitron.train.loop import rows_of_step
 
 AT_ONCE = 1024  # tokens of a part without gradients: what it computes fits into a core's cache
@@ -72,7 +73,7 @@ def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
     ids, positions, spans = [], [], []
     select, targets = [[] for _ in examples], [e.ids[e.start :] for e in examples]
     for group in by_prompt(examples):
-        at, prompt, of = len(ids), examples[group[0]].prompt, len(spans)
+        at, prompt, parent = len(ids), examples[group[0]].prompt, len(spans)
         ids += examples[group[0]].ids[:prompt]
         positions += range(prompt)
         spans.append(Span(prompt))
@@ -82,9 +83,9 @@ def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
             ids += read
             positions += range(prompt, prompt + len(read))
             if number == group[0]:
-                spans[of].length += len(read)
+                spans[parent].length += len(read)
             elif read:
-                spans.append(Span(len(read), of=of, prompt=prompt))
+                spans.append(Span(len(read), parent=parent, prefix_len=prompt))
             # a token is predicted at the one before it: the first of a completion at the end of the prompt
             where = [at + prompt - 1, *range(begins, begins + len(read))]
             select[number] = where[example.start - prompt :]

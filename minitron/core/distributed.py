@@ -155,7 +155,7 @@ def all_reduce_sum(*values: float) -> list[float]:
     return sums.tolist()
 
 
-def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, optimizer: str, shard: bool) -> None:
+def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, shard: bool) -> None:
     """Gives all processes the first one's weights, and with `shard` each only a part of them (FSDP2: torch's
     `fully_shard`, arXiv 2304.11277): of each of the `blocks`, and of the rest together.
 
@@ -182,11 +182,6 @@ def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, opti
         raise MinitronError(
             f"{_local_world} processes were started where there are {torch.cuda.device_count()} GPUs",
             hint="--nproc-per-node gpu starts one for each",
-        )
-    if shard and optimizer == "muon":
-        raise MinitronError(
-            "Muon works on whole matrices, which a sharded model does not have",
-            hint="set shard = false, or optim.name = 'adamw'",
         )
     for weight in model.parameters():
         dist.broadcast(weight.detach(), src=0)

@@ -43,13 +43,15 @@ def attach(model: LanguageModel, *, rank: int, seed: int) -> None:
 
 def weights(model: LanguageModel) -> dict[str, Tensor]:
     """What the model computes with, under the names that it has without LoRA."""
-    plain = {}
+    plain: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
         if ".parametrizations." not in name:
             plain[name] = parameter
         elif name.endswith(".parametrizations.weight.original"):
             module = name.removesuffix(".parametrizations.weight.original")
-            plain[f"{module}.weight"] = model.get_submodule(module).weight
+            linear = model.get_submodule(module)
+            assert isinstance(linear, nn.Linear)
+            plain[f"{module}.weight"] = linear.weight
     return plain
 
 

@@ -22,13 +22,14 @@ from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data.packing import Batch, PackedRows, collate
-from minitron.model.language_model import LanguageModel
+from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
 from minitron.recipe.schema import Config
 from minitron.sample.generate import generate
 from minitron.tokenizer.sentencepiece import expected_size
 from minitron.train.loop import accumulate, summed_loss
-from minitron.train.optimizer import autocast, choose_precision, make_optimizer
+from minitron.train.optimizer import make_optimizer, method
+from minitron.train.precision import autocast, choose_precision
 
 FORWARD_SHARE = 1 / 3  # of forward and backward: 2 of 6 operations per weight and token (arXiv 2001.08361, section 2.1)
 KTO_ROWS = 8  # stages.kto.MICRO_ROWS
@@ -144,12 +145,12 @@ class Speed:
 
 
 def operations(config: Config, stage: str, tokens: int) -> float:
-    """Of forward and backward: 6 per weight and token, the head's where there is a target, and attention's 12 T D per layer
-    and token (PaLM, arXiv 2204.02311, appendix B)."""
+    """Operations of forward and backward over so many tokens: 6 for each weight and token, those of the head where there is a
+    target, and what the shape's blocks do beside (PaLM, arXiv 2204.02311, appendix B)."""
     shape = config.model
     head = memory.TARGET_SHARES[stage] * config.tokenizer.vocab_size * shape.d_model
-    attention = 12 * shape.n_layers * shape.context * shape.d_model
-    return tokens * (6 * (memory.block_matrices(shape) + head) + attention)
+    mixing = shape.n_layers * trunk_type(shape.arch).block.operations(shape)
+    return tokens * (6 * (memory.block_matrices(shape) + head) + mixing)
 
 
 def sample_of(config: Config, stage: str, rows: int, device: torch.device) -> tuple[Config, int, float]:
@@ -367,10 +368,8 @@ def _show_reject(config: Config) -> None:
     say(f"tokens         {most:,} at most")
     weights = memory.FP32 * sum(memory.parameters(config.model, config.tokenizer.vocab_size).values())
     rows = config.reject.batch_rows * (parallel.cores() if device.type == "cpu" else 1)
-    shape = config.model
-    slot = 2 * shape.n_layers * shape.n_kv_heads * (shape.d_model // shape.n_heads)
-    cache = memory.FP32 * rows * shape.context * slot
-    _say_memory({"weights": weights, "KV cache": cache}, device, hint="lower reject.batch_rows")
+    state = memory.state_bytes(config.model, rows=rows, slots=config.model.context)
+    _say_memory({"weights": weights, "KV cache": state}, device, hint="lower reject.batch_rows")
     lengths = Lengths.of(config)
     typical, longest = Aligning(config, device, lengths).reject()
     say(
@@ -403,9 +402,9 @@ def kto_memory(config: Config, device: torch.device, lengths: Lengths) -> dict[s
     shape, vocab_size = config.model, config.tokenizer.vocab_size
     weights = memory.FP32 * sum(memory.parameters(shape, vocab_size).values())
     trained, optimizer = weights, memory.optimizer_bytes(shape, vocab_size, config.optim)
-    if rank := config.kto.lora_rank:  # AdamW on both factors of every matrix
-        trained = memory.FP32 * sum(rank * (m.in_features + m.out_features) for m in memory.linears(shape))
-        optimizer = 2 * trained
+    if rank := config.kto.lora_rank:  # both factors of every matrix, which are matrices of the blocks themselves
+        factors = sum(rank * (m.in_features + m.out_features) for m in memory.linears(shape))
+        trained, optimizer = memory.FP32 * factors, method(config.optim.name).state_bytes(factors, factors)
     parts = -(-config.kto.batch_rows // KTO_ROWS)
     at_once = memory.side_by_side(replace(shape, dropout=0.0), device, parts)  # a loaded model is in evaluation mode
     length = min(math.ceil(lengths.dialogue), shape.context)

@@ -3,41 +3,33 @@
     parameters(config.model, vocab_size)      # part of the model -> how many
     needs = training(config, "sft", rows=2, accumulation=32, device=torch.device("cuda"), precision="bf16")   # term -> bytes
 
-Activations are what autograd keeps for backward: each term below names the tensors, and tests/test_plan.py compares their
-sum with what torch keeps. The optimizer's work within a step and the allocator's slack are not counted.
+Activations are what autograd keeps for backward: each layer says what that is (`saved_bytes` in minitron/model), and
+tests/test_plan.py compares the sum with what torch keeps. The optimizer's work within a step and the allocator's slack are
+not counted.
 
 Letters: n tokens of a micro-batch, D d_model, F d_ff, V vocabulary, T tokens of a row.
 """
 
 import os
-import re
 
 import torch
 from torch import nn
 
 from minitron.core import parallel
 from minitron.data.packing import ROUND_TARGETS
-from minitron.model.language_model import LanguageModel
+from minitron.model.costs import FP32, Load
+from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.recipe.schema import Config, ModelConfig, OptimConfig
 from minitron.train import cross_entropy
+from minitron.train.optimizer import method
 
-FP32 = 4  # bytes: weights, gradients, optimizer, residual stream, norms and the loss, in every precision
 TARGET_SHARES = {"pretrain": 1.0, "sft": 0.58}  # of tokens under loss: the reference's dialogues have 57.7%
-PARTS = {
-    "embedding": r"embed_tokens|\.wte\.",
-    "positions": r"\.wpe\.",
-    "norms": r"norm|\.ln_",
-    "attention": r"self_attn|\.attn\.",
-    "MLP": r"\.mlp\.",
-}
 
 
 def parameters(shape: ModelConfig, vocab_size: int) -> dict[str, int]:
     """Part of the model -> its parameters; the head is the embedding. `positions` are those that nanoGPT does not count."""
-    counts = dict.fromkeys(PARTS, 0)
-    for name, weight in meta_model(shape, vocab_size).named_parameters():
-        counts[next(part for part, pattern in PARTS.items() if re.search(pattern, name))] += weight.numel()
-    return counts
+    parts = meta_model(shape, vocab_size).trunk.parts()
+    return {part: sum(weight.numel() for weight in weights) for part, weights in parts.items()}
 
 
 def meta_model(shape: ModelConfig, vocab_size: int) -> LanguageModel:
@@ -47,10 +39,14 @@ def meta_model(shape: ModelConfig, vocab_size: int) -> LanguageModel:
 
 
 def optimizer_bytes(shape: ModelConfig, vocab_size: int, optim: OptimConfig) -> int:
-    """AdamW keeps two moments of every weight, Muon one of each matrix in the blocks (`optim.make_optimizer`)."""
-    counts = parameters(shape, vocab_size)
-    matrices = block_matrices(shape) if optim.name == "muon" else 0
-    return FP32 * (2 * (sum(counts.values()) - matrices) + matrices)
+    """What the recipe's optimizer keeps of all weights."""
+    weights = sum(parameters(shape, vocab_size).values())
+    return method(optim.name).state_bytes(weights, block_matrices(shape))
+
+
+def state_bytes(shape: ModelConfig, *, rows: int, slots: int) -> int:
+    """What a model keeps while it writes: a KV cache for `rows` texts of `slots` tokens, or what its shape has for it."""
+    return meta_model(shape, 1).new_state(rows, slots).nbytes
 
 
 def linears(shape: ModelConfig) -> list[nn.Linear]:
@@ -60,16 +56,16 @@ def linears(shape: ModelConfig) -> list[nn.Linear]:
 
 def block_matrices(shape: ModelConfig) -> int:
     """Weights of the blocks' matrices."""
-    return sum(linear.weight.numel() for linear in linears(shape))
+    return sum(weight.numel() for block in meta_model(shape, 1).trunk.matrices() for weight in block)
 
 
 def side_by_side(shape: ModelConfig, device: torch.device, accumulation: int) -> int:
-    """Micro-batches that `trainer.accumulate` computes at once."""
+    """Micro-batches that `loop.accumulate` computes at once."""
     return 1 if device.type != "cpu" or shape.dropout else min(accumulation, parallel.cores())
 
 
 def gradient_sets(accumulation: int, at_once: int) -> int:
-    """Gradients of all weights that `trainer.accumulate` holds at once: those of `at_once` micro-batches, and their sum."""
+    """Gradients of all weights that `loop.accumulate` holds at once: those of `at_once` micro-batches, and their sum."""
     return min(accumulation, at_once + 1)
 
 
@@ -108,12 +104,12 @@ def training(
 
 
 def low_bytes(precision: str) -> int:
-    """Of a number that Linear and attention read and write under autocast."""
+    """Bytes of a number that Linear and attention read and write."""
     return FP32 if precision == "fp32" else 2
 
 
 def logits_bytes(targets: int, vocab_size: int, d_model: int, *, precision: str) -> int:
-    """What `losses.linear_cross_entropy` holds for a moment: a piece's logits, log-probabilities and their gradient, and in 16
+    """What `cross_entropy.linear_cross_entropy` holds for a moment: a piece's logits, log-probabilities and their gradient, and in 16
     bits the embedding and a piece of its gradient."""
     low, rows = low_bytes(precision), max(cross_entropy.ROWS_AT_ONCE, cross_entropy.LOGITS_AT_ONCE // vocab_size)
     piece = min(rows, targets) * vocab_size
@@ -137,60 +133,36 @@ def activations(
     packed: bool = True,
     stage: str = "sft",
 ) -> dict[str, int]:
-    """What autograd keeps of one forward pass over rows of `length` tokens, term -> bytes.
+    """What autograd keeps of one forward pass over rows of `length` tokens: term -> bytes.
 
     With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) the blocks' inputs and what one block keeps.
-    `packed`: rows with a mask and `trainer.summed_loss`; else completions in fp32 as `preference.token_log_probs` has them.
+    `packed`: rows with a mask and `loop.summed_loss`; else completions in fp32 as `preference.token_log_probs` has them.
     """
     n, width, layers = rows * length, shape.d_model, shape.n_layers
-    targets = targets_of(n, stage)
+    targets, trunk = targets_of(n, stage), trunk_type(shape.arch)
     low = low_bytes(precision)
-    llama, on_cuda, dropout = shape.arch == "llama", device.type == "cuda", shape.dropout > 0
-    norm = FP32 * width * (1 if on_cuda or not llama else 2)  # per token its input; RMSNorm on a CPU also input / rms
-    # Under autocast every Linear makes a copy of its own of what it reads, in fp32 they share it.
-    before, behind = (1, 1) if low == FP32 or not llama else (3, 2)  # q, k, v; gate, up
+    on_cuda, dropout = device.type == "cuda", shape.dropout > 0
     dropped = width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
 
     def block(after: int) -> dict[str, int]:
-        """Of a block that computes so many positions behind its attention: all, or in the last one those wanted."""
-        return {
-            "norms": norm * (n + after) + (2 * norm * n if shape.qk_norm and llama else 0),
-            "Linear's inputs": low * width * (before * n + behind * after),
-            "attention": _attention(shape, rows, length, after, device=device, low=low, packed=packed),
-            "MLP": (4 if llama else 2) * low * after * shape.d_ff,  # llama: gate, silu(gate), up, their product
-            "dropout": 2 * dropped * after,
-            "weights in 16 bits": low * block_matrices(shape) // layers if low < FP32 else 0,
-        }
+        """Bytes that one block keeps which computes `after` positions behind its mixing: all, or in the last one those
+        wanted."""
+        load = Load(rows, length, after, device, low, packed)
+        more = {"dropout": 2 * dropped * after}
+        more["weights in 16 bits"] = low * block_matrices(shape) // layers if load.autocast else 0
+        return trunk.block.saved_bytes(shape, load) | more
 
     inner, last = block(n), block(targets)
     once = inner if layers > 1 else last  # what is computed again, one block at a time
     terms = {k: once[k] if recompute else (layers - 1) * inner[k] + last[k] for k in inner}
     ends = {
-        "norms": norm * targets,
+        "norms": trunk.norm_type.saved_bytes(width, targets, on_cuda=on_cuda),
         "dropout": dropped and n * width * (1 if on_cuda else FP32),
-        # `losses.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
+        # `cross_entropy.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
         "loss": FP32 * (targets + vocab_size) * width if packed else FP32 * targets * (width + vocab_size),
     }
     terms |= {name: size + terms.get(name, 0) for name, size in ends.items()}
     return terms | ({"blocks' inputs": FP32 * n * width * layers} if recompute else {})
-
-
-def _attention(
-    shape: ModelConfig, rows: int, length: int, after: int, *, device: torch.device, low: int, packed: bool
-) -> int:
-    """Of one block: query, key, value, the output that the last Linear reads (of `after` positions), and what
-    `model.attention` keeps for itself."""
-    n, heads = rows * length, shape.n_heads
-    written_out = device.type == "cpu" and low < FP32
-    if written_out or (
-        device.type != "cuda" and shape.dropout
-    ):  # the lines in `attention`, torch's own of the same kind
-        copies = 3 if shape.dropout else 1  # the weights; with dropout what stayed of them, and the product
-        return low * ((3 * n + after) * shape.d_model + copies * heads * n * length)
-    keys = shape.n_kv_heads * shape.d_model // heads
-    fused = low * n * (2 * shape.d_model + 2 * keys) + FP32 * n * heads  # and the log-sum-exp of every row of weights
-    wanted = low * after * shape.d_model if after < n else 0  # picked from the output, which is kept too
-    return fused + wanted + (low * n * length if packed else 0)  # the mask, as numbers
 
 
 def device_bytes(device: torch.device) -> int:

@@ -23,7 +23,9 @@ from minitron.core.errors import MinitronError
 from minitron.plan import corpus_stats, dry_run, memory
 from minitron.plan.corpus_stats import Corpus, Counts
 from minitron.recipe.schema import Config, ModelConfig
+from minitron.recipe.shapes import default_d_ff
 from minitron.recipe.write import write_recipe
+from minitron.train.optimizer import method
 
 SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters
 LONGEST_MINUTES = 60 * 24 * 90
@@ -76,21 +78,14 @@ def head_size(d_model: int) -> int:
     return 64 if d_model >= 192 else 32
 
 
-def d_ff(d_model: int, arch: str) -> int:
-    """8/3 of the width, rounded up to 64 (SwiGLU's three matrices cost what GELU's two of 4 do: arXiv 2002.05202)."""
-    return 4 * d_model if arch == "nanogpt" else -(-8 * d_model // 3 // 64) * 64
-
-
 def context(counts: Counts) -> int:
     """The power of two from 256 on that holds 95% of the dialogues; a chat of several turns needs 256 in any case."""
     return next((size for size in (256, 512, 1024) if counts.longest(0.95) <= size), 2048)
 
 
 def learning_rate(d_model: int, optimizer: str) -> float:
-    """In inverse proportion to the width (Yang et al., arXiv 2203.03466, table 3). AdamW from nanoGPT's 1e-3 at 384 (its 6e-4
-    at 768 is near), Muon, whose steps are as large as AdamW's but well-conditioned, from this project's 3e-3 at 192."""
-    anchor, most = (3e-3 * 192, 4e-3) if optimizer == "muon" else (1e-3 * 384, 3e-3)
-    return _rounded(min(most, anchor / d_model))
+    """The optimizer's own rule for a width, in inverse proportion to it (Yang et al., arXiv 2203.03466, table 3)."""
+    return _rounded(method(optimizer).learning_rate(d_model))
 
 
 def batch_tokens(body: int, tokens: float) -> float:
@@ -142,14 +137,20 @@ def shape_for(params: int, base: ModelConfig, *, length: int, limit: int) -> Sha
     width, layers, vocab_size, body, size = best
     heads = width // head_size(width)
     decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "d_model": width, "context": length}
-    return Shape(replace(base, **decided, d_ff=d_ff(width, base.arch)), vocab_size, body, size)
+    return Shape(replace(base, **decided, d_ff=default_d_ff(base.arch, width)), vocab_size, body, size)
 
 
 @cache
 def block_size(arch: str, d_model: int) -> int:
     """Weights of a block's matrices."""
     heads = d_model // head_size(d_model)
-    shape = {"n_layers": 1, "n_heads": heads, "n_kv_heads": heads, "d_model": d_model, "d_ff": d_ff(d_model, arch)}
+    shape = {
+        "n_layers": 1,
+        "n_heads": heads,
+        "n_kv_heads": heads,
+        "d_model": d_model,
+        "d_ff": default_d_ff(arch, d_model),
+    }
     return memory.block_matrices(ModelConfig(arch=arch, **shape))
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from minitron.core.errors import MinitronError
+from minitron.recipe import shapes
+from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.schema import REMOVED, Config, GuardsConfig
 
 
@@ -44,10 +46,7 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name:
 
 def resolve(config: Config) -> Config:
     """The same with derived values in place of zeros, so that nobody below has to know about them."""
-    model = config.model
-    d_ff = 4 * model.d_model if model.arch == "nanogpt" else -(-8 * model.d_model // 3 // 64) * 64
-    model = replace(model, n_kv_heads=model.n_kv_heads or model.n_heads, d_ff=model.d_ff or d_ff)
-    return replace(config, model=model)
+    return replace(config, model=shapes.resolved(config.model))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -172,13 +171,8 @@ def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems:
 
 def _check_whole(config: Config, problems: list[str]) -> None:
     """What no single value can tell."""
-    model, data = config.model, config.data
-    if model.d_model % model.n_heads:
-        problems.append(f"model.d_model {model.d_model} is no multiple of model.n_heads {model.n_heads}")
-    elif model.arch == "llama" and (model.d_model // model.n_heads) % 2:
-        problems.append("model.d_model / model.n_heads must be even: RoPE turns pairs")
-    if model.n_heads % (model.n_kv_heads or model.n_heads):
-        problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
+    data = config.data
+    problems += shapes.check(config.model)
     if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
         problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
     if (
@@ -200,5 +194,6 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
     if config.pretrain and bool(config.pretrain.files) == bool(config.pretrain.hub):
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
-    if config.tokenizer.kind == "char" and config.tokenizer.normalization != "identity":
-        problems.append("tokenizer.kind = 'char' keeps every character; leave tokenizer.normalization at 'identity'")
+    kind = config.tokenizer.kind
+    if not TOKENIZERS[kind].normalizes and config.tokenizer.normalization != "identity":
+        problems.append(f"tokenizer.kind = '{kind}' keeps every character; leave tokenizer.normalization at 'identity'")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minitron.recipe.kinds import OPTIMIZERS, SHAPES, TOKENIZERS
 from minitron.recipe.layout import Layout
 
 
@@ -90,7 +91,7 @@ class TokenizerConfig:
         "bpe",
         "`char`: every character of the text is a token, however rare; the options on size, digits, coverage and "
         "max_train_chars do not matter then",
-        choices=("bpe", "char"),
+        choices=tuple(TOKENIZERS),
     )
     vocab_size: int = option(
         2048,
@@ -116,7 +117,7 @@ class ModelConfig:
     arch: str = option(
         "llama",
         "`llama`: RMSNorm, RoPE, SwiGLU; `nanogpt`: learned positions, LayerNorm, GELU",
-        choices=("llama", "nanogpt"),
+        choices=tuple(SHAPES),
     )
     n_layers: int = option(4, "number of blocks", low=1, high=256)
     n_heads: int = option(4, "attention heads", low=1, high=256)
@@ -143,7 +144,7 @@ class ModelConfig:
 class OptimConfig:
     """The optimizer and its schedule, for pretrain and sft; kto takes all but lr, min_lr and warm-up."""
 
-    name: str = option("adamw", "`muon`: the blocks' matrices by Muon, the rest by AdamW", choices=("adamw", "muon"))
+    name: str = option("adamw", "`muon`: the blocks' matrices by Muon, the rest by AdamW", choices=tuple(OPTIMIZERS))
     lr: float = option(1e-3, "peak learning rate", low=0.0)
     min_lr: float = option(1e-4, "learning rate at the end", low=0.0)
     schedule: str = option(

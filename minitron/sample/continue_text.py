@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from minitron.core.errors import MinitronError
-from minitron.model.language_model import KVCache, LanguageModel
+from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Sampling
 from minitron.sample.generate import draw
 from minitron.tokenizer.sentencepiece import Tokenizer
@@ -32,12 +32,13 @@ def continue_text(
     `generate.stream` it never ends at the full context, but goes on with the newer part of the text."""
     generator = torch.Generator().manual_seed(seed)
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=model.device)
-    ids, begin, cache, unread = list(text), -1, None, []
+    limit = model.context_limit
+    ids, begin, unread = list(text), -1, []
     for _ in range(sampling.max_tokens):
-        if (now := window(len(ids), model.config.context)) != begin:
+        if (now := window(len(ids), limit)) != begin:
             begin, unread = now, ids[now:]
-            cache = KVCache(model.config, 1, model.config.context, device=model.device)
-        hidden = model.hidden(torch.tensor([unread], device=model.device), cache=cache)[:, -1]
+            state = model.new_state(1, min(limit, len(text) + sampling.max_tokens))
+        hidden = model.hidden(torch.tensor([unread], device=model.device), state=state)[:, -1]
         logits = model.head(hidden).float()
         token = draw(logits, sampling, seen=seen, banned=banned, generator=generator).item()
         if token == end:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from minitron.core import parallel
 from minitron.core.console import progress
-from minitron.model.language_model import KVCache, LanguageModel
+from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Sampling
 from minitron.tokenizer.chat_template import Message, encode_prompt
 from minitron.tokenizer.sentencepiece import Tokenizer
@@ -119,24 +119,15 @@ def generate(
 
 @torch.inference_mode()
 def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[Answer]:
-    context, device = model.config.context, model.device
-    width = max(map(len, prompts))
-    pad = torch.tensor([width - len(p) for p in prompts], device=device)  # (B,) prompts are padded on the left
-    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
+    context, device = model.context_limit, model.device
     steps = min(sampling.max_tokens, context - min(map(len, prompts)))
-    cache = KVCache(model.config, len(prompts), width + steps, device=device)
-    slots = torch.arange(width + steps, device=device)
+    state = model.new_state(len(prompts), max(map(len, prompts)) + steps)
     seen = torch.zeros(len(prompts), model.vocab_size, dtype=torch.bool, device=device)
     active = torch.arange(len(prompts), device=device)  # which prompt each row of the batch answers
     out: list[list[int]] = [[] for _ in prompts]
     stopped = ["max_tokens"] * len(prompts)
 
-    causal = slots[None, :width] <= slots[:width, None]
-    # Pad positions look at themselves only, so that no row of the softmax is empty.
-    visible = (slots[None, None, :width] >= pad[:, None, None]) & causal | torch.eye(width, dtype=bool, device=device)
-    positions = (slots[None, :width] - pad[:, None]).clamp(min=0)
-    last = torch.arange(1, len(prompts) + 1, device=device) * width - 1
-    hidden = model.hidden(ids, positions=positions, mask=visible.unsqueeze(1), cache=cache, wanted=last)
+    hidden = model.prefill(prompts, state)  # (B, D)
     for step in range(steps):
         drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=banned, generator=generator)
         alive = []
@@ -153,12 +144,10 @@ def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[An
             break
         if len(alive) < len(active):
             rows = torch.tensor(alive, device=device)
-            active, pad, seen, drawn = active[rows], pad[rows], seen[rows], drawn[rows]
-            cache.keep_rows(rows)
+            active, seen, drawn = active[rows], seen[rows], drawn[rows]
+            state.select(rows)
         seen.scatter_(1, drawn[:, None], True)
-        at = width + step
-        mask = (slots[None, : at + 1] >= pad[:, None])[:, None, None]
-        hidden = model.hidden(drawn[:, None], positions=(at - pad)[:, None], mask=mask, cache=cache)[:, -1]
+        hidden = model.step(drawn, state)
     return [Answer(ids, why) for ids, why in zip(out, stopped, strict=True)]
 
 
@@ -169,12 +158,12 @@ def stream(
     """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or at the full context."""
     device = model.device
     generator = torch.Generator().manual_seed(seed)
-    steps = min(sampling.max_tokens, model.config.context - len(prompt))
-    cache = KVCache(model.config, 1, len(prompt) + max(0, steps), device=device)
+    steps = min(sampling.max_tokens, model.context_limit - len(prompt))
+    state = model.new_state(1, len(prompt) + max(0, steps))
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=device)
     ids = torch.tensor([prompt], device=device)
     for _ in range(steps):
-        hidden = model.hidden(ids, cache=cache)[:, -1]
+        hidden = model.hidden(ids, state=state)[:, -1]
         drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=banned, generator=generator)
         token = drawn.item()
         if token == end:

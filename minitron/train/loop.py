@@ -28,16 +28,12 @@ from minitron.data.packing import Batch, PackedRows
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import OptimConfig, TrainConfig
 from minitron.train import checkpoint
+from minitron.train.compile import choose_compile
 from minitron.train.cross_entropy import linear_cross_entropy
 from minitron.train.metrics import MetricsLog
-from minitron.train.optimizer import (
-    LossScale,
-    autocast,
-    choose_compile,
-    choose_precision,
-    learning_rate,
-    make_optimizer,
-)
+from minitron.train.optimizer import make_optimizer
+from minitron.train.precision import LossScale, autocast, choose_precision
+from minitron.train.schedule import learning_rate
 
 
 def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
@@ -177,7 +173,6 @@ class Training:
             model.blocks,
             stage=run.stage,
             accumulation=run.train.accumulation,
-            optimizer=run.optim.name,
             shard=run.shard,
         )
         self.optimizer = make_optimizer(model, run.optim)

@@ -1,20 +1,71 @@
-"""AdamW and Muon, the learning-rate schedules, and the choice of precision and torch.compile by a short measurement."""
+"""What all optimizers have in common: how one is made for a model, what it keeps, and one step of several side by side.
 
-import copy
-import math
-import re
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+    optimizer = make_optimizer(model, config.optim)
+    optimizer.step(lr)
+
+An optimizer is a subclass of `Method` in a file of its own (`adamw`, `muon`) and a line in `recipe.kinds.OPTIMIZERS`. Knows
+nothing about schedules.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minitron.core import distributed, parallel
 from minitron.core.errors import MinitronError
-from minitron.model.language_model import LanguageModel
+from minitron.recipe.kinds import OPTIMIZERS
 from minitron.recipe.schema import OptimConfig
+
+FP32 = 4  # bytes of what an optimizer keeps of a weight
+
+
+class Method(ABC):
+    """A way to change weights by their gradients."""
+
+    can_shard: ClassVar[bool] = True  # whether it works where each process holds a part of every weight only
+
+    @staticmethod
+    @abstractmethod
+    def build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
+        """torch's optimizers for the weights that are trained; each weight is in one of them. They run side by side. Learning
+        rates are set at every step. Which weights are matrices of blocks: `LanguageModel.trunk.matrices`."""
+
+    @staticmethod
+    @abstractmethod
+    def state_bytes(weights: int, block_matrices: int) -> int:
+        """What it keeps, for so many weights in all, of which so many are matrices of the blocks."""
+
+    @staticmethod
+    @abstractmethod
+    def learning_rate(d_model: int) -> float:
+        """The peak that `minitron plan` proposes for a width, in inverse proportion to it (Yang et al., arXiv 2203.03466, table 3)."""
+
+
+def method(name: str) -> type[Method]:
+    """What the recipe's optim.name means."""
+    found: type[Method] = OPTIMIZERS[name].load()
+    return found
+
+
+def decay_groups(weights: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices with weight decay and vectors without, as nanoGPT has it."""
+    return [
+        {"params": [w for w in weights if w.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def make_optimizer(model: nn.Module, config: OptimConfig) -> "Optimizers":
+    """What the recipe's optim.name says. Raises MinitronError where it cannot work on a sharded model."""
+    kind = method(config.name)
+    if distributed.sharded(model) and not kind.can_shard:
+        raise MinitronError(
+            f"{kind.__name__} works on whole matrices, which a sharded model does not have",
+            hint="set shard = false, or optim.name = 'adamw'",
+        )
+    return Optimizers(kind.build(model, config), next(model.parameters()).device)
 
 
 class Optimizers:
@@ -44,136 +95,3 @@ class Optimizers:
     def load_state_dict(self, states: list[dict]) -> None:
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(distributed.parts_of(state, part))
-
-
-def make_optimizer(model: nn.Module, config: OptimConfig) -> Optimizers:
-    """What the recipe's optim.name says; weight decay on matrices only, as nanoGPT does.
-
-    `adamw`: AdamW (Loshchilov & Hutter, arXiv 1711.05101). `muon`: the blocks' matrices by Muon (Jordan et al. 2024), with
-    steps as large as AdamW's (Liu et al., arXiv 2502.16982, section 2.2), so that learning rates carry over; the rest by AdamW.
-    """
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    muon: dict[str, list[Tensor]] = {}  # the matrices of each block
-    if config.name == "muon":
-        for name, weight in named:
-            block = re.search(r"\.(?:layers|h)\.(\d+)\.", name)
-            if block and weight.ndim == 2:
-                muon.setdefault(block[1], []).append(weight)
-    taken = {id(p) for weights in muon.values() for p in weights}
-    rest = [p for _, p in named if id(p) not in taken]
-    groups = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(groups, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
-    parts = [
-        torch.optim.Muon(weights, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
-        for weights in muon.values()
-    ]
-    return Optimizers([adamw, *parts], next(model.parameters()).device)
-
-
-def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
-    """Linear warm-up to `lr`, then by `schedule` down to `min_lr` at the last step.
-
-    `cosine`: from the warm-up on. `wsd` (Hägele et al., arXiv 2405.18392): flat, then straight down in the last
-    `decay_share` of the steps.
-    """
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    begin = config.warmup_steps
-    if config.schedule == "wsd":
-        begin = max(begin, round(steps * (1 - config.decay_share)) - 1)
-    done = min(1.0, max(0, step - begin) / max(1, steps - 1 - begin))
-    share = 1 - done if config.schedule == "wsd" else 0.5 * (1 + math.cos(math.pi * done))
-    return config.min_lr + (config.lr - config.min_lr) * share
-
-
-class LossScale:
-    """What keeps small gradients from becoming 0 in fp16 (Micikevicius et al., arXiv 1710.03740, section 3.2): the loss is
-    multiplied, gradients are divided; halved where one overflows, doubled after 1,000 steps without. 1 in other precisions."""
-
-    def __init__(self, precision: str, *, value: float = 2.0**16, clean: int = 0):
-        self.on = precision == "fp16"
-        self.value, self.clean = (value, clean) if self.on else (1.0, 0)
-
-    def state(self) -> dict:
-        return {"value": self.value, "clean": self.clean}
-
-    def divide(self, model: nn.Module) -> None:
-        for weight in model.parameters() if self.on else ():
-            if weight.grad is not None:
-                weight.grad.div_(self.value)
-
-    def usable(self, norm: float) -> bool:
-        """Whether this step's gradients can be used; adapts the scale."""
-        if not self.on:
-            return True
-        good = math.isfinite(norm)
-        self.clean = self.clean + 1 if good else 0
-        if not good:
-            self.value /= 2
-        elif self.clean == 1000:
-            self.value, self.clean = self.value * 2, 0
-        return good
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Where forward passes run: bf16 or fp16 autocast, or nothing for fp32."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    return torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
-
-
-def choose_precision(wanted: str, device: torch.device, trial: Callable[[str], None]) -> tuple[str, str]:
-    """Returns the precision and why. `trial(precision)` runs one forward and backward pass.
-
-    On CUDA bf16 wherever the chip has it, fp16 on older ones; on a CPU bf16 may be emulated and slow, so it is measured.
-    """
-    if wanted != "auto":
-        return wanted, "as the recipe says"
-    if device.type == "cuda":
-        return ("bf16", "this GPU has it") if torch.cuda.is_bf16_supported(False) else ("fp16", "this GPU has no bf16")
-    if device.type != "cpu":
-        return "fp32", f"the default on {device.type}"
-    seconds = {precision: seconds_of(trial, precision) for precision in ("fp32", "bf16")}
-    best = min(seconds, key=seconds.get)
-    return best, "measured here: " + ", ".join(f"{k} {1000 * v:.0f} ms a micro-batch" for k, v in seconds.items())
-
-
-def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageModel], None]) -> str:
-    """Compiles the blocks where the recipe says so, or where a measurement on this GPU does; returns what to tell.
-
-    `trial(model)` runs a forward and a backward pass. On a CPU it gains nothing (docs/performance.md), so there and
-    on MPS it is not tried.
-    """
-    if wanted == "off" or (wanted == "auto" and model.device.type != "cuda"):
-        return "off"
-    other = copy.deepcopy(model)
-    compile_blocks(other)
-    try:
-        compiled = seconds_of(trial, other)
-    except Exception as error:  # no compiler here, or one that fails: whatever the reason, the model trains without
-        reason = str(error).strip().splitlines()[0]
-        if wanted == "on":
-            raise MinitronError(f"torch.compile does not work here: {reason}", hint="set optim.compile=off") from error
-        return f"off ({reason})"
-    plain = seconds_of(trial, model)
-    told = f"({1000 * plain:.0f} ms a micro-batch without, {1000 * compiled:.0f} with)"
-    if wanted == "auto" and compiled >= plain:
-        return f"off {told}"
-    compile_blocks(model)
-    return f"on {told}"
-
-
-def compile_blocks(model: LanguageModel) -> None:
-    """In place; the names of the weights stay."""
-    for block in model.blocks:
-        block.compile(dynamic=False)
-
-
-def seconds_of(trial: Callable[[Any], None], argument: Any) -> float:
-    """Of the second of two runs."""
-    trial(argument)
-    start = time.perf_counter()
-    trial(argument)
-    return time.perf_counter() - start

@@ -1,0 +1,138 @@
+"""`llama`: RMSNorm, RoPE, SwiGLU, optionally fewer key/value heads and QK-norm.
+
+Names and arithmetic are those of Hugging Face's Llama (Touvron et al., arXiv 2302.13971), with QK-norm of its Qwen3, so that a
+checkpoint's tensors mean the same to other programs.
+
+Letters in shapes: B rows, T tokens, D d_model, H heads, K key/value heads, h = D / H.
+"""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from minitron.model.attention import Attention, prepared
+from minitron.model.costs import Load, total
+from minitron.model.mlp import SwiGLU
+from minitron.model.norms import RMSNorm
+from minitron.model.rope import rope_table, rotate
+from minitron.model.shape import Block, Gguf, Trunk
+from minitron.model.state import LayerState, Pass, compute_dtype, run_blocks
+from minitron.recipe.schema import ModelConfig
+
+
+class LlamaAttention(Attention):
+    def __init__(self, config: ModelConfig):
+        super().__init__(config)
+        self.size = config.d_model // config.n_heads
+        self.q_proj = nn.Linear(config.d_model, config.n_heads * self.size, bias=False)
+        self.k_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
+        self.v_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
+        self.o_proj = nn.Linear(config.n_heads * self.size, config.d_model, bias=False)
+        if config.qk_norm:
+            self.q_norm = RMSNorm(self.size, config.norm_eps)
+            self.k_norm = RMSNorm(self.size, config.norm_eps)
+
+    def forward(self, x: Tensor, step: Pass, state: LayerState | None) -> Tensor:
+        query, key, value = (
+            proj(x).unflatten(-1, (-1, self.size)).transpose(1, 2)  # (B, H or K, T, h)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        if hasattr(self, "q_norm"):
+            query, key = self.q_norm(query), self.k_norm(key)
+        assert step.rope is not None
+        query, key = rotate(query, *step.rope), rotate(key, *step.rope)
+        out: Tensor = self.o_proj(self.mix(query, key, value, step, state))
+        return out
+
+    @staticmethod
+    def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
+        """What q, k and v read, and attention's own."""
+        qkv_copies = 3 if load.autocast else 1
+        terms = {"Linear's inputs": load.low * config.d_model * qkv_copies * load.tokens}
+        if config.qk_norm:
+            terms["norms"] = 2 * RMSNorm.saved_bytes(config.d_model, load.tokens, on_cuda=load.on_cuda)
+        return total(terms, Attention.saved_bytes(config, load))
+
+
+class LlamaBlock(Block):
+    mixer: ClassVar[type[Any]] = LlamaAttention
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.d_model, config.norm_eps)
+        self.self_attn = self.mixer(config)
+        self.post_attention_layernorm = RMSNorm(config.d_model, config.norm_eps)
+        self.mlp = SwiGLU(config)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, step: Pass, state: LayerState | None) -> Tensor:
+        x = step.keep(x) + self.drop(self.self_attn(self.input_layernorm(x), step, state))
+        out: Tensor = x + self.drop(self.mlp(self.post_attention_layernorm(x)))
+        return out
+
+    def new_state(self, rows: int, slots: int, *, device: torch.device, dtype: torch.dtype) -> LayerState:
+        state: LayerState = self.self_attn.new_state(rows, slots, device=device, dtype=dtype)
+        return state
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"attention": self.self_attn, "MLP": self.mlp}
+
+    @classmethod
+    def saved_bytes(cls, config: ModelConfig, load: Load) -> dict[str, int]:
+        norms = RMSNorm.saved_bytes(config.d_model, load.tokens + load.after, on_cuda=load.on_cuda)
+        return total({"norms": norms}, cls.mixer.saved_bytes(config, load), SwiGLU.saved_bytes(config, load))
+
+    @classmethod
+    def operations(cls, config: ModelConfig) -> float:
+        count: float = cls.mixer.operations(config)
+        return count
+
+
+class Llama(Trunk):
+    prefix = "model"
+    block = LlamaBlock
+    norm_type = RMSNorm
+    residual = ("o_proj.weight", "down_proj.weight")
+
+    def __init__(self, config: ModelConfig, vocab_size: int):
+        super().__init__(config, vocab_size)
+        self.config = config
+        self.embed_tokens = nn.Embedding(vocab_size, config.d_model)
+        self.layers = nn.ModuleList(self.block(config) for _ in range(config.n_layers))
+        self.norm = RMSNorm(config.d_model, config.norm_eps)
+        self.drop = nn.Dropout(config.dropout)
+        cos, sin = rope_table(config)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, ids: Tensor, step: Pass) -> Tensor:
+        x = self.drop(self.embed_tokens(ids))
+        dtype = compute_dtype(x)
+        cos, sin = (self.get_buffer(name)[step.positions].unsqueeze(1).to(dtype) for name in ("cos", "sin"))
+        out: Tensor = self.norm(run_blocks(self.layers, x, replace(prepared(step, x), rope=(cos, sin))))
+        return out
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.layers
+
+    @property
+    def embedding(self) -> Tensor:
+        return self.embed_tokens.weight
+
+    def gguf(self) -> Gguf | None:
+        if self.config.qk_norm:  # llama.cpp's llama has none
+            return None
+        names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
+        names |= {"self_attn.o_proj": "attn_output", "input_layernorm": "attn_norm"}
+        names |= {"post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
+        names |= {"mlp.down_proj": "ffn_down", "embed_tokens": "token_embd", "norm": "output_norm"}
+        numbers: dict[str, int | float] = {
+            "attention.head_count_kv": self.config.n_kv_heads,
+            "rope.dimension_count": self.config.d_model // self.config.n_heads,
+            "rope.freq_base": self.config.rope_theta,
+        }
+        interleaved = ("attn_q", "attn_k")
+        return Gguf("llama", "attention.layer_norm_rms_epsilon", names, numbers, interleaved=interleaved)

@@ -1,0 +1,102 @@
+"""What a forward pass is told, and what a model keeps between two of them while it writes.
+
+A shape whose state does not grow (a recurrent one) fits behind the same three words as one with a KV cache: a block makes
+its own `LayerState`, forgets where a position is 0, and goes on from a segment's `parent`. Sampling, packing and alignment
+know no more than that. Knows nothing about attention.
+
+Letters in shapes: B rows, T tokens, D d_model.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+
+@dataclass
+class Span:
+    """A segment of a flat row of texts: its next `length` tokens. Segments follow each other without padding.
+
+    A segment's tokens see those before them in the segment. With a `prefix_len` it also sees the first `prefix_len` tokens
+    of segment number `parent`, which it goes on from: so a prompt is computed once for all completions that follow it.
+    """
+
+    length: int
+    parent: int = 0
+    prefix_len: int = 0
+
+
+class LayerState(ABC):
+    """What one block keeps of the tokens read so far, for each of several rows."""
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> None:
+        """Keeps these rows (N,), in this order. A row that is named twice is forked."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+
+
+@dataclass
+class State:
+    """What a model keeps of `B` texts that it writes side by side, made by `LanguageModel.new_state`."""
+
+    layers: list[LayerState]
+    used: int = 0  # tokens read so far of each row, its padding included
+    pad: Tensor | None = None  # (B,) how many of these, on the left, are padding; None: none anywhere
+
+    def select(self, rows: Tensor) -> None:
+        """Keeps these rows (N,), in this order: those still being written. A row that is named twice is forked."""
+        for layer in self.layers:
+            layer.select(rows)
+        if self.pad is not None:
+            self.pad = self.pad[rows]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all layers."""
+        return sum(layer.nbytes for layer in self.layers)
+
+
+@dataclass
+class Pass:
+    """What every block is told of one forward pass over ids (B, T)."""
+
+    # (B, T), counted within each sequence: one begins, and a recurrent block forgets, where the position is 0
+    positions: Tensor
+    mask: Tensor | None = None  # (B or 1, 1, T, S): True where a query may look; None: at all before it
+    spans: list[Span] | None = None  # segments that the (single) row consists of
+    state: State | None = None
+    wanted: Tensor | None = (
+        None  # (N,) of the flattened (B * T): what follows the mixing of positions is for these only
+    )
+    recompute: bool = False  # blocks keep their input only and are computed again in backward
+    span_masks: list[Tensor | None] | None = None  # of each span, made by `attention.prepared`
+    rope: tuple[Tensor, Tensor] | None = None  # cos and sin, (B, 1, T, h) each, from shapes that turn queries and keys
+
+    def keep(self, x: Tensor) -> Tensor:
+        """x (B, T, D), or of it what is wanted, (N, D)."""
+        return x if self.wanted is None else x.flatten(0, 1).index_select(0, self.wanted)
+
+
+def run_blocks(blocks: nn.ModuleList, x: Tensor, step: Pass) -> Tensor:
+    """x (B, T, D) after all blocks; with `step.recompute` by gradient checkpointing (Chen et al., arXiv 1604.06174).
+
+    All but the last compute every position: the next one looks at it.
+    """
+    inner = replace(step, wanted=None)
+    for number, block in enumerate(blocks, 1):
+        now = step if number == len(blocks) else inner
+        state = step.state.layers[number - 1] if step.state is not None else None
+        x = checkpoint(block, x, now, state, use_reentrant=False) if step.recompute else block(x, now, state)
+    return x
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """What autocast makes of products with x."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype

@@ -1,0 +1,74 @@
+"""What a recipe chooses by name: the lists of shapes, optimizers, kinds of tokenizer and formats of export.
+
+Each is one file, and a line here names it (docs/extending.md). The file is imported where it is used and not here, so that
+a recipe is read, checked and explained without torch; what checking a recipe takes stands in the line.
+
+    SHAPES["llama"].load()      # the class minitron.model.llama.Llama
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where the thing itself is, as `package.module:name`."""
+
+    where: str
+
+    def load(self) -> Any:
+        """The class or function, imported now."""
+        module, name = self.where.split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+@dataclass(frozen=True)
+class Shape(Kind):
+    """A subclass of `minitron.model.shape.Trunk`.
+
+    `options` are those of [model] that it has and other shapes lack: what it does not list is refused unless at its default.
+    `gated`: its MLP has three matrices, as SwiGLU's, and d_ff is by default 8/3 d_model in place of 4.
+    `even_heads`: heads must be even in width (RoPE turns pairs).
+    """
+
+    options: tuple[str, ...] = ()
+    gated: bool = False
+    even_heads: bool = False
+
+
+@dataclass(frozen=True)
+class TokenizerKind(Kind):
+    """A subclass of `minitron.tokenizer.base.Tokenizer`.
+
+    `sized`: it makes as many tokens as tokenizer.vocab_size says; else as many as the text needs, all of which it reads.
+    `normalizes`: it takes any tokenizer.normalization; else only `identity`.
+    """
+
+    sized: bool = True
+    normalizes: bool = True
+
+
+SHAPES = {
+    "llama": Shape(
+        "minitron.model.llama:Llama", options=("n_kv_heads", "qk_norm", "rope_theta"), gated=True, even_heads=True
+    ),
+    "nanogpt": Shape("minitron.model.nanogpt:GPT", options=("bias",)),
+}
+
+# Subclasses of minitron.train.optimizer.Method.
+OPTIMIZERS = {
+    "adamw": Kind("minitron.train.adamw:AdamW"),
+    "muon": Kind("minitron.train.muon:Muon"),
+}
+
+TOKENIZERS = {
+    "bpe": TokenizerKind("minitron.tokenizer.bpe:BPE"),
+    "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False, normalizes=False),
+}
+
+# Functions write(source: minitron.interop.source.Source, out: Path) -> str.
+EXPORTS = {
+    "bundle": Kind("minitron.interop.bundle:write"),
+    "gguf": Kind("minitron.interop.gguf:write"),
+}

@@ -1,0 +1,21 @@
+"""The learning rate of each step. Knows nothing about optimizers."""
+
+import math
+
+from minitron.recipe.schema import OptimConfig
+
+
+def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
+    """Linear warm-up to `lr`, then by `schedule` down to `min_lr` at the last step.
+
+    `cosine`: from the warm-up on. `wsd` (Hägele et al., arXiv 2405.18392): flat, then straight down in the last
+    `decay_share` of the steps.
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    begin = config.warmup_steps
+    if config.schedule == "wsd":
+        begin = max(begin, round(steps * (1 - config.decay_share)) - 1)
+    done = min(1.0, max(0, step - begin) / max(1, steps - 1 - begin))
+    share = 1 - done if config.schedule == "wsd" else 0.5 * (1 + math.cos(math.pi * done))
+    return config.min_lr + (config.lr - config.min_lr) * share
