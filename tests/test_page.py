@@ -290,7 +290,7 @@ def test_full_memory_is_told_once(window):
 def test_the_program_was_closed(setup, tmp_path):
     browser, program = setup.browser, setup.program
     model = bundle(setup.model, tmp_path / "bundle", about={"icon": DOT})
-    with serving(program, model, tmp_path) as address:
+    with serving(program, model, tmp_path, "--seed", "5") as address:
         w = Window(browser, address)
         assert w.page.get_attribute("link[rel=icon]", "href") == f"data:image/png;base64,{DOT}"
         face = w.page.locator(".welcome .badge").evaluate("e => getComputedStyle(e).backgroundImage")
@@ -299,7 +299,7 @@ def test_the_program_was_closed(setup, tmp_path):
     w.send("are you there?")
     w.page.wait_for_selector(".theirs .trouble")
     assert "The program does not answer." in w.page.inner_text(".theirs .trouble")
-    with serving(program, model, tmp_path) as again:
+    with serving(program, model, tmp_path, "--seed", "5") as again:
         assert again.split("/")[2] == address.split("/")[2]  # the same port: the browser's chats are there again
         w.page.click(".theirs .trouble button")
         w.page.wait_for_selector(".theirs .trouble:has-text('The program was started anew')")
