@@ -188,6 +188,7 @@ class Setup:
     process: subprocess.Popen
 
 
+MARKUP = '<img src=x onerror="alert(1)"><b>bold</b>'
 QUESTIONS = ["Who are you?", "Как тебя зовут?"]
 
 

@@ -224,6 +224,29 @@ def test_a_port_in_use(program, server):
     assert f"error: the address {address} is in use\nhint: " in done.stderr
 
 
+DOCUMENT = (Path(__file__).parents[1] / "docs/api.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("example", re.findall(r"^```(?:python)?\n((?:from|curl) .*?)^```$", DOCUMENT, re.M | re.S))
+def test_the_examples_of_the_document(server, example):
+    """They run as they stand, but for the port."""
+    assert "127.0.0.1:8080" in example
+    example = example.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
+    command = [sys.executable, "-c", example] if example.startswith("from") else ["sh", "-ec", example]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if example.startswith("from"):
+        assert len(done.stdout) > 20
+    elif '"stream": true' in example:
+        assert done.stdout.endswith("data: [DONE]\n\n")
+    else:
+        assert json.loads(done.stdout)["choices"][0]["message"]["content"]
+
+
+def test_there_are_such_examples():
+    assert len(re.findall(r"^```(?:python)?\n(?:from|curl) ", DOCUMENT, re.M)) == 3
+
+
 # Many at once.
 
 

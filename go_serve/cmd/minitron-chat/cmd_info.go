@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"minitron/internal/api"
+	"minitron/internal/about"
 	"minitron/internal/bundle"
 	"minitron/internal/engine"
 	"minitron/internal/fault"
@@ -28,7 +28,7 @@ func info(o *options, stdout io.Writer) error {
 	if err := b.VerifySHA256(); err != nil {
 		return err
 	}
-	i := api.Describe(b.Config, version)
+	i := about.Describe(b.Config, version)
 	i.Verified = true
 	if o.json {
 		return json.NewEncoder(stdout).Encode(i)
@@ -37,12 +37,12 @@ func info(o *options, stdout io.Writer) error {
 }
 
 // printAbout writes what a person wants to know, a line each; what the model's owner left empty is left out.
-func printAbout(out io.Writer, i api.About) error {
+func printAbout(out io.Writer, i about.Model) error {
 	var text strings.Builder
 	line := func(what, format string, values ...any) {
 		fmt.Fprintf(&text, "%-12s"+format+"\n", append([]any{what}, values...)...)
 	}
-	s, m := i.Model, i.Made
+	s, m := i.Shape, i.Made
 	line("name", "%s", i.Name) // alone: it is the id that the API knows
 	told := func(what, text string) {
 		if text != "" { // what the model's owner left empty is left out

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"minitron/internal/api"
+	"minitron/internal/about"
 	"minitron/internal/lang"
 	"minitron/internal/page"
 	"minitron/internal/server"
@@ -21,9 +21,9 @@ func web(o *options, stdout io.Writer) error {
 		return err
 	}
 	s := newServer(o, engine)
-	about := api.Describe(engine.Config, version)
-	about.Sampling, about.System = s.Settings.Sampling, s.Settings.System
-	handler := &server.Web{Server: s, About: about, Files: page.Files, Port: port, Token: server.NewToken()}
+	model := about.Describe(engine.Config, version)
+	model.Sampling, model.System = s.Settings.Sampling, s.Settings.System
+	handler := &server.Web{Server: s, About: model, Files: page.Files, Port: port, Token: server.NewToken()}
 	forget := func() {}
 	defer func() { forget() }()
 	handler.Opened = func() { forget() }

@@ -8,6 +8,7 @@ import (
 	"syscall/js"
 	"unsafe"
 
+	"minitron/internal/about"
 	"minitron/internal/api"
 	"minitron/internal/bundle"
 	"minitron/internal/engine"
@@ -24,7 +25,7 @@ const (
 type loaded struct {
 	config, vocab []byte
 	weights       []byte // what is there of weights.bin, at a multiple of 64 bytes; its capacity is all of it
-	about         api.About
+	about         about.Model
 	server        *api.Server
 	browser       *browser
 	cancel        map[int]context.CancelFunc // of the answers that are being written
@@ -67,7 +68,7 @@ func (e *loaded) open() error {
 	if err != nil {
 		return err
 	}
-	e.about = api.Describe(b.Config, version)
+	e.about = about.Describe(b.Config, version)
 	e.server = api.New(model, api.Limits{Slots: slots})
 	e.browser, e.cancel = newBrowser(), make(map[int]context.CancelFunc)
 	return model.Ready()

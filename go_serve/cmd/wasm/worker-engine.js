@@ -42,7 +42,7 @@ minitron.workerEngine = () => {
     running.clear();
   };
 
-  const hear = ({ data }) => {
+  const onMessage = ({ data }) => {
     if (data.broken) return fail(data.broken.code in words ? data.broken.code : "damaged_file", data.broken.message);
     if (data.ready) {
       performance.mark("minitron-ready");
@@ -62,28 +62,28 @@ minitron.workerEngine = () => {
 
   const post = (message) => (worker ? worker.postMessage(message) : unsent.push(message));
 
-  const employ = async (text) => {
+  const startWorker = async (text) => {
     const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
     const script = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
     worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
-    worker.onmessage = hear;
+    worker.onmessage = onMessage;
     worker.onerror = (event) => fail("engine_failed", event.message);
     for (const message of unsent.splice(0)) post(message);
   };
 
-  // hand gives the worker what the browser has read of the file so far, and forgets it here. A part is complete when
+  // feedParts gives the worker what the browser has read of the file so far, and forgets it here. A part is complete when
   // something follows it; one part per task, so that the page answers in between.
-  const hand = async () => {
+  const feedParts = async () => {
     const part = document.querySelector("script[data-file]");
     const complete = part?.nextElementSibling || document.readyState !== "loading";
     if (!part && complete) return; // all is handed over
     if (part && complete) {
       const { dataset: { file }, textContent: text } = part;
       part.remove();
-      if (file === "worker.js") await employ(text);
+      if (file === "worker.js") await startWorker(text);
       else post({ file, text, last: "last" in part.dataset });
     }
-    setTimeout(() => hand().catch((error) => fail("damaged_file", error)), part && complete ? 0 : 20);
+    setTimeout(() => feedParts().catch((error) => fail("damaged_file", error)), part && complete ? 0 : 20);
   };
 
   let early;
@@ -97,7 +97,7 @@ minitron.workerEngine = () => {
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
   ]);
   if (globalThis.DecompressionStream && WebAssembly.validate(vectors)) {
-    hand().catch((error) => fail("damaged_file", error));
+    feedParts().catch((error) => fail("damaged_file", error));
   } else {
     fail("old_browser", "no vectors in WebAssembly, or no DecompressionStream");
   }

@@ -177,51 +177,15 @@ func parseChat(body []byte, defaults settings) (request, *Error) {
 	default:
 		f.failValue("truncation", "it must be 'auto' or 'disabled'.")
 	}
-	messages := f.parseMessages()
-	if *f.failed == nil {
-		r.messages, r.begun = f.arrange(messages, f.flag("continue_final_message", false))
+	r.messages = f.parseMessages()
+	if f.flag("continue_final_message", false) {
+		last := len(r.messages) - 1
+		if r.messages[last].Role != "assistant" {
+			f.failValue("continue_final_message", "there is no assistant's message at the end to continue.")
+		}
+		r.messages, r.begun = r.messages[:last], r.messages[last].Content
 	}
 	return r, *f.failed
-}
-
-// arrange puts messages into the order that the template knows: one of the system first, then user and assistant in turn, a
-// user's last. Clients send others too: after an answer that was stopped two of the user in a row, at first a greeting of the
-// assistant. So the system's are joined, neighbours of one role too, and a greeting answers an empty message. With goesOn the
-// last message is the assistant's, and comes back as begun.
-func (f fields) arrange(messages []chat.Message, goesOn bool) (arranged []chat.Message, begun string) {
-	if last := len(messages) - 1; goesOn {
-		if messages[last].Role != "assistant" {
-			f.failValue("continue_final_message", "there is no assistant's message at the end to continue.")
-			return nil, ""
-		}
-		messages, begun = messages[:last], messages[last].Content
-	}
-	var system, turns []chat.Message
-	for _, m := range messages {
-		to := &turns
-		if m.Role == "system" {
-			to = &system
-		} else if m.Role == "assistant" && len(turns) == 0 {
-			turns = append(turns, chat.Message{Role: "user"})
-		}
-		if last := len(*to) - 1; last >= 0 && (*to)[last].Role == m.Role {
-			(*to)[last].Content = join((*to)[last].Content, m.Content)
-		} else {
-			*to = append(*to, m)
-		}
-	}
-	if len(turns)%2 == 0 {
-		f.failValue("messages", "the last one must be a user's.")
-	}
-	return append(system, turns...), begun
-}
-
-// join puts a line of its own behind a text.
-func join(text, more string) string {
-	if text == "" || more == "" {
-		return text + more
-	}
-	return text + "\n" + more
 }
 
 // parseMessages reads the dialogue.

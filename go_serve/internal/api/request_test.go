@@ -45,9 +45,10 @@ func TestRefusals(t *testing.T) {
 		{message(`{"role": "user", "content": [7]}`), "invalid_type", "messages[0].content[0]", ""},
 		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": [{}]}`), "unsupported_parameter", "messages[1].tool_calls", ""},
 		{message(`{"role": "user", "content": null}`), "missing_required_parameter", "messages[0].content", ""},
-		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}`), "invalid_value", "messages", "the last one must be a user's"},
-		{message(`{"role": "system", "content": "a"}`), "invalid_value", "messages", "the last one must be a user's"},
+		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}`), "invalid_value", "messages", "the last message must be a user's"},
+		{message(`{"role": "system", "content": "a"}`), "invalid_value", "messages", "the last message must be a user's"},
 		{chat(`"continue_final_message": true`), "invalid_value", "continue_final_message", "no assistant's message at the end"},
+		{`{"messages": [{"role": "assistant", "content": "a"}], "continue_final_message": true}`, "invalid_value", "messages", "the last message must be a user's"},
 		{chat(`"continue_final_message": 1`), "invalid_type", "continue_final_message", ""},
 
 		{chat(`"model": "gpt-x"`), "model_not_found", "model", "The model 'gpt-x' does not exist. The one that is here is 'llama-qknorm'."},
@@ -227,7 +228,7 @@ func FuzzBodies(f *testing.F) {
 	for _, body := range []string{
 		"{" + hi + "}", "{" + hi + `, "stream": true, "logprobs": true, "top_logprobs": 2, "stop": ["a", "б"], "seed": 5, "temperature": 2}`,
 		`{"prompt": "hi", "logprobs": 3, "presence_penalty": 1, "frequency_penalty": -1, "max_tokens": 1000}`,
-		`{"prompt": "hi", "echo": true, "stream": true}`,
+		`{"prompt": "hi", "echo": true, "stream": true}`, `{"messages": [{"role": "assistant", "content": null}], "continue_final_message": true}`,
 		`{"prompt": ["\ud83d\ude00"], "top_p": 0, "min_p": 1, "top_k": 1, "repeat_penalty": 100}`,
 		`{"messages": [{"role": "system", "content": ""}, {"role": "user", "content": [{"type": "text", "text": ""}]}], "truncation": "auto"}`,
 		`{"messages": [{"role": "user", "content": "` + strings.Repeat("x", 70) + `"}], "n": 1e0}`,

@@ -89,8 +89,8 @@ func (s *Server) Chat(body []byte) (Work, error) {
 	if !slices.ContainsFunc(r.messages, isSystem) && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
-	if s.engine.ContinuesText() { // all of it is text that goes on
-		r.messages[len(r.messages)-1].Content += r.begun
+	if last := len(r.messages) - 1; s.engine.ContinuesText() && last >= 0 { // all of it is text that goes on
+		r.messages[last].Content += r.begun
 		r.begun = ""
 	}
 	if err := s.checkBytes(r); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"minitron/internal/about"
 	"minitron/internal/api"
 	"minitron/internal/bundle"
 	"minitron/internal/engine"
@@ -246,7 +247,7 @@ func TestStreaming(t *testing.T) {
 func TestWeb(t *testing.T) {
 	files := fstest.MapFS{"index.html": {Data: []byte("<p>page")}, "app.js": {Data: []byte("1")}, "notes.txt": {Data: []byte("x")}, "icon.ico": {Data: []byte("x")}, "sub/a.js": {Data: []byte("2")}}
 	token := NewToken()
-	web := &Web{Server: newAPI(t), About: api.About{Name: "me"}, Files: files, Port: 8080, Token: token}
+	web := &Web{Server: newAPI(t), About: about.Model{Name: "me"}, Files: files, Port: 8080, Token: token}
 	if web.Address() != "http://127.0.0.1:8080/"+token+"/" || len(token) != 32 || token == NewToken() {
 		t.Errorf("address %s", web.Address())
 	}

@@ -10,13 +10,14 @@ import (
 	"strconv"
 	"strings"
 
+	"minitron/internal/about"
 	"minitron/internal/api"
 )
 
 // Web gives the chat page and answers it. All of it lies below a secret token, and nothing anywhere else.
 type Web struct {
 	Server *api.Server
-	About  api.About
+	About  about.Model
 	Files  fs.FS
 	Port   int // of this machine
 	Token  string

@@ -31,38 +31,72 @@
     return button;
   }
 
-  // blocks cuts a text into paragraphs and fenced code. An open fence at the end is code that is still being written.
+  // blocks cuts a text into what Markdown makes of it, as far as small models write it: [{kind, body}] with the kinds text, code, heading,
+  // ul and ol. An open fence at the end is code that is still being written.
+  const ITEM = /^\s*(?:([-*+])|(\d{1,9})[.)])\s+(?=\S)/;
   function blocks(text) {
     const found = [];
-    let lines = [], fence = null;
-    const close = (kind) => {
+    let lines = [], kind = "text", fence = "";
+    const close = (next) => {
       const body = lines.join("\n");
       if (kind === "code" || body.trim()) found.push({ kind, body });
       lines = [];
+      kind = next;
     };
     for (const line of text.split("\n")) {
       const mark = /^\s*(`{3,})[^`]*$/.exec(line);
-      if (fence === null && mark) {
-        close("text");
+      const item = ITEM.exec(line);
+      if (kind === "code" && !(mark && line.trim() === fence)) {
+        lines.push(line);
+      } else if (mark) {
+        close(kind === "code" ? "text" : "code");
         fence = mark[1];
-      } else if (fence !== null && mark && line.trim() === fence) {
-        close("code");
-        fence = null;
-      } else if (fence === null && !line.trim()) {
+      } else if (!line.trim()) {
+        close("text");
+      } else if (/^#{1,6}\s+\S/.test(line)) {
+        close("heading");
+        lines.push(line.replace(/^#+\s+/, ""));
         close("text");
       } else {
+        const next = item ? (item[1] ? "ul" : "ol") : kind;
+        if (next !== kind) close(next);
         lines.push(line);
       }
     }
-    close(fence === null ? "text" : "code");
+    close("text");
     return found;
   }
 
-  function paragraph(text) {
-    const p = node("p");
-    text.split(/(`[^`\n]+`)/).forEach((part, i) => p.append(i % 2 ? node("code", { text: part.slice(1, -1) }) : part));
-    return p;
+  // inline puts a text into an element: `code`, **strong**, *emphasis*. A star between letters or digits, or with spaces, is a star.
+  const INLINE = /(`[^`\n]+`|\*\*(?=\S)[^*\n]+(?<=\S)\*\*|(?<![\p{L}\p{N}*])\*(?=\S)[^*\n]+(?<=\S)\*(?![\p{L}\p{N}*]))/u;
+  function inline(element, text) {
+    text.split(INLINE).forEach((part, i) => {
+      if (i % 2 === 0) element.append(part);
+      else if (part.startsWith("`")) element.append(node("code", { text: part.slice(1, -1) }));
+      else if (part.startsWith("**")) element.append(node("strong", { text: part.slice(2, -2) }));
+      else element.append(node("em", { text: part.slice(1, -1) }));
+    });
+    return element;
   }
+
+  // list makes ul or ol of lines; one that begins no item goes on with the item before it.
+  function list(kind, body) {
+    const items = [];
+    for (const line of body.split("\n")) {
+      if (ITEM.test(line)) items.push(line.replace(ITEM, ""));
+      else items.push(`${items.pop()}\n${line.trim()}`);
+    }
+    const first = kind === "ol" ? { start: ITEM.exec(body)[2] } : {};
+    return node(kind, first, ...items.map((item) => inline(node("li"), item)));
+  }
+
+  const MAKE = {
+    code,
+    text: (body) => inline(node("p"), body),
+    heading: (body) => node("p", { class: "heading" }, inline(node("strong"), body)),
+    ul: (body) => list("ul", body),
+    ol: (body) => list("ol", body),
+  };
 
   function code(text) {
     const button = iconButton("copy", words.t("copyCode"), () => copy(text, button));
@@ -76,7 +110,7 @@
       const now = blocks(text);
       now.forEach((block, i) => {
         if (shown[i]?.kind === block.kind && shown[i].body === block.body) return;
-        const made = block.kind === "code" ? code(block.body) : paragraph(block.body);
+        const made = MAKE[block.kind](block.body);
         if (container.children[i]) container.children[i].replaceWith(made);
         else container.append(made);
       });

@@ -1,4 +1,6 @@
-package api
+// Package about says what model a program holds and what would compute it here: what `info --json` prints, the chat page shows
+// and one HTML file carries. It knows nothing of answers.
+package about
 
 import (
 	"runtime"
@@ -8,8 +10,8 @@ import (
 	"minitron/internal/weights"
 )
 
-// About is what `info --json` shows and the page reads: what model this is, and what would compute it here.
-type About struct {
+// Model describes one.
+type Model struct {
 	Name      string          `json:"name"`
 	Template  bundle.Template `json:"template"`
 	About     bundle.About    `json:"about"`
@@ -17,7 +19,7 @@ type About struct {
 	System    string          `json:"system"`
 	Questions []string        `json:"questions"`
 	Sampling  bundle.Sampling `json:"sampling"`
-	Model     weights.Shape   `json:"model"`
+	Shape     weights.Shape   `json:"model"`
 	DType     string          `json:"dtype"`
 	Params    int64           `json:"params"`
 	Weights   bundle.Payload  `json:"weights"`
@@ -32,10 +34,10 @@ type About struct {
 }
 
 // Describe says what is in a bundle; program is the version of the program.
-func Describe(c *bundle.Config, program string) About {
-	return About{
+func Describe(c *bundle.Config, program string) Model {
+	return Model{
 		Name: c.Name, Template: c.Template, About: c.About, Greeting: c.Greeting, System: c.System, Questions: c.Questions, Sampling: c.Sampling,
-		Model: c.Model, DType: c.DType, Params: c.Params, Weights: c.Weights, Vocab: c.Vocab,
+		Shape: c.Model, DType: c.DType, Params: c.Params, Weights: c.Weights, Vocab: c.Vocab,
 		Kernel: kernel.Name(), Format: bundle.Version, Program: program,
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Made: c.Made,
 	}
