@@ -237,8 +237,16 @@ def test_the_real_page_on_a_phone(language, bundles, browser, tmp_path):
     page.locator("#send").tap()
     page.wait_for_selector(".theirs:last-child:not(.writing)")
     page.wait_for_selector("#send")
-    assert page.locator(".theirs .text").text_content()
+    said = page.locator(".theirs .text").text_content()
+    assert said
     assert page.evaluate("() => document.documentElement.scrollWidth") == 390
+    files = {"en-US": "other HTML files opened on it may read it", "ru-RU": "другие открытые на нём файлы HTML"}[
+        language
+    ]
+    assert files in page.inner_text("#fine")  # browsers share one storage among all files
+    page.reload(wait_until="commit")
+    page.wait_for_selector(".theirs")
+    assert page.locator(".theirs .text").text_content() == said
     assert not troubles
     assert set(requests) == {"file", "blob"}
     context.close()

@@ -42,7 +42,7 @@ type reply struct {
 		Text           string
 		Message, Delta message
 		Logprobs       *struct {
-			Content []toldToken
+			Content []tokenLogprob
 			Tokens  []string
 			Offsets []int `json:"text_offset"`
 		}

@@ -10,22 +10,22 @@ import (
 
 // chatLogprobs is the newer shape: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
 type chatLogprobs struct {
-	Content []toldToken `json:"content"`
+	Content []tokenLogprob `json:"content"`
 }
 
-type toldToken struct {
-	likelyToken
-	Top []likelyToken `json:"top_logprobs"`
+type tokenLogprob struct {
+	topLogprob
+	Top []topLogprob `json:"top_logprobs"`
 }
 
-type likelyToken struct {
+type topLogprob struct {
 	Token   string  `json:"token"`
 	Logprob float64 `json:"logprob"`
 	Bytes   []int   `json:"bytes"` // null for a control piece
 }
 
-func newLikelyToken(l engine.Likely) likelyToken {
-	t := likelyToken{Token: tokenText(l, ""), Logprob: l.Logprob}
+func newTopLogprob(l engine.Likely) topLogprob {
+	t := topLogprob{Token: tokenText(l, ""), Logprob: l.Logprob}
 	if l.Bytes != nil {
 		t.Bytes = make([]int, len(l.Bytes))
 		for i, b := range l.Bytes {
@@ -36,13 +36,13 @@ func newLikelyToken(l engine.Likely) likelyToken {
 }
 
 func newChatLogprobs(tokens []engine.Token) *chatLogprobs {
-	l := &chatLogprobs{Content: []toldToken{}}
+	l := &chatLogprobs{Content: []tokenLogprob{}}
 	for _, t := range tokens {
-		told := toldToken{newLikelyToken(t.Likely), []likelyToken{}}
-		for _, likely := range t.Top {
-			told.Top = append(told.Top, newLikelyToken(likely))
+		one := tokenLogprob{newTopLogprob(t.Likely), []topLogprob{}}
+		for _, other := range t.Top {
+			one.Top = append(one.Top, newTopLogprob(other))
 		}
-		l.Content = append(l.Content, told)
+		l.Content = append(l.Content, one)
 	}
 	return l
 }

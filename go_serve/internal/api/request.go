@@ -28,8 +28,8 @@ type request struct {
 	includeUsage bool
 	settings     settings
 	stops        []string
-	told         bool // log-probabilities
-	likeliest    int
+	logprobs     bool
+	topLogprobs  int
 
 	messages []chat.Message // of a chat
 	begun    string         // the answer to them, as far as it is there
@@ -162,9 +162,9 @@ func parseChat(body []byte, defaults settings) (request, *Error) {
 	f.checkMembers(knownInChats)
 	r := f.parseShared(defaults)
 	r.settings.maxTokens = f.integer("max_completion_tokens", 1, maxMaxTokens, r.settings.maxTokens)
-	r.told = f.flag("logprobs", false)
-	r.likeliest = f.integer("top_logprobs", 0, engine.MaxTopLogprobs, 0)
-	if r.likeliest > 0 && !r.told {
+	r.logprobs = f.flag("logprobs", false)
+	r.topLogprobs = f.integer("top_logprobs", 0, engine.MaxTopLogprobs, 0)
+	if r.topLogprobs > 0 && !r.logprobs {
 		f.failValue("top_logprobs", "it needs 'logprobs' to be true.")
 	}
 	r.trim = defaults.Trim
@@ -267,11 +267,11 @@ func parseCompletion(body []byte, defaults settings) (request, *Error) {
 	f.checkMembers(knownInCompletions)
 	r := f.parseShared(defaults)
 	if f.has("logprobs") {
-		r.told = true
-		r.likeliest = f.integer("logprobs", 0, engine.MaxTopLogprobs, 0)
+		r.logprobs = true
+		r.topLogprobs = f.integer("logprobs", 0, engine.MaxTopLogprobs, 0)
 	}
 	r.echo = f.flag("echo", false)
-	if r.echo && r.told {
+	if r.echo && r.logprobs {
 		f.failValue("echo", "it cannot be true with 'logprobs', which are of the continuation only.")
 	}
 	value, ok := f.get("prompt")

@@ -57,8 +57,8 @@ func newExtra(a engine.Answer, dropped int, seed uint64) *Extra {
 
 // chatForm is the shape of /v1/chat/completions.
 type chatForm struct {
-	head head
-	told bool
+	head          head
+	wantsLogprobs bool
 }
 
 func newChatForm(s *Server, r request) *chatForm {
@@ -66,7 +66,7 @@ func newChatForm(s *Server, r request) *chatForm {
 	if r.stream {
 		object += ".chunk"
 	}
-	return &chatForm{s.newHead("chatcmpl-", object), r.told}
+	return &chatForm{s.newHead("chatcmpl-", object), r.logprobs}
 }
 
 type message struct {
@@ -111,7 +111,7 @@ func (f *chatForm) whole(tokens []engine.Token, text, finish string) *Completion
 }
 
 func (f *chatForm) logprobs(tokens []engine.Token) *chatLogprobs {
-	if !f.told {
+	if !f.wantsLogprobs {
 		return nil
 	}
 	return newChatLogprobs(tokens)
@@ -119,13 +119,13 @@ func (f *chatForm) logprobs(tokens []engine.Token) *chatLogprobs {
 
 // textForm is the shape of /v1/completions.
 type textForm struct {
-	head head
-	told bool
-	echo string // what comes before the continuation
+	head          head
+	wantsLogprobs bool
+	echo          string // what comes before the continuation
 }
 
 func newTextForm(s *Server, r request) *textForm {
-	f := &textForm{head: s.newHead("cmpl-", "text_completion"), told: r.told}
+	f := &textForm{head: s.newHead("cmpl-", "text_completion"), wantsLogprobs: r.logprobs}
 	if r.echo {
 		f.echo = r.prompt
 	}
@@ -160,7 +160,7 @@ func (f *textForm) whole(tokens []engine.Token, text, finish string) *Completion
 }
 
 func (f *textForm) logprobs(tokens []engine.Token) *textLogprobs {
-	if !f.told {
+	if !f.wantsLogprobs {
 		return nil
 	}
 	return newTextLogprobs(tokens)

@@ -195,7 +195,7 @@ type form interface {
 
 // work returns what answers a prompt, whose last tokens, as many as begun, are text that goes on.
 func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work {
-	ask := engine.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Logprobs: r.told, TopLogprobs: r.likeliest}
+	ask := engine.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs}
 	ask.Prompt = slices.Clone(s.engine.Window(prompt)) // a megabyte of text is eight of ids, which would wait here for their turn
 	ask.Unseen = len(prompt) - len(ask.Prompt)
 	ask.Before = ask.Prompt[max(0, len(ask.Prompt)-begun):]

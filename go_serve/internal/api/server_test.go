@@ -154,7 +154,7 @@ func TestLogprobs(t *testing.T) {
 		if len(token.Top) != 20 || token.Logprob > 0 || len(token.Bytes) != 1 {
 			t.Fatalf("%+v", token)
 		}
-		sorted := slices.IsSortedFunc(token.Top, func(a, b likelyToken) int {
+		sorted := slices.IsSortedFunc(token.Top, func(a, b topLogprob) int {
 			if a.Logprob > b.Logprob {
 				return -1
 			}

@@ -156,13 +156,13 @@
     answer(current);
   }
 
-  // retry keeps what is there of a text.
+  // retry keeps what is there.
   function retry() {
-    if (words.continues && current.messages.at(-1)?.content) more();
+    if (current.messages.at(-1)?.content) more();
     else regenerate();
   }
 
-  // more lets the last text go on.
+  // more lets the last answer, or text, go on.
   function more() {
     const message = current.messages.at(-1);
     if (!message || running.has(current)) return;

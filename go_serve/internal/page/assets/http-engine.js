@@ -20,17 +20,18 @@
   // events gives the data of each server-sent event: lines "data: …", an empty line after each event.
   async function* events(body) {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
+    let rest = "", ended = false;
     try {
       for (;;) {
         const { value, done } = await reader.read();
+        ended = done;
         if (done) return;
         const lines = (rest + value).split(/\r?\n/);
         rest = lines.pop();
         for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
       }
     } finally {
-      reader.cancel().catch(() => {});
+      if (!ended) reader.cancel().catch(() => {}); // at the end it would count as broken off now and then
     }
   }
 
