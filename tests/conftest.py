@@ -124,3 +124,10 @@ def tiny_run(tmp_path, monkeypatch) -> Path:
     write_dialogues(tmp_path / "dialogues.jsonl")
     (tmp_path / "tiny.toml").write_text(TINY_RECIPE)
     return tmp_path / "tiny.toml"
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path, monkeypatch) -> Path:
+    """The current directory, empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
