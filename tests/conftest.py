@@ -48,6 +48,12 @@ def tiny_tokenizer(tmp_path_factory) -> sentencepiece.Tokenizer:
     return sentencepiece.Tokenizer(path)
 
 
+def char_tokenizer(folder: Path, *texts: str, **how) -> sentencepiece.Tokenizer:
+    path = folder / "tokenizer.model"
+    path.write_bytes(sentencepiece.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
+    return sentencepiece.Tokenizer(path)
+
+
 def tiny_shape(arch: str = "llama", **changes) -> ModelConfig:
     return ModelConfig(
         **{"arch": arch, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_ff": 64, "context": 64}
