@@ -48,6 +48,12 @@ def tiny_tokenizer(tmp_path_factory) -> sentencepiece.Tokenizer:
     return sentencepiece.Tokenizer(path)
 
 
+def char_tokenizer(folder: Path, *texts: str, **how) -> sentencepiece.Tokenizer:
+    path = folder / "tokenizer.model"
+    path.write_bytes(sentencepiece.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
+    return sentencepiece.Tokenizer(path)
+
+
 def tiny_shape(arch: str = "llama", **changes) -> ModelConfig:
     return ModelConfig(
         **{"arch": arch, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_ff": 64, "context": 64}
@@ -124,3 +130,10 @@ def tiny_run(tmp_path, monkeypatch) -> Path:
     write_dialogues(tmp_path / "dialogues.jsonl")
     (tmp_path / "tiny.toml").write_text(TINY_RECIPE)
     return tmp_path / "tiny.toml"
+
+
+@pytest.fixture
+def in_tmp_path(tmp_path, monkeypatch) -> Path:
+    """The current directory, empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

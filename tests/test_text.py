@@ -6,22 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import TINY_RECIPE, tiny_texts, write_dialogues
+from conftest import TINY_RECIPE, char_tokenizer, tiny_texts, write_dialogues
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_cli import minitron, refused
 
 from minitron.chat import terminal
 from minitron.core.errors import MinitronError
-from minitron.data import documents
-from minitron.data.packing import PackedRows, pack
+from minitron.data.packing import PackedRows
 from minitron.program import go
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import PretrainConfig, Sampling, TokenizerConfig
+from minitron.recipe.schema import Sampling, TokenizerConfig
 from minitron.sample.continue_text import encode_text
 from minitron.stages import export, pipeline
 from minitron.tokenizer import sentencepiece
@@ -56,12 +53,6 @@ max_tokens = 24
 max_tokens = 40
 """
 BOOK = "\n".join(tiny_texts(400)) + "\n"
-
-
-def char_tokenizer(folder: Path, *texts: str, **how) -> sentencepiece.Tokenizer:
-    path = folder / "tokenizer.model"
-    path.write_bytes(sentencepiece.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
-    return sentencepiece.Tokenizer(path)
 
 
 # ---- characters
@@ -117,77 +108,6 @@ def test_byte_counts(tiny_tokenizer, text):
     assert not tiny_tokenizer.byte_counts[: tiny_tokenizer.end + 1].any()
 
 
-# ---- documents and their split
-
-
-def test_a_long_text_is_cut_where_nanogpt_cuts_it(tmp_path):
-    data = BOOK[:12_345]  # no round number
-    (tmp_path / "book.txt").write_text(data)
-    how = PretrainConfig(files=[str(tmp_path / "book.txt")], valid_fraction=0.1)
-    n = len(data)  # nanoGPT, data/shakespeare_char/prepare.py
-    assert list(documents.texts(how, "train")) == [data[: int(n * 0.9)]]
-    assert list(documents.texts(how, "valid")) == [data[int(n * 0.9) :]]
-
-
-def test_short_texts_are_held_out_whole_whatever_their_order(tmp_path):
-    stories = [f"story {i}: {t}" for i, t in enumerate(tiny_texts(2000))]
-    for name, rows in (("one", stories), ("two", stories[::-1])):
-        pq.write_table(pa.table({"story": [*rows, None, ""], "n": range(len(rows) + 2)}), tmp_path / f"{name}.parquet")
-    found = {}
-    for name in ("one", "two"):
-        how = PretrainConfig(files=[str(tmp_path / f"{name}.parquet")], column="story", valid_fraction=0.1)
-        found[name] = [set(documents.texts(how, split)) for split in ("train", "valid")]
-    train, valid = found["one"]
-    assert found["two"] == [train, valid]
-    assert not train & valid
-    assert train | valid == set(stories)
-    assert 150 < len(valid) < 250
-
-
-def test_a_dataset_of_a_hub_is_read_as_its_files_are(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("hub/corpus").mkdir(parents=True)
-    pq.write_table(pa.table({"story": tiny_texts(300)}), "hub/corpus/train-0.parquet")
-    pq.write_table(pa.table({"story": ["held back"]}), "hub/corpus/test-0.parquet")
-    files = PretrainConfig(files=["hub/corpus/train-*.parquet"], column="story")
-    hub = PretrainConfig(hub="hub/corpus", column="story")
-    assert list(documents.documents(hub)) == list(documents.documents(files)) == tiny_texts(300)
-    assert list(documents.documents(PretrainConfig(hub="hub/corpus", hub_split="test", column="story"))) == [
-        "held back"
-    ]
-    for wrong, saying in (({"column": "text"}, "no column 'text'"), ({"hub_split": "no"}, "hub/corpus cannot be read")):
-        with pytest.raises(MinitronError, match=saying) as failure:
-            list(documents.documents(PretrainConfig(**{"hub": "hub/corpus", "column": "story"} | wrong)))
-        assert "pretrain." in failure.value.hint
-
-
-@settings(max_examples=40, deadline=None)
-@given(documents=st.lists(st.text("ab é\n日", max_size=90), max_size=5), context=st.integers(2, 20))
-def test_every_id_is_predicted_once(tiny_tokenizer, documents, context):
-    t = tiny_tokenizer
-    found = list(documents.sequences(documents, t, context))
-    whole = [[*t.encode(text), t.end] for text in documents if text]
-    predicted = [i for ids, mask, _ in found for i, counted in zip(ids, mask, strict=True) if counted]
-    assert predicted == [i for ids in whole for i in ids[1:]]
-    assert all(len(ids) <= context + 1 and mask[0] is False for ids, mask, _ in found)
-    assert sum(s.target_bytes for s in found) == sum(t.byte_counts[ids[1:]].sum() for ids in whole)
-    for ids, _, _ in found:  # each begins with what the one before ended with, or with a document
-        assert any(ids == w[at : at + len(ids)] for w in whole for at in range(0, len(w), context))
-
-
-def test_a_vocabulary_beyond_16_bits(tmp_path):
-    text = "".join(chr(c) for c in range(0x20000, 0x20000 + 66_000)) + "end"
-    t = char_tokenizer(tmp_path, text, byte_fallback=False)
-    assert t.vocab_size > 1 << 16
-    counts = pack(documents.sequences([text], t, 64), context=64, vocab_size=t.vocab_size, out=tmp_path / "packed")
-    rows = PackedRows(tmp_path / "packed")
-    batch = rows.batch(range(len(rows)))
-    targets = batch.targets[: batch.count].tolist()
-    assert max(targets) == t.vocab_size - 1
-    assert sorted(targets) == sorted([*t.encode(text)[1:], t.end])
-    assert counts["target_bytes"] == len(text.encode()) - len(text[0].encode())
-
-
 # ---- recipes
 
 
@@ -226,23 +146,6 @@ def test_the_stages_of_a_base_model(base):
 )
 def test_mistakes_in_a_base_model_s_recipe(base, override, saying):
     refused("run", "base.toml", override, code=2, saying=saying)
-
-
-def test_mistakes_in_raw_text(base):
-    Path("latin.txt").write_bytes("é".encode("latin-1"))
-    Path("bad.parquet").write_text("no parquet")
-    pq.write_table(pa.table({"text": [1, 2]}), "numbers.parquet")
-    pq.write_table(pa.table({"story": ["a"]}), "story.parquet")
-    for name, saying in {
-        "nothing.txt": "no file matches nothing.txt",
-        "latin.txt": "latin.txt is not UTF-8 text",
-        "bad.parquet": "bad.parquet cannot be read",
-        "numbers.parquet": "holds no text",
-        "story.parquet": "has no column 'text'",
-    }.items():
-        with pytest.raises(MinitronError, match=saying) as failure:
-            list(documents.documents(PretrainConfig(files=[name])))
-        assert failure.value.hint
 
 
 def walk(*overrides: str, last: str) -> None:

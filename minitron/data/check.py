@@ -56,7 +56,7 @@ def _dialogues(found: list[Source], data: DataConfig, rules: Rules, *, option: s
     names: dict[str, None] = {}
     for source in _some(found):
         with reading(source.where):
-            for chunk in source.chunks():
+            for chunk in filter(lambda chunk: chunk.rows, source.chunks()):
                 names |= dict.fromkeys(chunk.names)
                 Shape.find(chunk.names, config=data, where=source.where)
                 for column in rules.columns:

@@ -22,6 +22,7 @@ from minitron.data.sources import Reader, find_files
 from minitron.recipe.schema import Config
 
 NO_LABEL = "no label"
+NO_PROMPT = "malformed: no prompt"
 SAME = "chosen equals rejected"
 BOTH = "passes chosen_if and rejected_if"
 GOOD = {"true", "1", "yes", "y", "good", "chosen", "desirable", "positive", "like", "liked", "up", "thumbs up"}
@@ -187,6 +188,8 @@ def _joined(prompt: list, answer: Any, roles: dict[str, str]) -> list[Message] |
     before, after = parts
     if not after or after[-1]["role"] != "assistant":
         return NO_ANSWER
+    if not before and after[0]["role"] == "assistant":
+        return NO_PROMPT
     system = before[:1] if before and before[0]["role"] == "system" else []
     turns = before[len(system) :]
     if turns and after[0]["role"] != "assistant" and (turns[-1]["role"] == "user" or turns[0] == after[0]):

@@ -31,8 +31,9 @@ COPIED_COLUMNS = ("source", "skill", "check")
 def find_files(patterns: list[str], *, option: str = "data.files", text: bool = False) -> list[Path]:
     """The files of an option, each pattern's in the order of their names, none twice.
 
-    A pattern is a file, a glob, or a folder, which stands for the files in it (and in its folders) whose ending is known; names
-    that begin with `.` or `_` are left out, as Spark and git have them. With `text` plain text counts, whatever its ending.
+    A pattern is a file, a folder, or a glob. A folder stands for the files in it (and in its folders) whose ending is known;
+    names that begin with `.` or `_` are left out, as Spark has them. A glob means files, and folders only where their names end
+    as files do (d.parquet/). With `text` plain text counts, whatever its ending.
     Raises MinitronError where a pattern matches nothing that can be read.
     """
     paths: dict[Path, None] = {}
@@ -41,16 +42,17 @@ def find_files(patterns: list[str], *, option: str = "data.files", text: bool = 
         if not found:
             hint = f"paths are relative to the current directory, {Path.cwd()}"
             raise MinitronError(f"{option}: nothing matches {pattern}", hint=hint)
-        named = [path for path in found if not path.is_dir()]
-        inside = [path for folder in found if folder.is_dir() for path in _files_in(folder, text=text)]
-        if not named and not inside:
+        files: list[Path] = []
+        for path in found:
+            if not path.is_dir():
+                open_source(path, otherwise=Text if text else None)  # raises where its ending is unknown
+                files.append(path)
+            elif path == Path(pattern).expanduser() or ending(path) in FORMATS:
+                files += _files_in(path, text=text)
+        if not files:
             endings = ", ".join(end for end, kind in FORMATS.items() if text or kind is not Text)
-            raise MinitronError(
-                f"{option}: no file in the folder {pattern} can be read", hint=f"files may be {endings}"
-            )
-        for path in named if not text else ():
-            open_source(path)  # its ending is known
-        paths |= dict.fromkeys([*named, *inside])
+            raise MinitronError(f"{option}: {pattern} has no file that can be read", hint=f"files may be {endings}")
+        paths |= dict.fromkeys(files)
     return list(paths)
 
 

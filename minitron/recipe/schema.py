@@ -51,29 +51,40 @@ class DataConfig:
     """Which dialogues come in, which of them stay, and which are held out."""
 
     synth_rows: int = option(0, "make this many built-in dialogues (`minitron synth`) and use them", low=0)
-    files: list[str] = option([], "parquet, .jsonl or .json files; globs allowed, relative to the current directory")
+    files: list[str] = option(
+        [],
+        "files of dialogues (docs/data.md has formats and shapes), globs, or folders; relative to the current directory",
+    )
     hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
     hub_config: str = option("", "the dataset's configuration name, where it has several")
     hub_split: str = option("train", "the dataset's split")
     format: str = option(
         "auto",
-        "`messages`: a list of turns in one column (role/content or from/value); `alpaca`: instruction, input, output",
+        "`messages`: a list of turns in one column (role/content or from/value); `alpaca`: a question and its answer in two "
+        "columns, such as instruction (with input) and output, or prompt and response",
         choices=("auto", "messages", "alpaca"),
     )
-    column: str = option("auto", "the column with the turns; auto: messages, conversation, conversations or dialogue")
+    column: str = option(
+        "auto", "the column with the turns; auto: what a row has of messages, conversation, conversations and dialogue"
+    )
     roles: dict[str, str] = option(
         {},
-        "further role names, such as {teacher = 'assistant'}; user, human, assistant, gpt, bot, model, system are known",
+        "further role names, such as {teacher = 'assistant'}; known are user, human, prompter, assistant, gpt, chatgpt, bot, ai, "
+        "model, system, developer",
     )
     keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
     missing_scores: str = option(
         "drop",
-        "rows whose score is missing, no number (text that reads as one counts as it), or -1 (not judged)",
+        "rows whose score is missing, no number (text that reads as one counts as it), or -1 (not judged, unless a rule on "
+        "that column names a number below 0)",
         choices=("drop", "keep"),
     )
     probes: str = option("", "rows held out by design, as a rule such as 'probe == 1': never trained on, asked in eval")
     valid_fraction: float = option(
-        0.02, "share of the dialogues held out at random (by a hash of the dialogue)", low=0, high=0.5
+        0.02,
+        "share of the dialogues held out at random (by a hash of the dialogue), but at least 20, or a tenth of few",
+        low=0,
+        high=0.5,
     )
     valid_keep: list[str] = option(
         [],
@@ -95,7 +106,7 @@ class TokenizerConfig:
     )
     vocab_size: int = option(
         2048,
-        "number of tokens; with `char` only what --dry-run reckons with until the text was read",
+        "number of tokens, fewer where the text has not so many; with `char` only what --dry-run reckons with until the text was read",
         low=16,
         high=1 << 20,
     )
@@ -195,13 +206,15 @@ class PretrainConfig(TrainConfig):
     """Raw text before dialogues. Left out of the recipe, the stage does not run; a recipe with it and without dialogues
     makes a base model, which continues text."""
 
-    files: list[str] = option([], "text files (one document each) or parquet files; globs allowed")
+    files: list[str] = option(
+        [], "text files (one document each), parquet or JSON files with a column of texts, globs, or folders of these"
+    )
     hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
     hub_config: str = option("", "the dataset's configuration name, where it has several")
     hub_split: str = option("train", "the dataset's split")
-    column: str = option("text", "the column with the text, in parquet files and datasets")
+    column: str = option("text", "the column with the text, in all but text files")
     valid_fraction: float = option(
-        0.05, "share held out: whole short documents, the ends of long ones", low=0, high=0.5
+        0.05, "share held out: whole short documents, the ends of long ones and of few", low=0, high=0.5
     )
 
 
@@ -261,10 +274,15 @@ class RejectConfig:
     best_of: int = option(4, "answers to choose from with `chosen = 'model'`", low=1)
     files: list[str] = option(
         [],
-        "recorded labels: chosen/rejected columns, or prompt/completion/label rows, or dialogues with scores; globs allowed",
+        "recorded labels: chosen/rejected columns, or prompt/completion/label rows, or dialogues with scores (docs/data.md); "
+        "globs and folders allowed",
     )
-    chosen_if: list[str] = option([], "for dialogues with scores: chosen if all of these hold, such as 'score >= 8'")
-    rejected_if: list[str] = option([], "for dialogues with scores: rejected if all of these hold")
+    chosen_if: list[str] = option(
+        [], "for dialogues with scores, read as [data] says: chosen if all of these hold, such as 'score >= 8'"
+    )
+    rejected_if: list[str] = option(
+        [], "rejected if all of these hold, such as 'vote == -1'; what nobody judged is neither"
+    )
 
 
 @dataclass(frozen=True)

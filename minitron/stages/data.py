@@ -57,10 +57,8 @@ def run(config: Config) -> None:
     atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
     _show(report)
     if moved:
-        say(
-            f"data.valid_fraction {data.valid_fraction:g} of so few dialogues is {report['valid'] - moved}: "
-            f"{report['valid']} are held out, to tell anything by"
-        )
+        share = f"data.valid_fraction = {data.valid_fraction:g} would give {report['valid'] - moved}"
+        say(f"dialogues held out: {report['valid']} ({share}, too few to tell anything by)")
 
 
 def _fill(split: Split, reader: Reader, found: Iterable[Source], *, roles: dict[str, str], bar: Progress) -> None:
