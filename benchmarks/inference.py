@@ -30,7 +30,6 @@ import llamacpp
 import numpy as np
 import tables
 import terminal
-import to_gguf
 import torch
 
 from minitron import __version__
@@ -38,6 +37,7 @@ from minitron.core import parallel
 from minitron.core.console import fail, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
+from minitron.interop import gguf
 from minitron.model.language_model import LanguageModel
 from minitron.program import go
 from minitron.recipe.load import load_recipe
@@ -107,7 +107,7 @@ class Bench:
     def gguf(self, name: str, dtype: str) -> Path:
         path = self.folder / f"{name}-{dtype}.gguf"
         if not path.exists():
-            to_gguf.write(path, self.model(name), dtype=dtype)
+            path.write_bytes(gguf.encode(self.model(name), None, dtype=dtype))
         return path
 
     def program(self) -> Path:

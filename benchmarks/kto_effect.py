@@ -37,7 +37,7 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.sample.generate import ask
 from minitron.stages import pipeline
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
 HERE = Path(__file__).resolve().parent
@@ -99,7 +99,7 @@ def attempt(name: str, seed: int) -> dict:
         return row
     began = time.perf_counter()
     prepare(name, settings)
-    tokenizer = Tokenizer(settings.layout.tokenizer)
+    tokenizer = kinds.load(settings.layout.tokenizer)
     examiner, chooser = Examiner(settings, tokenizer), Examiner(settings, tokenizer, spare=True)
     seen = {json.dumps(prompt) for prompt, _ in chooser.prompts}
     if any(json.dumps(prompt) in seen for prompt, _ in examiner.prompts):

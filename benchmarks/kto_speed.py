@@ -40,7 +40,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.recipe import schema
 from minitron.recipe.load import load_recipe
 from minitron.stages.kto import read_pairs
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
 HERE = Path(__file__).resolve().parent
@@ -108,7 +108,7 @@ def recorded(recipe: schema.Config, run: Path) -> list[Example]:
     os.chdir(run.parent.parent)
     try:
         recipe = replace(recipe, name=run.name)
-        found, _ = read_pairs(recipe, Tokenizer(run / "tokenizer/tokenizer.model"))
+        found, _ = read_pairs(recipe, kinds.load(run / "tokenizer/tokenizer.model"))
     finally:
         os.chdir(before)
     for one in found:

@@ -32,7 +32,7 @@ from minitron.model import lora
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.stages.kto import Run, read_pairs
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
 from minitron.train import metrics
 
 HERE = Path(__file__).resolve().parent
@@ -90,7 +90,7 @@ def before(seed: int) -> dict:
 
 
 def measured(settings: Config, model) -> dict:
-    return selection.measured(Examiner(settings, Tokenizer(settings.layout.tokenizer)), model)
+    return selection.measured(Examiner(settings, kinds.load(settings.layout.tokenizer)), model)
 
 
 def attempt(variant: str, seed: int) -> dict:
@@ -108,7 +108,7 @@ def attempt(variant: str, seed: int) -> dict:
     began, folder = time.perf_counter(), settings.layout.stage("kto")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    tokenizer = Tokenizer(settings.layout.tokenizer)
+    tokenizer = kinds.load(settings.layout.tokenizer)
     run = Run(settings, tokenizer)
     run.align(*read_pairs(settings, tokenizer))
     now, rows = (

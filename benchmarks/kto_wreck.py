@@ -20,7 +20,7 @@ from minitron.evaluate.examiner import Examiner
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.stages import pipeline
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
 HERE = Path(__file__).resolve().parent
@@ -46,7 +46,7 @@ def recipe(name: str, *overrides: str) -> Config:
 
 def measure(settings: Config, stage: str) -> dict:
     """Held-out loss and probe accuracy, as eval measures them."""
-    tokenizer = Tokenizer(settings.layout.tokenizer)
+    tokenizer = kinds.load(settings.layout.tokenizer)
     model, _ = checkpoint.load_model(checkpoint.finished(settings.layout.stage(stage), stage))
     examiner = Examiner(settings, tokenizer)
     return {"loss": examiner.loss(model)["loss"], "probes": examiner.probes(model)["accuracy"]}

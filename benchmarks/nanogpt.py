@@ -39,7 +39,8 @@ from minitron.model.language_model import LanguageModel
 from minitron.recipe import schema
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, OptimConfig
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import metrics
 from minitron.train.compile import compile_blocks
 from minitron.train.loop import accumulate, summed_loss
@@ -184,7 +185,7 @@ def quality() -> None:
                 ours = train_ours(recipe, Path(folder), seed)
                 config = load_recipe(recipe)
                 run = Path(folder) / "runs" / recipe.stem
-                tokenizer = Tokenizer(run / "tokenizer" / "tokenizer.model")
+                tokenizer = kinds.load(run / "tokenizer" / "tokenizer.model")
                 rows = PackedRows(run / "pretrain" / "packed-valid")
                 ids = {split: stream(config, tokenizer, split) for split in ("train", "valid")}
                 base = train_baseline(task, ids, rows, tokenizer.vocab_size, seed)

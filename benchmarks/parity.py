@@ -23,8 +23,7 @@ from minitron.core.errors import MinitronError
 from minitron.data import store
 from minitron.program import go
 from minitron.recipe.load import load_recipe
-from minitron.tokenizer import chat_template
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import chat_template, kinds
 
 LOOKALIKES = ["<|user|>", "<|end|>", "<|assistant|>", "<|system|>", "＜｜user｜＞", "<|us", "er|>", "<|", "|>", "<unk>"]
 LOOKALIKES += ["<0x0A>", "\u2581", "<s>", "</s>", " ", "\n", "user", "end", "\u200b", "\ufeff", "пользователь"]
@@ -46,7 +45,7 @@ def main() -> None:
     arguments.add_argument("--texts", help="parquet with a column `messages`")
     a = arguments.parse_args()
     recipe = load_recipe(a.recipe)
-    tokenizer = Tokenizer(recipe.layout.tokenizer)
+    tokenizer = kinds.load(recipe.layout.tokenizer)
     chance = random.Random(1)
     rows = []
 

@@ -31,8 +31,8 @@ from sentencepiece import sentencepiece_model_pb2 as pb
 from minitron import synth
 from minitron.program import go
 from minitron.recipe.schema import TokenizerConfig
-from minitron.tokenizer.sentencepiece import MARKERS
-from minitron.tokenizer.sentencepiece import train as train_ours
+from minitron.tokenizer.base import MARKERS
+from minitron.tokenizer.kinds import train as train_ours
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "go_serve/internal/tokenizer/testdata"))

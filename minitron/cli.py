@@ -13,6 +13,7 @@ from minitron import __version__
 from minitron.core import distributed
 from minitron.core.console import fail, say
 from minitron.core.errors import MinitronError
+from minitron.recipe.kinds import EXPORTS
 
 STAGE_HELP = {
     "data": "keep dialogues by their scores, hold some out, report what went and why",
@@ -77,8 +78,12 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
     compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
 
-    export = add("export", _export, "write what the chat program embeds: weights.bin, vocab.json, config.json")
-    export.add_argument("--format", choices=["bundle"], default="bundle", help="bundle: for minitron-chat")
+    export = add(
+        "export",
+        _export,
+        "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds",
+    )
+    export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle, for minitron-chat")
     export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
     export.add_argument("--out", default="export", metavar="DIR", help="default: export")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
@@ -207,7 +212,7 @@ def _export(a: argparse.Namespace) -> None:
 
     if Path(a.out).exists() and not Path(a.out).is_dir():
         raise MinitronError(f"{a.out} is a file", hint="name a folder after --out", code=2)
-    export.write(_recipe(a), out=a.out, dtype=a.dtype, untrained=a.untrained)
+    export.write(_recipe(a), out=a.out, format=a.format, dtype=a.dtype, untrained=a.untrained)
 
 
 def _binary(a: argparse.Namespace) -> None:

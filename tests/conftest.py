@@ -8,7 +8,8 @@ import torch
 
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import ModelConfig, TokenizerConfig
-from minitron.tokenizer import sentencepiece
+from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
 
 WORDS = [
     "hello",
@@ -41,17 +42,17 @@ def tiny_texts(count: int = 400) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_tokenizer(tmp_path_factory) -> sentencepiece.Tokenizer:
+def tiny_tokenizer(tmp_path_factory) -> Tokenizer:
     """320 tokens, byte fallback."""
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
-    path.write_bytes(sentencepiece.train(tiny_texts(), config=TokenizerConfig(vocab_size=340), seed=1))
-    return sentencepiece.Tokenizer(path)
+    path.write_bytes(kinds.train(tiny_texts(), config=TokenizerConfig(vocab_size=340), seed=1))
+    return kinds.load(path)
 
 
-def char_tokenizer(folder: Path, *texts: str, **how) -> sentencepiece.Tokenizer:
+def char_tokenizer(folder: Path, *texts: str, **how) -> Tokenizer:
     path = folder / "tokenizer.model"
-    path.write_bytes(sentencepiece.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
-    return sentencepiece.Tokenizer(path)
+    path.write_bytes(kinds.train(texts, config=TokenizerConfig(kind="char", **how), seed=1))
+    return kinds.load(path)
 
 
 def tiny_shape(arch: str = "llama", **changes) -> ModelConfig:

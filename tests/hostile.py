@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
+from minitron.interop import bundle
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import ModelConfig
-from minitron.stages import export
 
 FILES = ("config.json", "vocab.json", "weights.bin")
 PROMPT = [2, *(5 + b for b in b"hello"), 4, 3]  # user, the bytes, end, assistant
@@ -87,7 +87,7 @@ class Bundle:
             self.config[name] = payload | self.config.get(name, {})
         (folder / "weights.bin").write_bytes(self.weights)
         (folder / "vocab.json").write_bytes(vocab)
-        (folder / "config.json").write_text(export.sealed(json.dumps(self.config)))
+        (folder / "config.json").write_text(bundle.sealed(json.dumps(self.config)))
         return folder
 
     def tensor(self, name: str) -> dict:
@@ -98,13 +98,13 @@ def fresh(shape: dict, dtype: str) -> Bundle:
     """Random weights; no self-test yet."""
     torch.manual_seed(7)
     config = ModelConfig(n_layers=2, d_model=32, d_ff=64, context=64, **shape)
-    vocab = export.invented_vocab(300)
+    vocab = bundle.invented_vocab(300)
     model = LanguageModel(config, 300).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # far from ties
             if parameter.dim() == 2:
                 parameter *= 20
-    tensors, weights = export.lay_out(model, dtype)
+    tensors, weights = bundle.lay_out(model, dtype)
     about = {
         "format": "minitron-bundle",
         "version": 2,

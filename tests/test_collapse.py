@@ -13,7 +13,7 @@ import pytest
 from minitron.evaluate.examiner import Examiner
 from minitron.recipe.load import load_recipe
 from minitron.stages import pipeline
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
 from minitron.train import checkpoint, metrics
 
 THINGS = ["apple", "river", "stone", "cloud", "tiger", "lamp", "bread", "chair", "snow", "violin", "ship", "garden"]
@@ -120,7 +120,7 @@ def figures(stage: str) -> tuple[float, float]:
     """Held-out loss and probe accuracy of what a stage ships."""
     recipe = load_recipe("facts.toml", ["eval.probes=0"])
     model, _ = checkpoint.load_model(checkpoint.finished(recipe.layout.stage(stage), stage))
-    examiner = Examiner(recipe, Tokenizer(recipe.layout.tokenizer))
+    examiner = Examiner(recipe, kinds.load(recipe.layout.tokenizer))
     return examiner.loss(model)["loss"], examiner.probes(model)["accuracy"]
 
 

@@ -22,7 +22,7 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import GuardsConfig, KtoConfig
 from minitron.stages import pipeline
 from minitron.stages.kto import read_pairs
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
 
@@ -246,7 +246,7 @@ def test_no_settings_ship_a_wreck(trained_sft, lr, beta):
     careful = ["kto.max_loss_rise=0.01", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0"]
     run_to("kto", f"kto.lr={lr}", f"kto.beta={beta}", *careful)
     recipe = load_recipe("tiny.toml")
-    examiner = Examiner(recipe, Tokenizer(Path("runs/tiny/tokenizer/tokenizer.model")))
+    examiner = Examiner(recipe, kinds.load(Path("runs/tiny/tokenizer/tokenizer.model")))
     losses = []
     for stage in ("sft", "kto"):
         model, _ = checkpoint.load_model(checkpoint.finished(Path(f"runs/tiny/{stage}"), stage))

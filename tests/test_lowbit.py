@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from minitron.data.packing import collate
 from minitron.quant import arithmetic, panels
+from minitron.train.loop import summed_loss
 
 VECTORS = Path(__file__).parents[1] / "go_serve/internal/kernel/testdata/vectors.json"
 CASES = [c for c in json.loads(VECTORS.read_text())["cases"] if c["dtype"] != "f16" and "tiny" not in str(c["note"])]
@@ -48,3 +50,17 @@ def test_fewer_bits_differ_more(tiny_model):
             gaps[dtype] = (arithmetic.as_program(model, dtype)(ids) - exact).abs().max().item()
         assert torch.equal(model(ids), exact)  # the model itself stays
     assert 0 < gaps["f16"] < gaps["q8"] < gaps["q4"]
+
+
+@pytest.mark.parametrize("dtype", panels.DTYPES)
+def test_the_loss_is_that_of_the_rounded_logits(tiny_model, dtype):
+    """eval's cost of bits is measured by `summed_loss`, which never makes all logits: its head rounds as the program's does."""
+    model = arithmetic.as_program(tiny_model, dtype)
+    ids = torch.randint(tiny_model.vocab_size, (40,), generator=torch.Generator().manual_seed(1))
+    batch = collate([[(ids.numpy(), np.ones(40, bool))]], context=64)
+    with torch.inference_mode():
+        logits = model(ids[None, :-1])[0]
+        want = torch.nn.functional.cross_entropy(logits, ids[1:], reduction="sum")
+        assert summed_loss(model, batch).item() == pytest.approx(want.item(), rel=1e-6)
+        exact = summed_loss(tiny_model, batch).item()
+    assert summed_loss(model, batch).item() != pytest.approx(exact, rel=1e-7)

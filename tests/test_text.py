@@ -21,8 +21,7 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Sampling, TokenizerConfig
 from minitron.sample.continue_text import encode_text
 from minitron.stages import export, pipeline
-from minitron.tokenizer import sentencepiece
-from minitron.tokenizer.sentencepiece import expected_size
+from minitron.tokenizer import char, kinds, sentencepiece
 from minitron.train import checkpoint
 
 BASE_RECIPE = """
@@ -67,7 +66,7 @@ any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 def test_characters_come_back_as_they_were(tmp_path_factory, texts, other):
     """But U+2581, which SentencePiece keeps for the space. A character of the text is one token, any other its UTF-8 bytes."""
     t = char_tokenizer(tmp_path_factory.mktemp("char"), *texts)
-    seen = set().union(" ", *texts) - sentencepiece.RESERVED
+    seen = set().union(" ", *texts) - char.RESERVED
     assert t.vocab_size == 5 + 256 + len({c.replace(sentencepiece.SPACE, " ") for c in seen})
     for text in (*texts, other):
         ids = t.encode(text)
@@ -89,7 +88,7 @@ def test_without_bytes_the_vocabulary_is_the_alphabet(tmp_path):
 
 def test_the_same_text_in_other_parts_gives_the_same_tokenizer():
     how = {"config": TokenizerConfig(kind="char"), "seed": 1}
-    assert sentencepiece.train(["hello ", "world"], **how) == sentencepiece.train(["dlrow ", "oh", "el"], **how)
+    assert kinds.train(["hello ", "world"], **how) == kinds.train(["dlrow ", "oh", "el"], **how)
 
 
 def test_pairs_are_learned_from_a_whole_book(tmp_path):
@@ -97,8 +96,8 @@ def test_pairs_are_learned_from_a_whole_book(tmp_path):
     book = " ".join(tiny_texts(30_000))
     assert len(book) > 1 << 20
     path = tmp_path / "tokenizer.model"
-    path.write_bytes(sentencepiece.train([book], config=TokenizerConfig(vocab_size=340), seed=1))
-    t = sentencepiece.Tokenizer(path)
+    path.write_bytes(kinds.train([book], config=TokenizerConfig(vocab_size=340), seed=1))
+    t = kinds.load(path)
     assert t.sp.piece_to_id("▁hello") != sentencepiece.UNKNOWN_ID
 
 
@@ -164,9 +163,9 @@ def test_what_was_packed_under_other_settings_is_packed_anew(base):
 
 def test_before_the_text_is_read_the_recipe_says_how_many_characters(base):
     recipe = load_recipe("base.toml", ["tokenizer.vocab_size=99"])
-    assert expected_size(recipe) == 99
+    assert kinds.expected_size(recipe) == 99
     walk(last="tokenizer")
-    assert expected_size(recipe) == 5 + len(set(BOOK[: int(0.9 * len(BOOK))]))
+    assert kinds.expected_size(recipe) == 5 + len(set(BOOK[: int(0.9 * len(BOOK))]))
 
 
 # ---- a whole run
@@ -214,7 +213,7 @@ def test_the_bundle_of_a_base_model(run):
     about = json.loads(Path("export/config.json").read_text())
     assert about["template"] == "text"
     assert about["made"]["stage"] == "pretrain"
-    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = kinds.load(run / "tokenizer/tokenizer.model")
     held_out = BOOK[int(0.9 * len(BOOK)) :]
     assert len(about["selftest"]) == 5
     assert all(t.decode(test["ids"]) in held_out for test in about["selftest"])
@@ -222,7 +221,7 @@ def test_the_bundle_of_a_base_model(run):
 
 def test_complete_goes_on_with_a_text_beyond_the_context(run):
     """Greedy, as a loop without a cache finds it; the window moves by half a context."""
-    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = kinds.load(run / "tokenizer/tokenizer.model")
     model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
     texts, wanted = ["hello", "who are you " * 8], []
     for text in texts:
@@ -246,7 +245,7 @@ def test_complete_goes_on_with_a_text_beyond_the_context(run):
 
 
 def test_the_terminal_goes_on_with_each_text_by_itself(run):
-    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = kinds.load(run / "tokenizer/tokenizer.model")
     model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
     session = terminal.TextSession(t, model, sampling=Sampling(temperature=0.0, max_tokens=40), seed=1)
     first, _, third = (session.ask(text, lambda part: None) for text in ("hello", "who are", "hello"))
@@ -262,7 +261,7 @@ def test_the_program_tokenizes_as_the_library_does(run):
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     program = Path("dist") / go.program_name(None)
     said = subprocess.run([program.resolve(), "tokenize"], input=lines, capture_output=True, text=True, check=True)
-    t = sentencepiece.Tokenizer(run / "tokenizer/tokenizer.model")
+    t = kinds.load(run / "tokenizer/tokenizer.model")
     assert [json.loads(line)["ids"] for line in said.stdout.splitlines()] == [t.encode(text) for text in texts]
 
 
@@ -277,7 +276,7 @@ def test_a_base_model_goes_on_to_dialogues(base):
     )
     walk(last="sft")
     export.write(load_recipe("base.toml"), out="export")
-    t = sentencepiece.Tokenizer(Path("runs/base/tokenizer/tokenizer.model"))
+    t = kinds.load(Path("runs/base/tokenizer/tokenizer.model"))
     assert sentencepiece.UNKNOWN_ID not in t.encode("10: say")  # the colon is in dialogues only
     assert ":" not in BOOK
     rows = [json.loads(line) for line in Path("runs/base/sft/metrics.jsonl").read_text().splitlines()]

@@ -17,9 +17,10 @@ import torch
 from conftest import tiny_shape
 from terminal import Terminal, build
 
+from minitron.interop.bundle import digest, lay_out
 from minitron.model.language_model import LanguageModel
-from minitron.stages import export
-from minitron.tokenizer.sentencepiece import MARKERS, Tokenizer
+from minitron.tokenizer import kinds
+from minitron.tokenizer.base import MARKERS, Tokenizer
 
 VERSE = "ROMEO:\n\tBut, soft!  what light\nthrough    yonder window breaks?\n\n\nJULIET:\n  O Romeo, Romeo!\n"
 CAP = 2.5  # the raw logits of this model reach 4
@@ -71,15 +72,15 @@ def setup(tmp_path_factory) -> Setup:
         minloglevel=2,
     )
     (folder / "tokenizer.model").write_bytes(out.getvalue())
-    spoken = Tokenizer(folder / "tokenizer.model")
+    spoken = kinds.load(folder / "tokenizer.model")
     torch.manual_seed(4)
     model = LanguageModel(tiny_shape(), spoken.vocab_size).eval()
     for name, parameter in model.named_parameters():
         torch.nn.init.normal_(parameter, mean=float("norm" in name), std=0.25)
     with torch.no_grad():  # no bytes and no end, so that what is written is known from the text
         model.embedding[: spoken.vocab_size - len(set(VERSE))] *= 0.1
-    tensors, weights = export.lay_out(model, "f16")
-    vocab = json.dumps(export.vocabulary(spoken)).encode()
+    tensors, weights = lay_out(model, "f16")
+    vocab = json.dumps(spoken.to_vocab()).encode()
     bundle = folder / "bundle"
     bundle.mkdir()
     (bundle / "weights.bin").write_bytes(weights)
@@ -92,8 +93,8 @@ def setup(tmp_path_factory) -> Setup:
         "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size, "logit_cap": CAP},
         "dtype": "f16",
         "params": model.count_params(),
-        "weights": export.digest(weights),
-        "vocab": export.digest(vocab),
+        "weights": digest(weights),
+        "vocab": digest(vocab),
         "tensors": tensors,
         "chat": {"system": "", "greeting": "", "questions": ["ROMEO:"]},
         "sampling": SAMPLING,

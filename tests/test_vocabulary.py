@@ -13,7 +13,7 @@ from minitron.core.errors import MinitronError
 from minitron.recipe.load import load_recipe
 from minitron.stages import pipeline
 from minitron.stages.tokenizer import _fitting
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer.base import Tokenizer
 
 MODEL = Path("runs/tiny/tokenizer/tokenizer.model")
 

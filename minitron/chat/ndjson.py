@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import Config, Sampling
 from minitron.sample.continue_text import continue_text, encode_text
-from minitron.tokenizer import chat_template
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 
@@ -56,7 +56,7 @@ def _messages(value: dict) -> list[dict[str, str]]:
 
 
 def _tokenizer(config: Config) -> Tokenizer:
-    return Tokenizer(config.layout.tokenizer)
+    return kinds.load(config.layout.tokenizer)
 
 
 def _model(config: Config):

@@ -6,6 +6,7 @@ a history of lines, and a pipe with nothing but answers on stdout. What it says 
 Go program (go_serve/internal/repl).
 """
 
+import bisect
 import codecs
 import difflib
 import math
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from pathlib import Path
 
 from minitron.core.console import console, interactive, say
@@ -27,8 +29,8 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config, Sampling
 from minitron.sample.continue_text import continue_text, encode_text, window
 from minitron.sample.generate import stream
-from minitron.tokenizer import chat_template
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 HELP = """\
@@ -255,14 +257,12 @@ def _number(text: str, kind: type, *, low: float, high: float) -> float | None:
 
 def whole_characters(ids: Iterable[int], tokenizer: Tokenizer) -> Iterator[str]:
     """The text of ids while they come; bytes of a character wait for its last one. Joined, it is `tokenizer.decode`."""
-    waiting: list[int] = []  # byte pieces of a character that has begun
+    waiting: list[int] = []  # ids of a character that has begun
     for token in ids:
         waiting.append(token)
-        ready = len(waiting)
-        if tokenizer.sp.is_byte(token):
-            # a byte piece is named <0xE2>
-            raw = bytes(int(tokenizer.sp.id_to_piece(i)[3:5], 16) for i in waiting)
-            ready = codecs.utf_8_decode(raw, "replace", False)[1]
+        ends = list(accumulate(len(tokenizer.piece_bytes(i)) for i in waiting))
+        raw = b"".join(map(tokenizer.piece_bytes, waiting))
+        ready = bisect.bisect_right(ends, codecs.utf_8_decode(raw, "replace", False)[1])
         if ready:
             yield tokenizer.decode(waiting[:ready])
             del waiting[:ready]
@@ -277,7 +277,7 @@ def run(config: Config, *, stage: str | None = None) -> None:
         if stage == "kto" and not checkpoint.pointed(config.layout.stage("kto"), "best"):
             stage = "sft"
     folder = checkpoint.finished(config.layout.stage(stage), stage)
-    tokenizer = Tokenizer(config.layout.tokenizer)
+    tokenizer = kinds.load(config.layout.tokenizer)
     model, about = checkpoint.load_model(folder, device=pick_device(config.device))
     sampling = Sampling(**{f.name: getattr(config.export, f.name) for f in fields(Sampling)})
     how = {"sampling": sampling, "seed": secrets.randbits(31)}

@@ -22,7 +22,8 @@ from minitron.data.packing import PackedRows, Sequence
 from minitron.data.shapes import no_column
 from minitron.data.sources import find_files
 from minitron.recipe.schema import Config, PretrainConfig
-from minitron.tokenizer.sentencepiece import Tokenizer, parts
+from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.sentencepiece import parts
 
 LONG_CHARS = 10_000  # of a longer document the end is held out; shorter ones are held out whole or not at all
 HELD_OUT = 5  # where fewer whole documents than this would be held out, of each its end is, however short it is

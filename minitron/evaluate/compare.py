@@ -24,7 +24,8 @@ from minitron.evaluate.intervals import change_interval, interval
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 RATES = {
@@ -43,7 +44,7 @@ def run(first: str, second: str, *, prompts: int) -> None:
         raise MinitronError(f"{first} and {second} are the same model", hint="name two", code=2)
     config = config_of(folders[0])
     config = replace(config, eval=replace(config.eval, prompts=prompts or config.eval.prompts))
-    tokenizer = Tokenizer(config.layout.tokenizer)
+    tokenizer = kinds.load(config.layout.tokenizer)
     names, cards = [first, second], []
     for name, folder in zip(names, folders, strict=True):
         model, _ = checkpoint.load_model(folder, device=pick_device(config.device))

@@ -31,7 +31,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Sampling
 from minitron.sample.generate import ask, generate
 from minitron.tokenizer import chat_template
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer.base import Tokenizer
 from minitron.train.loop import mean_loss
 
 SAMPLES = 12  # answers shown side by side in the report

@@ -24,8 +24,8 @@ from minitron.data.formats.source import Source, reading
 from minitron.data.messages import digest_of, role_map, to_messages
 from minitron.data.sources import Reader
 from minitron.recipe.schema import Config, DataConfig
-from minitron.tokenizer import chat_template, sentencepiece
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer.base import Tokenizer
 
 SAMPLE_ROWS = 2000  # dialogues that are read
 SAMPLE_FILES = 8  # of a source with more files, these many are read, evenly spread
@@ -85,14 +85,14 @@ class Corpus:
 
     def _tokenizer(self, config: Config, vocab_size: int, scratch: Path) -> Tokenizer:
         of_run = config.layout.tokenizer
-        if of_run.exists() and (there := Tokenizer(of_run)).vocab_size == vocab_size:
+        if of_run.exists() and (there := kinds.load(of_run)).vocab_size == vocab_size:
             return there
         wanted = vocab_size
         while True:
             try:
                 settings = replace(config.tokenizer, vocab_size=wanted, max_train_chars=TOKENIZER_CHARS)
-                scratch.write_bytes(sentencepiece.train(self._texts(), config=settings, seed=config.seed))
-                return Tokenizer(scratch)
+                scratch.write_bytes(kinds.train(self._texts(), config=settings, seed=config.seed))
+                return kinds.load(scratch)
             except MinitronError:
                 if wanted <= 320:
                     raise

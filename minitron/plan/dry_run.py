@@ -26,7 +26,7 @@ from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
 from minitron.recipe.schema import Config
 from minitron.sample.generate import generate
-from minitron.tokenizer.sentencepiece import expected_size
+from minitron.tokenizer import kinds
 from minitron.train.loop import accumulate, summed_loss
 from minitron.train.optimizer import make_optimizer, method
 from minitron.train.precision import autocast, choose_precision
@@ -45,7 +45,7 @@ def show(config: Config, stage: str) -> None:
         _show_reject(config)
         return
     device = pick_device(config.device)
-    config = replace(config, tokenizer=replace(config.tokenizer, vocab_size=expected_size(config)))
+    config = replace(config, tokenizer=replace(config.tokenizer, vocab_size=kinds.expected_size(config)))
     _say_parameters(config)
     if stage == "kto":
         _show_kto(config, device)

@@ -22,6 +22,7 @@ from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.plan import corpus_stats, dry_run, memory
 from minitron.plan.corpus_stats import Corpus, Counts
+from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.schema import Config, ModelConfig
 from minitron.recipe.shapes import default_d_ff
 from minitron.recipe.write import write_recipe
@@ -302,7 +303,7 @@ class Search:
     def settled(self, shape: Shape) -> Config:
         """The recipe with a shape, its vocabulary and its learning rate, and micro-batches that fit."""
         config, vocab_size = self.config, shape.vocab_size
-        if config.tokenizer.kind == "char" or self.found.whole:  # what the text comes to
+        if not TOKENIZERS[config.tokenizer.kind].sized or self.found.whole:  # what the text comes to
             vocab_size = self.counts(vocab_size).vocab_size
         lr = learning_rate(shape.model.d_model, self.optimizer)
         proposal = replace(

@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from minitron.model.language_model import LanguageModel
 from minitron.quant import panels
 
-POSITIONS = "transformer.wpe.weight"  # looked up, never multiplied by: always fp16
-
 
 @torch.no_grad()
 def shrink(model: LanguageModel, dtype: str) -> dict[str, panels.Matrix]:
@@ -25,7 +23,8 @@ def shrink(model: LanguageModel, dtype: str) -> dict[str, panels.Matrix]:
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
             values = parameter.detach().cpu().float().numpy()
-            matrices[name] = panels.nearest(values, "f16" if name == POSITIONS else dtype)
+            # learned positions are looked up and never multiplied by: always fp16
+            matrices[name] = panels.nearest(values, "f16" if name == model.position_table else dtype)
             parameter.copy_(torch.from_numpy(matrices[name].values()))
     return matrices
 
@@ -39,14 +38,14 @@ def as_program(model: LanguageModel, dtype: str) -> LanguageModel:
 
 
 def round_activations(model: LanguageModel, dtype: str) -> None:
-    """From now on all that a matrix multiplies is rounded first, if the dtype's arithmetic does that."""
+    """From now on all that a matrix multiplies is rounded first, if the dtype's arithmetic does that. What the trunk gives is
+    what the head multiplies, whoever does that: `LanguageModel.head` or `cross_entropy.linear_cross_entropy`."""
     if dtype == "f16":
         return
     for module in model.modules():
         if isinstance(module, nn.Linear):
             module.register_forward_pre_hook(lambda _, inputs: (rounded(inputs[0]),))
-    head = model.head
-    model.head = lambda hidden: head(rounded(hidden))
+    model.trunk.register_forward_hook(lambda _, inputs, hidden: rounded(hidden))
 
 
 def rounded(x: Tensor) -> Tensor:

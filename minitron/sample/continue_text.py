@@ -13,7 +13,7 @@ from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Sampling
 from minitron.sample.generate import draw
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer.base import Tokenizer
 
 
 def window(length: int, context: int) -> int:

@@ -15,8 +15,8 @@ from minitron.core import parallel
 from minitron.core.console import progress
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Sampling
+from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message, encode_prompt
-from minitron.tokenizer.sentencepiece import Tokenizer
 
 NONE = float("-inf")
 

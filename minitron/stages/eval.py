@@ -15,14 +15,14 @@ from minitron.model.language_model import LanguageModel
 from minitron.quant import arithmetic
 from minitron.quant.panels import DTYPES
 from minitron.recipe.schema import Config
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
 WRONG = 50  # wrong answers shown in the report
 
 
 def run(config: Config) -> None:
-    tokenizer = Tokenizer(config.layout.tokenizer)
+    tokenizer = kinds.load(config.layout.tokenizer)
     stages = ["sft", "kto"] if config.kto else [config.shipped]
     card = {"name": config.name, "tokenizer": {"vocab_size": tokenizer.vocab_size}, "models": {}}
     examiner = Examiner(config, tokenizer)

@@ -31,8 +31,8 @@ from minitron.evaluate.examiner import Examiner
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, KtoConfig
-from minitron.tokenizer import chat_template
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 from minitron.train.loop import accumulate, mean_loss
 from minitron.train.metrics import MetricsLog
@@ -84,7 +84,7 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
 
 
 def run(config: Config) -> None:
-    tokenizer = Tokenizer(config.layout.tokenizer)
+    tokenizer = kinds.load(config.layout.tokenizer)
     examples, prompts = read_pairs(config, tokenizer)
     told = look_for_giveaways(examples, tokenizer.end, seed=config.seed)
     run, fewest = Run(config, tokenizer), 2 * config.kto.batch_rows

@@ -18,13 +18,14 @@ from minitron.data.packing import PackedRows, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
 from minitron.sample.continue_text import continue_text, encode_text
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
 
 
 def run(config: Config) -> None:
     folder = config.layout.stage("pretrain")
-    tokenizer = Tokenizer(config.layout.tokenizer)
+    tokenizer = kinds.load(config.layout.tokenizer)
     sets = {}
     for split in ("train", "valid"):
         out = config.layout.packed("pretrain", split)

@@ -26,8 +26,8 @@ from minitron.evaluate import failures
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Preset, Sampling
 from minitron.sample.generate import ask
-from minitron.tokenizer import chat_template
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 CHUNK = 512  # prompts whose answers are kept together: at most that much is lost when the stage is stopped
@@ -94,7 +94,7 @@ def run(config: Config) -> None:
             rows += [(prompt, *chosen), (prompt, *rejected)]
 
     if settings.prompts:
-        tokenizer = Tokenizer(config.layout.tokenizer)
+        tokenizer = kinds.load(config.layout.tokenizer)
         best = checkpoint.finished(config.layout.stage("sft"), "sft")
         model, about = checkpoint.load_model(best, device=pick_device(config.device))
         sampler = Sampler(config, model, tokenizer, about["sha256"]["model.safetensors"])

@@ -20,15 +20,15 @@ from minitron.data.packing import PackedRows, Sequence, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
 from minitron.sample.generate import generate
-from minitron.tokenizer import chat_template
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
 
 
 def run(config: Config) -> None:
     folder = config.layout.stage("sft")
-    tokenizer = Tokenizer(config.layout.tokenizer)
+    tokenizer = kinds.load(config.layout.tokenizer)
     train, valid = prepare(config, tokenizer, folder)
     torch.manual_seed(config.seed)  # the fresh weights
     model = LanguageModel(config.model, tokenizer.vocab_size)

@@ -6,7 +6,6 @@ small for `tokenizer.vocab_size` gets as many tokens as it has. Knows nothing ab
 """
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,8 +14,10 @@ from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.data import documents, store
+from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.schema import Config
-from minitron.tokenizer import sentencepiece
+from minitron.tokenizer import kinds, sentencepiece
+from minitron.tokenizer.base import TooManyTokens
 
 SAMPLE_CHARS = 1_000_000  # of held-out text, to say how many characters a token has
 CHARS_PER_TOKEN = (
@@ -27,7 +28,7 @@ CHARS_PER_TOKEN = (
 def run(config: Config) -> None:
     folder = config.layout.stage("tokenizer")
     atomic_write(folder / "tokenizer.model", _train(config))
-    trained = sentencepiece.Tokenizer(folder / "tokenizer.model")
+    trained = kinds.load(folder / "tokenizer.model")
     sample = [part for text in _up_to(SAMPLE_CHARS, _texts(config, "valid")) for part in sentencepiece.parts(text)]
     ids = sum(len(i) for i in trained.encode_many(sample))
     characters, size = sum(map(len, sample)), sum(len(t.encode()) for t in sample)
@@ -43,25 +44,17 @@ def run(config: Config) -> None:
 def _train(config: Config) -> bytes:
     """The model's bytes, of fewer tokens than `tokenizer.vocab_size` where the text has not so many."""
     settings = config.tokenizer
-    limit = sys.maxsize if settings.kind == "char" else settings.max_train_chars
+    limit = settings.max_train_chars if TOKENIZERS[settings.kind].sized else sys.maxsize
     if not any(_texts(config, "train")):
         hint = "raise model.context" if not config.base else "bring more text, or lower pretrain.valid_fraction"
         raise MinitronError("there is no training text, or none that fits into the context", hint=hint)
     try:
-        return sentencepiece.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
-    except MinitronError as error:
-        if too_small := re.search(r"required_chars. \d+ vs (\d+)", str(error)):
-            message = (
-                f"tokenizer.vocab_size is {settings.vocab_size}, but characters, bytes and markers are {too_small[1]}"
-            )
-            raise MinitronError(message, hint="raise it, or lower tokenizer.character_coverage") from None
-        too_large = re.search(r"to a value <= (\d+)", str(error))
-        if not too_large:
-            raise
-        size = int(too_large[1])
+        return kinds.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
+    except TooManyTokens as error:
+        size = error.most
     say(f"tokenizer: so little text has {size} tokens, not tokenizer.vocab_size = {settings.vocab_size}")
     settings = replace(settings, vocab_size=size)
-    return sentencepiece.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
+    return kinds.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
 
 
 def _texts(config: Config, split: str) -> Iterator[str]:

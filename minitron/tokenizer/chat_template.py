@@ -5,15 +5,16 @@ counted on the ids of an assistant's content and on its end marker, nowhere else
 """
 
 from minitron.core.errors import MinitronError
-from minitron.tokenizer.sentencepiece import Tokenizer
+from minitron.tokenizer.base import ROLES, Tokenizer
 
 Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": text}
 
 
 def encode_message(message: Message, tokenizer: Tokenizer) -> list[int]:
-    """Marker, content, end."""
-    marker = getattr(tokenizer, message["role"])
-    return [marker, *tokenizer.encode(message["content"]), tokenizer.end]
+    """Marker, content, end. Raises MinitronError for a role that the template does not have."""
+    if (role := message["role"]) not in tokenizer.markers:
+        raise MinitronError(f"a message has the unknown role {role!r}", hint=f"roles are {', '.join(ROLES)}")
+    return [tokenizer.markers[role], *tokenizer.encode(message["content"]), tokenizer.end]
 
 
 def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list[int], list[bool]]:

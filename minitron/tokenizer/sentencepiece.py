@@ -1,37 +1,47 @@
-"""SentencePiece, by pairs (BPE) or by characters, with the four chat markers. Made by: minitron tokenizer recipes/demo.toml.
+"""What the kinds that SentencePiece makes have in common: its file, encoding and decoding, and training without loss.
 
-The markers are CONTROL pieces, which SentencePiece never matches in text: whatever a person types, by whatever
-normalisation, cannot become one. Only `chatml` puts their ids in. Knows nothing about messages.
+The markers are CONTROL pieces, which SentencePiece never matches in text, whatever the normalisation. Knows nothing about
+which pieces a kind takes in.
 """
 
-import bisect
+import base64
 import io
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
-import numpy as np
 import sentencepiece
+from google.protobuf.message import DecodeError
+from sentencepiece import sentencepiece_model_pb2
 
 from minitron.core.errors import MinitronError
-from minitron.recipe.schema import Config, TokenizerConfig
+from minitron.recipe.schema import TokenizerConfig
+from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
 
-MARKERS = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 UNKNOWN_ID = 0
 SPACE = "\u2581"  # how SentencePiece writes a space
-RESERVED = {"\0", "\x1f", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
 PART_CHARS = 100_000  # SentencePiece learns nothing from a text of more than `max_sentence_length` bytes
+TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # a piece's type in vocab.json
 
 
-class Tokenizer:
-    """A trained model. `system`, `user`, `assistant`, `end` are the ids of the markers."""
+class SentencePiece(Tokenizer):
+    """A model of SentencePiece's."""
 
-    def __init__(self, path: Path):
-        self.path = Path(path)
+    model_type: ClassVar[str]  # SentencePiece's name of the kind
+
+    @classmethod
+    def reads(cls, data: bytes) -> bool:
         try:
-            self.sp = sentencepiece.SentencePieceProcessor(model_proto=self.path.read_bytes())
-        except FileNotFoundError:
-            raise MinitronError(f"there is no tokenizer {path}", hint="run: minitron tokenizer RECIPE") from None
+            spec = sentencepiece_model_pb2.ModelProto.FromString(data).trainer_spec
+        except DecodeError:
+            return False
+        return bool(data) and spec.ModelType.Name(spec.model_type).lower() == cls.model_type
+
+    def __init__(self, data: bytes, path: Path):
+        self.path, self.data = path, data
+        try:
+            self.sp = sentencepiece.SentencePieceProcessor(model_proto=data)
         except (RuntimeError, OSError) as error:
             raise MinitronError(
                 f"{path} is not a SentencePiece model", hint="make it anew: minitron tokenizer RECIPE --force"
@@ -42,45 +52,59 @@ class Tokenizer:
                 f"{path} lacks the chat markers {' '.join(MARKERS)} as control pieces",
                 hint="make it anew: minitron tokenizer RECIPE --force",
             )
-        self.system, self.user, self.assistant, self.end = ids
+        self.markers, self.end = dict(zip(ROLES, ids[:-1], strict=True)), ids[-1]
 
     @property
     def vocab_size(self) -> int:
         return self.sp.get_piece_size()
 
-    @property
+    @cached_property
     def never_sampled(self) -> list[int]:
-        """Ids that no answer may hold: unknown and every control piece but the end marker."""
         return [i for i in range(self.vocab_size) if (self.sp.is_control(i) or self.sp.is_unknown(i)) and i != self.end]
 
-    @cached_property
-    def byte_counts(self) -> np.ndarray:
-        """(vocab_size,) int64: bytes of text that each id stands for; none for markers and the unknown."""
-
-        def count(i: int) -> int:
-            if self.sp.is_control(i) or self.sp.is_unknown(i):
-                return 0
-            return 1 if self.sp.is_byte(i) else len(self.sp.id_to_piece(i).replace(SPACE, " ").encode())
-
-        return np.array([count(i) for i in range(self.vocab_size)], np.int64)
+    def piece_bytes(self, token: int) -> bytes:
+        if self.sp.is_control(token) or self.sp.is_unknown(token):
+            return b""
+        piece = self.sp.id_to_piece(token)  # a byte piece is named <0xE2>
+        return bytes([int(piece[3:5], 16)]) if self.sp.is_byte(token) else piece.replace(SPACE, " ").encode()
 
     def encode(self, text: str | bytes) -> list[int]:
-        """Ids of any text; bytes need not be UTF-8."""
-        return self.sp.encode(_clean(text))
-
-    def tokens_within(self, ids: list[int], length: int) -> int:
-        """How many of the first ids make up a text of at most `length` characters."""
-        return bisect.bisect_right(range(len(ids) + 1), length, key=lambda count: len(self.decode(ids[:count]))) - 1
+        return self.sp.encode(clean(text))
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
-        return self.sp.encode([_clean(t) for t in texts], num_threads=2)
+        return self.sp.encode([clean(t) for t in texts], num_threads=2)
 
     def decode(self, ids: list[int]) -> str:
-        """Text of ids; markers decode to nothing, broken UTF-8 among byte pieces to U+FFFD."""
         return self.sp.decode(list(ids))
 
+    def to_vocab(self) -> dict[str, Any]:
+        """All that SentencePiece's model says about encoding."""
+        proto = sentencepiece_model_pb2.ModelProto.FromString(self.data)
+        normalizer = proto.normalizer_spec
+        return {
+            "kind": "sentencepiece-bpe",
+            "pieces": [p.piece for p in proto.pieces],
+            "scores": [p.score for p in proto.pieces],
+            "types": "".join(TYPES[self.used_as(p)] for p in proto.pieces),
+            "unk_id": proto.trainer_spec.unk_id,
+            "unk_surface": proto.trainer_spec.unk_surface,
+            "byte_fallback": proto.trainer_spec.byte_fallback,
+            "normalizer": {
+                "add_dummy_prefix": normalizer.add_dummy_prefix,
+                "remove_extra_whitespaces": normalizer.remove_extra_whitespaces,
+                "escape_whitespaces": normalizer.escape_whitespaces,
+                "precompiled_charsmap": base64.b64encode(normalizer.precompiled_charsmap).decode(),
+            },
+            "treat_whitespace_as_suffix": proto.trainer_spec.treat_whitespace_as_suffix,
+            "chat": self.markers | {"end": self.end},
+        }
 
-def _clean(text: str | bytes) -> str | bytes:
+    def used_as(self, piece: sentencepiece_model_pb2.ModelProto.SentencePiece) -> int:
+        """The type that a piece has for the chat program, which merges pairs."""
+        return piece.type
+
+
+def clean(text: str | bytes) -> str | bytes:
     """Lone surrogates (from JSON escapes) are no text: U+FFFD, as in Go."""
     if isinstance(text, str) and not text.isascii():
         return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text) if _has_surrogate(text) else text
@@ -95,32 +119,13 @@ def _has_surrogate(text: str) -> bool:
     return False
 
 
-def train(texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
-    """Trains on an iterator of texts and returns the `.model` file's bytes.
-
-    The same texts, options and seed give the same bytes. Raises MinitronError when there is too little text for
-    `vocab_size` tokens.
-    """
-    if config.kind == "char":
-        # The spaces around it: SentencePiece takes newlines off a text's end.
-        return _train([f" {_alphabet(texts)} "], config, model_type="char", use_all_vocab=True, character_coverage=1.0)
-    sentencepiece.set_random_generator_seed(seed)
-    how = {"vocab_size": config.vocab_size, "character_coverage": config.character_coverage}
-    try:
-        return _train((part for text in texts for part in parts(text)), config, model_type="bpe", **how)
-    except (RuntimeError, StopIteration) as error:
-        raise MinitronError(
-            f"SentencePiece could not make {config.vocab_size} tokens from this text: {_reason(error)}",
-            hint="change tokenizer.vocab_size, or bring more text",
-        ) from error
-
-
 def parts(text: str) -> Iterator[str]:
     """A text in parts of PART_CHARS characters: a book is too much for SentencePiece at once."""
     return (text[at : at + PART_CHARS] for at in range(0, len(text), PART_CHARS))
 
 
-def _train(texts: Iterable[str], config: TokenizerConfig, **how) -> bytes:
+def train_model(texts: Iterable[str], config: TokenizerConfig, **how: Any) -> bytes:
+    """A model with the markers that gives back every text as it was; `how` are further options of SentencePiece's trainer."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
@@ -144,23 +149,6 @@ def _train(texts: Iterable[str], config: TokenizerConfig, **how) -> bytes:
     return model.getvalue()
 
 
-def _alphabet(texts: Iterable[str]) -> str:
-    """Every character of the texts that SentencePiece can have, in the order of their code points. All of the text is looked
-    at, which takes no longer than reading it; SentencePiece itself sees no more of it than this."""
-    found: set[str] = set()
-    for text in texts:
-        found.update(_clean(text))
-    return "".join(sorted(found - RESERVED))
-
-
-def expected_size(config: Config) -> int:
-    """Tokens of the recipe's tokenizer; by characters, before the text was counted, what the recipe reckons with."""
-    path = config.layout.tokenizer
-    if config.tokenizer.kind == "char" and path.exists():
-        return Tokenizer(path).vocab_size
-    return config.tokenizer.vocab_size
-
-
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The last part of SentencePiece's message, without its source positions."""
     return str(error).strip().split("] ")[-1].strip() or "no text"

@@ -1,0 +1,162 @@
+"""`bundle`: weights.bin, vocab.json and config.json, which the chat program embeds (docs/formats.md).
+
+Knows nothing about Go and recipes.
+"""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import time
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from minitron import __version__
+from minitron.core.console import say
+from minitron.core.files import atomic_write
+from minitron.interop.about import ANSWER_TOKENS, About, check_fp16, utc
+from minitron.model.language_model import LanguageModel
+from minitron.quant import arithmetic
+from minitron.recipe.schema import Sampling
+from minitron.sample.generate import filter_logits
+from minitron.tokenizer.base import MARKERS, Tokenizer
+
+ALIGN = 64  # bytes; every tensor begins at a multiple of it
+SELFTESTS = 5
+NEAR_TIE = 0.1  # logits; a self-test ends before a choice that is closer than this
+
+
+def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
+    """The three files into `out`. The model's weights become what is written. Without a tokenizer the vocabulary is invented:
+    the weights know nothing either."""
+    e = about.settings
+    vocab = tokenizer.to_vocab() if tokenizer else invented_vocab(model.vocab_size)
+    tensors, weights = lay_out(model, about.dtype)
+    tests = []
+    if tokenizer:
+        arithmetic.round_activations(model, about.dtype)
+        tests = selftests(model, tokenizer, about.prompts)
+    vocab_bytes = json.dumps(vocab, ensure_ascii=False, separators=(",", ":")).encode()
+    config = {
+        "format": "minitron-bundle",
+        "version": 2,
+        "name": about.title,
+        "template": "text" if about.base else "chatml",
+        "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size},
+        "dtype": about.dtype,
+        "params": model.count_params(),
+        "weights": digest(weights),
+        "vocab": digest(vocab_bytes),
+        "tensors": tensors,
+        "about": {"version": e.version, "licence": e.licence, "icon": base64.b64encode(about.icon).decode()},
+        "chat": {"system": e.system, "greeting": e.greeting, "questions": e.questions},
+        "sampling": {
+            k: getattr(e, k) for k in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens")
+        },
+        "selftest": tests,
+        "made": {
+            "minitron": __version__,
+            "recipe": about.recipe,
+            "stage": about.stage,
+            "step": about.step,
+            "sources": [dataclasses.asdict(source) for source in about.sources],
+            "trained": about.trained,
+            "date": utc(time.time()),
+        },
+    }
+    # config.json goes away first and comes last: a bundle without it is no bundle, so none is ever half new
+    (out / "config.json").unlink(missing_ok=True)
+    atomic_write(out / "weights.bin", weights)
+    atomic_write(out / "vocab.json", vocab_bytes)
+    atomic_write(out / "config.json", sealed(json.dumps(config, indent=1, ensure_ascii=False)))
+    say(
+        f"export: {about.title}, {config['params'] / 1e6:.2f}M parameters as {about.dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
+    )
+
+
+def digest(data: bytes) -> dict:
+    """Size and checksums."""
+    return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def sealed(config: str) -> str:
+    """A JSON object's text with one more field at its end: the checksum of all bytes before that field."""
+    before = config.rstrip().removesuffix("}").rstrip() + ",\n "
+    return before + f'"crc32": "{zlib.crc32(before.encode()):08x}"\n}}\n'
+
+
+def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:
+    """The tensor table and weights.bin: packed matrices, vectors in fp32, each at a multiple of ALIGN. The model's weights
+    become what is written."""
+    check_fp16(model)
+    matrices = arithmetic.shrink(model, dtype)
+    table, blob = [], bytearray()
+    for name, parameter in model.named_parameters():
+        matrix = matrices.get(name)
+        data = matrix.pack().tobytes() if matrix else parameter.detach().cpu().numpy().astype("<f4").tobytes()
+        blob += bytes(-len(blob) % ALIGN)
+        about = {"dtype": matrix.dtype if matrix else "f32", "shape": list(parameter.shape)}
+        table.append({"name": name} | about | {"offset": len(blob), "bytes": len(data)})
+        blob += data
+    return table, blob
+
+
+def invented_vocab(size: int) -> dict:
+    """A vocabulary of the right size for weights that know nothing: markers, bytes where they fit, then made-up pieces."""
+    pieces, types = ["<unk>", *MARKERS], "U" + "C" * len(MARKERS)
+    if byte_fallback := size >= len(pieces) + 256:
+        pieces, types = [*pieces, *(f"<0x{b:02X}>" for b in range(256))], types + "B" * 256
+    made = [f"w{n}" for n in range(size - len(pieces))]
+    return {
+        "kind": "sentencepiece-bpe",
+        "pieces": pieces + made,
+        "scores": [0.0] * len(pieces) + [-float(n) for n in range(len(made))],
+        "types": types + "N" * len(made),
+        "unk_id": 0,
+        "unk_surface": " ⁇ ",
+        "byte_fallback": byte_fallback,
+        "normalizer": {
+            "add_dummy_prefix": False,
+            "remove_extra_whitespaces": False,
+            "escape_whitespaces": True,
+            "precompiled_charsmap": "",
+        },
+        "treat_whitespace_as_suffix": False,
+        "chat": {"system": 1, "user": 2, "assistant": 3, "end": 4},
+    }
+
+
+@torch.inference_mode()
+def selftests(model: LanguageModel, tokenizer: Tokenizer, prompts: Iterable[list[int]]) -> list[dict]:
+    """Greedy answers to a few held-out prompts, for the program to replay on its own machine."""
+    tests = []
+    for ids in prompts:
+        if len(ids) + ANSWER_TOKENS > model.config.context:
+            continue
+        greedy, first = greedy_answer(model, ids, end=tokenizer.end, banned=tokenizer.never_sampled)
+        tests.append({"ids": ids, "greedy": greedy, "logits": [round(v, 5) for v in first[:16].tolist()]})
+        if len(tests) == SELFTESTS:
+            break
+    return tests
+
+
+def greedy_answer(
+    model: LanguageModel, ids: list[int], *, end: int, banned: list[int]
+) -> tuple[list[int], torch.Tensor]:
+    """Up to ANSWER_TOKENS greedy ids (the end marker included), stopping before a near-tie; and the first logits."""
+    seen = torch.zeros(1, model.vocab_size, dtype=torch.bool)
+    answer, first = [], None
+    for _ in range(ANSWER_TOKENS):
+        logits = model(torch.tensor([ids + answer]))[0, -1]
+        first = logits if first is None else first
+        allowed = filter_logits(logits[None], Sampling(temperature=0.0), seen=seen, banned=banned)[0]
+        best, second = allowed.topk(2).values.tolist()
+        if best - second < NEAR_TIE:
+            break
+        answer.append(int(allowed.argmax()))
+        if answer[-1] == end:
+            break
+    return answer, first

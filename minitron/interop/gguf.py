@@ -1,0 +1,178 @@
+"""`gguf`: one file for llama.cpp, model-<dtype>.gguf, with the matrices as F16, Q8_0 or Q4_0.
+
+The layout is that of ggml's docs/gguf.md, version 3. Every matrix is of the file's type, the token embedding (it is also the
+head) included; learned positions are F16 and vectors F32. What a shape is called in GGUF it says itself (`Trunk.gguf`); the
+vocabulary is SentencePiece's ("llama"), or there is none. benchmarks/to_gguf.py compares the logits with llama.cpp's. Knows
+nothing about recipes.
+"""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from minitron.core.console import say
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
+from minitron.interop.about import About, check_fp16
+from minitron.model.language_model import LanguageModel
+from minitron.model.shape import Gguf
+from minitron.tokenizer.base import Tokenizer
+
+ALIGN = 32  # bytes; every tensor begins at a multiple of it, counted from the first
+BLOCK = 32  # values of a row that share a scale in Q4_0 and Q8_0
+F32, F16, Q4_0, Q8_0 = 0, 1, 2, 8  # GGML's numbers for tensor types
+TYPES = {"f16": F16, "q8": Q8_0, "q4": Q4_0}
+FILE_TYPES = {"f16": 1, "q8": 7, "q4": 2}  # GGUF's numbers for files
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9  # GGUF's numbers for metadata types
+PIECES = {"N": 1, "U": 2, "C": 3, "D": 4, "X": 5, "B": 6}  # a piece's type in vocab.json -> llama.cpp's
+TEMPLATE = (  # docs/formats.md, in Jinja
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
+    """The file into the folder `out`."""
+    data = encode(model, tokenizer, dtype=about.dtype, title=about.title, base=about.base)
+    path = out / f"model-{about.dtype}.gguf"
+    atomic_write(path, data)
+    say(f"export: {about.title}, {model.count_params() / 1e6:.2f}M parameters as {about.dtype} -> {path}")
+
+
+@torch.no_grad()
+def encode(
+    model: LanguageModel, tokenizer: Tokenizer | None, *, dtype: str, title: str = "", base: bool = False
+) -> bytes:
+    """The file's bytes; `dtype` is minitron's word, f16, q8 or q4. Raises MinitronError for what GGUF cannot say."""
+    shape = words(model, dtype)
+    about = metadata(model, shape, dtype) | ({"general.name": string(title)} if title else {})
+    about |= vocabulary(tokenizer, base=base) if tokenizer else {"tokenizer.ggml.model": string("no_vocab")}
+    table, blob = bytearray(), bytearray()
+    named = tensors(model, shape)
+    for name, values in named.items():
+        kind = F32 if values.ndim == 1 else F16 if name == "position_embd.weight" else TYPES[dtype]
+        blob += bytes(-len(blob) % ALIGN)
+        sizes = values.shape[::-1]  # GGML names the fastest dimension first
+        table += text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, kind, len(blob))
+        blob += packed(values, kind)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(named), len(about))
+    head += b"".join(text(key) + value for key, value in about.items()) + table
+    return head + bytes(-len(head) % ALIGN) + blob
+
+
+def words(model: LanguageModel, dtype: str) -> Gguf:
+    """The shape in GGUF's words. Raises MinitronError where it has none for something, which would be left out silently."""
+    m, shape = model.config, model.trunk.gguf()
+    hint = "train without it, or use --format bundle"
+    if shape is None:
+        raise MinitronError(f"GGUF has no such model.arch = '{m.arch}' with these options", hint=hint)
+    if m.logit_cap:
+        raise MinitronError(f"GGUF's {shape.architecture} has no model.logit_cap", hint=hint)
+    if dtype != "f16" and (m.d_model % BLOCK or m.d_ff % BLOCK):
+        raise MinitronError(
+            f"GGUF's {dtype} takes {BLOCK} weights of a row at once: model.d_model {m.d_model} or model.d_ff {m.d_ff} is "
+            "no multiple of that",
+            hint="add --dtype f16",
+        )
+    check_fp16(model)
+    return shape
+
+
+def text(value: str) -> bytes:
+    """A string as GGUF has it, without its type."""
+    return struct.pack("<Q", len(value.encode())) + value.encode()
+
+
+def string(value: str) -> bytes:
+    return struct.pack("<I", STRING) + text(value)
+
+
+def number(value: int | float | bool) -> bytes:
+    if isinstance(value, bool):
+        return struct.pack("<I?", BOOL, value)
+    return struct.pack("<If", FLOAT32, value) if isinstance(value, float) else struct.pack("<II", UINT32, value)
+
+
+def metadata(model: LanguageModel, shape: Gguf, dtype: str) -> dict[str, bytes]:
+    """GGUF's keys of the shape, with their typed values."""
+    m = model.config
+    numbers: dict[str, int | float] = {
+        "context_length": m.context,
+        "embedding_length": m.d_model,
+        "block_count": m.n_layers,
+        "feed_forward_length": m.d_ff,
+        "attention.head_count": m.n_heads,
+        "vocab_size": model.vocab_size,
+        shape.norm_eps: m.norm_eps,
+    }
+    found = {"general.architecture": string(shape.architecture), "general.file_type": number(FILE_TYPES[dtype])}
+    return found | {f"{shape.architecture}.{key}": number(value) for key, value in (numbers | shape.numbers).items()}
+
+
+def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
+    """SentencePiece's pieces, as llama.cpp merges them."""
+    vocab = tokenizer.to_vocab()
+    types = [PIECES[letter] for letter in vocab["types"]]
+    count = len(types)
+    found = {
+        "model": string("llama"),
+        "tokens": struct.pack("<IIQ", ARRAY, STRING, count) + b"".join(map(text, vocab["pieces"])),
+        "scores": struct.pack(f"<IIQ{count}f", ARRAY, FLOAT32, count, *vocab["scores"]),
+        "token_type": struct.pack(f"<IIQ{count}i", ARRAY, INT32, count, *types),
+        "unknown_token_id": number(int(vocab["unk_id"])),
+        "eos_token_id": number(tokenizer.end),
+        "eot_token_id": number(tokenizer.end),
+        "add_bos_token": number(False),
+        "add_eos_token": number(False),
+        "add_space_prefix": number(bool(vocab["normalizer"]["add_dummy_prefix"])),
+    }
+    whole = {f"tokenizer.ggml.{key}": value for key, value in found.items()}
+    return whole if base else whole | {"tokenizer.chat_template": string(TEMPLATE)}
+
+
+def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float32]]:
+    """GGUF's names with their values in fp32; matrices are [out, in]."""
+    blocks = {id(w): number for number, block in enumerate(model.blocks) for w in block.parameters()}
+    found = {}
+    for name, parameter in model.named_parameters():
+        module, _, kind = name.rpartition(".")
+        # the longest name that this one ends in: what stands before is the trunk and the block's number
+        inner = max((known for known in shape.names if f".{module}".endswith(f".{known}")), key=len, default="")
+        if not inner:
+            raise MinitronError(f"GGUF's {shape.architecture} has no {name}", hint="use --format bundle")
+        values = parameter.detach().float().cpu().numpy()
+        if shape.names[inner] in shape.interleaved:
+            values = neighbours(values, model.config.d_model // model.config.n_heads)
+        layer = f"blk.{blocks[id(parameter)]}." if id(parameter) in blocks else ""
+        found[f"{layer}{shape.names[inner]}.{kind}"] = values
+    if shape.biases:
+        for name in [n for n in found if n.endswith(".weight") and not n.endswith("_embd.weight")]:
+            found.setdefault(name.removesuffix("weight") + "bias", np.zeros(found[name].shape[0], np.float32))
+    return found
+
+
+def neighbours(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Rows of heads of `size`, so that what turned together as i and i + size/2 is now 2i and 2i + 1."""
+    heads = values.reshape(-1, 2, size // 2, values.shape[1])
+    return heads.swapaxes(1, 2).reshape(values.shape)
+
+
+def packed(values: npt.NDArray[np.float32], kind: int) -> bytes:
+    """The bytes of a tensor of this GGML type; blocks of Q4_0 and Q8_0 are 32 values of a row."""
+    if kind in (F32, F16):
+        return values.astype(np.float32 if kind == F32 else np.float16).tobytes()
+    blocks = values.reshape(-1, BLOCK)
+    rows = np.arange(len(blocks))
+    largest = blocks[rows, np.abs(blocks).argmax(1)]  # with its sign
+    scale = np.abs(largest) / 127 if kind == Q8_0 else largest / -8
+    inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale != 0)
+    scaled = blocks * inverse[:, None]
+    if kind == Q8_0:
+        codes = np.rint(scaled).astype(np.int8).view(np.uint8)
+    else:
+        codes = np.minimum(np.trunc(scaled + 8.5), 15).astype(np.uint8)
+        codes = codes[:, :16] | codes[:, 16:] << 4
+    return np.hstack((scale.astype("<f2")[:, None].view(np.uint8), codes)).tobytes()

@@ -1,0 +1,106 @@
+"""What every kind of tokenizer does: text to ids and back, with the four chat markers.
+
+A kind is a subclass of `Tokenizer` in a file of its own (`bpe`, `char`), and a line in `recipe.kinds.TOKENIZERS`; which kind a
+file is, the file itself says (`kinds.load`). Whatever a person types, by whatever normalisation, no id that `encode` gives is
+a marker's: only `chat_template` puts those in. Knows nothing about messages.
+"""
+
+import bisect
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minitron.core.errors import MinitronError
+from minitron.recipe.schema import TokenizerConfig
+
+ROLES = ("system", "user", "assistant")
+MARKERS = tuple(f"<|{name}|>" for name in (*ROLES, "end"))
+
+
+class TooManyTokens(MinitronError):
+    """The text has no more than `most` tokens of the kind wanted."""
+
+    def __init__(self, message: str, *, most: int):
+        super().__init__(message, hint="lower tokenizer.vocab_size, or bring more text")
+        self.most = most
+
+
+class Tokenizer(ABC):
+    """A tokenizer that was read from a file. `markers` are the ids of the roles' markers, `end` is the end marker's."""
+
+    path: Path
+    markers: dict[str, int]
+    end: int
+
+    @classmethod
+    @abstractmethod
+    def train(cls, texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
+        """Learns from the texts and returns the file's bytes: the same texts, options and seed give the same ones.
+
+        Raises TooManyTokens, and MinitronError for other numbers of tokens that cannot be.
+        """
+
+    @classmethod
+    @abstractmethod
+    def reads(cls, data: bytes) -> bool:
+        """Whether this is a file of this kind."""
+
+    @abstractmethod
+    def __init__(self, data: bytes, path: Path):
+        """From a file's bytes; `path` is for messages. Raises MinitronError where they lack something."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int: ...
+
+    @abstractmethod
+    def encode(self, text: str | bytes) -> list[int]:
+        """Ids of any text; bytes need not be UTF-8. Never a marker's."""
+
+    @abstractmethod
+    def decode(self, ids: list[int]) -> str:
+        """Text of ids; markers decode to nothing, broken UTF-8 to U+FFFD."""
+
+    @abstractmethod
+    def piece_bytes(self, token: int) -> bytes:
+        """The bytes of text that an id stands for; none for markers and the unknown."""
+
+    @cached_property
+    @abstractmethod
+    def never_sampled(self) -> list[int]:
+        """Ids that no answer may hold: the unknown and every marker but the end's."""
+
+    def to_vocab(self) -> dict[str, Any]:
+        """vocab.json of the bundle (docs/formats.md). Raises MinitronError where the chat program has no such tokenizer."""
+        raise MinitronError(
+            f"the chat program has no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
+        )
+
+    def encode_many(self, texts: list[str]) -> list[list[int]]:
+        """`encode` of each."""
+        return [self.encode(text) for text in texts]
+
+    @cached_property
+    def byte_counts(self) -> np.ndarray:
+        """(vocab_size,) int64: bytes of text that each id stands for."""
+        return np.array([len(self.piece_bytes(i)) for i in range(self.vocab_size)], np.int64)
+
+    def tokens_within(self, ids: list[int], length: int) -> int:
+        """How many of the first ids make up a text of at most `length` characters."""
+        return bisect.bisect_right(range(len(ids) + 1), length, key=lambda count: len(self.decode(ids[:count]))) - 1
+
+    @property
+    def system(self) -> int:
+        return self.markers["system"]
+
+    @property
+    def user(self) -> int:
+        return self.markers["user"]
+
+    @property
+    def assistant(self) -> int:
+        return self.markers["assistant"]

@@ -1,0 +1,44 @@
+"""Which kind of tokenizer: by the recipe's word to train one, by the file itself to read one.
+
+data = train(texts, config=config.tokenizer, seed=1)
+tokenizer = load(path)
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from minitron.core.errors import MinitronError
+from minitron.recipe.kinds import TOKENIZERS
+from minitron.recipe.schema import Config, TokenizerConfig
+from minitron.tokenizer.base import Tokenizer
+
+
+def train(texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
+    """The file's bytes, of the recipe's kind; see `Tokenizer.train`."""
+    kind: type[Tokenizer] = TOKENIZERS[config.kind].load()
+    return kind.train(texts, config=config, seed=seed)
+
+
+def load(path: Path) -> Tokenizer:
+    """The tokenizer in a file. Raises MinitronError where there is none."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise MinitronError(f"there is no tokenizer {path}", hint="run: minitron tokenizer RECIPE") from None
+    for line in TOKENIZERS.values():
+        kind: type[Tokenizer] = line.load()
+        if kind.reads(data):
+            return kind(data, Path(path))
+    raise MinitronError(
+        f"{path} is not a tokenizer of the kinds {', '.join(TOKENIZERS)}",
+        hint="make it anew: minitron tokenizer RECIPE --force",
+    )
+
+
+def expected_size(config: Config) -> int:
+    """Tokens that the recipe's tokenizer has: where its kind takes as many as the text needs, those of the one that is there,
+    and before there is one what the recipe reckons with."""
+    path = config.layout.tokenizer
+    if not TOKENIZERS[config.tokenizer.kind].sized and path.exists():
+        return load(path).vocab_size
+    return config.tokenizer.vocab_size
