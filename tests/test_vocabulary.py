@@ -13,7 +13,7 @@ from minitron.core.errors import MinitronError
 from minitron.recipe.load import load_recipe
 from minitron.stages import pipeline
 from minitron.stages.tokenizer import _fitting
-from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer import kinds
 
 MODEL = Path("runs/tiny/tokenizer/tokenizer.model")
 
@@ -37,7 +37,7 @@ def test_text_too_small_for_the_vocabulary_gets_what_it_has(capfd):
     write_dialogues(Path("dialogues.jsonl"), count=60)
     Path("tiny.toml").write_text('[data]\nfiles = ["dialogues.jsonl"]\n')
     run_to("tokenizer")
-    size = Tokenizer(MODEL).vocab_size
+    size = kinds.load(MODEL).vocab_size
     assert 300 < size < 2048
     assert f"so little text has {size} tokens, not tokenizer.vocab_size = 2048" in capfd.readouterr().err
     assert json.loads(MODEL.with_name("report.json").read_text())["vocab_size"] == size
@@ -45,7 +45,7 @@ def test_text_too_small_for_the_vocabulary_gets_what_it_has(capfd):
 
 def test_text_enough_for_the_vocabulary_gets_it(capfd):
     run_to("tokenizer")
-    assert Tokenizer(MODEL).vocab_size == 340
+    assert kinds.load(MODEL).vocab_size == 340
     assert "so little text" not in capfd.readouterr().err
 
 
