@@ -134,9 +134,9 @@ def main(argv: list[str] | None = None) -> None:
             raise
         fail(files.write_error(error, path=error.filename or "a file"))
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         say("interrupted" if arguments.command == "chat" else "interrupted; the same command goes on from here")
-        sys.exit(130)
+        sys.exit(getattr(stopped, "code", 130))
 
 
 def _recipe(a: argparse.Namespace):

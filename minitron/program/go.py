@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitron import __version__
-from minitron.core.console import say
+from minitron.core.console import say, tell
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_path, atomic_write, sha256_file
 from minitron.program import friends, howto, icon, macho, seal, windows
@@ -192,7 +192,7 @@ def introduce(config: Config, program: Path) -> None:
     for question in config.export.questions:
         command = [program.resolve(), "-p", question, *how]
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
-        print(f"  > {question}\n    {answer.stdout.strip()}", flush=True)
+        tell(f"  > {question}\n    {answer.stdout.strip()}")
     say(f"\nTalk to it:      ./{program}", style="bold")
     say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
     say(f"How good is it:  {config.layout.page}")

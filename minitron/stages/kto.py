@@ -182,13 +182,13 @@ class Run:
 
     def load(self, folder: Path) -> None:
         """Weights, optimizer and state of a checkpoint."""
-        trainer = checkpoint.load_trainer(folder)
+        trainer = checkpoint.load_trainer(folder, state=State)
         if self.settings.lora_rank:
             self.model.load_state_dict(trainer["lora"], strict=False)
         else:
             checkpoint.load_weights(self.model, folder)
-        self.optimizer.load_state_dict(trainer["optimizer"])
-        self.state = State(**trainer["state"])
+        checkpoint.load_optimizer(self.optimizer, trainer, folder)
+        self.state = trainer["state"]
 
     def go_back(self, why: str) -> None:
         """The last good checkpoint again, with half the learning rate; the data goes on."""
@@ -209,7 +209,7 @@ class Run:
         )
         pairs = Scored(self.reference, examples)
         mixed = Scored(self.reference, mismatch(examples, prompts, self.config.model.context))
-        if newest := checkpoint.newest_whole(self.folder):
+        if newest := checkpoint.newest_whole(self.folder, state=State):
             self.load(newest)
             checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
             say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
@@ -219,11 +219,14 @@ class Run:
         self.train(pairs, mixed, weights)
 
     def train(self, pairs: Scored, mixed: Scored, weights: tuple[float, float]) -> None:
-        """To the last step, or to the breach that ends it. Raises KeyboardInterrupt after saving."""
+        """To the last step, or to the breach that ends it. Raises Stopped after saving."""
         settings, guards = self.settings, self.settings.guards
         batches = Batches(pairs.labels.tolist(), rows=settings.batch_rows, seed=self.config.seed)
-        log = MetricsLog(self.config.layout.metrics("kto"), from_step=self.state.step)
-        with Interrupt() as interrupt, progress("kto", settings.steps, done=self.state.step) as bar:
+        with (
+            MetricsLog(self.config.layout.metrics("kto"), from_step=self.state.step) as log,
+            Interrupt() as interrupt,
+            progress("kto", settings.steps, done=self.state.step) as bar,
+        ):
             while self.state.step < settings.steps and self.state.breaches <= guards.retries:
                 row = self.step(batches.step(self.state.step), pairs, mixed, weights)
                 bar.update(self.state.step, f"loss {row['loss']:.3f}  raw z {self.state.drift:+.3f}")
@@ -240,8 +243,7 @@ class Run:
                 log.write(row)
                 if interrupt.wanted and not last:
                     self.save(None)
-                    raise KeyboardInterrupt
-        log.close()
+                    interrupt.leave()
 
     def judge(self, signals: Signals, valid_loss: float) -> None:
         """Keeps this state, or goes back."""
