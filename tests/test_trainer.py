@@ -209,8 +209,9 @@ def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
 
 def test_patience_is_not_forgotten(tmp_path):
     """A kill may come after patience ran out and before the stage is done: the same command must not train on."""
-    how = {"optim": {"lr": 1e-9, "min_lr": 0.0, "warmup_steps": 0}, "steps": 500, "patience": 3}
+    how = {"optim": {"lr": 1.0}, "steps": 60, "eval_every_steps": 5, "patience": 1}
     result, lines = train(tmp_path, **how)
+    assert lines[-1]["step"] < 60
     again, same = train(tmp_path, **how)
     assert same == lines
     assert again == result
@@ -255,16 +256,21 @@ def test_a_wish_to_stop_at_a_validation_keeps_its_loss(tmp_path):
 
 
 def test_a_lost_best_checkpoint_is_replaced_by_the_next_best(tmp_path, capfd):
-    _, lines = train(tmp_path, keep_checkpoints=9)
-    shutil.rmtree(tmp_path / "sft" / "checkpoints" / "step-000030")
-    (tmp_path / "sft" / "checkpoints" / "step-000020" / "trainer.pt").write_bytes(b"")
-    (tmp_path / "sft" / "best").write_text("step-000030\n")
-    again, same = train(tmp_path, keep_checkpoints=9)
-    assert [line["valid_loss"] for line in same if "valid_loss" in line] == [
-        line["valid_loss"] for line in lines if "valid_loss" in line
-    ]
-    assert "the best of those that are left is" in capfd.readouterr().err
-    assert checkpoint.pointed(tmp_path / "sft", "best").name == "step-000030"
+    how = {"optim": {"lr": 1.0}, "steps": 20, "eval_every_steps": 5, "keep_checkpoints": 9}  # it only gets worse
+    _, lines = train(tmp_path, **how)
+    best = checkpoint.pointed(tmp_path / "sft", "best")
+    assert best.name != "step-000020"
+    shutil.rmtree(best)
+    result, _ = train(tmp_path, **how)
+    left = {
+        line["step"]: line["valid_loss"]
+        for line in lines
+        if "valid_loss" in line and line["step"] != int(best.name[5:])
+    }
+    second = min(left, key=left.get)
+    assert f"the best of those that are left is {best.with_name(f'step-{second:06d}')}" in capfd.readouterr().err
+    assert checkpoint.pointed(tmp_path / "sft", "best").name == f"step-{second:06d}"
+    assert result["best_valid_loss"] == left[second]
 
 
 def test_what_failed_leaves_no_log_open(tmp_path):

@@ -217,7 +217,8 @@ def _remove(file: Path) -> None:
 
 
 def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDWR)
+    # Windows syncs only what is open for writing; elsewhere a program that runs cannot be opened so.
+    descriptor = os.open(file, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -18,6 +18,7 @@ import torch
 from sentencepiece import sentencepiece_model_pb2
 
 from minitron import __version__
+from minitron.core import lock
 from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
@@ -38,7 +39,7 @@ TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # SentencePiece's piec
 
 
 def run(config: Config) -> None:
-    write(config, out="export")
+    write(config, out=config.layout.bundle)
 
 
 def write(config: Config, *, out: str | Path, dtype: str | None = None, untrained: bool = False) -> None:
@@ -95,10 +96,11 @@ def write(config: Config, *, out: str | Path, dtype: str | None = None, untraine
         },
     }
     # config.json goes away first and comes last: a bundle without it is no bundle, so none is ever half new
-    (out / "config.json").unlink(missing_ok=True)
-    atomic_write(out / "weights.bin", weights)
-    atomic_write(out / "vocab.json", vocab_bytes)
-    atomic_write(out / "config.json", sealed(json.dumps(about, indent=1, ensure_ascii=False)))
+    with lock.held(out):
+        (out / "config.json").unlink(missing_ok=True)
+        atomic_write(out / "weights.bin", weights)
+        atomic_write(out / "vocab.json", vocab_bytes)
+        atomic_write(out / "config.json", sealed(json.dumps(about, indent=1, ensure_ascii=False)))
     say(
         f"export: {about['name']}, {about['params'] / 1e6:.2f}M parameters as {dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
     )

@@ -9,10 +9,11 @@ import copy
 import json
 import math
 import statistics
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -25,12 +26,12 @@ from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.core.interrupt import Interrupt
-from minitron.data.packing import PackedRows
+from minitron.data.packing import PackedRows, is_whole
 from minitron.evaluate import failures
 from minitron.evaluate.examiner import Examiner
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, KtoConfig
+from minitron.recipe.schema import Config, KtoConfig, OptimConfig
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.sentencepiece import Tokenizer
 from minitron.train import checkpoint
@@ -53,9 +54,11 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
     """
     path = config.layout.pairs
     try:
-        rows = pq.read_table(path).to_pylist()
+        rows = pq.read_table(path, columns=["prompt", "completion", "label", "failure"]).to_pylist()
     except FileNotFoundError:
         raise MinitronError(f"there are no pairs in {path.parent}", hint="run: minitron reject RECIPE") from None
+    except pa.ArrowException as error:
+        raise MinitronError(f"{path} holds no pairs", hint="run: minitron reject RECIPE --force") from error
     known: dict[tuple[int, ...], int] = {}
     read = []  # (row, prompt, its number, completion)
     for row in rows:
@@ -123,12 +126,25 @@ class Run:
         best = checkpoint.finished(config.layout.stage("sft"), "sft")
         self.model, _ = checkpoint.load_model(best, device=pick_device(config.device))
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
-        self.valid = PackedRows(config.layout.packed("sft", "valid"))
+        packed = config.layout.packed("sft", "valid")
+        if not is_whole(packed):
+            raise MinitronError(
+                f"there are no whole packed rows in {packed}", hint="delete it; run: minitron sft RECIPE"
+            )
+        self.valid = PackedRows(packed)
         self.examiner = Examiner(config, tokenizer, spare=True, title="kto")
         if self.settings.lora_rank:
             lora.attach(self.model, rank=self.settings.lora_rank, seed=config.seed)
-        # Low-rank factors are no matrices of a block for Muon.
-        optim = replace(config.optim, name="adamw") if self.settings.lora_rank else config.optim
+        o = config.optim
+        optim = OptimConfig(
+            # low-rank factors are no matrices of a block for Muon
+            name="adamw" if self.settings.lora_rank else o.name,
+            weight_decay=o.weight_decay,
+            beta1=o.beta1,
+            beta2=o.beta2,
+            eps=o.eps,
+            grad_clip=o.grad_clip,
+        )
         self.optimizer = make_optimizer(self.model, optim)
         self.state = State()
         self.early = max(1, self.settings.steps // 10)  # the steps in which accuracy should not be perfect

@@ -43,7 +43,13 @@ def run(config: Config) -> None:
     model = LanguageModel(config.model, tokenizer.vocab_size).to(pick_device(config.device))
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     run = Fit(
-        "pretrain", folder, config.pretrain, config.optim, config.seed, config.shard, partial(go_on, config, tokenizer)
+        "pretrain",
+        folder,
+        config.pretrain,
+        config.pretrain.optim,
+        config.seed,
+        config.shard,
+        partial(go_on, config, tokenizer),
     )
     fit(model, sets["train"], sets["valid"], run=run)
 

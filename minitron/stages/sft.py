@@ -37,7 +37,7 @@ def run(config: Config) -> None:
     model.to(pick_device(config.device))
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     sample = partial(answer, config, tokenizer)
-    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.optim, config.seed, config.shard, sample))
+    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.sft.optim, config.seed, config.shard, sample))
 
 
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
