@@ -13,7 +13,6 @@ from pathlib import Path
 import pexpect
 import pytest
 import torch
-from conftest import write_dialogues
 
 from minitron import cli
 from minitron.core import console, lock
@@ -273,12 +272,18 @@ def test_two_recipes_of_one_name_do_not_share_a_run(minitron):
 
 
 def test_a_folder_among_the_inputs_is_told(minitron):
-    Path("many").mkdir()
-    write_dialogues(Path("many/one.jsonl"))
-    code, said = minitron("data", "tiny.toml", 'data.files=["many"]')
-    assert "Traceback" not in said
-    assert code == 0 or said.startswith("minitron: error: ")
-    assert minitron("export", "tiny.toml", "export.icon=many")[0] == 1
+    Path("many.parquet").mkdir()
+    for setting in ('data.files=["many.parquet"]', 'data.files=["*.parquet"]', 'data.files=["."]'):
+        code, said = minitron("data", "tiny.toml", setting)
+        assert "Traceback" not in said
+        assert code == 0 or said.startswith("minitron: error: data.files: "), said
+
+
+def test_raw_data_may_go_once_it_was_read(minitron):
+    minitron("run", "tiny.toml", "--to", "tokenizer")
+    os.remove("dialogues.jsonl")
+    code, said = minitron("sft", "tiny.toml", *SHORT)
+    assert code == 0, said
 
 
 # ---- how a run ends
@@ -290,11 +295,10 @@ def test_a_terminal_that_closes_loses_no_step(tiny_run):
     child = pexpect.spawn(
         COMMAND[0], [*COMMAND[1:], "sft", "tiny.toml", "sft.steps=100000", "sft.eval_every_steps=90000"]
     )
-    child.ptyproc.fileobj  # noqa: B018 (open until here)
     deadline = time.monotonic() + 120
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.close(child.fd)
+    os.close(child.child_fd)
     _, status = os.waitpid(child.pid, 0)
     assert os.waitstatus_to_exitcode(status) == 129
     folder = checkpoint.newest_whole(Path("runs/tiny/sft"))

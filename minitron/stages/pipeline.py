@@ -138,7 +138,7 @@ STAGES = [
     Stage(
         "sft",
         ("model", "sft"),
-        beside=CHAT,
+        beside=(*CHAT, "data.valid_fraction"),
         reads=lambda c: [_tokenizer(c), *_data(c, "train", "valid"), *(_best(c, "pretrain") if c.pretrain else [])],
         makes=lambda c: [*_best(c, "sft"), _packed(c, "sft")],
         lower=TRAIN_LOWER.format("sft"),
