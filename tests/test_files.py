@@ -128,7 +128,6 @@ REFUSED = [
         "a file or a broken link is where a folder should be while writing nowhere/x.parquet",
     ),
     (f"synth {'n' * 300}", 1, "the name is too long while writing "),
-    ("synth loop/x.parquet", 1, "its links lead to each other while writing loop/x.parquet"),
 ]
 
 
@@ -136,7 +135,6 @@ REFUSED = [
 def test_odd_paths_are_told_in_a_sentence(tmp_path, command, code, said):
     (tmp_path / "below.txt").write_text("")
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     done = subprocess.run(
         [sys.executable, "-m", "minitron", *command.split()], cwd=tmp_path, capture_output=True, text=True
     )

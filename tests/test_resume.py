@@ -252,6 +252,6 @@ def test_damaged_rows_are_packed_again(trained):
         file = Path("runs/tiny/sft/packed-train") / damage
         file.write_bytes(bytes(file.stat().st_size))
         done = minitron("sft", "tiny.toml")
-        assert "runs/tiny/sft/packed-train is damaged" in done.stderr
+        assert "the packed rows in runs/tiny/sft/packed-train are damaged" in done.stderr
         assert "going on from" in done.stderr
         assert outcome("sft") == want

@@ -34,7 +34,6 @@ REASONS = {
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
     errno.ENOTDIR: ("a file or a broken link is where a folder should be", "move it away, or name another path"),
     errno.EISDIR: ("it is a folder", "name a file"),
-    errno.ELOOP: ("its links lead to each other", "name the file itself"),
     errno.ENOENT: ("there is no such file or folder", "check the path"),
     errno.EIO: ("the disk reports an error", "check the disk, then run the same command again"),
     errno.EMFILE: ("too many files are open", "raise the limit on open files (ulimit -n)"),
@@ -58,7 +57,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         _remove(temporary)
-        raise _ours(error, path, temporary) from error
+        if not _about(error, path, temporary):
+            raise
+        raise write_error(error, path=path) from error
     except BaseException:
         _remove(temporary)
         raise
@@ -85,7 +86,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise _ours(error, path, temporary) from error
+        if not _about(error, path, temporary):
+            raise
+        raise write_error(error, path=path) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -117,13 +120,12 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
-def _ours(error: OSError, path: Path, temporary: Path) -> Exception:
-    """The user's view of an error met while writing `path`; an error about another file as it is."""
-    if error.filename is not None:
-        about = Path(os.fsdecode(error.filename))
-        if about not in (path, *path.parents) and temporary not in (about, *about.parents):
-            return error
-    return write_error(error, path=path)
+def _about(error: OSError, path: Path, temporary: Path) -> bool:
+    """Whether an error is about writing `path`, not about another file that was read meanwhile."""
+    if error.filename is None:
+        return True
+    file = Path(os.fsdecode(error.filename))
+    return file in (path, *path.parents) or temporary in (file, *file.parents)
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from minitron.core.console import warn
+from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_folder, sha256_file
 
 FILES = {"tokens.bin", "targets.bin", "sequences.npy", "order.npy", "rows.npy"}
@@ -79,7 +80,7 @@ def is_whole(folder: Path) -> bool:
             return True
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    warn(f"{folder} is damaged or of an earlier version")
+    warn(f"the packed rows in {folder} are damaged or of an earlier version")
     return False
 
 
@@ -126,18 +127,24 @@ def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work
 
 
 class PackedRows:
-    """What `pack` wrote, memory-mapped."""
+    """What `pack` wrote, memory-mapped. Raises MinitronError where it can be seen at once that the files are others."""
 
     def __init__(self, path: Path):
-        meta = json.loads((path / "pack.json").read_text())
-        self.context, self.target_bytes, self.targets = meta["context"], meta["target_bytes"], meta["targets"]
-        self.tokens = meta["tokens"]
-        if meta["tokens"]:
-            self._ids = np.memmap(path / "tokens.bin", dtype=meta["dtype"], mode="r")
-            self._mask = np.memmap(path / "targets.bin", dtype=np.uint8, mode="r")
-        self._starts = np.load(path / "sequences.npy", mmap_mode="r")
-        self._order = np.load(path / "order.npy", mmap_mode="r")
-        self._rows = np.load(path / "rows.npy", mmap_mode="r")
+        try:
+            meta = json.loads((path / "pack.json").read_text(encoding="utf-8"))
+            if any((path / name).stat().st_size != meta["files"][name]["bytes"] for name in FILES):
+                raise ValueError("another size")
+            self.context, self.target_bytes, self.targets = meta["context"], meta["target_bytes"], meta["targets"]
+            self.tokens = meta["tokens"]
+            if meta["tokens"]:
+                self._ids = np.memmap(path / "tokens.bin", dtype=meta["dtype"], mode="r")
+                self._mask = np.memmap(path / "targets.bin", dtype=np.uint8, mode="r")
+            self._starts, self._order, self._rows = (
+                np.load(path / f"{name}.npy", mmap_mode="r") for name in ("sequences", "order", "rows")
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            hint = "delete that folder and run its stage again: the rows are packed anew, and nothing is trained twice"
+            raise MinitronError(f"the packed rows in {path} are damaged or of an earlier version", hint=hint) from error
 
     def __len__(self) -> int:
         return len(self._rows) - 1

@@ -161,7 +161,7 @@ def read_about(bundle: Path) -> About:
         about = config.get("about", {})
         made = config.get("made", {})
         title, date, recipe = config["name"], made.get("date", ""), made.get("recipe", "")
-        if not recipe or recipe != Path(recipe).name:  # a path would lead out of dist/
+        if recipe in ("", "..") or recipe != Path(recipe).name:  # a path would lead out of dist/
             recipe = bundle.resolve().name
         picture = base64.b64decode(about.get("icon", ""), validate=True) or icon.png("", title=title)
         return About(title, about.get("version") or "1.0", about.get("licence", ""), picture, date, recipe)
