@@ -12,7 +12,7 @@ from minitron.core.errors import MinitronError
 from minitron.recipe import schema
 from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe, write_recipe
-from minitron.train.optimizer import learning_rate
+from minitron.train.schedule import learning_rate
 
 DATA = '[data]\nfiles = ["d.jsonl"]\n'
 

@@ -209,9 +209,9 @@ def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
 
 def test_patience_is_not_forgotten(tmp_path):
     """A kill may come after patience ran out and before the stage is done: the same command must not train on."""
-    how = {"optim": {"lr": 1.0}, "steps": 60, "eval_every_steps": 5, "patience": 1}
+    how = {"optim": {"lr": 0.0}, "steps": 60, "eval_every_steps": 3, "patience": 2}
     result, lines = train(tmp_path, **how)
-    assert lines[-1]["step"] < 60
+    assert lines[-1]["step"] == 9  # the first was the best
     again, same = train(tmp_path, **how)
     assert same == lines
     assert again == result
@@ -256,7 +256,7 @@ def test_a_wish_to_stop_at_a_validation_keeps_its_loss(tmp_path):
 
 
 def test_a_lost_best_checkpoint_is_replaced_by_the_next_best(tmp_path, capfd):
-    how = {"optim": {"lr": 1.0}, "steps": 20, "eval_every_steps": 5, "keep_checkpoints": 9}  # it only gets worse
+    how = {"optim": {"lr": 0.0}, "steps": 20, "eval_every_steps": 5, "keep_checkpoints": 9}  # it gets no better
     _, lines = train(tmp_path, **how)
     best = checkpoint.pointed(tmp_path / "sft", "best")
     assert best.name != "step-000020"
@@ -390,3 +390,32 @@ def test_metrics_are_split_at_newlines_only(tmp_path, end):
     with MetricsLog(path, from_step=2) as log:
         log.write({"step": 3})
     assert metrics.read(path) == [*rows, {"step": 3}]
+
+
+BOMBS = [
+    {"context": 10**10},
+    {"context": 1 << 16, "n_layers": 10**6},
+    {"n_layers": 200},
+    {"d_model": 1 << 16},
+    {"d_model": 48},
+    {"n_heads": 0},
+    {"n_heads": "2"},
+    {"arch": "other"},
+    {"wings": 2},
+    {"n_kv_heads": 3},
+    {"rope_theta": None},
+]
+
+
+@pytest.mark.parametrize("change", [*BOMBS, 10**9, "90", None])
+def test_a_model_file_does_not_decide_what_is_allocated(tmp_path, change):
+    torch.manual_seed(0)
+    model = LanguageModel(tiny_shape(), VOCAB)
+    folder = checkpoint.save(tmp_path / "sft", model, step=1, info={})
+    assert checkpoint.load_model(folder)[0].vocab_size == VOCAB
+    file = folder / "model.json"
+    about = json.loads(file.read_text())
+    about |= {"model": about["model"] | change} if isinstance(change, dict) else {"vocab_size": change}
+    file.write_text(json.dumps(about))
+    with pytest.raises(MinitronError, match=r"model.json tells of another model than the one beside it"):
+        checkpoint.load_model(folder)

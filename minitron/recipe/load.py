@@ -158,6 +158,14 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     return _BAD
 
 
+def out_of_bounds(section: Any, where: str) -> list[str]:
+    """A sentence for every option of a section that is none of its choices, or not within its bounds."""
+    problems: list[str] = []
+    for spec in dataclasses.fields(section):
+        _check_bounds(spec, getattr(section, spec.name), f"{where}{spec.name}", problems)
+    return problems
+
+
 def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems: list[str]) -> None:
     meta = spec.metadata
     if isinstance(value, float) and not math.isfinite(value):
