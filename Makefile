@@ -43,12 +43,12 @@ chat: setup ## talk to the model of RECIPE in the terminal
 	$(MINITRON) chat "$(RECIPE)" $(ARGS)
 
 binaries: export ## the chat program for all systems, and a folder to send from
-	$(MINITRON) binary --target all
+	$(MINITRON) binary --target all --bundle "export/$$(basename "$(RECIPE)" .toml)"
 
 html: setup ## one HTML file with the model inside, for friends who cannot run programs
 	$(MINITRON) run "$(RECIPE)" --to eval $(ARGS)
-	$(MINITRON) export "$(RECIPE)" --dtype q8 --out export/html $(ARGS)
-	$(MINITRON) html --bundle export/html
+	$(MINITRON) export "$(RECIPE)" --dtype q8 --out "export/$$(basename "$(RECIPE)" .toml)/html" $(ARGS)
+	$(MINITRON) html --bundle "export/$$(basename "$(RECIPE)" .toml)/html"
 
 test: .venv/.ready-test ## what must hold, Python and Go: ten minutes at most
 	$(BIN)/python -m pytest -m "not slow"
@@ -75,6 +75,6 @@ bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs
 	$(BIN)/python benchmarks/threads.py
 
 clean: ## remove runs, bundles and programs; keep the environment
-	rm -rf runs dist export/*.bin export/*.json export/html
+	rm -rf runs dist export/*/ export/.*.lock export/*.bin export/*.json
 
 .PHONY: help setup demo chat binaries html test test-all fuzz bench lint fmt clean $(STAGES)

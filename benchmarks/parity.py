@@ -2,8 +2,8 @@
 
 Ids: every text of the data given with --texts FILE.parquet (a column `messages`), 100,000 random byte strings, and texts
 full of marker look-alikes. Logits: 1,000 prefixes of probes (of validation dialogues where there are none). Answers: 500
-prompts, greedy. Prints a table and writes benchmarks/parity.json; needs the bundle of that run in export/ and its program
-in dist/.
+prompts, greedy. Prints a table and writes benchmarks/parity.json; needs the program of that run in
+dist/<recipe>/.
 """
 
 import argparse

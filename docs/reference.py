@@ -33,6 +33,12 @@ def recipes() -> str:
                 "",
                 *_table(dataclasses.fields(kind)),
             ]
+    lines += [
+        "",
+        "## [pretrain.optim] and [sft.optim]",
+        "",
+        "The options of [optim], for that stage alone; what is left out is as in [optim].",
+    ]
     guards = dataclasses.fields(schema.GuardsConfig)
     lines += ["", "## [kto.guards]", "", schema.GuardsConfig.__doc__.split("\n")[0], "", *_table(guards)]
     lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(schema.Preset))]
@@ -47,7 +53,7 @@ def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
         default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
         if field.name == "presets":
             default = ", ".join(default)
-        shown = "true" if default is True else "false" if default is False else default
+        shown = "" if default is None else "true" if default is True else "false" if default is False else default
         choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
         rows.append(f"| `{field.name}` | `{shown}` | {field.metadata['help']}{choices} |".replace("`` |", " |"))
     return rows

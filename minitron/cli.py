@@ -85,19 +85,21 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle, for minitron-chat")
     export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
-    export.add_argument("--out", default="export", metavar="DIR", help="default: export")
+    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
     binary = add("binary", _binary, "build the chat program around a bundle", recipe=False)
     binary.add_argument(
         "--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all and a folder to send from"
     )
-    binary.add_argument("--bundle", default="export", metavar="DIR", help="default: export")
-    binary.add_argument("--out", default="dist", metavar="DIR", help="default: dist")
+    binary.add_argument("--bundle", metavar="DIR", help="default: the one in export/ that was written last")
+    binary.add_argument("--out", metavar="DIR", help="default: dist/<recipe>")
 
     page = add("html", _html, "put the page, the engine and the model into one HTML file", recipe=False)
-    page.add_argument("--bundle", default="export", metavar="DIR", help="a q8 or q4 one; default: export")
-    page.add_argument("--out", metavar="FILE", help="default: dist/<title>-<version>.html")
+    page.add_argument(
+        "--bundle", metavar="DIR", help="a q8 or q4 one; default: the one in export/ that was written last"
+    )
+    page.add_argument("--out", metavar="FILE", help="default: dist/<recipe>/<title>-<version>.html")
 
     add("tokenize", _ndjson, 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
     add("logits", _ndjson, 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
@@ -135,13 +137,18 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         from minitron.core import files
 
-        if error.errno not in files.REASONS:
+        if error.filename is None and error.errno not in files.REASONS:
             raise
-        fail(files.write_error(error, path=error.filename or "a file"))
+        fail(files.path_error(error))
         sys.exit(1)
-    except KeyboardInterrupt:
+    except MemoryError:
+        fail(
+            MinitronError("there is not enough memory", hint="use a smaller model, batch or file, or a larger machine")
+        )
+        sys.exit(1)
+    except KeyboardInterrupt as stopped:
         say("interrupted" if arguments.command == "chat" else "interrupted; the same command goes on from here")
-        sys.exit(130)
+        sys.exit(getattr(stopped, "code", 130))
 
 
 def _recipe(a: argparse.Namespace):
@@ -160,7 +167,7 @@ def _run(a: argparse.Namespace) -> None:
     if stages[-1].name == "binary":
         from minitron.program import go
 
-        distributed.on_rank0(lambda: go.introduce(config, Path("dist") / go.program_name(None)))
+        distributed.on_rank0(lambda: go.introduce(config))
 
 
 def _stage(a: argparse.Namespace) -> None:
@@ -210,21 +217,23 @@ def _compare(a: argparse.Namespace) -> None:
 def _export(a: argparse.Namespace) -> None:
     from minitron.stages import export
 
-    if Path(a.out).exists() and not Path(a.out).is_dir():
+    if a.out and Path(a.out).exists() and not Path(a.out).is_dir():
         raise MinitronError(f"{a.out} is a file", hint="name a folder after --out", code=2)
-    export.write(_recipe(a), out=a.out, format=a.format, dtype=a.dtype, untrained=a.untrained)
+    config = _recipe(a)
+    out = a.out or config.layout.bundle
+    export.write(config, out=out, format=a.format, dtype=a.dtype, untrained=a.untrained)
 
 
 def _binary(a: argparse.Namespace) -> None:
     from minitron.program import go
 
-    go.build(Path(a.bundle), Path(a.out), targets=a.target)
+    go.build(Path(a.bundle or go.last_bundle()), Path(a.out) if a.out else None, targets=a.target)
 
 
 def _html(a: argparse.Namespace) -> None:
-    from minitron.program import html
+    from minitron.program import go, html
 
-    html.write(Path(a.bundle), Path(a.out) if a.out else None)
+    html.write(Path(a.bundle or go.last_bundle()), Path(a.out) if a.out else None)
 
 
 def _ndjson(a: argparse.Namespace) -> None:

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_path, atomic_write, remove_leftovers, sha256_file, sha256_json, write_error
+from minitron.core.files import (
+    atomic_folder,
+    atomic_path,
+    atomic_write,
+    path_error,
+    read_error,
+    remove_leftovers,
+    sha256_file,
+    sha256_json,
+    write_error,
+)
 
 
 def test_writes_bytes_and_text_into_missing_folders(tmp_path):
@@ -102,3 +112,73 @@ def test_digests(tmp_path):
     assert sha256_file(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_json({"b": 1, "a": ["ж"]}) == sha256_json({"a": ["ж"], "b": 1})
     assert sha256_json({"b": 1, "a": ["ж"]}) == hashlib.sha256('{"a":["ж"],"b":1}'.encode()).hexdigest()
+
+
+REFUSED = [
+    ("data below.txt/x.toml", 2, "the recipe below.txt/x.toml cannot be read: "),
+    (f"data {'n' * 300}.toml", 2, "cannot be read: "),
+    (
+        "synth below.txt/x.parquet",
+        1,
+        "a file or a broken link is where a folder should be while writing below.txt/x.parquet",
+    ),
+    (
+        "synth nowhere/x.parquet",
+        1,
+        "a file or a broken link is where a folder should be while writing nowhere/x.parquet",
+    ),
+    (f"synth {'n' * 300}", 1, "the name is too long while writing "),
+]
+
+
+@pytest.mark.parametrize(("command", "code", "said"), REFUSED)
+def test_odd_paths_are_told_in_a_sentence(tmp_path, command, code, said):
+    (tmp_path / "below.txt").write_text("")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    done = subprocess.run(
+        [sys.executable, "-m", "minitron", *command.split()], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert done.stderr.startswith("minitron: error: ")
+    assert said in done.stderr
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_reading_and_writing_are_told_apart(tmp_path):
+    file = tmp_path / "x"
+    file.write_text("")
+    denied = PermissionError(errno.EACCES, "Permission denied", str(file))
+    assert str(path_error(denied)) == f"{file} cannot be read: permission denied"
+    denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+    assert str(path_error(denied)) == f"permission denied while writing {tmp_path}"
+    missing = FileNotFoundError(errno.ENOENT, "", str(tmp_path / "y"))
+    assert str(path_error(missing)) == f"{tmp_path / 'y'} cannot be read: there is no such file or folder"
+    assert str(path_error(OSError(errno.ENOSPC, ""))) == "no space left on the disk while writing a file"
+    assert str(read_error(OSError(errno.EXDEV, "Odd"), path="x")) == "x cannot be read: Odd"
+
+
+def test_a_folder_appears_whole_and_replaces_another(tmp_path):
+    for text in ("one", "two"):
+        with atomic_folder(tmp_path / "a" / "b") as temporary:
+            (temporary / "inside").mkdir()
+            (temporary / "inside" / "x").write_text(text)
+            assert temporary.parent == tmp_path / "a"
+        assert (tmp_path / "a" / "b" / "inside" / "x").read_text() == text
+    assert os.listdir(tmp_path / "a") == ["b"]
+
+
+@pytest.mark.parametrize("failure", [ValueError("bug"), KeyboardInterrupt(), OSError(errno.ENOSPC, "")])
+def test_a_failure_leaves_the_old_folder(tmp_path, failure):
+    with atomic_folder(tmp_path / "b") as temporary:
+        (temporary / "x").write_text("old")
+    with pytest.raises(MinitronError if isinstance(failure, OSError) else type(failure)):
+        _fail_inside(tmp_path / "b", failure)
+    assert os.listdir(tmp_path) == ["b"]
+    assert (tmp_path / "b" / "x").read_text() == "old"
+
+
+def _fail_inside(folder, failure):
+    with atomic_folder(folder) as temporary:
+        (temporary / "x").write_text("half")
+        raise failure

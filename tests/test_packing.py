@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitron.data.packing import PackedRows, Sequence, collate, pack
+from minitron.core.errors import MinitronError
+from minitron.data.packing import PackedRows, Sequence, collate, is_whole, pack
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,3 +67,30 @@ def test_padding_sees_itself_only():
     two = [(np.array([1]), np.array([0], bool)), (np.array([2]), np.array([0], bool))]
     assert torch.equal(collate([two], context=4).mask[0, 0].any(-1), torch.ones(4, dtype=torch.bool))
     assert collate([two[:1]], context=4).mask is None  # plain causal attention: what comes after is padding
+
+
+@pytest.mark.parametrize("name", ["tokens.bin", "targets.bin", "sequences.npy", "order.npy", "rows.npy", "pack.json"])
+@pytest.mark.parametrize("damage", ["zeros", "cut", "empty", "gone"])
+def test_damaged_rows_are_noticed(tmp_path, name, damage):
+    """What a power cut leaves: files of zeros, of no length, or none."""
+    pack([Sequence([1, 2, 3], [False, True, True])] * 9, context=10, vocab_size=10, out=tmp_path / "p")
+    assert is_whole(tmp_path / "p")
+    file = tmp_path / "p" / name
+    data = file.read_bytes()
+    file.write_bytes({"zeros": bytes(len(data)), "cut": data[:-1]}.get(damage, b""))
+    if damage == "gone":
+        file.unlink()
+    assert not is_whole(tmp_path / "p")
+    if damage != "zeros" or name in ("pack.json", "order.npy"):
+        with pytest.raises(MinitronError, match="are damaged or of an earlier version"):
+            PackedRows(tmp_path / "p")
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"files": []}', '{"files": {}}'])
+def test_a_pack_file_that_is_none_is_noticed(tmp_path, text):
+    pack([Sequence([1, 2], [False, True])], context=10, vocab_size=10, out=tmp_path / "p")
+    (tmp_path / "p" / "pack.json").write_text(text)
+    assert not is_whole(tmp_path / "p")
+    with pytest.raises(MinitronError):
+        PackedRows(tmp_path / "p")
+    assert not is_whole(tmp_path / "nothing")

@@ -136,7 +136,7 @@ def another_version(folder: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [spoil_weights, truncate_weights, another_version])
 def test_a_damaged_bundle_is_refused(built, tmp_path, spoil):
-    bundle = shutil.copytree(built / "export", tmp_path / "bundle")
+    bundle = shutil.copytree(built / "export" / "tiny", tmp_path / "bundle")
     spoil(bundle)
     program = built / "dist" / go.program_name(None)
     done = subprocess.run([program, "--model", bundle, "-p", "hello"], capture_output=True, text=True)

@@ -12,6 +12,7 @@ from minitron.core.errors import MinitronError
 from minitron.recipe import schema
 from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe, write_recipe
+from minitron.train.schedule import learning_rate
 
 DATA = '[data]\nfiles = ["d.jsonl"]\n'
 
@@ -120,3 +121,43 @@ def test_any_text_is_read_back_as_it_was(tmp_path_factory, title, questions, rol
     for text in (dump_recipe(config), write_recipe(config, comments={})):
         again = load_recipe(recipe(folder, text))
         assert (again.export.title, again.export.questions, again.data.roles) == (title, questions, roles)
+
+
+def test_a_stage_may_have_an_optimizer_of_its_own(tmp_path):
+    text = DATA + "[optim]\nlr = 1e-3\nwarmup_steps = 7\n[sft.optim]\nlr = 5e-5\n"
+    config = load_recipe(recipe(tmp_path, text), ["sft.optim.beta1=0.8"])
+    assert (config.optim.lr, config.optim.end_lr, config.optim.beta1) == (1e-3, 1e-4, 0.9)
+    assert (config.sft.optim.lr, config.sft.optim.end_lr, config.sft.optim.beta1) == (5e-5, 5e-6, 0.8)
+    assert config.sft.optim.warmup_steps == 7
+    for text in (dump_recipe(config), write_recipe(config, comments={})):
+        again = load_recipe(recipe(tmp_path, text))
+        assert (again.optim, again.sft.optim) == (config.optim, config.sft.optim)
+    written = write_recipe(config, comments={})
+    assert written[written.index("[sft.optim]") :].split() == ["[sft.optim]", "lr", "=", "5e-05", "beta1", "=", "0.8"]
+
+
+def test_optimizers_are_those_of_optim_where_nothing_else_is_said(tmp_path):
+    config = load_recipe(recipe(tmp_path, DATA + '[pretrain]\nfiles = ["x.txt"]\n'), ["optim.lr=2e-3"])
+    assert config.pretrain.optim == config.sft.optim == config.optim
+    other = config.with_optim(name="muon", lr=1e-2)
+    assert other.pretrain.optim == other.sft.optim == other.optim
+    assert (other.optim.name, other.optim.end_lr, config.optim.name) == ("muon", 1e-3, "adamw")
+
+
+def test_mistakes_in_an_optimizer_are_told_once_and_where_they_are(tmp_path):
+    assert refused(tmp_path, "optim.lrr=1").count("unknown key") == 1
+    assert "unknown key 'optim.lrr'" in refused(tmp_path, "optim.lrr=1")
+    assert "unknown key 'sft.optim.lrr'; did you mean 'sft.optim.lr'?" in refused(tmp_path, "sft.optim.lrr=1")
+    assert refused(tmp_path, "optim.lr=1e-5", "optim.min_lr=1e-4").count("is above") == 1
+    assert "optim.min_lr 0.0001 is above optim.lr 1e-05" in refused(tmp_path, "optim.lr=1e-5", "optim.min_lr=1e-4")
+    assert "sft.optim.min_lr 0.1 is above sft.optim.lr 0.001" in refused(tmp_path, "sft.optim.min_lr=0.1")
+    assert "sft.optim must be a section" in refused(tmp_path, "sft.optim=1")
+
+
+def test_the_learning_rate_never_rises_after_the_warm_up(tmp_path):
+    """A lower lr alone must not end above itself: min_lr follows it."""
+    optim = load_recipe(recipe(tmp_path), ["optim.lr=5e-5"]).sft.optim
+    rates = [learning_rate(step, steps=1000, config=optim) for step in range(optim.warmup_steps, 1000)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(5e-6)
+    assert load_recipe(recipe(tmp_path), ["optim.min_lr=0.0"]).sft.optim.end_lr == 0.0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import killed
 import pytest
+import synced
 from conftest import tiny_texts
 from safetensors.torch import load_file
 
@@ -202,3 +203,55 @@ def test_sft_begins_where_pretrain_ended(tiny_run):
     assert after[0]["loss"] < outcome("sft")[1][0]["loss"] - 0.3
     said = Path("runs/tiny/sft/log").read_text()
     assert "parameters on cpu" in said
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks /proc which file a descriptor is")
+def test_what_has_a_name_is_on_the_disk(tiny_run):
+    """A power cut may come anywhere: data is synced before its name, a name before what it replaces is removed."""
+    minitron("run", "tiny.toml", "--to", "tokenizer")
+    command = [sys.executable, synced.__file__, "events.jsonl", "sft", "tiny.toml"]
+    subprocess.run(command, check=True, capture_output=True)
+    events = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
+    run = Path("runs/tiny").resolve()
+    names = {"checkpoints/step": {"model.safetensors", "trainer.pt", "model.json"}}
+    names["packed-"] = {"tokens.bin", "targets.bin", "sequences.npy", "order.npy", "rows.npy", "pack.json"}
+    clean: set[str] = set()  # files and folders whose contents and names are on the disk
+    appeared = removed = 0
+    for event, path, *more in events:
+        if event == "sync":
+            clean.add(path)
+        elif event == "remove" and "/checkpoints/." in path and path.endswith(".old.tmp"):
+            newest = max(str(p) for p in clean if "/checkpoints/step-" in p)
+            assert Path(newest).name > Path(path).name[1:12]
+            assert str(run / "sft/checkpoints") in clean  # since the newest was renamed
+            assert str(run / "sft") in clean  # since `latest` and `best` were
+            removed += 1
+        elif event == "rename" and not more[0].endswith(".tmp"):
+            old, new = path, more[0]
+            inside = next((files for start, files in names.items() if f"sft/{start}" in new), None)
+            if inside:
+                assert {f"{old}/{name}" for name in inside} <= clean, new
+                appeared += 1
+            assert old in clean, new
+            if new.endswith(("/latest", "/best")):
+                assert str(run / "sft/checkpoints") in clean
+            clean -= {str(Path(new).parent)}
+            clean.add(new)
+    assert appeared == 2 + 4  # packed rows, and checkpoints
+    assert removed == 1 or removed == 2
+    assert str(run / "sft") in clean
+    assert str(run) in clean
+    assert {"latest", "best", "stage.json", "config.toml", "started.json"} <= {Path(p).name for p in clean}
+
+
+def test_damaged_rows_are_packed_again(trained):
+    want = outcome("sft")
+    for damage in ("tokens.bin", "order.npy", "pack.json"):
+        shutil.rmtree("runs/tiny/sft")
+        stop_at(8, "sft", signal.SIGKILL)
+        file = Path("runs/tiny/sft/packed-train") / damage
+        file.write_bytes(bytes(file.stat().st_size))
+        done = minitron("sft", "tiny.toml")
+        assert "the packed rows in runs/tiny/sft/packed-train are damaged" in done.stderr
+        assert "going on from" in done.stderr
+        assert outcome("sft") == want

@@ -92,7 +92,7 @@ def test_write_counts_what_it_wrote(tmp_path):
 
 def test_write_fails_with_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MinitronError, match="cannot write"):
+    with pytest.raises(MinitronError, match="is where a folder should be while writing"):
         synth.write(tmp_path / "file" / "x.parquet", rows=10, seed=1)
     with pytest.raises(MinitronError, match="cannot write 0 dialogues"):
         synth.write(tmp_path / "x.parquet", rows=0, seed=1)

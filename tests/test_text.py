@@ -210,7 +210,7 @@ def test_the_report_card_of_a_base_model(run):
 
 
 def test_the_bundle_of_a_base_model(run):
-    about = json.loads(Path("export/config.json").read_text())
+    about = json.loads(Path("export/base/config.json").read_text())
     assert about["template"] == "text"
     assert about["made"]["stage"] == "pretrain"
     t = kinds.load(run / "tokenizer/tokenizer.model")
@@ -275,7 +275,7 @@ def test_a_base_model_goes_on_to_dialogues(base):
         + '[data]\nfiles = ["dialogues.jsonl"]\nvalid_fraction = 0.2\n'
     )
     walk(last="sft")
-    export.write(load_recipe("base.toml"), out="export")
+    export.write(load_recipe("base.toml"), out="export/base")
     t = kinds.load(Path("runs/base/tokenizer/tokenizer.model"))
     assert sentencepiece.UNKNOWN_ID not in t.encode("10: say")  # the colon is in dialogues only
     assert ":" not in BOOK

@@ -1,24 +1,33 @@
 """The loop of pretrain and sft: its loss, its schedules and precisions, and what it says on the way."""
 
+import gc
 import json
 import math
+import os
+import pickle
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import tiny_shape
+from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
+from minitron.core import console
 from minitron.core.errors import MinitronError
+from minitron.core.files import sha256_file
+from minitron.core.interrupt import Stopped
 from minitron.data.packing import PackedRows, Sequence, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import OptimConfig, TrainConfig
-from minitron.train import checkpoint, cross_entropy
+from minitron.train import checkpoint, cross_entropy, loop, metrics
 from minitron.train.cross_entropy import linear_cross_entropy
-from minitron.train.loop import Fit, fit, summed_loss
+from minitron.train.loop import Fit, State, fit, rows_of_step, summed_loss
+from minitron.train.metrics import MetricsLog
 from minitron.train.precision import LossScale
 from minitron.train.schedule import learning_rate
 
@@ -196,3 +205,217 @@ def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
         return
     compiled, _ = train(tmp_path / "compiled", steps=4, eval_every_steps=4, optim={"compile": "on"})
     assert compiled["valid_loss"] == pytest.approx(plain["valid_loss"], rel=1e-3)
+
+
+def test_patience_is_not_forgotten(tmp_path):
+    """A kill may come after patience ran out and before the stage is done: the same command must not train on."""
+    how = {"optim": {"lr": 0.0}, "steps": 60, "eval_every_steps": 3, "patience": 2}
+    result, lines = train(tmp_path, **how)
+    assert lines[-1]["step"] == 9  # the first was the best
+    again, same = train(tmp_path, **how)
+    assert same == lines
+    assert again == result
+
+
+def test_nothing_to_do_gives_the_same_figures(tmp_path, capfd):
+    result, lines = train(tmp_path)
+    said = capfd.readouterr().err.splitlines()[-1]
+    again, _ = train(tmp_path)
+    assert again == result
+    assert again["loss"] == lines[-1]["loss"]
+    assert capfd.readouterr().err.splitlines()[-1] == said
+    assert "nan" not in said
+
+
+def test_no_loss_is_shown_before_there_is_one(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(console, "PLAIN_EVERY_SECONDS", 0.0)
+    train(tmp_path, steps=4, eval_every_steps=3)
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("sft ")]
+    assert ["valid" in line for line in said] == [False, False, True, True]
+    assert not any("inf" in line for line in said)
+
+
+def test_a_wish_to_stop_at_a_validation_keeps_its_loss(tmp_path):
+    """The checkpoint of that step is written once, and `best` names a whole one at every moment."""
+
+    def sample(model):
+        if not asked:
+            signal.raise_signal(signal.SIGTERM)
+        asked.append(1)
+        return []
+
+    asked = []
+    with pytest.raises(Stopped) as stopped:
+        train(tmp_path, samples=["one"], sample=sample)
+    assert stopped.value.code == 143
+    folder = tmp_path / "sft" / "checkpoints" / "step-000010"
+    assert checkpoint.check(folder)["valid_loss"] is not None
+    assert checkpoint.pointed(tmp_path / "sft", "best") == folder
+    whole, _ = train(tmp_path / "whole", samples=["one"], sample=lambda model: [])
+    assert train(tmp_path, samples=["one"], sample=sample)[0] == whole
+
+
+def test_a_lost_best_checkpoint_is_replaced_by_the_next_best(tmp_path, capfd):
+    how = {"optim": {"lr": 0.0}, "steps": 20, "eval_every_steps": 5, "keep_checkpoints": 9}  # it gets no better
+    _, lines = train(tmp_path, **how)
+    best = checkpoint.pointed(tmp_path / "sft", "best")
+    assert best.name != "step-000020"
+    shutil.rmtree(best)
+    result, _ = train(tmp_path, **how)
+    left = {
+        line["step"]: line["valid_loss"]
+        for line in lines
+        if "valid_loss" in line and line["step"] != int(best.name[5:])
+    }
+    second = min(left, key=left.get)
+    assert f"the best of those that are left is {best.with_name(f'step-{second:06d}')}" in capfd.readouterr().err
+    assert checkpoint.pointed(tmp_path / "sft", "best").name == f"step-{second:06d}"
+    assert result["best_valid_loss"] == left[second]
+
+
+def test_what_failed_leaves_no_log_open(tmp_path):
+    def sample(model):
+        raise MinitronError("no")
+
+    with pytest.raises(MinitronError, match="no"):
+        train(tmp_path, samples=["one"], sample=sample)
+    gc.collect()
+    assert not [w for w in open_files() if w.startswith(str(tmp_path / "sft" / "metrics"))]
+
+
+def open_files() -> list[str]:
+    return [
+        os.readlink(f"/proc/self/fd/{fd}")
+        for fd in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{fd}")
+    ]
+
+
+HOSTILE = {
+    "a list": [],
+    "no optimizer": {"state": {"step": 20}},
+    "an unknown key": {"optimizer": [], "state": {"step": 20, "wings": 2}},
+    "a negative step": {"optimizer": [], "state": {"step": -1}},
+    "a text for a step": {"optimizer": [], "state": {"step": "20"}},
+    "a list for a state": {"optimizer": [], "state": []},
+}
+
+
+@pytest.mark.parametrize("what", [*HOSTILE, "a pickle", "nothing"])
+def test_a_trainer_file_that_is_none_is_passed_over(tmp_path, capfd, what):
+    """Even with the right hashes beside it; the checkpoint before is gone on from."""
+    train(tmp_path)
+    folder = tmp_path / "sft" / "checkpoints" / "step-000030"
+    if what in HOSTILE:
+        torch.save(HOSTILE[what], folder / "trainer.pt")
+    else:
+        (folder / "trainer.pt").write_bytes(pickle.dumps(Bomb()) if what == "a pickle" else b"")
+    about = json.loads((folder / "model.json").read_text())
+    about["sha256"]["trainer.pt"] = sha256_file(folder / "trainer.pt")
+    (folder / "model.json").write_text(json.dumps(about))
+    assert checkpoint.newest_whole(tmp_path / "sft", state=State).name == "step-000020"
+    assert "trainer.pt holds nothing to go on from; going on from the one before" in capfd.readouterr().err
+    assert not Path("bomb").exists()
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.system, ("touch bomb",))
+
+
+@pytest.mark.parametrize(
+    "about", [[], None, 1, {}, {"model": [], "sha256": {}, "step": 1}, {"model": {}, "sha256": [], "step": 1}]
+)
+def test_a_model_file_that_is_none_is_a_broken_checkpoint(tmp_path, about):
+    folder = tmp_path / "checkpoints" / "step-000001"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(MinitronError, match=r"model.json is damaged"):
+        checkpoint.check(folder)
+    assert checkpoint.newest_whole(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "other.bin"])
+def test_names_in_a_model_file_stay_in_its_folder(tmp_path, name):
+    folder = tmp_path / "checkpoints" / "step-000001"
+    folder.mkdir(parents=True)
+    (tmp_path / "secret").write_text("abc")
+    about = {"model": {}, "step": 1, "sha256": {name: sha256_file(tmp_path / "secret")}}
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(MinitronError, match=r"model.json is damaged"):
+        checkpoint.check(folder)
+
+
+def test_weights_that_are_whole_numbers_are_refused(tmp_path):
+    train(tmp_path)
+    folder = tmp_path / "sft" / "checkpoints" / "step-000030"
+    tensors = {name: tensor.to(torch.int8) for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(MinitronError, match="holds no weights to train"):
+        checkpoint.load_weights(LanguageModel(tiny_shape(), VOCAB), folder)
+
+
+def test_steps_are_in_the_order_of_numbers(tmp_path):
+    for step in (999_999, 1_000_000, 1_000_001, 5):
+        (tmp_path / "checkpoints" / f"step-{step:06d}").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "step-last").mkdir()
+    assert [int(folder.name[5:]) for folder in checkpoint.steps(tmp_path)] == [5, 999_999, 1_000_000, 1_000_001]
+    (tmp_path / "best").write_text("step-000005\n")
+    checkpoint.prune(tmp_path, keep=1)
+    assert [folder.name for folder in checkpoint.steps(tmp_path)] == ["step-000005", "step-1000001"]
+
+
+def test_an_epochs_order_is_made_once(monkeypatch):
+    made = []
+    real = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: made.append(seed) or real(seed))
+    loop.row_order.cache_clear()
+    read = np.concatenate([rows_of_step(step, rows=10, per_step=4, seed=7) for step in range(10)])
+    assert made == [(7, epoch) for epoch in range(4)]
+    want = np.concatenate([real((7, epoch)).permutation(10) for epoch in range(4)])
+    assert read.tolist() == want.tolist()
+
+
+@pytest.mark.parametrize("end", ["", "\x00\x00\x00", '{"step": 3, "lo', "[3]\n", '{"loss": 1.0}\n'])
+def test_metrics_are_split_at_newlines_only(tmp_path, end):
+    """Samples may hold characters that splitlines breaks at; what a crash garbled ends the file."""
+    rows = [{"step": 1, "samples": ["a\u2028b\u2029c\u0085d\x0be\x1cf\rg"]}, {"step": 2}]
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        for row in rows:
+            log.write(row)
+    with path.open("a", newline="") as file:
+        file.write(end)
+    assert metrics.read(path) == rows
+    with MetricsLog(path, from_step=2) as log:
+        log.write({"step": 3})
+    assert metrics.read(path) == [*rows, {"step": 3}]
+
+
+BOMBS = [
+    {"context": 10**10},
+    {"context": 1 << 16, "n_layers": 10**6},
+    {"n_layers": 200},
+    {"d_model": 1 << 16},
+    {"d_model": 48},
+    {"n_heads": 0},
+    {"n_heads": "2"},
+    {"arch": "other"},
+    {"wings": 2},
+    {"n_kv_heads": 3},
+    {"rope_theta": None},
+]
+
+
+@pytest.mark.parametrize("change", [*BOMBS, 10**9, "90", None])
+def test_a_model_file_does_not_decide_what_is_allocated(tmp_path, change):
+    torch.manual_seed(0)
+    model = LanguageModel(tiny_shape(), VOCAB)
+    folder = checkpoint.save(tmp_path / "sft", model, step=1, info={})
+    assert checkpoint.load_model(folder)[0].vocab_size == VOCAB
+    file = folder / "model.json"
+    about = json.loads(file.read_text())
+    about |= {"model": about["model"] | change} if isinstance(change, dict) else {"vocab_size": change}
+    file.write_text(json.dumps(about))
+    with pytest.raises(MinitronError, match=r"model.json tells of another model than the one beside it"):
+        checkpoint.load_model(folder)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from pathlib import Path
 
-from minitron.core.console import console, interactive, say
+from minitron.core.console import console, interactive, say, visible
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
@@ -46,8 +46,6 @@ COMMANDS = [line.split()[0] for line in HELP.splitlines() if line.startswith("/"
 MAX_TEMPERATURE, MAX_MAX_TOKENS = 10, 1 << 20
 # From the last stage to the first: where a run's newest settings are.
 STAGE_DIRS = ("binary", "export", "eval", "kto", "reject", "sft", "pretrain", "tokenizer", "data")
-# What a model says must not move the cursor or recolour the screen: C0 (but tab and newline), DEL and C1 are shown as U+FFFD.
-CONTROLS = dict.fromkeys([*(set(range(32)) - {9, 10}), *range(0x7F, 0xA0)], "\ufffd")
 
 
 def load_target(text: str, overrides: list[str]) -> Config:
@@ -305,7 +303,7 @@ def _talk(session: Session, lines: Iterator[str], *, on_terminal: bool) -> None:
     """Answers each line, on stdout; everything else goes to stderr."""
 
     def write(part: str) -> None:
-        sys.stdout.write(part.translate(CONTROLS) if on_terminal else part)
+        sys.stdout.write(visible(part) if on_terminal else part)
         sys.stdout.flush()
 
     with _ctrl_c_noted(on_terminal) as pressed:

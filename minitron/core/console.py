@@ -1,8 +1,10 @@
 """The one console. Everything that is not a result goes to stderr through here.
 
-Off a terminal there are no bars and no colours, only lines; NO_COLOR is respected (rich does both).
+Off a terminal there are no bars and no colours, only lines; NO_COLOR is respected (rich does both). What comes out of data
+or out of a model never steers the terminal: its control characters are shown as U+FFFD.
 """
 
+import errno
 import sys
 import time
 from collections.abc import Iterator
@@ -16,12 +18,50 @@ from minitron.core.errors import MinitronError
 PLAIN_EVERY_SECONDS = 20.0  # how often a long task says a line where no bar can be drawn
 
 
+# What must not move the cursor, recolour the screen or name the window: C0 (but tab and newline), DEL and C1.
+CONTROLS = dict.fromkeys([*(set(range(32)) - {9, 10}), *range(0x7F, 0xA0)], "\ufffd")
+
+
+def visible(text: str) -> str:
+    """The text with U+FFFD in the place of every control character but tab and newline."""
+    return text.translate(CONTROLS)
+
+
+class _Stderr:
+    """stderr, which may go away while a task goes on: a terminal that was closed (SIGHUP) is no reason to lose a step."""
+
+    @property
+    def rich_proxied_file(self) -> "_Stderr":
+        """While a bar is shown rich puts a proxy in the place of sys.stderr; its console asks for what is behind it."""
+        return self
+
+    @staticmethod
+    def _file() -> TextIO:
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+
+    def __getattr__(self, name: str):
+        return getattr(self._file(), name)
+
+    def write(self, text: str) -> int:
+        return self._unless_closed(self._file().write, text) or 0
+
+    def flush(self) -> None:
+        self._unless_closed(self._file().flush)
+
+    def _unless_closed(self, work, *arguments):
+        try:
+            return work(*arguments)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+
+
 @cache
 def console():
     """The rich console on stderr, made when first used (rich costs 50 ms to import)."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(file=_Stderr(), highlight=False, soft_wrap=True)
 
 
 _logs: list[TextIO] = []  # where `say` writes, too
@@ -35,9 +75,10 @@ def quiet(on: bool) -> None:
 
 
 def say(message: str, *, style: str | None = None) -> None:
-    """One line to the user; the text is printed as it is, without markup."""
+    """One line to the user, without markup."""
     if _quiet:
         return
+    message = visible(message)
     console().print(message, style=style, markup=False)
     for log in _logs:
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
@@ -56,6 +97,12 @@ def logging_to(path: Path) -> Iterator[None]:
             yield
         finally:
             _logs.remove(log)
+
+
+def tell(text: str) -> None:
+    """A line of a result, on stdout; what its encoding does not have is shown as `?`."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(visible(text).encode(encoding, "replace").decode(encoding), flush=True)
 
 
 def warn(message: str) -> None:

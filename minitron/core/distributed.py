@@ -114,7 +114,7 @@ def on_rank0(work: Callable[[], Result]) -> Result:
         try:
             told[0] = work()
         except BaseException as error:
-            told[1] = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", None) or 1
+            told[1] = getattr(error, "code", None) or (130 if isinstance(error, KeyboardInterrupt) else 1)
             raise
         finally:
             _world, _local_world = together

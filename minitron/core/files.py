@@ -1,9 +1,12 @@
-"""Files that are either whole or not there: written under a temporary name, flushed, then renamed.
+"""Files and folders that are either whole or not there: written under a temporary name, synced to the disk, then renamed.
 
-    with atomic_path("runs/demo/sft/model.safetensors") as temporary:
-        save_file(tensors, temporary)
+    with atomic_path("runs/demo/report.json") as temporary:
+        temporary.write_text(text)
+    with atomic_folder("runs/demo/sft/checkpoints/step-000500") as temporary:
+        save_file(tensors, temporary / "model.safetensors")
 
-Also SHA-256 of files and of plain values. Knows nothing about what the files hold.
+What has its name has its contents, after a power cut too: the data is synced before the rename, the folder that holds
+the name after it. Also SHA-256 of files and of plain values. Knows nothing about what the files hold.
 """
 
 import errno
@@ -11,6 +14,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,13 +22,21 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 
+FREE_SPACE = "free some space, then run the same command again"
+# What an operating system's error number means, and what to do about it.
 REASONS = {
-    errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
+    errno.ENOSPC: ("no space left on the disk", FREE_SPACE),
+    errno.EDQUOT: ("the disk quota is used up", FREE_SPACE),
     errno.EFBIG: ("the file is larger than allowed", "raise the limit on file sizes (ulimit -f)"),
     errno.EROFS: ("the disk is read-only", "run where files can be written"),
-    errno.EACCES: ("permission denied", "check who owns that folder"),
-    errno.EPERM: ("permission denied", "check who owns that folder"),
+    errno.EACCES: ("permission denied", "check who owns it"),
+    errno.EPERM: ("permission denied", "check who owns it"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter one"),
+    errno.ENOTDIR: ("a file or a broken link is where a folder should be", "move it away, or name another path"),
+    errno.EISDIR: ("it is a folder", "name a file"),
+    errno.ENOENT: ("there is no such file or folder", "check the path"),
+    errno.EIO: ("the disk reports an error", "check the disk, then run the same command again"),
+    errno.EMFILE: ("too many files are open", "raise the limit on open files (ulimit -n)"),
 }
 
 
@@ -36,22 +48,84 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     MinitronError; one about another file (read inside the block) is left alone.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield temporary
-        _flush(temporary)
+        _sync(temporary)
         os.replace(temporary, path)
-        _flush_folder(path.parent)
+        _sync_folder(path.parent)
     except OSError as error:
         _remove(temporary)
-        ours = (path, temporary, *path.parents)
-        if error.filename is not None and Path(os.fsdecode(error.filename)) not in ours:
+        if not _about(error, path, temporary):
             raise
         raise write_error(error, path=path) from error
     except BaseException:
         _remove(temporary)
         raise
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary sibling folder to write files into; it becomes `path`, in the place of what was there, if the block
+    succeeds, and is removed if not. Errors as with `atomic_path`."""
+    path = Path(path)
+    temporary = _temporary(path)
+    try:
+        make_folder(path.parent)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        for file in sorted(temporary.rglob("*"), reverse=True):
+            _sync_folder(file) if file.is_dir() else _sync(file)
+        _sync_folder(temporary)
+        if path.exists():
+            # A folder cannot be replaced by a rename. Nothing that has to survive is ever written a second time.
+            remove_folder(path)
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not _about(error, path, temporary):
+            raise
+        raise write_error(error, path=path) from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder at once as far as its name goes: a kill in the middle leaves no part of it under that name."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
+    shutil.rmtree(hidden, ignore_errors=True)
+    shutil.rmtree(path.rename(hidden))
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and its missing parents, so that they are there after a power cut."""
+    if not path.is_dir():
+        if path.parent != path:
+            make_folder(path.parent)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileExistsError:  # which says less than what it is about
+            raise NotADirectoryError(errno.ENOTDIR, "", str(path)) from None
+        _sync_folder(path.parent)
+
+
+def _temporary(path: Path) -> Path:
+    """A name that no other process uses, and that `remove_leftovers` finds."""
+    if not path.name:  # such as "." or "/"
+        raise write_error(OSError(errno.EISDIR, ""), path=path)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def _about(error: OSError, path: Path, temporary: Path) -> bool:
+    """Whether an error is about writing `path`, not about another file that was read meanwhile."""
+    if error.filename is None:
+        return True
+    file = Path(os.fsdecode(error.filename))
+    return file in (path, *path.parents) or temporary in (file, *file.parents)
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
@@ -85,10 +159,7 @@ def whole_lines(path: str | Path) -> list[str]:
 
 def write_error(error: OSError, *, path: str | Path) -> MinitronError:
     """The user's view of an OSError met while writing `path`."""
-    code = error.errno
-    if code is None:  # some libraries tell the number only in the text
-        code = next((number for number in REASONS if f"[errno {number}]" in str(error).lower()), None)
-    reason, hint = REASONS.get(code, (error.strerror or str(error), "check that the path can be written"))
+    reason, hint = _reason(error, "check that the path can be written")
     return MinitronError(f"{reason} while writing {path}", hint=hint)
 
 
@@ -98,10 +169,36 @@ def expand(pattern: str) -> list[Path]:
     return [exact] if exact.exists() else sorted(map(Path, glob.glob(str(exact), recursive=True)))
 
 
+def read_error(error: OSError, *, path: str | Path) -> MinitronError:
+    """The user's view of an OSError met while reading `path`."""
+    reason, hint = _reason(error, "check that the file can be read")
+    return MinitronError(f"{path} cannot be read: {reason}", hint=hint)
+
+
+def path_error(error: OSError) -> MinitronError:
+    """The user's view of an OSError that nobody has caught where it came up.
+
+    minitron writes to new temporary names in folders, so an error about a file that is there is one of reading.
+    """
+    path = os.fsdecode(error.filename) if error.filename is not None else "a file"
+    reading = os.path.isfile(path) or error.errno in (errno.ENOENT, errno.EISDIR)
+    return read_error(error, path=path) if reading else write_error(error, path=path)
+
+
+def _reason(error: OSError, otherwise: str) -> tuple[str, str]:
+    code = error.errno
+    if code is None:  # some libraries tell the number only in the text
+        code = next((number for number in REASONS if f"[errno {number}]" in str(error).lower()), None)
+    return REASONS.get(code, (error.strerror or str(error), otherwise))
+
+
 def remove_leftovers(folder: str | Path) -> None:
-    """Removes the temporary files that a killed process left in `folder`."""
+    """Removes the temporary files and folders that a killed process left in `folder`, which nobody else may be writing to."""
     for leftover in Path(folder).glob(".*.tmp"):
-        _remove(leftover)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            _remove(leftover)
 
 
 def sha256_file(path: str | Path) -> str:
@@ -121,15 +218,16 @@ def _remove(file: Path) -> None:
         file.unlink()
 
 
-def _flush(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDWR)
+def _sync(file: Path) -> None:
+    # Windows syncs only what is open for writing; elsewhere a program that runs cannot be opened so.
+    descriptor = os.open(file, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _flush_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     if os.name == "nt":  # a folder cannot be opened there; NTFS journals the rename
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -18,7 +18,7 @@ from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Source, reading
 from minitron.data.formats.text import Text
 from minitron.data.messages import is_unicode
-from minitron.data.packing import PackedRows, Sequence
+from minitron.data.packing import PackedRows, Sequence, is_whole
 from minitron.data.shapes import no_column
 from minitron.data.sources import find_files
 from minitron.recipe.schema import Config, PretrainConfig
@@ -93,8 +93,8 @@ def sequences(documents: Iterable[str], tokenizer: Tokenizer, context: int) -> I
 def held_out(config: Config) -> PackedRows:
     """The held-out text as pretrain packed it."""
     folder = config.layout.packed("pretrain", "valid")
-    if not (folder / "pack.json").exists():
-        raise MinitronError(f"there is no held-out text in {folder}", hint="run: minitron pretrain RECIPE --force")
+    if not is_whole(folder):
+        raise MinitronError(f"there is no held-out text in {folder}", hint="run: minitron pretrain RECIPE")
     return PackedRows(folder)
 
 

@@ -5,11 +5,11 @@ positions start again at 0 and the mask keeps it to itself, so that training see
 Knows nothing about messages or text.
 
 A folder holds tokens.bin (uint16, or uint32 above 65,536 ids), targets.bin (uint8: loss is counted on this token),
-sequences.npy (where each begins), rows.npy and order.npy (which sequences each row holds), pack.json.
+sequences.npy (where each begins), rows.npy and order.npy (which sequences each row holds), and pack.json with the counts
+and every file's size and SHA-256.
 """
 
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from minitron.core.files import atomic_write, write_error
+from minitron.core.console import warn
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_folder, sha256_file
+
+FILES = {"tokens.bin", "targets.bin", "sequences.npy", "order.npy", "rows.npy"}
 
 OPEN_ROWS = 64  # rows that wait for a fitting sequence; more fills rows better and packs more slowly
 ROUND_TARGETS = (
@@ -59,17 +63,29 @@ def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: P
 
     Sequences longer than that must have been cut by the caller. Returns (and writes to pack.json) the counts.
     """
-    work = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir(parents=True)
+    with atomic_folder(out) as work:
         counts = _pack(sequences, capacity=context + 1, vocab_size=vocab_size, work=work)
-        shutil.rmtree(out, ignore_errors=True)
-        work.rename(out)
-    except OSError as error:
-        shutil.rmtree(work, ignore_errors=True)
-        raise write_error(error, path=out) from error
+        files = {file.name: _sealed(file) for file in sorted(work.iterdir())}
+        (work / "pack.json").write_text(json.dumps(counts | {"files": files}), encoding="utf-8")
     return counts
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds packed rows just as `pack` wrote them. Where it does not, a warning says so."""
+    if not folder.is_dir():
+        return False
+    try:
+        files = json.loads((folder / "pack.json").read_text(encoding="utf-8"))["files"]
+        if files.keys() == FILES and all(_sealed(folder / name) == files[name] for name in FILES):
+            return True
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    warn(f"the packed rows in {folder} are damaged or of an earlier version")
+    return False
+
+
+def _sealed(file: Path) -> dict:
+    return {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
 
 
 def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work: Path) -> dict:
@@ -107,23 +123,28 @@ def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work
     np.save(work / "sequences.npy", np.asarray(starts, np.int64))
     np.save(work / "order.npy", np.asarray(order, np.int64))
     np.save(work / "rows.npy", np.asarray(row_starts, np.int64))
-    atomic_write(work / "pack.json", json.dumps(counts | {"dtype": np.dtype(dtype).name}))
-    return counts
+    return counts | {"dtype": np.dtype(dtype).name}
 
 
 class PackedRows:
-    """What `pack` wrote, memory-mapped."""
+    """What `pack` wrote, memory-mapped. Raises MinitronError where it can be seen at once that the files are others."""
 
     def __init__(self, path: Path):
-        meta = json.loads((path / "pack.json").read_text())
-        self.context, self.target_bytes, self.targets = meta["context"], meta["target_bytes"], meta["targets"]
-        self.tokens = meta["tokens"]
-        if meta["tokens"]:
-            self._ids = np.memmap(path / "tokens.bin", dtype=meta["dtype"], mode="r")
-            self._mask = np.memmap(path / "targets.bin", dtype=np.uint8, mode="r")
-        self._starts = np.load(path / "sequences.npy", mmap_mode="r")
-        self._order = np.load(path / "order.npy", mmap_mode="r")
-        self._rows = np.load(path / "rows.npy", mmap_mode="r")
+        try:
+            meta = json.loads((path / "pack.json").read_text(encoding="utf-8"))
+            if any((path / name).stat().st_size != meta["files"][name]["bytes"] for name in FILES):
+                raise ValueError("another size")
+            self.context, self.target_bytes, self.targets = meta["context"], meta["target_bytes"], meta["targets"]
+            self.tokens = meta["tokens"]
+            if meta["tokens"]:
+                self._ids = np.memmap(path / "tokens.bin", dtype=meta["dtype"], mode="r")
+                self._mask = np.memmap(path / "targets.bin", dtype=np.uint8, mode="r")
+            self._starts, self._order, self._rows = (
+                np.load(path / f"{name}.npy", mmap_mode="r") for name in ("sequences", "order", "rows")
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            hint = "delete that folder and run its stage again: the rows are packed anew, and nothing is trained twice"
+            raise MinitronError(f"the packed rows in {path} are damaged or of an earlier version", hint=hint) from error
 
     def __len__(self) -> int:
         return len(self._rows) - 1

@@ -24,7 +24,7 @@ from minitron.core.errors import MinitronError
 from minitron.data.packing import Batch, PackedRows, collate
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
-from minitron.recipe.schema import Config
+from minitron.recipe.schema import Config, OptimConfig
 from minitron.sample.generate import generate
 from minitron.tokenizer import kinds
 from minitron.train.loop import accumulate, summed_loss
@@ -56,7 +56,9 @@ def show(config: Config, stage: str) -> None:
         f"tokens         {tokens:,} per step ({settings.batch_rows} rows of {context} x {settings.accumulation}), "
         f"{tokens * settings.steps:,} in {settings.steps:,} steps"
     )
-    needs = training_memory(config, stage, device=device, precision=expected_precision(config, device))
+    needs = training_memory(
+        config, stage, device=device, precision=expected_precision(getattr(config, stage).optim, device)
+    )
     if not _say_memory(needs, device, hint="lower batch_rows and raise accumulation, or set recompute = true"):
         return
     speed = measure(config, stage, device)
@@ -98,11 +100,11 @@ def _say_time(parts: dict[str, float], how: str) -> None:
     say(f"time           about {duration(sum(parts.values()))}: {shown} ({how})")
 
 
-def expected_precision(config: Config, device: torch.device) -> str:
+def expected_precision(optim: OptimConfig, device: torch.device) -> str:
     """What `optim.choose_precision` will choose; on a CPU it measures, and either needs about as much."""
-    if device.type == "cpu" and config.optim.precision == "auto":
+    if device.type == "cpu" and optim.precision == "auto":
         return "bf16"
-    return choose_precision(config.optim.precision, device, lambda _: None)[0]
+    return choose_precision(optim.precision, device, lambda _: None)[0]
 
 
 def training_memory(config: Config, stage: str, *, device: torch.device, precision: str) -> dict[str, int]:
@@ -174,7 +176,7 @@ def measure(config: Config, stage: str, device: torch.device, *, precision: str 
     small, fewer, times = sample_of(config, stage, rows, device)
     model = LanguageModel(small.model, small.tokenizer.vocab_size).to(device).train()
     model.recompute = settings.recompute
-    optimizer = make_optimizer(model, small.optim)
+    optimizer = make_optimizer(model, getattr(small, stage).optim)
     batch = random_batch(small, stage, fewer).to(device)
     at_once = memory.side_by_side(small.model, device, accumulation)
 
@@ -191,7 +193,7 @@ def measure(config: Config, stage: str, device: torch.device, *, precision: str 
         optimizer.step(0.0)
 
     if precision is None:
-        precision, _ = choose_precision(config.optim.precision, device, trial)
+        precision, _ = choose_precision(settings.optim.precision, device, trial)
     rounds, updates = zip(
         *((seconds_of(partial(trial, precision), device), seconds_of(update, device)) for _ in "12"), strict=True
     )

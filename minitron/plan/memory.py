@@ -97,7 +97,7 @@ def training(
     return {
         "weights": weights,
         "gradients": gradient_sets(accumulation, at_once) * weights,
-        "optimizer": optimizer_bytes(shape, vocab_size, config.optim),
+        "optimizer": optimizer_bytes(shape, vocab_size, getattr(config, stage).optim),
         "activations": at_once * sum(kept.values()),
         "logits": at_once * logits_bytes(targets, vocab_size, shape.d_model, precision=precision),
     }

@@ -310,8 +310,7 @@ class Search:
             config,
             model=shape.model,
             tokenizer=replace(config.tokenizer, vocab_size=vocab_size),
-            optim=replace(config.optim, name=self.optimizer, lr=lr, min_lr=_rounded(lr / 20)),
-        )
+        ).with_optim(name=self.optimizer, lr=lr, min_lr=_rounded(lr / 20))
         # as many rows as one thread computes well on a CPU; on a GPU what fits
         rows = max(1, MICRO_TOKENS // shape.model.context) if self.device.type == "cpu" else 64
         accumulation = parallel.cores() if self.device.type == "cpu" else 1
@@ -387,7 +386,7 @@ def _fits(proposal: Config, device: torch.device) -> bool:
 
 def _need(proposal: Config, device: torch.device) -> int:
     """Bytes of training."""
-    precision = dry_run.expected_precision(proposal, device)
+    precision = dry_run.expected_precision(proposal.optim, device)
     each = (dry_run.training_memory(proposal, name, device=device, precision=precision) for name in stages_of(proposal))
     return max(sum(needs.values()) for needs in each)
 
@@ -419,7 +418,7 @@ def _with_steps(proposal: Config, parts: dict[str, Part], shape: Shape, device: 
         proposal = replace(proposal, **{name: settings})
     steps = min(part.steps for part in parts.values())
     warmup = min(WARMUP_MOST, round(WARMUP_SHARE * steps))
-    return replace(proposal, optim=replace(proposal.optim, warmup_steps=warmup))
+    return proposal.with_optim(warmup_steps=warmup)
 
 
 # ---- what is said

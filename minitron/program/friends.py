@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
-from minitron.core.files import atomic_path, sha256_file, write_error
+from minitron.core.files import atomic_folder, sha256_file
 
 MAX_NAME = 60  # characters of a title in a file name; two bytes each in Cyrillic, and a name may have 255
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
@@ -47,10 +47,7 @@ def file_name(title: str, version: str, target: str) -> str:
 def make_folder(made: dict[str, Path], out: Path, title: str, version: str, *, how_to_open: bytes, date: str) -> Path:
     """Makes the folder from the programs `made` (by target) and returns it. `date`: as in config.json, for the zips."""
     folder = out / folder_name(title, version)
-    new, old = (out / f".{folder.name}.{os.getpid()}.{kind}.tmp" for kind in ("new", "old"))
-    try:
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+    with atomic_folder(folder) as new:
         (new / "HOW-TO-OPEN.txt").write_bytes(how_to_open)
         for target in SENT:
             path = new / file_name(title, version, target)
@@ -58,18 +55,8 @@ def make_folder(made: dict[str, Path], out: Path, title: str, version: str, *, h
             if not target.startswith("windows"):
                 zipped = path.with_name(path.name.replace("-universal", "") + ".zip")
                 zip_program(path, zipped, name=safe_name(title), folder=folder.name, how_to_open=how_to_open, date=date)
-        files = sorted(new.iterdir())
-        lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in files)
-        with atomic_path(new / "SHA256SUMS") as temporary:
-            temporary.write_text(lines, encoding="utf-8", newline="\n")
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    except OSError as error:
-        raise write_error(error, path=folder) from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in sorted(new.iterdir()))
+        (new / "SHA256SUMS").write_text(lines, encoding="utf-8", newline="\n")
     return folder
 
 

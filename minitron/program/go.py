@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minitron import __version__
-from minitron.core.console import say
+from minitron.core import lock
+from minitron.core.console import say, tell
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_path, atomic_write, sha256_file
 from minitron.program import friends, howto, icon, macho, seal, windows
@@ -74,8 +75,31 @@ def _env(target: str | None = None) -> dict[str, str]:
     return os.environ | extra
 
 
-def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[Path]:
-    """Builds an executable per target (default: this machine) and SHA256SUMS. Returns their paths.
+def last_bundle() -> Path:
+    """The bundle in export/ that was written last. Raises MinitronError where there is none."""
+    bundles = sorted(Path("export").glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
+    if not bundles:
+        raise MinitronError("there is no bundle in export/", hint="run: minitron export RECIPE")
+    bundle = bundles[-1].parent
+    say(f"the bundle that was exported last is {bundle}: {read_about(bundle).title}")
+    return bundle
+
+
+def publish(programs: list[Path], bundle: Path) -> None:
+    """Names programs dist/minitron-chat-<os>-<arch>, too: those that were built last, of whatever recipe."""
+    about = read_about(bundle)
+    for program in programs:
+        path = Path("dist") / program.name
+        if path.exists() and path.samefile(program):
+            continue
+        with atomic_path(path) as temporary:
+            friends.link(program, temporary)
+        say(f"binary: {path} is now {about.title} {about.version} (recipe {about.recipe})")
+
+
+def build(bundle: Path, out: Path | None = None, *, targets: list[str] | None = None) -> list[Path]:
+    """Builds an executable per target (default: this machine) and SHA256SUMS into `out`; without it into dist/<recipe>/, and
+    `publish`es them. Returns their paths.
 
     "all" is TARGETS, a universal file for macOS, and a folder to send from (`friends`).
     """
@@ -89,7 +113,17 @@ def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[
             raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
     if not SOURCES.exists():
         raise MinitronError(f"the chat program's sources are not in {SOURCES}", hint="run from a clone of minitron")
-    about, made = read_about(bundle), {}
+    about = read_about(bundle)
+    place = out or Path("dist") / about.recipe
+    with lock.held(place):
+        programs = _build(bundle, about, place, wanted, to_send=bool(targets and "all" in targets))
+    if out is None:
+        publish(programs, bundle)
+    return programs
+
+
+def _build(bundle: Path, about: "About", out: Path, wanted: list[str], *, to_send: bool) -> list[Path]:
+    made: dict[str, Path] = {}
     for target in wanted:
         path = out / program_name(target)
         with atomic_path(path) as temporary:
@@ -102,7 +136,7 @@ def build(bundle: Path, out: Path, *, targets: list[str] | None = None) -> list[
         say(f"binary: {path} ({path.stat().st_size / 1e6:.1f} MB)")
     sums = sorted(p for p in out.glob("minitron-chat-*"))
     atomic_write(out / "SHA256SUMS", "".join(f"{sha256_file(p)}  {p.name}\n" for p in sums))
-    if targets and "all" in targets:
+    if to_send:
         text = howto.text(about.title, about.version, about.licence, name=friends.safe_name(about.title))
         folder = friends.make_folder(made, out, about.title, about.version, how_to_open=text, date=about.date)
         say(f"Send it:         what friends need is in {folder}")
@@ -118,15 +152,19 @@ class About:
     licence: str
     icon: bytes
     date: str
+    recipe: str
 
 
 def read_about(bundle: Path) -> About:
     try:
         config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
         about = config.get("about", {})
-        title, date = config["name"], config.get("made", {}).get("date", "")
+        made = config.get("made", {})
+        title, date, recipe = config["name"], made.get("date", ""), made.get("recipe", "")
+        if recipe in ("", "..") or recipe != Path(recipe).name:  # a path would lead out of dist/
+            recipe = bundle.resolve().name
         picture = base64.b64decode(about.get("icon", ""), validate=True) or icon.png("", title=title)
-        return About(title, about.get("version") or "1.0", about.get("licence", ""), picture, date)
+        return About(title, about.get("version") or "1.0", about.get("licence", ""), picture, date, recipe)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MinitronError(f"{bundle / 'config.json'} is no bundle's", hint="run: minitron export RECIPE") from error
 
@@ -184,15 +222,17 @@ def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> 
     return [json.loads(line)["text"] for line in done.stdout.splitlines()]
 
 
-def introduce(config: Config, program: Path) -> None:
-    """Asks the program what the recipe's `export.questions` say, shows the answers, and says what to type next."""
+def introduce(config: Config) -> None:
+    """Asks the recipe's program for this machine what `export.questions` say, shows the answers, and says what to type next."""
+    publish([config.layout.dist / program_name(None)], config.layout.bundle)
+    program = Path("dist") / program_name(None)
     say(f"\n{program.name} says:", style="bold")
     # A base model that always takes the likeliest token repeats itself.
     how = ["--seed", str(config.seed), "--max-tokens", "150"] if config.base else ["--temp", "0"]
     for question in config.export.questions:
         command = [program.resolve(), "-p", question, *how]
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
-        print(f"  > {question}\n    {answer.stdout.strip()}", flush=True)
+        tell(f"  > {question}\n    {answer.stdout.strip()}")
     say(f"\nTalk to it:      ./{program}", style="bold")
     say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
     say(f"How good is it:  {config.layout.page}")

@@ -30,7 +30,7 @@ POLICY = (
 
 
 def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
-    """Writes the file (default: dist/<title>-<version>.html) for the q8 or q4 bundle in that folder; returns its path."""
+    """Writes the file (default: dist/<recipe>/<title>-<version>.html) for the q8 or q4 bundle in that folder; returns its path."""
     about = go.describe(bundle) | {"verified": False, "kernel": "wasm", "platform": "js/wasm"}
     dtype, title, version = about["dtype"], about["name"], about["about"]["version"]
     if dtype not in ("q8", "q4"):
@@ -39,7 +39,7 @@ def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
             hint="export it in fewer bits: minitron export RECIPE --dtype q8 (or q4)",
         )
     text = _page(page, title=title, about=about, parts=_parts(bundle, go.build_wasm()))
-    out = out or Path("dist") / f"{friends.folder_name(title, version)}.html"
+    out = out or Path("dist") / go.read_about(bundle).recipe / f"{friends.folder_name(title, version)}.html"
     atomic_write(out, text)
     say(f"html: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return out

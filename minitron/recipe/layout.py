@@ -2,6 +2,8 @@
 
     runs/<name>/<stage>/     config.toml, log, stage.json and what the stage makes
     runs/<name>/report.html  the report card, beside report.json
+    export/<name>/           the bundle: weights.bin, vocab.json, config.json
+    dist/<name>/             programs and what one sends to friends
 
 Knows nothing about what is in the files.
 """
@@ -15,6 +17,26 @@ class Layout:
     """Paths of the run in the folder `run`, such as runs/demo."""
 
     run: Path
+
+    @property
+    def owner(self) -> Path:
+        """Which recipe the run belongs to: one line, its path."""
+        return self.run / "recipe"
+
+    @property
+    def hashes(self) -> Path:
+        """Remembered hashes of what the stages read and made."""
+        return self.run / "hashes.json"
+
+    @property
+    def bundle(self) -> Path:
+        """What the chat program embeds."""
+        return self.run.parent.parent / "export" / self.run.name
+
+    @property
+    def dist(self) -> Path:
+        """Programs with the bundle in them."""
+        return self.run.parent.parent / "dist" / self.run.name
 
     def stage(self, stage: str) -> Path:
         """The folder of a stage."""

@@ -20,7 +20,7 @@ from typing import Any
 from minitron.core.errors import MinitronError
 from minitron.recipe import shapes
 from minitron.recipe.kinds import TOKENIZERS
-from minitron.recipe.schema import REMOVED, Config, GuardsConfig
+from minitron.recipe.schema import REMOVED, Config, GuardsConfig, OptimConfig
 
 
 def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
@@ -33,6 +33,7 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name:
     problems: list[str] = []
     for text in overrides or []:
         _apply_override(raw, text, problems)
+    _inherit_optim(raw)
     config = _fill(Config, raw, "", problems, extra={"name": name or path.stem, "recipe": path})
     if not problems:
         _check_whole(config, problems)
@@ -42,6 +43,17 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name:
             message = f"{path}: {problems[0]}"
         raise MinitronError(message, hint="all options are in docs/recipes.md", code=2)
     return resolve(config)
+
+
+def _inherit_optim(raw: dict[str, Any]) -> None:
+    """Lays [pretrain.optim] and [sft.optim] over [optim], so that either is whole."""
+    shared, mistakes = raw.get("optim", {}), list[str]()
+    if not isinstance(shared, dict) or (_fill(OptimConfig, shared, "", mistakes) and mistakes):
+        return  # told once, of [optim] itself
+    for stage in ("pretrain", "sft"):
+        section = raw.setdefault(stage, {}) if stage == "sft" else raw.get(stage)
+        if isinstance(section, dict) and isinstance(section.get("optim", {}), dict):
+            section["optim"] = shared | section.get("optim", {})
 
 
 def resolve(config: Config) -> Config:
@@ -146,6 +158,14 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     return _BAD
 
 
+def out_of_bounds(section: Any, where: str) -> list[str]:
+    """A sentence for every option of a section that is none of its choices, or not within its bounds."""
+    problems: list[str] = []
+    for spec in dataclasses.fields(section):
+        _check_bounds(spec, getattr(section, spec.name), f"{where}{spec.name}", problems)
+    return problems
+
+
 def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems: list[str]) -> None:
     meta = spec.metadata
     if isinstance(value, float) and not math.isfinite(value):
@@ -173,6 +193,11 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     """What no single value can tell."""
     data = config.data
     problems += shapes.check(config.model)
+    optims = {"optim": config.optim, "sft.optim": config.sft.optim}
+    if config.pretrain:
+        optims["pretrain.optim"] = config.pretrain.optim
+    rising = {(o.lr, o.end_lr): name for name, o in reversed(optims.items()) if o.end_lr > o.lr}  # [optim]'s once
+    problems += [f"{name}.min_lr {end} is above {name}.lr {lr}" for (lr, end), name in rising.items()]
     if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
         problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
     if (

@@ -24,9 +24,11 @@ def option(
     below: float | None = None,
     max_bytes: int | None = None,
     max_items: int | None = None,
+    decides: bool = True,
 ) -> Any:
     """A dataclass field with its help text and what it may be: one of `choices`; a number from `low` to `high`, both
-    allowed, or between `above` and `below`, neither allowed; a text of `max_bytes` in UTF-8; a list of `max_items`."""
+    allowed, or between `above` and `below`, neither allowed; a text of `max_bytes` in UTF-8; a list of `max_items`. With
+    `decides` false the stage makes the same whatever it is: a change is no reason to run it again."""
     metadata = {key: value for key, value in locals().items() if key != "default"}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -153,11 +155,11 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """The optimizer and its schedule, for pretrain and sft; kto takes all but lr, min_lr and warm-up."""
+    """The optimizer and its schedule, for pretrain and sft; kto uses name, weight_decay, beta1, beta2, eps and grad_clip."""
 
     name: str = option("adamw", "`muon`: the blocks' matrices by Muon, the rest by AdamW", choices=tuple(OPTIMIZERS))
     lr: float = option(1e-3, "peak learning rate", low=0.0)
-    min_lr: float = option(1e-4, "learning rate at the end", low=0.0)
+    min_lr: float | None = option(None, "learning rate at the end; left out: a tenth of lr", low=0.0)
     schedule: str = option(
         "cosine",
         "after the warm-up: `cosine` down to min_lr; `wsd`: flat, then straight down (arXiv 2405.18392)",
@@ -182,6 +184,11 @@ class OptimConfig:
         "auto", "torch.compile: auto measures at the start and says what it chose", choices=("auto", "on", "off")
     )
 
+    @property
+    def end_lr(self) -> float:
+        """The learning rate at the end."""
+        return self.lr / 10 if self.min_lr is None else self.min_lr
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -192,13 +199,18 @@ class TrainConfig:
     accumulation: int = option(4, "micro-batches per step; on a CPU they run side by side, one per thread", low=1)
     eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
     eval_rows: int = option(256, "packed rows of the validation set to measure on; 0: all", low=0)
-    keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, beside the best", low=1)
+    keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, beside the best", low=1, decides=False)
     patience: int = option(0, "stop after this many validations without a new best; 0: never early", low=0)
     recompute: bool = option(
         False, "gradient checkpointing: blocks are computed again in backward; less memory, a third more time"
     )
-    samples: list[str] = option([], "prompts that the model answers at every validation; shown and in metrics.jsonl")
-    tensorboard: bool = option(False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]")
+    samples: list[str] = option(
+        [], "prompts that the model answers at every validation; shown and in metrics.jsonl", decides=False
+    )
+    tensorboard: bool = option(
+        False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]", decides=False
+    )
+    optim: OptimConfig = field(default_factory=OptimConfig)  # [optim], with what the recipe says of this stage over it
 
 
 @dataclass(frozen=True)
@@ -446,6 +458,15 @@ class Config:
     def shipped(self) -> str:
         """The stage whose model is exported."""
         return "pretrain" if self.base else "kto" if self.kto else "sft"
+
+    def with_optim(self, **changes: Any) -> "Config":
+        """The same with other options of [optim], also for the stages that train by it."""
+        changed = dataclasses.replace(self, optim=dataclasses.replace(self.optim, **changes))
+        for stage in ("pretrain", "sft"):
+            if section := getattr(self, stage):
+                section = dataclasses.replace(section, optim=dataclasses.replace(section.optim, **changes))
+                changed = dataclasses.replace(changed, **{stage: section})
+        return changed
 
     def section(self, name: str) -> Any:
         """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from minitron.recipe.load import resolve
-from minitron.recipe.schema import Config, ModelConfig, plain
+from minitron.recipe.schema import Config, ModelConfig, TrainConfig, plain
 
 OPTIONAL_SECTIONS = ("pretrain", "reject", "kto")
 
@@ -24,7 +24,7 @@ def dump_recipe(config: Config) -> str:
         section = plain(getattr(config, spec.name))
         if isinstance(section, dict):
             lines += ["", f"[{spec.name}]"]
-            lines += [f"{key} = {_toml(item)}" for key, item in section.items()]
+            lines += [f"{key} = {_toml(item)}" for key, item in section.items() if item is not None]
     return "\n".join(lines) + "\n"
 
 
@@ -38,6 +38,8 @@ def write_recipe(config: Config, *, comments: dict[str, str]) -> str:
         section = getattr(config, spec.name)
         if _is_section(section):
             usual = _usual_model(config) if spec.name == "model" else type(section)()
+            if isinstance(usual, TrainConfig):
+                usual = replace(usual, optim=config.optim)
             found = _written(section, usual, spec.name, comments)
             optional = spec.name in OPTIONAL_SECTIONS
             lines += ["", *found] if len(found) > 1 or optional else []
@@ -89,5 +91,5 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(k)} = {_toml(v)}" for k, v in value.items() if v is not None) + "}"
     return repr(value)

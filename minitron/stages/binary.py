@@ -1,13 +1,13 @@
 """Builds the chat program for this machine and proves it. Run: minitron run recipes/demo.toml --from binary.
 
-Reads export/ and, where the recipe has probes, what eval asked; writes dist/minitron-chat-<os>-<arch>.
+Reads export/<recipe>/ and, where the recipe has probes, what eval asked; writes dist/<recipe>/minitron-chat-<os>-<arch>, and
+names it dist/minitron-chat-<os>-<arch>, too: the program that was built last.
 The new program replays its own reference outputs and is asked eval's probes: what friends get must be as good as what was
 measured.
 """
 
 import json
 import subprocess
-from pathlib import Path
 
 from minitron.core.console import say, warn
 from minitron.core.errors import MinitronError
@@ -20,13 +20,15 @@ POINTS = 0.01  # how far the program's probe accuracy may be from eval's
 
 
 def run(config: Config) -> None:
-    program = go.build(Path("export"), Path("dist"))[0]
+    bundle = config.layout.bundle
+    (program,) = go.build(bundle, config.layout.dist)
     test = subprocess.run([program.resolve(), "selftest"], capture_output=True, text=True)
     if test.returncode:
         raise MinitronError(f"{program} does not compute what torch does: {test.stderr.strip()}", hint="this is a bug")
     say("binary: its selftest passes")
+    go.publish([program], bundle)
     lines = config.layout.probes(config.shipped)
-    asked = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    asked = [json.loads(line) for line in lines.read_bytes().split(b"\n")[:-1]] if lines.exists() else []
     if not asked:
         return
     answers = go.complete(program, [a["messages"] for a in asked], max_tokens=config.eval.max_tokens)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from minitron.core import lock
 from minitron.core.errors import MinitronError
 from minitron.data import documents, store
 from minitron.interop.about import ANSWER_TOKENS, About, utc
@@ -25,7 +26,7 @@ EXCERPTS, PROMPT_TOKENS = 5, 32  # of the held-out text, for a base model: how m
 
 
 def run(config: Config) -> None:
-    write(config, out="export")
+    write(config, out=config.layout.bundle)
 
 
 def write(
@@ -40,7 +41,9 @@ def write(
     writer: Callable[..., None] = EXPORTS[format].load()
     if untrained:
         torch.manual_seed(config.seed)
-        writer(LanguageModel(config.model, kinds.expected_size(config)).eval(), None, about, Path(out))
+        model = LanguageModel(config.model, kinds.expected_size(config)).eval()
+        with lock.held(Path(out)):
+            writer(model, None, about, Path(out))
         return
     tokenizer = kinds.load(config.layout.tokenizer)
     folder = checkpoint.finished(config.layout.stage(config.shipped), config.shipped)
@@ -58,7 +61,8 @@ def write(
         sources=config.data.sources,
         prompts=prompts(config, tokenizer),
     )
-    writer(model, tokenizer, about, Path(out))
+    with lock.held(Path(out)):
+        writer(model, tokenizer, about, Path(out))
 
 
 def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:

@@ -9,10 +9,11 @@ import copy
 import json
 import math
 import statistics
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -25,12 +26,12 @@ from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.core.interrupt import Interrupt
-from minitron.data.packing import PackedRows
+from minitron.data.packing import PackedRows, is_whole
 from minitron.evaluate import failures
 from minitron.evaluate.examiner import Examiner
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, KtoConfig
+from minitron.recipe.schema import Config, KtoConfig, OptimConfig
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
@@ -53,9 +54,11 @@ def read_pairs(config: Config, tokenizer: Tokenizer) -> tuple[list[Example], lis
     """
     path = config.layout.pairs
     try:
-        rows = pq.read_table(path).to_pylist()
+        rows = pq.read_table(path, columns=["prompt", "completion", "label", "failure"]).to_pylist()
     except FileNotFoundError:
         raise MinitronError(f"there are no pairs in {path.parent}", hint="run: minitron reject RECIPE") from None
+    except pa.ArrowException as error:
+        raise MinitronError(f"{path} holds no pairs", hint="run: minitron reject RECIPE --force") from error
     known: dict[tuple[int, ...], int] = {}
     read = []  # (row, prompt, its number, completion)
     for row in rows:
@@ -123,12 +126,25 @@ class Run:
         best = checkpoint.finished(config.layout.stage("sft"), "sft")
         self.model, _ = checkpoint.load_model(best, device=pick_device(config.device))
         self.reference = copy.deepcopy(self.model).requires_grad_(False)
-        self.valid = PackedRows(config.layout.packed("sft", "valid"))
+        packed = config.layout.packed("sft", "valid")
+        if not is_whole(packed):
+            raise MinitronError(
+                f"there are no whole packed rows in {packed}", hint="delete it; run: minitron sft RECIPE"
+            )
+        self.valid = PackedRows(packed)
         self.examiner = Examiner(config, tokenizer, spare=True, title="kto")
         if self.settings.lora_rank:
             lora.attach(self.model, rank=self.settings.lora_rank, seed=config.seed)
-        # Low-rank factors are no matrices of a block for Muon.
-        optim = replace(config.optim, name="adamw") if self.settings.lora_rank else config.optim
+        o = config.optim
+        optim = OptimConfig(
+            # low-rank factors are no matrices of a block for Muon
+            name="adamw" if self.settings.lora_rank else o.name,
+            weight_decay=o.weight_decay,
+            beta1=o.beta1,
+            beta2=o.beta2,
+            eps=o.eps,
+            grad_clip=o.grad_clip,
+        )
         self.optimizer = make_optimizer(self.model, optim)
         self.state = State()
         self.early = max(1, self.settings.steps // 10)  # the steps in which accuracy should not be perfect
@@ -182,13 +198,13 @@ class Run:
 
     def load(self, folder: Path) -> None:
         """Weights, optimizer and state of a checkpoint."""
-        trainer = checkpoint.load_trainer(folder)
+        trainer = checkpoint.load_trainer(folder, state=State)
         if self.settings.lora_rank:
             self.model.load_state_dict(trainer["lora"], strict=False)
         else:
             checkpoint.load_weights(self.model, folder)
-        self.optimizer.load_state_dict(trainer["optimizer"])
-        self.state = State(**trainer["state"])
+        checkpoint.load_optimizer(self.optimizer, trainer, folder)
+        self.state = trainer["state"]
 
     def go_back(self, why: str) -> None:
         """The last good checkpoint again, with half the learning rate; the data goes on."""
@@ -209,7 +225,7 @@ class Run:
         )
         pairs = Scored(self.reference, examples)
         mixed = Scored(self.reference, mismatch(examples, prompts, self.config.model.context))
-        if newest := checkpoint.newest_whole(self.folder):
+        if newest := checkpoint.newest_whole(self.folder, state=State):
             self.load(newest)
             checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
             say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
@@ -219,11 +235,14 @@ class Run:
         self.train(pairs, mixed, weights)
 
     def train(self, pairs: Scored, mixed: Scored, weights: tuple[float, float]) -> None:
-        """To the last step, or to the breach that ends it. Raises KeyboardInterrupt after saving."""
+        """To the last step, or to the breach that ends it. Raises Stopped after saving."""
         settings, guards = self.settings, self.settings.guards
         batches = Batches(pairs.labels.tolist(), rows=settings.batch_rows, seed=self.config.seed)
-        log = MetricsLog(self.config.layout.metrics("kto"), from_step=self.state.step)
-        with Interrupt() as interrupt, progress("kto", settings.steps, done=self.state.step) as bar:
+        with (
+            MetricsLog(self.config.layout.metrics("kto"), from_step=self.state.step) as log,
+            Interrupt() as interrupt,
+            progress("kto", settings.steps, done=self.state.step) as bar,
+        ):
             while self.state.step < settings.steps and self.state.breaches <= guards.retries:
                 row = self.step(batches.step(self.state.step), pairs, mixed, weights)
                 bar.update(self.state.step, f"loss {row['loss']:.3f}  raw z {self.state.drift:+.3f}")
@@ -240,8 +259,7 @@ class Run:
                 log.write(row)
                 if interrupt.wanted and not last:
                     self.save(None)
-                    raise KeyboardInterrupt
-        log.close()
+                    interrupt.leave()
 
     def judge(self, signals: Signals, valid_loss: float) -> None:
         """Keeps this state, or goes back."""

@@ -1,43 +1,62 @@
 """Which stages a recipe has, what each reads and makes, and whether it is still up to date.
 
 A stage is up to date when the settings it uses, the contents of the files it reads (hashes, never times) and the contents
-of the files it made are what `stage.json` in its folder says. Imports a stage only when it runs.
+of the files it made are what `stage.json` in its folder says. A stage sees only what it declares here (`View`), so nothing
+that decides what it makes can be forgotten. Imports a stage only when it runs.
 """
 
 import dataclasses
 import importlib
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from minitron.core import distributed
-from minitron.core.console import logging_to, say
+from minitron.core import distributed, lock
+from minitron.core.console import logging_to, say, warn
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write, sha256_file, sha256_json
+from minitron.core.files import atomic_write, sha256_json
+from minitron.core.hashes import Hashes
 from minitron.data.sources import find_files
 from minitron.program import go
 from minitron.recipe import schema
 from minitron.recipe.schema import Config
+from minitron.recipe.view import View
 from minitron.recipe.write import dump_recipe
 
-FORMAT = 1  # raise it when a stage starts to make something else from the same inputs
+FORMAT = 2  # raise it when a stage starts to make something else from the same inputs
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`sections` are the parts of the recipe that matter; `reads` and `makes` give files, `resumable` goes on where it stopped.
-    Only recipes with its section have an `optional` stage, and no base model has a stage of `dialogues`."""
+    """`sections` are the options that decide what it makes, sections (`model`) or single ones (`export.top_k`), `also` those
+    that do so in some recipes only, `beside` those that only show in what is said and logged; a stage can read no others.
+    `reads` and `makes` give files. `resumable` goes on where it stopped. Only recipes with its section have an `optional`
+    stage, and no base model has a stage of `dialogues`."""
 
     name: str
     sections: tuple[str, ...]
     reads: Callable[[Config], list[Path]]
     makes: Callable[[Config], list[Path]]
+    also: Callable[[Config], tuple[str, ...]] = lambda config: ()
+    beside: tuple[str, ...] = ()
+    lower: str = ""  # what to do where memory does not suffice
     resumable: bool = False
     shared: bool = False  # by all processes of torchrun; other stages are the first one's, while the rest wait
     optional: bool = False
     dialogues: bool = False
+
+    def decide(self, config: Config) -> tuple[str, ...]:
+        """The options in the fingerprint."""
+        return (*self.sections, *self.also(config))
+
+    def view(self, config: Config) -> View:
+        """What the stage gets to see of the recipe."""
+        return View(config, (*self.decide(config), *self.beside))
 
     def wanted(self, config: Config) -> bool:
         return not (self.dialogues and config.base) and (not self.optional or getattr(config, self.name) is not None)
@@ -59,57 +78,78 @@ def _tokenizer(config: Config) -> Path:
 def _best(config: Config, stage: str) -> list[Path]:
     """The pointer and the weights it names."""
     pointer = config.layout.stage(stage) / "best"
-    name = pointer.read_text().strip() if pointer.exists() else "none"
+    name = pointer.read_text(encoding="utf-8").strip() if pointer.exists() else "none"
     return [pointer, config.layout.checkpoint(stage, name) / "model.safetensors"]
 
 
+def _packed(config: Config, stage: str) -> Path:
+    """Stands for the held-out rows that a stage packed: it holds their hashes."""
+    return config.layout.packed(stage, "valid") / "pack.json"
+
+
 def _bundle(config: Config) -> list[Path]:
-    return [Path("export") / name for name in ("weights.bin", "vocab.json", "config.json")]
+    return [config.layout.bundle / name for name in go.BUNDLE_FILES]
 
 
 def _go_sources() -> list[Path]:
     return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod", ".html", ".css", ".js"))
 
 
-CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program draws
+def _all_but(section: type, name: str, *left_out: str) -> tuple[str, ...]:
+    return tuple(f"{name}.{spec.name}" for spec in dataclasses.fields(section) if spec.name not in left_out)
 
+
+DIALOGUES = _all_but(schema.DataConfig, "data", "sources")  # which dialogues; not who is named for them
+CHAT = _all_but(schema.Sampling, "export")  # how the chat program draws
 TEXT = tuple(f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction"))
+KTO_OPTIM = tuple(f"optim.{name}" for name in ("name", "weight_decay", "beta1", "beta2", "eps", "grad_clip"))
+
+TRAIN_LOWER = (
+    "lower {0}.batch_rows (and raise {0}.accumulation), set {0}.recompute, or lower model.context or model.d_model"
+)
 
 STAGES = [
     Stage(
         "data",
-        ("data",),
+        DIALOGUES,
         reads=lambda c: find_files(c.data.files),
         makes=lambda c: _data(c, "train", "valid", "probes"),
+        lower="give it less: data.max_rows",
         dialogues=True,
     ),
     Stage(
         "tokenizer",
         ("tokenizer", "model.context", *TEXT),
-        reads=lambda c: [*_data(c, "train"), *_text(c)],
+        reads=lambda c: [*_data(c, "train", "valid"), *_text(c)],
         makes=lambda c: [_tokenizer(c)],
+        lower="lower tokenizer.max_train_chars",
     ),
     Stage(
         "pretrain",
-        ("model", "optim", "pretrain"),
+        ("model", "pretrain"),
+        beside=CHAT,
         reads=lambda c: [_tokenizer(c), *_text(c)],
-        makes=lambda c: _best(c, "pretrain"),
+        makes=lambda c: [*_best(c, "pretrain"), _packed(c, "pretrain")],
+        lower=TRAIN_LOWER.format("pretrain"),
         resumable=True,
         shared=True,
         optional=True,
     ),
     Stage(
         "sft",
-        ("model", "optim", "sft"),
+        ("model", "sft"),
+        beside=(*CHAT, "data.valid_fraction"),
         reads=lambda c: [_tokenizer(c), *_data(c, "train", "valid"), *(_best(c, "pretrain") if c.pretrain else [])],
-        makes=lambda c: _best(c, "sft"),
+        makes=lambda c: [*_best(c, "sft"), _packed(c, "sft")],
+        lower=TRAIN_LOWER.format("sft"),
         resumable=True,
         shared=True,
         dialogues=True,
     ),
     Stage(
         "reject",
-        ("data", "reject"),
+        (*DIALOGUES, "reject", "model.context"),
+        also=lambda c: CHAT if c.reject and c.reject.chosen == "model" else (),
         reads=lambda c: [
             _tokenizer(c),
             *_data(c, "train"),
@@ -117,66 +157,84 @@ STAGES = [
             *(find_files(c.reject.files, option="reject.files") if c.reject else []),
         ],
         makes=lambda c: [c.layout.pairs, c.layout.apart],
+        lower="lower reject.batch_rows",
         optional=True,
         dialogues=True,
     ),
     Stage(
         "kto",
-        ("optim", "kto", "eval", "reject.presets", *CHAT),
+        (*KTO_OPTIM, "kto", "eval", "reject.presets", "model.context", "sft.batch_rows", *CHAT),
         reads=lambda c: [
             _tokenizer(c),
             c.layout.pairs,
             *_data(c, "train", "valid", "probes"),
             *_best(c, "sft"),
+            _packed(c, "sft"),
         ],
         makes=lambda c: _best(c, "kto"),
+        lower="lower kto.batch_rows and eval.batch_rows",
         resumable=True,
         optional=True,
         dialogues=True,
     ),
     Stage(
         "eval",
-        ("eval", "reject.presets", *CHAT),
+        ("eval", "reject.presets", "model.context", *CHAT),
         reads=lambda c: [
             _tokenizer(c),
             *_data(c, "train", "valid", "probes"),
-            *(_best(c, "pretrain") if c.base else _best(c, "sft")),
+            *([*_best(c, "pretrain"), _packed(c, "pretrain")] if c.base else _best(c, "sft")),
             *(_best(c, "kto") if c.kto else []),
         ],
         makes=lambda c: [c.layout.card, c.layout.page],
+        lower="lower eval.batch_rows",
     ),
     Stage(
         "export",
-        ("export", "data"),
-        reads=lambda c: [_tokenizer(c), *_best(c, c.shipped), *([Path(c.export.icon)] if c.export.icon else [])],
+        ("export", "data.sources", "model.context"),
+        reads=lambda c: [
+            _tokenizer(c),
+            *([_packed(c, "pretrain")] if c.base else _data(c, "valid")),
+            *_best(c, c.shipped),
+            *([Path(c.export.icon)] if c.export.icon else []),
+        ],
         makes=_bundle,
     ),
     Stage(
         "binary",
-        (),
+        ("eval.max_tokens",),
         reads=lambda c: [*_bundle(c), *_go_sources(), c.layout.probes(c.shipped)],
-        makes=lambda c: [Path("dist") / go.program_name(None)],
+        makes=lambda c: [c.layout.dist / go.program_name(None)],
     ),
 ]
 NAMES = [stage.name for stage in STAGES]
 
 
-def fingerprint(stage: Stage, config: Config) -> dict:
-    """Everything that decides what a stage makes."""
-    settings = {name: config.section(name) for name in stage.sections}
-    reads = {}
-    for path in stage.reads(config):
-        if path.exists():
-            reads[str(path)] = sha256_file(path)
-    return {"format": FORMAT, "seed": config.seed, "settings": settings, "reads": reads}
+def settings_of(stage: Stage, config: Config) -> dict[str, Any]:
+    """The options that decide what a stage makes, by section or single option."""
+    return {name: _deciding(config, name) for name in stage.decide(config)}
 
 
-def up_to_date(stage: Stage, config: Config, now: dict) -> bool:
+def _deciding(config: Config, name: str) -> Any:
+    value, section = config.section(name), getattr(config, name, None)
+    if not dataclasses.is_dataclass(section):
+        return value
+    return {spec.name: value[spec.name] for spec in dataclasses.fields(section) if spec.metadata.get("decides", True)}
+
+
+def fingerprint(stage: Stage, config: Config, hashes: Hashes) -> dict:
+    """Everything that decides what a stage makes. What is no file is left to the stage to speak of."""
+    reads = {str(path): hashes.of(path) for path in stage.reads(config) if path.is_file()}
+    now = {"format": FORMAT, "seed": config.seed, "settings": settings_of(stage, config), "reads": reads}
+    return json.loads(json.dumps(now))  # as `started.json` will give it back
+
+
+def up_to_date(stage: Stage, config: Config, now: dict, hashes: Hashes) -> bool:
     stamp = _read_json(config.layout.stage(stage.name) / "stage.json")
-    if stamp.get("from") != sha256_json(now):
+    made = stamp.get("made")
+    if stamp.get("from") != sha256_json(now) or not isinstance(made, dict):
         return False
-    made = stage.makes(config)
-    return all(p.exists() and stamp["made"].get(str(p)) == sha256_file(p) for p in made)
+    return all(path.is_file() and made.get(str(path)) == hashes.of(path) for path in stage.makes(config))
 
 
 def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
@@ -184,19 +242,43 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
     if not stage.shared and distributed.world() > 1:
         return distributed.on_rank0(lambda: run_stage(stage, config, force=force))
     folder = config.layout.stage(stage.name)
-    now = distributed.on_rank0(lambda: enter(stage, config, folder, force=force))
-    if now is None:
-        return False
-    with logging_to(folder / "log"):
-        importlib.import_module(f"minitron.stages.{stage.name}").run(config)
-    distributed.on_rank0(lambda: leave(stage, config, folder, now))
+    with ExitStack() as held:
+
+        def begin_alone() -> dict | None:
+            held.enter_context(lock.held(folder))
+            return enter(stage, config, folder, force=force)
+
+        now = distributed.on_rank0(begin_alone)
+        if now is None:
+            return False
+        with logging_to(folder / "log"), _enough_memory(stage):
+            importlib.import_module(f"minitron.stages.{stage.name}").run(stage.view(config))
+        distributed.on_rank0(lambda: leave(stage, config, folder, now))
     return True
+
+
+@contextmanager
+def _enough_memory(stage: Stage) -> Iterator[None]:
+    """Says what to lower where memory does not suffice; torch says so in errors of several kinds."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+        if isinstance(error, RuntimeError) and not any(sign in text for sign in signs):
+            raise
+        raise MinitronError(f"{stage.name} needs more memory than there is", hint=stage.lower) from error
 
 
 def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | None:
     """Makes the stage's folder ready and returns what decides its outcome; None where it is up to date."""
-    now = fingerprint(stage, config)
-    if not force and up_to_date(stage, config, now):
+    check_owner(config)
+    hashes = Hashes(config.layout.hashes)
+    now = fingerprint(stage, config, hashes)
+    warn_of_earlier(stage, config)
+    done = not force and up_to_date(stage, config, now, hashes)
+    hashes.save()
+    if done:
         say(f"{stage.name}: done already", style="dim")
         return None
     say(f"[{stage.name}]", style="bold cyan")
@@ -207,41 +289,91 @@ def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | 
     return now
 
 
+def check_owner(config: Config) -> None:
+    """Raises MinitronError where the run's folder belongs to another recipe of the same file name, which is still there."""
+    owner, mine = config.layout.owner, Path(os.path.relpath(config.recipe)).as_posix()
+    theirs = owner.read_text(encoding="utf-8").strip() if owner.is_file() else ""
+    if theirs == mine:
+        return
+    if theirs and Path(theirs).is_file() and not Path(theirs).samefile(config.recipe):
+        raise MinitronError(
+            f"{config.layout.run} holds the models of {theirs}, not of {mine}",
+            hint="a recipe's file name names its run: rename one of the two, or move that folder away",
+        )
+    atomic_write(owner, mine + "\n")
+
+
+def warn_of_earlier(stage: Stage, config: Config) -> None:
+    """Says which stages before this one were made with other settings than the recipe and the command line have now."""
+    for earlier in _before(stage, config):
+        started = _read_json(config.layout.stage(earlier.name) / "started.json")
+        changes = differences(_dict(started.get("settings")), json.loads(json.dumps(settings_of(earlier, config))))
+        if started and started.get("format") == FORMAT and changes:
+            warn(
+                f"{earlier.name} was made with other settings, which {stage.name} takes as they are: "
+                f"{'; '.join(changes[:5])}. To make it anew, run: minitron run {config.recipe} --to {stage.name} with all options"
+            )
+
+
+def _before(stage: Stage, config: Config) -> list[Stage]:
+    """The stages whose files this one reads, and those whose files these read."""
+    reads, found = stage.reads(config), []
+    for other in reversed(STAGES[: NAMES.index(stage.name)]):
+        if other.wanted(config) and not set(reads).isdisjoint(other.makes(config)):
+            found.append(other)
+            with suppress(MinitronError):  # raw data that is no longer there is no matter once it was read
+                reads = [*reads, *other.reads(config)]
+    return found[::-1]
+
+
 def leave(stage: Stage, config: Config, folder: Path, now: dict) -> None:
     """Notes what the stage made, and that it is done."""
-    made = {str(p): sha256_file(p) for p in stage.makes(config)}
+    hashes = Hashes(config.layout.hashes)
+    made = {str(p): hashes.of(p) for p in stage.makes(config)}
+    hashes.save()
     atomic_write(folder / "stage.json", json.dumps({"from": sha256_json(now), "made": made}, indent=1))
 
 
 def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:
-    """Clears what an earlier run left, unless this one goes on with it.
+    """Clears what an earlier run left, unless this one goes on with it: the same settings, and not the end of it, or not whole.
 
     Raises MinitronError where that would throw away an unfinished training run made with other settings.
     """
-    started = _read_json(folder / "started.json")
-    unfinished = stage.resumable and not (folder / "stage.json").exists() and any(folder.glob("checkpoints/step-*"))
-    if unfinished and not force:
-        changes = list(differences(started, now))
+    started, trained = _read_json(folder / "started.json"), any(folder.glob("checkpoints/step-*"))
+    changes = differences(started, now)
+    if started and started.get("format") != FORMAT:
+        changes = ["it was made by another version of minitron"]
+    if stage.resumable and trained and not force:
         if not changes:
+            (folder / "stage.json").unlink(missing_ok=True)
             return
-        raise MinitronError(
-            f"{folder} holds an unfinished run with other settings: " + "; ".join(changes[:5]),
-            hint="set them back to go on with it, or add --force to begin anew",
-        )
-    if any(folder.glob("checkpoints/step-*")):  # hours of work: kept until the next time
-        old = folder.with_name(f"{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
+        if not (folder / "stage.json").exists():
+            raise MinitronError(
+                f"{folder} holds an unfinished run with other settings: " + "; ".join(changes[:5]),
+                hint="set them back to go on with it, or add --force to begin anew",
+            )
+    if started and changes and not force:
+        say(f"{stage.name}: made before with other settings: {'; '.join(changes[:5])}")
+    if trained:  # hours of work: kept, however often that happens
+        old = _aside(folder)
         folder.rename(old)
-        say(f"{stage.name}: what was there is now in {old}")
-    if force or list(differences(started, now)):
+        say(f"{stage.name}: what was there is now in {old}, which you may delete")
+    if force or changes:
         for packed in folder.glob("packed-*"):  # of other text, or in other tokens
             shutil.rmtree(packed)
     (folder / "stage.json").unlink(missing_ok=True)
 
 
+def _aside(folder: Path) -> Path:
+    """A name for what is kept: sft.old, then sft.old-2."""
+    names = (f"{folder.name}.old" + (f"-{n}" if n > 1 else "") for n in range(1, 1 << 30))
+    return next(path for path in map(folder.with_name, names) if not path.exists())
+
+
 def differences(before: dict, now: dict, where: str = "") -> list[str]:
     """`optim.lr was 0.001, is 0.0003` for every value that differs."""
     found = []
+    before = _dict(before)
     for key in sorted(before.keys() | now.keys()):
         old, new, name = before.get(key), now.get(key), f"{where}{key}"
         if isinstance(old, dict) and isinstance(new, dict):
@@ -272,7 +404,12 @@ def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
 
 
 def _read_json(path: Path) -> dict:
+    """The object in a file; an empty one where there is none."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+        return _dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
         return {}
+
+
+def _dict(value: Any) -> dict:
+    return value if isinstance(value, dict) else {}

@@ -14,7 +14,7 @@ from minitron.core.console import say
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data import documents
-from minitron.data.packing import PackedRows, pack
+from minitron.data.packing import PackedRows, is_whole, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
 from minitron.sample.continue_text import continue_text, encode_text
@@ -29,7 +29,7 @@ def run(config: Config) -> None:
     sets = {}
     for split in ("train", "valid"):
         out = config.layout.packed("pretrain", split)
-        if not distributed.on_rank0((out / "pack.json").exists):
+        if not distributed.on_rank0(partial(is_whole, out)):
             sequences = documents.sequences(documents.texts(config.pretrain, split), tokenizer, config.model.context)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
             counts = distributed.on_rank0(packing)
@@ -44,7 +44,13 @@ def run(config: Config) -> None:
     model = LanguageModel(config.model, tokenizer.vocab_size).to(pick_device(config.device))
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     run = Fit(
-        "pretrain", folder, config.pretrain, config.optim, config.seed, config.shard, partial(go_on, config, tokenizer)
+        "pretrain",
+        folder,
+        config.pretrain,
+        config.pretrain.optim,
+        config.seed,
+        config.shard,
+        partial(go_on, config, tokenizer),
     )
     fit(model, sets["train"], sets["valid"], run=run)
 

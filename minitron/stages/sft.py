@@ -16,7 +16,7 @@ from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data import store
-from minitron.data.packing import PackedRows, Sequence, pack
+from minitron.data.packing import PackedRows, Sequence, is_whole, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
 from minitron.sample.generate import generate
@@ -37,7 +37,7 @@ def run(config: Config) -> None:
     model.to(pick_device(config.device))
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     sample = partial(answer, config, tokenizer)
-    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.optim, config.seed, config.shard, sample))
+    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.sft.optim, config.seed, config.shard, sample))
 
 
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
     sets = []
     for split in ("train", "valid"):
         out = config.layout.packed("sft", split)
-        if not distributed.on_rank0((out / "pack.json").exists):
+        if not distributed.on_rank0(partial(is_whole, out)):
             cut = {"shortened": 0, "left out": 0}
             sequences = encode(config.layout.dialogues(split), tokenizer, config.model.context, cut)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)

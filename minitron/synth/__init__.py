@@ -11,9 +11,7 @@ that the data stage's filter exists for; and probes, held out by combination, wh
     compose      scenes -> dialogues -> rows
 """
 
-import os
 from collections import Counter
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_path
 from minitron.synth.compose import SKILLS, dialogues
 
 __all__ = ["SCHEMA", "SKILLS", "dialogues", "write"]
@@ -58,21 +57,12 @@ def write(path: Path, *, rows: int, seed: int) -> dict:
     if rows < 1:
         raise MinitronError(f"cannot write {rows} dialogues", hint="ask for one or more: --rows 120000", code=2)
     path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
     counts: Counter[str] = Counter()
     skills: Counter[str] = Counter()
     made = dialogues(rows, seed)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
-            while group := list(islice(made, _GROUP_ROWS)):
-                writer.write_table(pa.Table.from_pylist(group, SCHEMA))
-                counts.update("probes" if r["probe"] else "bad" if r["flaw"] else "good" for r in group)
-                skills.update(r["skill"] for r in group)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise MinitronError(f"cannot write {path}: {error.strerror or error}", hint="choose another place") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        while group := list(islice(made, _GROUP_ROWS)):
+            writer.write_table(pa.Table.from_pylist(group, SCHEMA))
+            counts.update("probes" if r["probe"] else "bad" if r["flaw"] else "good" for r in group)
+            skills.update(r["skill"] for r in group)
     return {"rows": rows, **{k: counts[k] for k in ("good", "bad", "probes")}, "skills": dict(sorted(skills.items()))}

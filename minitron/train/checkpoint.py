@@ -4,13 +4,15 @@
     sft/best  sft/latest           one line: the name of a checkpoint; written last, by rename
 
 model.safetensors carries Hugging Face's (llama) or nanoGPT's (nanogpt) tensor names. A folder is written under a
-temporary name and renamed, so that a crash or a full disk leaves the earlier checkpoints as they were.
+temporary name, synced and renamed, and only then are older ones deleted: a crash, a full disk or a power cut leaves the
+earlier checkpoints as they were.
 """
 
 import dataclasses
 import errno
 import json
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,20 @@ from torch import Tensor
 from minitron.core import distributed
 from minitron.core.console import warn
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write, sha256_file, write_error
+from minitron.core.files import (
+    atomic_folder,
+    atomic_write,
+    remove_folder,
+    remove_leftovers,
+    sha256_file,
+    write_error,
+)
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.load import out_of_bounds
 from minitron.recipe.schema import ModelConfig
+
+FILES = ("model.safetensors", "trainer.pt")  # what model.json holds hashes of
 
 
 def save(
@@ -45,23 +57,16 @@ def save(
 
 
 def _write(final: Path, weights: dict[str, Tensor], trainer: dict | None, about: dict, info: dict) -> None:
-    folder, stage_dir = final.parent, final.parent.parent
-    work = folder / f".{final.name}.tmp"
-    shutil.rmtree(work, ignore_errors=True)
+    stage_dir = final.parent.parent
     try:
-        work.mkdir(parents=True)
-        tensors = {key: w.detach().to("cpu", torch.float32).contiguous() for key, w in weights.items()}
-        save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
-        if trainer is not None:
-            torch.save(trainer, work / "trainer.pt")
-        hashes = {"sha256": {p.name: sha256_file(p) for p in sorted(work.iterdir())}}
-        atomic_write(work / "model.json", json.dumps(about | hashes | info, indent=1))
-        shutil.rmtree(final, ignore_errors=True)
-        work.rename(final)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        shutil.rmtree(work, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise write_error(error, path=final) from error
+        with atomic_folder(final) as work:
+            tensors = {key: w.detach().to("cpu", torch.float32).contiguous() for key, w in weights.items()}
+            save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
+            if trainer is not None:
+                torch.save(trainer, work / "trainer.pt")
+            hashes = {"sha256": {p.name: sha256_file(p) for p in sorted(work.iterdir())}}
+            (work / "model.json").write_text(json.dumps(about | hashes | info, indent=1), encoding="utf-8")
+    except (RuntimeError, safetensors.SafetensorError) as error:
         # torch and safetensors wrap the operating system's reason in errors of their own; ask the disk itself
         if shutil.disk_usage(stage_dir).free < 16 * sum(w.numel() for w in weights.values()):
             raise write_error(OSError(errno.ENOSPC, ""), path=final) from error
@@ -81,32 +86,55 @@ def pointed(stage_dir: Path, pointer: str) -> Path | None:
     return stage_dir / "checkpoints" / file.read_text().strip() if file.exists() else None
 
 
+def steps(stage_dir: Path) -> list[Path]:
+    """The folders of all steps, in their order."""
+    found = [(folder.name.removeprefix("step-"), folder) for folder in (stage_dir / "checkpoints").glob("step-*")]
+    return [folder for _, folder in sorted((int(step), folder) for step, folder in found if step.isdecimal())]
+
+
 def prune(stage_dir: Path, *, keep: int) -> None:
     """Deletes all but the newest `keep` checkpoints and those that are pointed at."""
     if distributed.rank():
         return
-    for leftover in (stage_dir / "checkpoints").glob(".*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    steps = sorted((stage_dir / "checkpoints").glob("step-*"))
+    remove_leftovers(stage_dir / "checkpoints")
     pinned = {pointed(stage_dir, "best"), pointed(stage_dir, "latest")}
-    for old in steps[:-keep]:
+    for old in steps(stage_dir)[:-keep]:
         if old not in pinned:
-            # Renamed first: a kill in the middle must not leave a broken checkpoint under its name.
-            shutil.rmtree(old.rename(old.with_name(f".{old.name}.tmp")))
+            remove_folder(old)
 
 
 def check(folder: Path) -> dict:
     """Reads model.json and compares the files' hashes with it. Raises MinitronError for a broken checkpoint."""
+    damaged = MinitronError(f"{folder / 'model.json'} is damaged", hint=_MEND)
     try:
-        about = json.loads((folder / "model.json").read_text())
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if not all(isinstance(about[key], dict) for key in ("model", "sha256")) or type(about["step"]) is not int:
+            raise damaged
         for name, sha256 in about["sha256"].items():
+            if name not in FILES:  # nor a path that leads elsewhere
+                raise damaged
             if sha256_file(folder / name) != sha256:
                 raise MinitronError(f"{folder / name} is damaged: its contents are not what was written", hint=_MEND)
         return about
     except FileNotFoundError as error:
         raise MinitronError(f"the checkpoint {folder} lacks {Path(error.filename).name}", hint=_MEND) from None
-    except (ValueError, KeyError, AttributeError) as error:
-        raise MinitronError(f"{folder / 'model.json'} is damaged", hint=_MEND) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged from error
+
+
+def is_whole(folder: Path | None) -> bool:
+    """Whether there is such a checkpoint, undamaged."""
+    try:
+        return folder is not None and bool(check(folder))
+    except MinitronError:
+        return False
+
+
+def validated(stage_dir: Path) -> Iterator[tuple[Path, dict]]:
+    """The whole checkpoints of steps with a validation loss, and what their model.json says."""
+    for folder in steps(stage_dir):
+        if is_whole(folder) and isinstance((about := check(folder)).get("valid_loss"), float):
+            yield folder, about
 
 
 _MEND = "delete that checkpoint and run the stage again: it goes on from the one before"
@@ -115,15 +143,39 @@ _MEND = "delete that checkpoint and run the stage again: it goes on from the one
 def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[LanguageModel, dict]:
     """The model in evaluation mode and what model.json says. Raises MinitronError for a broken checkpoint."""
     about = check(folder)
-    model = LanguageModel(ModelConfig(**about["model"]), about["vocab_size"])
+    model = LanguageModel(*_shape(folder, about))
     load_weights(model, folder)
     return model.to(device).eval(), about
+
+
+def _shape(folder: Path, about: dict) -> tuple[ModelConfig, int]:
+    """The shape in model.json and the number of tokens, once they are known to be those of the weights beside it: nothing is
+    allocated on the word of a text file. Raises MinitronError."""
+    other = MinitronError(f"{folder / 'model.json'} tells of another model than the one beside it", hint=_MEND)
+    try:
+        config, vocab_size = _filled(ModelConfig, about["model"]), about["vocab_size"]
+        with safetensors.safe_open(folder / "model.safetensors", "pt") as file:
+            there = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        within = not out_of_bounds(config, "model.") and isinstance(vocab_size, int) and config.n_layers <= len(there)
+        if within:
+            with torch.device("meta"):
+                model = LanguageModel(config, vocab_size)
+            within = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == there
+    except safetensors.SafetensorError as error:
+        raise MinitronError(f"{folder / 'model.safetensors'} is damaged", hint=_MEND) from error
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise other from error
+    if not within:
+        raise other
+    return config, vocab_size
 
 
 def load_weights(model: LanguageModel, folder: Path) -> None:
     """Copies the checkpoint's tensors into a model of the same shape."""
     try:
         tensors = load_file(folder / "model.safetensors")
+        if not all(tensor.is_floating_point() for tensor in tensors.values()):
+            raise MinitronError(f"{folder / 'model.safetensors'} holds no weights to train", hint=_MEND)
         model.load_state_dict(tensors, strict=True)
     except (safetensors.SafetensorError, OSError) as error:
         raise MinitronError(f"{folder / 'model.safetensors'} is damaged", hint=_MEND) from error
@@ -134,16 +186,48 @@ def load_weights(model: LanguageModel, folder: Path) -> None:
         ) from error
 
 
-def load_trainer(folder: Path) -> dict[str, Any]:
-    """Optimizer and position, as `save` got them."""
-    return torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
+def load_trainer(folder: Path, *, state: type | None = None) -> dict[str, Any]:
+    """Optimizer and position, as `save` got them; with `state`, a dataclass, `["state"]` is one of these.
+
+    Raises MinitronError where trainer.pt is anything else.
+    """
+    file = folder / "trainer.pt"
+    try:
+        trainer = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(trainer["optimizer"], list):
+            raise TypeError("no optimizer")
+        return trainer | ({"state": _filled(state, trainer["state"])} if state else {})
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises whatever a broken or hostile file leads to
+        raise MinitronError(f"{file} holds nothing to go on from", hint=_MEND) from error
 
 
-def newest_whole(stage_dir: Path) -> Path | None:
+def _filled(kind: type, values: dict) -> Any:
+    """A dataclass of these values. Raises TypeError for an unknown one, and for one of another type than the default's."""
+    made = kind(**values)
+    for spec, default in zip(dataclasses.fields(kind), dataclasses.astuple(kind()), strict=True):
+        value = getattr(made, spec.name)
+        kinds = (float, int) if isinstance(default, float) else type(default)
+        if not isinstance(value, kinds) or (spec.name == "step" and value < 0):
+            raise TypeError(f"{spec.name} is {value!r}")
+    return made
+
+
+def load_optimizer(optimizer: Any, trainer: dict[str, Any], folder: Path) -> None:
+    """Gives the optimizer the state that `load_trainer` read from that folder."""
+    try:
+        optimizer.load_state_dict(trainer["optimizer"])
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise MinitronError(f"{folder / 'trainer.pt'} is of another optimizer", hint=_MEND) from error
+
+
+def newest_whole(stage_dir: Path, *, state: type | None = None) -> Path | None:
     """The newest checkpoint that is whole and can be resumed from; broken ones are named and passed over."""
-    for folder in sorted((stage_dir / "checkpoints").glob("step-*"), reverse=True):
+    for folder in reversed(steps(stage_dir)):
         try:
             if "trainer.pt" in check(folder)["sha256"]:
+                load_trainer(folder, state=state)
                 return folder
         except MinitronError as error:
             warn(f"{error}; going on from the one before")

@@ -6,6 +6,7 @@ the same numbers (fp32 on a CPU, to the last bit). Under torchrun the micro-batc
 processes (`distributed`); the sums, and so the numbers but for their rounding, are those of one process.
 """
 
+import functools
 import math
 import os
 import sys
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from minitron.core import distributed, parallel
-from minitron.core.console import progress, say
+from minitron.core.console import progress, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.interrupt import Interrupt
 from minitron.data.packing import Batch, PackedRows
@@ -99,9 +100,12 @@ def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]
     return values
 
 
+@functools.lru_cache(maxsize=2)  # a step reads from one epoch or two, and the next step from the same
 def row_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
     """The order of the rows in an epoch; the same for the same seed and epoch."""
-    return np.random.default_rng((seed, epoch)).permutation(rows)
+    order = np.random.default_rng((seed, epoch)).permutation(rows)
+    order.setflags(write=False)
+    return order
 
 
 def rows_of_step(step: int, *, rows: int, per_step: int, seed: int) -> np.ndarray:
@@ -139,7 +143,7 @@ class Fit:
 def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) -> dict:
     """Trains to `run.train.steps`, going on from the newest whole checkpoint. Returns the final figures.
 
-    Raises KeyboardInterrupt after saving when the user stops it, MinitronError when the loss is no longer a number.
+    Raises Stopped, a KeyboardInterrupt, after saving when a signal asks for it, MinitronError when the loss is no longer a number.
     """
     return Training(model, rows, valid, run).train()
 
@@ -151,6 +155,8 @@ class State:
     step: int = 0
     best: float = math.inf  # validation loss
     stale: int = 0  # validations since then
+    loss: float = math.nan  # of the last step
+    valid_loss: float = math.inf  # at the last validation
     seconds: float = 0.0  # spent in steps
     precision: str = ""
     scale: dict = field(default_factory=dict)  # of the loss, in fp16
@@ -163,9 +169,8 @@ class Training:
         self.model, self.rows, self.valid, self.run = model, rows, valid, run
         self.per_step = run.train.batch_rows * run.train.accumulation
         self.state = State()
-        self.valid_loss = math.inf
         model.recompute = run.train.recompute
-        folder = distributed.on_rank0(partial(checkpoint.newest_whole, run.stage_dir))
+        folder = distributed.on_rank0(partial(checkpoint.newest_whole, run.stage_dir, state=State))
         if folder:
             checkpoint.load_weights(model, folder)
         distributed.prepare(
@@ -211,12 +216,27 @@ class Training:
 
     def load(self, folder: Path) -> None:
         """Optimizer and state of a checkpoint whose weights the model has already."""
-        trainer = checkpoint.load_trainer(folder)
-        self.optimizer.load_state_dict(trainer["optimizer"])
-        self.state = State(**trainer["state"])
-        if checkpoint.check(folder).get("valid_loss") == self.state.best:
-            checkpoint.point(self.run.stage_dir, "best", folder.name)  # a kill may have come between the two renames
+        trainer = checkpoint.load_trainer(folder, state=State)
+        checkpoint.load_optimizer(self.optimizer, trainer, folder)
+        self.state = trainer["state"]
+        self.state.best = distributed.on_rank0(partial(self.find_best, folder))
         say(f"going on from {folder} (step {self.state.step} of {self.run.train.steps})")
+
+    def find_best(self, folder: Path) -> float:
+        """Makes sure that `best` names a whole checkpoint, where there is one that was validated; returns its loss."""
+        stage_dir, best = self.run.stage_dir, self.state.best
+        if checkpoint.check(folder).get("valid_loss") == best:
+            checkpoint.point(stage_dir, "best", folder.name)  # a kill may have come between the two renames
+            return best
+        if checkpoint.is_whole(checkpoint.pointed(stage_dir, "best")):
+            return best
+        there = [(about["valid_loss"], path) for path, about in checkpoint.validated(stage_dir)]
+        if not there:
+            return math.inf
+        best, path = min(there)
+        warn(f"the best checkpoint is damaged or gone; the best of those that are left is {path}")
+        checkpoint.point(stage_dir, "best", path.name)
+        return best
 
     # ---- training
 
@@ -224,11 +244,15 @@ class Training:
         """To the last step, or until validation has not improved for `patience` times."""
         run, state, train = self.run, self.state, self.run.train
         path = Path(os.devnull) if distributed.rank() else run.stage_dir / "metrics.jsonl"
-        log = MetricsLog(path, from_step=state.step, tensorboard=train.tensorboard and not distributed.rank())
-        first_step, first_seconds, row, patient = state.step, state.seconds, {"loss": math.nan}, True
+        board = train.tensorboard and not distributed.rank()
+        first_step, first_seconds = state.step, state.seconds
         self.model.train()
-        with Interrupt() as interrupt, progress(run.stage, train.steps, done=state.step) as bar:
-            while state.step < train.steps and patient:
+        with (
+            MetricsLog(path, from_step=state.step, tensorboard=board) as log,
+            Interrupt() as interrupt,
+            progress(run.stage, train.steps, done=state.step) as bar,
+        ):
+            while not self.finished():
                 begun = time.perf_counter()
                 row, stop = self.step(interrupt)
                 state.seconds += time.perf_counter() - begun
@@ -243,28 +267,36 @@ class Training:
                     row |= self.validate()
                 log.write(row)  # before the checkpoint: what goes on from there must find its line
                 if check:
+                    log.sync()
                     self.keep()
-                    patient = not train.patience or state.stale < train.patience
                 bar.update(
                     state.step,
-                    f"loss {row['loss']:.3f}  valid {self.valid_loss:.3f}  lr {row['lr']:.1e}  "
-                    f"{row['tokens_per_second']:,} tokens/s  {row['memory_mb']:,} MB",
+                    f"loss {row['loss']:.3f}  "
+                    + (f"valid {state.valid_loss:.3f}  " if math.isfinite(state.valid_loss) else "")
+                    + f"lr {row['lr']:.1e}  {row['tokens_per_second']:,} tokens/s  {row['memory_mb']:,} MB",
                 )
-                if stop and patient and state.step < train.steps:
-                    self.save(None)
-                    raise KeyboardInterrupt
-        log.close()
-        if not patient:
+                if stop and not self.finished():
+                    if not check:  # else it is kept already, with its validation loss
+                        log.sync()
+                        self.save(None)
+                    interrupt.leave()
+        if state.step < train.steps:
             say(
                 f"{run.stage}: stopped at step {state.step}: no better in {state.stale} validations ({run.stage}.patience)"
             )
-        say(f"{run.stage}: loss {row['loss']:.6f}, validation {self.valid_loss:.6f}, best {state.best:.6f}")
+        figures = {"loss": state.loss, "validation": state.valid_loss, "best": state.best}
+        say(f"{run.stage}: " + ", ".join(f"{k} {v:.6f}" for k, v in figures.items() if math.isfinite(v)))
         return {
-            "loss": row["loss"],
-            "valid_loss": self.valid_loss,
+            "loss": state.loss,
+            "valid_loss": state.valid_loss,
             "best_valid_loss": state.best,
             "precision": state.precision,
         }
+
+    def finished(self) -> bool:
+        """Whether all steps are done, or patience has run out."""
+        train, state = self.run.train, self.state
+        return state.step >= train.steps or bool(train.patience and state.stale >= train.patience)
 
     def step(self, interrupt: "Interrupt") -> tuple[dict, bool]:
         """One update. Returns its figures and whether the user, at any of the processes, wants to stop."""
@@ -289,7 +321,8 @@ class Training:
         if not math.isfinite(loss):
             raise MinitronError(
                 f"the loss is no longer a number at step {state.step + 1}",
-                hint="lower optim.lr or raise optim.warmup_steps; checkpoints so far are kept",
+                hint=f"lower optim.lr or raise optim.warmup_steps, and add --force to begin anew; what is there is kept in "
+                f"{run.stage_dir}.old",
             )
         self.scale.divide(model)
         norm = distributed.full(
@@ -300,17 +333,17 @@ class Training:
             self.optimizer.step(lr)
         else:
             self.optimizer.clear()
-        state.step += 1
+        state.step, state.loss = state.step + 1, loss
         return {"step": state.step, "loss": loss, "lr": lr, "grad_norm": norm}, bool(stop)
 
     def validate(self) -> dict:
         """Held-out loss, and what the model says."""
         run, state, train, model = self.run, self.state, self.run.train, self.model
-        self.valid_loss = mean_loss(
+        state.valid_loss = mean_loss(
             model, self.valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=state.precision
         )
         bytes_per_target = max(1, self.valid.target_bytes) / max(1, self.valid.targets)
-        row = {"valid_loss": self.valid_loss, "valid_bits_per_byte": self.valid_loss / bytes_per_target / math.log(2)}
+        row = {"valid_loss": state.valid_loss, "valid_bits_per_byte": state.valid_loss / bytes_per_target / math.log(2)}
         if train.samples:
             model.eval()
             row["samples"] = [{"prompt": prompt, "text": text} for prompt, text in run.sample(model)]
@@ -322,9 +355,9 @@ class Training:
     def keep(self) -> None:
         """A checkpoint of what was just validated; `best` names it if it is."""
         state, folder = self.state, self.run.stage_dir
-        improved = self.valid_loss < state.best
-        state.best, state.stale = min(state.best, self.valid_loss), 0 if improved else state.stale + 1
-        saved = self.save(self.valid_loss)
+        improved = state.valid_loss < state.best
+        state.best, state.stale = min(state.best, state.valid_loss), 0 if improved else state.stale + 1
+        saved = self.save(state.valid_loss)
         if improved:
             checkpoint.point(folder, "best", saved.name)
         checkpoint.prune(folder, keep=self.run.train.keep_checkpoints)

@@ -1,14 +1,15 @@
 """`metrics.jsonl`: one JSON object per line, appended while a stage runs, read by the report; TensorBoard's files if wanted."""
 
 import json
+import os
 from pathlib import Path
 
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write
+from minitron.core.files import atomic_write, write_error
 
 
 class MetricsLog:
-    """Appends to `path`. A resumed stage first cuts off what came after its checkpoint.
+    """Appends to `path` within a `with` block. A resumed stage first cuts off what came after its checkpoint.
 
     With `tensorboard` every number goes into `path`'s folder too, for `tensorboard --logdir runs`. Raises MinitronError
     where that package is missing.
@@ -27,16 +28,27 @@ class MetricsLog:
         if kept or path.is_file():
             atomic_write(path, "".join(line(row) for row in kept))
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = open(str(path), "a", encoding="utf-8")  # noqa: SIM115 (closed by the with block)
 
     def write(self, row: dict) -> None:
-        self._file.write(line(row))
-        self._file.flush()
+        try:
+            self._file.write(line(row))
+            self._file.flush()
+        except OSError as error:
+            raise write_error(error, path=self._file.name) from error
         for name, value in row.items() if self._board else ():
             if isinstance(value, int | float) and name != "step":
                 self._board.add_scalar(name, value, row["step"])
 
-    def close(self) -> None:
+    def sync(self) -> None:
+        """Waits until all rows are on the disk: before a checkpoint, which must find its row after a power cut."""
+        if self._file.name != os.devnull:
+            os.fsync(self._file.fileno())
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         if self._board:
             self._board.close()
@@ -47,12 +59,15 @@ def line(row: dict) -> str:
 
 
 def read(path: Path) -> list[dict]:
-    """All whole lines; a line that a crash cut off is left out."""
+    """All whole rows, none where there is no file; what comes after a line that a crash cut off or garbled is left out."""
     rows = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
+    # Not splitlines: a sample's text may hold U+2028 or U+0085, which JSON leaves as they are.
+    for text in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():
+        try:
+            row = json.loads(text)
+        except ValueError:
+            break
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            break
+        rows.append(row)
     return rows

@@ -6,7 +6,7 @@ from minitron.recipe.schema import OptimConfig
 
 
 def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
-    """Linear warm-up to `lr`, then by `schedule` down to `min_lr` at the last step.
+    """Linear warm-up to `lr`, then by `schedule` down to `end_lr` at the last step.
 
     `cosine`: from the warm-up on. `wsd` (Hägele et al., arXiv 2405.18392): flat, then straight down in the last
     `decay_share` of the steps.
@@ -18,4 +18,4 @@ def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
         begin = max(begin, round(steps * (1 - config.decay_share)) - 1)
     done = min(1.0, max(0, step - begin) / max(1, steps - 1 - begin))
     share = 1 - done if config.schedule == "wsd" else 0.5 * (1 + math.cos(math.pi * done))
-    return config.min_lr + (config.lr - config.min_lr) * share
+    return config.end_lr + (config.lr - config.end_lr) * share

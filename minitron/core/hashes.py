@@ -1,0 +1,49 @@
+"""SHA-256 of files, remembered: a file whose size and times are as they were is not read again.
+
+    hashes = Hashes(Path("runs/demo/hashes.json"))
+    hashes.of(Path("data/judged.parquet"))
+    hashes.save()
+
+Knows nothing about what the files are.
+"""
+
+import json
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from minitron.core.files import atomic_write, sha256_file
+
+# A file changed twice within the grain of its disk's clock (2 s on FAT) looks unchanged: until it is older than that, its
+# hash is not remembered.
+GRAIN_SECONDS = 2.0
+
+
+class Hashes:
+    """What `path` remembers; it is only a memory and may be deleted at any time."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._known: dict[str, list] = {}
+        with suppress(OSError, ValueError):
+            known = json.loads(path.read_text(encoding="utf-8"))
+            self._known = known if isinstance(known, dict) else {}
+        self._new = False
+
+    def of(self, file: Path) -> str:
+        """64 hex digits. Raises OSError where the file cannot be read."""
+        stat = file.stat()
+        seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+        match self._known.get(str(file)):
+            case [*before, str(sha256)] if before == seen and len(sha256) == 64:
+                return sha256
+        began = time.time()
+        sha256 = sha256_file(file)
+        if began - max(stat.st_mtime, stat.st_ctime) > GRAIN_SECONDS:
+            self._known[str(file)], self._new = [*seen, sha256], True
+        return sha256
+
+    def save(self) -> None:
+        if self._new:
+            atomic_write(self._path, json.dumps(self._known, indent=1))
+            self._new = False
