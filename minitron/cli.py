@@ -158,29 +158,27 @@ def _recipe(a: argparse.Namespace):
 
 
 def _run(a: argparse.Namespace) -> None:
-    from minitron.stages import pipeline
+    from minitron.stages.walk import walk
 
     config = _recipe(a)
-    stages = pipeline.select(config, a.first, a.last)
-    for stage in stages:
-        pipeline.run_stage(stage, config, force=a.force)
-    if stages[-1].name == "binary":
+    if walk(config, first=a.first, last=a.last, force=a.force)[-1] == "binary":
         from minitron.program import go
 
         distributed.on_rank0(lambda: go.introduce(config))
 
 
 def _stage(a: argparse.Namespace) -> None:
-    from minitron.stages import pipeline
-
     config = _recipe(a)
-    (stage,) = pipeline.select(config, a.command, a.command)
     if getattr(a, "dry_run", False):
         from minitron.plan import dry_run
+        from minitron.stages import pipeline
 
+        pipeline.select(config, a.command, a.command)
         distributed.on_rank0(lambda: dry_run.show(config, a.command))
         return
-    pipeline.run_stage(stage, config, force=a.force)
+    from minitron.stages.walk import walk
+
+    walk(config, first=a.command, last=a.command, force=a.force)
 
 
 def _plan(a: argparse.Namespace) -> None:

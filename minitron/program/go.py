@@ -111,8 +111,7 @@ def build(bundle: Path, out: Path | None = None, *, targets: list[str] | None = 
     for name in BUNDLE_FILES:
         if not (bundle / name).exists():
             raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
-    if not SOURCES.exists():
-        raise MinitronError(f"the chat program's sources are not in {SOURCES}", hint="run from a clone of minitron")
+    check_sources()
     about = read_about(bundle)
     place = out or Path("dist") / about.recipe
     with lock.held(place):
@@ -226,20 +225,32 @@ def introduce(config: Config) -> None:
     """Asks the recipe's program for this machine what `export.questions` say, shows the answers, and says what to type next."""
     publish([config.layout.dist / program_name(None)], config.layout.bundle)
     program = Path("dist") / program_name(None)
-    say(f"\n{program.name} says:", style="bold")
+    if config.export.questions:
+        say(f"\n{program.name} says:", style="bold")
     # A base model that always takes the likeliest token repeats itself.
     how = ["--seed", str(config.seed), "--max-tokens", "150"] if config.base else ["--temp", "0"]
     for question in config.export.questions:
         command = [program.resolve(), "-p", question, *how]
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
+        if answer.returncode:
+            raise MinitronError(
+                f"{program} does not answer '{question}': {answer.stderr.strip()}", hint="run its selftest"
+            )
         tell(f"  > {question}\n    {answer.stdout.strip()}")
     say(f"\nTalk to it:      ./{program}", style="bold")
     say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
     say(f"How good is it:  {config.layout.page}")
 
 
+def check_sources() -> None:
+    """Raises MinitronError where the chat program's sources are not beside the package, as in a clone."""
+    if not SOURCES.exists():
+        raise MinitronError(f"the chat program's sources are not in {SOURCES}", hint="run from a clone of minitron")
+
+
 def describe(bundle: Path) -> dict:
-    """What `minitron-chat info --json` says of a bundle. Raises MinitronError where it is damaged."""
+    """Returns what `minitron-chat info --json` says about a bundle. Raises MinitronError where it is damaged."""
+    check_sources()
     for name in BUNDLE_FILES:
         if not (bundle / name).exists():
             raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")

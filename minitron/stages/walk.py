@@ -1,0 +1,55 @@
+"""Walks the stages of a recipe, after a look at all that can be wrong before the first long one.
+
+    walk(config, first=None, last="sft", force=False)
+
+Whatever a recipe or a file can have wrong is told in seconds, not after an hour of training. Knows nothing about what the
+stages do.
+"""
+
+from minitron.core import distributed
+from minitron.core.errors import MinitronError
+from minitron.data import check as data_check
+from minitron.program import go, icon
+from minitron.recipe.schema import Config
+from minitron.stages import pipeline
+from minitron.tokenizer import chat_template, kinds
+
+READ_DATA = {"data", "tokenizer", "pretrain"}  # stages that read what the recipe's file options name
+
+
+def walk(config: Config, *, first: str | None, last: str | None, force: bool) -> list[str]:
+    """Runs the recipe's stages from `first` to `last` (None: all), those that are not done. Returns their names."""
+    stages = pipeline.select(config, first, last)
+    names = [stage.name for stage in stages]
+    distributed.on_rank0(lambda: check(config, set(names)))
+    for stage in stages:
+        distributed.on_rank0(lambda: check_system(config))
+        pipeline.run_stage(stage, config, force=force)
+    return names
+
+
+def check(config: Config, names: set[str]) -> None:
+    """Raises MinitronError for what one of these stages would stumble over, data, picture and Go toolchain included."""
+    if names & READ_DATA:
+        data_check.check(config)
+    if "export" in names:
+        icon.png(config.export.icon, title=config.export.title or config.name)
+    if "binary" in names:
+        go.check_sources()
+        go.find_go()
+
+
+def check_system(config: Config) -> None:
+    """Raises MinitronError where export.system leaves no room for a message and an answer: known once the tokenizer is there."""
+    if not config.export.system or config.base or not config.layout.tokenizer.exists():
+        return
+    messages = [{"role": "system", "content": config.export.system}, {"role": "user", "content": "?"}]
+    how = {"context": config.model.context, "max_tokens": config.export.max_tokens}
+    try:
+        chat_template.fit(messages, kinds.load(config.layout.tokenizer), **how)
+    except MinitronError:
+        raise MinitronError(
+            f"export.system leaves no room for a message in the context of {config.model.context} tokens",
+            hint="shorten it, or raise model.context",
+            code=2,
+        ) from None

@@ -1,0 +1,75 @@
+"""What can be wrong is told before the first long stage: nothing has been trained, and mostly nothing was made at all."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minitron.core.errors import MinitronError
+from minitron.program import go, html
+from minitron.recipe.load import load_recipe
+from minitron.stages.walk import check, check_system, walk
+
+
+def refused(recipe: Path, *overrides: str, last: str | None = None) -> str:
+    with pytest.raises(MinitronError) as error:
+        walk(load_recipe(recipe, list(overrides)), first=None, last=last, force=False)
+    assert not Path("runs/tiny/sft").exists()
+    return f"{error.value} {error.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("override", "saying"),
+    [
+        ("export.icon='no.png'", "no.png"),
+        ("export.icon='.'", "."),
+        ("data.keep=['score is high']", "'score is high' is not a rule"),
+        ("data.files=['nothing/*.jsonl']", "nothing matches nothing/*.jsonl"),
+        ("reject.files=['labels.parquet']", "labels.parquet"),
+        ("reject.files=['tiny.toml']", "tiny.toml"),
+        ("data.valid_fraction=0", "data.valid_fraction is 0"),
+    ],
+)
+def test_it_is_told_before_anything_runs(tiny_run, override, saying):
+    assert saying in refused(tiny_run, override)
+    assert not Path("runs").exists()
+
+
+def test_a_malformed_rule_of_labels_is_named_by_its_own_option(tiny_run):
+    told = refused(tiny_run, "reject.files=['dialogues.jsonl']", "reject.chosen_if=['score is high']")
+    assert "reject.chosen_if: 'score is high' is not a rule" in told
+    assert "data.keep" not in told
+
+
+def test_no_go_and_no_sources_are_told_first(tiny_run, monkeypatch):
+    config = load_recipe(tiny_run)
+    monkeypatch.setattr(go, "SOURCES", Path("nowhere/go_serve"))
+    with pytest.raises(MinitronError, match="sources are not in nowhere/go_serve"):
+        check(config, {"binary"})
+    Path("export").mkdir()
+    for name in go.BUNDLE_FILES:
+        Path("export", name).write_bytes(b"")
+    with pytest.raises(MinitronError, match="sources are not in"):
+        html.write(Path("export"))
+    monkeypatch.undo()
+    monkeypatch.setattr(go, "NEEDED", (99, 0))
+    with pytest.raises(MinitronError, match=r"there is no Go 99\.0"):
+        check(config, {"binary"})
+
+
+def test_a_system_message_beyond_the_context_is_told_before_training(tiny_run):
+    system = "export.system='" + "be kind and short " * 40 + "'"
+    told = refused(tiny_run, system, last="sft")
+    assert "export.system leaves no room for a message in the context of 64 tokens" in told
+    check_system(load_recipe(tiny_run, ["export.system='be kind'"]))  # the tokenizer is there, and it fits
+
+
+def test_stdout_that_is_not_utf8_ends_no_run(tiny_run):
+    """The answers are shown with ? in place of what the terminal cannot show."""
+    code = "from minitron.core.console import tell; tell('  > как дела?')"
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"  > ")
