@@ -22,9 +22,9 @@ func Load(set *weights.Set) (*Model, error) {
 	if l.err != nil {
 		return nil, l.err
 	}
-	if m.StateBytes() > maxStateBytes {
+	if bytes := m.StateBytes(); bytes > maxStateBytes {
 		return nil, fault.New("export the model with a smaller context",
-			"the context of this model is %d tokens: what it keeps of them would be larger than 4 GB", set.Shape.Context)
+			"a context of %d tokens would take %d MB of memory, more than the %d MB that this program uses", set.Shape.Context, bytes>>20, maxStateBytes>>20)
 	}
 	return m, nil
 }
