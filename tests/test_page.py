@@ -260,6 +260,24 @@ def test_probabilities(window, size):
     assert tokens.count() == 0
 
 
+@pytest.mark.parametrize(("stopped", "per_second"), [("max_tokens", 10), ("end", 11)])
+def test_speed_counts_passes(window, stopped, per_second):
+    """The first token is the prompt's; the end marker takes a pass and is none of the 11."""
+    token = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}
+    told = {"stopped": stopped, "decode_ms": 1000, "dropped_turns": 0}
+    chunks = [
+        {"choices": [{"delta": {"content": "a" * 11}, "logprobs": {"content": [token] * 11}}]},
+        {"choices": [{"delta": {}}], "minitron": told},
+        {"choices": [], "usage": {"completion_tokens": 11}},
+    ]
+    stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    w = window()
+    w.page.route("**/v1/chat/completions", lambda route: route.fulfill(content_type="text/event-stream", body=stream))
+    w.ask("hello")
+    w.page.locator(".theirs").get_by_label("How sure was it?").click()
+    assert f"11 tokens · 61% on average · {per_second} per second" in w.page.inner_text(".legend")
+
+
 def test_full_memory_is_told_once(window):
     w = window()
     for n in range(4):

@@ -163,6 +163,20 @@ def test_one_edit_at_a_time(window):
     assert w.page.locator(".editing").count() == 1
 
 
+def test_an_edit_outlives_what_another_tab_does(window):
+    a = window()
+    a.ask("one")
+    b = a.twin()
+    b.page.click(".chat")
+    a.page.press("#message", "ArrowUp")
+    a.page.fill(".editing textarea", "one and a half")
+    b.ask("two")
+    a.until("document.querySelectorAll('.message').length === 4")
+    assert a.page.input_value(".editing textarea") == "one and a half"
+    a.page.press(".editing textarea", "Escape")
+    assert a.said() == ["one", "two"]
+
+
 def test_a_cut_answer_goes_on(window):
     w = window()
     w.panel("settings")

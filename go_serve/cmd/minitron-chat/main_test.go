@@ -100,6 +100,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"info", "--kernel", ""}, "", 1, strings.Replace(unknownKernel, "abacus", "", 1)},
 		{[]string{"info", "--bandwidth"}, "", 2, "minitron-chat: error: minitron-chat info takes no flag --bandwidth\n" + usageHint},
 		{[]string{"info", "--seed", "1"}, "", 2, "minitron-chat: error: minitron-chat info takes no flag --seed\n" + usageHint},
+		{[]string{"info", "--temp", "1", "--seed", "1", "--addr", "x"}, "", 2, "minitron-chat: error: minitron-chat info takes no flag --addr\n" + usageHint}, // the same each time
 		{[]string{"tokenize", "--model", tiny}, "{\"text\": \"a\"}\n{}\n", 1, "minitron-chat: error: line 2: it is neither {\"text\": \"...\"} nor {\"b64\": \"...\"}\n"},
 		{[]string{"tokenize", "--model", tiny}, "\n[1]\n", 1, "minitron-chat: error: line 2: it is neither {\"text\": \"...\"} nor {\"b64\": \"...\"}\n"},
 		{[]string{"tokenize", "--model", tiny}, "{\"b64\": \"?\"}", 1, "minitron-chat: error: line 1: the value of \"b64\" is not base64\n"},

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -160,7 +161,7 @@ func (o *options) flagSet() *flag.FlagSet {
 
 // check refuses flags of another command and values out of bounds.
 func (o *options) check() error {
-	for name := range o.set {
+	for _, name := range slices.Sorted(maps.Keys(o.set)) {
 		if !slices.Contains(commonFlags, name) && !slices.Contains(commandFlags[o.command], name) {
 			where := strings.TrimSpace("minitron-chat " + o.command)
 			return usageError{fmt.Sprintf("%s takes no flag --%s", where, name)}

@@ -47,11 +47,15 @@ func OpenBrowser(address string) (forget func()) {
 // redirectTo makes a private page that leads to an address. It lies in the home folder, and its name has no dot before it:
 // browsers from Ubuntu's and other stores see no other files than such.
 func redirectTo(address string) (path string, err error) {
-	folder, err := os.UserHomeDir()
-	if err != nil {
-		return "", err
+	const name = "minitron-chat-*.html"
+	home, err := os.UserHomeDir()
+	var file *os.File
+	if err == nil {
+		file, err = os.CreateTemp(home, name) // only its owner can read it
 	}
-	file, err := os.CreateTemp(folder, "minitron-chat-*.html") // only its owner can read it
+	if err != nil {
+		file, err = os.CreateTemp("", name)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -122,7 +122,8 @@
   }
 
   // edit puts a field in the place of a message of mine. There is one such field at most.
-  function edit(message) {
+  let edited; // {message, field} of it
+  function edit(message, content = message.content) {
     const { item } = shown.get(message);
     const open = list.querySelector(".editing");
     if (open && item.contains(open)) return open.querySelector("textarea").focus();
@@ -131,7 +132,8 @@
     const send = node("button", { type: "submit", class: "solid", text: t("sendEdited") });
     const cancel = node("button", { type: "button", class: "quiet", text: t("cancel") });
     const form = node("form", { class: "editing" }, field, node("div", { class: "editing-foot" }, cancel, send));
-    field.value = message.content;
+    field.value = content;
+    edited = { message, field };
     const hidden = [...item.querySelectorAll(".bubble, .actions")];
     const leave = () => {
       form.remove();
@@ -183,10 +185,12 @@
 
   // show replaces what is on the screen by a chat; running is the message that is being written, if any.
   function show(chat, running) {
+    const open = list.querySelector(".editing") && edited;
     shown = new Map();
     list.replaceChildren();
     for (const message of chat.messages) add(message).update(message === running);
     toBottom();
+    if (open && shown.has(open.message)) edit(open.message, open.field.value); // only what is around it is new
   }
 
   // update shows a message as it is now: at the next frame, however often it is called until then.

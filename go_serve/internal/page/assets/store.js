@@ -67,9 +67,9 @@
   function merge(chat, other, writing) {
     const before = versions(chat);
     const turns = new Map(turnsOf(chat).map((turn) => [turn[0].id, turn]));
-    for (const turn of turnsOf(other)) {
-      const mine = turns.get(turn[0].id)?.[1];
-      if (!mine || (mine !== writing && mine.at < turn[1].at)) turns.set(turn[0].id, turn);
+    for (const [question, answer] of turnsOf(other)) {
+      const [mine, mineAnswer] = turns.get(question.id) ?? [question, null];
+      if (!mineAnswer || (mineAnswer !== writing && mineAnswer.at < answer.at)) turns.set(question.id, [mine, answer]);
     }
     chat.removed = [...new Set([...chat.removed, ...other.removed])];
     for (const id of chat.removed) turns.delete(id);
