@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minitron import __version__
 from minitron.core import distributed
-from minitron.core.console import fail, say
+from minitron.core.console import any_text_on_stdout, fail, say
 from minitron.core.errors import MinitronError
 from minitron.recipe.kinds import EXPORTS
 
@@ -113,7 +113,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs one command and leaves with its exit status: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
+    """Runs one command and leaves with its exit status: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C,
+    143 or 129 for a step that SIGTERM or SIGHUP let end."""
+    any_text_on_stdout()
     top = parser()
     arguments, rest = top.parse_known_args(argv)
     # argparse takes all key=value in one run only; those behind a flag come back as unknown

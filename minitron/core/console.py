@@ -5,6 +5,7 @@ or out of a model never steers the terminal: its control characters are shown as
 """
 
 import errno
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -99,10 +100,15 @@ def logging_to(path: Path) -> Iterator[None]:
             _logs.remove(log)
 
 
+def any_text_on_stdout() -> None:
+    """What stdout's encoding does not have is shown as `?` from now on, instead of ending the program."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def tell(text: str) -> None:
-    """A line of a result, on stdout; what its encoding does not have is shown as `?`."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(visible(text).encode(encoding, "replace").decode(encoding), flush=True)
+    """A line of a result, on stdout."""
+    print(visible(text), flush=True)
 
 
 def warn(message: str) -> None:

@@ -225,7 +225,7 @@ class Training:
     def find_best(self, folder: Path) -> float:
         """Makes sure that `best` names a whole checkpoint, where there is one that was validated; returns its loss."""
         stage_dir, best = self.run.stage_dir, self.state.best
-        if checkpoint.check(folder).get("valid_loss") == best:
+        if not self.state.stale and checkpoint.check(folder).get("valid_loss") == best:
             checkpoint.point(stage_dir, "best", folder.name)  # a kill may have come between the two renames
             return best
         if checkpoint.is_whole(checkpoint.pointed(stage_dir, "best")):
