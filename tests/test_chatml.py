@@ -87,3 +87,10 @@ def test_whole_oldest_turns_go_and_the_system_message_stays(tiny_tokenizer):
 def test_too_long_a_message_is_refused(tiny_tokenizer):
     with pytest.raises(MinitronError, match="has .* tokens and the model has room for"):
         chat_template.fit([{"role": "user", "content": "hello " * 100}], tiny_tokenizer, context=64, max_tokens=10)
+
+
+@pytest.mark.parametrize("role", ["tool", "end", "never_sampled", "", "User"])
+def test_an_unknown_role_is_one_sentence_and_no_marker(tiny_tokenizer, role):
+    with pytest.raises(MinitronError, match=f"unknown role {role!r}") as failure:
+        chat_template.encode_message({"role": role, "content": "hello"}, tiny_tokenizer)
+    assert failure.value.hint == "roles are system, user, assistant"

@@ -417,5 +417,5 @@ def test_a_model_file_does_not_decide_what_is_allocated(tmp_path, change):
     about = json.loads(file.read_text())
     about |= {"model": about["model"] | change} if isinstance(change, dict) else {"vocab_size": change}
     file.write_text(json.dumps(about))
-    with pytest.raises(MinitronError, match=r"model.json tells of another model than the one beside it"):
+    with pytest.raises(MinitronError, match=r"model.json is damaged"):
         checkpoint.load_model(folder)

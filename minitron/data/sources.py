@@ -16,13 +16,14 @@ import pyarrow as pa
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import expand
-from minitron.data.formats import FORMATS, ending, open_source
+from minitron.data.formats import ending, format_of, open_source
 from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Chunk, Source, reading
 from minitron.data.formats.text import Text
 from minitron.data.messages import printable
 from minitron.data.rules import Rules, Tally, not_numbers
 from minitron.data.shapes import Shape, no_column
+from minitron.recipe.kinds import INPUTS
 from minitron.recipe.schema import DataConfig
 
 COPIED_COLUMNS = ("source", "skill", "check")
@@ -47,10 +48,10 @@ def find_files(patterns: list[str], *, option: str = "data.files", text: bool = 
             if not path.is_dir():
                 open_source(path, otherwise=Text if text else None)  # raises where its ending is unknown
                 files.append(path)
-            elif path == Path(pattern).expanduser() or ending(path) in FORMATS:
+            elif path == Path(pattern).expanduser() or ending(path) in INPUTS:
                 files += _files_in(path, text=text)
         if not files:
-            endings = ", ".join(end for end, kind in FORMATS.items() if text or kind is not Text)
+            endings = ", ".join(end for end, kind in INPUTS.items() if text or kind.load() is not Text)
             raise MinitronError(f"{option}: {pattern} has no file that can be read", hint=f"files may be {endings}")
         paths |= dict.fromkeys(files)
     return list(paths)
@@ -59,7 +60,7 @@ def find_files(patterns: list[str], *, option: str = "data.files", text: bool = 
 def _files_in(folder: Path, *, text: bool) -> list[Path]:
     def wanted(path: Path) -> bool:
         hidden = any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        kind = FORMATS.get(ending(path))
+        kind = format_of(path)
         return kind is not None and (text or kind is not Text) and not hidden and path.is_file()
 
     return sorted(filter(wanted, folder.rglob("*")))

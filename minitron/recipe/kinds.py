@@ -1,4 +1,4 @@
-"""What a recipe chooses by name: the lists of shapes, optimizers, kinds of tokenizer and formats of export.
+"""What a recipe chooses by name: the lists of shapes, optimizers, kinds of tokenizer and formats of export; and of input.
 
 Each is one file, and a line here names it (docs/extending.md). The file is imported where it is used and not here, so that
 a recipe is read, checked and explained without torch; what checking a recipe takes stands in the line.
@@ -67,8 +67,18 @@ TOKENIZERS = {
     "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False, normalizes=False),
 }
 
-# Functions write(source: minitron.interop.source.Source, out: Path) -> str.
+# Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).
 EXPORTS = {
     "bundle": Kind("minitron.interop.bundle:write"),
     "gguf": Kind("minitron.interop.gguf:write"),
+}
+
+# Ending of a file -> a subclass of minitron.data.formats.source.Source.
+INPUTS = {
+    ".parquet": Kind("minitron.data.formats.parquet:Parquet"),
+    ".jsonl": Kind("minitron.data.formats.json_lines:JsonLines"),
+    ".ndjson": Kind("minitron.data.formats.json_lines:JsonLines"),
+    ".json": Kind("minitron.data.formats.json_array:JsonArray"),
+    ".txt": Kind("minitron.data.formats.text:Text"),
+    ".md": Kind("minitron.data.formats.text:Text"),
 }

@@ -124,6 +124,15 @@ def _fill(cls: type, raw: dict[str, Any], where: str, problems: list[str], extra
     return cls(**values)
 
 
+def read_section(cls: type, raw: Any, name: str) -> tuple[Any, list[str]]:
+    """One section of a recipe (a dataclass of `schema`) from plain values, and what is wrong with them: types, bounds and
+    unknown keys. The section is of no use where anything is."""
+    if not isinstance(raw, dict):
+        return None, [f"{name} must be a section, not {raw!r}"]
+    problems: list[str] = []
+    return _fill(cls, raw, f"{name}.", problems), problems
+
+
 _BAD = object()
 
 
@@ -156,14 +165,6 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
         wanted = {int: "a whole number", bool: "true or false", str: "a text", dict: "a table"}[kind]
     problems.append(f"{name} must be {wanted}, not {value!r}")
     return _BAD
-
-
-def out_of_bounds(section: Any, where: str) -> list[str]:
-    """A sentence for every option of a section that is none of its choices, or not within its bounds."""
-    problems: list[str] = []
-    for spec in dataclasses.fields(section):
-        _check_bounds(spec, getattr(section, spec.name), f"{where}{spec.name}", problems)
-    return problems
 
 
 def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems: list[str]) -> None:

@@ -35,8 +35,7 @@ from minitron.core.files import (
 )
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.load import out_of_bounds
-from minitron.recipe.schema import ModelConfig
+from minitron.train import model_json
 
 FILES = ("model.safetensors", "trainer.pt")  # what model.json holds hashes of
 
@@ -137,37 +136,15 @@ def validated(stage_dir: Path) -> Iterator[tuple[Path, dict]]:
             yield folder, about
 
 
-_MEND = "delete that checkpoint and run the stage again: it goes on from the one before"
+_MEND = model_json.HINT
 
 
 def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[LanguageModel, dict]:
     """The model in evaluation mode and what model.json says. Raises MinitronError for a broken checkpoint."""
     about = check(folder)
-    model = LanguageModel(*_shape(folder, about))
+    model = LanguageModel(*model_json.read_shape(folder, about))
     load_weights(model, folder)
     return model.to(device).eval(), about
-
-
-def _shape(folder: Path, about: dict) -> tuple[ModelConfig, int]:
-    """The shape in model.json and the number of tokens, once they are known to be those of the weights beside it: nothing is
-    allocated on the word of a text file. Raises MinitronError."""
-    other = MinitronError(f"{folder / 'model.json'} tells of another model than the one beside it", hint=_MEND)
-    try:
-        config, vocab_size = _filled(ModelConfig, about["model"]), about["vocab_size"]
-        with safetensors.safe_open(folder / "model.safetensors", "pt") as file:
-            there = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        within = not out_of_bounds(config, "model.") and isinstance(vocab_size, int) and config.n_layers <= len(there)
-        if within:
-            with torch.device("meta"):
-                model = LanguageModel(config, vocab_size)
-            within = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()} == there
-    except safetensors.SafetensorError as error:
-        raise MinitronError(f"{folder / 'model.safetensors'} is damaged", hint=_MEND) from error
-    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise other from error
-    if not within:
-        raise other
-    return config, vocab_size
 
 
 def load_weights(model: LanguageModel, folder: Path) -> None:

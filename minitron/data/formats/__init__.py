@@ -1,4 +1,5 @@
-"""Input formats, one file each. To add one, write a `Source` in a file of its own and give its ending a line in FORMATS.
+"""Input formats, one file each. To add one, write a `Source` in a file of its own and give its ending a line in
+`recipe.kinds.INPUTS` (docs/extending.md).
 
     for chunk in open_source(Path("my/chats.jsonl.gz")).chunks(): ...
 
@@ -8,20 +9,8 @@ Knows nothing about what the rows mean.
 from pathlib import Path
 
 from minitron.core.errors import MinitronError
-from minitron.data.formats.json_array import JsonArray
-from minitron.data.formats.json_lines import JsonLines
-from minitron.data.formats.parquet import Parquet
 from minitron.data.formats.source import COMPRESSIONS, Source
-from minitron.data.formats.text import Text
-
-FORMATS: dict[str, type[Source]] = {
-    ".parquet": Parquet,
-    ".jsonl": JsonLines,
-    ".ndjson": JsonLines,
-    ".json": JsonArray,
-    ".txt": Text,
-    ".md": Text,
-}
+from minitron.recipe.kinds import INPUTS
 
 
 def ending(path: Path) -> str:
@@ -30,10 +19,15 @@ def ending(path: Path) -> str:
     return name.suffix.lower()
 
 
+def format_of(path: Path) -> type[Source] | None:
+    """What reads a file with this ending; None where it has no known one."""
+    return INPUTS[end].load() if (end := ending(path)) in INPUTS else None
+
+
 def open_source(path: Path, *, otherwise: type[Source] | None = None) -> Source:
     """The file as rows, by its ending. A file of no known ending is read as `otherwise`; without, MinitronError."""
-    kind = FORMATS.get(ending(path), otherwise)
+    kind = format_of(path) or otherwise
     if kind is None:
-        hint = f"files may be {', '.join(FORMATS)}, each also with {' or '.join(COMPRESSIONS)} behind it"
+        hint = f"files may be {', '.join(INPUTS)}, each also with {' or '.join(COMPRESSIONS)} behind it"
         raise MinitronError(f"{path} has no known ending", hint=hint)
     return kind(path)
