@@ -22,7 +22,7 @@ from minitron.core import parallel
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Sampling
-from minitron.sample.generate import generate
+from minitron.sample.generate import Decoding, generate
 from minitron.stages.kto import Run
 from minitron.train import checkpoint
 
@@ -163,7 +163,7 @@ def prompts(count: int) -> list[list[int]]:
 
 
 def draw_minitron(*, answers: int, rows: int, tokens: int, sampling: dict) -> dict:
-    how = {"end": END, "banned": BANNED, "seed": 1, "batch_rows": rows}
+    how = {"decoding": Decoding(END, BANNED, seed=1), "batch_rows": rows}
     model, asked, before = sft_model(), prompts(answers), peak_mb()
     generate(model, asked[: 2 * rows], sampling=Sampling(**sampling, max_tokens=2), **how)  # warm
     begun = time.perf_counter()

@@ -29,7 +29,7 @@ from minitron.data.packing import PackedRows, Sequence, pack
 from minitron.evaluate import checks, failures
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Sampling
-from minitron.sample.generate import ask, generate
+from minitron.sample.generate import Decoding, ask, generate
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 from minitron.train.loop import mean_loss
@@ -59,6 +59,10 @@ class Examiner:
     def __init__(self, config: Config, tokenizer: Tokenizer, *, spare: bool = False, title: str = "eval"):
         self.config, self.tokenizer, self.spare, self.title = config, tokenizer, spare, title
         self.context = config.model.context
+
+    @cached_property
+    def decoding(self) -> Decoding:
+        return Decoding.of(self.tokenizer, seed=self.config.seed)
 
     # ---- held-out loss
 
@@ -177,8 +181,7 @@ class Examiner:
         pieces = documents.excerpts(self.rows, count=CONTINUATIONS, least=2 * length, seed=self.config.seed)
         limit = min(self.config.eval.max_tokens, self.context - length)
         sampling = replace(self.config.export.sampling(), max_tokens=limit)
-        how = {"end": t.end, "banned": t.never_sampled, "seed": self.config.seed}
-        answers = generate(model, [ids[:length] for ids in pieces], sampling=sampling, **how)
+        answers = generate(model, [ids[:length] for ids in pieces], sampling=sampling, decoding=self.decoding)
         return [
             {"prompt": t.decode(ids[:length]), "reference": t.decode(ids[length : length + limit])}
             | {"answer": t.decode(answer.ids)}
@@ -200,8 +203,7 @@ class Examiner:
         """Answers drawn from the bare distribution (temperature 1, no filters), so that KL is of the policy itself."""
         prompts = [chat_template.encode_prompt(prompt, self.tokenizer) for prompt, _ in self.prompts[:count]]
         sampling = Sampling(max_tokens=self.config.eval.max_tokens)
-        how = {"end": self.tokenizer.end, "banned": self.tokenizer.never_sampled, "seed": self.config.seed}
-        answers = generate(model, prompts, sampling=sampling, batch_rows=BATCH_ROWS, **how)
+        answers = generate(model, prompts, sampling=sampling, batch_rows=BATCH_ROWS, decoding=self.decoding)
         texts = [self.tokenizer.decode(a.ids) for a in answers]
         rows = [
             (prompt, (prompt + answer.ids + [self.tokenizer.end] * (answer.stopped == "end"))[: self.context + 1])

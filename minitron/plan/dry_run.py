@@ -25,7 +25,7 @@ from minitron.data.packing import Batch, PackedRows, collate
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
 from minitron.recipe.schema import Config, OptimConfig
-from minitron.sample.generate import generate
+from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import kinds
 from minitron.train.loop import accumulate, summed_loss
 from minitron.train.optimizer import make_optimizer, method
@@ -266,7 +266,7 @@ class Aligning:
         rows = min(16, self.config.eval.batch_rows)
         prompts = [[1] * max(1, min(SAMPLED_TOKENS, self.length - SAMPLED_TOKENS))] * (rows * self.at_once)
         sampling = replace(self.config.export.sampling(), max_tokens=min(SAMPLED_TOKENS, self.length - len(prompts[0])))
-        how = {"sampling": sampling, "end": -1, "banned": [0], "seed": 0, "batch_rows": rows}
+        how = {"sampling": sampling, "decoding": Decoding(end=-1, banned=[0], seed=0), "batch_rows": rows}
         seconds = min(seconds_of(lambda: generate(self.model, prompts, **how), self.device) for _ in "12")
         return self.deeper * seconds / len(prompts) / sampling.max_tokens
 

@@ -19,7 +19,7 @@ from minitron.data import store
 from minitron.data.packing import PackedRows, Sequence, is_whole, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
-from minitron.sample.generate import generate
+from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
@@ -42,13 +42,13 @@ def run(config: Config) -> None:
 
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
     """`sft.samples` with what the model answers, always with the same luck."""
-    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
+    decoding = Decoding.of(tokenizer, seed=config.seed)
     prompts = [
         chat_template.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples
     ]
     prompts = [ids[: config.model.context - 1] for ids in prompts]
     sampling = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS)
-    answers = generate(model, prompts, sampling=sampling, **how)
+    answers = generate(model, prompts, sampling=sampling, decoding=decoding)
     return [(text, tokenizer.decode(a.ids)) for text, a in zip(config.sft.samples, answers, strict=True)]
 
 
