@@ -31,7 +31,7 @@ from tables import Table, put
 from minitron.core.files import atomic_write, sha256_json
 from minitron.evaluate import failures
 from minitron.evaluate.examiner import Examiner
-from minitron.evaluate.intervals import change_interval
+from minitron.evaluate.intervals import Share, change
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
@@ -49,14 +49,12 @@ DRAWS = 200  # random halves for the interval of distinct-2
 
 def recipe(name: str, seed: int) -> Config:
     """The shipped recipe under a seed's name."""
-    settings = load_recipe(RECIPES / f"{name}.toml", [])
-    return replace(settings, name=f"effect-{name}-{seed}", seed=seed)
+    return replace(load_recipe(RECIPES / f"{name}.toml", []), name=f"effect-{name}-{seed}", seed=seed)
 
 
 def prepare(name: str, settings: Config, *, to: str = "kto") -> None:
     """Gives a run the recipe's data, tokenizer and SFT model, and what comes after them of its own."""
-    base = load_recipe(RECIPES / f"{name}.toml", [])
-    base.name = name
+    base = replace(load_recipe(RECIPES / f"{name}.toml", []), name=name)
     for stage in pipeline.select(base, None, "sft"):
         pipeline.run_stage(stage, base)
     link(settings, {stage: name for stage in ("data", "tokenizer", "sft")})
@@ -111,9 +109,9 @@ def attempt(name: str, seed: int) -> dict:
         said[stage] = answers(settings, examiner, model)
         probes = examiner.probes(model)
         row["models"][stage] = {
-            "loss": examiner.loss(model)["loss"],
-            "probes": probes.get("accuracy"),
-            "asked": probes.get("asked", 0),
+            "loss": examiner.loss(model).loss,
+            "probes": probes.accuracy.value if probes else None,
+            "asked": probes.accuracy.count if probes else 0,
             "counts": {way: count(some) for way, some in said[stage].items()},
         }
     row["distinct_2"] = {way: diversity(said["sft"][way], said["kto"][way], seed=seed) for way in said["sft"]}
@@ -204,9 +202,14 @@ def pooled(rows: list[dict]) -> dict:
 
 
 def rate(name: str, asked: int, one: int, asked_after: int, two: int) -> dict:
-    before, after = one / asked, two / asked_after
-    low, high = change_interval(before, after, asked, asked_after)
-    return {"name": name, "before": before, "after": after, "interval": [low, high], "answers": asked}
+    before, after = Share.of(one, asked), Share.of(two, asked_after)
+    return {
+        "name": name,
+        "before": before.value,
+        "after": after.value,
+        "interval": list(change(before, after)),
+        "answers": asked,
+    }
 
 
 def mean_change(values: list[float]) -> tuple[float, float, float]:

@@ -17,13 +17,15 @@ from pathlib import Path
 
 import torch
 
-from minitron.align.preference import Batches, Example, Scored, mismatch
+from minitron.align.loop import Alignment
+from minitron.align.method import Method
+from minitron.align.preference import Batches, Example
 from minitron.core import parallel
+from minitron.evaluate.examiner import Examiner
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Sampling
-from minitron.sample.generate import generate
-from minitron.stages.kto import Run
+from minitron.sample.generate import Decoding, generate
 from minitron.train import checkpoint
 
 END, PAD = 2, 3  # of minitron's tokenizers; the pad is any id that is never looked at
@@ -45,16 +47,16 @@ def examples() -> list[Example]:
 def train_minitron(*, steps: int, rows: int, optimizer: str) -> dict:
     """The stage's own steps, with its loss and its batches; checks by the guards and checkpoints are left out."""
     recipe = load_recipe("recipes/demo.toml", [f"kto.batch_rows={rows}", f"optim.name={optimizer}", "device=cpu"])
-    asked, run, before = examples(), Run(recipe, None), peak_mb()
+    model = sft_model()
+    asked, run, before = examples(), Alignment(recipe, model, Examiner(recipe, None), method=Method()), peak_mb()
     begun = time.perf_counter()
-    pairs = Scored(run.reference, asked)
-    mixed = Scored(run.reference, mismatch(asked, [i // 2 for i in range(len(asked))], recipe.model.context))
+    material = run.training_set(asked, [i // 2 for i in range(len(asked))])
     scored = time.perf_counter()
-    batches = Batches(pairs.labels.tolist(), rows=rows, seed=recipe.seed)
+    batches = Batches(material.pairs.labels.tolist(), rows=rows, seed=recipe.seed)
     for step in range(steps):
-        run.step(batches.step(step), pairs, mixed, (1.0, 1.0))
+        run.step(batches.step(step), material)
     ended = time.perf_counter()
-    sums = [float(one.double().sum()) for one in pairs.reference]
+    sums = [float(one.double().sum()) for one in material.pairs.reference]
     return {
         "reference_seconds": scored - begun,
         "step_seconds": ended - scored,
@@ -163,7 +165,7 @@ def prompts(count: int) -> list[list[int]]:
 
 
 def draw_minitron(*, answers: int, rows: int, tokens: int, sampling: dict) -> dict:
-    how = {"end": END, "banned": BANNED, "seed": 1, "batch_rows": rows}
+    how = {"decoding": Decoding(END, BANNED, seed=1), "batch_rows": rows}
     model, asked, before = sft_model(), prompts(answers), peak_mb()
     generate(model, asked[: 2 * rows], sampling=Sampling(**sampling, max_tokens=2), **how)  # warm
     begun = time.perf_counter()

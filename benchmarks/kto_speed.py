@@ -22,7 +22,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import tables
@@ -30,16 +29,18 @@ import torch
 from inference import machine, summary
 from kto_peers import END
 
+from minitron.align import pairs
+from minitron.align.examples import encode_pairs
+from minitron.align.method import Method
 from minitron.align.preference import Batches, Example
 from minitron.core import parallel
 from minitron.core.console import fail, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
-from minitron.data.packing import pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe import schema
+from minitron.recipe.layout import Layout
 from minitron.recipe.load import load_recipe
-from minitron.stages.kto import read_pairs
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
@@ -74,7 +75,6 @@ def lay_out(folder: Path, run: Path | None) -> str:
     (folder / "runs/demo/sft").mkdir(parents=True)
     saved = checkpoint.save(folder / "runs/demo/sft", model, step=0, info={"stage": "sft"})
     checkpoint.point(folder / "runs/demo/sft", "best", saved.name)
-    pack([], context=recipe.model.context, vocab_size=model.vocab_size, out=folder / "runs/demo/sft/packed-valid")
     (folder / "examples.json").write_text(json.dumps([vars(e) for e in examples]))
     lengths = sorted(len(e.ids) - e.prompt for e in examples)
     return (
@@ -101,21 +101,15 @@ def invented(recipe: schema.Config) -> list[Example]:
 
 def recorded(recipe: schema.Config, run: Path) -> list[Example]:
     """Pairs of a run, spread over its file. TRL ends every completion with the end marker, so all do."""
-    recipe = replace(
-        recipe, kto=replace(recipe.kto, mask_loops=False)
-    )  # TRL knows no part of a completion that does not count
-    before = os.getcwd()
-    os.chdir(run.parent.parent)
-    try:
-        recipe = replace(recipe, name=run.name)
-        found, _ = read_pairs(recipe, kinds.load(run / "tokenizer/tokenizer.model"))
-    finally:
-        os.chdir(before)
+    layout, context = Layout(run), recipe.model.context
+    method = Method(mask_loops=False)  # TRL knows no part of a completion that does not count
+    rows = pairs.read(layout.pairs)
+    found, _ = encode_pairs(rows, kinds.load(layout.tokenizer), context=context, method=method)
     for one in found:
         if one.ids[-1] != END:
             one.ids = [*one.ids[: recipe.model.context], END]
-    pairs = [both for both in zip(found[::2], found[1::2], strict=True) if both[0].label and not both[1].label]
-    chosen = random.Random(recipe.seed).sample(pairs, min(len(pairs), EXAMPLES // 2))
+    both_of = [both for both in zip(found[::2], found[1::2], strict=True) if both[0].label and not both[1].label]
+    chosen = random.Random(recipe.seed).sample(both_of, min(len(both_of), EXAMPLES // 2))
     usable = len(chosen) // (ROWS // 2) * (ROWS // 2)
     return [one for both in chosen[:usable] for one in both]
 

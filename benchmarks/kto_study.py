@@ -14,7 +14,7 @@ import shutil
 import statistics
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,59 +23,66 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import kto_effect
 from tables import Table, put
 
-from minitron.align import selection
+from minitron.align import pairs, selection
+from minitron.align.examples import encode_pairs
+from minitron.align.method import Method
 from minitron.core.files import atomic_write, sha256_json
 from minitron.evaluate import failures
 from minitron.evaluate.examiner import Examiner
-from minitron.evaluate.report import el, ticks
+from minitron.evaluate.markup import el
+from minitron.evaluate.plots import ticks
+from minitron.evaluate.verdict import Candidate
 from minitron.model import lora
+from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
-from minitron.stages.kto import Run, read_pairs
+from minitron.stages import kto
 from minitron.tokenizer import kinds
 from minitron.train import metrics
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "kto-study.md"
 SEEDS = [1, 2, 3]
-SHORT = ["eval.prompts=500", "eval.probes=500", "kto.guards.on=false", "kto.guards.walk_prompts=0", "kto.guards.probes_asked=0"]  # fmt: skip
-ARTICLE = [  # the reference article's settings, but for its learning rate
-    "kto.ratio=mean", "kto.beta=0.1", "kto.z=matched", "kto.weight_chosen=1", "kto.weight_rejected=1", "kto.nll_weight=0",
-    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.cut_rejected=false",
-]  # fmt: skip
-PUBLISHED = [*ARTICLE, "kto.ratio=sum", "kto.z=batch"]  # beta 0.1, as TRL has it
+SHORT = ["eval.prompts=500", "eval.probes=500", "kto.guards.on=false"]
+PLAIN = Method(on_policy_prompts=0, probes_asked=0)
+ARTICLE = replace(  # the reference article's settings, with BETA and but for its learning rate
+    PLAIN, z_ref="matched", weights=(1.0, 1.0), nll_weight=0.0, token_clamp=None, rejected_floor=None, mask_loops=False,
+    cut_rejected=False,
+)  # fmt: skip
+PUBLISHED = replace(ARTICLE, ratio="sum", z_ref="batch")  # with BETA, as TRL has it
+BETA = "kto.beta=0.1"
 ANY_SCORE = "data.valid_keep=[]"  # for reject; the data themselves are the demo's
 FAST = "kto.lr=5e-4"  # ten times the demo's
-VARIANTS = {  # name -> what differs from the demo's settings; the most telling first
-    "all ingredients": [],
-    "NLL alone": ["kto.beta=0"],
-    "no NLL term": ["kto.nll_weight=0"],
-    "rejected not cut": ["kto.cut_rejected=false"],
-    "token clamp [-1, 1.5]": ["kto.token_clamp=[-1,1.5]"],
-    "good answers of any score": [ANY_SCORE],
-    "the same, not cut, clamp [-1, 1.5]": [ANY_SCORE, "kto.cut_rejected=false", "kto.token_clamp=[-1,1.5]"],
-    "as published (TRL)": PUBLISHED,
-    "the article's": ARTICLE,
-    "all, 10 x the rate": [FAST],
-    "NLL alone, 10 x the rate": ["kto.beta=0", FAST],
-    "as published, 10 x the rate": [*PUBLISHED, FAST],
-    "the article's, 10 x the rate": [*ARTICLE, FAST],
-    "no token clamp": ["kto.token_clamp=[]"],
-    "no floor": ["kto.rejected_floor=0"],
-    "loops not masked": ["kto.mask_loops=false"],
-    "APO-zero": ["kto.loss=apo_zero"],
-    "LoRA of rank 8": ["kto.lora_rank=8"],
-    "LoRA of rank 8, 10 x the rate": ["kto.lora_rank=8", FAST],
-    "good answers of the model's own": ["reject.chosen=model"],
+NARROW = (-1.0, 1.5)
+VARIANTS: dict[str, tuple[Method, list[str]]] = {  # what differs from the demo's settings; the most telling first
+    "all ingredients": (PLAIN, []),
+    "NLL alone": (PLAIN, ["kto.beta=0"]),
+    "no NLL term": (replace(PLAIN, nll_weight=0.0), []),
+    "rejected not cut": (replace(PLAIN, cut_rejected=False), []),
+    "token clamp [-1, 1.5]": (replace(PLAIN, token_clamp=NARROW), []),
+    "good answers of any score": (PLAIN, [ANY_SCORE]),
+    "the same, not cut, clamp [-1, 1.5]": (replace(PLAIN, cut_rejected=False, token_clamp=NARROW), [ANY_SCORE]),
+    "as published (TRL)": (PUBLISHED, [BETA]),
+    "the article's": (ARTICLE, [BETA]),
+    "all, 10 x the rate": (PLAIN, [FAST]),
+    "NLL alone, 10 x the rate": (PLAIN, ["kto.beta=0", FAST]),
+    "as published, 10 x the rate": (PUBLISHED, [BETA, FAST]),
+    "the article's, 10 x the rate": (ARTICLE, [BETA, FAST]),
+    "no token clamp": (replace(PLAIN, token_clamp=None), []),
+    "no floor": (replace(PLAIN, rejected_floor=None), []),
+    "loops not masked": (replace(PLAIN, mask_loops=False), []),
+    "APO-zero": (replace(PLAIN, loss="apo_zero"), []),
+    "LoRA of rank 8": (PLAIN, ["kto.lora_rank=8"]),
+    "LoRA of rank 8, 10 x the rate": (PLAIN, ["kto.lora_rank=8", FAST]),
+    "good answers of the model's own": (PLAIN, ["reject.chosen=model"]),
 }
 CURVES = ["all ingredients", "as published (TRL)", "all, 10 x the rate", "as published, 10 x the rate", "the article's, 10 x the rate"]  # fmt: skip
 
 
 def recipe(variant: str, seed: int) -> Config:
-    settings = load_recipe(kto_effect.RECIPES / "demo.toml", [*SHORT, *VARIANTS[variant]])
-    return replace(
-        settings, name="study-" + "".join(c if c.isalnum() else "-" for c in variant) + f"-{seed}", seed=seed
-    )
+    settings = load_recipe(kto_effect.RECIPES / "demo.toml", [*SHORT, *VARIANTS[variant][1]])
+    name = "study-" + "".join(c if c.isalnum() else "-" for c in variant) + f"-{seed}"
+    return replace(settings, name=name, seed=seed)
 
 
 @cache
@@ -85,45 +92,50 @@ def before(seed: int) -> dict:
     kto_effect.link(settings, {stage: "demo" for stage in ("data", "tokenizer", "sft")})
     done = settings.layout.run / "before.json"
     if not done.exists():
-        atomic_write(done, json.dumps(measured(settings, kto_effect.model_of(settings, "sft"))))
+        atomic_write(done, json.dumps(measured(settings, kto_effect.model_of(settings, "sft")).to_json()))
     return json.loads(done.read_text())
 
 
-def measured(settings: Config, model) -> dict:
-    return selection.measured(Examiner(settings, kinds.load(settings.layout.tokenizer)), model)
+def measured(settings: Config, model: LanguageModel) -> Candidate:
+    return selection.measured(Examiner(settings, kinds.load(settings.layout.tokenizer)), model, blend=1.0)
 
 
 def attempt(variant: str, seed: int) -> dict:
     """One kto: its curve, and what its last weights show. A finished one is read from its folder."""
-    settings = recipe(variant, seed)
-    about = sha256_json([settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")])
+    settings, method = recipe(variant, seed), VARIANTS[variant][0]
+    sections = [settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")]
+    about = sha256_json([*sections, asdict(method)])
     done = settings.layout.run / "row.json"
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
     owner = kto_effect.recipe("demo", seed)  # of the pairs
-    owner.name += "-any-score" * (not settings.data.valid_keep) + "-own-answers" * (settings.reject.chosen == "model")
-    owner.data, owner.reject = settings.data, settings.reject
+    name = (
+        owner.name
+        + "-any-score" * (not settings.data.valid_keep)
+        + "-own-answers" * (settings.reject.chosen == "model")
+    )
+    owner = replace(owner, name=name, data=settings.data, reject=settings.reject)
     kto_effect.prepare("demo", owner, to="reject")
     kto_effect.link(settings, {stage: owner.name for stage in ("data", "tokenizer", "sft", "reject")})
     began, folder = time.perf_counter(), settings.layout.stage("kto")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     tokenizer = kinds.load(settings.layout.tokenizer)
-    run = Run(settings, tokenizer)
-    run.align(*read_pairs(settings, tokenizer))
-    now, rows = (
-        measured(settings, selection.blended(run.reference, lora.weights(run.model), 1.0)),
-        metrics.read(folder / "metrics.jsonl"),
-    )
+    rows = pairs.read(settings.layout.pairs)
+    examples = encode_pairs(rows, tokenizer, context=settings.model.context, method=method)
+    run = kto.begin(settings, tokenizer, method=method)
+    run.align(*examples)
+    now = measured(settings, selection.blended(run.reference, lora.weights(run.model), 1.0))
+    rows, sft = metrics.read(folder / "metrics.jsonl"), before(seed)
     row = {
         "variant": variant,
         "seed": seed,
         "curve": [[r["step"], r["raw_z"], r["valid_loss"]] for r in rows if r.get("valid_loss") is not None],
-        "first_loss": run.before["loss"],
+        "first_loss": run.before.loss,
         "accuracy": statistics.fmean(r["accuracy"] for r in rows[-10:]),
-        "before": before(seed),
-        "trained": now,
-        "objection": selection.objection(now, before(seed), settings.kto),
+        "before": sft,
+        "trained": now.to_json(),
+        "objection": selection.objection(now, Candidate.from_json(sft), settings=settings.kto, method=method),
         "settings": about,
         "seconds": round(time.perf_counter() - began, 1),
     }

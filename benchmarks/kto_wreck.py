@@ -9,6 +9,7 @@ and writes benchmarks/kto_wreck.json. Exit 1 if any exported model is worse than
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -16,10 +17,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from minitron.align.method import Method
 from minitron.evaluate.examiner import Examiner
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
-from minitron.stages import pipeline
+from minitron.stages import kto, pipeline
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
@@ -33,15 +35,14 @@ SIZES = {  # name -> what differs from the demo
 RATES = [1e-7, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3]
 BETAS = [0.01, 0.1, 1.0, 10.0]
 SHORT = [
-    "reject.prompts=1200", "kto.steps=40", "kto.eval_every_steps=10", "kto.warmup_steps=5", "kto.blends=[0.5, 1.0]",
-    "kto.guards.walk_prompts=32", "kto.guards.probes_asked=128", "kto.eval_rows=32", "eval.prompts=100", "eval.probes=300",
+    "reject.prompts=1200", "kto.steps=40", "kto.eval_every_steps=10", "kto.warmup_steps=5", "eval.prompts=100", "eval.probes=300",
 ]  # fmt: skip
+METHOD = Method(blends=(0.5, 1.0), on_policy_prompts=32, probes_asked=128, held_out_rows=32)
 WORST_LOSS, WORST_PROBES = 0.02, -0.03
 
 
 def recipe(name: str, *overrides: str) -> Config:
-    settings = load_recipe(RECIPE, [*SIZES[name], *SHORT, *overrides])
-    return replace(settings, name=name)
+    return replace(load_recipe(RECIPE, [*SIZES[name], *SHORT, *overrides]), name=name)
 
 
 def measure(settings: Config, stage: str) -> dict:
@@ -49,13 +50,14 @@ def measure(settings: Config, stage: str) -> dict:
     tokenizer = kinds.load(settings.layout.tokenizer)
     model, _ = checkpoint.load_model(checkpoint.finished(settings.layout.stage(stage), stage))
     examiner = Examiner(settings, tokenizer)
-    return {"loss": examiner.loss(model)["loss"], "probes": examiner.probes(model)["accuracy"]}
+    return {"loss": examiner.loss(model).loss, "probes": examiner.probes(model).accuracy.value}
 
 
 def attempt(name: str, lr: float, beta: float, before: dict) -> dict:
     """One kto, and what it would export."""
     settings, began = recipe(name, f"kto.lr={lr}", f"kto.beta={beta}"), time.perf_counter()
-    pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("kto")], settings, force=True)
+    shutil.rmtree(settings.layout.stage("kto"), ignore_errors=True)
+    kto.run(settings, method=METHOD)
     report = json.loads((settings.layout.stage("kto") / "report.json").read_text())
     lines = (settings.layout.stage("kto") / "metrics.jsonl").read_text().splitlines()
     after = measure(settings, "kto") if report["shipped_blend"] else before

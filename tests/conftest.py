@@ -113,11 +113,6 @@ batch_rows = 8
 lr = 1e-4
 eval_every_steps = 3
 max_loss_rise = 1.0
-[kto.guards]
-raw_z = [-50.0, -100.0]
-chosen = []
-loss = [0.5, 1.0]
-walk_prompts = 8
 [eval]
 prompts = 20
 max_tokens = 24

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from minitron.align.leakage import Seen, audit, findings
+from minitron.align.leakage import Seen, audit, audit_label_leakage, findings
+from minitron.align.preference import Example
 
 
 def completions(count: int, **tell: bool) -> list[Seen]:
@@ -24,7 +25,7 @@ def completions(count: int, **tell: bool) -> list[Seen]:
 def test_random_completions_are_not_told_apart():
     accuracies = audit(completions(600), seed=1)
     assert all(0.4 < accuracy < 0.6 for accuracy in accuracies.values())
-    assert findings(accuracies) == []
+    assert findings(accuracies, recorded=False) == []
 
 
 @pytest.mark.parametrize(("tell", "name"), [("length", "length"), ("ending", "ending"), ("first", "first tokens")])
@@ -33,9 +34,24 @@ def test_what_tells_is_named_with_a_remedy(tell, name):
     assert accuracies[name] > 0.99
     assert accuracies["all"] > 0.95
     assert all(0.35 < accuracies[other] < 0.65 for other in {"length", "ending", "first tokens"} - {name})
-    (said,) = findings(accuracies)
+    (said,) = findings(accuracies, recorded=False)
     assert said.startswith(f"{name} alone tells chosen from rejected in")
     assert "reject.chosen" in said
+    (said,) = findings(accuracies, recorded=True)
+    assert "label answers" in said
+
+
+def test_recorded_labels_get_a_remedy_that_they_can_take(capfd):
+    """reject.chosen says where the good answers to sampled ones come from, and has no say in reject.files."""
+    seen = completions(80, length=True)
+    examples = [Example([7, *s.ids, 2] if s.ended else [7, *s.ids], 1, s.label) for s in seen]
+    for recorded in (False, True):
+        told = audit_label_leakage(examples, 2, recorded=recorded, seed=1)
+        assert told["length"] > 0.99
+        said = capfd.readouterr().err
+        assert ("reject.chosen" in said) is not recorded
+        assert "kto.cut_rejected" not in said  # it is always on
+    assert audit_label_leakage(examples[:30], 2, recorded=True, seed=1) == {}  # fifteen of each say nothing
 
 
 def test_unbalanced_classes_do_not_flatter():

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from minitron.align.method import Method
 from minitron.evaluate.examiner import Examiner
 from minitron.recipe.load import load_recipe
-from minitron.stages import pipeline
+from minitron.stages import kto, pipeline
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint, metrics
 
@@ -58,7 +59,6 @@ hot = {temperature = 1.6}
 [kto]
 steps = 70
 eval_every_steps = 20
-blends = [0.5, 1.0]
 [eval]
 prompts = 40
 max_tokens = 40
@@ -66,10 +66,11 @@ max_tokens = 40
 # The article: length-normalised ratios with beta 0.1, z = max(0, running mean of (chosen + rejected) / 2), weights 1 and 1, and
 # nothing else. Adam's steps have the length of the learning rate: its 2,000 at 5e-6 lead as far as 100 at 1e-4. A model 400
 # times smaller has fewer weights that act together; in 70 at 20 times that rate it collapses as the article's did.
-ARTICLE = [
-    "kto.ratio=mean", "kto.beta=0.1", "kto.z=matched", "kto.weight_chosen=1", "kto.weight_rejected=1", "kto.nll_weight=0",
-    "kto.token_clamp=[]", "kto.rejected_floor=0", "kto.mask_loops=false", "kto.cut_rejected=false", "kto.lr=2e-3",
-]  # fmt: skip
+ARTICLE = Method(
+    z_ref="matched", weights=(1.0, 1.0), nll_weight=0.0, token_clamp=None, rejected_floor=None, mask_loops=False,
+    cut_rejected=False, blends=(0.5, 1.0),
+)  # fmt: skip
+RATES = ["kto.beta=0.1", "kto.lr=2e-3"]
 
 
 def write_facts(path: Path) -> None:
@@ -121,11 +122,11 @@ def figures(stage: str) -> tuple[float, float]:
     recipe = load_recipe("facts.toml", ["eval.probes=0"])
     model, _ = checkpoint.load_model(checkpoint.finished(recipe.layout.stage(stage), stage))
     examiner = Examiner(recipe, kinds.load(recipe.layout.tokenizer))
-    return examiner.loss(model)["loss"], examiner.probes(model)["accuracy"]
+    return examiner.loss(model).loss, examiner.probes(model).accuracy.value
 
 
 def test_the_articles_settings_wreck_the_model_and_kto_looks_perfect(start):
-    run_to("kto", *ARTICLE, "kto.guards.on=false", "kto.force=true")
+    kto.run(load_recipe("facts.toml", [*RATES, "kto.guards.on=false", "kto.force=true"]), method=ARTICLE)
     (loss, probes), (loss_after, probes_after) = figures("sft"), figures("kto")
     last = metrics.read(Path("runs/facts/kto/metrics.jsonl"))[-30:]  # of 64 pairs each
     assert statistics.fmean(row["accuracy"] for row in last) >= 0.99
@@ -136,7 +137,7 @@ def test_the_articles_settings_wreck_the_model_and_kto_looks_perfect(start):
 
 
 def test_with_the_guards_the_same_settings_ship_nothing_worse(start):
-    run_to("kto", *ARTICLE)
+    kto.run(load_recipe("facts.toml", RATES), method=ARTICLE)
     (loss, probes), (loss_after, probes_after) = figures("sft"), figures("kto")
     assert json.loads(Path("runs/facts/kto/report.json").read_text())["breaches"] > 0
     assert loss_after <= 1.01 * loss

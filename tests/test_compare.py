@@ -2,13 +2,15 @@
 
 import json
 import math
+import random
 from pathlib import Path
 
 import pytest
 
 from minitron import cli
-from minitron.evaluate import examiner
-from minitron.evaluate.intervals import change_interval, interval
+from minitron.evaluate.comparison import Comparison
+from minitron.evaluate.failures import distinct_2
+from minitron.evaluate.intervals import Share, change, differs, wilson
 from minitron.recipe.load import load_recipe
 from minitron.stages import pipeline
 
@@ -29,6 +31,7 @@ def test_sft_and_kto_side_by_side(tiny_run, capsys):
     assert minitron("compare", "runs/tiny/sft", "runs/tiny/kto", "--prompts", "10") == 0
     table = capsys.readouterr().out
     card = json.loads(Path("runs/tiny/compare.json").read_text())
+    assert Comparison.from_json(card).to_json() == card
     measures = [row["measure"] for row in card["rows"]]
     assert measures[:2] == ["loss", "bits_per_byte"]
     assert {"all: loops", "chat: answers that fail", "loops: distinct-2"} <= set(measures)
@@ -65,7 +68,7 @@ def test_what_cannot_be_compared(tiny_run, capsys, pair, said):
 @pytest.mark.parametrize(("share", "count"), [(0.0, 10), (0.5, 10), (0.99, 1000), (1.0, 4)])
 def test_interval_is_where_the_score_test_does_not_refuse(share, count):
     """Wilson's interval holds the p for which |share - p| <= 1.96 sqrt(p (1 - p) / n)."""
-    low, high = interval(share, count)
+    low, high = wilson(share, count)
     inside = [
         p / 10000
         for p in range(10001)
@@ -77,10 +80,48 @@ def test_interval_is_where_the_score_test_does_not_refuse(share, count):
 
 def test_change_as_published():
     """Newcombe 1998, Statistics in Medicine 17, table II, case (a): 56/70 - 48/80, method 10."""
-    low, high = change_interval(48 / 80, 56 / 70, 80, 70)
+    before, after = Share.of(48, 80), Share.of(56, 70)
+    low, high = change(before, after)
     assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+    assert differs(before, after)
+    assert not differs(before, Share.of(50, 80))
+
+
+def clusters(chance: random.Random, *, prompts: int, p: float, alike: float) -> list[list[bool]]:
+    """Four answers to each prompt; with the chance `alike` all of a prompt are the same."""
+
+    def prompt() -> list[bool]:
+        if chance.random() < alike:
+            return [chance.random() < p] * 4
+        return [chance.random() < p for _ in range(4)]
+
+    return [prompt() for _ in range(prompts)]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "p", "alike"), [(50, 0.2, 0.7), (200, 0.05, 0.9), (500, 0.04, 0.5), (200, 0.05, 0)]
+)
+def test_four_answers_to_a_prompt_are_not_four_independent_ones(prompts, p, alike):
+    """Of 95% intervals 95% must hold the true share. Were the answers independent ones, 68% to 79% of these would."""
+    chance, tries = random.Random(1), 800
+    found = [clusters(chance, prompts=prompts, p=p, alike=alike) for _ in range(tries)]
+    shares = [Share.clustered(hits) for hits in found]
+    assert 0.925 < sum(s.low <= p <= s.high for s in shares) / tries < 0.975
+    alone = [Share.of(sum(map(sum, hits)), 4 * prompts) for hits in found]
+    assert [s.value for s in shares] == [s.value for s in alone]
+    if alike:
+        assert sum(s.low <= p <= s.high for s in alone) / tries < 0.82
+
+
+def test_answers_that_are_all_alike_count_once_per_prompt():
+    assert Share.clustered([[False] * 4] * 20) == Share(0.0, *wilson(0.0, 20), 80)
+    assert Share.clustered([[True] * 4] * 3 + [[False] * 4] * 3) == Share(
+        0.5, *wilson(0.5, 5), 24
+    )  # n - 1, of a variance
+    assert Share.clustered([[True], [False]]).count == 2
+    assert Share.clustered([]) == Share(0.0, 0.0, 1.0, 0)
 
 
 def test_distinct_2():
-    assert examiner.distinct_2(["a b a b", "a b c"]) == pytest.approx(3 / 5)  # ab ba ab, ab bc
-    assert examiner.distinct_2([]) == 0
+    assert distinct_2(["a b a b", "a b c"]) == pytest.approx(3 / 5)  # ab ba ab, ab bc
+    assert distinct_2([]) == 0

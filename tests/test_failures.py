@@ -2,7 +2,7 @@
 
 import pytest
 
-from minitron.evaluate.failures import is_loop, is_runaway, judge, rates
+from minitron.evaluate.failures import FailureRates, is_loop, is_runaway, judge
 
 LOOPS = [
     "I like cats and I like cats and I like cats and I like cats and",
@@ -49,7 +49,9 @@ def test_canned_needs_a_crowd_and_spares_the_right_answer():
     references = ["i don't know"] + [f"Something else, {i}." for i in range(19)]
     judged = judge(answers, ended=[True] * 20, references=references)
     assert [j.canned for j in judged] == [False] + [True] * 4 + [False] * 15
-    assert rates(judged) == {"loop": 0.0, "runaway": 0.0, "canned": 0.2, "ended": 1.0, "failing": 0.2}
+    rates = FailureRates.of([[j] for j in judged])
+    assert rates.values() == {"loop": 0.0, "runaway": 0.0, "canned": 0.2, "ended": 1.0, "failing": 0.2}
+    assert {share.count for share in rates.shares().values()} == {20}
     assert judged[1].failures == ["canned"]
 
 

@@ -1,15 +1,16 @@
 """Sampling: batches against one by one, filters against their definitions, and what must never be drawn."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from minitron.recipe.schema import Sampling
-from minitron.sample.generate import draw, filter_logits, generate, stream
+from minitron.sample.generate import Decoding, draw, filter_logits, generate, stream
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
-NO_ONE = {"end": 4, "banned": [0, 1, 2, 3], "seed": 1}
+NO_ONE = Decoding(end=4, banned=[0, 1, 2, 3], seed=1)
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def greedy_by_hand(model, ids: list[int], steps: int) -> list[int]:
     answer = []
     while len(answer) < steps and len(ids) + len(answer) < model.config.context:
         logits = model(torch.tensor([ids + answer]))[0, -1].clone()
-        logits[NO_ONE["banned"]] = -math.inf
+        logits[NO_ONE.banned] = -math.inf
         token = int(logits.argmax())
-        if token == NO_ONE["end"]:
+        if token == NO_ONE.end:
             break
         answer.append(token)
     return answer
@@ -42,19 +43,19 @@ def greedy_by_hand(model, ids: list[int], steps: int) -> list[int]:
 
 def test_greedy_batches_equal_one_by_one_without_a_cache(model):
     asked = prompts(model)
-    answers = generate(model, asked, sampling=GREEDY, batch_rows=4, **NO_ONE)
+    answers = generate(model, asked, sampling=GREEDY, batch_rows=4, decoding=NO_ONE)
     for ids, answer in zip(asked, answers, strict=True):
         assert answer.ids == greedy_by_hand(model, ids, 12)
-        assert list(stream(model, ids, sampling=GREEDY, **NO_ONE)) == answer.ids
+        assert list(stream(model, ids, sampling=GREEDY, decoding=NO_ONE)) == answer.ids
 
 
 def test_why_answers_end(model):
     asked = [[5] * 60, [5], [6]]
-    answers = generate(model, asked, sampling=GREEDY, batch_rows=3, **NO_ONE)
+    answers = generate(model, asked, sampling=GREEDY, batch_rows=3, decoding=NO_ONE)
     assert answers[0].stopped in ("context", "end")
     assert len(answers[0].ids) <= 4
     first = greedy_by_hand(model, [6], 1)[0]
-    ended = generate(model, [[6]], sampling=GREEDY, end=first, banned=[0, 1, 2, 3], seed=1)[0]
+    ended = generate(model, [[6]], sampling=GREEDY, decoding=replace(NO_ONE, end=first))[0]
     assert (ended.ids, ended.stopped) == ([], "end")
     assert answers[1].stopped == ("max_tokens" if len(answers[1].ids) == 12 else "end")
 
@@ -62,10 +63,14 @@ def test_why_answers_end(model):
 def test_the_same_seed_gives_the_same_answers(model):
     hot = Sampling(temperature=1.0, max_tokens=8)
     asked = prompts(model)
-    how = {"sampling": hot, "end": 4, "banned": [0, 1, 2, 3], "batch_rows": 4}
-    once = [a.ids for a in generate(model, asked, seed=5, **how)]
-    assert once == [a.ids for a in generate(model, asked, seed=5, **how)]
-    assert once != [a.ids for a in generate(model, asked, seed=6, **how)]
+
+    def drawn(seed: int) -> list[list[int]]:
+        how = {"sampling": hot, "decoding": replace(NO_ONE, seed=seed), "batch_rows": 4}
+        return [a.ids for a in generate(model, asked, **how)]
+
+    once = drawn(5)
+    assert once == drawn(5)
+    assert once != drawn(6)
 
 
 def filtered(logits: list[float], seen: tuple[int, ...] = (), **how) -> list[float]:

@@ -3,27 +3,36 @@
 import contextlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
 from conftest import TINY_RECIPE, write_dialogues
 from torch.distributions import Categorical, kl_divergence
 
-from minitron.align.guards import Signals, check
+from minitron.align import losses, pairs
+from minitron.align.examples import encode_pairs
+from minitron.align.guards import LIMITS, Limits, Signals, check
+from minitron.align.loop import Alignment, RunningMean
+from minitron.align.method import Method
+from minitron.align.pairs import Completion
 from minitron.align.preference import Batches, Example, Scored, mismatch, token_log_probs
-from minitron.align.selection import blended, objection
-from minitron.evaluate.examiner import Examiner, _distance
+from minitron.align.selection import blended, decide, objection
+from minitron.core.errors import MinitronError
+from minitron.evaluate.examiner import Examiner, kl_and_entropies
+from minitron.evaluate.failures import FailureRates
+from minitron.evaluate.intervals import Share
+from minitron.evaluate.verdict import Candidate, Verdict
 from minitron.model import lora
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import GuardsConfig, KtoConfig
-from minitron.stages import pipeline
-from minitron.stages.kto import read_pairs
+from minitron.recipe.schema import KtoConfig
+from minitron.stages import kto, pipeline
 from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
+from minitron.train.metrics import MetricsLog
 
 
 def test_log_probabilities_of_tokens(tiny_model):
@@ -79,35 +88,47 @@ SAY_IT, SAY_MORE = ([{"role": "user", "content": text}] for text in ("say it", "
 LOOP = "you said you are what " + "who are you " * 5
 
 
-def write_pairs(*rows: tuple[list[dict], str, bool, str]) -> None:
-    columns = dict(zip(("prompt", "completion", "label", "failure"), map(list, zip(*rows, strict=True)), strict=True))
-    folder = Path("runs/tiny/reject")
-    folder.mkdir(parents=True)
-    pq.write_table(pa.table(columns), folder / "pairs.parquet")
+def test_pairs_are_read_as_they_were_written(tmp_path):
+    rows = [Completion(SAY_IT, "да\n", True, "data"), Completion(SAY_IT, LOOP, False, "hot", "loop+runaway")]
+    pairs.write(tmp_path / "pairs.parquet", rows)
+    assert pairs.read(tmp_path / "pairs.parquet") == rows
+    assert pairs.count(tmp_path / "pairs.parquet") == 2
+    pairs.write(tmp_path / "none.parquet", [])
+    assert pairs.read(tmp_path / "none.parquet") == []
+    (tmp_path / "broken.parquet").write_text("{}")
+    for name, said in (("broken", "cannot be read"), ("absent", "there are no pairs in")):
+        with pytest.raises(MinitronError, match=said):
+            pairs.read(tmp_path / f"{name}.parquet")
 
 
-def test_a_loop_is_pushed_down_from_its_second_round_on(tiny_run, tiny_tokenizer):
-    write_pairs((SAY_IT, "hello", True, ""), (SAY_IT, LOOP, False, "loop"), (SAY_IT, "you am", False, "canned"))
-    for masked in ("true", "false"):
-        recipe = load_recipe("tiny.toml", [f"kto.mask_loops={masked}", "kto.cut_rejected=false"])
-        examples, prompts = read_pairs(recipe, tiny_tokenizer)
+def encoded(
+    tokenizer: Tokenizer, *rows: tuple[list[dict], str, bool, str], **changes
+) -> tuple[list[Example], list[int]]:
+    completions = [Completion(prompt, text, label, "hot", failure) for prompt, text, label, failure in rows]
+    return encode_pairs(completions, tokenizer, context=64, method=replace(Method(), **changes))
+
+
+def test_a_loop_is_pushed_down_from_its_second_round_on(tiny_tokenizer):
+    rows = (SAY_IT, "hello", True, ""), (SAY_IT, LOOP, False, "loop"), (SAY_IT, "you am", False, "canned")
+    for masked in (True, False):
+        examples, prompts = encoded(tiny_tokenizer, *rows, mask_loops=masked, cut_rejected=False)
         assert prompts == [0, 0, 0]
         assert [e.label for e in examples] == [True, False, False]
         counted = tiny_tokenizer.decode(examples[1].ids[examples[1].start :])
-        assert counted == (" who are you" * 4 + " " if masked == "true" else LOOP)  # a token may begin with the space
+        assert counted == (" who are you" * 4 + " " if masked else LOOP)  # a token may begin with the space
         assert tiny_tokenizer.decode(examples[2].ids[examples[2].start :]) == "you am"
 
 
-def test_no_more_of_a_rejected_completion_is_pushed_down_than_the_chosen_one_has(tiny_run, tiny_tokenizer):
+def test_no_more_of_a_rejected_completion_is_pushed_down_than_the_chosen_one_has(tiny_tokenizer):
     long, t = "who are you and what am i said he to me", tiny_tokenizer
-    write_pairs(
+    examples, _ = encoded(
+        t,
         (SAY_IT, long, False, "runaway"),  # recorded labels come in any order
         (SAY_IT, "hello", True, ""),
         (SAY_IT, "who", False, "canned"),
         (SAY_IT, LOOP, False, "loop"),
         (SAY_MORE, long, False, "canned"),  # nothing was chosen here
     )
-    examples, _ = read_pairs(load_recipe("tiny.toml", []), t)
     chosen = [*t.encode("hello"), t.end]
     rest = [e.ids[e.prompt :] for e in examples]
     assert rest[:3] == [t.encode(long)[: len(chosen)], chosen, [*t.encode("who"), t.end][: len(chosen)]]
@@ -128,7 +149,7 @@ def test_how_far_two_models_are_apart_at_the_same_places(tiny_model):
             ours, theirs = (Categorical(logits=m(torch.tensor([ids[: place + 1]]))[0, -1]) for m in (tiny_model, other))
             for i, value in enumerate((kl_divergence(ours, theirs), ours.entropy(), theirs.entropy())):
                 want[i] += value.item()
-    *sums, places = _distance(tiny_model, other, rows)
+    *sums, places = kl_and_entropies(tiny_model, other, rows)
     assert sums == pytest.approx(want, rel=1e-4)
     assert places == 2 + 2 + 3
     assert want[0] > 1e-3
@@ -155,16 +176,15 @@ GOOD |= {"loops": 0.0, "endings": 0.0, "words": 0.0, "probes": 0.0}
     ],
 )
 def test_every_guard_warns_and_breaks(signal, warns, breaks, text):
-    guards = GuardsConfig()
-    assert check(Signals(**GOOD), guards) == ([], [])
-    warnings, breaches = check(Signals(**GOOD | {signal: warns}), guards)
+    assert check(Signals(**GOOD)) == ([], [])
+    warnings, breaches = check(Signals(**GOOD | {signal: warns}))
     assert (len(warnings), breaches) == (1, [])
-    warnings, breaches = check(Signals(**GOOD | {signal: breaks}), guards)
+    warnings, breaches = check(Signals(**GOOD | {signal: breaks}))
     assert (warnings, len(breaches)) == ([], 1)
     assert text in breaches[0]
-    assert check(Signals(**GOOD | {signal: float("nan")}), guards)[1]
+    assert check(Signals(**GOOD | {signal: float("nan")}))[1]
     names = ("entropy_low", "entropy_high") if signal == "entropy" else (signal,)
-    off = GuardsConfig(**{name: [] for name in names})
+    off = {name: limits for name, limits in LIMITS.items() if name not in names}
     assert check(Signals(**GOOD | {signal: breaks}), off) == ([], [])
 
 
@@ -191,6 +211,16 @@ def trained_sft(sft_run, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+# A tiny model that hardly knows its dialogues: what it says differs much from one step to the next.
+LOOSE = Method(limits=LIMITS | {"raw_z": Limits(-50, -100), "chosen": Limits(-50, -100), "loss": Limits(0.5, 1.0)})
+
+
+def align(method: Method, *overrides: str) -> None:
+    """The kto stage with another method than recipes have, begun anew."""
+    shutil.rmtree("runs/tiny/kto", ignore_errors=True)
+    kto.run(load_recipe("tiny.toml", list(overrides)), method=method)
+
+
 def report() -> dict:
     return json.loads(Path("runs/tiny/kto/report.json").read_text())
 
@@ -208,32 +238,132 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_wrecking_recipe_goes_back_once_then_ships_the_sft_model(tiny_run, capfd):
-    run_to("kto", "kto.lr=30", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0")
+WRECK = replace(Method(), nll_weight=0.0)
+
+
+def test_a_wrecking_rate_goes_back_once_then_ships_the_sft_model(trained_sft, capfd):
+    align(WRECK, "kto.lr=30")
     said = capfd.readouterr().err
     assert "Back to step 0, with half the learning rate" in said
     assert "Stopped; the model of step 0 is kept" in said
     assert (report()["outcome"], report()["shipped_step"], report()["shipped_blend"]) == ("refused", 0, 0)
     assert report()["breaches"] == 2
     assert "held-out loss changed" in report()["why"]
-    assert [row["step"] for row in metrics()] == [1, 2, 3, 4, 5, 6]  # a check every three steps
+    assert [row["step"] for row in metrics()] == [1, 2, 3, 4, 5, 6]  # a look every three steps
+    assert [row["lr"] for row in metrics()] == pytest.approx([30 * n / 20 for n in (1, 2, 3, 2, 2.5, 3)])  # warm-up
     assert same(weights("sft"), weights("kto"))
 
 
 def test_a_breach_at_a_tenth_of_the_steps(trained_sft):
     """Where accuracy is looked at and, at once, all is forgotten since the last checkpoint."""
-    run_to("kto", "kto.steps=30", "kto.lr=30", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0")
+    align(WRECK, "kto.steps=30", "kto.lr=30")
     assert (report()["outcome"], report()["breaches"]) == ("refused", 2)
 
 
-def test_without_guards_the_same_recipe_wrecks_the_model_but_does_not_ship_it(tiny_run):
-    wreck = ("kto.lr=30", "kto.nll_weight=0.0", "kto.max_loss_rise=0.01", "kto.guards.on=false")
-    run_to("kto", *wreck)
+def begun(*overrides: str, method: Method = LOOSE) -> tuple[Alignment, list[Example], list[int]]:
+    """An alignment of the tiny run's SFT model that has not made a step, and its examples."""
+    recipe = load_recipe("tiny.toml", list(overrides))
+    tokenizer = kinds.load(recipe.layout.tokenizer)
+    rows = pairs.read(recipe.layout.pairs)
+    examples, prompts = encode_pairs(rows, tokenizer, context=recipe.model.context, method=method)
+    return kto.begin(recipe, tokenizer, method=method), examples, prompts
+
+
+def farthest(alignment: Alignment) -> float:
+    """How far a weight is at most from the reference's."""
+    both = zip(alignment.model.parameters(), alignment.reference.parameters(), strict=True)
+    return max((one - other).abs().max().item() for one, other in both)
+
+
+def test_after_going_back_steps_are_half_as_long(trained_sft):
+    """Adam's first step has the length of the learning rate, whatever the gradient is."""
+    alignment, examples, prompts = begun("kto.warmup_steps=0", "kto.lr=1e-3", "optim.weight_decay=0")
+    alignment.save(None)
+    material, numbers, lengths = alignment.training_set(examples, prompts), list(range(8)), []
+    for _ in range(3):
+        alignment.step(numbers, material)
+        lengths.append(farthest(alignment))
+        alignment.go_back("it went wrong")
+    assert lengths == pytest.approx([1e-3, 5e-4, 2.5e-4], rel=0.01)
+
+
+def test_a_checkpoint_holds_the_whole_state(trained_sft):
+    alignment, examples, prompts = begun("kto.lr=1e-3")
+    alignment.step(list(range(8)), alignment.training_set(examples, prompts))
+    alignment.save(None)
+    state = alignment.state
+    assert state.raw_z.weight > 0
+    alignment.load(checkpoint.newest_whole(alignment.folder))
+    assert alignment.state == state
+    assert alignment.state is not state
+
+
+def test_a_running_mean_does_not_begin_at_zero():
+    """At the first step the policy is the reference: z is 0. Twenty steps after a jump a guard must see most of it."""
+    mean = RunningMean()
+    assert mean.value == 0
+    mean.add(0.0, decay=0.99)
+    for _ in range(20):
+        mean.add(-1.0, decay=0.99)
+    assert mean.value == pytest.approx(-20 / 21, abs=0.01)
+    weights = [0.99 ** (20 - i) for i in range(21)]
+    assert mean.value == pytest.approx(-sum(weights[1:]) / sum(weights))
+    mean.add(7.0, decay=0.0)  # of a batch alone
+    assert mean.value == 7.0
+
+
+def test_which_z_the_loss_takes(trained_sft, monkeypatch):
+    """`batch` is this step's, `running` the mean of all so far, `matched` of (chosen + rejected) / 2 of those before."""
+    taken: dict[str, list[float]] = {}
+    rows: dict[str, list[dict]] = {}
+    real = losses.preference_loss
+    for name in ("batch", "running", "matched"):
+        alignment, examples, prompts = begun("kto.lr=1e-2", method=replace(LOOSE, z_ref=name))
+        seen = []
+        monkeypatch.setattr(
+            losses,
+            "preference_loss",
+            lambda *a, raw_z, seen=seen, **k: seen.append(raw_z) or real(*a, raw_z=raw_z, **k),
+        )
+        material = alignment.training_set(examples, prompts)
+        rows[name] = [alignment.step(list(range(8)), material) for _ in range(4)]
+        taken[name] = seen
+    z, decay = [row["batch_z"] for row in rows["batch"]], 0.99
+    assert taken["batch"] == pytest.approx(z)
+    assert len(set(z)) == 4
+    z = [row["batch_z"] for row in rows["running"]]
+    want = [sum(decay ** (n - i) * z[i] for i in range(n + 1)) / sum(decay**i for i in range(n + 1)) for n in range(4)]
+    assert taken["running"] == pytest.approx(want)
+    z = [(row["chosen_log_ratio"] + row["rejected_log_ratio"]) / 2 for row in rows["matched"]]
+    want = [sum(decay ** (n - i) * z[i] for i in range(n)) / sum(decay**i for i in range(n)) for n in range(1, 4)]
+    assert taken["matched"] == pytest.approx([0.0, *want])
+
+
+def test_a_row_of_metrics_is_there_before_its_checkpoint(trained_sft, monkeypatch):
+    """The log fails once at a look (a full disk): what goes on from the checkpoints finds every line before them."""
+    real = MetricsLog.write
+
+    def fails_once(self, row: dict) -> None:
+        if row["step"] == 6:
+            monkeypatch.setattr(MetricsLog, "write", real)
+            raise OSError("no space left")
+        real(self, row)
+
+    monkeypatch.setattr(MetricsLog, "write", fails_once)
+    with pytest.raises(OSError, match="no space left"):
+        kto.run(load_recipe("tiny.toml"), method=LOOSE)
+    kto.run(load_recipe("tiny.toml"), method=LOOSE)
+    assert [row["step"] for row in metrics()] == list(range(1, 13))
+
+
+def test_without_guards_the_same_rate_wrecks_the_model_but_does_not_ship_it(trained_sft):
+    wreck = ("kto.lr=30", "kto.max_loss_rise=0.01", "kto.guards.on=false")
+    align(WRECK, *wreck)
     assert report()["outcome"] == "refused"
     assert same(weights("sft"), weights("kto"))
     assert [row["blend"] for row in report()["table"]] == [0.0, 1.0, 0.75, 0.5, 0.25]  # the farthest first
     assert report()["table"][1]["loss"] > 1.2 * report()["held_out_loss_before"]
-    run_to("kto", *wreck, "kto.force=true")
+    align(WRECK, *wreck, "kto.force=true")
     assert report()["shipped_blend"] == 1.0
     assert report()["why"].startswith("forced; ")
     assert not same(weights("sft"), weights("kto"))
@@ -243,24 +373,16 @@ def test_without_guards_the_same_recipe_wrecks_the_model_but_does_not_ship_it(ti
 @pytest.mark.parametrize("beta", [0.01, 10.0])
 def test_no_settings_ship_a_wreck(trained_sft, lr, beta):
     """The small version of benchmarks/kto_wreck.py."""
-    careful = ["kto.max_loss_rise=0.01", "kto.guards.loss=[0.005,0.01]", "kto.nll_weight=0.0"]
-    run_to("kto", f"kto.lr={lr}", f"kto.beta={beta}", *careful)
+    align(WRECK, f"kto.lr={lr}", f"kto.beta={beta}", "kto.max_loss_rise=0.01")
     recipe = load_recipe("tiny.toml")
-    examiner = Examiner(recipe, kinds.load(Path("runs/tiny/tokenizer/tokenizer.model")))
-    losses = []
+    examiner = Examiner(recipe, kinds.load(recipe.layout.tokenizer))
+    found = []
     for stage in ("sft", "kto"):
-        model, _ = checkpoint.load_model(checkpoint.finished(Path(f"runs/tiny/{stage}"), stage))
-        losses.append(examiner.loss(model)["loss"])
-    assert losses[1] <= 1.02 * losses[0]
+        model, _ = checkpoint.load_model(checkpoint.finished(recipe.layout.stage(stage), stage))
+        found.append(examiner.loss(model).loss)
+    assert found[1] <= 1.02 * found[0]
     if lr == 30:
         assert report()["outcome"] == "refused"
-
-
-def test_no_other_blend_is_asked_where_the_farthest_may_ship(tiny_run):
-    run_to("kto", "kto.blends=[0.5, 1.0]", "kto.max_distinct_drop=1.0", "kto.force=true")
-    table = report()["table"]
-    assert [(row["blend"], row["objection"]) for row in table] == [(0.0, ""), (1.0, "")]
-    assert report()["outcome"] in ("improved", "no change", "refused")
 
 
 def test_blends_lie_between_the_models(tiny_model):
@@ -271,26 +393,64 @@ def test_blends_lie_between_the_models(tiny_model):
         torch.testing.assert_close(weight, model.state_dict()[name] + 0.25)
 
 
+def candidate(blend: float = 0.0, *, failing: int = 50, loss=1.0, probes=900, distinct_2=0.5, why="") -> Candidate:
+    """Figures of 1,000 answers of which so many fail, and 1,000 probes of which so many are right."""
+    share = Share.of(failing, 1000)
+    rates = FailureRates(share, share, share, share, share)
+    return Candidate(blend, loss, Share.of(probes, 1000), rates, distinct_2, why)
+
+
 @pytest.mark.parametrize(
     ("now", "want"),
     [
         ({}, ""),
         ({"loss": 1.0101}, "held-out loss"),
         ({"loss": float("nan")}, "held-out loss"),
-        ({"probes": 0.889}, "probe accuracy"),
+        ({"probes": 889}, "probe accuracy"),
         ({"distinct_2": 0.48}, "distinct-2"),
-        ({"loss": 1.009, "probes": 0.891, "distinct_2": 0.495}, ""),
+        ({"loss": 1.009, "probes": 891, "distinct_2": 0.495}, ""),
     ],
 )
 def test_what_may_not_ship(now, want):
-    before = {"loss": 1.0, "probes": 0.9, "distinct_2": 0.5}
-    said = objection(before | now, before, KtoConfig())
+    said = objection(candidate(1.0, **now), candidate(), settings=KtoConfig(), method=Method())
     assert said.startswith(want)
     assert bool(said) == bool(want)
 
 
-def test_lora_trains_only_its_factors_and_saves_plain_weights(tiny_run):
-    run_to("kto", "kto.lora_rank=2", "kto.force=true", "kto.blends=[1.0]", "kto.lr=1e-2")
+BAD = "held-out loss 2.0000, before 1.0000"
+
+
+@pytest.mark.parametrize(
+    ("blends", "force", "outcome", "ships", "why"),
+    [
+        ([], False, "refused", 0, "raw z fell"),
+        ([candidate(1.0, failing=20)], False, "improved", 1.0, "failing answers 5.0% -> 2.0% (95%: -4.7 to -1.4 points)"),
+        ([candidate(1.0, failing=40)], False, "no change", 0, "failing answers 5.0% -> 4.0% (95%: -2.8 to +0.8 points)"),
+        ([candidate(1.0, failing=80)], False, "no change", 0, "failing answers 5.0% -> 8.0%"),
+        ([candidate(1.0, why=BAD), candidate(0.5, failing=20)], False, "improved", 0.5, "failing answers 5.0% -> 2.0%"),
+        ([candidate(1.0, why=BAD), candidate(0.5, why="x")], False, "refused", 0, f"blend 1: {BAD}; blend 0.5: x"),
+        ([], True, "refused", 0, "raw z fell"),  # nothing was trained that could be forced
+        ([candidate(1.0, failing=40)], True, "no change", 1.0, "forced; failing answers"),
+        ([candidate(1.0, why=BAD), candidate(0.5, why="x")], True, "refused", 1.0, "forced; blend 1: "),
+        ([candidate(1.0, failing=20)], True, "improved", 1.0, "failing answers 5.0% -> 2.0%"),
+    ],
+)  # fmt: skip
+def test_every_outcome_and_what_ships_then(blends, force, outcome, ships, why):
+    verdict = decide([candidate(), *blends], why="raw z fell", force=force)
+    assert (verdict.outcome, verdict.shipped.blend) == (outcome, ships)
+    assert verdict.why.startswith(why)
+    assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
+
+
+def test_without_prompts_nothing_is_an_improvement():
+    bare = Candidate(0.0, 1.0, None, None, None)
+    verdict = decide([bare, replace(bare, blend=1.0)], why="", force=False)
+    assert (verdict.outcome, verdict.why) == ("no change", "there is no prompt to compare answers on")
+    assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+def test_lora_trains_only_its_factors_and_saves_plain_weights(trained_sft):
+    align(replace(LOOSE, blends=(1.0,)), "kto.lora_rank=2", "kto.force=true", "kto.lr=1e-2")
     before, after = weights("sft"), weights("kto")
     assert before.keys() == after.keys()
     for name in before:

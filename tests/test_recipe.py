@@ -79,7 +79,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
 
 
 def test_an_option_that_is_gone_says_what_became_of_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(schema.REMOVED, "sft.momentum", "it is 0.95 now")
+    monkeypatch.setitem(schema.REMOVED, "sft.momentum", 0.95)
     assert "'sft.momentum' is no longer an option: it is 0.95 now" in refused(tmp_path, "sft.momentum=0.9")
 
 

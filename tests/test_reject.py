@@ -1,24 +1,25 @@
 """reject: which answers become pairs, that a stopped run goes on to the same pairs, and recorded labels."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import append_line, whole_lines
+from minitron.data import labelled
 from minitron.evaluate import failures
 from minitron.recipe.load import load_recipe
-from minitron.stages import pipeline
+from minitron.recipe.schema import RejectConfig
+from minitron.stages import pipeline, reject
 
 PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -89,37 +90,56 @@ def test_chosen_of_the_model_itself(tiny_run):
             assert not failures.is_loop(chosen["completion"])
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_anywhere_it_goes_on_to_the_same_pairs(tiny_run, ending):
-    small = "reject.prompts=120"
-    run_to("reject", small)
+# Runs reject with answers kept 16 at a time, and stops itself by a signal once so many of these parts are on disk.
+STOPPED = """
+import os, sys
+from minitron.recipe.load import load_recipe
+from minitron.stages import pipeline, reject
+from minitron.core.files import append_line
+
+written = []
+
+def append_and_stop(path, line):
+    append_line(path, line)
+    written.append(path)
+    if len(written) == int(sys.argv[2]):
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+reject.CHUNK, reject.append_line = 16, append_and_stop
+pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("reject")], load_recipe("tiny.toml"), force=True)
+"""
+
+
+@pytest.mark.slow  # three runs of the stage and a process that imports torch
+@pytest.mark.parametrize(("ending", "parts"), [(signal.SIGINT, 2), (signal.SIGKILL, 5)])
+def test_stopped_anywhere_it_goes_on_to_the_same_pairs(tiny_run, monkeypatch, capfd, ending, parts):
+    """40 prompts, 3 presets: the second part is of the first preset, the fifth of the second."""
+    monkeypatch.setattr(reject, "CHUNK", 16)
+    run_to("reject")
     want = rows()
-    program = (
-        "import sys; from minitron.stages import reject; reject.CHUNK = 16\n"
-        "from minitron.recipe.load import load_recipe\nfrom minitron.stages import pipeline\n"
-        "recipe = load_recipe('tiny.toml', sys.argv[1:])\n"
-        "pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index('reject')], recipe, force=True)"
-    )
-    command = [sys.executable, "-c", program, small]
-    assert subprocess.run(command, capture_output=True).returncode == 0
-    assert len(rows()) > 10
-    want = rows()  # the answers of 16 prompts at a time
-    stopped = 0
-    for _ in range(3):
-        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        parts = PAIRS.parent
-        while child.poll() is None and not any(len(p.read_bytes().splitlines()) > 2 for p in parts.glob("answers-*")):
-            time.sleep(0.01)
-        time.sleep(0.05)
-        if child.poll() is None:
-            os.kill(child.pid, ending)
-            stopped += 1
-        child.wait()
-    assert stopped
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert "answers are there already" in done.stderr
+    assert len(want) > 10
+    child = subprocess.run([sys.executable, "-c", STOPPED, str(int(ending)), str(parts)], stderr=subprocess.DEVNULL)
+    assert child.returncode
+    kept = sorted(PAIRS.parent.glob("answers-*"))
+    assert sum(len(path.read_bytes().splitlines()) - 1 for path in kept) == parts
+    capfd.readouterr()
+    pipeline.run_stage(REJECT, load_recipe("tiny.toml"), force=True)
+    assert f"{16 * (parts % 3)} of 40 answers are there already" in capfd.readouterr().err
     assert rows() == want
+
+
+def test_what_one_preset_did_not_mean_another_one_may(tiny_run):
+    """Both answer every training prompt alike. The first puts all runaways apart, the second means them."""
+    greedy = "temperature=0.0, max_tokens=24"
+    presets = f"{{first={{{greedy}, failure='canned'}}, second={{{greedy}, failure='runaway'}}}}"
+    run_to("reject", "reject.prompts=200", f"reject.presets={presets}")
+    rejected = [row for row in rows() if not row["label"]]
+    assert len(rejected) > 20
+    assert "second" in {row["preset"] for row in rejected}
+    assert all("runaway" in row["failure"] or row["preset"] == "first" for row in rejected)
+    assert not [row for row in rows(APART) if "runaway" in row["failure"]]
+    keys = [(json.dumps(row["prompt"]), row["completion"]) for row in rejected]
+    assert len(set(keys)) == len(keys)
 
 
 def test_a_line_that_a_crash_cut_off_is_as_if_never_written(tmp_path):
@@ -133,7 +153,63 @@ def test_a_line_that_a_crash_cut_off_is_as_if_never_written(tmp_path):
     assert whole_lines(path) == ["один", "two", "three"]
 
 
-# --- recorded labels (their shapes: test_labelled.py) ---------------------------------------------------------------
+# --- recorded labels -------------------------------------------------------------------------------------------------
+
+ALPACA = [
+    {"instruction": "Say hi.", "input": "", "chosen": "Hi!", "rejected": "No."},
+    {"instruction": "Repeat.", "input": "this", "chosen": "this", "rejected": "this"},
+    {"instruction": "", "input": "", "chosen": "a", "rejected": "b"},
+]
+UNPAIRED = [
+    {"prompt": "one?", "completion": "1", "label": True},
+    {
+        "prompt": [{"role": "user", "content": "two?"}],
+        "completion": [{"role": "assistant", "content": "2"}],
+        "label": False,
+    },
+]
+IMPLICIT = [
+    {
+        "chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "good"}],
+        "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}],
+    }
+]
+JUDGED = [
+    {"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}], "score": float(i)}
+    for i in range(10)
+]
+
+
+def read(path: Path, **settings) -> tuple[list[tuple], Counter]:
+    dropped = Counter()
+    found = list(labelled.read(RejectConfig(files=[str(path)], **settings), dropped))
+    return [(one.prompt[-1]["content"], one.completion, one.label) for one in found], dropped
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("data", "want", "reasons"),
+    [
+        (ALPACA, [("Say hi.", "Hi!", True), ("Say hi.", "No.", False)],
+         {"chosen equals rejected": 1, "malformed: no prompt, or no text": 1}),
+        (UNPAIRED, [("one?", "1", True), ("two?", "2", False)], {}),
+        (IMPLICIT, [("q", "good", True), ("q", "bad", False)], {}),
+    ],
+    ids=["pairs", "unpaired", "implicit prompt"],
+)  # fmt: skip
+def test_the_shapes_of_recorded_labels(tmp_path, kind, data, want, reasons):
+    path = tmp_path / f"data.{kind}"
+    if kind == "parquet":
+        if data is UNPAIRED:
+            pytest.skip("a column of one type cannot hold both shapes")
+        pq.write_table(pa.Table.from_pylist(data), path)
+    elif kind == "json":
+        path.write_text(json.dumps(data))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in data))
+    found, dropped = read(path)
+    assert found == want
+    assert dropped == reasons
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the real data are not here")
@@ -156,14 +232,41 @@ def test_real_labels_and_real_scores(tiny_run, capfd):
     assert up * chosen / (down * rejected) == pytest.approx(1 if up > 1 else 4 / 3, rel=0.01)
 
 
+def test_scores_make_labels(tmp_path):
+    path = tmp_path / "judged.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in JUDGED))
+    found, _ = read(path, chosen_if=["score >= 8"], rejected_if=["score <= 1"])
+    assert found == [("q8", "a8", True), ("q9", "a9", True), ("q0", "a0", False), ("q1", "a1", False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"question": 1}]', "has neither chosen and rejected nor prompt, completion and label, but question"),
+        ("[1]", "is not a JSON array of objects"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_labels_that_cannot_be_read(tmp_path, text, message):
+    path = tmp_path / "data.json"
+    path.write_text(text)
+    with pytest.raises(MinitronError, match=message):
+        read(path)
+    with pytest.raises(MinitronError, match="reject.files: nothing matches"):
+        read(tmp_path / "none.json")
+
+
 def test_kto_learns_from_recorded_labels_of_unequal_numbers(tiny_run, capfd):
     data = [
         {"prompt": f"say {i}", "completion": f"{i}: who are you" if i % 4 else "no", "label": bool(i % 4)}
         for i in range(64)
     ]
     Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
-    run_to("kto", "reject.prompts=0", 'reject.files=["labels.jsonl"]', "kto.batch_rows=8")
+    learn = ("kto.batch_rows=8", "kto.lr=1e-3", "kto.warmup_steps=0", "kto.guards.on=false")
+    run_to("kto", "reject.prompts=0", 'reject.files=["labels.jsonl"]', *learn)
     said = capfd.readouterr().err
     assert "reject: 48 chosen and 16 rejected recorded completions" in said
     assert "kto: 48 chosen and 16 rejected completions, weights 1.00 and 2.25" in said  # 48 / (2.25 * 16) = 4/3
-    assert json.loads(Path("runs/tiny/kto/report.json").read_text())["outcome"] in ("improved", "no change", "refused")
+    last = json.loads(Path("runs/tiny/kto/metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 12
+    assert last["chosen_log_ratio"] > last["rejected_log_ratio"] + 0.05

@@ -1,12 +1,23 @@
-"""The report page: well-formed, self-contained, escaped, and with the right numbers at the right places."""
+"""The report page of a real card: well-formed, self-contained, escaped, and with the right numbers at the right places."""
 
+import contextlib
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from conftest import TINY_RECIPE, tiny_texts
 
 from minitron.evaluate import report
-from minitron.evaluate.report import Series
+from minitron.evaluate.card import Card, Failures, HeldOut, ProbeAnswer, Probes, Sample
+from minitron.evaluate.failures import FailureRates
+from minitron.evaluate.intervals import Share
+from minitron.evaluate.markup import Html, el
+from minitron.evaluate.plots import CURVE_POINTS, Row, Series, bars, plot, ticks
+from minitron.recipe.layout import Layout
+from minitron.recipe.load import load_recipe
+from minitron.stages import pipeline
 
 EVIL = '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)>&amp;\x00\x1b[31m\udc80'
 VOID = {"meta"}
@@ -40,72 +51,85 @@ class Page(HTMLParser):
         return [text for name, text in self.texts if name == tag]
 
 
-def make_model(*, step=10, loss=1.5, accuracy=0.5, loop=0.2, answer="Paris.", failures=()):
-    rates = {"loop": loop, "runaway": 0.1, "canned": 0.0, "ended": 1 - loop, "answers": 20}
-    sample = {"prompt": "Capital of France?", "answer": answer, "reference": "It is Paris.", "failures": list(failures)}
-    wrong = {
-        "skill": "capitals",
-        "question": "Of Peru?",
-        "answer": answer,
-        "check": '{"any": ["Lima"], "none": ["Cusco"]}',
-    }
-    return {
-        "step": step,
-        "loss": loss,
-        "bits_per_byte": loss / 2,
-        "probes": {
-            "accuracy": accuracy,
-            "asked": 8,
-            "skills": {"capitals": {"accuracy": accuracy, "asked": 8}},
-            "wrong": [wrong],
-        },
-        "failures": {"all": rates, "chat": rates | {"samples": [sample]}},
-    }
+# What eval makes of a run that has everything a report shows: probes, dialogues of several turns, samples on the way.
+CHANGES = [
+    'data.probes="probe == 1"', "sft.steps=4", "sft.eval_every_steps=2", 'sft.samples=["say 3"]', "reject.prompts=20",
+    "kto.steps=4", "kto.eval_every_steps=2", "kto.force=true", "kto.guards.on=false", "eval.prompts=12", "eval.probes=8",
+]  # fmt: skip
 
 
-def make_card(*models, **changes):
-    named = dict(zip(("sft", "kto"), models, strict=False))
-    shipped = list(named)[-1]
-    return {
-        "name": "demo",
-        "params": 2031616,
-        "tokenizer": {"vocab_size": 2048},
-        "models": named,
-        "shipped": shipped,
-    } | changes
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Layout:
+    """A whole run, from dialogues to the report."""
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "tiny.toml").write_text(TINY_RECIPE)
+    with (folder / "dialogues.jsonl").open("w") as file:
+        for i, text in enumerate(tiny_texts(240)):
+            messages = [{"role": "user", "content": f"say {i}"}, {"role": "assistant", "content": text}]
+            if i % 3 == 0:
+                more = ({"role": "user", "content": "what said i?"}, {"role": "assistant", "content": f"say {i}"})
+                messages += more
+            probe = {"probe": int(i % 12 == 1), "skill": ["repeat", "count"][i % 2], "check": '{"any": ["lima"]}'}
+            file.write(json.dumps({"messages": messages, **probe}) + "\n")
+    with contextlib.chdir(folder):
+        recipe = load_recipe("tiny.toml", CHANGES)
+        for stage in pipeline.select(recipe, None, "eval"):
+            pipeline.run_stage(stage, recipe)
+    return Layout(folder / "runs/tiny")
 
 
 @pytest.fixture
-def run_dir(tmp_path):
-    """A run's folder with everything that the report reads."""
-    for stage in ("pretrain", "sft"):
-        rows = [{"step": n, "loss": 5.0 - n / 10} for n in range(1, 11)]
-        rows[4] |= {"valid_loss": 4.5}
-        rows[9] |= {"valid_loss": 4.0}
-        write_lines(tmp_path / stage / "metrics.jsonl", rows)
-    rows = [{"step": n, "raw_z": -0.01 * n, "chosen_log_ratio": 0.1, "rejected_log_ratio": -0.2} for n in range(1, 11)]
-    rows[9] |= {"valid_loss": 1.51}
-    write_lines(tmp_path / "kto" / "metrics.jsonl", rows)
-    (tmp_path / "kto" / "config.toml").write_text(
-        "[kto]\nratio = 'mean'\nguards = {raw_z = [-0.05, -0.2], loss = [0.005, 0.02]}\n"
-    )
-    why = "raw z fell to -0.300, below -0.2"
-    ended = {"outcome": "improved", "why": why, "shipped_step": 20, "shipped_blend": 0.5, "held_out_loss_before": 1.5}
-    (tmp_path / "kto" / "report.json").write_text(json.dumps(ended))
-    (tmp_path / "data").mkdir()
-    counts = {"rows_in": 1000, "kept": 750, "train": 700, "valid": 30, "probes": 20}
-    data = counts | {"dropped": {"safety >= 8": 200, "exact duplicate": 50}, "kept_without_score": {"pii_leak": 3}}
-    (tmp_path / "data" / "report.json").write_text(json.dumps(data))
-    return tmp_path
+def card(run) -> Card:
+    return Card.from_json(json.loads(run.card.read_text()))
 
 
-def write_lines(path, rows):
-    path.parent.mkdir()
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def changed(card: Card, stage: str, **changes) -> Card:
+    """The card with other figures of one model."""
+    model = card.models[stage]
+    return replace(card, models={**card.models, stage: replace(model, figures=replace(model.figures, **changes))})
 
 
-def test_a_whole_page_is_balanced_and_loads_nothing(run_dir):
-    text = report.html(run_dir, make_card(make_model(), make_model(loop=0.0)))
+def page_of(run: Layout, card: Card) -> Page:
+    return Page(report.html(run, card))
+
+
+def test_a_card_is_read_as_it_was_written(run, card):
+    """And holds what report.json is known for; the page that eval wrote is of this card."""
+    value = json.loads(run.card.read_text())
+    assert card.to_json() == value
+    assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
+    assert list(value["models"]) == ["sft", "kto"]
+    assert value["shipped"] == "kto"
+    assert value["probe_accuracy"] == value["models"]["kto"]["probes"]["accuracy"]
+    assert set(value["dtypes"]) == {"f16", "q8", "q4"}
+    for model in value["models"].values():
+        assert {"step", "loss", "bits_per_byte", "probes", "failures", "continuations"} == set(model)
+        assert list(model["failures"]) == ["all", "chat", "loops", "canned", "tutorial"]
+        for found in model["failures"].values():
+            assert {"loop", "runaway", "canned", "ended", "failing", "distinct_2", "answers"} < set(found)
+            for name, (low, high) in found["intervals"].items():
+                assert low <= found[name] <= high
+        assert {"accuracy", "asked", "interval", "skills", "wrong"} == set(model["probes"])
+        assert model["failures"]["all"]["answers"] == 4 * model["failures"]["chat"]["answers"]
+    assert run.page.read_text() == report.html(run, card)
+
+
+def test_a_card_of_an_older_version_gets_intervals(card):
+    value = card.to_json()
+    for model in value["models"].values():
+        for found in model["failures"].values():
+            del found["intervals"]
+            for sample in found.get("samples", []):
+                del sample["context"]
+        del model["probes"]["interval"]
+    old = Card.from_json(value)
+    chat = old.last.failures["chat"].rates.ended
+    assert chat == card.last.failures["chat"].rates.ended  # answers to different prompts are independent
+    assert old.last.probes.accuracy == card.last.probes.accuracy
+
+
+def test_a_whole_page_is_balanced_and_loads_nothing(run, card):
+    text = report.html(run, card)
     page = Page(text)
     for reference in ("http://", "https://", "src=", "href=", "<script", "url(", "@import"):
         assert reference not in text
@@ -117,158 +141,231 @@ def test_a_whole_page_is_balanced_and_loads_nothing(run_dir):
         "kto",
         "Data",
         "Answers",
+        "While it learned",
         "Wrong probes",
     ]
     assert text.isprintable() or set(c for c in text if not c.isprintable()) == {"\n"}
+    assert all(image["role"] == "img" for image in page.named("svg"))
+    assert len(page.named("svg")) == len(page.named("desc"))
 
 
-def test_what_a_model_said_stays_text(run_dir):
-    model = make_model(answer=EVIL)
-    model["failures"]["chat"]["samples"][0] |= {"prompt": EVIL, "reference": EVIL}
-    model["probes"]["skills"] = {EVIL: {"accuracy": 1.0, "asked": 1}}
-    text = report.html(run_dir, make_card(model, name=EVIL))
+def with_sample(card: Card, stage: str, sample: Sample) -> Card:
+    failures = card.models[stage].figures.failures
+    return changed(card, stage, failures={**failures, "chat": replace(failures["chat"], samples=[sample])})
+
+
+def test_what_a_model_said_stays_text(run, card):
+    evil = Sample([{"role": "user", "content": EVIL}], EVIL, EVIL, EVIL, [])
+    probes = Probes.of([ProbeAnswer([{"role": "user", "content": EVIL}], '{"any": ["Lima"]}', EVIL, False, EVIL)])
+    card = with_sample(with_sample(card, "sft", evil), "kto", evil)
+    text = report.html(run, replace(changed(card, "kto", probes=probes), name=EVIL))
     page = Page(text)
     text.encode()  # no lone surrogate is left
-    assert {tag for tag, _ in page.tags} & {"script", "img", "b"} == set()
+    assert {tag for tag, _ in page.tags} & {"script", "img"} == set()
     shown = EVIL.replace("\x00\x1b", "\ufffd\ufffd").replace("\udc80", "\ufffd")
     assert page.said("h1") == [shown]
-    assert page.said("p").count(shown) == 3
-    assert shown in page.said("td")
+    assert page.said("p").count(shown) == 4
+    assert f"user: {shown}" in page.said("p")
+    assert page.said("td").count(shown) == 3
     assert "\x00" not in text
     assert "\x1b" not in text
 
 
 def test_attributes_are_escaped_too():
-    assert (
-        report.el("i", "a", None, ["b", report.Html("<br>")], class_='"><x') == '<i class="&quot;&gt;&lt;x">ab<br></i>'
+    assert el("i", "a", None, ["b", Html("<br>")], class_='"><x') == '<i class="&quot;&gt;&lt;x">ab<br></i>'
+
+
+def facts(page: Page) -> dict[str, str]:
+    return dict(zip(page.said("dt"), page.said("dd"), strict=True))
+
+
+def test_headline(run, card):
+    told = facts(page_of(run, card))
+    last = card.last
+    assert told["parameters"] == f"{card.params:,}"
+    assert told["model that ships"] == f"kto, step {json.loads(run.stage_report('kto').read_text())['shipped_step']}"
+    assert told["probe accuracy"] == f"{last.probes.accuracy.value:.1%} of {last.probes.accuracy.count}"
+    assert told["held-out loss, nats per token"] == f"{last.held_out.loss:.4f}"
+    assert told["bits per byte as q8"].startswith(f"{card.dtypes['q8'].bits_per_byte:.4f} (")
+    assert told["tokens in the vocabulary"] == "340"
+
+
+def test_the_sft_model_ships_where_kto_changes_nothing(run, card, tmp_path):
+    """It lies in kto's folder, as "kto, step 0"."""
+    kto = json.loads(run.stage_report("kto").read_text())
+    kto |= {"outcome": "no change", "shipped_blend": 0.0, "shipped_step": 0}
+    other = Layout(tmp_path)
+    other.stage("kto").mkdir()
+    other.stage_report("kto").write_text(json.dumps(kto))
+    page = page_of(other, card)
+    assert facts(page)["model that ships"] == f"sft, step {card.models['sft'].step} (kto: no change)"
+    assert any(text.startswith("kto: no change") and text.endswith("The SFT model ships.") for text in page.said("p"))
+
+
+def rates(**shares: Share) -> FailureRates:
+    return FailureRates(
+        **{name: Share.of(0, 1000) for name in ("loop", "runaway", "canned", "ended", "failing")} | shares
     )
 
 
-def test_headline(run_dir):
-    page = Page(report.html(run_dir, make_card(make_model(), make_model(step=20, loss=1.25, accuracy=0.75))))
-    facts = dict(zip(page.said("dt"), page.said("dd"), strict=True))
-    assert facts == {
-        "parameters": "2,031,616",
-        "model that ships": "kto, step 20",
-        "probe accuracy": "75.0% of 8",
-        "held-out loss, nats per token": "1.2500",
-        "bits per byte": "0.6250",
-        "tokens in the vocabulary": "2,048",
-    }
-
-
-def test_differences_are_marked_in_words(run_dir):
-    page = Page(report.html(run_dir, make_card(make_model(), make_model(loss=1.6, accuracy=0.75, loop=0.05))))
+def test_differences_are_marked_in_words_if_they_are_beyond_chance(run, card):
+    before = {"held_out": HeldOut(1.5, 0.75), "probes": Probes(Share.of(500, 1000), {"add": Share.of(34, 50)})}
+    after = {"held_out": HeldOut(1.6, 0.8), "probes": Probes(Share.of(750, 1000), {"add": Share.of(28, 50)})}
+    before["failures"] = {"chat": Failures(rates(loop=Share.of(200, 1000), ended=Share.of(800, 1000)), 0.5)}
+    after["failures"] = {"chat": Failures(rates(loop=Share.of(190, 1000), ended=Share.of(900, 1000)), 0.5)}
+    page = page_of(run, changed(changed(card, "sft", **before), "kto", **after))
     cells = page.said("td")
-    assert cells[:12] == [
-        *("1.5000", "1.6000", "+0.1000, worse"),
-        *("0.7500", "0.8000", "+0.0500, worse"),
-        *("50.0%", "75.0%", "+25.0 points, better"),
-        *("20.0%", "5.0%", "-15.0 points, better"),
-    ]
-    assert cells[12:15] == ["10.0%", "10.0%", "same"]
-    assert cells[18:21] == ["80.0%", "95.0%", "+15.0 points, better"]  # more answers end by themselves
-    assert [a["class"] for a in page.named("td") if "class" in a][:3] == ["worse", "worse", "better"]
-    assert "answers with preset chat (20)" in page.said("th")
-    assert (
-        "kto: improved (raw z fell to -0.300, below -0.2). A blend of 50% of step 20 and the rest of the SFT model ships."
-        in page.said("p")
+    assert cells[:3] == ["1.5000", "1.6000", "+0.1000, worse"]
+    assert cells[3:6] == ["0.7500", "0.8000", "+0.0500, worse"]
+    assert cells[6:9] == ["50.0% (46.9% to 53.1%)", "75.0% (72.2% to 77.6%)", "+25.0 points, better"]
+    assert cells[9:12] == ["20.0% (17.6% to 22.6%)", "19.0% (16.7% to 21.5%)", "-1.0 points, within chance"]
+    assert cells[14] == "same"
+    assert cells[18:21][2] == "+10.0 points, better"  # more answers end by themselves
+    assert [a["class"] for a in page.named("td") if "class" in a][:4] == ["worse", "worse", "better", "better"]
+    assert "answers with preset chat (1,000)" in page.said("th")
+    # 68% and 56% of 50 are no difference; of 5,000 they are
+    assert "56% (42% to 69%)" in page.said("text")
+    more = Probes(Share.of(750, 1000), {"add": Share.of(2800, 5000)})
+    before["probes"] = Probes(Share.of(500, 1000), {"add": Share.of(3400, 5000)})
+    page = page_of(run, changed(changed(card, "sft", **before), "kto", **after | {"probes": more}))
+    assert "56% (55% to 57%) *" in page.said("text")
+
+
+def test_few_prompts_come_with_a_caution(run, card):
+    asked = card.last.failures["chat"].answers
+    held_out = json.loads(run.stage_report("data").read_text())["valid"]
+    (said,) = (text for text in page_of(run, card).said("p") if text.startswith("Only"))
+    assert said.startswith(f"Only {asked} prompts of {held_out} held-out dialogues were asked")
+    many = {"chat": Failures(rates(), 0.5)}
+    page = page_of(run, changed(changed(card, "sft", failures=many), "kto", failures=many))
+    assert not [text for text in page.said("p") if text.startswith("Only")]
+
+
+def test_samples_stand_side_by_side_with_what_was_said_before(run, card):
+    turns = [{"role": "user", "content": "i am Panu"}, {"role": "assistant", "content": "hello"}]
+    card = with_sample(card, "sft", Sample(turns, "who am i?", "Panu.", "You are Panu.", []))
+    page = page_of(run, with_sample(card, "kto", Sample(turns, "who am i?", "no no no", "You are Panu.", ["loop"])))
+    start = page.said("h3").index("before it")
+    assert page.said("h3")[start : start + 5] == ["before it", "prompt", "reference", "before kto", "after kto"]
+    start = page.said("p").index("user: i am Panu\nassistant: hello")
+    assert page.said("p")[start + 1 : start + 5] == ["who am i?", "You are Panu.", "Panu.", "no no no"]
+    assert " loop" in page.said("b")
+    real = [sample for found in card.last.failures.values() for sample in found.samples]
+    assert {len(sample.context) for sample in real} == {0, 2}  # the dialogues have one turn or two
+
+
+def test_wrong_probes_are_shown_with_their_rules(run, card):
+    asked = ProbeAnswer(
+        [{"role": "user", "content": "Of Peru?"}], '{"any": ["Lima"], "none": ["Cusco"]}', "no", False, "cities"
     )
+    page = page_of(run, changed(card, "kto", probes=Probes.of([asked])))
+    assert page.said("td")[-4:] == ["cities", "Of Peru?", "no", "has one of Lima; lacks Cusco"]
 
 
-def test_samples_stand_side_by_side(run_dir):
-    after = make_model(answer="no no no", failures=["loop"])
-    page = Page(report.html(run_dir, make_card(make_model(), after)))
-    assert page.said("h3") == ["prompt", "reference", "before kto", "after kto"]
-    start = page.said("p").index("Capital of France?")
-    assert page.said("p")[start:] == ["Capital of France?", "It is Paris.", "Paris.", "no no no"]
-    assert page.said("b") == [" loop"]
-    assert page.said("td")[-4:] == ["capitals", "Of Peru?", "no no no", "has one of Lima; lacks Cusco"]
-
-
-def test_what_it_said_while_it_learned(run_dir):
+def test_what_it_said_while_it_learned(run, card, tmp_path):
+    page = page_of(run, card)
+    assert [text for text in page.said("h3") if text.startswith("step ")] == ["step 2", "step 4"]
+    assert "sft: say 3" in page.said("h3")
+    other = Layout(tmp_path)
     lines = [{"step": n, "samples": [{"prompt": "Hi?", "text": f"{EVIL} {n}"}]} for n in range(1, 8)]
-    (run_dir / "pretrain").mkdir(exist_ok=True)
-    (run_dir / "pretrain" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    page = Page(report.html(run_dir, make_card(make_model())))
+    write_lines(other.metrics("pretrain"), lines)
+    page = page_of(other, card)
     assert [text for text in page.said("h3") if text.startswith("step ")] == ["step 1", "step 3", "step 5", "step 7"]
-    assert any(text.startswith("pretrain: Hi?") for text in page.said("h3"))
     assert not page.named("script")
 
 
-def test_a_plot_has_its_values_units_and_text():
-    points = [(0, 2.0), (50, 3.0), (100, 4.0)]
-    page = Page(report.plot("Loss", [Series("train", points, dots=True)], unit="nats", guards={"guard: 1": 1.0}))
-    left, right, top, bottom = 52, 380, 28, 196
-    assert page.named("polyline") == [{"points": f"{left}.0,140.0 216.0,84.0 {right}.0,{top}.0", "class": "curve c0"}]
-    assert [(c["cx"], c["cy"]) for c in page.named("circle")] == [
-        ("52.0", "140.0"),
-        ("216.0", "84.0"),
-        ("380.0", "28.0"),
-    ]
-    guard = next(line for line in page.named("line") if line["class"] == "guard g0")
-    assert (guard["y1"], guard["x1"], guard["x2"]) == (f"{bottom}.0", str(left), str(right))
-    assert page.said("text") == ["nats", "step", "1", "2", "3", "4", "0", "20", "40", "60", "80", "100"]
-    assert page.said("title") == ["Loss"]
-    assert page.said("desc") == ["In nats. train: 2 at step 0, 4 at step 100, lowest 2, highest 4. guard: 1."]
-    assert page.said("li") == ["train", "guard: 1"]
+def write_lines(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_bars_have_the_lengths_of_their_values():
-    rows = [("add", [0.5, 1.0], ["50%", "100%"]), ("spell", [0.0, 0.25], ["0%", "25%"])]
-    page = Page(report.bars("Accuracy", rows, names=["before", "after"], unit="share", full=1.0))
-    assert [bar["width"] for bar in page.named("rect")] == ["140.0", "280.0", "1", "70.0"]
-    assert page.said("text") == ["share", "add", "50%", "100%", "spell", "0%", "25%"]
-    assert page.said("desc") == ["share. add: before 50%, after 100%; spell: before 0%, after 25%."]
+def test_kto_curves_show_the_guards(run, card):
+    page = page_of(run, card)
+    before = json.loads(run.stage_report("kto").read_text())["held_out_loss_before"]
+    assert {"guard: back below -0.2", "guard: warning below -0.05"} <= set(page.said("li"))
+    assert f"guard: back above {before * 1.01:.4f}" in page.said("li")
+    assert f"before kto: {before:.4f}" in page.said("li")
+    raw_z = [json.loads(line)["raw_z"] for line in run.metrics("kto").read_text().splitlines()]
+    (told,) = (text for text in page.said("desc") if ". raw z: " in text or text.startswith("In nats per token. raw z"))
+    assert told.startswith(f"In nats per token. raw z: {raw_z[0]:.4g} at step 1, {raw_z[-1]:.4g} at step 4")
 
 
-def test_every_svg_has_a_title_and_a_description(run_dir):
-    page = Page(report.html(run_dir, make_card(make_model(), make_model())))
-    assert len(page.named("svg")) == len(page.named("desc")) == 7
-    assert len(page.named("title")) == 1 + 7 + 4  # the page, the plots, the labels of bars
-    assert all(image["role"] == "img" for image in page.named("svg"))
-
-
-def test_kto_curves_show_the_guards(run_dir):
-    page = Page(report.html(run_dir, make_card(make_model(), make_model())))
-    assert "guard: back below -0.2" in page.said("li")
-    assert "guard: back above 1.5300" in page.said("li")
-    assert "before kto: 1.5000" in page.said("li")
-    assert any(
-        text.startswith("In nats per token. raw z: -0.01 at step 1, -0.1 at step 10") for text in page.said("desc")
-    )
-
-
-def test_the_data_section_counts_every_row(run_dir):
-    page = Page(report.html(run_dir, make_card(make_model())))
+def test_the_data_section_counts_every_row(run, card, tmp_path):
+    counts = json.loads(run.stage_report("data").read_text())
+    parts = f"({counts['train']} train, {counts['valid']} valid, {counts['probes']} probes)"
+    assert f"240 rows read, {counts['kept']} dialogues kept {parts}." in page_of(run, card).said("p")
+    other = Layout(tmp_path)
+    other.stage("data").mkdir()
+    counts = {"rows_in": 1000, "kept": 750, "train": 700, "valid": 30, "probes": 20}
+    dropped = {"dropped": {"safety >= 8": 200, "exact duplicate": 50}, "kept_without_score": {"pii_leak": 3}}
+    other.stage_report("data").write_text(json.dumps(counts | dropped))
+    page = page_of(other, card)
     assert "1,000 rows read, 750 dialogues kept (700 train, 30 valid, 20 probes)." in page.said("p")
     assert "3 rows have no score 'pii_leak' and were kept all the same." in page.said("p")
     told = "kept: rows 750 (75.0%); dropped: safety >= 8: rows 200 (20.0%); dropped: exact duplicate: rows 50 (5.0%)."
     assert any(told in text for text in page.said("desc"))
 
 
-def test_missing_parts_are_left_out(tmp_path):
-    bare = make_model() | {"loss": None, "bits_per_byte": None, "probes": {}, "failures": {}}
-    page = Page(report.html(tmp_path, make_card(bare)))
+def test_missing_parts_are_left_out(card, tmp_path):
+    sft = replace(card, models={"sft": card.models["sft"]}, dtypes={})
+    bare = changed(sft, "sft", held_out=None, probes=None, failures={})
+    page = page_of(Layout(tmp_path), bare)
     assert page.said("h2") == ["Figures"]
     assert page.said("dt") == ["parameters", "model that ships", "tokens in the vocabulary"]
-    page = Page(report.html(tmp_path, make_card(make_model())))
+    page = page_of(Layout(tmp_path), sft)
     assert page.said("h2") == ["Figures", "Probes by skill", "Answers", "Wrong probes"]
-    assert page.said("h3") == ["prompt", "reference", "sft"]
+    assert set(page.said("h3")) == {"before it", "prompt", "reference", "sft"}
     assert "difference" not in page.said("th")
 
 
-def test_a_run_of_one_step_and_values_that_are_no_numbers(tmp_path):
-    write_lines(tmp_path / "sft" / "metrics.jsonl", [{"step": 1, "loss": 2.0}, {"step": 2, "loss": float("nan")}])
-    page = Page(report.html(tmp_path, make_card(make_model())))
-    assert [(c["cx"], c["cy"]) for c in page.named("circle")] == [("52.0", "196.0")]
+# --- plots -----------------------------------------------------------------------------------------------------------
+
+
+def corners(page: Page) -> list[tuple[float, float]]:
+    (line,) = page.named("polyline")
+    return [tuple(map(float, pair.split(","))) for pair in line["points"].split()]
+
+
+def test_a_plot_has_its_values_units_and_text():
+    points = [(0, 2.0), (50, 3.0), (100, 5.0)]
+    page = Page(plot("Loss", [Series("train", points, dots=True)], unit="nats", guards={"guard: 1": 1.0}))
+    (x0, y0), (x1, y1), (x2, y2) = corners(page)
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)  # half of the steps is half of the way
+    assert 2 * (y0 - y1) == pytest.approx(y1 - y2, abs=0.2)  # upwards, as far as the values are apart
+    assert [(float(c["cx"]), float(c["cy"])) for c in page.named("circle")] == corners(page)
+    guard = next(line for line in page.named("line") if line["class"] == "guard g0")
+    assert float(guard["y1"]) - y0 == pytest.approx(y0 - y1, abs=0.2)  # as far below 2 as 3 is above
+    assert (float(guard["x1"]), float(guard["x2"])) == (x0, x2)
+    assert page.said("text") == ["nats", "step", "1", "2", "3", "4", "5", "0", "20", "40", "60", "80", "100"]
+    assert page.said("title") == ["Loss"]
+    assert page.said("desc") == ["In nats. train: 2 at step 0, 5 at step 100, lowest 2, highest 5. guard: 1."]
+    assert page.said("li") == ["train", "guard: 1"]
+
+
+def test_bars_have_the_lengths_of_their_values():
+    rows = [Row("add", [0.5, 1.0], ["50%", "100%"]), Row("spell", [0.0, 0.25], ["0%", "25%"])]
+    page = Page(bars("Accuracy", rows, names=["before", "after"], unit="share", full=1.0))
+    half, whole, none, quarter = (float(bar["width"]) for bar in page.named("rect"))
+    assert (half, quarter) == (pytest.approx(whole / 2), pytest.approx(whole / 4))
+    assert 0 < none < quarter / 10  # a bar that can be seen
+    assert page.said("text") == ["share", "add", "50%", "100%", "spell", "0%", "25%"]
+    assert page.said("desc") == ["share. add: before 50%, after 100%; spell: before 0%, after 25%."]
+    assert [key["class"] for key in page.named("i")] == ["key swatch c0", "key swatch c1"]  # areas, as bars are
+
+
+def test_a_run_of_one_step_and_values_that_are_no_numbers(card, tmp_path):
+    other = Layout(tmp_path)
+    write_lines(other.metrics("sft"), [{"step": 1, "loss": 2.0}, {"step": 2, "loss": float("nan")}])
+    page = page_of(other, replace(card, models={"sft": card.models["sft"]}))
+    assert len(page.named("circle")) == 1
+    assert "NaN" not in "".join(line["points"] for line in page.named("polyline"))
 
 
 def test_long_curves_are_thinned_but_keep_their_last_point():
-    page = Page(report.plot("Loss", [Series("train", [(n, n % 7) for n in range(10_000)])], unit="nats"))
-    points = page.named("polyline")[0]["points"].split()
-    assert len(points) <= report.CURVE_POINTS + 1
-    assert points[-1].startswith("380.0,")
+    page = Page(plot("Loss", [Series("train", [(n, n % 7) for n in range(10_000)])], unit="nats"))
+    points = corners(page)
+    assert len(points) <= CURVE_POINTS + 1
+    assert points[-1][0] == max(float(line["x2"]) for line in page.named("line"))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +378,7 @@ def test_long_curves_are_thinned_but_keep_their_last_point():
     ],
 )
 def test_ticks(low, high, wanted):
-    assert report.ticks(low, high) == wanted
+    assert ticks(low, high) == wanted
 
 
 def test_smoothing_starts_at_the_first_value_and_keeps_a_constant():

@@ -1,15 +1,13 @@
 """The guards of kto: which signals are watched, when they warn and when they send training back.
 
-The loss cannot see a collapse (z is clamped at 0, and at policy = reference and far below it the loss is 0.5 alike), so other
-figures are watched: what happens to likelihood (`raw_z`, `chosen`), to held-out dialogues (`loss`), and to what the policy
-says on its own (`kl`, `entropy`, `loops`, `endings`, `words`, `probes`). Thresholds: `[kto.guards]` in the recipe.
-Knows nothing about training.
+The loss cannot see a collapse (z_ref is clamped at 0, and at policy = reference and far below it the loss is 0.5 alike), so
+other figures are watched: what happens to likelihood (`raw_z`, `chosen`), to held-out dialogues (`loss`), and to what the
+policy says on its own (`kl`, `entropy`, `loops`, `endings`, `words`, `probes`). Knows nothing about training.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-
-from minitron.recipe.schema import GuardsConfig
 
 # name of a guard -> how to say it
 TEXTS = {
@@ -28,9 +26,34 @@ TEXTS = {
 UPPER = ("loss", "kl", "entropy_high", "loops")  # these guards are limits from above
 
 
-@dataclass
+@dataclass(frozen=True)
+class Limits:
+    """Beyond `warn` a guard warns, beyond `stop` it sends training back."""
+
+    warn: float
+    stop: float
+
+
+# Where 72 runs with rates and betas from far too small to far too large shipped nothing worse (benchmarks/kto_wreck.py, the
+# table in docs/kto.md), and the settings of docs/kto-study.md that do good passed.
+LIMITS: Mapping[str, Limits] = {
+    "raw_z": Limits(-0.05, -0.2),  # log-ratio of mismatched pairs, nats per token
+    "chosen": Limits(-0.05, -0.15),  # log-ratio of chosen completions, nats per token
+    "loss": Limits(0.005, 0.01),  # rise of held-out loss, share
+    "kl": Limits(0.1, 0.3),  # KL to the reference on the policy's own answers, nats per token
+    "entropy_low": Limits(0.7, 0.5),  # entropy on its own answers, times the reference's at the same positions
+    "entropy_high": Limits(1.4, 2.0),  # the same, from above
+    "loops": Limits(0.05, 0.15),  # rise of the share of its own answers that loop
+    "endings": Limits(-0.05, -0.15),  # change of the share that ends by itself
+    "words": Limits(-0.05, -0.15),  # change of the share of words that the training data has
+    "probes": Limits(-0.01, -0.02),  # change of probe accuracy
+    "gradient": Limits(1e-3, 1e-5),  # gradient norm, times the first steps'
+}
+
+
+@dataclass(frozen=True)
 class Signals:
-    """One look at the policy. Differences and shares are against the SFT model; None: not measured."""
+    """A look at the policy. Differences and shares are against the SFT model; None: not measured."""
 
     raw_z: float  # nats per token
     chosen: float  # nats per token
@@ -51,19 +74,17 @@ class Signals:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def check(signals: Signals, guards: GuardsConfig) -> tuple[list[str], list[str]]:
-    """What to warn of, and what must not go on, as sentences."""
+def check(signals: Signals, limits: Mapping[str, Limits] = LIMITS) -> tuple[list[str], list[str]]:
+    """What to warn of, and what must not go on, as sentences. A signal without limits is not watched."""
     warnings, breaches = [], []
     for name, value in signals.readings().items():
-        limits = getattr(guards, name)
-        if not limits:
+        if name not in limits:
             continue
-        sign = 1 if name in UPPER else -1
-        warn, stop = limits
+        sign, limit = 1 if name in UPPER else -1, limits[name]
         if not math.isfinite(value):
             breaches.append(f"{name} is no longer a number")
-        elif sign * value > sign * stop:
-            breaches.append(f"{TEXTS[name].format(value)} (limit {stop:g})")
-        elif sign * value > sign * warn:
-            warnings.append(f"{TEXTS[name].format(value)} (warning from {warn:g})")
+        elif sign * value > sign * limit.stop:
+            breaches.append(f"{TEXTS[name].format(value)} (limit {limit.stop:g})")
+        elif sign * value > sign * limit.warn:
+            warnings.append(f"{TEXTS[name].format(value)} (warning from {limit.warn:g})")
     return warnings, breaches

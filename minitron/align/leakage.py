@@ -12,17 +12,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from minitron.align.preference import Example
+from minitron.core.console import say, warn
+
 FOLDS = 5
 FIRST_TOKENS, COMMON = 3, 64  # how many tokens of the beginning are seen, and how many kinds of each
 SUSPECT = 0.9  # balanced accuracy from which something trivial decides
-REMEDIES = {
-    "length": 'choose answers of like length: reject.chosen = "model"; or leave out what is longer: kto.cut_rejected = true',
+FEWEST = 20  # completions of each class for the audit to say something
+SAMPLED = {  # what helps where reject sampled the rejected ones; kto cuts them to the chosen one's length already
+    "length": 'choose answers of like length: reject.chosen = "model"',
     "ending": 'choose answers that end alike: reject.chosen = "model"; or lower reject.max_tokens',
     "first tokens": 'take both from the same source: reject.chosen = "model"',
 }
+RECORDED = {  # what helps where people or judges labelled both (reject.files)
+    "length": "label answers of like length as good and as bad",
+    "ending": "label answers that end alike as good and as bad, or mend the endings in the file",
+    "first tokens": "label answers that begin alike as good and as bad",
+}
 
 
-@dataclass
+def audit_label_leakage(examples: list[Example], end: int, *, recorded: bool, seed: int) -> dict[str, float]:
+    """Warns where something trivial tells chosen from rejected; returns the balanced accuracies, none of few examples.
+
+    `end` is the id of the end marker; `recorded` says that the labels are from `reject.files`, which has other remedies.
+    """
+    seen = [Seen(e.ids[e.prompt :], e.ids[-1] == end, e.label) for e in examples]
+    if min(sum(s.label for s in seen), sum(not s.label for s in seen)) < FEWEST:
+        return {}
+    accuracies = audit(seen, seed=seed)
+    shown = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in accuracies.items())
+    say(f"kto: chosen are told from rejected by something trivial in these shares (chance: 50%): {shown}")
+    for text in findings(accuracies, recorded=recorded):
+        warn(f"kto: {text}")
+    return accuracies
+
+
+@dataclass(frozen=True)
 class Seen:
     """What the classifier may see of a completion."""
 
@@ -45,11 +70,11 @@ def audit(seen: list[Seen], *, seed: int) -> dict[str, float]:
     return {name: _accuracy(values[order], labels[order]) for name, values in features.items()}
 
 
-def findings(accuracies: dict[str, float]) -> list[str]:
+def findings(accuracies: dict[str, float], *, recorded: bool) -> list[str]:
     """A sentence with a remedy for everything that tells too much."""
     return [
         f"{name} alone tells chosen from rejected in {accuracies[name]:.0%} of the cases; {remedy}"
-        for name, remedy in REMEDIES.items()
+        for name, remedy in (RECORDED if recorded else SAMPLED).items()
         if accuracies[name] >= SUSPECT
     ]
 
@@ -88,10 +113,10 @@ def _fit(features: Tensor, labels: Tensor) -> Tensor:
             F.binary_cross_entropy_with_logits(inputs @ weights, targets, weight=balance)
             + 1e-3 * weights.square().sum()
         )
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     return weights.detach()
 
 

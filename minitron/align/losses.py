@@ -1,34 +1,51 @@
 """Losses of alignment without pairs: a completion is chosen or rejected, and the reference model stays frozen.
 
 A log-ratio is log π(y|x) - log π_ref(y|x): 0 while the policy is the reference, negative where it makes a completion less
-likely. It comes in two units: summed over the completion's tokens, as published, or as their mean (`kto.ratio`); beta is
+likely. It comes in two units: summed over the completion's tokens, as published, or as their mean (`Method.ratio`); beta is
 of the same unit, so a beta for means is about as many times larger as completions have tokens.
+
+Two names everywhere: `raw_z` is the mean log-ratio of mismatched pairs, z_ref is max(0, raw_z), as the loss takes it.
 Pure functions of tensors; knows nothing about models.
 """
 
 import torch
 from torch import Tensor
 
+from minitron.align.method import Method
+
 MOST_WEIGHT = 4 / 3  # lambda_d n_d / (lambda_u n_u) belongs in [1, 4/3] (arXiv 2402.01306, eq. 9)
 
 
-def kto(ratios: Tensor, *, labels: Tensor, z: float, beta: float) -> Tensor:
+def kto(ratios: Tensor, *, labels: Tensor, raw_z: float, beta: float) -> Tensor:
     """Kahneman-Tversky optimisation (Ethayarajh et al., arXiv 2402.01306, eq. 8), one value per completion, (B,) -> (B,).
 
-    1 - sigmoid(beta * (r - z0)) for chosen, 1 - sigmoid(beta * (z0 - r)) for rejected, with z0 = max(0, z), a constant. At
-    policy = reference (all r and z 0) every value is 0.5.
+    1 - sigmoid(beta * (r - z_ref)) for chosen, 1 - sigmoid(beta * (z_ref - r)) for rejected, with z_ref = max(0, raw_z), a
+    constant. At policy = reference (all r and raw_z 0) every value is 0.5.
     """
-    z0 = max(0.0, z)
-    return 1 - torch.sigmoid(beta * torch.where(labels, ratios - z0, z0 - ratios))
+    z_ref = max(0.0, raw_z)
+    return 1 - torch.sigmoid(beta * torch.where(labels, ratios - z_ref, z_ref - ratios))
 
 
 def apo_zero(ratios: Tensor, *, labels: Tensor, beta: float) -> Tensor:
-    """APO-zero without pairs (D'Oosterlinck et al., arXiv 2408.06266, eq. 7), (B,) -> (B,): KTO with z0 = 0.
+    """APO-zero without pairs (D'Oosterlinck et al., arXiv 2408.06266, eq. 7), (B,) -> (B,): KTO with z_ref = 0.
 
     1 - sigmoid(beta * r) for chosen, sigmoid(beta * r) for rejected: chosen become likelier, rejected less likely, each
     against the reference and not against what happens to other completions.
     """
-    return kto(ratios, labels=labels, z=0.0, beta=beta)
+    return kto(ratios, labels=labels, raw_z=0.0, beta=beta)
+
+
+def preference_loss(
+    ratios: Tensor, *, labels: Tensor, lengths: Tensor, raw_z: float, beta: float, method: Method
+) -> Tensor:
+    """The method's loss of each completion, (B,) -> (B,), unweighted. `ratios`, `raw_z` and `beta` are in the unit of
+    `method.ratio`; `lengths` (B,) are the completions' tokens."""
+    if method.rejected_floor is not None:
+        floor = -method.rejected_floor * (torch.ones_like(ratios) if method.ratio == "mean" else lengths)
+        ratios = torch.where(labels, ratios, torch.maximum(ratios, floor))
+    if method.loss == "apo_zero":
+        return apo_zero(ratios, labels=labels, beta=beta)
+    return kto(ratios, labels=labels, raw_z=raw_z, beta=beta)
 
 
 def class_weights(chosen: int, rejected: int) -> tuple[float, float]:

@@ -8,6 +8,7 @@ order. Knows nothing about losses and where the pairs come from.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 import torch
@@ -59,7 +60,8 @@ def deal(examples: list[Example], numbers: list[int], parts: int) -> list[list[i
         return prompt + sum(len(examples[i].ids) - prompt - 1 for i in group)
 
     groups = [[numbers[i] for i in group] for group in by_prompt([examples[i] for i in numbers])]
-    found, work = [[] for _ in range(parts)], [0] * parts
+    found: list[list[int]] = [[] for _ in range(parts)]
+    work = [0] * parts
     for group in sorted(groups, key=width, reverse=True):
         least = work.index(min(work))
         found[least] += group
@@ -70,8 +72,10 @@ def deal(examples: list[Example], numbers: list[int], parts: int) -> list[list[i
 def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
     """log π(token | all before) of the tokens that count, one example after the other, (T,). They are computed as one flat
     row, in which completions of the same prompt go on from one copy of it."""
-    ids, positions, spans = [], [], []
-    select, targets = [[] for _ in examples], [e.ids[e.start :] for e in examples]
+    ids: list[int] = []
+    positions: list[int] = []
+    spans: list[Span] = []
+    select: list[list[int]] = [[] for _ in examples]
     for group in by_prompt(examples):
         at, prompt, parent = len(ids), examples[group[0]].prompt, len(spans)
         ids += examples[group[0]].ids[:prompt]
@@ -89,9 +93,9 @@ def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
             # a token is predicted at the one before it: the first of a completion at the end of the prompt
             where = [at + prompt - 1, *range(begins, begins + len(read))]
             select[number] = where[example.start - prompt :]
-    wanted, targets = (torch.tensor(list(chain(*x)), device=model.device) for x in (select, targets))
-    ids, positions = (torch.tensor([x], device=model.device) for x in (ids, positions))
-    hidden = model.hidden(ids, positions=positions, spans=spans, wanted=wanted)
+    row = partial(torch.tensor, device=model.device)
+    hidden = model.hidden(row([ids]), positions=row([positions]), spans=spans, wanted=row(list(chain(*select))))
+    targets = row([i for e in examples for i in e.ids[e.start :]])
     return -F.cross_entropy(model.head(hidden).float(), targets, reduction="none")
 
 
@@ -105,7 +109,7 @@ def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
     def work(part: list[int]) -> list[Tensor]:
         some = [once[i] for i in part]
         with torch.no_grad():
-            return list(token_log_probs(model, some).split([e.length for e in some]))
+            return list(torch.split(token_log_probs(model, some), [e.length for e in some]))
 
     on_cpu, tokens = model.device.type == "cpu", sum(len(e.ids) for e in once)
     count = max(parallel.cores(), -(-tokens // AT_ONCE)) if on_cpu else -(-tokens // AT_ONCE_ON_A_GPU)
@@ -122,7 +126,7 @@ class Scored:
     def __init__(self, model: LanguageModel, examples: list[Example]):
         self.examples = examples
         found = scored(model, examples)
-        self.reference = found.split([e.length for e in examples])  # of each example (length,)
+        self.reference = torch.split(found, [e.length for e in examples])  # of each example (length,)
         self.lengths = torch.tensor([e.length for e in examples], device=model.device)  # (N,) tokens
         self.labels = torch.tensor([e.label for e in examples], device=model.device)  # (N,) bool
 

@@ -99,23 +99,25 @@ def logits(config: Config) -> None:
 def complete(config: Config) -> None:
     """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy; a base model goes on with {"text": "..."}, or
     with the last message."""
-    from minitron.sample.generate import generate
+    from minitron.sample.generate import Decoding, generate
 
     tokenizer, model = _tokenizer(config), _model(config)
-    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
+    decoding = Decoding.of(tokenizer, seed=config.seed)
 
     def answer(value: dict, sampling: Sampling) -> tuple[list[int], str]:
         messages, _ = chat_template.fit(
             _messages(value), tokenizer, context=model.config.context, max_tokens=sampling.max_tokens
         )
-        found = generate(model, [chat_template.encode_prompt(messages, tokenizer)], sampling=sampling, **how)[0]
+        found = generate(
+            model, [chat_template.encode_prompt(messages, tokenizer)], sampling=sampling, decoding=decoding
+        )[0]
         return found.ids, found.stopped
 
     def extend(value: dict, sampling: Sampling) -> tuple[list[int], str]:
         text = _messages(value)[-1]["content"] if value.get("messages") else value.get("text")
         if not isinstance(text, str):
             raise ValueError('neither "text" nor a message is there as a string')
-        ids = list(continue_text(model, encode_text(text, tokenizer), sampling=sampling, **how))
+        ids = list(continue_text(model, encode_text(text, tokenizer), sampling=sampling, decoding=decoding))
         return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end"
 
     def work(value: dict) -> dict:

@@ -28,7 +28,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config, Sampling
 from minitron.sample.continue_text import continue_text, encode_text, window
-from minitron.sample.generate import stream
+from minitron.sample.generate import Decoding, stream
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
@@ -124,8 +124,8 @@ class Session:
         self.seed += 1  # another answer when the same is asked again
 
         def heard() -> Iterator[int]:
-            how = {"end": self.tokenizer.end, "banned": self.tokenizer.never_sampled, "seed": self.seed}
-            for token in self.generate(self.model, prompt, sampling=self.sampling, **how):
+            decoding = Decoding.of(self.tokenizer, seed=self.seed)
+            for token in self.generate(self.model, prompt, sampling=self.sampling, decoding=decoding):
                 if stopped():
                     return
                 times.append(time.perf_counter())

@@ -18,6 +18,7 @@ answer and the mark at its end. Knows nothing about models.
 import json
 import re
 from functools import lru_cache
+from typing import Any
 
 from minitron.core.errors import MinitronError
 
@@ -25,7 +26,7 @@ KEYS = ("all", "any", "none", "equals")
 _HINT = 'write it as {"all": ["Paris"], "none": ["London"]}'
 
 
-def passes(answer: str, check: str | dict) -> bool:
+def passes(answer: str, check: str | dict[str, Any]) -> bool:
     """Whether `answer` obeys `check`. Raises MinitronError if the check is malformed."""
     rules = parse(check)
     text = _normal(answer)
@@ -38,7 +39,7 @@ def passes(answer: str, check: str | dict) -> bool:
     return "any" not in rules or any(_pattern(t).search(text) for t in rules["any"])
 
 
-def parse(check: str | dict) -> dict:
+def parse(check: str | dict[str, Any]) -> dict[str, Any]:
     """The rules as a mapping, once they are known to be sound. Raises MinitronError if they are not."""
     if isinstance(check, str):
         try:
@@ -66,7 +67,7 @@ def _bare(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _pattern(text: str) -> re.Pattern:
+def _pattern(text: str) -> re.Pattern[str]:
     """The regular expression that finds `text` as whole words in a normalised answer."""
     pieces = re.findall(r"\s|\w+|[^\w\s]", _normal(text))
     pattern = _EDGES[_kind(pieces[0])][0]

@@ -2,7 +2,7 @@
 
     examiner = Examiner(config, tokenizer)          # what eval asks
     chooser = Examiner(config, tokenizer, spare=True)  # other prompts, for what is chosen before eval
-    card = examiner.loss(model) | {"probes": examiner.probes(model), "failures": examiner.failures(model)}
+    figures = examiner.figures(model)
 
 A base model has no dialogues: it has a held-out loss, and `continuations` of held-out text.
 
@@ -18,111 +18,115 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from minitron.core import parallel
+from minitron.core.console import warn
 from minitron.core.errors import MinitronError
-from minitron.data import documents, store
-from minitron.data.packing import PackedRows, Sequence, pack
+from minitron.data import documents, encoding, store
+from minitron.data.packing import PackedRows, pack
 from minitron.evaluate import checks, failures
+from minitron.evaluate.card import Continuation, Failures, Figures, HeldOut, ProbeAnswer, Probes, Sample
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Sampling
-from minitron.sample.generate import ask, generate
+from minitron.sample.generate import Decoding, ask, generate
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.chat_template import Message
 from minitron.train.loop import mean_loss
 
 SAMPLES = 12  # answers shown side by side in the report
 CONTINUATIONS = 6  # of held-out text, shown in a base model's report
 BATCH_ROWS = 16
-Prompt = tuple[list[dict], str]  # a dialogue up to a user's turn, and the recorded answer
+Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
-@dataclass
-class Walk:
-    """What a policy says when it draws freely, and how that looks to it and to the reference."""
+@dataclass(frozen=True)
+class OnPolicy:
+    """Answers drawn from the policy itself, at temperature 1: KL to a reference, entropy, and the rates of what they show."""
 
-    kl: float  # nats per token, policy against reference
-    entropy: float  # nats per token, of the policy
-    reference_entropy: float  # of the reference at the same places: what texts were drawn does not matter then
+    kl: float  # KL(policy || reference), nats per token
+    entropy: float  # of the policy, nats per token
+    reference_entropy: float  # of the reference at the same positions: which texts were drawn does not matter then
     loop: float  # share of answers
-    ended: float
+    ended: float  # share of answers
     real_words: float  # share of the words that the training data has
-    tokens: int
 
 
 class Examiner:
     """The questions of a recipe. `spare` takes prompts and probes that eval does not ask, where there are enough."""
 
-    def __init__(self, config: Config, tokenizer: Tokenizer, *, spare: bool = False, title: str = "eval"):
+    def __init__(self, config: Config, tokenizer: Tokenizer, *, spare: bool = False, title: str = "eval") -> None:
         self.config, self.tokenizer, self.spare, self.title = config, tokenizer, spare, title
         self.context = config.model.context
 
+    @cached_property
+    def decoding(self) -> Decoding:
+        return Decoding.of(self.tokenizer, seed=self.config.seed)
+
+    def figures(self, model: LanguageModel, *, probes: Probes | None = None) -> Figures:
+        """Everything that is asked of a model; `probes` are asked unless they are given."""
+        probes = probes or self.probes(model)
+        return Figures(self.loss(model), probes, self.failures(model), self.continuations(model))
+
     # ---- held-out loss
 
-    def loss(self, model: LanguageModel) -> dict:
-        """Loss in nats per target token, and bits per byte: nats / (ln 2 * bytes of the answers)."""
+    def loss(self, model: LanguageModel, *, rows: int = 0) -> HeldOut | None:
+        """Over the first `rows` packed rows (0: all); None where nothing is held out."""
         if not len(self.rows):
-            return {"loss": None, "bits_per_byte": None}
-        loss, rows = mean_loss(model, self.rows, limit=0, batch_rows=BATCH_ROWS), self.rows
-        return {"loss": loss, "bits_per_byte": loss * rows.targets / math.log(2) / max(1, rows.target_bytes)}
+            return None
+        loss, held_out = mean_loss(model, self.rows, limit=rows, batch_rows=BATCH_ROWS), self.rows
+        return HeldOut(loss, loss * held_out.targets / math.log(2) / max(1, held_out.target_bytes))
 
     @cached_property
     def rows(self) -> PackedRows:
-        """The validation dialogues, packed once for all models; of a base model the held-out text, as pretrain packed it."""
+        """The validation dialogues as sft encodes them, packed once for all models; of a base model the held-out text, as
+        pretrain packed it."""
         if self.config.base:
             return documents.held_out(self.config)
         self._folder = tempfile.TemporaryDirectory()  # is there as long as the examiner
         out = Path(self._folder.name) / "valid"
-        pack(self._sequences(), context=self.context, vocab_size=self.tokenizer.vocab_size, out=out)
+        path, tokenizer = self.config.layout.dialogues("valid"), self.tokenizer
+        sequences = encoding.encode(path, tokenizer, self.context, {"shortened": 0, "left out": 0})
+        pack(sequences, context=self.context, vocab_size=tokenizer.vocab_size, out=out)
         return PackedRows(out)
-
-    def _sequences(self):
-        for dialogue in store.read(self.config.layout.dialogues("valid")):
-            ids, mask = chat_template.encode_dialogue(dialogue["messages"], self.tokenizer)
-            answers = sum(len(m["content"].encode()) for m in dialogue["messages"] if m["role"] == "assistant")
-            if len(ids) <= self.context + 1:
-                yield Sequence(ids, mask, answers)
 
     # ---- probes
 
     @cached_property
-    def questions(self) -> list[dict]:
+    def questions(self) -> list[dict[str, Any]]:
         """`eval.probes` of the probes, by turns from every skill so that each is asked; the same ones for the same seed."""
-        by_skill = defaultdict(list)
         if self.config.base:
             return []
+        by_skill = defaultdict(list)
         for probe in store.read(self.config.layout.dialogues("probes")):
             if probe["check"] and self._fits(probe["messages"][:-1]):
                 by_skill[probe["skill"]].append(probe)
         for skill in sorted(by_skill):
             random.Random(f"{self.config.seed} {skill}").shuffle(by_skill[skill])
         turns = itertools.zip_longest(*(by_skill[skill] for skill in sorted(by_skill)))
-        return self._part([p for turn in turns for p in turn if p is not None], self.config.eval.probes)
+        asked = [p for turn in turns for p in turn if p is not None]
+        return self._part(asked, self.config.eval.probes, "probes")
 
-    def probes(self, model: LanguageModel, *, limit: int | None = None) -> dict:
-        """Greedy answers to held-out questions whose answers a rule can check; `answers` holds each with its answer."""
+    def probe_answers(self, model: LanguageModel, *, limit: int | None = None) -> list[ProbeAnswer]:
+        """Greedy answers to held-out questions whose answers a rule can check: to the first `limit` of them, or all."""
         questions = self.questions[:limit]
         if not questions:
-            return {}
+            return []
         greedy = Sampling(temperature=0.0, max_tokens=self.config.eval.max_tokens)
         texts, _ = self._ask(model, [p["messages"][:-1] for p in questions], greedy, "probes")
-        asked, by_skill = [], defaultdict(list)
-        for probe, text in zip(questions, texts, strict=True):
-            right = checks.passes(text, probe["check"])
-            by_skill[probe["skill"]].append(right)
-            asked.append(
-                {"messages": probe["messages"][:-1], "check": probe["check"], "answer": text, "right": right}
-                | {"skill": probe["skill"]}
-            )
-        return {
-            "accuracy": sum(a["right"] for a in asked) / len(asked),
-            "asked": len(asked),
-            "skills": {s: {"accuracy": sum(r) / len(r), "asked": len(r)} for s, r in sorted(by_skill.items())},
-            "answers": asked,
-        }
+        return [
+            ProbeAnswer(p["messages"][:-1], p["check"], text, checks.passes(text, p["check"]), p["skill"])
+            for p, text in zip(questions, texts, strict=True)
+        ]
+
+    def probes(self, model: LanguageModel, *, limit: int | None = None) -> Probes | None:
+        """Shares of right answers; None where the recipe has no probes."""
+        answers = self.probe_answers(model, limit=limit)
+        return Probes.of(answers) if answers else None
 
     # ---- failures
 
@@ -144,32 +148,38 @@ class Examiner:
                 asked.append((messages[:at], messages[at]["content"]))
             if len(asked) == enough:
                 break
-        return self._part(asked, self.config.eval.prompts)
+        return self._part(asked, self.config.eval.prompts, "prompts")
 
-    def failures(self, model: LanguageModel) -> dict:
-        """Rates of each failure with the sampling of each preset and with the chat program's own, on held-out prompts."""
+    def failures(self, model: LanguageModel) -> dict[str, Failures]:
+        """What answers to held-out prompts show with the sampling of each preset and with the chat program's own (`chat`),
+        and over all of these (`all`, which comes first)."""
         if not self.prompts:
             return {}
         ways = {"chat": self.config.export.sampling()}
         if self.config.reject:
             ways |= {name: preset.sampling(preset.max_tokens) for name, preset in self.config.reject.presets.items()}
-        out, everything, texts_of_all = {}, [], []
+        found: dict[str, Failures] = {}
+        everything: list[list[failures.Judged]] = [[] for _ in self.prompts]
+        texts_of_all: list[str] = []
         for name, way in ways.items():
             sampling = replace(way, max_tokens=min(way.max_tokens, self.config.eval.max_tokens))
             texts, ended = self._ask(model, [prompt for prompt, _ in self.prompts], sampling, name)
             judged = failures.judge(texts, ended=ended, references=[reference for _, reference in self.prompts])
-            everything += judged
+            for of_prompt, j in zip(everything, judged, strict=True):
+                of_prompt.append(j)
             texts_of_all += texts
             samples = [
-                {"prompt": prompt[-1]["content"], "answer": text, "reference": reference, "failures": j.failures}
+                Sample(prompt[:-1], prompt[-1]["content"], text, reference, j.failures)
                 for (prompt, reference), text, j in list(zip(self.prompts, texts, judged, strict=True))[:SAMPLES]
             ]
-            out[name] = _rates(judged, texts) | {"samples": samples}
-        return {"all": _rates(everything, texts_of_all), **out}
+            rates = failures.FailureRates.of([[j] for j in judged])
+            found[name] = Failures(rates, failures.distinct_2(texts), samples)
+        whole = Failures(failures.FailureRates.of(everything), failures.distinct_2(texts_of_all))
+        return {"all": whole, **found}
 
     # ---- continuations of a base model
 
-    def continuations(self, model: LanguageModel) -> list[dict]:
+    def continuations(self, model: LanguageModel) -> list[Continuation]:
         """Held-out beginnings, how they went on in the text, and how the model goes on, drawn as the program draws."""
         if not self.config.base:
             return []
@@ -177,15 +187,13 @@ class Examiner:
         pieces = documents.excerpts(self.rows, count=CONTINUATIONS, least=2 * length, seed=self.config.seed)
         limit = min(self.config.eval.max_tokens, self.context - length)
         sampling = replace(self.config.export.sampling(), max_tokens=limit)
-        how = {"end": t.end, "banned": t.never_sampled, "seed": self.config.seed}
-        answers = generate(model, [ids[:length] for ids in pieces], sampling=sampling, **how)
+        answers = generate(model, [ids[:length] for ids in pieces], sampling=sampling, decoding=self.decoding)
         return [
-            {"prompt": t.decode(ids[:length]), "reference": t.decode(ids[length : length + limit])}
-            | {"answer": t.decode(answer.ids)}
+            Continuation(t.decode(ids[:length]), t.decode(ids[length : length + limit]), t.decode(answer.ids))
             for ids, answer in zip(pieces, answers, strict=True)
         ]
 
-    # ---- a free walk
+    # ---- on-policy samples
 
     @cached_property
     def vocabulary(self) -> set[str]:
@@ -196,46 +204,52 @@ class Examiner:
                 known.update(failures.words(message["content"]))
         return known
 
-    def walk(self, model: LanguageModel, reference: LanguageModel, *, count: int) -> Walk:
-        """Answers drawn from the bare distribution (temperature 1, no filters), so that KL is of the policy itself."""
+    def on_policy(self, model: LanguageModel, reference: LanguageModel, *, count: int) -> OnPolicy:
+        """Answers to the first `count` prompts drawn without filters, so that KL is of the policy itself."""
         prompts = [chat_template.encode_prompt(prompt, self.tokenizer) for prompt, _ in self.prompts[:count]]
         sampling = Sampling(max_tokens=self.config.eval.max_tokens)
-        how = {"end": self.tokenizer.end, "banned": self.tokenizer.never_sampled, "seed": self.config.seed}
-        answers = generate(model, prompts, sampling=sampling, batch_rows=BATCH_ROWS, **how)
+        answers = generate(model, prompts, sampling=sampling, batch_rows=BATCH_ROWS, decoding=self.decoding)
         texts = [self.tokenizer.decode(a.ids) for a in answers]
         rows = [
-            (prompt, (prompt + answer.ids + [self.tokenizer.end] * (answer.stopped == "end"))[: self.context + 1])
-            for prompt, answer in zip(prompts, answers, strict=True)
+            (len(prompt), (prompt + a.ids + [self.tokenizer.end] * (a.stopped == "end"))[: self.context + 1])
+            for prompt, a in zip(prompts, answers, strict=True)
         ]
-        rows = [(len(prompt), ids) for prompt, ids in rows if len(ids) > len(prompt)]
+        rows = [(start, ids) for start, ids in rows if len(ids) > start]
 
         def part(start: int) -> tuple[float, float, float, int]:
-            return _distance(model, reference, rows[start : start + BATCH_ROWS])
+            return kl_and_entropies(model, reference, rows[start : start + BATCH_ROWS])
 
         parts = parallel.parallel_map(part, range(0, len(rows), BATCH_ROWS), device=model.device)
-        *sums, tokens = (sum(values) for values in zip(*parts, strict=True)) if parts else (0.0, 0.0, 0.0, 0)
-        kl, entropy, reference_entropy = (total / max(1, tokens) for total in sums)
+        tokens = max(1, sum(count for *_, count in parts))
+        kl, entropy, reference_entropy = (sum(p[i] for p in parts) / tokens for i in range(3))
         said = [word for text in texts for word in failures.words(text)]
-        return Walk(
+        return OnPolicy(
             kl=kl,
             entropy=entropy,
             reference_entropy=reference_entropy,
             loop=sum(map(failures.is_loop, texts)) / max(1, len(texts)),
             ended=sum(a.stopped == "end" for a in answers) / max(1, len(answers)),
             real_words=sum(word in self.vocabulary for word in said) / max(1, len(said)),
-            tokens=tokens,
         )
 
     # ---- shared
 
-    def _part(self, everything: list, count: int) -> list:
-        """The first `count` (0: all), or as many of those after them."""
-        if not self.spare or not count:
+    def _part(self, everything: list[Any], count: int, what: str) -> list[Any]:
+        """The first `count` (0: all), which eval asks; with `spare` as many of those after them, where there are half as many."""
+        if not self.spare:
             return everything[: count or None]
-        spare = everything[count : 2 * count]
-        return spare if len(spare) >= count // 2 else everything[:count]
+        spare = everything[count : 2 * count] if count else []
+        if len(spare) >= max(1, count // 2) or not everything:
+            return spare
+        warn(
+            f"{self.title}: there are {len(everything)} held-out {what}, too few for others than eval's: what is chosen by "
+            f"them looks better in the report than it is (raise data.valid_fraction, or lower eval.{what})"
+        )
+        return everything[: count or None]
 
-    def _ask(self, model: LanguageModel, prompts: list, sampling: Sampling, what: str) -> tuple[list[str], list[bool]]:
+    def _ask(
+        self, model: LanguageModel, prompts: list[list[Message]], sampling: Sampling, what: str
+    ) -> tuple[list[str], list[bool]]:
         return ask(
             model,
             self.tokenizer,
@@ -246,7 +260,7 @@ class Examiner:
             title=f"{self.title}: {what}",
         )
 
-    def _fits(self, messages: list[dict]) -> bool:
+    def _fits(self, messages: list[Message]) -> bool:
         """Whether a quarter of the context is free for the answer."""
         try:
             return not chat_template.fit(messages, self.tokenizer, context=self.context, max_tokens=self.context)[1]
@@ -254,23 +268,14 @@ class Examiner:
             return False
 
 
-def _rates(judged: list[failures.Judged], texts: list[str]) -> dict:
-    return failures.rates(judged) | {"distinct_2": distinct_2(texts), "answers": len(judged)}
-
-
-def distinct_2(texts: list[str]) -> float:
-    """Distinct pairs of neighbouring words by all such pairs (Li et al., arXiv 1510.03055, section 5.2)."""
-    pairs = [pair for text in texts for pair in itertools.pairwise(failures.words(text))]
-    return len(set(pairs)) / max(1, len(pairs))
-
-
 @torch.no_grad()
-def _distance(
+def kl_and_entropies(
     model: LanguageModel, reference: LanguageModel, rows: list[tuple[int, list[int]]]
 ) -> tuple[float, float, float, int]:
-    """Σ KL(model || reference), Σ entropy of either in nats over the answers' positions, and how many these are.
+    """Σ KL(model || reference), Σ entropy of either, in nats over the positions of all answers, and how many these are.
 
-    KL is of the whole distribution at each position that the model itself came to, not only of what it drew there.
+    A row is (where its answer begins, ids of prompt and answer). KL is of the whole distribution at each position that the
+    model itself came to, not only of what it drew there.
     """
     width = max(len(ids) for _, ids in rows) - 1
     padded = torch.zeros(len(rows), width, dtype=torch.long)

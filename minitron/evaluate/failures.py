@@ -9,11 +9,16 @@
 Knows nothing about models.
 """
 
+import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from minitron.evaluate.intervals import Share
+
 KINDS = ("loop", "runaway", "canned")
+RATES = (*KINDS, "ended", "failing")
 LOOP_BLOCK_WORDS, LOOP_TIMES, LOOP_WORDS = 12, 3, 8
 WORD = r"\w+|[^\w\s]"  # a word, or a single mark
 
@@ -91,8 +96,35 @@ def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> li
     ]
 
 
-def rates(judged: list[Judged]) -> dict[str, float]:
-    """Shares of answers that show each failure, that end by themselves, and that show any failure."""
-    count = max(1, len(judged))
-    shares = {name: sum(getattr(j, name) for j in judged) / count for name in (*KINDS, "ended")}
-    return shares | {"failing": sum(bool(j.failures) for j in judged) / count}
+@dataclass(frozen=True)
+class FailureRates:
+    """Shares of answers that show each failure, that show any (`failing`), and that end by themselves."""
+
+    loop: Share
+    runaway: Share
+    canned: Share
+    ended: Share
+    failing: Share
+
+    @classmethod
+    def of(cls, judged: Sequence[Sequence[Judged]]) -> "FailureRates":
+        """From `judged[prompt][answer]`: the answers to one prompt stand together, as they are not independent."""
+        shares = {
+            name: Share.clustered([[getattr(j, name) for j in of_prompt] for of_prompt in judged])
+            for name in (*KINDS, "ended")
+        }
+        return cls(**shares, failing=Share.clustered([[bool(j.failures) for j in of_prompt] for of_prompt in judged]))
+
+    def shares(self) -> dict[str, Share]:
+        """By name, in the order of the fields."""
+        return dict(vars(self))
+
+    def values(self) -> dict[str, float]:
+        """The shares without their intervals."""
+        return {name: share.value for name, share in self.shares().items()}
+
+
+def distinct_2(texts: list[str]) -> float:
+    """Distinct pairs of neighbouring words by all such pairs (Li et al., arXiv 1510.03055, section 5.2)."""
+    pairs = [pair for text in texts for pair in itertools.pairwise(words(text))]
+    return len(set(pairs)) / max(1, len(pairs))

@@ -1,24 +1,73 @@
-"""Confidence intervals of shares. Knows nothing about what was counted."""
+"""Shares with their 95% confidence intervals, and whether two of them differ beyond chance.
+
+    before, after = Share.of(48, 80), Share.of(56, 70)
+    low, high = change(before, after)          # after - before: (0.052, 0.334)
+
+Answers to one prompt in several ways of sampling are alike: `Share.clustered` counts them as the fewer independent ones that
+they are worth. Knows nothing about what was counted.
+"""
 
 import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Z = 1.96  # standard deviations that hold 95% of a normal distribution
 
 
-def interval(share: float, count: int) -> tuple[float, float]:
-    """95% confidence interval of a share (Wilson 1927)."""
+@dataclass(frozen=True)
+class Share:
+    """A share of `count` answers, and the 95% confidence interval [low, high] that holds the true one."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, hits: int, count: int) -> "Share":
+        """`hits` of `count` independent answers; of none the share is 0 and its interval everything."""
+        value = hits / count if count else 0.0
+        return cls(value, *wilson(value, count), count)
+
+    @classmethod
+    def clustered(cls, hits: Sequence[Sequence[bool]]) -> "Share":
+        """Answers of which those to one prompt stand together: `hits[prompt][answer]`, as many for each prompt.
+
+        The interval is Wilson's at the effective sample size p (1 - p) / var(p), with the variance of the prompts' means
+        (Korn & Graubard, Survey Methodology 24, 1998). Where all answers are alike nothing tells how much those to a prompt
+        have in common, and each prompt counts once.
+        """
+        count = sum(map(len, hits))
+        if not count:
+            return cls.of(0, 0)
+        value = sum(map(sum, hits)) / count
+        effective = float(len(hits))
+        means = [sum(of_prompt) / len(of_prompt) for of_prompt in hits]
+        if len(hits) > 1 and (variance := statistics.variance(means) / len(hits)):
+            effective = min(float(count), value * (1 - value) / variance)
+        return cls(value, *wilson(value, effective), count)
+
+
+def wilson(share: float, count: float) -> tuple[float, float]:
+    """95% confidence interval of a share of `count` independent answers (Wilson 1927)."""
     if not count:
         return 0.0, 1.0
-    z = 1.96
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
+    half = Z * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count)) / (1 + Z * Z / count)
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def change_interval(before: float, after: float, count_before: int, count_after: int) -> tuple[float, float]:
-    """95% confidence interval of the difference of two shares, after - before (Newcombe 1998, method 10)."""
-    low_b, high_b = interval(before, count_before)
-    low_a, high_a = interval(after, count_after)
-    difference = after - before
+def change(before: Share, after: Share) -> tuple[float, float]:
+    """95% confidence interval of after - before, from the intervals of both (Newcombe 1998, method 10)."""
+    difference = after.value - before.value
     return (
-        difference - math.hypot(after - low_a, high_b - before),
-        difference + math.hypot(high_a - after, before - low_b),
+        difference - math.hypot(after.value - after.low, before.high - before.value),
+        difference + math.hypot(after.high - after.value, before.value - before.low),
     )
+
+
+def differs(before: Share, after: Share) -> bool:
+    """Whether two shares differ beyond chance: the interval of their change leaves out 0."""
+    low, high = change(before, after)
+    return low > 0 or high < 0

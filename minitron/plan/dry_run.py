@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from minitron.align import pairs
+from minitron.align.loop import MICRO_ROWS
+from minitron.align.method import Method
 from minitron.align.preference import Example, token_log_probs
 from minitron.core import parallel
 from minitron.core.console import say, warn
@@ -25,14 +27,14 @@ from minitron.data.packing import Batch, PackedRows, collate
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
 from minitron.recipe.schema import Config, OptimConfig
-from minitron.sample.generate import generate
+from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import kinds
 from minitron.train.loop import accumulate, summed_loss
 from minitron.train.optimizer import make_optimizer, method
 from minitron.train.precision import autocast, choose_precision
 
+METHOD = Method()  # as kto stage runs it
 FORWARD_SHARE = 1 / 3  # of forward and backward: 2 of 6 operations per weight and token (arXiv 2001.08361, section 2.1)
-KTO_ROWS = 8  # stages.kto.MICRO_ROWS
 EVAL_ROWS = 256  # validation rows where a recipe takes all and they are not there yet
 SAMPLED_TOKENS = 8  # per prompt, to measure how long a token takes
 SAMPLED_OPERATIONS = {"cpu": 3e10, "cuda": 3e13, "mps": 1e12}  # of a micro-batch, at most: about a second
@@ -255,8 +257,8 @@ class Aligning:
         self.config, self.device, self.lengths = config, device, lengths
         self.length = max(3, min(round(lengths.dialogue), config.model.context))
         short = replace(config, model=replace(config.model, context=self.length))
-        small, self.rows, times = sample_of(short, "sft", KTO_ROWS, device)
-        self.deeper = times * self.rows / KTO_ROWS  # how many times more operations a token takes than those measured
+        small, self.rows, times = sample_of(short, "sft", MICRO_ROWS, device)
+        self.deeper = times * self.rows / MICRO_ROWS  # how many times more operations a token takes than those measured
         self.model = LanguageModel(small.model, config.tokenizer.vocab_size).to(device).eval()
         self.at_once = parallel.cores() if device.type == "cpu" else 1
 
@@ -266,7 +268,7 @@ class Aligning:
         rows = min(16, self.config.eval.batch_rows)
         prompts = [[1] * max(1, min(SAMPLED_TOKENS, self.length - SAMPLED_TOKENS))] * (rows * self.at_once)
         sampling = replace(self.config.export.sampling(), max_tokens=min(SAMPLED_TOKENS, self.length - len(prompts[0])))
-        how = {"sampling": sampling, "end": -1, "banned": [0], "seed": 0, "batch_rows": rows}
+        how = {"sampling": sampling, "decoding": Decoding(end=-1, banned=[0], seed=0), "batch_rows": rows}
         seconds = min(seconds_of(lambda: generate(self.model, prompts, **how), self.device) for _ in "12")
         return self.deeper * seconds / len(prompts) / sampling.max_tokens
 
@@ -295,13 +297,11 @@ class Aligning:
         return rows * self.scored * FORWARD_SHARE * self.config.model.context / self.lengths.dialogue
 
     def look(self) -> float:
-        """Of the guards' look at the policy (`stages.kto`): held-out loss, a free walk and how far it is from the reference,
-        probes."""
-        guards, most = self.config.kto.guards, self.config.eval.max_tokens
-        probes = guards.probes_asked if self.config.data.probes else 0
-        walk = guards.walk_prompts * 2 * self.scored * FORWARD_SHARE
-        rows = self.config.kto.eval_rows or EVAL_ROWS
-        return self.forward(rows) + self.answers(guards.walk_prompts + probes, most) + walk
+        """Seconds of a look at the policy (`align.look`): held-out loss, on-policy samples and their KL, probes."""
+        probes = METHOD.probes_asked if self.config.data.probes else 0
+        apart = METHOD.on_policy_prompts * 2 * self.scored * FORWARD_SHARE  # how far it is from the reference
+        drawn = self.answers(METHOD.on_policy_prompts + probes, self.config.eval.max_tokens)
+        return self.forward(METHOD.held_out_rows) + drawn + apart
 
     def card(self) -> float:
         """Of a model's card: failures with every way to sample, probes, held-out loss."""
@@ -309,7 +309,7 @@ class Aligning:
         limits = [self.config.export.max_tokens, *(preset.max_tokens for preset in presets.values())]
         ways = sum(self.answers(settings.prompts, min(limit, settings.max_tokens)) for limit in limits)
         probes = self.answers(settings.probes if self.config.data.probes else 0, settings.max_tokens)
-        return ways + probes + self.forward(settings.eval_rows or EVAL_ROWS)
+        return ways + probes + self.forward(EVAL_ROWS)
 
     def kto(self) -> dict[str, float]:
         """Parts of the stage -> seconds."""
@@ -320,7 +320,7 @@ class Aligning:
             "reference": 1.5 * kto_completions(self.config) * self.scored * FORWARD_SHARE,
             f"{settings.steps:,} steps": settings.steps * step,
             f"{looks} looks": looks * self.look(),
-            f"choice among {1 + len(settings.blends)} models": (1 + len(settings.blends)) * self.card(),
+            f"choice among {1 + len(METHOD.blends)} models": (1 + len(METHOD.blends)) * self.card(),
         }
 
     def reject(self) -> tuple[float, float]:
@@ -347,7 +347,7 @@ def kto_completions(config: Config) -> int:
     """Chosen and rejected ones: those that are there, else as many as are to be expected."""
     path = config.layout.pairs
     if path.exists():
-        return pq.read_metadata(path).num_rows
+        return pairs.count(path)
     return round(2 * FAILING_SHARE * config.reject.prompts * len(config.reject.presets))
 
 
@@ -389,8 +389,8 @@ def _show_kto(config: Config, device: torch.device) -> None:
         f"{lengths.where}), twice, as every prompt also meets another's completion; {settings.steps:,} steps"
     )
     say(
-        f"looks          {looks}, each {settings.guards.walk_prompts} free answers, {settings.guards.probes_asked} probes, "
-        f"{settings.eval_rows or 'all'} held-out rows; at the end {1 + len(settings.blends)} models' answers to "
+        f"looks          {looks}, each {METHOD.on_policy_prompts} free answers, {METHOD.probes_asked} probes, "
+        f"{METHOD.held_out_rows} held-out rows; at the end {1 + len(METHOD.blends)} models' answers to "
         f"{config.eval.prompts} prompts in {1 + len(config.reject.presets)} ways"
     )
     if not _say_memory(kto_memory(config, device, lengths), device, hint="lower model.context or set kto.lora_rank"):
@@ -406,11 +406,11 @@ def kto_memory(config: Config, device: torch.device, lengths: Lengths) -> dict[s
     trained, optimizer = weights, memory.optimizer_bytes(shape, vocab_size, config.optim)
     if rank := config.kto.lora_rank:  # both factors of every matrix, which are matrices of the blocks themselves
         factors = sum(rank * (m.in_features + m.out_features) for m in memory.linears(shape))
-        trained, optimizer = memory.FP32 * factors, method(config.optim.name).state_bytes(factors, factors)
-    parts = -(-config.kto.batch_rows // KTO_ROWS)
+        trained, optimizer = memory.FP32 * factors, method("adamw").state_bytes(factors, factors)
+    parts = -(-config.kto.batch_rows // MICRO_ROWS)
     at_once = memory.side_by_side(replace(shape, dropout=0.0), device, parts)  # a loaded model is in evaluation mode
     length = min(math.ceil(lengths.dialogue), shape.context)
-    rows = min(KTO_ROWS, config.kto.batch_rows)
+    rows = min(MICRO_ROWS, config.kto.batch_rows)
     kept = memory.activations(
         replace(shape, dropout=0.0), vocab_size, rows=rows, length=length, device=device, packed=False
     )

@@ -35,8 +35,38 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-# Options that older recipes may hold: what became of them, in a sentence.
-REMOVED: dict[str, str] = {}
+# Options that older recipes may hold, and what they are now: one that sets another value is told so.
+REMOVED: dict[str, Any] = {
+    "kto.loss": "kto",
+    "kto.ratio": "mean",
+    "kto.z": "running",
+    "kto.z_decay": 0.99,
+    "kto.weight_chosen": 0.0,
+    "kto.weight_rejected": 0.0,
+    "kto.token_clamp": [-3.0, 1.5],
+    "kto.rejected_floor": 1.0,
+    "kto.mask_loops": True,
+    "kto.cut_rejected": True,
+    "kto.nll_weight": 1.0,
+    "kto.eval_rows": 64,
+    "kto.blends": [0.25, 0.5, 0.75, 1.0],
+    "kto.max_distinct_drop": 0.02,
+    "kto.guards.retries": 1,
+    "kto.guards.raw_z": [-0.05, -0.2],
+    "kto.guards.chosen": [-0.05, -0.15],
+    "kto.guards.loss": [0.005, 0.01],
+    "kto.guards.kl": [0.1, 0.3],
+    "kto.guards.entropy_low": [0.7, 0.5],
+    "kto.guards.entropy_high": [1.4, 2.0],
+    "kto.guards.loops": [0.05, 0.15],
+    "kto.guards.endings": [-0.05, -0.15],
+    "kto.guards.words": [-0.05, -0.15],
+    "kto.guards.probes": [-0.01, -0.02],
+    "kto.guards.gradient": [1e-3, 1e-5],
+    "kto.guards.walk_prompts": 64,
+    "kto.guards.probes_asked": 256,
+    "eval.eval_rows": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -299,82 +329,28 @@ class RejectConfig:
 
 @dataclass(frozen=True)
 class GuardsConfig:
-    """When kto warns and when it goes back to its last good checkpoint: two limits each, or none. See minitron/align/guards.py."""
+    """Whether kto goes back to its last good checkpoint when a guard is breached. Their limits: minitron/align/guards.py."""
 
     on: bool = option(True, "false: nothing stops the run; what ships is still chosen, but for kto.force")
-    retries: int = option(1, "how often kto goes back, with half the learning rate, before it stops", low=0)
-    raw_z: list[float] = option([-0.05, -0.2], "log-ratio of mismatched pairs, nats per token")
-    chosen: list[float] = option([-0.05, -0.15], "log-ratio of chosen completions, nats per token")
-    loss: list[float] = option([0.005, 0.01], "rise of held-out loss, share")
-    kl: list[float] = option([0.1, 0.3], "KL to the reference on the policy's own answers, nats per token")
-    entropy_low: list[float] = option(
-        [0.7, 0.5], "entropy on its own answers, times the reference's at the same places"
-    )
-    entropy_high: list[float] = option([1.4, 2.0], "the same, from above")
-    loops: list[float] = option([0.05, 0.15], "rise of the share of its own answers that loop")
-    endings: list[float] = option([-0.05, -0.15], "change of the share that ends by itself")
-    words: list[float] = option([-0.05, -0.15], "change of the share of words that the training data has")
-    probes: list[float] = option([-0.01, -0.02], "change of probe accuracy")
-    gradient: list[float] = option([1e-3, 1e-5], "gradient norm, times the first steps'")
-    walk_prompts: int = option(64, "prompts answered freely at each check; 0: none", low=0)
-    probes_asked: int = option(256, "probes asked at each check; 0: none", low=0)
 
 
 @dataclass(frozen=True)
 class KtoConfig:
-    """Alignment on the pairs of reject. Left out of the recipe, the stage does not run."""
+    """Alignment on the pairs of reject. Left out of the recipe, the stage does not run. How it learns: docs/kto.md."""
 
     steps: int = option(200, "optimizer steps", low=1)
-    batch_rows: int = option(16, "chosen and as many rejected completions per step", low=2)
+    batch_rows: int = option(16, "completions per step, chosen and rejected as there are of each", low=2)
     lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
     warmup_steps: int = option(20, "steps of linear warm-up", low=0)
-    loss: str = option(
-        "kto",
-        "kto: against z_ref (arXiv 2402.01306); apo_zero: against the reference alone (2408.06266)",
-        choices=("kto", "apo_zero"),
-    )
-    beta: float = option(2.0, "strength, in the unit of `ratio`: 0.1 suits sums, 2 to 10 suit means", low=0.0)
-    ratio: str = option(
-        "mean", "log-ratios per completion: mean over its tokens, or their sum as published", choices=("mean", "sum")
-    )
-    z: str = option(
-        "running",
-        "z_ref, always clamped at 0 in the loss: `batch`: mean over this batch's mismatched pairs, as published; `running`: its "
-        "running mean; `matched`: the running mean of (chosen + rejected) / 2, as the reference article has it",
-        choices=("running", "batch", "matched"),
-    )
-    z_decay: float = option(0.99, "decay of the running means", low=0.0, high=1.0)
-    weight_chosen: float = option(0.0, "lambda_d, on chosen completions; 0: from the numbers of both", low=0.0)
-    weight_rejected: float = option(0.0, "lambda_u, on rejected completions; 0: from the numbers of both", low=0.0)
-    token_clamp: list[float] = option(
-        [-3.0, 1.5], "log-ratios of single tokens are kept within these (arXiv 2509.24207); empty: no bounds"
-    )
-    rejected_floor: float = option(
-        1.0,
-        "a rejected completion this many nats per token below the reference is not pushed further; 0: no floor",
-        low=0.0,
-    )
-    mask_loops: bool = option(True, "of a rejected loop, only what comes after its first round is pushed down")
-    cut_rejected: bool = option(
-        True, "of a rejected completion no more tokens are pushed down than the chosen one of its prompt has"
-    )
-    nll_weight: float = option(1.0, "weight of the cross-entropy on chosen completions", low=0.0)
+    beta: float = option(2.0, "how hard log-ratios (means over a completion's tokens) are pushed; 2 to 10", low=0.0)
     lora_rank: int = option(
         0, "train low-rank changes of the blocks' matrices only (arXiv 2106.09685); 0: all weights", low=0
     )
-    eval_every_steps: int = option(20, "steps between checks of the guards (each that passes is a checkpoint)", low=1)
-    eval_rows: int = option(64, "packed rows of the validation set to measure held-out loss on; 0: all", low=0)
-    blends: list[float] = option(
-        [0.25, 0.5, 0.75, 1.0],
-        "what may ship: the SFT weights moved by these shares towards the trained ones; the largest that is within the limits",
-    )
+    eval_every_steps: int = option(20, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
     max_loss_rise: float = option(
         0.01, "what ships has at most this share more held-out loss than the SFT model", low=0.0
     )
     max_probe_drop: float = option(0.01, "what ships answers at most this share of the probes less", low=0.0)
-    max_distinct_drop: float = option(
-        0.02, "what ships has at most this share less distinct-2 in chat answers", low=0.0
-    )
     force: bool = option(False, "ship the trained model even if it is not improved")
     guards: GuardsConfig = field(default_factory=lambda: GuardsConfig())
 
@@ -387,7 +363,6 @@ class EvalConfig:
     prompts: int = option(300, "validation prompts answered with every preset", low=1)
     max_tokens: int = option(200, "longest answer; a longer one is a runaway", low=1)
     batch_rows: int = option(64, "prompts answered at once", low=1)
-    eval_rows: int = option(0, "packed rows of the validation set to measure loss on; 0: all", low=0)
 
 
 @dataclass(frozen=True)

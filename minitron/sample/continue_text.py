@@ -1,6 +1,6 @@
 """How a base model goes on with a text, past the end of its context.
 
-    for token in continue_text(model, encode_text(text, tokenizer), sampling=sampling, end=end, banned=banned, seed=1): ...
+    for token in continue_text(model, encode_text(text, tokenizer), sampling=sampling, decoding=decoding): ...
 
 Knows nothing about dialogues.
 """
@@ -12,7 +12,7 @@ import torch
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Sampling
-from minitron.sample.generate import draw
+from minitron.sample.generate import Decoding, draw
 from minitron.tokenizer.base import Tokenizer
 
 
@@ -25,12 +25,10 @@ def window(length: int, context: int) -> int:
 
 
 @torch.inference_mode()
-def continue_text(
-    model: LanguageModel, text: list[int], *, sampling: Sampling, end: int, banned: list[int], seed: int
-) -> Iterator[int]:
+def continue_text(model: LanguageModel, text: list[int], *, sampling: Sampling, decoding: Decoding) -> Iterator[int]:
     """Yields the ids by which a base model goes on with a text, up to the end marker or max_tokens. Unlike
     `generate.stream` it never ends at the full context, but goes on with the newer part of the text."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(decoding.seed)
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=model.device)
     limit = model.context_limit
     ids, begin, unread = list(text), -1, []
@@ -40,8 +38,8 @@ def continue_text(
             state = model.new_state(1, min(limit, len(text) + sampling.max_tokens))
         hidden = model.hidden(torch.tensor([unread], device=model.device), state=state)[:, -1]
         logits = model.head(hidden).float()
-        token = draw(logits, sampling, seen=seen, banned=banned, generator=generator).item()
-        if token == end:
+        token = int(draw(logits, sampling, seen=seen, banned=decoding.banned, generator=generator).item())
+        if token == decoding.end:
             return
         yield token
         seen[0, token] = True

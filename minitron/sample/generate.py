@@ -21,12 +21,26 @@ from minitron.tokenizer.chat_template import Message, encode_prompt
 NONE = float("-inf")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Answer:
     """Ids without the end marker, and why they end: `end`, `max_tokens` or `context`."""
 
     ids: list[int]
     stopped: str
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What decoding needs beside the sampling options: the id that ends an answer, ids never drawn, the seed."""
+
+    end: int
+    banned: list[int]
+    seed: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, *, seed: int) -> "Decoding":
+        """The tokenizer's end marker; unknown and other control ids are never drawn."""
+        return cls(tokenizer.end, tokenizer.never_sampled, seed)
 
 
 def filter_logits(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: list[int]) -> Tensor:
@@ -81,9 +95,11 @@ def ask(
 ) -> tuple[list[str], list[bool]]:
     """The model's answers to dialogues that end with the user's turn, and whether each ended by itself."""
     ids = [encode_prompt(messages, tokenizer) for messages in prompts]
-    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": seed, "batch_rows": batch_rows}
+    decoding = Decoding.of(tokenizer, seed=seed)
     with progress(title, len(ids)) as bar:
-        answers = generate(model, ids, sampling=sampling, on_progress=bar.update, **how)
+        answers = generate(
+            model, ids, sampling=sampling, decoding=decoding, batch_rows=batch_rows, on_progress=bar.update
+        )
     return [tokenizer.decode(a.ids) for a in answers], [a.stopped == "end" for a in answers]
 
 
@@ -92,9 +108,7 @@ def generate(
     prompts: list[list[int]],
     *,
     sampling: Sampling,
-    end: int,
-    banned: list[int],
-    seed: int,
+    decoding: Decoding,
     batch_rows: int = 64,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[Answer]:
@@ -102,23 +116,29 @@ def generate(
 
     Prompts must be shorter than the model's context. Prompts of like length are answered together.
     """
-    answers: list[Answer | None] = [None] * len(prompts)
+    answers: dict[int, Answer] = {}
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
 
     def work(start: int) -> None:
         numbers = order[start : start + batch_rows]
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + start)
-        batch = _generate_batch(model, [prompts[i] for i in numbers], sampling, end, banned, generator)
+        generator = torch.Generator().manual_seed(decoding.seed * 1_000_003 + start)
+        batch = _generate_batch(model, [prompts[i] for i in numbers], sampling, decoding, generator)
         for number, answer in zip(numbers, batch, strict=True):
             answers[number] = answer
-        on_progress(len(answers) - answers.count(None))
+        on_progress(len(answers))
 
     parallel.parallel_map(work, range(0, len(order), batch_rows), device=model.device)
-    return answers
+    return [answers[i] for i in range(len(prompts))]
 
 
 @torch.inference_mode()
-def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[Answer]:
+def _generate_batch(
+    model: LanguageModel,
+    prompts: list[list[int]],
+    sampling: Sampling,
+    decoding: Decoding,
+    generator: torch.Generator,
+) -> list[Answer]:
     context, device = model.context_limit, model.device
     steps = min(sampling.max_tokens, context - min(map(len, prompts)))
     state = model.new_state(len(prompts), max(map(len, prompts)) + steps)
@@ -129,10 +149,10 @@ def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[An
 
     hidden = model.prefill(prompts, state)  # (B, D)
     for step in range(steps):
-        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=banned, generator=generator)
+        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=decoding.banned, generator=generator)
         alive = []
         for row, (prompt, token) in enumerate(zip(active.tolist(), drawn.tolist(), strict=True)):
-            if token == end:
+            if token == decoding.end:
                 stopped[prompt] = "end"
                 continue
             out[prompt].append(token)
@@ -152,21 +172,19 @@ def _generate_batch(model, prompts, sampling, end, banned, generator) -> list[An
 
 
 @torch.inference_mode()
-def stream(
-    model: LanguageModel, prompt: list[int], *, sampling: Sampling, end: int, banned: list[int], seed: int
-) -> Iterator[int]:
+def stream(model: LanguageModel, prompt: list[int], *, sampling: Sampling, decoding: Decoding) -> Iterator[int]:
     """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or at the full context."""
     device = model.device
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(decoding.seed)
     steps = min(sampling.max_tokens, model.context_limit - len(prompt))
     state = model.new_state(1, len(prompt) + max(0, steps))
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=device)
     ids = torch.tensor([prompt], device=device)
     for _ in range(steps):
         hidden = model.hidden(ids, state=state)[:, -1]
-        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=banned, generator=generator)
-        token = drawn.item()
-        if token == end:
+        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=decoding.banned, generator=generator)
+        token = int(drawn.item())
+        if token == decoding.end:
             return
         yield token
         seen[0, token] = True

@@ -163,13 +163,12 @@ STAGES = [
     ),
     Stage(
         "kto",
-        (*KTO_OPTIM, "kto", "eval", "reject.presets", "model.context", "sft.batch_rows", *CHAT),
+        (*KTO_OPTIM, "kto", "eval", "reject.presets", "model.context", *CHAT),
         reads=lambda c: [
             _tokenizer(c),
             c.layout.pairs,
             *_data(c, "train", "valid", "probes"),
             *_best(c, "sft"),
-            _packed(c, "sft"),
         ],
         makes=lambda c: _best(c, "kto"),
         lower="lower kto.batch_rows and eval.batch_rows",

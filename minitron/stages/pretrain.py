@@ -18,6 +18,7 @@ from minitron.data.packing import PackedRows, is_whole, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
 from minitron.sample.continue_text import continue_text, encode_text
+from minitron.sample.generate import Decoding
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
@@ -57,7 +58,7 @@ def run(config: Config) -> None:
 
 def go_on(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
     """`pretrain.samples` with how the model goes on, always with the same luck."""
-    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
+    decoding = Decoding.of(tokenizer, seed=config.seed)
     sampling, texts = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS), config.pretrain.samples
-    ids = [continue_text(model, encode_text(text, tokenizer), sampling=sampling, **how) for text in texts]
+    ids = [continue_text(model, encode_text(text, tokenizer), sampling=sampling, decoding=decoding) for text in texts]
     return [(text, tokenizer.decode(list(more))) for text, more in zip(texts, ids, strict=True)]

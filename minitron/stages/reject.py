@@ -11,15 +11,13 @@ import random
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from minitron.align import pairs
+from minitron.align.pairs import Completion
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.core.files import append_line, atomic_path, atomic_write, sha256_json, whole_lines
+from minitron.core.files import append_line, atomic_write, sha256_json, whole_lines
 from minitron.data import labelled, store
 from minitron.data.rules import Rules
 from minitron.evaluate import failures
@@ -31,20 +29,10 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 CHUNK = 512  # prompts whose answers are kept together: at most that much is lost when the stage is stopped
-MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
-SCHEMA = pa.schema(
-    [
-        ("prompt", pa.list_(MESSAGE)),
-        ("completion", pa.string()),
-        ("label", pa.bool_()),
-        ("preset", pa.string()),  # of a rejected completion; `data`, `model` or `recorded` of others
-        ("failure", pa.string()),  # what a rejected completion was caught at
-    ]
-)
 Prompt = tuple[list[dict], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sampler:
     """The model that fails, and where its answers are kept until all are there."""
 
@@ -83,16 +71,24 @@ class Sampler:
         return done
 
 
+class Pile:
+    """Pairs, each once: many prompts get the same answer from several presets."""
+
+    def __init__(self) -> None:
+        self.pairs: dict[tuple[str, str], tuple[Completion, Completion]] = {}
+
+    def add(self, chosen: Completion, rejected: Completion) -> None:
+        self.pairs.setdefault((json.dumps(rejected.prompt), rejected.completion), (chosen, rejected))
+
+    def rows(self, *, but: "Pile | None" = None) -> list[Completion]:
+        """The completions of all pairs, or of those that are not in another pile."""
+        left_out = but.pairs if but else {}
+        return [row for key, both in self.pairs.items() if key not in left_out for row in both]
+
+
 def run(config: Config) -> None:
-    settings, folder = config.reject, config.layout.stage("reject")
-    pairs, apart, report, known = [], [], {}, set()
-
-    def keep(rows: list[tuple], prompt: list[dict], chosen: tuple, rejected: tuple) -> None:
-        key = (json.dumps(prompt), rejected[0])
-        if key not in known:  # many prompts get the same answer from several presets
-            known.add(key)
-            rows += [(prompt, *chosen), (prompt, *rejected)]
-
+    settings, meant, other = config.reject, Pile(), Pile()
+    report, recorded = {}, []
     if settings.prompts:
         tokenizer = kinds.load(config.layout.tokenizer)
         best = checkpoint.finished(config.layout.stage("sft"), "sft")
@@ -104,21 +100,22 @@ def run(config: Config) -> None:
             report[name] = found.report
             goods = choose(sampler, name, found, seed=config.seed + 100 + number)
             for (prompt, _), text, caught, good in zip(found.asked, found.texts, found.failures, goods, strict=True):
-                shows = preset.failure in caught or not preset.failure
-                keep(pairs if shows else apart, prompt, good, (text, False, name, "+".join(caught)))
+                pile = meant if preset.failure in caught or not preset.failure else other
+                pile.add(good, Completion(prompt, text, False, name, "+".join(caught)))
     if settings.files:
-        rows, report["recorded"] = recorded_rows(config)
-        pairs += rows
-    if not pairs:
+        recorded, report["recorded"] = recorded_rows(config)
+    rows = [*meant.rows(), *recorded]
+    if not rows:
         warn("no answer showed a failure: there is nothing for kto to learn from")
-    write(folder / "apart.parquet", apart)
-    write(folder / "pairs.parquet", pairs)
+    # an answer that one preset did not mean to bring may be what a later one means
+    pairs.write(config.layout.apart, other.rows(but=meant))
+    pairs.write(config.layout.pairs, rows)
     atomic_write(config.layout.stage_report("reject"), json.dumps(report, indent=1))
-    for path in folder.glob("answers-*.jsonl"):
+    for path in config.layout.stage("reject").glob("answers-*.jsonl"):
         path.unlink()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Failed:
     """What a preset brought: prompts and recorded answers, the model's failing answers, and what each was caught at."""
 
@@ -137,7 +134,7 @@ def fail(sampler: Sampler, name: str, preset: Preset, asked: list[Prompt], *, se
     judged = failures.judge(texts, ended=ended, references=[reference for _, reference in asked])
     kept = [i for i, j in enumerate(judged) if j.failures and texts[i]]
     meant = [i for i in kept if preset.failure in judged[i].failures or not preset.failure]
-    rates = failures.rates(judged)
+    rates = failures.FailureRates.of([[j] for j in judged]).values()
     shown = ", ".join(f"{k} {v:.1%}" for k, v in rates.items())
     aim = f"the failure {preset.failure}" if preset.failure else "a failure"
     say(f"reject: {name}: {len(meant)} of {len(texts)} answers show {aim}, {len(kept) - len(meant)} another ({shown})")
@@ -150,13 +147,13 @@ def fail(sampler: Sampler, name: str, preset: Preset, asked: list[Prompt], *, se
     )
 
 
-def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[tuple[str, bool, str, str]]:
-    """The good answer to each prompt, as (completion, label, preset, failure).
+def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[Completion]:
+    """The good answer to each prompt.
 
     With `reject.chosen = "model"` the model's own, drawn as the chat program draws: without a failure, ended by itself, and
     of these the nearest in length to the rejected one. Where there is none, the recorded answer.
     """
-    data = [(reference, True, "data", "") for _, reference in found.asked]
+    data = [Completion(prompt, reference, True, "data") for prompt, reference in found.asked]
     config = sampler.config
     if config.reject.chosen == "data":
         return data
@@ -164,7 +161,7 @@ def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[tup
     prompts = [prompt for prompt, _ in found.asked for _ in range(times)]
     drawn = sampler.answers(f"{name}-chosen", prompts, sampling, seed=seed)
     chosen = []
-    for i, (text, (_, reference)) in enumerate(zip(found.texts, found.asked, strict=True)):
+    for i, (text, (prompt, reference)) in enumerate(zip(found.texts, found.asked, strict=True)):
         good = [
             answer
             for answer, ended in drawn[i * times : (i + 1) * times]
@@ -174,27 +171,19 @@ def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[tup
             and failures.plain(answer) not in found.canned
         ]
         nearest = min(good, key=lambda answer: abs(len(answer) - len(text)), default=None)
-        chosen.append(data[i] if nearest is None else (nearest, True, "model", ""))
+        chosen.append(data[i] if nearest is None else Completion(prompt, nearest, True, "model"))
     return chosen
 
 
-def recorded_rows(config: Config) -> tuple[list[tuple], dict]:
+def recorded_rows(config: Config) -> tuple[list[Completion], dict]:
     """Rows of `reject.files`, and how many there are."""
-    dropped, rows = Counter(), []
-    for one in labelled.read(config, dropped):
-        rows.append((one.prompt, one.completion, one.label, "recorded", ""))
-    chosen = sum(row[2] for row in rows)
+    dropped: Counter = Counter()
+    rows = [Completion(o.prompt, o.completion, o.label, "recorded") for o in labelled.read(config, dropped)]
+    chosen = sum(row.label for row in rows)
     report = {"chosen": chosen, "rejected": len(rows) - chosen, "dropped": dict(dropped)}
     left_out = "".join(f", {count} left out ({reason})" for reason, count in dropped.items())
     say(f"reject: {chosen} chosen and {len(rows) - chosen} rejected recorded completions{left_out}")
     return rows, report
-
-
-def write(path: Path, rows: list[tuple]) -> None:
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in SCHEMA]
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), temporary)
 
 
 def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[Prompt]:

@@ -4,7 +4,6 @@ Reads data/{train,valid}.parquet and the tokenizer; writes sft/checkpoints, sft/
 is `trainer.fit`. Knows nothing about scores or files of other formats.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,11 @@ from minitron.core import distributed
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.data import store
-from minitron.data.packing import PackedRows, Sequence, is_whole, pack
+from minitron.data import encoding, store
+from minitron.data.packing import PackedRows, is_whole, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
-from minitron.sample.generate import generate
+from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
@@ -42,13 +41,13 @@ def run(config: Config) -> None:
 
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
     """`sft.samples` with what the model answers, always with the same luck."""
-    how = {"end": tokenizer.end, "banned": tokenizer.never_sampled, "seed": config.seed}
+    decoding = Decoding.of(tokenizer, seed=config.seed)
     prompts = [
         chat_template.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples
     ]
     prompts = [ids[: config.model.context - 1] for ids in prompts]
     sampling = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS)
-    answers = generate(model, prompts, sampling=sampling, **how)
+    answers = generate(model, prompts, sampling=sampling, decoding=decoding)
     return [(text, tokenizer.decode(a.ids)) for text, a in zip(config.sft.samples, answers, strict=True)]
 
 
@@ -59,7 +58,7 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
         out = config.layout.packed("sft", split)
         if not distributed.on_rank0(partial(is_whole, out)):
             cut = {"shortened": 0, "left out": 0}
-            sequences = encode(config.layout.dialogues(split), tokenizer, config.model.context, cut)
+            sequences = encoding.encode(config.layout.dialogues(split), tokenizer, config.model.context, cut)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
             counts = distributed.on_rank0(packing)
             fill = counts["tokens"] / max(1, counts["rows"] * (config.model.context + 1))
@@ -86,20 +85,3 @@ def why_empty(config: Config, split: str) -> MinitronError:
         return MinitronError(message, hint="raise model.context")
     hint = "bring more dialogues" if config.data.valid_fraction else "set data.valid_fraction above 0"
     return MinitronError(f"there are no {split} dialogues", hint=f"{hint}: the best checkpoint is chosen with them")
-
-
-def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) -> Iterator[Sequence]:
-    """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts."""
-    for dialogue in store.read(path):
-        messages = dialogue["messages"]
-        ids, mask = chat_template.encode_dialogue(messages, tokenizer)
-        whole = len(messages)
-        while len(ids) > context + 1 and len(messages) > 2:
-            messages = messages[:-2]
-            ids, mask = chat_template.encode_dialogue(messages, tokenizer)
-        if len(ids) > context + 1 or not any(mask):
-            cut["left out"] += 1
-            continue
-        cut["shortened"] += len(messages) < whole
-        answers = sum(len(m["content"].encode()) for m in messages if m["role"] == "assistant")
-        yield Sequence(ids, mask, answers)

@@ -181,10 +181,14 @@ def load_trainer(folder: Path, *, state: type | None = None) -> dict[str, Any]:
 
 
 def _filled(kind: type, values: dict) -> Any:
-    """A dataclass of these values. Raises TypeError for an unknown one, and for one of another type than the default's."""
-    made = kind(**values)
-    for spec, default in zip(dataclasses.fields(kind), dataclasses.astuple(kind()), strict=True):
-        value = getattr(made, spec.name)
+    """A dataclass of these values, also of those in it. Raises TypeError for an unknown one, and for one of another type than
+    the default's."""
+    made, usual = kind(**values), kind()
+    for spec in dataclasses.fields(kind):
+        default, value = getattr(usual, spec.name), getattr(made, spec.name)
+        if dataclasses.is_dataclass(default) and isinstance(value, dict):
+            setattr(made, spec.name, _filled(type(default), value))
+            continue
         kinds = (float, int) if isinstance(default, float) else type(default)
         if not isinstance(value, kinds) or (spec.name == "step" and value < 0):
             raise TypeError(f"{spec.name} is {value!r}")

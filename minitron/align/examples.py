@@ -1,0 +1,47 @@
+"""Pairs as token ids: of each completion what kto pushes up or down. Knows nothing about models and files."""
+
+from collections.abc import Sequence
+
+from minitron.align.method import Method
+from minitron.align.pairs import Completion
+from minitron.align.preference import Example
+from minitron.core.console import say
+from minitron.evaluate import failures
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.base import Tokenizer
+
+
+def encode_pairs(
+    rows: Sequence[Completion], tokenizer: Tokenizer, *, context: int, method: Method
+) -> tuple[list[Example], list[int]]:
+    """The rows as examples, and for each a number that stands for its prompt. What does not fit the context is cut.
+
+    Of a rejected completion not all is pushed down. A runaway never ended, so its end marker is not; of a loop, with
+    `mask_loops`, only what comes after its first round is; and with `cut_rejected` no more tokens are than the chosen
+    completion of that prompt has: a long failure is decided where it begins, and what follows only takes time.
+    """
+    known: dict[tuple[int, ...], int] = {}  # prompt -> its number
+    longest: dict[int, int] = {}  # number of a prompt -> tokens of its chosen completion
+    encoded = []
+    for row in rows:
+        prompt, completion = chat_template.encode_prompt(row.prompt, tokenizer), tokenizer.encode(row.completion)
+        if row.label or "runaway" not in row.failure:
+            completion.append(tokenizer.end)
+        number = known.setdefault(tuple(prompt), len(known))
+        if row.label:
+            longest[number] = max(longest.get(number, 0), len(completion))
+        encoded.append((row, prompt, number, completion))
+    examples, prompts = [], []
+    for row, prompt, number, completion in encoded:
+        skip = 0
+        if method.mask_loops and not row.label and (repeat := failures.first_repeat(row.completion)):
+            skip = min(tokenizer.tokens_within(completion, repeat), len(completion) - 1)
+        if method.cut_rejected and not row.label and number in longest:
+            completion = completion[: skip + longest[number]]
+        ids = (prompt + completion)[: context + 1]
+        if len(prompt) + skip < len(ids):
+            examples.append(Example(ids, len(prompt), row.label, len(prompt) + skip))
+            prompts.append(number)
+    if len(examples) < len(rows):
+        say(f"kto: {len(rows) - len(examples)} completions left out: their prompts fill the context")
+    return examples, prompts

@@ -1,0 +1,311 @@
+"""The alignment loop: KTO against a frozen reference, looked at by guards, with ways back.
+
+    alignment = Alignment(config, model, examiner, method=Method())
+    alignment.align(examples, prompts)          # goes on where a stopped run was
+    trained = alignment.trained()               # the weights that passed the guards last
+
+Which examples a step reads depends only on the seed and the step, and a checkpoint is a whole folder or none: a run that was
+stopped at any moment and started again ends with the same numbers. Knows nothing about files of pairs and what ships.
+"""
+
+import copy
+import math
+import statistics
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minitron.align import losses
+from minitron.align.guards import Signals, check
+from minitron.align.look import Look
+from minitron.align.method import Method
+from minitron.align.preference import Batches, Example, Scored, deal, mismatch, scored, token_log_probs
+from minitron.core.console import progress, say, warn
+from minitron.core.interrupt import Interrupt
+from minitron.evaluate.examiner import Examiner
+from minitron.model import lora
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Config, OptimConfig
+from minitron.train import checkpoint
+from minitron.train.loop import accumulate
+from minitron.train.metrics import MetricsLog
+from minitron.train.optimizer import make_optimizer
+
+MICRO_ROWS = 8  # completions computed at once in a step
+FIRST_STEPS = 5  # whose gradients later ones are compared with
+TOO_GOOD = 0.99  # accuracy in the first tenth of the steps
+
+
+@dataclass
+class RunningMean:
+    """Exponential moving average, divided by the sum of its weights: it does not begin at 0 (Adam's bias correction,
+    arXiv 1412.6980, section 3)."""
+
+    total: float = 0.0
+    weight: float = 0.0
+
+    def add(self, value: float, *, decay: float) -> None:
+        self.total = decay * self.total + (1 - decay) * value
+        self.weight = decay * self.weight + 1 - decay
+
+    @property
+    def value(self) -> float:
+        """0 before anything was added."""
+        return self.total / self.weight if self.weight else 0.0
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside weights and optimizer."""
+
+    step: int = 0
+    raw_z: RunningMean = field(default_factory=RunningMean)  # of mismatched log-ratios, in the unit of `Method.ratio`
+    raw_z_per_token: RunningMean = field(default_factory=RunningMean)  # the same in nats per token: for the guards
+    matched_z: RunningMean = field(default_factory=RunningMean)  # of (chosen + rejected) / 2
+    passed: int = 0  # the last step that passed the guards
+    breaches: int = 0
+    lr_scale: float = 1.0
+    first_norms: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)  # of the gradient, since the last look
+    chosen: list[float] = field(default_factory=list)  # log-ratios of chosen in nats per token, since the last look
+    accuracy: list[float] = field(default_factory=list)  # of the first tenth of the steps
+    why: str = ""  # the last breach
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Completions, each prompt with another one's completion, and the weights of chosen and rejected ones."""
+
+    pairs: Scored
+    mismatched: Scored
+    weights: tuple[float, float]
+
+
+class Alignment:
+    """A policy on its way from the SFT model, which stays as its frozen reference."""
+
+    def __init__(self, config: Config, model: LanguageModel, examiner: Examiner, *, method: Method) -> None:
+        assert config.kto is not None
+        self.config, self.settings, self.method, self.examiner = config, config.kto, method, examiner
+        self.folder = config.layout.stage("kto")
+        self.model, self.reference = model, copy.deepcopy(model).requires_grad_(False)
+        if self.settings.lora_rank:
+            lora.attach(model, rank=self.settings.lora_rank, seed=config.seed)
+        self.optimizer = make_optimizer(model, self.optim())
+        self.state = State()
+        self.early = max(1, self.settings.steps // 10)  # the steps in which accuracy should not be perfect
+
+    def optim(self) -> OptimConfig:
+        """What kto takes of [optim]; its learning rate is its own."""
+        o = self.config.optim
+        return OptimConfig(
+            # low-rank factors are no matrices of a block for Muon
+            name="adamw" if self.settings.lora_rank else o.name,
+            weight_decay=o.weight_decay,
+            beta1=o.beta1,
+            beta2=o.beta2,
+            eps=o.eps,
+            grad_clip=o.grad_clip,
+        )
+
+    @cached_property
+    def before(self) -> Look:
+        """What the guards compare with: the SFT model."""
+        return self.look(self.reference)
+
+    def look(self, model: LanguageModel) -> Look:
+        return Look.at(model, self.reference, examiner=self.examiner, method=self.method)
+
+    # ---- checkpoints
+
+    def save(self, valid_loss: float | None) -> None:
+        trainer = {
+            "optimizer": self.optimizer.state_dict(),
+            "state": asdict(self.state),
+            "lora": lora.state(self.model),
+        }
+        info = {"stage": "kto", "valid_loss": valid_loss}
+        checkpoint.save(self.folder, self.model, step=self.state.step, info=info, trainer=trainer)
+
+    def load(self, folder: Path) -> None:
+        """Weights, optimizer and state of a checkpoint."""
+        trainer = checkpoint.load_trainer(folder, state=State)
+        if self.settings.lora_rank:
+            self.model.load_state_dict(trainer["lora"], strict=False)
+        else:
+            checkpoint.load_weights(self.model, folder)
+        checkpoint.load_optimizer(self.optimizer, trainer, folder)
+        self.state = trainer["state"]
+
+    def load_passed(self) -> None:
+        """The last checkpoint that passed the guards."""
+        self.load(self.config.layout.checkpoint("kto", f"step-{self.state.passed:06d}"))
+
+    def go_back(self, why: str) -> None:
+        """The last good checkpoint again, with half the learning rate; the data goes on."""
+        step, breaches, scale = self.state.step, self.state.breaches + 1, self.state.lr_scale / 2
+        self.load_passed()
+        self.state.step, self.state.breaches, self.state.lr_scale, self.state.why = step, breaches, scale, why
+        self.save(None)
+
+    def trained(self) -> dict[str, Tensor] | None:
+        """The weights that passed the guards last; None where only the SFT model did."""
+        if not self.state.passed:
+            return None
+        if self.state.passed != self.state.step:
+            self.load_passed()
+        return lora.weights(self.model)
+
+    # ---- training
+
+    def training_set(self, examples: list[Example], prompts: list[int]) -> TrainingSet:
+        """Examples with the reference's log-probabilities. `prompts` says which share a prompt (`examples.encode_pairs`)."""
+        chosen = sum(e.label for e in examples)
+        weights = self.method.weights or losses.class_weights(chosen, len(examples) - chosen)
+        say(
+            f"kto: {chosen} chosen and {len(examples) - chosen} rejected completions, "
+            f"weights {weights[0]:.2f} and {weights[1]:.2f}"
+        )
+        mixed = mismatch(examples, prompts, self.config.model.context)
+        return TrainingSet(Scored(self.reference, examples), Scored(self.reference, mixed), weights)
+
+    def align(self, examples: list[Example], prompts: list[int]) -> None:
+        """All steps on these examples, or what is left of them."""
+        material = self.training_set(examples, prompts)
+        if newest := checkpoint.newest_whole(self.folder, state=State):
+            self.load(newest)
+            checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
+            say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
+        else:
+            self.save(self.before.loss)
+            checkpoint.point(self.folder, "best", "step-000000")
+        self.train(material)
+
+    def train(self, material: TrainingSet) -> None:
+        """To the last step, or to the breach that ends it. Raises Stopped after saving."""
+        settings, method = self.settings, self.method
+        batches = Batches(material.pairs.labels.tolist(), rows=settings.batch_rows, seed=self.config.seed)
+        with (
+            MetricsLog(self.config.layout.metrics("kto"), from_step=self.state.step) as log,
+            Interrupt() as interrupt,
+            progress("kto", settings.steps, done=self.state.step) as bar,
+        ):
+            while self.state.step < settings.steps and self.state.breaches <= method.retries:
+                row = self.step(batches.step(self.state.step), material)
+                bar.update(self.state.step, f"loss {row['loss']:.3f}  raw z {row['raw_z']:+.3f}")
+                last = self.state.step == settings.steps
+                if self.state.step == self.early and statistics.fmean(self.state.accuracy) >= TOO_GOOD:
+                    warn(
+                        "kto: after a tenth of the steps chosen and rejected are told apart without an error; something "
+                        "trivial may do that, see the shares said at the start"
+                    )
+                signals = None
+                if last or self.state.step % settings.eval_every_steps == 0:
+                    signals, row["valid_loss"] = self.signals()
+                    row["guards"] = signals.readings()
+                log.write(row)  # before the checkpoint: what goes on from there must find its line
+                if signals:
+                    self.judge(signals, row["valid_loss"])
+                if interrupt.wanted and not last:
+                    self.save(None)
+                    interrupt.leave()
+
+    def signals(self) -> tuple[Signals, float | None]:
+        """The policy against the SFT model, and its held-out loss. What was gathered since the last look is used up."""
+        state = self.state
+        chosen, norm = statistics.fmean(state.chosen), statistics.median(state.norms)
+        state.chosen, state.norms = [], []
+        now, gradient = self.look(self.model), norm / max(statistics.median(state.first_norms), 1e-30)
+        return now.signals(self.before, raw_z=state.raw_z_per_token.value, chosen=chosen, gradient=gradient), now.loss
+
+    def judge(self, signals: Signals, valid_loss: float | None) -> None:
+        """Keeps this state, or goes back."""
+        warnings, breaches = check(signals, self.method.limits)
+        if not self.settings.guards.on:
+            warnings, breaches = warnings + breaches, []
+        for text in warnings:
+            warn(f"kto, step {self.state.step}: {text}")
+        if breaches:
+            step, passed = self.state.step, self.state.passed
+            self.go_back("; ".join(breaches))
+            ends = f"Stopped; the model of step {passed} is kept"
+            again = f"Back to step {passed}, with half the learning rate"
+            warn(f"kto, step {step}: {self.state.why}. {ends if self.state.breaches > self.method.retries else again}")
+            return
+        self.state.passed = self.state.step
+        self.save(valid_loss)
+        checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
+        checkpoint.prune(self.folder, keep=2)
+
+    def step(self, numbers: list[int], material: TrainingSet) -> dict[str, Any]:
+        """One optimizer step on these examples; a row of metrics.jsonl."""
+        settings, method, state, pairs = self.settings, self.method, self.state, material.pairs
+        micro = deal(pairs.examples, numbers, -(-len(numbers) // MICRO_ROWS))
+        numbers = [n for some in micro for n in some]
+        good = pairs.labels[numbers]
+        batch_z = self.measure_z(material.mismatched, numbers)
+        raw_z = {"batch": batch_z, "running": state.raw_z.value, "matched": state.matched_z.value}[method.z_ref]
+        part = partial(
+            self.micro_loss, material, raw_z=raw_z, rows=len(numbers), chosen=pairs.lengths[numbers][good].sum()
+        )
+        results = accumulate(self.model, [partial(part, some) for some in micro])
+        ratios, per_token = (torch.cat([more[i] for _, more in results]) for i in (0, 1))
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf).item()
+        lr = settings.lr * state.lr_scale * min(1.0, (state.step + 1) / max(1, settings.warmup_steps))
+        self.optimizer.step(lr)
+        chosen, rejected = ratios[good].mean().item(), ratios[~good].mean().item()
+        # how often a chosen completion of the step is above a rejected one
+        accuracy = (ratios[good][:, None] > ratios[~good][None, :]).float().mean().item()
+        state.norms.append(norm)
+        state.chosen.append(per_token[good].mean().item())
+        if len(state.first_norms) < FIRST_STEPS:
+            state.first_norms.append(norm)
+        if state.step < self.early:
+            state.accuracy.append(accuracy)
+        state.matched_z.add((chosen + rejected) / 2, decay=method.z_decay)
+        state.step += 1
+        return {
+            "step": state.step,
+            "loss": sum(value for value, _ in results),
+            "nll": sum(nll for _, (_, _, nll) in results),
+            "raw_z": state.raw_z_per_token.value,
+            "batch_z": batch_z,
+            "chosen_log_ratio": chosen,
+            "rejected_log_ratio": rejected,
+            "accuracy": accuracy,
+            "grad_norm": norm,
+            "lr": lr,
+        }
+
+    def measure_z(self, mismatched: Scored, numbers: list[int]) -> float:
+        """Mean log-ratio of these mismatched pairs in the unit of `Method.ratio`; adds it to the running means.
+
+        Of the whole step, so that it does not depend on how the step is divided."""
+        method, log_probs = self.method, scored(self.model, mismatched.pick(numbers))
+        batch_z = mismatched.ratios(log_probs, numbers, mean=method.ratio == "mean").mean().item()
+        per_token = mismatched.ratios(log_probs, numbers, mean=True).mean().item()
+        self.state.raw_z.add(batch_z, decay=method.z_decay)
+        self.state.raw_z_per_token.add(per_token, decay=method.z_decay)
+        return batch_z
+
+    def micro_loss(
+        self, material: TrainingSet, some: list[int], *, raw_z: float, rows: int, chosen: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, float]]:
+        """A part's share of the step's loss, and apart from it: log-ratios in the unit of `Method.ratio` and in nats per token
+        (len(some),), and the cross-entropy. The step has `rows` completions and `chosen` tokens of chosen ones."""
+        method, pairs = self.method, material.pairs
+        mean, labels = method.ratio == "mean", pairs.labels[some]
+        log_probs = token_log_probs(self.model, pairs.pick(some))
+        ratios = pairs.ratios(log_probs, some, mean=mean, clamp=method.token_clamp)
+        loss = losses.preference_loss(
+            ratios, labels=labels, lengths=pairs.lengths[some], raw_z=raw_z, beta=self.settings.beta, method=method
+        )
+        loss = (torch.where(labels, *material.weights) * loss).sum() / rows
+        # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions
+        nll = -log_probs[labels[pairs.owners(some)]].sum() / chosen
+        summed, per_token = (pairs.ratios(log_probs.detach(), some, mean=unit) for unit in (mean, True))
+        return loss + method.nll_weight * nll, (summed, per_token, nll.item())

@@ -1,0 +1,63 @@
+"""pairs.parquet and apart.parquet: what reject makes and kto learns from. This is the one place that knows their columns.
+
+A row is a completion with its label; those of one prompt stand together, the good one first. Knows nothing about tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_path
+from minitron.tokenizer.chat_template import Message
+
+MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+SCHEMA = pa.schema(
+    [
+        ("prompt", pa.list_(MESSAGE)),
+        ("completion", pa.string()),
+        ("label", pa.bool_()),
+        ("preset", pa.string()),
+        ("failure", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A dialogue up to a user's turn, an answer to it, and whether that is a good one (`label`)."""
+
+    prompt: list[Message]
+    completion: str
+    label: bool
+    preset: str  # that brought a rejected one; `data`, `model` or `recorded` for others
+    failure: str = ""  # what a rejected one was caught at, such as "loop+runaway"
+
+
+def read(path: Path) -> list[Completion]:
+    """All rows. Raises MinitronError where there are none to read."""
+    names = [field.name for field in fields(Completion)]
+    try:
+        rows = pq.read_table(path, columns=names).to_pylist()
+    except FileNotFoundError:
+        raise MinitronError(f"there are no pairs in {path.parent}", hint="run: minitron reject RECIPE") from None
+    except (OSError, ValueError) as error:  # pyarrow's errors are both
+        hint = "run: minitron reject RECIPE --force"
+        raise MinitronError(f"{path} cannot be read: {error}", hint=hint) from error
+    return [Completion(**row) for row in rows]
+
+
+def write(path: Path, rows: Sequence[Completion]) -> None:
+    """Writes all rows, whole or not at all."""
+    columns = [[getattr(row, name) for row in rows] for name in SCHEMA.names]
+    arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), temporary)
+
+
+def count(path: Path) -> int:
+    """Rows, without reading them."""
+    return int(pq.read_metadata(path).num_rows)

@@ -1,0 +1,30 @@
+"""Elements of a page, with every text escaped where it becomes part of one: what a model said may hold anything.
+
+    el("p", "1 < 2", class_="note")     # <p class="note">1 &lt; 2</p>
+
+Knows nothing about reports.
+"""
+
+import re
+from html import escape
+
+
+class Html(str):
+    """Markup; every other text is escaped when it becomes part of an element."""
+
+
+def el(name: str, *children: object, **attributes: object) -> Html:
+    """An element. Lists are joined, None is left out, `class_` is class, `text_anchor` is text-anchor."""
+    named = (f' {key.rstrip("_").replace("_", "-")}="{_escape(value)}"' for key, value in attributes.items())
+    return Html(f"<{name}{''.join(named)}>{_join(children)}</{name}>")
+
+
+def _join(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "".join(_join(v) for v in value)
+    return "" if value is None else value if isinstance(value, Html) else _escape(value)
+
+
+def _escape(value: object) -> str:
+    """Text for an element or an attribute; what no page may hold (control characters, lone surrogates) is U+FFFD."""
+    return escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", str(value)))
