@@ -1,8 +1,5 @@
 """What can be wrong is told before the first long stage: nothing has been trained, and mostly nothing was made at all."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -64,12 +61,3 @@ def test_a_system_message_beyond_the_context_is_told_before_training(tiny_run):
     told = refused(tiny_run, system, last="sft")
     assert "export.system leaves no room for a message in the context of 64 tokens" in told
     check_system(load_recipe(tiny_run, ["export.system='be kind'"]))  # the tokenizer is there, and it fits
-
-
-def test_stdout_that_is_not_utf8_ends_no_run(tiny_run):
-    """The answers are shown with ? in place of what the terminal cannot show."""
-    code = "from minitron.core.console import tell; tell('  > как дела?')"
-    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(b"  > ")
