@@ -76,23 +76,30 @@ func trimmed(e *engine.Engine, messages []Message, reserve int) (ids []int, drop
 			system = nil
 		}
 	}
-	fits := func(ids []int) bool { return len(ids)+reserve <= e.Config.Model.Context }
-	base := len(render(e, system)) - 1
-	half := (e.Config.Model.Context - reserve - base) / 2
-	for n := 0; n < len(messages); n += 2 { // messages[n] is asked
-		all := func() []int { return render(e, slices.Concat(system, messages[2*dropped:n+1])) }
-		if fits(all()) {
+	tokens := make([]int, len(messages)) // of each message
+	for i, m := range messages {
+		tokens[i] = len(render(e, []Message{m})) - 1
+	}
+	sum := func(tokens []int) (sum int) {
+		for _, n := range tokens {
+			sum += n
+		}
+		return sum
+	}
+	room := e.Config.Model.Context - reserve - (len(render(e, system)) - 1)
+	fits := func(n int) bool { return sum(tokens[2*dropped:n+1])+1 <= room } // and the marker of the answer
+	for n := 0; n < len(messages); n += 2 {                                  // messages[n] is asked
+		if fits(n) {
 			continue
 		}
-		for 2*dropped < n && !fits(all()) {
+		for 2*dropped < n && !fits(n) {
 			dropped++
 		}
-		for 2*dropped < n-2 && len(render(e, messages[2*dropped:n]))-1 > half {
+		for 2*dropped < n-2 && sum(tokens[2*dropped:n]) > room/2 {
 			dropped++
 		}
 	}
-	ids = render(e, slices.Concat(system, messages[2*dropped:]))
-	return ids, dropped, fits(ids)
+	return render(e, slices.Concat(system, messages[2*dropped:])), dropped, fits(len(messages) - 1)
 }
 
 // checkPrompt compares Prompt with the plain rules, and looks at the ids alone: markers stand where the template has them,

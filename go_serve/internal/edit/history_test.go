@@ -46,9 +46,12 @@ func TestHistoryIsBounded(t *testing.T) {
 	if len(again) != maxEntries || again[0] != "entry 501" || again[maxEntries-1] != "newest" || !slices.Equal(again, h.Entries()) {
 		t.Errorf("%d entries, from %q to %q", len(again), again[0], again[len(again)-1])
 	}
-	for i := range 40 {
-		h.Add(fmt.Sprint(i, strings.Repeat("x", 60_000)))
+	text.Reset()
+	for i := range 80 {
+		fmt.Fprintln(&text, i, strings.Repeat("x", 60_000))
 	}
+	os.WriteFile(path, []byte(text.String()), 0o644)
+	h.Add("newest")
 	if about, _ := os.Stat(path); about.Size() > maxFileBytes {
 		t.Errorf("the file has %d bytes", about.Size())
 	}
