@@ -119,7 +119,7 @@ def test_the_oldest_turns_are_forgotten_and_the_system_message_stays(tokenizer):
     assert forgotten == 6 - len(session.turns) // 2 > 0
     assert session.turns[-2]["content"] == "5 hello you"
     assert reply.prompt_tokens + 4 <= 48
-    assert list(reply.remarks())[0] == "(The conversation no longer fits: oldest turns forgotten: 1.)"
+    assert list(reply.remarks())[0] == "(The conversation no longer fits: oldest turns forgotten: 2.)"
 
 
 def test_a_too_long_message_leaves_the_conversation_as_it_was(tokenizer):

@@ -79,9 +79,14 @@ def test_whole_oldest_turns_go_and_the_system_message_stays(tiny_tokenizer):
     assert gone == len(messages) - len(kept) > 0
     assert gone % 2 == 0
     assert len(chat_template.encode_prompt(kept, tiny_tokenizer)) + 10 <= 64
-    # one turn more would not have fitted
-    more = [messages[0], *messages[1 + gone - 2 :]]
-    assert len(chat_template.encode_prompt(more, tiny_tokenizer)) + 10 > 64
+
+
+def test_old_turns_go_by_half_so_that_what_is_cached_serves_the_next_questions():
+    """Turns of 10 tokens, questions of 5, room for 45: the sixth question is the first that does not fit behind all turns."""
+    left_out = [chat_template.left_out([10] * turns, [5] * (turns + 1), room=45) for turns in range(12)]
+    assert left_out == [0, 0, 0, 0, 0, 3, 3, 3, 6, 6, 6, 9]
+    assert chat_template.left_out([10, 10], [5, 5, 40], room=45) == 2  # a question that needs nearly all of it
+    assert chat_template.left_out([20, 30], [5, 5, 5], room=45) == 1  # the newest turn stays, if it fits
 
 
 def test_too_long_a_message_is_refused(tiny_tokenizer):

@@ -4,6 +4,8 @@
 counted on the ids of an assistant's content and on its end marker, nowhere else.
 """
 
+from itertools import pairwise
+
 from minitron.core.errors import MinitronError
 from minitron.tokenizer.base import ROLES, Tokenizer
 
@@ -36,27 +38,46 @@ def encode_prompt(messages: list[Message], tokenizer: Tokenizer) -> list[int]:
 
 
 def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_tokens: int) -> tuple[list[Message], int]:
-    """Drops whole oldest turns until prompt and answer fit; the system message and the newest turn stay.
+    """Leaves out whole oldest turns until prompt and answer fit; the system message and the newest message stay.
 
-    Room for min(max_tokens, context / 4) tokens of answer is kept free. Returns the messages that fit and how many were
-    dropped. Raises MinitronError where the newest message alone is too long.
+    Room for min(max_tokens, context / 4) tokens of answer is kept free. Returns the messages that fit and how many were left
+    out, by the chat program's rule (`left_out`). Raises MinitronError where the newest message alone is too long.
     """
     reserve = max(1, min(max_tokens, context // 4))
     lengths = [len(encode_message(m, tokenizer)) for m in messages]
     first = 1 if messages and messages[0]["role"] == "system" else 0
-    start = first
-    total = sum(lengths) + 1 + reserve
-    while total > context and start < len(messages) - 1:
-        # A turn is a user's message and all that follows up to the next one.
-        step = start + 1
-        while step < len(messages) - 1 and messages[step]["role"] != "user":
-            step += 1
-        total -= sum(lengths[start:step])
-        start = step
-    if total > context:
-        room = context - reserve - 1 - sum(lengths[:first])
+    room = context - reserve - sum(lengths[:first])
+    if lengths[-1] + 1 > room:
         raise MinitronError(
-            f"the message has {lengths[-1]} tokens and the model has room for {max(0, room)}",
+            f"the message has {lengths[-1]} tokens and the model has room for {max(0, room - 1)}",
             hint="shorten it, or train with a larger model.context",
         )
+    last = len(messages) - 1
+    # where turns begin: a user's message and all that follows up to the next one
+    starts = [i for i in range(first, last) if i == first or messages[i]["role"] == "user"] + [last]
+    sizes = [sum(lengths[i:j]) for i, j in pairwise(starts)]
+    start = starts[left_out(sizes, [lengths[i] + 1 for i in starts], room=room)]
     return messages[:first] + messages[start:], start - first
+
+
+def left_out(sizes: list[int], questions: list[int], *, room: int) -> int:
+    """How many of the oldest turns a model does not see when it is asked the last question; the chat program has the same
+    rule (go_serve/internal/chat, leftOut).
+
+    `sizes` are the tokens of the turns, `questions` those of each turn's question with the assistant's marker and, last, of
+    the new question: one more. Where a question no longer fits behind the turns, the oldest go until the others take half of
+    the room at most, so that the following questions are read behind what is cached already; no more than the question needs
+    where it takes more than half itself; and the newest turn stays if it fits at all. This is done for each turn as it was
+    asked, so that the answer depends on the turns alone and stays the same while they grow.
+    """
+    first = seen = 0  # seen: tokens of turns[first:i]
+    for i, asked in enumerate(questions):
+        free = room - asked
+        if seen > free:
+            kept = min(room // 2, free)
+            while first < i and (seen > free or (seen > kept and first < i - 1)):
+                seen -= sizes[first]
+                first += 1
+        if i < len(sizes):
+            seen += sizes[i]
+    return first
