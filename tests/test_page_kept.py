@@ -49,6 +49,24 @@ def test_a_reload_in_mid_answer_is_nobodys_failure(setup, window):
     assert w.answer()
 
 
+def test_a_page_in_the_background_keeps_what_is_there(window):
+    """A phone may end it without a word."""
+    w = window()
+    w.slow(6000)
+    w.send("first")
+    w.until("document.querySelector('.theirs .text').textContent.length > 3")
+    hide = """() => { Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true});
+        document.dispatchEvent(new Event('visibilitychange')); }"""
+    w.page.evaluate(hide)
+    part = w.stored()[0]["messages"][1]
+    assert part["note"] == "stopped"
+    assert len(part["content"]) > 3
+    w.slow(-1)
+    whole = w.answer()
+    assert whole.startswith(part["content"])
+    assert w.stored()[0]["messages"][1]["note"] == "length"
+
+
 def test_a_reload_shows_the_same_chat_and_the_draft(window):
     w = window()
     w.ask("hello")

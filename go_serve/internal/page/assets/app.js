@@ -6,7 +6,8 @@
 // model takes time.
 "use strict";
 (() => {
-  const { words, look, store, text, messages, chats, panels } = minitron;
+  const { words, look, frame, store, text, messages, chats, panels } = minitron;
+  const { closeSide } = frame;
   const { t } = words;
   const $ = (id) => document.getElementById(id);
   const TOP = 5; // alternatives per token in the probability view
@@ -18,21 +19,6 @@
   let ready; // a promise: about() is there
   const running = new Map(); // chat -> {controller, message}
   let leaving = false; // the page is being closed or reloaded
-
-  // --- little things that every part says
-  minitron.announce = (line) => { $("live").textContent = line; };
-
-  let toastTimer;
-  minitron.toast = (line, action, onAction) => {
-    const [label, button] = $("toast").children;
-    label.textContent = line;
-    button.hidden = !action;
-    button.textContent = action ?? "";
-    button.onclick = () => { $("toast").hidden = true; onAction(); };
-    $("toast").hidden = false;
-    clearTimeout(toastTimer);
-    toastTimer = setTimeout(() => { $("toast").hidden = true; }, action ? 12_000 : 4_000);
-  };
 
   // explain says in plain words what failed: {code, message}.
   function explain({ code, message }) {
@@ -259,24 +245,12 @@
       chip.addEventListener("click", () => { if (!running.has(current)) ask(current, question); focusField(); });
       return text.node("li", {}, chip);
     }));
-    showFace(name);
+    frame.showFace(about);
     messages.setup({ name });
     if (!about.model) return;
     panels.about(about);
     const context = words.continues ? Math.max(about.model.context, LONGEST) : about.model.context;
     panels.settings({ own: { ...about.sampling, system: about.system ?? "" }, context, values: settings, changed: store.saveSettings });
-  }
-
-  // showFace: the icon, or the first letter on a colour of its own. Badges take both from the style sheet's variables.
-  function showFace(name) {
-    const root = document.documentElement;
-    const png = about.about?.icon;
-    const hue = Number.parseInt((about.weights?.sha256 ?? "7").slice(0, 4), 16) % 360;
-    root.style.setProperty("--hue", hue);
-    root.style.setProperty("--face", png ? `url("data:image/png;base64,${png}")` : "none");
-    root.style.setProperty("--letter", png ? '""' : JSON.stringify(Array.from(name)[0]?.toUpperCase() ?? ""));
-    const letter = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="9" fill="hsl(${hue} 45% 42%)"/><circle cx="16" cy="16" r="6" fill="#fff"/></svg>`;
-    document.querySelector("link[rel=icon]").href = png ? `data:image/png;base64,${png}` : `data:image/svg+xml,${encodeURIComponent(letter)}`;
   }
 
   function openModel(known) {
@@ -329,27 +303,6 @@
     }
   }
 
-  // --- the drawer of a phone
-  const narrow = matchMedia("(max-width: 760px)");
-  function openSide() {
-    document.body.classList.add("side-open");
-    $("open-side").setAttribute("aria-expanded", "true");
-    fitSide();
-    $("close-side").focus();
-  }
-  function closeSide() {
-    if (!document.body.classList.contains("side-open")) return;
-    document.body.classList.remove("side-open");
-    $("open-side").setAttribute("aria-expanded", "false");
-    fitSide();
-    $("open-side").focus();
-  }
-  function fitSide() {
-    const isOpen = document.body.classList.contains("side-open");
-    $("side").inert = narrow.matches && !isOpen;
-    $("stage").inert = narrow.matches && isOpen;
-  }
-
   // --- what the person does
   function submit() {
     const content = $("message").value;
@@ -386,9 +339,6 @@
     on("stop", () => stop());
     on("new-chat", newChat);
     on("new-chat-top", newChat);
-    on("open-side", openSide);
-    on("close-side", closeSide);
-    on("scrim", closeSide);
     for (const panel of ["settings", "about", "help", "save"]) on(`open-${panel}`, () => { closeSide(); panels.open(panel); });
     on("theme", () => { look.next(); speak(); });
     on("language", () => { look.speak(words.lang === "en" ? "ru" : "en"); speak(); });
@@ -398,17 +348,21 @@
     on("open-file", () => $("file").click());
     $("file").addEventListener("change", () => { const [file] = $("file").files; if (file) openFile(file); $("file").value = ""; });
     on("copy-all", () => { text.copy(chats.asText(current, about.name)); $("save").close(); });
-    narrow.addEventListener("change", () => { closeSide(); fitSide(); });
-    // A reload in the middle of an answer keeps what is there. The page may come back as it is, from the browser's memory.
-    window.addEventListener("pagehide", () => {
-      leaving = true;
-      for (const [chat, { message }] of running) {
-        message.note = "stopped";
-        message.at = Date.now();
-        store.save(chat, message);
-      }
-    });
+    // A reload in the middle of an answer keeps what is there, and so does a phone that ends a page in the background without a
+    // word. The page may come back as it is, from the browser's memory.
+    document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") keepParts(); });
+    window.addEventListener("pagehide", () => { leaving = true; keepParts(); });
     window.addEventListener("pageshow", () => { leaving = false; });
+  }
+
+  // keepParts stores the answers that are being written as if they were stopped now.
+  function keepParts() {
+    for (const [chat, { message }] of running) {
+      message.note = "stopped";
+      message.at = Date.now();
+      store.save(chat, message);
+      delete message.note;
+    }
   }
 
   // openFile goes on with a chat that was saved, here or in the terminal.
@@ -453,7 +407,6 @@
     store.onTrouble((trouble) => { $("storage-note").hidden = !trouble; $("storage-note").textContent = trouble && t(trouble); });
     store.onChange(otherTab);
     listen();
-    fitSide();
     speak();
     if (engine.early) openModel(engine.early);
     load();
