@@ -1,4 +1,4 @@
-"""The chat page in a real browser, on the real program. For test_page and test_page_access.
+"""The chat page in a real browser, on the real program. For test_page*.py.
 
 A window that is opened here fails its test if anything in it complains: a message on the console, an exception, a violation of
 the Content-Security-Policy, or a request to anywhere but the program.
