@@ -20,7 +20,9 @@ from minitron.tokenizer import kinds, sentencepiece
 from minitron.tokenizer.base import TooManyTokens
 
 SAMPLE_CHARS = 1_000_000  # of held-out text (where there is none, of the other), to say how many characters a token has
-CHARS_PER_TOKEN = 8  # more than texts have on average: a dialogue of more than this many per token of context is too long
+CHARS_PER_TOKEN = (
+    8  # more than texts have on average: a dialogue of more than this many per token of context is too long
+)
 
 
 def run(config: Config) -> None:
