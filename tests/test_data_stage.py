@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
-from minitron.data.messages import EMPTY, WEIGHT_0, digest_of
+from minitron.data.messages import EMPTY, NO_ANSWER, WEIGHT_0, digest_of
 from minitron.recipe.schema import Config, DataConfig
 from minitron.stages import data as stage
 
@@ -286,6 +286,11 @@ def test_a_probe_s_check_is_tried_before_training():
     save("x.jsonl", [{"messages": [U, A], "p": 1, "check": "fine"}, {"messages": dialogue("q", "a"), "p": 0}])
     assert "the check 'fine' is not JSON" in refused(files=["x.jsonl"], probes="p == 1")
     assert run(files=["x.jsonl"])["kept"] == 2  # no probe, no check
+
+
+def test_a_probe_without_an_answer_is_called_so():
+    save("x.jsonl", [{"messages": [U], "p": 1}, {"messages": [U], "p": 0}, {"messages": [U, A], "p": 0}])
+    assert run(files=["x.jsonl"], probes="p == 1")["dropped"] == {stage.UNANSWERED: 1, NO_ANSWER: 1}
 
 
 def test_line_ends_of_windows_are_no_text():

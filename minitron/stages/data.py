@@ -17,7 +17,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, remove_leftovers
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Source
-from minitron.data.messages import HINTS, UNKNOWN_ROLE, digest_of, role_map, to_messages
+from minitron.data.messages import HINTS, NO_ANSWER, UNKNOWN_ROLE, digest_of, role_map, to_messages
 from minitron.data.rules import Tally
 from minitron.data.sources import Reader, count_rows, sources
 from minitron.data.store import PARTS, Split, open_split
@@ -25,6 +25,7 @@ from minitron.evaluate import checks
 from minitron.recipe.schema import Config
 
 DUPLICATE = "exact duplicate"
+UNANSWERED = "a probe without an answer: write one that passes its check"
 BEYOND = "not needed: data.max_rows reached"
 
 
@@ -70,7 +71,7 @@ def _fill(split: Split, reader: Reader, found: Iterable[Source], *, roles: dict[
                 return
             messages = to_messages(row.turns, roles=roles, unknown=tally.unknown_roles)
             if isinstance(messages, str):
-                tally.drop(messages)
+                tally.drop(UNANSWERED if row.probe and messages == NO_ANSWER else messages)
                 continue
             if row.probe and row.check:
                 checks.parse(row.check)  # eval would stumble over it, hours later

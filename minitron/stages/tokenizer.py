@@ -19,9 +19,9 @@ from minitron.recipe.schema import Config
 from minitron.tokenizer import kinds, sentencepiece
 from minitron.tokenizer.base import TooManyTokens
 
-SAMPLE_CHARS = 1_000_000  # of held-out text, to say how many characters a token has
+SAMPLE_CHARS = 1_000_000  # of held-out text (where there is none, of the other), to say how many characters a token has
 CHARS_PER_TOKEN = (
-    8  # more than a text has on average, so that what has more of them than the context has room for is too long
+    8  # more than texts have on average: a dialogue of more than this many per token of context is too long
 )
 
 
@@ -29,7 +29,8 @@ def run(config: Config) -> None:
     folder = config.layout.stage("tokenizer")
     atomic_write(folder / "tokenizer.model", _train(config))
     trained = kinds.load(folder / "tokenizer.model")
-    sample = [part for text in _up_to(SAMPLE_CHARS, _texts(config, "valid")) for part in sentencepiece.parts(text)]
+    texts = list(_up_to(SAMPLE_CHARS, _texts(config, "valid"))) or _up_to(SAMPLE_CHARS, _texts(config, "train"))
+    sample = [part for text in texts for part in sentencepiece.parts(text)]
     ids = sum(len(i) for i in trained.encode_many(sample))
     characters, size = sum(map(len, sample)), sum(len(t.encode()) for t in sample)
     report = {
