@@ -85,7 +85,7 @@ def test_methods_of_a_section_see_no_more_than_the_stage(config):
 
 def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
     """But for what only shows in what is said, or in nothing that is made."""
-    left_out = {"samples", "keep_checkpoints", "tensorboard"}
+    left_out = {"samples", "keep_checkpoints", "tensorboard", "sources"}
     for each in STAGES:
         settings = settings_of(each, config)
         assert set(settings) == set(each.decide(config))
@@ -93,6 +93,7 @@ def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
             section = getattr(config, name, None)
             if dataclasses.is_dataclass(section):
                 assert set(value) == {f.name for f in dataclasses.fields(section)} - left_out
+    assert "data.sources" in settings_of(stage("export"), config)
 
 
 @pytest.mark.parametrize(("chosen", "changes"), [("data", False), ("model", True)])

@@ -95,12 +95,7 @@ def _go_sources() -> list[Path]:
     return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod", ".html", ".css", ".js"))
 
 
-def _all_but(section: type, name: str, *left_out: str) -> tuple[str, ...]:
-    return tuple(f"{name}.{spec.name}" for spec in dataclasses.fields(section) if spec.name not in left_out)
-
-
-DIALOGUES = _all_but(schema.DataConfig, "data", "sources")  # which dialogues; not who is named for them
-CHAT = _all_but(schema.Sampling, "export")  # how the chat program draws
+CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program draws
 TEXT = tuple(f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction"))
 KTO_OPTIM = tuple(f"optim.{name}" for name in ("name", "weight_decay", "beta1", "beta2", "eps", "grad_clip"))
 
@@ -111,7 +106,7 @@ TRAIN_LOWER = (
 STAGES = [
     Stage(
         "data",
-        DIALOGUES,
+        ("data",),
         reads=lambda c: find_files(c.data.files),
         makes=lambda c: _data(c, "train", "valid", "probes"),
         lower="give it less: data.max_rows",
@@ -148,7 +143,7 @@ STAGES = [
     ),
     Stage(
         "reject",
-        (*DIALOGUES, "reject", "model.context"),
+        ("data", "reject", "model.context"),
         also=lambda c: CHAT if c.reject and c.reject.chosen == "model" else (),
         reads=lambda c: [
             _tokenizer(c),
@@ -210,7 +205,7 @@ NAMES = [stage.name for stage in STAGES]
 
 
 def settings_of(stage: Stage, config: Config) -> dict[str, Any]:
-    """The options that decide what a stage makes, by section or single option."""
+    """The options that decide what a stage makes, by section (but for those that decide nothing) or single option."""
     return {name: _deciding(config, name) for name in stage.decide(config)}
 
 
