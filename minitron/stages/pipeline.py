@@ -10,13 +10,13 @@ import importlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minitron.core import distributed, lock
+from minitron.core import distributed, lock, out_of_memory
 from minitron.core.console import logging_to, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, sha256_json
@@ -44,7 +44,7 @@ class Stage:
     makes: Callable[[Config], list[Path]]
     also: Callable[[Config], tuple[str, ...]] = lambda config: ()
     beside: tuple[str, ...] = ()
-    lower: str = ""  # what to do where memory does not suffice
+    lower: str = "use a smaller model, or a machine with more memory"  # what to do where memory does not suffice
     resumable: bool = False
     shared: bool = False  # by all processes of torchrun; other stages are the first one's, while the rest wait
     optional: bool = False
@@ -135,7 +135,7 @@ STAGES = [
         ("model", "sft"),
         beside=(*CHAT, "data.valid_fraction"),
         reads=lambda c: [_tokenizer(c), *_data(c, "train", "valid"), *(_best(c, "pretrain") if c.pretrain else [])],
-        makes=lambda c: [*_best(c, "sft"), _packed(c, "sft")],
+        makes=lambda c: _best(c, "sft"),
         lower=TRAIN_LOWER.format("sft"),
         resumable=True,
         shared=True,
@@ -245,23 +245,10 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
         now = distributed.on_rank0(begin_alone)
         if now is None:
             return False
-        with logging_to(folder / "log"), _enough_memory(stage):
+        with logging_to(folder / "log"), out_of_memory.explained(stage.name, hint=stage.lower):
             importlib.import_module(f"minitron.stages.{stage.name}").run(stage.view(config))
         distributed.on_rank0(lambda: leave(stage, config, folder, now))
     return True
-
-
-@contextmanager
-def _enough_memory(stage: Stage) -> Iterator[None]:
-    """Says what to lower where memory does not suffice; torch says so in errors of several kinds."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
-        if isinstance(error, RuntimeError) and not any(sign in text for sign in signs):
-            raise
-        raise MinitronError(f"{stage.name} needs more memory than there is", hint=stage.lower) from error
 
 
 def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | None:
