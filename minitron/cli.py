@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minitron import __version__
-from minitron.core import distributed
+from minitron.core import distributed, out_of_memory
 from minitron.core.console import any_text_on_stdout, fail, say
 from minitron.core.errors import MinitronError
 from minitron.recipe.kinds import EXPORTS
@@ -128,7 +128,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if distributed.launched() and arguments.command not in (*STAGE_HELP, "run"):
             raise MinitronError(f"minitron {arguments.command} is for one process", hint="leave torchrun out", code=2)
-        with distributed.joined():
+        smaller = "use a smaller model or file, or a machine with more memory"
+        with out_of_memory.explained(f"minitron {arguments.command}", hint=smaller), distributed.joined():
             arguments.run(arguments)
     except MinitronError as error:
         fail(error)
@@ -142,11 +143,6 @@ def main(argv: list[str] | None = None) -> None:
         if error.filename is None and error.errno not in files.REASONS:
             raise
         fail(files.path_error(error))
-        sys.exit(1)
-    except MemoryError:
-        fail(
-            MinitronError("there is not enough memory", hint="use a smaller model, batch or file, or a larger machine")
-        )
         sys.exit(1)
     except KeyboardInterrupt as stopped:
         say("interrupted" if arguments.command == "chat" else "interrupted; the same command goes on from here")

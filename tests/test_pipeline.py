@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pexpect
 import pytest
 import torch
@@ -19,6 +20,7 @@ from minitron.core import console, lock
 from minitron.core.errors import MinitronError
 from minitron.core.files import sha256_file
 from minitron.core.hashes import Hashes
+from minitron.core.out_of_memory import explained
 from minitron.program import go
 from minitron.recipe.load import load_recipe
 from minitron.recipe.view import GENERAL, Undeclared, View
@@ -85,7 +87,7 @@ def test_methods_of_a_section_see_no_more_than_the_stage(config):
 
 def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
     """But for what only shows in what is said, or in nothing that is made."""
-    left_out = {"samples", "keep_checkpoints", "tensorboard"}
+    left_out = {"samples", "keep_checkpoints", "tensorboard", "sources"}
     for each in STAGES:
         settings = settings_of(each, config)
         assert set(settings) == set(each.decide(config))
@@ -93,6 +95,7 @@ def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
             section = getattr(config, name, None)
             if dataclasses.is_dataclass(section):
                 assert set(value) == {f.name for f in dataclasses.fields(section)} - left_out
+    assert "data.sources" in settings_of(stage("export"), config)
 
 
 @pytest.mark.parametrize(("chosen", "changes"), [("data", False), ("model", True)])
@@ -104,9 +107,16 @@ def test_how_the_model_draws_decides_what_reject_makes_of_its_answers(tiny_run, 
     assert (cold != hot) == changes
 
 
-def test_what_kto_reads_is_declared(config):
-    assert config.layout.packed("sft", "valid") / "pack.json" in stage("kto").reads(config)
-    assert config.layout.packed("sft", "valid") / "pack.json" in stage("sft").makes(config)
+def test_held_out_text_is_declared_by_those_who_read_it(tmp_path, monkeypatch):
+    """Eval and export of a base model ask with the rows that pretrain packed."""
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("a book")
+    Path("base.toml").write_text('[pretrain]\nfiles = ["book.txt"]\n')
+    base = load_recipe("base.toml")
+    rows = base.layout.packed("pretrain", "valid") / "pack.json"
+    assert rows in stage("pretrain").makes(base)
+    assert rows in stage("eval").reads(base)
+    assert rows in stage("export").reads(base)
 
 
 # ---- hashes
@@ -220,12 +230,12 @@ def test_what_was_there_is_kept_however_often(minitron):
 
 
 def test_an_end_that_is_lost_is_made_again_without_training(minitron):
-    """The stamp, the pointer, the newest checkpoint, the packed rows: the run goes on from what is there."""
+    """The stamp, the pointer, the newest checkpoint: the run goes on from what is there."""
     minitron("run", "tiny.toml", "--to", "sft", *SHORT)
     folder = Path("runs/tiny/sft")
     best = checkpoint.pointed(folder, "best")
     want = sha256_file(best / "model.safetensors")
-    for lose in (folder / "stage.json", folder / "best", folder / "packed-valid", best):
+    for lose in (folder / "stage.json", folder / "best", best):
         shutil.rmtree(lose) if lose.is_dir() else lose.unlink()
         code, said = minitron("sft", "tiny.toml", *SHORT)
         assert code == 0, said
@@ -319,18 +329,18 @@ def test_nohup_goes_on(tiny_run):
         assert done.stdout.strip() == wanted
 
 
-def test_too_little_memory_is_told_with_what_to_lower(tiny_run):
-    with (
-        pytest.raises(MinitronError, match="sft needs more memory than there is") as told,
-        pipeline._enough_memory(stage("sft")),
+def test_too_little_memory_is_told_with_what_to_lower():
+    sft = stage("sft")
+    for most in (
+        lambda: torch.empty(1 << 60, dtype=torch.uint8),
+        lambda: bytearray(1 << 60),
+        lambda: np.empty(1 << 58),
     ):
-        torch.empty(1 << 60, dtype=torch.uint8)
-    assert "lower sft.batch_rows (and raise sft.accumulation)" in told.value.hint
-    with pytest.raises(MinitronError), pipeline._enough_memory(stage("data")):
-        bytearray(1 << 60)
-    with pytest.raises(RuntimeError, match="bug"), pipeline._enough_memory(stage("sft")):
+        with pytest.raises(MinitronError, match="sft needs more memory") as told, explained("sft", hint=sft.lower):
+            most()
+        assert "lower sft.batch_rows (and raise sft.accumulation)" in told.value.hint
+    with pytest.raises(RuntimeError, match="bug"), explained("sft", hint=""):
         raise RuntimeError("bug")
-    assert all(each.lower for each in STAGES if each.name not in ("export", "binary"))
 
 
 # ---- what is said

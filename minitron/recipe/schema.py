@@ -28,7 +28,7 @@ def option(
 ) -> Any:
     """A dataclass field with its help text and what it may be: one of `choices`; a number from `low` to `high`, both
     allowed, or between `above` and `below`, neither allowed; a text of `max_bytes` in UTF-8; a list of `max_items`. With
-    `decides` false the stage makes the same whatever it is: a change is no reason to run it again."""
+    `decides` false the section's stages make the same whatever it is: a change is no reason to run them again."""
     metadata = {key: value for key, value in locals().items() if key != "default"}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -123,7 +123,9 @@ class DataConfig:
         "stricter rules for what is held out and for what kto takes as good answers: what fails them is trained on only",
     )
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
-    sources: list[Source] = option([], "name, licence and address of what went in; shown by the chat program's `info`")
+    sources: list[Source] = option(
+        [], "name, licence and address of what went in; shown by the chat program's `info`", decides=False
+    )
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import importlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minitron.core import distributed, lock
+from minitron.core import distributed, lock, out_of_memory
 from minitron.core.console import logging_to, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, sha256_json
@@ -44,7 +44,7 @@ class Stage:
     makes: Callable[[Config], list[Path]]
     also: Callable[[Config], tuple[str, ...]] = lambda config: ()
     beside: tuple[str, ...] = ()
-    lower: str = ""  # what to do where memory does not suffice
+    lower: str = "use a smaller model, or a machine with more memory"  # what to do where memory does not suffice
     resumable: bool = False
     shared: bool = False  # by all processes of torchrun; other stages are the first one's, while the rest wait
     optional: bool = False
@@ -95,12 +95,7 @@ def _go_sources() -> list[Path]:
     return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod", ".html", ".css", ".js"))
 
 
-def _all_but(section: type, name: str, *left_out: str) -> tuple[str, ...]:
-    return tuple(f"{name}.{spec.name}" for spec in dataclasses.fields(section) if spec.name not in left_out)
-
-
-DIALOGUES = _all_but(schema.DataConfig, "data", "sources")  # which dialogues; not who is named for them
-CHAT = _all_but(schema.Sampling, "export")  # how the chat program draws
+CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program draws
 TEXT = tuple(f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction"))
 KTO_OPTIM = tuple(f"optim.{name}" for name in ("name", "weight_decay", "beta1", "beta2", "eps", "grad_clip"))
 
@@ -111,7 +106,7 @@ TRAIN_LOWER = (
 STAGES = [
     Stage(
         "data",
-        DIALOGUES,
+        ("data",),
         reads=lambda c: find_files(c.data.files),
         makes=lambda c: _data(c, "train", "valid", "probes"),
         lower="give it less: data.max_rows",
@@ -140,7 +135,7 @@ STAGES = [
         ("model", "sft"),
         beside=(*CHAT, "data.valid_fraction"),
         reads=lambda c: [_tokenizer(c), *_data(c, "train", "valid"), *(_best(c, "pretrain") if c.pretrain else [])],
-        makes=lambda c: [*_best(c, "sft"), _packed(c, "sft")],
+        makes=lambda c: _best(c, "sft"),
         lower=TRAIN_LOWER.format("sft"),
         resumable=True,
         shared=True,
@@ -148,7 +143,7 @@ STAGES = [
     ),
     Stage(
         "reject",
-        (*DIALOGUES, "reject", "model.context"),
+        ("data", "reject", "model.context"),
         also=lambda c: CHAT if c.reject and c.reject.chosen == "model" else (),
         reads=lambda c: [
             _tokenizer(c),
@@ -210,7 +205,7 @@ NAMES = [stage.name for stage in STAGES]
 
 
 def settings_of(stage: Stage, config: Config) -> dict[str, Any]:
-    """The options that decide what a stage makes, by section or single option."""
+    """The options that decide what a stage makes, by section (but for those that decide nothing) or single option."""
     return {name: _deciding(config, name) for name in stage.decide(config)}
 
 
@@ -250,23 +245,10 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
         now = distributed.on_rank0(begin_alone)
         if now is None:
             return False
-        with logging_to(folder / "log"), _enough_memory(stage):
+        with logging_to(folder / "log"), out_of_memory.explained(stage.name, hint=stage.lower):
             importlib.import_module(f"minitron.stages.{stage.name}").run(stage.view(config))
         distributed.on_rank0(lambda: leave(stage, config, folder, now))
     return True
-
-
-@contextmanager
-def _enough_memory(stage: Stage) -> Iterator[None]:
-    """Says what to lower where memory does not suffice; torch says so in errors of several kinds."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        signs = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
-        if isinstance(error, RuntimeError) and not any(sign in text for sign in signs):
-            raise
-        raise MinitronError(f"{stage.name} needs more memory than there is", hint=stage.lower) from error
 
 
 def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | None:
