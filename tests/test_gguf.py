@@ -1,0 +1,104 @@
+"""GGUF files against programs that we did not write: gguf's reader, and transformers, which computes with what it says."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_shape
+
+from minitron.core.errors import MinitronError
+from minitron.interop import gguf
+from minitron.interop.about import About
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import ExportConfig
+
+
+def about(dtype: str = "f16") -> About:
+    return About("tiny", dtype, ExportConfig(), "tiny", "sft")
+
+
+def model(vocab_size: int = 340, **changes) -> LanguageModel:
+    torch.manual_seed(1)
+    made = LanguageModel(dataclasses.replace(tiny_shape(), **changes), vocab_size).eval()
+    with torch.no_grad():  # attention that looks somewhere, norms that do something, all of it exact in fp16
+        for weight in made.parameters():
+            weight.copy_((weight + torch.randn_like(weight) * 0.1).half().float())
+    return made
+
+
+def test_what_gguf_cannot_say_is_refused():
+    for changes, told in (
+        ({"qk_norm": True}, "GGUF has no such model.arch = 'llama' with these options"),
+        ({"logit_cap": 5.0}, "GGUF's llama has no model.logit_cap"),
+        ({"d_model": 48, "d_ff": 128}, "GGUF's q8 takes 32 weights of a row at once"),
+    ):
+        with pytest.raises(MinitronError) as failure:
+            gguf.encode(model(**changes), None, dtype="q8")
+        assert str(failure.value).startswith(told)
+        assert failure.value.hint
+    infinite = model()
+    with torch.no_grad():
+        infinite.embedding[3, 3] = 1e6
+    with pytest.raises(MinitronError, match="does not fit into fp16"):
+        gguf.encode(infinite, None, dtype="f16")
+
+
+@pytest.mark.parametrize("arch", ["llama", "nanogpt"])
+@pytest.mark.parametrize("dtype", ["f16", "q8", "q4"])
+def test_a_reader_finds_every_tensor(tmp_path, arch, dtype):
+    library = pytest.importorskip("gguf")
+    made = model(arch=arch)
+    gguf.write(made, None, about(dtype), tmp_path)
+    reader = library.GGUFReader(tmp_path / f"model-{dtype}.gguf")
+    assert reader.fields["general.architecture"].contents() == {"llama": "llama", "nanogpt": "gpt2"}[arch]
+    assert reader.fields["general.name"].contents() == "tiny"
+    found = {t.name: library.dequantize(t.data, t.tensor_type) for t in reader.tensors}
+    assert reader.tensors[0].data_offset % 32 == 0
+    name = {"llama": "blk.1.ffn_down.weight", "nanogpt": "blk.1.ffn_down.weight"}[arch]
+    mlp = made.blocks[1].mlp
+    want = (mlp.down_proj if arch == "llama" else mlp.c_proj).weight.detach().numpy()
+    largest = np.abs(want).max()
+    error = {"f16": 0.0, "q8": largest / 127, "q4": largest / 7}[dtype]
+    np.testing.assert_allclose(found[name], want, atol=error + 1e-7, rtol=0)
+    np.testing.assert_allclose(
+        found["token_embd.weight"], made.embedding.detach().numpy(), atol=error * 2 + 1e-7, rtol=0
+    )
+    if arch == "nanogpt":  # gpt2 wants biases
+        assert not found["blk.0.attn_qkv.bias"].any()
+    assert len(found) == len(reader.tensors)
+
+
+def test_the_vocabulary_is_the_tokenizers(tmp_path, tiny_tokenizer):
+    library = pytest.importorskip("gguf")
+    gguf.write(model(tiny_tokenizer.vocab_size), tiny_tokenizer, about(), tmp_path)
+    fields = library.GGUFReader(tmp_path / "model-f16.gguf").fields
+    sp = tiny_tokenizer.sp
+    pieces = fields["tokenizer.ggml.tokens"].contents()
+    assert pieces == [sp.id_to_piece(i) for i in range(tiny_tokenizer.vocab_size)]
+    types = fields["tokenizer.ggml.token_type"].contents()
+    kinds = library.TokenType
+    assert [i for i, kind in enumerate(types) if kind == kinds.CONTROL] == [1, 2, 3, 4]
+    assert all((kind == kinds.BYTE) == sp.is_byte(i) for i, kind in enumerate(types))
+    assert types[0] == kinds.UNKNOWN
+    scores = fields["tokenizer.ggml.scores"].contents()
+    assert scores == pytest.approx([sp.get_score(i) for i in range(len(pieces))])
+    assert fields["tokenizer.ggml.eos_token_id"].contents() == tiny_tokenizer.end
+    template = fields["tokenizer.chat_template"].contents()
+    jinja2 = pytest.importorskip("jinja2")
+    said = jinja2.Template(template).render(messages=[{"role": "user", "content": "hi"}], add_generation_prompt=True)
+    assert said == "<|user|>hi<|end|><|assistant|>"
+
+
+@pytest.mark.slow  # imports transformers
+def test_transformers_computes_the_same_logits(tmp_path):
+    pytest.importorskip("gguf")
+    transformers = pytest.importorskip("transformers")
+    made = model(n_heads=4, n_kv_heads=2, rope_theta=500.0)
+    gguf.write(made, None, about(), tmp_path)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path, gguf_file="model-f16.gguf", dtype=torch.float32
+    ).eval()
+    ids = torch.randint(340, (2, 30), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        torch.testing.assert_close(made(ids), theirs(ids).logits, rtol=1e-3, atol=1e-4)
