@@ -4,7 +4,7 @@
     ratios = pairs.ratios(token_log_probs(policy, pairs.pick(numbers)), numbers, ...)
 
 Every token's reference log-probability is computed once and found by the example's number, so batches may be drawn in any
-order. Knows nothing about losses and where the pairs come from.
+order. Knows nothing about where the pairs come from.
 """
 
 from dataclasses import dataclass
