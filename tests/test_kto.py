@@ -27,7 +27,7 @@ from minitron.evaluate.intervals import Share
 from minitron.evaluate.verdict import Candidate, Verdict
 from minitron.model import lora
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import KtoConfig
+from minitron.recipe.schema import REMOVED, KtoConfig
 from minitron.stages import kto, pipeline
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
@@ -186,6 +186,37 @@ def test_every_guard_warns_and_breaks(signal, warns, breaks, text):
     names = ("entropy_low", "entropy_high") if signal == "entropy" else (signal,)
     off = {name: limits for name, limits in LIMITS.items() if name not in names}
     assert check(Signals(**GOOD | {signal: breaks}), off) == ([], [])
+
+
+def test_an_option_that_the_study_settled_says_what_it_is_now(tiny_run):
+    """And what the table says is what the code does."""
+    with pytest.raises(MinitronError, match=r"'kto.z_decay' is no longer an option: it is 0.99 now"):
+        load_recipe("tiny.toml", ["kto.z_decay=0.9"])
+    everything = [f"{name}={json.dumps(value)}" for name, value in REMOVED.items()]  # as older versions wrote them down
+    assert load_recipe("tiny.toml", everything) == load_recipe("tiny.toml")
+    method, was = Method(), {name.removeprefix("kto."): value for name, value in REMOVED.items()}
+    assert (was["loss"], was["ratio"], was["z"], was["z_decay"]) == (
+        method.loss,
+        method.ratio,
+        method.z_ref,
+        method.z_decay,
+    )
+    assert (was["weight_chosen"], was["weight_rejected"], method.weights) == (0, 0, None)
+    assert (tuple(was["token_clamp"]), was["rejected_floor"]) == (method.token_clamp, method.rejected_floor)
+    assert (was["mask_loops"], was["cut_rejected"]) == (method.mask_loops, method.cut_rejected)
+    assert (was["nll_weight"], was["eval_rows"], was["guards.retries"]) == (
+        method.nll_weight,
+        method.held_out_rows,
+        method.retries,
+    )
+    assert (tuple(was["blends"]), was["max_distinct_drop"]) == (method.blends, method.max_distinct_drop)
+    asked = was["guards.walk_prompts"], was["guards.probes_asked"]
+    assert asked == (method.on_policy_prompts, method.probes_asked)
+    assert {name: [limit.warn, limit.stop] for name, limit in method.limits.items()} == {
+        name.removeprefix("guards."): value
+        for name, value in was.items()
+        if isinstance(value, list) and "guards" in name
+    }
 
 
 def run_to(stage: str, *overrides: str) -> None:
@@ -366,6 +397,17 @@ def test_without_guards_the_same_rate_wrecks_the_model_but_does_not_ship_it(trai
     align(WRECK, *wreck, "kto.force=true")
     assert report()["shipped_blend"] == 1.0
     assert report()["why"].startswith("forced; ")
+    assert not same(weights("sft"), weights("kto"))
+
+
+@pytest.mark.slow  # 80 steps, and what two models answer in four ways
+def test_a_run_that_learns_is_improved_and_ships(trained_sft):
+    """The SFT model was stopped early and hardly ever ends an answer; kto goes on with the good answers for three times as long."""
+    learn = ("kto.steps=80", "kto.lr=3e-3", "kto.guards.on=false", "eval.max_tokens=40", "kto.eval_every_steps=40")
+    align(replace(LOOSE, max_distinct_drop=1.0), *learn)
+    before, after = report()["table"]
+    assert after["failing"] < before["failing"] - 0.3
+    assert (report()["outcome"], report()["shipped_blend"], report()["shipped_step"]) == ("improved", 1.0, 80)
     assert not same(weights("sft"), weights("kto"))
 
 

@@ -4,7 +4,7 @@
     ratios = pairs.ratios(token_log_probs(policy, pairs.pick(numbers)), numbers, ...)
 
 Every token's reference log-probability is computed once and found by the example's number, so batches may be drawn in any
-order. Knows nothing about losses and where the pairs come from.
+order. Knows nothing about where the pairs come from.
 """
 
 from dataclasses import dataclass
@@ -170,7 +170,8 @@ class Batches:
 def mismatch(examples: list[Example], prompts: list[int], context: int) -> list[Example]:
     """Each prompt with the completion of another: the next one whose prompt differs, by a fixed rule, so that the reference
     can be kept (z0 of KTO, arXiv 2402.01306, section 4.1). In the order of reject's pairs that is a chosen one, so that raw z
-    says what becomes of good answers under other prompts: the drift that kto's guards watch. `prompts` says which examples share a prompt, (N,)."""
+    says what becomes of good answers under other prompts, which a guard watches.
+    `prompts` (N,) says which examples share a prompt."""
     mixed, count = [], len(examples)
     for i, example in enumerate(examples):
         ahead = next((k for k in range(1, count) if prompts[(i + k) % count] != prompts[i]), 0)

@@ -32,7 +32,8 @@ Box = tuple[str, str, Sequence[str]]  # name, text, failures that the text shows
 def html(layout: Layout, card: Card) -> str:
     """The whole page."""
     kto, compared = _read_json(layout.stage_report("kto")), _read_json(layout.comparison)
-    verdict = Verdict.from_json(kto) if kto and "kto" in card.models else None
+    # what an older version wrote has no limits, and less of all else
+    verdict = Verdict.from_json(kto) if "limits" in kto and "kto" in card.models else None
     data = _read_json(layout.stage_report("data"))
     sections = (
         _headline(card, verdict),

@@ -141,7 +141,7 @@ class Speed:
 
     @property
     def row(self) -> float:
-        """Of a row, forward and backward, while all threads work."""
+        """Seconds per row, forward and backward, while all threads work."""
         return self.round / (self.at_once * self.rows)
 
     def step(self, accumulation: int) -> float:
@@ -264,7 +264,7 @@ class Aligning:
 
     @cached_property
     def drawn(self) -> float:
-        """Of a token of an answer, many answers at once."""
+        """Seconds per decoded token, batched."""
         rows = min(16, self.config.eval.batch_rows)
         prompts = [[1] * max(1, min(SAMPLED_TOKENS, self.length - SAMPLED_TOKENS))] * (rows * self.at_once)
         sampling = replace(self.config.export.sampling(), max_tokens=min(SAMPLED_TOKENS, self.length - len(prompts[0])))
@@ -274,7 +274,7 @@ class Aligning:
 
     @cached_property
     def scored(self) -> float:
-        """Of a completion with its prompt, forward and backward."""
+        """Seconds per completion with its prompt, forward and backward."""
         answer = min(self.length - 1, max(1, round(self.lengths.answer)))
         example = Example([1] * self.length, self.length - answer, True)
 
@@ -288,12 +288,12 @@ class Aligning:
         return self.deeper * min(seconds_of(work, self.device) for _ in "12") / self.at_once / self.rows
 
     def answers(self, count: int, limit: int) -> float:
-        """Of so many, their prompts read."""
+        """Seconds to prefill and decode `count` answers of at most `limit` tokens."""
         reading = self.scored * FORWARD_SHARE * max(0.0, 1 - self.lengths.answer / self.lengths.dialogue)
         return count * (reading + min(limit, self.lengths.answer) * self.drawn)
 
     def forward(self, rows: int) -> float:
-        """Of held-out rows, scored."""
+        """Seconds to score so many held-out rows."""
         return rows * self.scored * FORWARD_SHARE * self.config.model.context / self.lengths.dialogue
 
     def look(self) -> float:
@@ -304,7 +304,7 @@ class Aligning:
         return self.forward(METHOD.held_out_rows) + drawn + apart
 
     def card(self) -> float:
-        """Of a model's card: failures with every way to sample, probes, held-out loss."""
+        """Seconds of a model's card: failures with every way to sample, probes, held-out loss."""
         settings, presets = self.config.eval, self.config.reject.presets if self.config.reject else {}
         limits = [self.config.export.max_tokens, *(preset.max_tokens for preset in presets.values())]
         ways = sum(self.answers(settings.prompts, min(limit, settings.max_tokens)) for limit in limits)
