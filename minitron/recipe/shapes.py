@@ -9,6 +9,8 @@ from dataclasses import fields, replace
 from minitron.recipe.kinds import SHAPES
 from minitron.recipe.schema import ModelConfig
 
+MOST_STATE_BYTES = 4 << 30  # of a full context, as the chat program has it
+
 
 def check(model: ModelConfig) -> list[str]:
     """A sentence for every pair of options that do not fit together, and for every one that the shape does not have."""
@@ -20,6 +22,12 @@ def check(model: ModelConfig) -> list[str]:
         problems.append("model.d_model / model.n_heads must be even: RoPE turns pairs")
     if model.n_heads % (model.n_kv_heads or model.n_heads):
         problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
+    # keys and values in fp16; the program refuses more, counting a few buffers too (go_serve/internal/model, StateBytes)
+    state = 4 * model.n_layers * (model.n_kv_heads or model.n_heads) * (model.d_model // model.n_heads) * model.context
+    if 1.05 * state > MOST_STATE_BYTES:
+        problems.append(
+            f"model.context {model.context} would take {state >> 20:,} MB for keys and values, more than 4,096 MB"
+        )
     for option in fields(ModelConfig):
         having = [name for name, other in SHAPES.items() if option.name in other.options]
         value = getattr(model, option.name)

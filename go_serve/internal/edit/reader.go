@@ -32,6 +32,7 @@ type Reader struct {
 	Complete   func(text string) []string
 	Goes       func(text string) bool
 
+	after  func(time.Duration) <-chan time.Time // time.After, but in tests that must not depend on it
 	keys   parser
 	wants  chan struct{} // asks the reading goroutine for more
 	comes  chan []byte   // closed when the keyboard is gone
@@ -160,11 +161,19 @@ func (r *Reader) rest(b []byte) []byte {
 			r.asked = false
 			b = append(b, more...)
 			large = len(more) >= largeRead
-		case <-time.After(moment):
+		case <-r.timer(moment):
 			return b
 		}
 	}
 	return b
+}
+
+// timer is time.After, or what a test put in its place.
+func (r *Reader) timer(wait time.Duration) <-chan time.Time {
+	if r.after != nil {
+		return r.after(wait)
+	}
+	return time.After(wait)
 }
 
 // ask lets the reading goroutine read, unless it does already.
@@ -206,7 +215,7 @@ func (r *Reader) take(e *Editor) (Action, error) {
 	r.draw(e)
 	var alone <-chan time.Time
 	if wait := r.keys.wait(); wait > 0 {
-		alone = time.After(wait)
+		alone = r.timer(wait)
 	}
 	r.ask()
 	select {

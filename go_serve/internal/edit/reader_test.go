@@ -148,7 +148,8 @@ func FuzzPaste(f *testing.F) {
 			terminal.typed <- string(piece)
 		}
 		terminal.typed <- "\r"
-		r := &Reader{Terminal: terminal}
+		// everything has been typed already: no wait may end before it was read
+		r := &Reader{Terminal: terminal, after: func(time.Duration) <-chan time.Time { return nil }}
 		got, err := r.Read("> ", "", true)
 		if want := string(clean(valid(text))); got != want || err != nil {
 			t.Fatalf("%q in pieces of %d: %q, %v, want %q", text, int(size)+1, got, err, want)
