@@ -8,7 +8,6 @@ that decides what it makes can be forgotten. Imports a stage only when it runs.
 import dataclasses
 import importlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -272,7 +271,8 @@ def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | 
 
 def check_owner(config: Config) -> None:
     """Raises MinitronError where the run's folder belongs to another recipe of the same file name, which is still there."""
-    owner, mine = config.layout.owner, Path(os.path.relpath(config.recipe)).as_posix()
+    owner, recipe = config.layout.owner, config.recipe.resolve()
+    mine = (recipe.relative_to(Path.cwd()) if recipe.is_relative_to(Path.cwd()) else recipe).as_posix()
     theirs = owner.read_text(encoding="utf-8").strip() if owner.is_file() else ""
     if theirs == mine:
         return
