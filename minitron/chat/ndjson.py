@@ -88,8 +88,8 @@ def logits(config: Config) -> None:
         ids = value.get("ids")
         if not isinstance(ids, list) or not ids or not all(type(i) is int and 0 <= i < model.vocab_size for i in ids):
             raise ValueError(f'"ids" must be a list of numbers from 0 to {model.vocab_size - 1}')
-        if len(ids) > model.config.context:
-            raise ValueError(f"{len(ids)} ids are more than the context of {model.config.context}")
+        if len(ids) > model.context_limit:
+            raise ValueError(f"{len(ids)} ids are more than the context of {model.context_limit}")
         hidden = model.hidden(torch.tensor([ids]))[0, -1]
         return {"logits": [round(x, 6) for x in model.head(hidden).tolist()]}
 
@@ -106,7 +106,7 @@ def complete(config: Config) -> None:
 
     def answer(value: dict, sampling: Sampling) -> tuple[list[int], str]:
         messages, _ = chat_template.fit(
-            _messages(value), tokenizer, context=model.config.context, max_tokens=sampling.max_tokens
+            _messages(value), tokenizer, context=model.context_limit, max_tokens=sampling.max_tokens
         )
         found = generate(
             model, [chat_template.encode_prompt(messages, tokenizer)], sampling=sampling, decoding=decoding

@@ -105,7 +105,7 @@ class Session:
     def __init__(self, tokenizer: Tokenizer, model: LanguageModel, *, sampling: Sampling, system: str, seed: int):
         self.tokenizer, self.model, self.sampling, self.seed = tokenizer, model, sampling, seed
         self.system = system
-        self.room: float = model.config.context  # tokens of a prompt and its answer
+        self.room: float = model.context_limit  # tokens of a prompt and its answer
         self.turns: list[chat_template.Message] = []  # user and assistant by turns
         self.last: Reply | None = None
 
@@ -163,7 +163,7 @@ class Session:
 
     def _fitting(self, text: str) -> list[chat_template.Message]:
         """The messages of the next prompt, the oldest turns left out where they do not fit."""
-        how = {"context": self.model.config.context, "max_tokens": self.sampling.max_tokens}
+        how = {"context": self.model.context_limit, "max_tokens": self.sampling.max_tokens}
         try:
             return chat_template.fit([*self.messages(), {"role": "user", "content": text}], self.tokenizer, **how)[0]
         except MinitronError:
@@ -235,7 +235,7 @@ class TextSession(Session):
 
     def _used(self) -> int:
         written = len(self.tokenizer.encode("".join(turn["content"] for turn in self.turns[-2:])))
-        return written - window(written, self.model.config.context)
+        return written - window(written, self.model.context_limit)
 
     def _set_system(self, text: str) -> str:
         return "This model goes on with a text and is told nothing first."

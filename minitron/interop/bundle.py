@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
         arithmetic.round_activations(model, about.dtype)
         tests = selftests(model, tokenizer, about.prompts)
     vocab_bytes = json.dumps(vocab, ensure_ascii=False, separators=(",", ":")).encode()
-    config = {
+    config: dict[str, Any] = {
         "format": "minitron-bundle",
         "version": 2,
         "name": about.title,
@@ -77,7 +78,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     )
 
 
-def digest(data: bytes) -> dict:
+def digest(data: bytes) -> dict[str, Any]:
     """Size and checksums."""
     return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
 
@@ -88,7 +89,7 @@ def sealed(config: str) -> str:
     return before + f'"crc32": "{zlib.crc32(before.encode()):08x}"\n}}\n'
 
 
-def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:
+def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict[str, Any]], bytes]:
     """The tensor table and weights.bin: packed matrices, vectors in fp32, each at a multiple of ALIGN. The model's weights
     become what is written."""
     check_fp16(model)
@@ -101,10 +102,10 @@ def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict], bytearray]:
         about = {"dtype": matrix.dtype if matrix else "f32", "shape": list(parameter.shape)}
         table.append({"name": name} | about | {"offset": len(blob), "bytes": len(data)})
         blob += data
-    return table, blob
+    return table, bytes(blob)
 
 
-def invented_vocab(size: int) -> dict:
+def invented_vocab(size: int) -> dict[str, Any]:
     """A vocabulary of the right size for weights that know nothing: markers, bytes where they fit, then made-up pieces."""
     pieces, types = ["<unk>", *MARKERS], "U" + "C" * len(MARKERS)
     if byte_fallback := size >= len(pieces) + 256:
@@ -130,11 +131,11 @@ def invented_vocab(size: int) -> dict:
 
 
 @torch.inference_mode()
-def selftests(model: LanguageModel, tokenizer: Tokenizer, prompts: Iterable[list[int]]) -> list[dict]:
+def selftests(model: LanguageModel, tokenizer: Tokenizer, prompts: Iterable[list[int]]) -> list[dict[str, Any]]:
     """Greedy answers to a few held-out prompts, for the program to replay on its own machine."""
     tests = []
     for ids in prompts:
-        if len(ids) + ANSWER_TOKENS > model.config.context:
+        if len(ids) + ANSWER_TOKENS > model.context_limit:
             continue
         greedy, first = greedy_answer(model, ids, end=tokenizer.end, banned=tokenizer.never_sampled)
         tests.append({"ids": ids, "greedy": greedy, "logits": [round(v, 5) for v in first[:16].tolist()]})
@@ -148,10 +149,11 @@ def greedy_answer(
 ) -> tuple[list[int], torch.Tensor]:
     """Up to ANSWER_TOKENS greedy ids (the end marker included), stopping before a near-tie; and the first logits."""
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool)
-    answer, first = [], None
+    answer: list[int] = []
+    first = torch.empty(0)
     for _ in range(ANSWER_TOKENS):
         logits = model(torch.tensor([ids + answer]))[0, -1]
-        first = logits if first is None else first
+        first = first if len(first) else logits
         allowed = filter_logits(logits[None], Sampling(temperature=0.0), seen=seen, banned=banned)[0]
         best, second = allowed.topk(2).values.tolist()
         if best - second < NEAR_TIE:

@@ -325,7 +325,7 @@ class Search:
         return replace(proposal, **{name: replace(getattr(proposal, name), **changes) for name in self.stages})
 
     def tokens_per_second(self, proposal: Config) -> float:
-        """Of training, with the optimizer's work spread over two rounds of micro-batches."""
+        """Tokens of training per second, with the optimizer's work spread over two rounds of micro-batches."""
         key = (*vars(proposal.model).values(), proposal.tokenizer.vocab_size)
         if key not in self._speeds:
             speed = dry_run.measure(proposal, self.stages[-1], self.device, precision=self.precision)
