@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,45 @@ def test_help_imports_nothing_heavy():
 def test_the_generated_pages_are_what_the_code_says():
     assert (ROOT / "docs/recipes.md").read_text() == reference.recipes(), "run: python docs/reference.py"
     assert (ROOT / "docs/commands.md").read_text() == reference.commands(), "run: python docs/reference.py"
+
+
+SOURCES = sorted((ROOT / "minitron").rglob("*.py"))
+
+
+def test_docstrings_say_what_not_of_what():
+    """A docstring that begins with "Of" leaves out what it is about."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                assert not (ast.get_docstring(node) or "").startswith("Of "), f"{path}: {getattr(node, 'name', '')}"
+
+
+def test_what_a_module_knows_nothing_about_it_does_not_import():
+    """`Knows nothing about models` and an import of minitron.model exclude each other."""
+    words = {"models": "model", "tokens": "tokenizer", "training": "train", "losses": "losses", "recipes": "recipe"}
+    for path in SOURCES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        told = re.search(r"[Kk]nows nothing about ([^.;]*)", ast.get_docstring(tree) or "")
+        unknown = {words[word] for word in re.findall(r"\w+", told[1] if told else "") if word in words}
+        used = {
+            part
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minitron")
+            for part in [*node.module.split(".")[1:], *(alias.name for alias in node.names)]
+        }
+        assert not unknown & used, f"{path} says that it knows nothing about {unknown & used}"
+
+
+def test_text_files_are_read_and_written_as_utf8_whatever_the_locale():
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            if node.func.attr in ("read_text", "write_text"):
+                given = [keyword.arg for keyword in node.keywords]
+                assert "encoding" in given or len(node.args) == (2 if node.func.attr == "write_text" else 1), (
+                    f"{path}:{node.lineno} does not name an encoding"
+                )
 
 
 def test_the_picture_is_of_this_house():

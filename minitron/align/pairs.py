@@ -1,6 +1,6 @@
 """pairs.parquet and apart.parquet: what reject makes and kto learns from. This is the one place that knows their columns.
 
-A row is a completion with its label; those of one prompt stand together, the good one first. Knows nothing about tokens.
+A row is a completion with its label; those of one prompt stand together, the good one first. Knows nothing about losses.
 """
 
 from collections.abc import Sequence

@@ -52,7 +52,7 @@ def _held_out(config: Config) -> None:
 
 
 def _dialogues(found: list[Source], data: DataConfig, rules: Rules, *, option: str) -> None:
-    """Of each file the columns; of files whose rows differ as many rows as it takes to meet the rules' columns."""
+    """Looks at each file's columns, and, where rows differ in theirs, at as many rows as it takes to meet the rules' columns."""
     names: dict[str, None] = {}
     for source in _some(found):
         with reading(source.where):

@@ -108,7 +108,7 @@ def look(config: Config) -> Corpus:
     data, folder = config.data, config.layout.stage("data")
     found = Corpus(0, [])
     if _is_of(config, folder):
-        count = json.loads((folder / "report.json").read_text())["train"]
+        count = json.loads((folder / "report.json").read_text(encoding="utf-8"))["train"]
         read = islice(store.read(folder / "train.parquet"), SAMPLE_ROWS)
         found = Corpus(count, [d["messages"] for d in read], where="the data stage's report")
     elif data.hub:

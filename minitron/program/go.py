@@ -173,7 +173,7 @@ def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         overlay = Path(folder) / "overlay.json"
         places = {str(SOURCES / PROGRAM / "bundle" / name): str((bundle / name).resolve()) for name in BUNDLE_FILES}
-        overlay.write_text(json.dumps({"Replace": places}))
+        overlay.write_text(json.dumps({"Replace": places}), encoding="utf-8")
         command = [find_go(), "build", "-overlay", str(overlay), "-trimpath", "-tags", "nethttpomithttp2"]
         command += [f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out.resolve()), PROGRAM]
         done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)

@@ -82,7 +82,7 @@ def point(stage_dir: Path, pointer: str, name: str) -> None:
 def pointed(stage_dir: Path, pointer: str) -> Path | None:
     """The checkpoint folder that `best` or `latest` names, or None."""
     file = stage_dir / pointer
-    return stage_dir / "checkpoints" / file.read_text().strip() if file.exists() else None
+    return stage_dir / "checkpoints" / file.read_text(encoding="utf-8").strip() if file.exists() else None
 
 
 def steps(stage_dir: Path) -> list[Path]:
