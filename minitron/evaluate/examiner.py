@@ -6,7 +6,7 @@
 
 A base model has no dialogues: it has a held-out loss, and `continuations` of held-out text.
 
-Knows nothing about how models came to be.
+Knows nothing about how they were trained.
 """
 
 import itertools
