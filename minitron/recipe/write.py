@@ -82,6 +82,8 @@ def _toml_key(text: str) -> str:
 
 
 def _toml(value: Any) -> str:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # an item of data.sources
+        return _toml(dataclasses.asdict(value))
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
