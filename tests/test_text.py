@@ -281,4 +281,4 @@ def test_a_base_model_goes_on_to_dialogues(base):
     assert ":" not in BOOK
     rows = [json.loads(line) for line in Path("runs/base/sft/metrics.jsonl").read_text().splitlines()]
     assert rows[0]["loss"] < math.log(t.vocab_size) - 0.3
-    assert json.loads(Path("export/config.json").read_text())["template"] == "chatml"
+    assert json.loads(Path("export/base/config.json").read_text())["template"] == "chatml"
