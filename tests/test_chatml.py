@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
-from minitron.tokenizer import chat_template
+from minitron.recipe.schema import TokenizerConfig
+from minitron.tokenizer import bpe, char, chat_template, kinds
 
 DIALOGUE = [
     {"role": "system", "content": "be small"},
@@ -99,3 +100,27 @@ def test_an_unknown_role_is_one_sentence_and_no_marker(tiny_tokenizer, role):
     with pytest.raises(MinitronError, match=f"unknown role {role!r}") as failure:
         chat_template.encode_message({"role": role, "content": "hello"}, tiny_tokenizer)
     assert failure.value.hint == "roles are system, user, assistant"
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"{}", b"not a model", b"\x0a\x05abc"])
+def test_a_file_that_is_no_tokenizer_is_one_sentence(tmp_path, data):
+    (tmp_path / "tokenizer.model").write_bytes(data)
+    with pytest.raises(MinitronError, match="is not a tokenizer of the kinds bpe, char") as failure:
+        kinds.load(tmp_path / "tokenizer.model")
+    assert failure.value.hint
+    with pytest.raises(MinitronError, match="cannot be read"):
+        kinds.load(tmp_path)
+
+
+def test_which_kind_a_file_is_the_file_says(tmp_path, tiny_tokenizer):
+    assert isinstance(kinds.load(tiny_tokenizer.path), bpe.BPE)
+    data = kinds.train(["abc"], config=TokenizerConfig(kind="char"), seed=1)
+    (tmp_path / "any.name").write_bytes(data)
+    assert isinstance(kinds.load(tmp_path / "any.name"), char.Characters)
+
+
+def test_pieces_are_the_text(tiny_tokenizer):
+    text = "привет, hello \U0001f642 \x00 end"
+    ids = tiny_tokenizer.encode(text)
+    assert b"".join(map(tiny_tokenizer.piece_bytes, ids)) == text.encode()
+    assert [tiny_tokenizer.piece_bytes(i) for i in range(5)] == [b""] * 5

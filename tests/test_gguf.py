@@ -1,11 +1,13 @@
 """GGUF files against programs that we did not write: gguf's reader, and transformers, which computes with what it says."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import tiny_shape
+from test_cli import minitron
 
 from minitron.core.errors import MinitronError
 from minitron.interop import gguf
@@ -102,3 +104,11 @@ def test_transformers_computes_the_same_logits(tmp_path):
     ids = torch.randint(340, (2, 30), generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         torch.testing.assert_close(made(ids), theirs(ids).logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow  # a process that imports torch
+def test_the_command_writes_it(tiny_run):
+    done = minitron("export", "tiny.toml", "--format", "gguf", "--untrained", "--dtype", "q8", "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in Path("here").iterdir()] == ["model-q8.gguf"]
+    assert Path("here/model-q8.gguf").read_bytes()[:8] == b"GGUF\3\0\0\0"

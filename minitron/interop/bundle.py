@@ -1,6 +1,6 @@
 """`bundle`: weights.bin, vocab.json and config.json, which the chat program embeds (docs/formats.md).
 
-Knows nothing about Go and recipes.
+Knows nothing about Go.
 """
 
 import base64

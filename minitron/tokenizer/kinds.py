@@ -25,6 +25,10 @@ def load(path: Path) -> Tokenizer:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise MinitronError(f"there is no tokenizer {path}", hint="run: minitron tokenizer RECIPE") from None
+    except OSError as error:
+        raise MinitronError(
+            f"{path} cannot be read: {error.strerror}", hint="is it a file, and yours to read?"
+        ) from error
     for line in TOKENIZERS.values():
         kind: type[Tokenizer] = line.load()
         if kind.reads(data):
