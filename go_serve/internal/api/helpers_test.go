@@ -4,22 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
-	"minitron/internal/bundle"
 	"minitron/internal/engine"
+	"minitron/internal/testmodel"
 )
 
 // testEngine is a tiny random model: context 64, every byte of a text is one token, 5 + the byte.
 func testEngine(t testing.TB) *engine.Engine {
 	t.Helper()
-	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.New(b, 1)
+	e, err := engine.New(testmodel.Bundle(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,27 +3,22 @@ package chat
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"minitron/internal/bundle"
 	"minitron/internal/engine"
 	"minitron/internal/fault"
+	"minitron/internal/testmodel"
 )
 
 // tiny loads a random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every
 // byte of a text is one token, 5 + the byte.
 func tiny(t testing.TB) *engine.Engine {
 	t.Helper()
-	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.New(b, 1)
+	e, err := engine.New(testmodel.Bundle(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,19 +32,7 @@ func newChat(t testing.TB, system string, maxTokens int) *Chat {
 	return New(e, system, s, 1)
 }
 
-func ids(parts ...any) (all []int) {
-	for _, part := range parts {
-		switch p := part.(type) {
-		case int:
-			all = append(all, p)
-		case string:
-			for i := range len(p) {
-				all = append(all, 5+int(p[i]))
-			}
-		}
-	}
-	return all
-}
+var ids = testmodel.IDs
 
 func TestTemplate(t *testing.T) {
 	c := newChat(t, "be", 4)

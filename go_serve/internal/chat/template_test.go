@@ -1,18 +1,15 @@
 package chat
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"minitron/internal/bundle"
 	"minitron/internal/engine"
+	"minitron/internal/testmodel"
 	"minitron/internal/tokenizer"
 	"minitron/internal/weights"
 )
@@ -22,29 +19,9 @@ import (
 func templates(t testing.TB, context int) (all []*engine.Engine) {
 	t.Helper()
 	vocabularies := []*bundle.Vocab{}
-	if b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm")); err != nil {
-		t.Fatal(err)
-	} else {
-		vocabularies = append(vocabularies, b.Vocab)
-	}
+	vocabularies = append(vocabularies, testmodel.Bundle(t).Vocab)
 	for _, name := range []string{"chat", "nmt_nfkc"} {
-		packed, err := os.ReadFile("../tokenizer/testdata/" + name + ".json.gz")
-		if err != nil {
-			t.Fatal(err)
-		}
-		unzip, err := gzip.NewReader(bytes.NewReader(packed))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var file struct{ Vocab json.RawMessage }
-		if err := json.NewDecoder(unzip).Decode(&file); err != nil {
-			t.Fatal(err)
-		}
-		v, err := bundle.ParseVocab(file.Vocab)
-		if err != nil {
-			t.Fatal(err)
-		}
-		vocabularies = append(vocabularies, v)
+		vocabularies = append(vocabularies, testmodel.Vocabulary(t, name))
 	}
 	for _, v := range vocabularies {
 		tok, err := tokenizer.New(v)

@@ -1,14 +1,11 @@
 package engine
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
-	"os"
 	"testing"
 
 	"minitron/internal/bundle"
+	"minitron/internal/testmodel"
 	"minitron/internal/tokenizer"
 )
 
@@ -16,11 +13,7 @@ import (
 // is one token, 5 + the byte.
 func tiny(t testing.TB) *Engine {
 	t.Helper()
-	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(b, 1)
+	e, err := New(testmodel.Bundle(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,41 +27,12 @@ func tinyText(t testing.TB) *Engine {
 	return e
 }
 
-// ids are those of tiny for ids and texts.
-func ids(parts ...any) (all []int) {
-	for _, part := range parts {
-		switch p := part.(type) {
-		case int:
-			all = append(all, p)
-		case string:
-			for i := range len(p) {
-				all = append(all, 5+int(p[i]))
-			}
-		}
-	}
-	return all
-}
+var ids = testmodel.IDs
 
 // tokenizing returns an engine that computes nothing, with a vocabulary of the tokenizer's tests.
 func tokenizing(t testing.TB, name string) *Engine {
 	t.Helper()
-	packed, err := os.ReadFile("../tokenizer/testdata/" + name + ".json.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unzip, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Vocab json.RawMessage }
-	if err := json.NewDecoder(unzip).Decode(&file); err != nil {
-		t.Fatal(err)
-	}
-	vocab, err := bundle.ParseVocab(file.Vocab)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tok, err := tokenizer.New(vocab)
+	tok, err := tokenizer.New(testmodel.Vocabulary(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,21 +10,17 @@ import (
 	"testing"
 	"time"
 
-	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
+	"minitron/internal/testmodel"
 )
 
 // A tiny random model: context 64, every byte is a token.
 func newChat(t testing.TB, maxTokens int) *chat.Chat {
 	t.Helper()
-	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.New(b, 1)
+	e, err := engine.New(testmodel.Bundle(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

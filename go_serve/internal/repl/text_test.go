@@ -2,27 +2,21 @@ package repl
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
+	"minitron/internal/testmodel"
 )
 
 // newText is newChat with a model that continues text.
 func newText(t testing.TB, maxTokens int) *chat.Chat {
 	t.Helper()
-	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Config.Template = bundle.RawText
-	e, err := engine.New(b, 1)
+	e, err := engine.New(testmodel.Text(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

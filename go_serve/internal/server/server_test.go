@@ -5,26 +5,21 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"minitron/internal/about"
 	"minitron/internal/api"
-	"minitron/internal/bundle"
 	"minitron/internal/engine"
+	"minitron/internal/testmodel"
 )
 
 const hi = `{"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}`
 
 func newAPI(t testing.TB) *api.Server {
 	t.Helper()
-	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := engine.New(b, 1)
+	e, err := engine.New(testmodel.Bundle(t), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

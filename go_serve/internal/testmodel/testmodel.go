@@ -1,0 +1,70 @@
+// Package testmodel has what tests of several packages share: a tiny random model and vocabularies. No program imports it.
+//
+// Knows nothing about engines, chats and servers.
+package testmodel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"os"
+	"testing"
+
+	"minitron/internal/bundle"
+)
+
+// Bundle opens a random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every byte of a text
+// is one token, 5 + the byte.
+func Bundle(t testing.TB) *bundle.Bundle {
+	t.Helper()
+	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Text is Bundle as a model that continues text.
+func Text(t testing.TB) *bundle.Bundle {
+	t.Helper()
+	b := Bundle(t)
+	b.Config.Template = bundle.RawText
+	return b
+}
+
+// IDs are those of Bundle's model for ids and texts.
+func IDs(parts ...any) (all []int) {
+	for _, part := range parts {
+		switch p := part.(type) {
+		case int:
+			all = append(all, p)
+		case string:
+			for i := range len(p) {
+				all = append(all, 5+int(p[i]))
+			}
+		}
+	}
+	return all
+}
+
+// Vocabulary reads one of those in the tokenizer's testdata: chat, char, nmt_nfkc, ...
+func Vocabulary(t testing.TB, name string) *bundle.Vocab {
+	t.Helper()
+	packed, err := os.ReadFile("../tokenizer/testdata/" + name + ".json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unzip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Vocab json.RawMessage }
+	if err := json.NewDecoder(unzip).Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	vocab, err := bundle.ParseVocab(file.Vocab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vocab
+}
