@@ -34,7 +34,7 @@ import torch
 
 from minitron import __version__
 from minitron.core import parallel
-from minitron.core.console import fail, say, warn
+from minitron.core.console import say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.interop import gguf
@@ -365,12 +365,8 @@ def main() -> None:
     if a.quick:
         a.only, a.shape, a.rounds = ["agreement", "speed"], a.shape[:1], min(2, a.rounds)
     results = {"machine": machine(), "parts": {}}
-    if RESULTS.exists() and not a.quick:
-        stored = json.loads(RESULTS.read_text())
-        if a.docs or stored["machine"] == results["machine"]:
-            results = stored
-        else:
-            warn("benchmarks/inference.json is of another machine and is begun anew")
+    if not a.quick:
+        results = tables.earlier(RESULTS, results, docs=a.docs)
     if not a.docs:
         if not llamacpp.installed():
             say(f"llama.cpp is not installed, so only minitron is measured; to compare: {INSTALL}")
@@ -398,8 +394,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MinitronError as error:
-        fail(error)
-        sys.exit(error.code)
+    tables.run(main)

@@ -34,7 +34,7 @@ from minitron.align.examples import encode_pairs
 from minitron.align.method import Method
 from minitron.align.preference import Batches, Example
 from minitron.core import parallel
-from minitron.core.console import fail, say, warn
+from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.model.language_model import LanguageModel
@@ -279,12 +279,8 @@ def main() -> None:
     arguments.add_argument("--docs", action="store_true", help="only write the tables anew from the file")
     a = arguments.parse_args()
     results = {"machine": machine(), "train": {}, "draw": {}}
-    if RESULTS.exists() and not a.quick:
-        stored = json.loads(RESULTS.read_text())
-        if a.docs or stored["machine"] == results["machine"]:
-            results = stored
-        else:
-            warn("benchmarks/kto_speed.json is of another machine and is begun anew")
+    if not a.quick:
+        results = tables.earlier(RESULTS, results, docs=a.docs)
     if not a.docs:
         name = "run" if a.run else "invented"
         rounds, steps, tokens = (1, 8, 16) if a.quick else (a.rounds, STEPS, TOKENS)
@@ -302,8 +298,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MinitronError as error:
-        fail(error)
-        sys.exit(error.code)
+    tables.run(main)

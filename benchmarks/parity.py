@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import tables
 
-from minitron.core.console import fail
-from minitron.core.errors import MinitronError
 from minitron.data import store
 from minitron.program import go
 from minitron.recipe.load import load_recipe
@@ -94,8 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except MinitronError as error:
-        fail(error)
-        sys.exit(error.code)
+    tables.run(main)

@@ -5,8 +5,10 @@
 `results` is what benchmarks/inference.json holds. A part that was not measured leaves its table out.
 """
 
+import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Rich
 
+from minitron.core.console import fail, warn
+from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 
 PEER_TYPES = {"f16": "F16", "q8": "Q8_0", "q4": "Q4_0"}
@@ -220,3 +224,23 @@ def drawn(results: dict) -> str:
     size = f'viewBox="0 0 {left + len(measures) * panel} {height}"'
     title = "<title>Prefill and decode of minitron-chat and llama.cpp; the figures are in docs/performance.md</title>"
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{STYLE}</style>{title}{"".join(shapes)}</svg>\n'
+
+
+def earlier(path: Path, fresh: dict, *, docs: bool) -> dict:
+    """The results in a file, if they are of this machine (`docs`: of any), else `fresh`."""
+    if not path.exists():
+        return fresh
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if docs or stored["machine"] == fresh["machine"]:
+        return stored
+    warn(f"{path.name} is of another machine and is begun anew")
+    return fresh
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a benchmark; a failure is told as minitron tells it."""
+    try:
+        main()
+    except MinitronError as error:
+        fail(error)
+        sys.exit(error.code)

@@ -133,3 +133,40 @@ def in_tmp_path(tmp_path, monkeypatch) -> Path:
     """The current directory, empty."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory) -> Path:
+    """The chat program, built once, without a model in it."""
+    from terminal import build
+
+    return build(tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture(scope="module")
+def server(program, tmp_path_factory):
+    """A running `serve`, which must outlive the tests."""
+    from serving import started
+
+    home = tmp_path_factory.mktemp("home")
+    with started(program, "serve", "--addr", "127.0.0.1:0", "--slots", "4", "--queue", "200", home=home) as process:
+        yield process
+        assert process.poll() is None, "the server died"
+
+
+@pytest.fixture(scope="module")
+def page_setup(tmp_path_factory):
+    """A browser, the program and its page, for the tests of the page."""
+    from browser import running
+
+    with running(tmp_path_factory.mktemp("page")) as running_setup:
+        yield running_setup
+
+
+@pytest.fixture
+def window(page_setup):
+    """A function that opens the page at a size."""
+    from browser import windows
+
+    with windows(page_setup) as open_window:
+        yield open_window

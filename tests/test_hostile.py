@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from hostile import FILES, LLAMA, NANOGPT, Bundle, Done, Runner, fresh, with_selftest
-from terminal import build
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measures as Linux and macOS do")
 SENTENCE = re.compile(r"minitron-chat: error: [^\n]{10,600}\nhint: [^\n]{10,200}\n")
@@ -30,11 +29,6 @@ def runner():
     runner = Runner()
     yield runner
     runner.close()
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("program"))
 
 
 @pytest.fixture(scope="module")

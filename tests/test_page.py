@@ -8,22 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-from browser import MARKUP, QUESTIONS, SIZES, Window, bundle, running, serving, windows
+from browser import MARKUP, QUESTIONS, SIZES, Window, bundle, serving
 
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG
 BOTH = pytest.mark.parametrize("size", SIZES)
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("page")) as running_setup:
-        yield running_setup
-
-
-@pytest.fixture
-def window(setup):
-    with windows(setup) as open_window:
-        yield open_window
 
 
 def request_of(window: Window, text: str) -> dict:
@@ -291,9 +279,9 @@ def test_full_memory_is_told_once(window):
     assert w.page.locator(".theirs .trouble").count() == 1
 
 
-def test_the_program_was_closed(setup, tmp_path):
-    browser, program = setup.browser, setup.program
-    model = bundle(setup.model, tmp_path / "bundle", about={"icon": DOT})
+def test_the_program_was_closed(page_setup, tmp_path):
+    browser, program = page_setup.browser, page_setup.program
+    model = bundle(page_setup.model, tmp_path / "bundle", about={"icon": DOT})
     with serving(program, model, tmp_path, "--seed", "5") as address:
         w = Window(browser, address)
         assert w.page.get_attribute("link[rel=icon]", "href") == f"data:image/png;base64,{DOT}"
@@ -369,12 +357,12 @@ def test_a_long_chat_stays_fast(window):
     w.until("document.querySelector('#to-end').hidden")
 
 
-def test_a_model_that_continues_text(setup, tmp_path):
+def test_a_model_that_continues_text(page_setup, tmp_path):
     begin = "  One day,\n\tshe"
     chat = {"greeting": "", "system": "never sent", "questions": ["Once"]}
-    model = bundle(setup.model, tmp_path / "verse", name="Verse", template="text", chat=chat)
-    with serving(setup.program, model, tmp_path, "--seed", "5") as address:
-        w = Window(setup.browser, address)
+    model = bundle(page_setup.model, tmp_path / "verse", name="Verse", template="text", chat=chat)
+    with serving(page_setup.program, model, tmp_path, "--seed", "5") as address:
+        w = Window(page_setup.browser, address)
         assert w.page.inner_text("#greeting") == "Verse continues what you begin."
         assert w.page.get_attribute("#message", "placeholder") == "Begin a text, Verse continues it…"
         assert w.page.inner_text("#new-chat") == "New text"

@@ -4,22 +4,10 @@ import json
 import re
 
 import pytest
-from browser import SIZES, running, windows
+from browser import SIZES
 from terminal import TINY
 
 BOTH = pytest.mark.parametrize("size", SIZES)
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("page")) as running_setup:
-        yield running_setup
-
-
-@pytest.fixture
-def window(setup):
-    with windows(setup) as open_window:
-        yield open_window
 
 
 def test_the_keyboard_of_a_phone_leaves_room(window):

@@ -7,38 +7,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from browser import SIZES, running, windows
+from browser import SIZES
 
 BOTH = pytest.mark.parametrize("size", SIZES)
 STOPPED = "Stopped"
 
 
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("kept")) as running_setup:
-        yield running_setup
-
-
-@pytest.fixture
-def window(setup):
-    with windows(setup) as open_window:
-        yield open_window
-
-
 @contextmanager
-def paused(setup):
+def paused(page_setup):
     """The program thinks for long."""
-    setup.process.send_signal(signal.SIGSTOP)
+    page_setup.process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        setup.process.send_signal(signal.SIGCONT)
+        page_setup.process.send_signal(signal.SIGCONT)
 
 
-def test_a_reload_in_mid_answer_is_nobodys_failure(setup, window):
+def test_a_reload_in_mid_answer_is_nobodys_failure(page_setup, window):
     w = window()
     w.ask("hello")
-    with paused(setup):
+    with paused(page_setup):
         w.send("tell me a joke")
         w.until("document.querySelectorAll('.message').length === 4")
         w.page.goto("about:blank")
@@ -93,13 +81,13 @@ def turns(chat: dict) -> list[str]:
     return [m["content"] for m in chat["messages"]]
 
 
-def test_two_tabs_in_one_chat(setup, window):
+def test_two_tabs_in_one_chat(page_setup, window):
     """Both ask while the other's answer is still to come: both turns are kept, in both tabs and in the storage."""
     a = window()
     first = a.ask("hello")
     b = a.twin()
     b.page.click(".chat")
-    with paused(setup):
+    with paused(page_setup):
         a.send("tell me a joke")
         b.until("document.querySelectorAll('.message').length === 4")
         b.send("what is 2 + 2?")

@@ -1,19 +1,6 @@
 """What text becomes on the page of `minitron-chat web`: nodes, never markup; a little Markdown. In headless Chromium."""
 
-import pytest
-from browser import MARKUP, running, windows
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("text")) as running_setup:
-        yield running_setup
-
-
-@pytest.fixture
-def window(setup):
-    with windows(setup) as open_window:
-        yield open_window
+from browser import MARKUP
 
 
 def test_text_never_becomes_markup(window):

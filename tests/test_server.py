@@ -13,22 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from serving import HI, TINY, build, request, started
+from serving import HI, TINY, request, started
 
 openai = pytest.importorskip("openai")
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("server"))
-
-
-@pytest.fixture(scope="module")
-def server(program, tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    with started(program, "serve", "--addr", "127.0.0.1:0", "--slots", "4", "--queue", "200", home=home) as process:
-        yield process
-        assert process.poll() is None, "the server died"
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,10 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from terminal import CTRL, DOWN, HOME, LEFT, ROOT, TINY, UP, Terminal, build
+from terminal import CTRL, DOWN, HOME, LEFT, ROOT, TINY, UP, Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 GREETING = "This is llama. Type a message and press Enter. /help shows the commands, /quit leaves."
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("program"))
 
 
 @pytest.fixture(params=[80, 40])

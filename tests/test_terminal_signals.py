@@ -10,14 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from terminal import CTRL, LEFT, ROOT, TINY, Terminal, build
+from terminal import CTRL, LEFT, ROOT, TINY, Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("program"))
 
 
 @pytest.fixture(scope="module")
