@@ -133,7 +133,7 @@ def test_a_stage_may_have_an_optimizer_of_its_own(tmp_path):
     for text in (dump_recipe(config), write_recipe(config, comments={})):
         again = load_recipe(recipe(tmp_path, text))
         assert (again.optim, again.sft.optim) == (config.optim, config.sft.optim)
-    written = write_recipe(config, comments={})
+    written = write_recipe(config, comments={"sft.optim.min_lr": "left out"})
     assert written[written.index("[sft.optim]") :].split() == ["[sft.optim]", "lr", "=", "5e-05", "beta1", "=", "0.8"]
 
 

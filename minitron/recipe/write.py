@@ -65,7 +65,7 @@ def _written(section: Any, usual: Any, name: str, comments: dict[str, str]) -> l
             found = _written(value, getattr(usual, spec.name) or type(value)(), key, comments)
             tables += ["", *found] if len(found) > 1 else []
             continue
-        if value == getattr(usual, spec.name) and key not in comments:
+        if value is None or (value == getattr(usual, spec.name) and key not in comments):  # TOML has no None
             continue
         if value and isinstance(value, dict) and all(map(dataclasses.is_dataclass, value.values())):
             tables += ["", f"[{key}]"]
