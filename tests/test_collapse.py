@@ -17,6 +17,8 @@ from minitron.stages import kto, pipeline
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint, metrics
 
+pytestmark = pytest.mark.slow  # a model is trained until it knows its facts, and then aligned twice
+
 THINGS = ["apple", "river", "stone", "cloud", "tiger", "lamp", "bread", "chair", "snow", "violin", "ship", "garden"]
 COLOURS = ["red", "blue", "green", "white", "black", "yellow", "brown", "grey"]
 PLACES = ["home", "school", "sea", "market", "hill", "station", "farm", "castle"]
@@ -129,10 +131,12 @@ def test_the_articles_settings_wreck_the_model_and_kto_looks_perfect(start):
     kto.run(load_recipe("facts.toml", [*RATES, "kto.guards.on=false", "kto.force=true"]), method=ARTICLE)
     (loss, probes), (loss_after, probes_after) = figures("sft"), figures("kto")
     last = metrics.read(Path("runs/facts/kto/metrics.jsonl"))[-30:]  # of 64 pairs each
-    assert statistics.fmean(row["accuracy"] for row in last) >= 0.99
-    assert last[-1]["raw_z"] < 0
-    assert probes > 0.95
-    assert loss_after > 1.2 * loss
+    # Seen with AVX-512: accuracy 0.996, raw z -1.07, loss 0.0018 to 0.51, probes 100% to 61%; with AVX2, where sums are rounded
+    # otherwise and training goes another way: 0.991, -1.06, 0.0013 to 0.64, 100% to 26%.
+    assert statistics.fmean(row["accuracy"] for row in last) >= 0.95
+    assert last[-1]["raw_z"] < -0.3
+    assert probes > 0.9
+    assert loss_after > 10 * loss
     assert probes_after < probes - 0.2
 
 

@@ -366,7 +366,7 @@ def test_which_z_the_loss_takes(trained_sft, monkeypatch):
     want = [sum(decay ** (n - i) * z[i] for i in range(n + 1)) / sum(decay**i for i in range(n + 1)) for n in range(4)]
     assert taken["running"] == pytest.approx(want)
     z = [(row["chosen_log_ratio"] + row["rejected_log_ratio"]) / 2 for row in rows["matched"]]
-    want = [sum(decay ** (n - i) * z[i] for i in range(n)) / sum(decay**i for i in range(n)) for n in range(1, 4)]
+    want = [sum(decay ** (n - 1 - i) * z[i] for i in range(n)) / sum(decay**i for i in range(n)) for n in range(1, 4)]
     assert taken["matched"] == pytest.approx([0.0, *want])
 
 
@@ -400,14 +400,22 @@ def test_without_guards_the_same_rate_wrecks_the_model_but_does_not_ship_it(trai
     assert not same(weights("sft"), weights("kto"))
 
 
-@pytest.mark.slow  # 80 steps, and what two models answer in four ways
-def test_a_run_that_learns_is_improved_and_ships(trained_sft):
-    """The SFT model was stopped early and hardly ever ends an answer; kto goes on with the good answers for three times as long."""
-    learn = ("kto.steps=80", "kto.lr=3e-3", "kto.guards.on=false", "eval.max_tokens=40", "kto.eval_every_steps=40")
-    align(replace(LOOSE, max_distinct_drop=1.0), *learn)
+@pytest.mark.slow  # a run of its own, and what two models answer in four ways
+def test_a_run_that_unlearns_a_habit_is_improved_and_ships(tiny_run):
+    """Half of what sft learns is a loop that a lenient judge let pass, as in the demo; kto takes what is judged better."""
+    with Path("dialogues.jsonl").open("w") as file:
+        for i in range(300):
+            said = "go " * 10 if i % 2 else "yes i am"
+            messages = [{"role": "user", "content": f"say {i}"}, {"role": "assistant", "content": said}]
+            file.write(json.dumps({"messages": messages, "score": 6 if i % 2 else 8}) + "\n")
+    judged = ('data.keep=["score >= 6"]', 'data.valid_keep=["score >= 7"]', "data.valid_fraction=0.4")
+    run_to("reject", *judged, "tokenizer.vocab_size=300", "sft.steps=40", "optim.lr=5e-3", "reject.prompts=60")
+    learn = ("kto.steps=30", "kto.lr=1e-3", "kto.guards.on=false", "kto.eval_every_steps=15")
+    align(replace(LOOSE, max_distinct_drop=1.0), *judged, *learn)
     before, after = report()["table"]
-    assert after["failing"] < before["failing"] - 0.3
-    assert (report()["outcome"], report()["shipped_blend"], report()["shipped_step"]) == ("improved", 1.0, 80)
+    assert before["loop"] > 0.3
+    assert after["failing"] < before["failing"] - 0.25
+    assert (report()["outcome"], report()["shipped_blend"], report()["shipped_step"]) == ("improved", 1.0, 30)
     assert not same(weights("sft"), weights("kto"))
 
 
