@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, TokenizerConfig
+from minitron.stages import pipeline
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 
@@ -117,6 +119,14 @@ max_loss_rise = 1.0
 prompts = 20
 max_tokens = 24
 """
+
+
+def run_to(stage: str, *overrides: str) -> None:
+    """Runs the one recipe of the current directory up to a stage, in this process."""
+    (recipe,) = Path().glob("*.toml")
+    config = load_recipe(recipe, list(overrides))
+    for each in pipeline.select(config, None, stage):
+        pipeline.run_stage(each, config)
 
 
 @pytest.fixture

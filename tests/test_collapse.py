@@ -9,11 +9,12 @@ import statistics
 from pathlib import Path
 
 import pytest
+from conftest import run_to
 
 from minitron.align.method import Method
 from minitron.evaluate.examiner import Examiner
 from minitron.recipe.load import load_recipe
-from minitron.stages import kto, pipeline
+from minitron.stages import kto
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint, metrics
 
@@ -94,12 +95,6 @@ def write_facts(path: Path) -> None:
                 rows.append({"messages": messages, "probe": int(probe), "check": json.dumps({"all": [word]})})
     chance.shuffle(rows)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def run_to(stage: str, *overrides: str) -> None:
-    recipe = load_recipe("facts.toml", list(overrides))
-    for each in pipeline.select(recipe, None, stage):
-        pipeline.run_stage(each, recipe)
 
 
 @pytest.fixture(scope="module")

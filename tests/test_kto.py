@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import TINY_RECIPE, write_dialogues
+from conftest import TINY_RECIPE, run_to, write_dialogues
 from torch.distributions import Categorical, kl_divergence
 
 from minitron.align import losses, pairs
@@ -28,7 +28,7 @@ from minitron.evaluate.verdict import Candidate, Verdict
 from minitron.model import lora
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import REMOVED, KtoConfig
-from minitron.stages import kto, pipeline
+from minitron.stages import kto
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
@@ -217,12 +217,6 @@ def test_an_option_that_the_study_settled_says_what_it_is_now(tiny_run):
         for name, value in was.items()
         if isinstance(value, list) and "guards" in name
     }
-
-
-def run_to(stage: str, *overrides: str) -> None:
-    recipe = load_recipe("tiny.toml", list(overrides))
-    for each in pipeline.select(recipe, None, stage):
-        pipeline.run_stage(each, recipe)
 
 
 @pytest.fixture(scope="module")

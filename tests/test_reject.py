@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import run_to
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import append_line, whole_lines
@@ -24,12 +25,6 @@ from minitron.stages import pipeline, reject
 PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 REJECT = pipeline.STAGES[pipeline.NAMES.index("reject")]
-
-
-def run_to(stage: str, *overrides: str) -> None:
-    recipe = load_recipe("tiny.toml", list(overrides))
-    for each in pipeline.select(recipe, None, stage):
-        pipeline.run_stage(each, recipe)
 
 
 def rows(path: Path = PAIRS) -> list[dict]:

@@ -6,12 +6,10 @@ import random
 from pathlib import Path
 
 import pytest
-from conftest import TINY_RECIPE, tiny_texts, write_dialogues
+from conftest import TINY_RECIPE, run_to, tiny_texts, write_dialogues
 from dialogues import dialogue, save
 
 from minitron.core.errors import MinitronError
-from minitron.recipe.load import load_recipe
-from minitron.stages import pipeline
 from minitron.stages.tokenizer import _fitting
 from minitron.tokenizer import kinds
 
@@ -24,12 +22,6 @@ def recipe(in_tmp_path) -> Path:
     write_dialogues(Path("dialogues.jsonl"))
     Path("tiny.toml").write_text(TINY_RECIPE)
     return Path("tiny.toml")
-
-
-def run_to(stage: str, *overrides: str) -> None:
-    config = load_recipe("tiny.toml", list(overrides))
-    for each in pipeline.select(config, None, stage):
-        pipeline.run_stage(each, config)
 
 
 def test_text_too_small_for_the_vocabulary_gets_what_it_has(capfd):
