@@ -97,35 +97,36 @@ def logits(config: Config) -> None:
 
 
 def complete(config: Config) -> None:
-    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy; a base model goes on with {"text": "..."}, or
-    with the last message."""
+    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy, and "dropped_turns" where the dialogue outgrew
+    the context; a base model goes on with {"text": "..."}, or with the last message."""
     from minitron.sample.generate import Decoding, generate
 
     tokenizer, model = _tokenizer(config), _model(config)
     decoding = Decoding.of(tokenizer, seed=config.seed)
 
-    def answer(value: dict, sampling: Sampling) -> tuple[list[int], str]:
-        messages, _ = chat_template.fit(
+    def answer(value: dict, sampling: Sampling) -> tuple[list[int], str, int]:
+        messages, dropped = chat_template.fit(
             _messages(value), tokenizer, context=model.context_limit, max_tokens=sampling.max_tokens
         )
         found = generate(
             model, [chat_template.encode_prompt(messages, tokenizer)], sampling=sampling, decoding=decoding
         )[0]
-        return found.ids, found.stopped
+        return found.ids, found.stopped, dropped // 2
 
-    def extend(value: dict, sampling: Sampling) -> tuple[list[int], str]:
+    def extend(value: dict, sampling: Sampling) -> tuple[list[int], str, int]:
         text = _messages(value)[-1]["content"] if value.get("messages") else value.get("text")
         if not isinstance(text, str):
             raise ValueError('neither "text" nor a message is there as a string')
         ids = list(continue_text(model, encode_text(text, tokenizer), sampling=sampling, decoding=decoding))
-        return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end"
+        return ids, "max_tokens" if len(ids) == sampling.max_tokens else "end", 0
 
     def work(value: dict) -> dict:
         max_tokens = value.get("max_tokens", config.export.max_tokens)
         if type(max_tokens) is not int or max_tokens < 1:
             raise ValueError(f'"max_tokens" must be a whole number above 0, not {json.dumps(max_tokens)}')
         sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-        ids, stopped = (extend if config.base else answer)(value, sampling)
-        return {"text": tokenizer.decode(ids), "ids": ids, "stopped": stopped}
+        ids, stopped, dropped = (extend if config.base else answer)(value, sampling)
+        told = {"text": tokenizer.decode(ids), "ids": ids, "stopped": stopped}
+        return told | ({"dropped_turns": dropped} if dropped else {})
 
     _answer(work)
