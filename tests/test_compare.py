@@ -115,10 +115,8 @@ def test_four_answers_to_a_prompt_are_not_four_independent_ones(prompts, p, alik
 
 def test_answers_that_are_all_alike_count_once_per_prompt():
     assert Share.clustered([[False] * 4] * 20) == Share(0.0, *wilson(0.0, 20), 80)
-    assert Share.clustered([[True] * 4] * 3 + [[False] * 4] * 3) == Share(
-        0.5, *wilson(0.5, 5), 24
-    )  # n - 1, of a variance
-    assert Share.clustered([[True], [False]]).count == 2
+    assert Share.clustered([[True] * 4] * 3 + [[False] * 4] * 3) == Share(0.5, *wilson(0.5, 6), 24)
+    assert Share.clustered([[True], [False], [False]]) == Share.of(1, 3)  # one answer to each
     assert Share.clustered([]) == Share(0.0, 0.0, 1.0, 0)
 
 

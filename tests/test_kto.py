@@ -403,13 +403,14 @@ def test_a_run_that_unlearns_a_habit_is_improved_and_ships(tiny_run):
             messages = [{"role": "user", "content": f"say {i}"}, {"role": "assistant", "content": said}]
             file.write(json.dumps({"messages": messages, "score": 6 if i % 2 else 8}) + "\n")
     judged = ('data.keep=["score >= 6"]', 'data.valid_keep=["score >= 7"]', "data.valid_fraction=0.4")
-    run_to("reject", *judged, "tokenizer.vocab_size=300", "sft.steps=40", "optim.lr=5e-3", "reject.prompts=60")
-    learn = ("kto.steps=30", "kto.lr=1e-3", "kto.guards.on=false", "kto.eval_every_steps=15")
-    align(replace(LOOSE, max_distinct_drop=1.0), *judged, *learn)
+    hot = ("reject.presets={hot={temperature=1.0}}", "reject.prompts=80", "eval.prompts=30")
+    run_to("reject", *judged, *hot, "tokenizer.vocab_size=300", "sft.steps=60", "optim.lr=5e-3")
+    learn = ("kto.steps=40", "kto.lr=1e-3", "kto.guards.on=false", "kto.eval_every_steps=20")
+    align(replace(LOOSE, max_distinct_drop=1.0), *judged, *hot, *learn)
     before, after = report()["table"]
-    assert before["loop"] > 0.3
-    assert after["failing"] < before["failing"] - 0.25
-    assert (report()["outcome"], report()["shipped_blend"], report()["shipped_step"]) == ("improved", 1.0, 30)
+    assert before["loop"] > 0.25
+    assert after["failing"] < before["failing"] - 0.2
+    assert (report()["outcome"], report()["shipped_blend"], report()["shipped_step"]) == ("improved", 1.0, 40)
     assert not same(weights("sft"), weights("kto"))
 
 

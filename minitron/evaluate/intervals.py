@@ -44,7 +44,7 @@ class Share:
         value = sum(map(sum, hits)) / count
         effective = float(len(hits))
         means = [sum(of_prompt) / len(of_prompt) for of_prompt in hits]
-        if len(hits) > 1 and (variance := statistics.variance(means) / len(hits)):
+        if len(hits) > 1 and (variance := statistics.pvariance(means) / len(hits)):
             effective = min(float(count), value * (1 - value) / variance)
         return cls(value, *wilson(value, effective), count)
 
