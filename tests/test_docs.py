@@ -55,7 +55,9 @@ def parse(words: list[str]) -> None:
         words = [*words, "--help"]
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
         arguments, rest = cli.parser().parse_known_args(words)
-    if "the following arguments are required: RECIPE" in said.getvalue():  # `minitron export --format gguf`, of any recipe
+    if (
+        "the following arguments are required: RECIPE" in said.getvalue()
+    ):  # `minitron export --format gguf`, of any recipe
         parse([words[0], "recipes/demo.toml", *words[1:]])
         return
     assert not said.getvalue(), said.getvalue()

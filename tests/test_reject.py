@@ -9,17 +9,14 @@ from collections import Counter
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import run_to
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import append_line, whole_lines
-from minitron.data import labelled
 from minitron.evaluate import failures
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import RejectConfig
 from minitron.stages import pipeline, reject
 
 PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
@@ -148,63 +145,7 @@ def test_a_line_that_a_crash_cut_off_is_as_if_never_written(tmp_path):
     assert whole_lines(path) == ["один", "two", "three"]
 
 
-# --- recorded labels -------------------------------------------------------------------------------------------------
-
-ALPACA = [
-    {"instruction": "Say hi.", "input": "", "chosen": "Hi!", "rejected": "No."},
-    {"instruction": "Repeat.", "input": "this", "chosen": "this", "rejected": "this"},
-    {"instruction": "", "input": "", "chosen": "a", "rejected": "b"},
-]
-UNPAIRED = [
-    {"prompt": "one?", "completion": "1", "label": True},
-    {
-        "prompt": [{"role": "user", "content": "two?"}],
-        "completion": [{"role": "assistant", "content": "2"}],
-        "label": False,
-    },
-]
-IMPLICIT = [
-    {
-        "chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "good"}],
-        "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}],
-    }
-]
-JUDGED = [
-    {"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": f"a{i}"}], "score": float(i)}
-    for i in range(10)
-]
-
-
-def read(path: Path, **settings) -> tuple[list[tuple], Counter]:
-    dropped = Counter()
-    found = list(labelled.read(RejectConfig(files=[str(path)], **settings), dropped))
-    return [(one.prompt[-1]["content"], one.completion, one.label) for one in found], dropped
-
-
-@pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
-@pytest.mark.parametrize(
-    ("data", "want", "reasons"),
-    [
-        (ALPACA, [("Say hi.", "Hi!", True), ("Say hi.", "No.", False)],
-         {"chosen equals rejected": 1, "malformed: no prompt, or no text": 1}),
-        (UNPAIRED, [("one?", "1", True), ("two?", "2", False)], {}),
-        (IMPLICIT, [("q", "good", True), ("q", "bad", False)], {}),
-    ],
-    ids=["pairs", "unpaired", "implicit prompt"],
-)  # fmt: skip
-def test_the_shapes_of_recorded_labels(tmp_path, kind, data, want, reasons):
-    path = tmp_path / f"data.{kind}"
-    if kind == "parquet":
-        if data is UNPAIRED:
-            pytest.skip("a column of one type cannot hold both shapes")
-        pq.write_table(pa.Table.from_pylist(data), path)
-    elif kind == "json":
-        path.write_text(json.dumps(data))
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in data))
-    found, dropped = read(path)
-    assert found == want
-    assert dropped == reasons
+# --- recorded labels (their shapes: test_labelled.py) ---------------------------------------------------------------
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the real data are not here")
@@ -225,30 +166,6 @@ def test_real_labels_and_real_scores(tiny_run, capfd):
     )
     chosen, rejected, up, down = map(float, weights.groups())
     assert up * chosen / (down * rejected) == pytest.approx(1 if up > 1 else 4 / 3, rel=0.01)
-
-
-def test_scores_make_labels(tmp_path):
-    path = tmp_path / "judged.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in JUDGED))
-    found, _ = read(path, chosen_if=["score >= 8"], rejected_if=["score <= 1"])
-    assert found == [("q8", "a8", True), ("q9", "a9", True), ("q0", "a0", False), ("q1", "a1", False)]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ('[{"question": 1}]', "has neither chosen and rejected nor prompt, completion and label, but question"),
-        ("[1]", "is not a JSON array of objects"),
-        ("{", "cannot be read"),
-    ],
-)
-def test_labels_that_cannot_be_read(tmp_path, text, message):
-    path = tmp_path / "data.json"
-    path.write_text(text)
-    with pytest.raises(MinitronError, match=message):
-        read(path)
-    with pytest.raises(MinitronError, match="reject.files: nothing matches"):
-        read(tmp_path / "none.json")
 
 
 def test_kto_learns_from_recorded_labels_of_unequal_numbers(tiny_run, capfd):
