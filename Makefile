@@ -5,7 +5,7 @@ FUZZTIME ?= 30s
 PYTHON ?= python3
 BIN := .venv/bin
 MINITRON := $(BIN)/minitron
-TYPED := minitron/recipe minitron/model minitron/align minitron/evaluate
+TYPED := minitron/recipe minitron/model minitron/align minitron/evaluate minitron/interop
 GOROOT = $(shell $(BIN)/python -m minitron.program.go)
 GO = GOTOOLCHAIN=local CGO_ENABLED=0 "$(GOROOT)/bin/go"
 STAGES := data tokenizer pretrain sft reject kto eval export binary
