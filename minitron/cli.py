@@ -223,7 +223,7 @@ def _export(a: argparse.Namespace) -> None:
 def _binary(a: argparse.Namespace) -> None:
     from minitron.program import go
 
-    go.build(Path(a.bundle or go.last_bundle()), Path(a.out) if a.out else None, targets=a.target)
+    go.build(Path(a.bundle) if a.bundle else None, Path(a.out) if a.out else None, targets=a.target)
 
 
 def _html(a: argparse.Namespace) -> None:

@@ -40,7 +40,6 @@ def refused(*arguments: str, code: int = 1, saying: str, stdin: str | None = Non
         ("steps = 24", "steps = 0", 2, "sft.steps must be at least 1, not 0"),
         ("d_model = 32", "d_model = 33", 2, "no multiple of model.n_heads"),
         ("seed = 3", "seed = ", 2, "is not valid TOML"),
-        ("vocab_size = 340", "vocab_size = 100000", 1, "could not make 100000 tokens"),
         ("context = 64", "context = 16", 1, "fits into the context of 16 tokens"),
         ('files = ["dialogues.jsonl"]', "", 2, "names no data"),
         ("[reject]\nprompts = 40\nmax_tokens = 24", "", 2, "[kto] needs the pairs of [reject]"),

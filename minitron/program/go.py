@@ -97,9 +97,9 @@ def publish(programs: list[Path], bundle: Path) -> None:
         say(f"binary: {path} is now {about.title} {about.version} (recipe {about.recipe})")
 
 
-def build(bundle: Path, out: Path | None = None, *, targets: list[str] | None = None) -> list[Path]:
+def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | None = None) -> list[Path]:
     """Builds an executable per target (default: this machine) and SHA256SUMS into `out`; without it into dist/<recipe>/, and
-    `publish`es them. Returns their paths.
+    `publish`es them. The bundle is by default the one that was exported last. Returns the executables' paths.
 
     "all" is TARGETS, a universal file for macOS, and a folder to send from (`friends`).
     """
@@ -108,6 +108,7 @@ def build(bundle: Path, out: Path | None = None, *, targets: list[str] | None = 
     for target in wanted:
         if target not in known:
             raise MinitronError(f"there is no target {target}", hint="one of " + ", ".join(known), code=2)
+    bundle = bundle or last_bundle()
     for name in BUNDLE_FILES:
         if not (bundle / name).exists():
             raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
