@@ -86,7 +86,7 @@ def test_wrong_data(tiny_run):
     refused("data", "tiny.toml", saying="text")
     pq.write_table(pa.table({"messages": pa.array([], pa.list_(pa.string()))}), "empty.parquet")
     with_file("empty.parquet")
-    refused("data", "tiny.toml", saying="no rows")
+    refused("data", "tiny.toml", saying="there is nothing in empty.parquet")
     rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "score": 1}]
     pq.write_table(pa.Table.from_pylist(rows), "bad.parquet")
     with_file("bad.parquet", 'keep = ["score >= 6"]')
