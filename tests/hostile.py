@@ -105,6 +105,7 @@ def fresh(shape: dict, dtype: str) -> Bundle:
             if parameter.dim() == 2:
                 parameter *= 20
     tensors, weights = bundle.lay_out(model, dtype)
+    weights = bytearray(weights)  # to be damaged
     about = {
         "format": "minitron-bundle",
         "version": 2,

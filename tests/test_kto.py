@@ -470,7 +470,7 @@ BAD = "held-out loss 2.0000, before 1.0000"
     [
         ([], False, "refused", 0, "raw z fell"),
         ([candidate(1.0, failing=20)], False, "improved", 1.0, "failing answers 5.0% -> 2.0% (95%: -4.7 to -1.4 points)"),
-        ([candidate(1.0, failing=40)], False, "no change", 0, "failing answers 5.0% -> 4.0% (95%: -2.8 to +0.8 points)"),
+        ([candidate(1.0, failing=40)], False, "no change", 0, "failing answers 5.0% -> 4.0% (95%: -2.9 to +0.8 points)"),
         ([candidate(1.0, failing=80)], False, "no change", 0, "failing answers 5.0% -> 8.0%"),
         ([candidate(1.0, why=BAD), candidate(0.5, failing=20)], False, "improved", 0.5, "failing answers 5.0% -> 2.0%"),
         ([candidate(1.0, why=BAD), candidate(0.5, why="x")], False, "refused", 0, f"blend 1: {BAD}; blend 0.5: x"),

@@ -197,7 +197,7 @@ def test_dry_runs_of_every_stage(tiny_run):
     assert "answers 120: loops 40 of at most 24 tokens, canned 40" in said
     assert "time " in said
     said = dry("kto", "tiny.toml")
-    assert "looks 5, each 8 free answers" in said  # before the first step, and after 3, 6, 9, 12
+    assert "looks 5, each 64 free answers" in said  # before the first step, and after 3, 6, 9, 12
     assert "choice among 5 models" in said
     assert "24 completions expected" in said  # a tenth of 120 answers, and what they should have been
     assert not Path("runs").exists()

@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 from pathlib import Path
 
-from minitron.core.files import atomic_folder, sha256_file
+from minitron.core.files import atomic_folder, read_error, sha256_file
 
 MAX_NAME = 60  # characters of a title in a file name; two bytes each in Cyrillic, and a name may have 255
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
@@ -64,7 +64,10 @@ def link(source: Path, path: Path) -> None:
     try:
         os.link(source, path)
     except OSError:  # a disk without hard links
-        shutil.copy2(source, path)
+        try:
+            shutil.copy2(source, path)
+        except FileNotFoundError as error:
+            raise read_error(error, path=source) from error
 
 
 def zip_program(program: Path, out: Path, *, name: str, folder: str, how_to_open: bytes, date: str) -> None:
