@@ -5,6 +5,8 @@ FUZZTIME ?= 30s
 PYTHON ?= python3
 BIN := .venv/bin
 MINITRON := $(BIN)/minitron
+# two files at a time: most tests wait for programs that start
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 TYPED := minitron/recipe minitron/model minitron/align minitron/evaluate minitron/interop
 GOROOT = $(shell $(BIN)/python -m minitron.program.go)
 GO = GOTOOLCHAIN=local CGO_ENABLED=0 "$(GOROOT)/bin/go"
@@ -51,11 +53,11 @@ html: setup ## one HTML file with the model inside, for friends who cannot run p
 	$(MINITRON) html --bundle "export/$$(basename "$(RECIPE)" .toml)/html"
 
 test: .venv/.ready-test ## what must hold, Python and Go: ten minutes at most
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 	cd go_serve && $(GO) test ./...
 
 test-all: test ## the slow tests too
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 fuzz: .venv/.ready-test ## random input for what reads files and people in the chat program: FUZZTIME=30s for each part
 	GO="$(GOROOT)/bin/go" go_serve/fuzz.sh $(FUZZTIME)

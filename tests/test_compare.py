@@ -23,6 +23,8 @@ def minitron(*arguments: str) -> int:
     return 0
 
 
+# slow: a run up to kto
+@pytest.mark.slow
 def test_sft_and_kto_side_by_side(tiny_run, capsys):
     recipe = load_recipe("tiny.toml", ["kto.force=true"])
     for stage in pipeline.select(recipe, None, "eval"):

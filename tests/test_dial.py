@@ -125,6 +125,8 @@ def minitron(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "minitron", *arguments], capture_output=True, text=True)
 
 
+# slow: measures, then trains
+@pytest.mark.slow
 def test_a_proposal_can_be_run(tiny_run):
     done = minitron("plan", "tiny.toml", "--params", "100k", "--minutes", "2", "optim.name=adamw", "eval.prompts=2")
     assert done.returncode == 0, done.stderr
@@ -143,6 +145,8 @@ def test_a_proposal_can_be_run(tiny_run):
     assert done.returncode == 0, done.stderr
 
 
+# slow: measures this machine several times
+@pytest.mark.slow
 def test_a_size_alone_keeps_the_tokens_and_a_time_alone_finds_a_size(tiny_run):
     recipe = tiny_run.read_text().split("[reject]")[0]
     tiny_run.write_text(recipe.replace("steps = 24", "steps = 2400"))

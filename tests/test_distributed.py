@@ -61,6 +61,8 @@ def both(tmp_path_factory) -> tuple[Path, Path]:
     return one, two
 
 
+# slow: several processes, several runs
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_train_what_one_does(both, name):
     one, two = both
@@ -129,6 +131,8 @@ def minitron(*arguments: str) -> str:
     return done.stderr
 
 
+# slow: several processes, three times
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing_and_only_the_first_writes(tiny_run):
     minitron("run", "tiny.toml", "--to", "sft")
     folder = Path("runs/tiny/sft")

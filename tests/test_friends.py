@@ -26,6 +26,8 @@ from PIL import Image
 from minitron.core.errors import MinitronError
 from minitron.program import friends, go, howto, icon, macho, seal, windows
 
+pytestmark = pytest.mark.slow  # builds the programs of all systems
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "go_serve/internal/model/testdata/llama"
 TITLE = 'Тень «друга» "x" 😀/..\\' + "я" * 200

@@ -52,6 +52,8 @@ def test_gradients_do_not_depend_on_the_division(model):
     assert all(torch.equal(again[name], once[name]) for name in once)  # whichever thread was first
 
 
+# slow: hundreds of steps
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_overfits_one_batch(model, name):
     optimizer = make_optimizer(model, OptimConfig(name=name, weight_decay=0.0))

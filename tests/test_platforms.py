@@ -11,6 +11,8 @@ import pytest
 
 from minitron.program import go, guard
 
+pytestmark = pytest.mark.slow  # other systems under emulators
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "go_serve/internal/model/testdata/llama"
 QEMU = shutil.which("qemu-aarch64-static")

@@ -25,7 +25,10 @@ RECIPES = {
 }
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+# slow: each shape is a whole run; one is enough to see most
+@pytest.fixture(
+    scope="module", params=["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nanogpt", "grouped"))]
+)
 def built(request, tmp_path_factory) -> Path:
     """A folder with a finished run, its bundle and its program."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -51,12 +51,16 @@ def test_pairs_hold_the_recorded_answer_and_the_failure_that_was_meant(tiny_run)
     assert not list(PAIRS.parent.glob("answers-*"))
 
 
+# slow: samples several times
+@pytest.mark.slow
 def test_any_failure_will_do_where_none_is_meant(tiny_run):
     run_to("reject", "reject.presets={hot={temperature=2.0}}")
     assert {row["preset"] for row in rows()} == {"data", "hot"}
     assert rows(APART) == []
 
 
+# slow: samples several times
+@pytest.mark.slow
 def test_good_answers_are_judged_as_well_as_what_is_held_out(tiny_run):
     lines = [json.loads(line) for line in Path("dialogues.jsonl").read_text().splitlines()]
     for number, line in enumerate(lines):
@@ -72,6 +76,8 @@ def test_good_answers_are_judged_as_well_as_what_is_held_out(tiny_run):
         run_to("reject", 'data.keep=["score >= 6"]', 'data.valid_keep=["score >= 9"]')
 
 
+# slow: samples several times
+@pytest.mark.slow
 def test_chosen_of_the_model_itself(tiny_run):
     run_to("reject", "reject.chosen=model", "reject.best_of=3", "export.temperature=1.5")
     both = rows()

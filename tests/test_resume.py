@@ -60,6 +60,8 @@ def trained(tiny_run) -> Path:
     return tiny_run
 
 
+# slow: whole runs, stopped and gone on with
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["sft", "kto"])
 def test_a_stopped_stage_ends_with_the_same_numbers(trained, stage):
     want = outcome(stage)

@@ -140,6 +140,8 @@ def test_logits_are_bent(setup, tmp_path):
     assert np.abs(got - CAP * np.tanh(raw / CAP)).max() < 1e-5
 
 
+# slow: hundreds of tokens, one forward pass each
+@pytest.mark.slow
 def test_a_text_goes_on_past_the_context(setup):
     done = setup.run("-p", VERSE, "--max-tokens", "500")
     written = done.stdout.decode().removesuffix("\n")

@@ -197,6 +197,8 @@ def test_tensorboard_reads_the_same_figures(tmp_path):
     assert {"valid_loss", "lr", "tokens_per_second", "memory_mb"} <= set(board.Tags()["scalars"])
 
 
+# slow: compiles C++
+@pytest.mark.slow
 def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
     plain, _ = train(tmp_path / "plain", steps=4, eval_every_steps=4)
     if not shutil.which("c++"):
