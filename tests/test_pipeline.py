@@ -305,7 +305,9 @@ def test_a_terminal_that_closes_loses_no_step(tiny_run):
     assert subprocess.run([*COMMAND, "run", "tiny.toml", "--to", "tokenizer"]).returncode == 0
     log = Path("runs/tiny/sft/metrics.jsonl")
     child = pexpect.spawn(
-        COMMAND[0], [*COMMAND[1:], "sft", "tiny.toml", "sft.steps=100000", "sft.eval_every_steps=90000"]
+        COMMAND[0],
+        [*COMMAND[1:], "sft", "tiny.toml", "sft.steps=100000", "sft.eval_every_steps=90000"],
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # also where nohup runs these tests
     )
     deadline = time.monotonic() + 120
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
