@@ -326,7 +326,11 @@ def test_nohup_goes_on(tiny_run):
     code += "    os.kill(os.getpid(), signal.SIGHUP)\n    print(stop.wanted)\n"
     for command, wanted in ((["nohup"], "False"), ([], "True")):
         done = subprocess.run(
-            [*command, sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL
+            [*command, sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
         assert done.stdout.strip() == wanted
 
