@@ -148,8 +148,8 @@ func FuzzPaste(f *testing.F) {
 			terminal.typed <- string(piece)
 		}
 		terminal.typed <- "\r"
-		// everything has been typed already: no wait may end before it was read
-		r := &Reader{Terminal: terminal, after: func(time.Duration) <-chan time.Time { return nil }}
+		// everything has been typed already: on a busy machine, too, no wait may end before it was read
+		r := &Reader{Terminal: terminal, after: func(wait time.Duration) <-chan time.Time { return time.After(20 * wait) }}
 		got, err := r.Read("> ", "", true)
 		if want := string(clean(valid(text))); got != want || err != nil {
 			t.Fatalf("%q in pieces of %d: %q, %v, want %q", text, int(size)+1, got, err, want)
