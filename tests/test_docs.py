@@ -20,15 +20,11 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 COMMANDS = ("minitron", "make", "torchrun", "python", ".venv/bin/python")
-# A fence below this comment is not tried here: it needs what the comment says.
-MARK = re.compile(r"<!-- needs: (.+) -->\n+```")
 
 
-def fences(page: Path) -> list[tuple[str, str, str]]:
-    """Fenced blocks of a page: language, text, and what the mark above says that it needs."""
-    text = page.read_text(encoding="utf-8")
-    marks = {match.end() - 3: match[1] for match in MARK.finditer(text)}
-    return [(match[1], match[2], marks.get(match.start(), "")) for match in FENCE.finditer(text)]
+def fences(page: Path) -> list[tuple[str, str]]:
+    """Fenced blocks of a page: language and text."""
+    return [(match[1], match[2]) for match in FENCE.finditer(page.read_text(encoding="utf-8"))]
 
 
 def commands() -> list[pytest.param]:
@@ -37,8 +33,8 @@ def commands() -> list[pytest.param]:
     for page in PAGES:
         if page.name == "extending.md":  # its commands have what its patches add: tests/test_extending.py runs them
             continue
-        for language, text, needs in fences(page):
-            lines = text.replace("\\\n", " ").splitlines() if language in ("", "sh") and not needs else []
+        for language, text in fences(page):
+            lines = text.replace("\\\n", " ").splitlines() if language in ("", "sh") else []
             found += [(page.name, line.removeprefix("$ ")) for line in lines]
         inline = FENCE.sub("", page.read_text(encoding="utf-8"))
         found += [(page.name, text) for text in re.findall(r"`([^`\n]+)`", inline) if " " in text]
@@ -137,7 +133,7 @@ QUICK += ["eval.prompts=8", "optim.precision=fp32", "reject.prompts=60", "reject
 
 
 def readme_recipe(name: str) -> str:
-    texts = [text for language, text, _ in fences(ROOT / "README.md") if language == "toml"]
+    texts = [text for language, text in fences(ROOT / "README.md") if language == "toml"]
     (found,) = [text for text in texts if text.startswith(f"# recipes/{name}.toml")]
     return found
 
