@@ -225,6 +225,15 @@ def full(tensor: Any) -> Any:
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
+def part_of(tensor: Any, weight: Any) -> Any:
+    """What this process holds of a tensor that all have, cut as `weight` is; as it is where the weight is whole."""
+    if not hasattr(weight, "full_tensor"):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor, weight.device_mesh, weight.placements, src_data_rank=None)
+
+
 def whole(value: Any) -> Any:
     """Tensors in dicts and lists that processes hold in parts, put together in the first one's memory, one by one.
 
@@ -245,12 +254,10 @@ def parts_of(state: dict, optimizer: Any) -> dict:
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     if not any(hasattr(weight, "full_tensor") for weight in weights):
         return state
-    from torch.distributed.tensor import distribute_tensor
 
     def cut(value: Any, weight: Any) -> Any:
-        if getattr(value, "shape", None) != weight.shape:
-            return value  # AdamW's count of steps
-        return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements, src_data_rank=None)
+        fits = getattr(value, "shape", None) == weight.shape  # AdamW's count of steps does not
+        return part_of(value.to(weight.device), weight) if fits else value
 
     states = {i: {name: cut(value, weights[i]) for name, value in one.items()} for i, one in state["state"].items()}
     return state | {"state": states}

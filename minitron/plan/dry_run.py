@@ -29,6 +29,7 @@ from minitron.plan import corpus_stats, memory
 from minitron.recipe.schema import Config, OptimConfig
 from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import kinds
+from minitron.train.choices import Choices, choose
 from minitron.train.loop import accumulate, summed_loss
 from minitron.train.optimizer import make_optimizer, method
 from minitron.train.precision import autocast, choose_precision
@@ -68,7 +69,7 @@ def show(config: Config, stage: str) -> None:
     step, validation = speed.step(settings.accumulation), rows * speed.row * FORWARD_SHARE
     _say_time(
         {f"{settings.steps:,} steps": settings.steps * step, f"{validations} validations": validations * validation},
-        f"{device}, {speed.precision}, {speed.round / speed.at_once:.2f} s a micro-batch, measured",
+        f"{device}, {speed.chosen.precision.name}, {speed.round / speed.at_once:.2f} s a micro-batch, measured",
     )
 
 
@@ -106,7 +107,7 @@ def expected_precision(optim: OptimConfig, device: torch.device) -> str:
     """What `optim.choose_precision` will choose; on a CPU it measures, and either needs about as much."""
     if device.type == "cpu" and optim.precision == "auto":
         return "bf16"
-    return choose_precision(optim.precision, device, lambda _: None)[0]
+    return choose_precision(optim.precision, device, lambda _: None, what="").name
 
 
 def training_memory(config: Config, stage: str, *, device: torch.device, precision: str) -> dict[str, int]:
@@ -133,7 +134,7 @@ def valid_rows(config: Config, stage: str) -> int:
 class Speed:
     """Seconds of this machine's."""
 
-    precision: str
+    chosen: Choices
     at_once: int  # micro-batches of a round, computed side by side
     rows: int  # of a micro-batch
     round: float  # forward and backward of `at_once` micro-batches
@@ -170,7 +171,7 @@ def sample_of(config: Config, stage: str, rows: int, device: torch.device) -> tu
     return small, fewer, operations(config, stage, rows * tokens) / operations(small, stage, fewer * tokens)
 
 
-def measure(config: Config, stage: str, device: torch.device, *, precision: str | None = None) -> Speed:
+def measure(config: Config, stage: str, device: torch.device, *, chosen: Choices | None = None) -> Speed:
     """Two rounds of micro-batches and updates of a fresh model, as `trainer` computes them but for torch.compile; the faster
     ones count."""
     settings = getattr(config, stage)
@@ -182,7 +183,7 @@ def measure(config: Config, stage: str, device: torch.device, *, precision: str 
     batch = random_batch(small, stage, fewer).to(device)
     at_once = memory.side_by_side(small.model, device, accumulation)
 
-    def trial(name: str) -> None:
+    def trial(model: LanguageModel, name: str) -> None:
         def part() -> tuple[Tensor, None]:
             with autocast(device, name):
                 return summed_loss(model, batch) / batch.count, None
@@ -194,14 +195,14 @@ def measure(config: Config, stage: str, device: torch.device, *, precision: str 
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step(0.0)
 
-    if precision is None:
-        precision, _ = choose_precision(settings.optim.precision, device, trial)
+    chosen = chosen or choose(model, optimizer, replace(settings.optim, compile="off"), trial)
+    precision, optimizer.products = chosen.precision.name, chosen.products.name
     rounds, updates = zip(
-        *((seconds_of(partial(trial, precision), device), seconds_of(update, device)) for _ in "12"), strict=True
+        *((seconds_of(partial(trial, model, precision), device), seconds_of(update, device)) for _ in "12"), strict=True
     )
     weights = sum(p.numel() for p in model.parameters())
     grown = sum(memory.parameters(config.model, config.tokenizer.vocab_size).values()) / weights
-    return Speed(precision, at_once, rows, min(rounds) * times, min(updates) * grown)
+    return Speed(chosen, at_once, rows, min(rounds) * times, min(updates) * grown)
 
 
 def random_batch(config: Config, stage: str, rows: int) -> Batch:

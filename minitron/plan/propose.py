@@ -26,6 +26,7 @@ from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.schema import Config, ModelConfig
 from minitron.recipe.shapes import default_d_ff
 from minitron.recipe.write import write_recipe
+from minitron.train.choices import Choices
 from minitron.train.optimizer import method
 
 SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters
@@ -289,7 +290,7 @@ class Search:
     def __init__(self, config: Config, device: torch.device, found: Corpus, optimizer: str):
         self.config, self.device, self.found, self.optimizer = config, device, found, optimizer
         self.stages = stages_of(config)
-        self.precision: str | None = None  # chosen at the first measurement
+        self.chosen: Choices | None = None  # at the first measurement
         self.aligning = 0.0  # seconds of reject, kto and eval
         self._counts: dict[int, Counts] = {}  # vocabulary -> the data in its tokens
         self._speeds: dict[tuple, float] = {}
@@ -328,8 +329,8 @@ class Search:
         """Tokens of training per second, with the optimizer's work spread over two rounds of micro-batches."""
         key = (*vars(proposal.model).values(), proposal.tokenizer.vocab_size)
         if key not in self._speeds:
-            speed = dry_run.measure(proposal, self.stages[-1], self.device, precision=self.precision)
-            self.precision = speed.precision
+            speed = dry_run.measure(proposal, self.stages[-1], self.device, chosen=self.chosen)
+            self.chosen = speed.chosen
             tokens = 2 * speed.at_once * speed.rows * proposal.model.context
             self._speeds[key] = tokens / speed.step(2 * speed.at_once)
         return self._speeds[key]
@@ -447,9 +448,9 @@ def _tell(proposal: Config, parts: dict[str, Part], shape: Shape, search: Search
     say(f"memory         about {_need(proposal, search.device) / 1e9:.2f} GB")
     training = dry_run.duration(sum(part.tokens for part in parts.values()) / speed)
     rest = f", reject, kto and eval {dry_run.duration(search.aligning)}" if search.aligning else ""
-    say(
-        f"time           training {training}{rest} ({search.device}, {search.precision}, {speed:,.0f} tokens/s, measured)"
-    )
+    assert search.chosen is not None
+    how = f"{search.device}, {search.chosen.precision.name}, {speed:,.0f} tokens/s, measured"
+    say(f"time           training {training}{rest} ({how})")
 
 
 def _comments(parts: dict[str, Part], shape: Shape, proposal: Config) -> dict[str, str]:

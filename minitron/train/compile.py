@@ -2,35 +2,35 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
-from minitron.train.precision import warm_seconds
+from minitron.train.precision import Choice, fastest
 
 
-def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageModel], None]) -> str:
-    """Compiles the blocks where the recipe says so, or where a measurement on this GPU does; returns what to tell.
+def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageModel], None]) -> Choice:
+    """Whether to compile the blocks, "on" or "off": as the recipe says, or as a measurement on this GPU does.
 
     `trial(model)` runs a forward and a backward pass. On a CPU it gains nothing (docs/performance.md), so there and
     on MPS it is not tried.
     """
-    if wanted == "off" or (wanted == "auto" and model.device.type != "cuda"):
-        return "off"
+    if wanted == "off":
+        return Choice("off", "as the recipe says")
+    if wanted == "auto" and model.device.type != "cuda":
+        return Choice("off", f"the default on {model.device.type}")
     other = copy.deepcopy(model)
     compile_blocks(other)
     try:
-        compiled = warm_seconds(trial, other)
+        trial(other)
     except Exception as error:  # no compiler here, or one that fails: whatever the reason, the model trains without
         reason = str(error).strip().splitlines()[0]
         if wanted == "on":
             raise MinitronError(f"torch.compile does not work here: {reason}", hint="set optim.compile=off") from error
-        return f"off ({reason})"
-    plain = warm_seconds(trial, model)
-    told = f"({1000 * plain:.0f} ms a micro-batch without, {1000 * compiled:.0f} with)"
-    if wanted == "auto" and compiled >= plain:
-        return f"off {told}"
-    compile_blocks(model)
-    return f"on {told}"
+        return Choice("off", reason)
+    if wanted == "on":
+        return Choice("on", "as the recipe says")
+    return fastest({"off": partial(trial, model), "on": partial(trial, other)}, what="a micro-batch")
 
 
 def compile_blocks(model: LanguageModel) -> None:

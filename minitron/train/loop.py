@@ -29,11 +29,12 @@ from minitron.data.packing import Batch, PackedRows
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import OptimConfig, TrainConfig
 from minitron.train import checkpoint
-from minitron.train.compile import choose_compile
+from minitron.train.choices import Choices, choose
+from minitron.train.compile import compile_blocks
 from minitron.train.cross_entropy import linear_cross_entropy
 from minitron.train.metrics import MetricsLog
 from minitron.train.optimizer import make_optimizer
-from minitron.train.precision import LossScale, autocast, choose_precision
+from minitron.train.precision import LossScale, autocast
 from minitron.train.schedule import learning_rate
 
 
@@ -183,15 +184,23 @@ class Training:
         self.optimizer = make_optimizer(model, run.optim)
         if folder:
             self.load(folder)
-        else:
-            trial = partial(self.trial, model)
-            precision, why = distributed.broadcast(choose_precision(run.optim.precision, model.device, trial))
-            self.state.precision = precision
-            say(f"precision {precision} ({why})")
+        chosen = self.choices()
+        if not folder:
+            self.state.precision, self.optimizer.products = chosen.precision.name, chosen.products.name
         self.scale = LossScale(self.state.precision, **self.state.scale)
-        if not distributed.sharded(model):
-            told = choose_compile(run.optim.compile, model, partial(self.trial, precision=self.state.precision))
-            say(f"torch.compile {told}")
+        if chosen.compile.name == "on":
+            compile_blocks(model)
+
+    def choices(self) -> Choices:
+        """What was found out about this machine at the run's first start; it does not change its mind later."""
+        path = self.run.stage_dir / "report.json"
+        kept = distributed.on_rank0(partial(Choices.read, path))
+        if kept:
+            return kept
+        found = choose(self.model, self.optimizer, self.run.optim, self.trial)
+        found.say()
+        distributed.on_rank0(partial(found.write, path))
+        return found
 
     def trial(self, model: LanguageModel, precision: str) -> None:
         """A forward and a backward pass, to be measured."""

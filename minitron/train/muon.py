@@ -1,26 +1,54 @@
 """`muon`: the blocks' matrices by Muon (Jordan et al. 2024), the rest by AdamW.
 
 Its steps are as large as AdamW's (Liu et al., arXiv 2502.16982, section 2.2), so that learning rates carry over.
+
+Letters in shapes: K matrices of one shape, m rows, n columns.
 """
 
-import torch
-from torch import nn
+import math
+from collections import defaultdict
+from collections.abc import Iterable
 
+import torch
+from torch import Tensor, nn
+
+from minitron.core import distributed, parallel
 from minitron.recipe.schema import OptimConfig
 from minitron.train.adamw import adamw
-from minitron.train.optimizer import FP32, Method
+from minitron.train.optimizer import FP32, Method, MultiplyingOptimizer
+
+MOMENTUM = 0.95
+# Of each iteration (a, b, c): X <- a X + b (X Xᵀ) X + c (X Xᵀ)² X.
+Coefficients = tuple[tuple[float, float, float], ...]
+JORDAN: Coefficients = ((3.4445, -4.7750, 2.0315),) * 5  # Jordan et al. 2024, as torch.optim.Muon has them
+# Polar Express (Amsel et al., arXiv 2505.16932, algorithm 1 and its listing): the best polynomials one after the other for
+# singular values from 0.001 to 1, the first five of them.
+POLAR_EXPRESS: Coefficients = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+)
+SAFETY = 1.01  # by which that listing makes matrices smaller, for rounding errors
+
+
+def orthogonal(matrices: Tensor, coefficients: Coefficients = POLAR_EXPRESS) -> Tensor:
+    """The orthogonal matrix nearest to each of `matrices` (K, m, n), m <= n: of U S Vᵀ about U Vᵀ. Works in their dtype."""
+    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)
+    for a, b, c in coefficients:
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x
 
 
 class Muon(Method):
-    can_shard = False
-
     @staticmethod
     def build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
-        blocks = [matrices for matrices in model.trunk.matrices() if matrices]
-        taken = {id(weight) for matrices in blocks for weight in matrices}
+        matrices = [weight for block in model.trunk.matrices() for weight in block]
+        taken = {id(weight) for weight in matrices}
         rest = [w for w in model.parameters() if w.requires_grad and id(w) not in taken]
-        how = {"weight_decay": config.weight_decay, "adjust_lr_fn": "match_rms_adamw"}
-        return [adamw(rest, config), *(torch.optim.Muon(matrices, **how) for matrices in blocks)]
+        return [adamw(rest, config), *([MatrixOptimizer(matrices, config.weight_decay)] if matrices else [])]
 
     @staticmethod
     def state_bytes(weights: int, block_matrices: int) -> int:
@@ -31,3 +59,66 @@ class Muon(Method):
     def learning_rate(d_model: int) -> float:
         """From this project's 3e-3 at a width of 192: steps as large as AdamW's, but well-conditioned."""
         return min(4e-3, 3e-3 * 192 / d_model)
+
+
+class MatrixOptimizer(MultiplyingOptimizer):
+    """Nesterov momentum made orthogonal. Matrices of one shape are multiplied as one stack, on a CPU a part of it per core.
+
+    Of a sharded model each process puts all matrices together, and keeps its part of the step.
+    """
+
+    def __init__(self, matrices: Iterable[nn.Parameter], weight_decay: float):
+        super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay, "momentum": MOMENTUM, "products": "fp32"})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            trained = [weight for weight in group["params"] if weight.grad is not None]
+            updates = [distributed.full(self._nesterov(weight, group["momentum"])) for weight in trained]
+            updates = orthogonal_all(updates, group["products"])
+            for weight, update in zip(trained, updates, strict=True):
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                step = group["lr"] * 0.2 * math.sqrt(max(weight.shape))
+                weight.sub_(distributed.part_of(update, weight), alpha=step)
+
+    def trial(self, precision: str) -> None:
+        shapes = [weight.shape for group in self.param_groups for weight in group["params"]]
+        device = self.param_groups[0]["params"][0].device
+        orthogonal_all([torch.ones(shape, device=device) for shape in shapes], precision)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def _nesterov(self, weight: nn.Parameter, momentum: float) -> Tensor:
+        """The gradient, and what is left of earlier ones (Jordan et al. 2024)."""
+        state, gradient = self.state[weight], weight.grad
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        average: Tensor = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(average, momentum)
+
+
+def orthogonal_all(matrices: list[Tensor], products: str = "fp32") -> list[Tensor]:
+    """`orthogonal` for matrices of any shapes, which stay in fp32; `products` is the precision of what is between."""
+    dtype = torch.bfloat16 if products == "bf16" else torch.float32
+    by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number, matrix in enumerate(matrices):
+        by_shape[tuple(sorted(matrix.shape))].append(number)
+    device = matrices[0].device if matrices else torch.device("cpu")
+    parts = parallel.cores() if device.type == "cpu" else 1
+    stacks = [numbers[first::parts] for numbers in by_shape.values() for first in range(min(parts, len(numbers)))]
+
+    def work(numbers: list[int]) -> list[Tensor]:
+        stack = torch.stack([_wide(matrices[n]) for n in numbers])
+        return list(orthogonal(stack.to(dtype)).float())
+
+    found = parallel.parallel_map(torch.no_grad()(work), stacks, device=device)  # each thread has its own grad mode
+    made = {n: x for numbers, xs in zip(stacks, found, strict=True) for n, x in zip(numbers, xs, strict=True)}
+    return [made[n] if _is_wide(matrix) else made[n].mT for n, matrix in enumerate(matrices)]
+
+
+def _is_wide(matrix: Tensor) -> bool:
+    return matrix.shape[0] <= matrix.shape[1]
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix if _is_wide(matrix) else matrix.mT

@@ -8,13 +8,12 @@ nothing about schedules.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
 
-from minitron.core import distributed, parallel
-from minitron.core.errors import MinitronError
+from minitron.core import distributed
 from minitron.recipe.kinds import OPTIMIZERS
 from minitron.recipe.schema import OptimConfig
 
@@ -23,8 +22,6 @@ FP32 = 4  # bytes of what an optimizer keeps of a weight
 
 class Method(ABC):
     """A way to change weights by their gradients."""
-
-    can_shard: ClassVar[bool] = True  # whether it works where each process holds a part of every weight only
 
     @staticmethod
     @abstractmethod
@@ -57,32 +54,42 @@ def decay_groups(weights: list[nn.Parameter], weight_decay: float) -> list[dict[
     ]
 
 
+class MultiplyingOptimizer(torch.optim.Optimizer, ABC):
+    """An optimizer whose update multiplies matrices, in whichever precision the machine is faster at."""
+
+    @property
+    def products(self) -> str:
+        """Either "fp32" or "bf16"; part of the state."""
+        found: str = self.param_groups[0]["products"]
+        return found
+
+    @products.setter
+    def products(self, precision: str) -> None:
+        for group in self.param_groups:
+            group["products"] = precision
+
+    @abstractmethod
+    def trial(self, precision: str) -> None:
+        """An update's products, to be measured; changes nothing."""
+
+
 def make_optimizer(model: nn.Module, config: OptimConfig) -> "Optimizers":
-    """What the recipe's optim.name says. Raises MinitronError where it cannot work on a sharded model."""
-    kind = method(config.name)
-    if distributed.sharded(model) and not kind.can_shard:
-        raise MinitronError(
-            f"{kind.__name__} works on whole matrices, which a sharded model does not have",
-            hint="set shard = false, or optim.name = 'adamw'",
-        )
-    return Optimizers(kind.build(model, config), next(model.parameters()).device)
+    """What the recipe's optim.name says."""
+    return Optimizers(method(config.name).build(model, config))
 
 
 class Optimizers:
     """One or several torch optimizers under one face; the schedule sets the same learning rate for all."""
 
-    def __init__(self, parts: list[torch.optim.Optimizer], device: torch.device):
-        self.parts, self.device = parts, device
+    def __init__(self, parts: list[torch.optim.Optimizer]):
+        self.parts = parts
 
     def step(self, lr: float) -> None:
-        """One update with learning rate `lr`, then gradients are cleared. Parts share nothing: they run side by side."""
-
-        def work(part: torch.optim.Optimizer) -> None:
+        """One update with learning rate `lr`, then gradients are cleared."""
+        for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = lr
             part.step()
-
-        parallel.parallel_map(work, self.parts, device=self.device)
         self.clear()
 
     def clear(self) -> None:
@@ -95,3 +102,23 @@ class Optimizers:
     def load_state_dict(self, states: list[dict]) -> None:
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(distributed.parts_of(state, part))
+
+    # ---- of those that multiply matrices
+
+    @property
+    def products(self) -> str:
+        """In which precision matrices are multiplied; empty where none are."""
+        return next((part.products for part in self._multiplying()), "")
+
+    @products.setter
+    def products(self, precision: str) -> None:
+        for part in self._multiplying():
+            part.products = precision
+
+    def trial(self, precision: str) -> None:
+        """An update's products of matrices, to be measured."""
+        for part in self._multiplying():
+            part.trial(precision)
+
+    def _multiplying(self) -> list["MultiplyingOptimizer"]:
+        return [part for part in self.parts if isinstance(part, MultiplyingOptimizer)]

@@ -1,15 +1,16 @@
 """In which precision a model is trained: autocast, fp16's scaling of the loss, and the choice by a short measurement."""
 
+import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-Argument = TypeVar("Argument")
+from minitron.core import distributed
 
 
 class LossScale:
@@ -47,25 +48,71 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
 
 
-def choose_precision(wanted: str, device: torch.device, trial: Callable[[str], None]) -> tuple[str, str]:
-    """Returns the precision and why. `trial(precision)` runs one forward and backward pass.
+@dataclass(frozen=True)
+class Choice:
+    """Which of several ways was taken, and why."""
 
-    On CUDA bf16 wherever the chip has it, fp16 on older ones; on a CPU bf16 may be emulated and slow, so it is measured.
+    name: str
+    why: str
+    seconds: dict[str, float] = field(default_factory=dict)  # of each way that was measured
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.why})"
+
+
+ROUNDS = 5  # at least; the least of all is a way's time
+LEAST_SECONDS, MOST_SECONDS = 0.2, 8.0  # of measuring: short ways take more rounds, long ones fewer, but two
+HOPELESS = 2.5  # times as slow as another one in a first product: not measured further
+
+
+def fastest(trials: Mapping[str, Callable[[], object]], *, what: str) -> Choice:
+    """The way of `trials` that takes the least time; the first one where they are equal.
+
+    They run in turns, after one round that compiles, allocates and fills caches. Another program on the machine makes a
+    round longer and never shorter, so that the least of all rounds is the machine's own. Of several processes all must call
+    it: they make the same rounds, and the first one's clock decides.
+    """
+    for trial in trials.values():
+        trial()
+    best = dict.fromkeys(trials, math.inf)
+    begun, rounds, spent = time.perf_counter(), 0, 0.0
+    while rounds < 2 or (spent < MOST_SECONDS and (rounds < ROUNDS or spent < LEAST_SECONDS)):
+        for name, trial in trials.items():
+            start = time.perf_counter()
+            trial()
+            best[name] = min(best[name], time.perf_counter() - start)
+        rounds, spent = rounds + 1, distributed.broadcast(time.perf_counter() - begun)
+    best = distributed.broadcast(best)
+    told = ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in best.items())
+    return Choice(min(best, key=best.__getitem__), f"measured here: {told} {what}", best)
+
+
+def choose_precision(
+    wanted: str, device: torch.device, trial: Callable[[str], object], *, what: str, width: int = 256
+) -> Choice:
+    """The precision for work that `trial(precision)` does once, and why; `width` is that of the model.
+
+    On CUDA bf16 wherever the chip has it, fp16 on older ones. On a CPU it is measured: one without bf16 instructions
+    emulates them, at a thirtieth of the speed. A product of matrices shows that before the trial is tried.
     """
     if wanted != "auto":
-        return wanted, "as the recipe says"
+        return Choice(wanted, "as the recipe says")
     if device.type == "cuda":
-        return ("bf16", "this GPU has it") if torch.cuda.is_bf16_supported(False) else ("fp16", "this GPU has no bf16")
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+        return Choice("bf16", "this GPU has it") if has else Choice("fp16", "this GPU has no bf16")
     if device.type != "cpu":
-        return "fp32", f"the default on {device.type}"
-    seconds = {precision: warm_seconds(trial, precision) for precision in ("fp32", "bf16")}
-    best = min(seconds, key=seconds.get)
-    return best, "measured here: " + ", ".join(f"{k} {1000 * v:.0f} ms a micro-batch" for k, v in seconds.items())
+        return Choice("fp32", f"the default on {device.type}")
+    product = fastest({name: _product(dtype, width) for name, dtype in _DTYPES.items()}, what="a product of matrices")
+    if product.seconds["bf16"] > HOPELESS * product.seconds["fp32"]:
+        return product
+    return fastest({name: functools.partial(trial, name) for name in _DTYPES}, what=what)
 
 
-def warm_seconds(trial: Callable[[Argument], None], argument: Argument) -> float:
-    """Wall seconds of the second of two calls of `trial(argument)`: the first one compiles, allocates and fills caches."""
-    trial(argument)
-    start = time.perf_counter()
-    trial(argument)
-    return time.perf_counter() - start
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def _product(dtype: torch.dtype, width: int) -> Callable[[], object]:
+    """A product of the kind that training does most."""
+    chance = torch.Generator().manual_seed(0)
+    tokens, weight = (torch.randn(rows, width, generator=chance).to(dtype) for rows in (256, 2 * width))
+    return lambda: tokens @ weight.T
