@@ -1,0 +1,91 @@
+"""How long `make demo` takes from a fresh clone, stage by stage, as the machine is and as a processor with AVX2 only.
+
+Run: .venv/bin/python benchmarks/demo.py [--setting NAME] [--recipe FILE]. Writes benchmarks/demo.json and the table in
+docs/performance.md. A fresh clone is made beside this one and removed. `avx2` hides what a processor has beyond AVX2 from
+torch and its libraries, bf16 instructions among them.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tables import Table, put, show_all
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).with_suffix(".json")
+DOCS = ROOT / "docs" / "performance.md"
+SETTINGS = {
+    "as it is": {},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+}
+STAGES = ("data", "tokenizer", "sft", "reject", "kto", "eval", "export", "binary")
+
+
+def timed(command: list[str], folder: Path, environment: dict[str, str]) -> float:
+    """Seconds that a command takes; what it says goes on."""
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=os.environ | environment, check=True)
+    return round(time.perf_counter() - start, 1)
+
+
+def measure(setting: str, recipe: str) -> dict:
+    """Seconds of set-up and of each stage, the largest process, and what the model can do."""
+    environment = SETTINGS[setting]
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "minitron"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        seconds = {"set-up": timed(["make", "setup"], clone, environment)}
+        for stage in STAGES:
+            seconds[stage] = timed([".venv/bin/minitron", "run", recipe, "--to", stage], clone, environment)
+        run = clone / "runs" / Path(recipe).stem
+        card = json.loads((run / "report.json").read_text())
+        choices = json.loads((run / "sft" / "report.json").read_text())
+        last = (run / "sft" / "metrics.jsonl").read_text().splitlines()[-1]
+    probes = {stage: model["probes"]["accuracy"] for stage, model in card["models"].items()}
+    return {
+        "processor": choices["processor"],
+        "precision": choices["choices"]["precision"]["name"],
+        "seconds": seconds,
+        "whole": round(sum(seconds.values()), 1),
+        "sft_tokens_per_second": json.loads(last)["tokens_per_second"],
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000),
+        "probes": probes,
+        "load": os.getloadavg()[1] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def tables(results: dict) -> list[Table]:
+    """Seconds by stage, one column for each setting that was measured."""
+    names = list(results)
+    rows = [["processor", *(r["processor"] for r in results.values())]]
+    rows += [["precision", *(r["precision"] for r in results.values())]]
+    rows += [[part, *(f"{r['seconds'][part]:.0f} s" for r in results.values())] for part in ("set-up", *STAGES)]
+    rows += [["the whole", *(f"{r['whole'] // 60:.0f} min {r['whole'] % 60:.0f} s" for r in results.values())]]
+    rows += [["SFT, tokens per second", *(f"{r['sft_tokens_per_second']:,}" for r in results.values())]]
+    rows += [["largest process, MB", *(f"{r['peak_mb']:,}" for r in results.values())]]
+    rows += [["probes right", *(f"{list(r['probes'].values())[-1]:.1%}" for r in results.values())]]
+    return [Table("demo", "make demo, from a fresh clone", ["", *names], rows)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--setting", choices=SETTINGS, action="append", help="default: all")
+    parser.add_argument("--recipe", default="recipes/demo.toml")
+    arguments = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for setting in arguments.setting or SETTINGS:
+        results[setting] = measure(setting, arguments.recipe)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    found = tables(results)
+    show_all(found)
+    if arguments.recipe == "recipes/demo.toml":
+        put(found, DOCS)
+
+
+if __name__ == "__main__":
+    main()
