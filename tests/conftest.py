@@ -1,6 +1,7 @@
 """What many tests share: a tiny tokenizer, a tiny model, a tiny recipe, all made on the spot."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from minitron.recipe.schema import ModelConfig, TokenizerConfig
 from minitron.stages import pipeline
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
+
+# A shell ignores Ctrl-C for what it starts in the background, and the programs that tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 WORDS = [
     "hello",

@@ -40,7 +40,7 @@ def kept_by_torch(shape: ModelConfig, vocab_size: int, rows: int, precision: str
         select=torch.zeros(targets, dtype=torch.long),
         count=targets,
         positions=torch.zeros(rows, length, dtype=torch.long),
-        mask=torch.ones(length, length, dtype=torch.bool).tril().expand(rows, 1, length, length),
+        lengths=[length] * rows,  # sequences as long as there are: what needs most memory
     )
     inputs = [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
     known = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers(), *inputs)}

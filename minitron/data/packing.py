@@ -49,13 +49,22 @@ class Batch:
     select: Tensor  # (N,) int64, indices into the flattened (B * T) positions
     count: int  # targets without the filling
     positions: Tensor  # (B, T) int64, within each sequence
-    mask: (
-        Tensor | None
-    )  # (B, 1, T, T) bool, causal and within a sequence; None: plain causal, where no row holds several
+    lengths: (
+        list[int] | None
+    )  # of the sequences, row after row, the filling of a row included; None: each row holds one
 
     def to(self, device: torch.device) -> "Batch":
         moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """(B, 1, T, T) bool, causal and within a sequence; None: plain causal."""
+        if self.lengths is None:
+            return None
+        lengths = torch.tensor(self.lengths, device=self.ids.device)
+        owner = torch.arange(len(lengths), device=self.ids.device).repeat_interleave(lengths).view_as(self.ids)
+        return (owner[:, :, None] == owner[:, None, :]).tril().unsqueeze(1)
 
 
 def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: Path) -> dict:
@@ -164,31 +173,28 @@ def collate(rows: list[list[tuple[np.ndarray, np.ndarray]]], *, context: int) ->
     other can see it."""
     shape = (len(rows), context)
     ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    owner = np.full(shape, -1, np.int64)  # which sequence a position belongs to
+    lengths = []
     targets, counted = np.zeros(shape, np.int64), np.zeros(shape, bool)
     for r, sequences in enumerate(rows):
         at = 0
-        for number, (part, mask) in enumerate(sequences):
+        for part, mask in sequences:
             # The last id is read too (its prediction is not used), except at the very end of the row.
             n = min(len(part), context - at)
             ids[r, at : at + n] = part[:n]
             positions[r, at : at + n] = np.arange(n)
-            owner[r, at : at + n] = number
+            lengths.append(n)
             targets[r, at : at + len(part) - 1] = part[1:]
             counted[r, at : at + len(part) - 1] = mask[1:]
             at += n
+        if at < context:
+            lengths.append(context - at)
     select = np.flatnonzero(counted)
     fill = -len(select) % ROUND_TARGETS
-    owner_t = torch.from_numpy(owner)
-    mask = None
-    if any(len(sequences) > 1 for sequences in rows):
-        causal = torch.ones(context, context, dtype=torch.bool).tril()
-        mask = ((owner_t[:, :, None] == owner_t[:, None, :]) & causal).unsqueeze(1)
     return Batch(
         ids=torch.from_numpy(ids),
         targets=torch.from_numpy(np.pad(targets.reshape(-1)[select], (0, fill), constant_values=NO_TARGET)),
         select=torch.from_numpy(np.pad(select, (0, fill))),
         count=len(select),
         positions=torch.from_numpy(positions),
-        mask=mask,
+        lengths=lengths if any(len(sequences) > 1 for sequences in rows) else None,
     )

@@ -5,8 +5,10 @@ Knows nothing about positions: a shape that turns queries and keys does so befor
 Letters in shapes: B rows, T tokens, S keys, D d_model, H heads, K key/value heads, h = D / H.
 """
 
-from dataclasses import replace
+from collections import defaultdict
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,10 +60,10 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if isinstance(cache, KVCache):
             key, value = cache.extend(key, value)
-        if step.spans is None:
+        if step.segments is None:
             out = attention(query, key, value, step.mask, dropout)
         else:
-            out = by_span(query, key, value, step, dropout)
+            out = by_segment(query, key, value, step.segments, dropout)
         return step.keep(out.transpose(1, 2).flatten(2))
 
     @staticmethod
@@ -74,7 +76,7 @@ class Attention(nn.Module):
         """Query, key, value, the output that the last Linear reads (of `load.after` positions), and what `attention` keeps
         for itself."""
         n, heads, low = load.tokens, config.n_heads, load.low
-        written_out = load.device.type == "cpu" and load.autocast
+        written_out = load.device.type == "cpu" and (load.autocast or load.length <= WRITTEN_OUT)
         # the lines in `attention`, or torch's own of the same kind
         if written_out or (not load.on_cuda and config.dropout):
             copies = 3 if config.dropout else 1  # the weights; with dropout what stayed of them, and the product
@@ -89,32 +91,79 @@ class Attention(nn.Module):
 
 def prepared(step: Pass, x: Tensor) -> Pass:
     """`step` with masks as `attention` takes them for inputs like x (B, T, D): made once for all layers."""
-    written_out = writes_out_attention(x)
-    used, length = step.state.used if step.state is not None else 0, x.shape[1]
     if step.spans is not None:
-        masks = [span_mask(span, always=written_out) for span in step.spans]
-        return replace(step, span_masks=[_ready(mask, x, written_out) for mask in masks])
+        return replace(step, segments=Segments.of(step.spans, x))
+    used, length = step.state.used if step.state is not None else 0, x.shape[1]
     mask = step.mask
     if mask is None and step.state is not None and step.state.pad is not None:
         mask = padded_mask(step.state.pad, used=used, length=length)
-    elif mask is None and length > 1 and (used or written_out):
+    elif mask is None and length > 1 and (used or writes_out_attention(x, used + length)):
         slots = torch.arange(used + length, device=x.device)
         mask = (slots <= slots[used:, None])[None, None]
-    return replace(step, mask=_ready(mask, x, written_out))
+    return replace(step, mask=mask if mask is None else _ready(mask, x))
 
 
-def _ready(mask: Tensor | None, x: Tensor, written_out: bool) -> Tensor | None:
+def _ready(mask: Tensor, x: Tensor) -> Tensor:
     """0 where a query may look and -inf elsewhere, for attention that is written out; else True and False."""
-    if mask is not None and written_out:
-        return torch.zeros((), dtype=torch.bfloat16).masked_fill(~mask, float("-inf"))
-    return mask if mask is None else mask.to(x.device)
+    if not writes_out_attention(x, mask.shape[-1]):
+        return mask.to(x.device)
+    return torch.zeros((), dtype=compute_dtype(x)).masked_fill(~mask, float("-inf"))
 
 
-def span_mask(span: Span, *, always: bool) -> Tensor | None:
-    """(length, prefix_len + length), True where a query may look; None where plain causal attention is right, unless
-    `always` wanted."""
-    seen = torch.ones(span.length, span.prefix_len + span.length, dtype=torch.bool).tril(span.prefix_len)
-    return seen if span.prefix_len or always else None
+@dataclass(frozen=True)
+class Group:
+    """S segments of a flat row that are about as long as each other; Q and K are the most queries and keys that one has."""
+
+    shape: tuple[int, int, int]  # S, Q, K
+    queries: Tensor  # (S * Q,) their places in the row; behind a segment's end its last place again
+    keys: Tensor  # (S * K,) the same, those that it goes on from first
+    mask: Tensor  # (1 or S, 1, Q, K), as `attention` takes it
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Which tokens of a flat row see each other: segments, padded to groups so that few products compute them all."""
+
+    groups: list[Group]
+    back: Tensor  # (T,) where each token of the row is among the queries of all groups
+
+    @classmethod
+    def of(cls, spans: list[Span], x: Tensor) -> "Segments":
+        """For inputs like x (1, T, D)."""
+        ends = np.cumsum([span.length for span in spans])
+        starts = ends - [span.length for span in spans]
+        by_width: dict[int, list[int]] = defaultdict(list)
+        for number, span in enumerate(spans):
+            by_width[padded_width(span.prefix_len + span.length)].append(number)
+        groups, back, at = [], np.empty(ends[-1], np.int64), 0
+        for _, numbers in sorted(by_width.items()):
+            lengths, prefixes, first, parents = (
+                np.array(column)[:, None]
+                for column in zip(
+                    *((spans[n].length, spans[n].prefix_len, starts[n], starts[spans[n].parent]) for n in numbers),
+                    strict=True,
+                )
+            )
+            q, k = np.arange(lengths.max()), np.arange((prefixes + lengths).max())
+            queries = first + np.minimum(q, lengths - 1)
+            keys = np.where(k < prefixes, parents + k, first + np.minimum(k - prefixes, lengths - 1))
+            seen = k <= prefixes[..., None] + q[:, None]  # (S, Q, K)
+            if not prefixes.any():
+                seen = seen[:1]
+            mask = _ready(torch.from_numpy(seen[:, None]), x)
+            tensors = (torch.from_numpy(places.reshape(-1)).to(x.device) for places in (queries, keys))
+            groups.append(Group((len(numbers), len(q), len(k)), *tensors, mask))
+            for row, number in enumerate(numbers):
+                own = spans[number].length
+                back[starts[number] : starts[number] + own] = at + row * len(q) + np.arange(own)
+            at += len(numbers) * len(q)
+        return cls(groups, torch.from_numpy(back).to(x.device))
+
+
+def padded_width(width: int) -> int:
+    """The next of 16, 24, 32, 48, 64, 96, 128, ...: what lies between is computed together."""
+    power = max(16, 1 << (width - 1).bit_length())
+    return power * 3 // 4 if power > 16 and width <= power * 3 // 4 else power
 
 
 def padded_mask(pad: Tensor, *, used: int, length: int) -> Tensor:
@@ -125,28 +174,34 @@ def padded_mask(pad: Tensor, *, used: int, length: int) -> Tensor:
     return ((slots >= pad[:, None, None]) & (slots <= queries) | (slots == queries)).unsqueeze(1)
 
 
-def writes_out_attention(x: Tensor) -> bool:
-    """torch 2.13's fused CPU kernel is slower in bf16 than four plain lines (seen with rows of 64 to 1,024 tokens)."""
-    return x.device.type == "cpu" and compute_dtype(x) == torch.bfloat16
+WRITTEN_OUT = 512  # keys, in fp32
 
 
-def by_span(query: Tensor, key: Tensor, value: Tensor, step: Pass, dropout: float) -> Tensor:
-    """Attention within each segment of a flat row (B = 1), and on the part of its parent that it goes on from."""
-    assert step.spans is not None
-    assert step.span_masks is not None
-    lengths, found = [span.length for span in step.spans], []
-    queries, keys, values = (torch.split(x, lengths, 2) for x in (query, key, value))
-    for span, mask, q, k, v in zip(step.spans, step.span_masks, queries, keys, values, strict=True):
-        if span.prefix_len:
-            k, v = (torch.cat((x[span.parent][:, :, : span.prefix_len], y), 2) for x, y in ((keys, k), (values, v)))
-        found.append(attention(q, k, v, mask, dropout))
-    return torch.cat(found, 2)
+def writes_out_attention(x: Tensor, keys: int) -> bool:
+    """torch 2.13's fused CPU kernel is slower than four plain lines (benchmarks/attention.py): in bf16 (seen with 64 to 1,024
+    keys) and, of short texts, in fp32."""
+    return x.device.type == "cpu" and (compute_dtype(x) == torch.bfloat16 or keys <= WRITTEN_OUT)
+
+
+def by_segment(query: Tensor, key: Tensor, value: Tensor, segments: Segments, dropout: float) -> Tensor:
+    """Attention within the segments of a flat row, (1, H, T, h) of each -> (1, H, T, h)."""
+    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (T, H or K, h): one token's numbers lie together
+    found = []
+    for group in segments.groups:
+        count, q, k = group.shape
+        places = ((group.queries, q), (group.keys, k), (group.keys, k))
+        padded = (
+            x.index_select(0, where).unflatten(0, (count, width)).transpose(1, 2)
+            for x, (where, width) in zip(rows, places, strict=True)
+        )
+        found.append(attention(*padded, group.mask, dropout).transpose(1, 2).flatten(0, 1))
+    return torch.cat(found).index_select(0, segments.back).transpose(0, 1)[None]
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     """Scaled dot-product attention of query (B, H, T, h) on key, value (B, K, S, h) -> (B, H, T, h)."""
     grouped = query.shape[1] != key.shape[1]
-    if writes_out_attention(query):
+    if writes_out_attention(query, key.shape[2]):
         if grouped:
             key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], dim=1) for x in (key, value))
         weights = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)

@@ -9,6 +9,7 @@ Letters in shapes: B rows, T tokens, D d_model.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ class Pass:
         None  # (N,) of the flattened (B * T): what follows the mixing of positions is for these only
     )
     recompute: bool = False  # blocks keep their input only and are computed again in backward
-    span_masks: list[Tensor | None] | None = None  # of each span, made by `attention.prepared`
+    segments: Any = None  # the same for attention, made by `attention.prepared`
     rope: tuple[Tensor, Tensor] | None = None  # cos and sin, (B, 1, T, h) each, from shapes that turn queries and keys
 
     def keep(self, x: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.interrupt import Interrupt
 from minitron.data.packing import Batch, PackedRows
 from minitron.model.language_model import LanguageModel
+from minitron.model.state import Span
 from minitron.recipe.schema import OptimConfig, TrainConfig
 from minitron.train import checkpoint
 from minitron.train.choices import Choices, choose
@@ -39,9 +40,19 @@ from minitron.train.schedule import learning_rate
 
 
 def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
-    """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one."""
+    """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one.
+
+    On a CPU rows of several sequences are read as one flat row, and attention is computed sequence by sequence. Elsewhere
+    a mask keeps the shapes of all steps the same, as compiled kernels want them.
+    """
+    ids, positions = batch.ids, batch.positions
+    how: dict[str, Any] = {}
+    if batch.lengths is not None and model.device.type == "cpu":
+        ids, positions, how = ids.view(1, -1), positions.view(1, -1), {"spans": [Span(n) for n in batch.lengths]}
+    elif batch.lengths is not None:
+        how = {"mask": batch.mask}
     return linear_cross_entropy(
-        model.hidden(batch.ids, positions=batch.positions, mask=batch.mask, wanted=batch.select),
+        model.hidden(ids, positions=positions, wanted=batch.select, **how),
         model.embedding,
         batch.targets,
         z_loss=z_loss,

@@ -1,0 +1,85 @@
+"""Attention sequence by sequence equals attention with one mask over the whole row, values and gradients."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from minitron.data.packing import collate
+from minitron.model.attention import WRITTEN_OUT, Segments, attention, by_segment, padded_width
+from minitron.model.state import Span
+
+
+def dense(spans: list[Span]) -> torch.Tensor:
+    """(T, T), True where a token of the flat row may look."""
+    starts, total = [], 0
+    for span in spans:
+        starts.append(total)
+        total += span.length
+    seen = torch.zeros(total, total, dtype=torch.bool)
+    for start, span in zip(starts, spans, strict=True):
+        own = slice(start, start + span.length)
+        seen[own, own] = torch.ones(span.length, span.length, dtype=torch.bool).tril()
+        first = starts[span.parent]
+        seen[own, first : first + span.prefix_len] = True
+    return seen
+
+
+@st.composite
+def rows(draw) -> list[Span]:
+    spans: list[Span] = []
+    for number in range(draw(st.integers(1, 9))):
+        length = draw(st.integers(1, 70))
+        roots = [n for n, span in enumerate(spans) if not span.prefix_len]
+        if roots and draw(st.booleans()):
+            parent = draw(st.sampled_from(roots))
+            spans.append(Span(length, parent, draw(st.integers(1, spans[parent].length))))
+        else:
+            spans.append(Span(length, number))
+    return spans
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows(), st.sampled_from([1, 2, 4]))
+def test_by_segment_is_attention_with_a_mask(spans, kv_heads):
+    chance = torch.Generator().manual_seed(len(spans))
+    total = sum(span.length for span in spans)
+    ours = [torch.randn(1, heads, total, 8, generator=chance).requires_grad_() for heads in (4, kv_heads, kv_heads)]
+    theirs = [x.detach().clone().requires_grad_() for x in ours]
+    one = by_segment(*ours, Segments.of(spans, ours[0]), 0.0)
+    other = F.scaled_dot_product_attention(*theirs, attn_mask=dense(spans), enable_gqa=True)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    weight = torch.randn(one.shape, generator=chance)
+    (one * weight).sum().backward()
+    (other * weight).sum().backward()
+    for x, y in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("keys", [40, WRITTEN_OUT, WRITTEN_OUT + 1])
+def test_written_out_is_the_fused_kernel(keys):
+    q, k, v = (torch.randn(2, 2, keys, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    seen = torch.ones(keys, keys, dtype=torch.bool).tril()
+    mask = torch.zeros(()).masked_fill(~seen, float("-inf")) if keys <= WRITTEN_OUT else seen
+    want = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(attention(q, k, v, mask, 0.0), want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_says_the_same_twice():
+    """A batch's mask, which GPUs get, and its lengths, which CPUs get."""
+    chance = torch.Generator().manual_seed(0)
+    sizes = [[5, 9, 3], [16], [7, 7], [1]]
+    made = [[(torch.arange(n).numpy(), torch.rand(n, generator=chance).numpy() < 0.5) for n in row] for row in sizes]
+    batch = collate(made, context=16)
+    assert batch.lengths == [5, 9, 2, 16, 7, 7, 2, 1, 15]  # the last id of a full row is a target only
+    whole = dense([Span(n, i) for i, n in enumerate(batch.lengths)]).view(4, 16, 4, 16)
+    for row in range(4):
+        assert torch.equal(batch.mask[row, 0], whole[row, :, row])
+        assert not whole[row, :, [other for other in range(4) if other != row]].any()
+
+
+def test_widths_waste_little():
+    assert [padded_width(n) for n in (1, 16, 17, 24, 25, 33, 48, 49, 64, 65, 96, 97, 128, 1000)] == [
+        *(16, 16, 24, 24, 32, 48, 48, 64, 64, 96, 96, 128, 128, 1024),
+    ]
