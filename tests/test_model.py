@@ -8,6 +8,7 @@ from conftest import tiny_shape
 
 from minitron.data.packing import collate
 from minitron.model.language_model import LanguageModel
+from minitron.model.norms import RMSNorm
 from minitron.model.rope import rope_table, rotate
 from minitron.recipe.schema import ModelConfig
 from minitron.train.loop import summed_loss
@@ -76,6 +77,26 @@ def test_rope_turns_pairs_of_halves():
     angle = 3 * 100.0 ** (-2 / 4)
     want = [math.cos(3.0), -2 * math.sin(angle), math.sin(3.0), 2 * math.cos(angle)]
     torch.testing.assert_close(turned.flatten(), torch.tensor(want))
+
+
+def test_rms_norm_is_torchs():
+    chance = torch.Generator().manual_seed(0)
+    norm = RMSNorm(24, 1e-5)
+    with torch.no_grad():
+        norm.weight.copy_(torch.rand(24, generator=chance) + 0.5)
+    x, gradient = (torch.randn(2, 5, 24, generator=chance) for _ in "12")
+    x.requires_grad_()
+    ours = norm(x)
+    theirs = torch.nn.functional.rms_norm(x, (24,), norm.weight, 1e-5)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    for one, other in zip(
+        torch.autograd.grad(ours, (x, norm.weight), gradient),
+        torch.autograd.grad(theirs, (x, norm.weight), gradient),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert norm(x.bfloat16()).dtype == torch.bfloat16
+    assert not norm(torch.zeros(1, 24)).any()
 
 
 def test_bf16_on_a_cpu_takes_the_same_mask():

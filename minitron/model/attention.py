@@ -114,9 +114,8 @@ def _ready(mask: Tensor, x: Tensor) -> Tensor:
 class Group:
     """S segments of a flat row that are about as long as each other; Q and K are the most queries and keys that one has."""
 
-    shape: tuple[int, int, int]  # S, Q, K
-    queries: Tensor  # (S * Q,) their places in the row; behind a segment's end its last place again
-    keys: Tensor  # (S * K,) the same, those that it goes on from first
+    queries: Tensor  # (S, Q) their places in the row; behind a segment's end its last place again
+    keys: Tensor  # (S, K) the same, those that it goes on from first
     mask: Tensor  # (1 or S, 1, Q, K), as `attention` takes it
 
 
@@ -151,8 +150,7 @@ class Segments:
             if not prefixes.any():
                 seen = seen[:1]
             mask = _ready(torch.from_numpy(seen[:, None]), x)
-            tensors = (torch.from_numpy(places.reshape(-1)).to(x.device) for places in (queries, keys))
-            groups.append(Group((len(numbers), len(q), len(k)), *tensors, mask))
+            groups.append(Group(torch.from_numpy(queries).to(x.device), torch.from_numpy(keys).to(x.device), mask))
             for row, number in enumerate(numbers):
                 own = spans[number].length
                 back[starts[number] : starts[number] + own] = at + row * len(q) + np.arange(own)
@@ -188,13 +186,12 @@ def by_segment(query: Tensor, key: Tensor, value: Tensor, segments: Segments, dr
     rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (T, H or K, h): one token's numbers lie together
     found = []
     for group in segments.groups:
-        count, q, k = group.shape
-        places = ((group.queries, q), (group.keys, k), (group.keys, k))
-        padded = (
-            x.index_select(0, where).unflatten(0, (count, width)).transpose(1, 2)
-            for x, (where, width) in zip(rows, places, strict=True)
+        places = (group.queries, group.keys, group.keys)
+        q, k, v = (
+            x.index_select(0, where.flatten()).view(*where.shape, *x.shape[1:]).transpose(1, 2)
+            for x, where in zip(rows, places, strict=True)
         )
-        found.append(attention(*padded, group.mask, dropout).transpose(1, 2).flatten(0, 1))
+        found.append(attention(q, k, v, group.mask, dropout).transpose(1, 2).flatten(0, 1))
     return torch.cat(found).index_select(0, segments.back).transpose(0, 1)[None]
 
 

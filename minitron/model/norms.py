@@ -1,5 +1,7 @@
 """Normalisation layers, each with what autograd keeps of it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,12 +18,35 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu":
+            out: Tensor = _RMSNorm.apply(x.float(), self.weight, self.eps)  # type: ignore[no-untyped-call]
+            return out.to(x.dtype)
         return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
 
     @staticmethod
     def saved_bytes(width: int, tokens: int, *, on_cuda: bool) -> int:
-        """Its input, and on a CPU also input / rms."""
-        return FP32 * width * tokens * (1 if on_cuda else 2)
+        """Its input, and on a CPU 1 / rms."""
+        return FP32 * tokens * (width if on_cuda else width + 1)
+
+
+class _RMSNorm(torch.autograd.Function):
+    """The same in fewer passes over memory: torch has no kernel of its own for CPUs and goes through it six times forward
+    and eight times backward, which was 7% of a training step."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, scale)
+        out: Tensor = (x * scale).mul_(weight)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight, scale = ctx.saved_tensors
+        normal, slope = x * scale, gradient * weight
+        to_weight = (gradient * normal).flatten(0, -2).sum(0)
+        along = torch.linalg.vecdot(slope, normal).unsqueeze(-1).div_(x.shape[-1])
+        return torch.addcmul(slope, normal, along, value=-1).mul_(scale), to_weight, None
 
 
 class LayerNorm(nn.LayerNorm):
