@@ -86,7 +86,7 @@ def test_the_same_steps_as_torchs(monkeypatch, products):
     monkeypatch.setattr(muon.orthogonal, "__defaults__", (muon.JORDAN,))
     monkeypatch.setattr(muon, "SAFETY", 1.0)
     ours, theirs = ([torch.nn.Parameter(m.clone()) for m in matrices()] for _ in "12")
-    optimizer = muon.MatrixOptimizer(ours, weight_decay=0.1)
+    optimizer = muon.MatrixOptimizer([{"params": ours}], weight_decay=0.1)
     optimizer.products = products
     other = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, momentum=muon.MOMENTUM, adjust_lr_fn="match_rms_adamw")
     for group in optimizer.param_groups:
@@ -116,3 +116,24 @@ def test_what_it_keeps_is_its_state():
     assert all(torch.equal(w, old) for w, old in zip(model.parameters(), before, strict=True))
     assert optimizer.products == "bf16"
     assert make_optimizer(model, OptimConfig(name="adamw")).products == ""
+
+
+@pytest.mark.parametrize("arch", ["llama", "nanogpt"])
+def test_each_head_is_a_matrix_by_itself(arch):
+    """Heads do not mix: a gradient in one of them moves its rows only, and by an orthogonal matrix."""
+    torch.manual_seed(0)
+    shape = tiny_shape(arch)
+    model = LanguageModel(shape, 50)
+    optimizer = make_optimizer(model, OptimConfig(name="muon", weight_decay=0.0))
+    size = shape.d_model // shape.n_heads
+    assert {len(w) % size for w in model.trunk.per_head()} == {0}
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    first = model.trunk.per_head()[0]
+    first.grad[size : 2 * size] = torch.randn(size, shape.d_model)
+    before = first.detach().clone()
+    optimizer.step(0.1)
+    moved = (first.detach() - before) / (0.1 * 0.2 * math.sqrt(shape.d_model))
+    assert not moved[:size].any()
+    assert not moved[2 * size :].any()
+    assert torch.linalg.svdvals(moved[size : 2 * size]) == pytest.approx([1.0] * size, abs=0.15)

@@ -95,6 +95,7 @@ class Llama(Trunk):
     block = LlamaBlock
     norm_type = RMSNorm
     residual = ("o_proj.weight", "down_proj.weight")
+    heads = ("q_proj.weight", "k_proj.weight", "v_proj.weight")
 
     def __init__(self, config: ModelConfig, vocab_size: int):
         super().__init__(config, vocab_size)

@@ -79,6 +79,7 @@ class GPT(Trunk):
     block = GPTBlock
     norm_type = LayerNorm
     residual = ("c_proj.weight",)
+    heads = ("c_attn.weight",)
     position_table = "wpe.weight"
 
     def __init__(self, config: ModelConfig, vocab_size: int):

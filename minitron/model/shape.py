@@ -68,6 +68,9 @@ class Trunk(nn.Module, ABC):
     block: ClassVar[type[Block]]
     norm_type: ClassVar[type[RMSNorm] | type[LayerNorm]]
     residual: ClassVar[tuple[str, ...]]  # ends of the names of the matrices that write to the residual stream
+    heads: ClassVar[
+        tuple[str, ...]
+    ] = ()  # ends of the names of the matrices whose rows are those of heads, head by head
     position_table: ClassVar[str] = ""  # the name of learned positions, looked up and never multiplied by; empty: none
     grows: ClassVar[bool] = True  # its state grows with the text, so that model.context is the most it can hold
 
@@ -95,6 +98,10 @@ class Trunk(nn.Module, ABC):
     def matrices(self) -> list[list[nn.Parameter]]:
         """The weights of each block that are matrices and trained, for optimizers that treat those as such."""
         return [[w for w in block.parameters() if w.ndim == 2 and w.requires_grad] for block in self.blocks]
+
+    def per_head(self) -> list[nn.Parameter]:
+        """Of `matrices` those in which each head's rows (d_model / n_heads) are a matrix by itself."""
+        return [weight for name, weight in self.named_parameters() if name.endswith(self.heads)] if self.heads else []
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Every weight once, by the part of the model that it belongs to."""

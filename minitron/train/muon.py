@@ -7,7 +7,8 @@ Letters in shapes: K matrices of one shape, m rows, n columns.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,14 @@ class Muon(Method):
         matrices = [weight for block in model.trunk.matrices() for weight in block]
         taken = {id(weight) for weight in matrices}
         rest = [w for w in model.parameters() if w.requires_grad and id(w) not in taken]
-        return [adamw(rest, config), *([MatrixOptimizer(matrices, config.weight_decay)] if matrices else [])]
+        per_head = {id(weight) for weight in model.trunk.per_head()}
+        size = model.config.d_model // model.config.n_heads
+        groups = [
+            {"params": [w for w in matrices if id(w) not in per_head], "rows": 0},
+            {"params": [w for w in matrices if id(w) in per_head], "rows": size},
+        ]
+        groups = [group for group in groups if group["params"]]
+        return [adamw(rest, config), *([MatrixOptimizer(groups, config.weight_decay)] if groups else [])]
 
     @staticmethod
     def state_bytes(weights: int, block_matrices: int) -> int:
@@ -64,28 +72,36 @@ class Muon(Method):
 class MatrixOptimizer(MultiplyingOptimizer):
     """Nesterov momentum made orthogonal. Matrices of one shape are multiplied as one stack, on a CPU a part of it per core.
 
+    `rows` of a parameter group is how many rows of its matrices are one matrix by itself: those that make a head, which is
+    both better and less work than all heads together (docs/training-notes.md). 0: all rows.
     Of a sharded model each process puts all matrices together, and keeps its part of the step.
     """
 
-    def __init__(self, matrices: Iterable[nn.Parameter], weight_decay: float):
-        super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay, "momentum": MOMENTUM, "products": "fp32"})
+    def __init__(self, groups: list[dict[str, Any]], weight_decay: float):
+        defaults = {"lr": 0.0, "weight_decay": weight_decay, "momentum": MOMENTUM, "products": "fp32", "rows": 0}
+        super().__init__(groups, defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        for group in self.param_groups:
-            trained = [weight for weight in group["params"] if weight.grad is not None]
-            updates = [distributed.full(self._nesterov(weight, group["momentum"])) for weight in trained]
-            updates = orthogonal_all(updates, group["products"])
-            for weight, update in zip(trained, updates, strict=True):
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                step = group["lr"] * 0.2 * math.sqrt(max(weight.shape))
-                weight.sub_(distributed.part_of(update, weight), alpha=step)
+        trained = [(w, group) for group in self.param_groups for w in group["params"] if w.grad is not None]
+        averages = [distributed.full(self._nesterov(weight, group["momentum"])) for weight, group in trained]
+        parts = [x.split(group["rows"] or len(x)) for x, (_, group) in zip(averages, trained, strict=True)]
+        made = iter(orthogonal_all(list(chain(*parts)), self.products))
+        for (weight, group), pieces in zip(trained, parts, strict=True):
+            update = torch.cat([next(made) for _ in pieces])
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            step = group["lr"] * 0.2 * math.sqrt(max(pieces[0].shape))
+            weight.sub_(distributed.part_of(update, weight), alpha=step)
 
     def trial(self, precision: str) -> None:
-        shapes = [weight.shape for group in self.param_groups for weight in group["params"]]
-        device = self.param_groups[0]["params"][0].device
-        orthogonal_all([torch.ones(shape, device=device) for shape in shapes], precision)
-        if device.type == "cuda":
+        pieces = [
+            torch.ones(group["rows"] or weight.shape[0], weight.shape[1], device=weight.device)
+            for group in self.param_groups
+            for weight in group["params"]
+            for _ in range(weight.shape[0] // (group["rows"] or weight.shape[0]))
+        ]
+        orthogonal_all(pieces, precision)
+        if pieces[0].device.type == "cuda":
             torch.cuda.synchronize()
 
     def _nesterov(self, weight: nn.Parameter, momentum: float) -> Tensor:
