@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from minitron.data.packing import collate
-from minitron.model.attention import WRITTEN_OUT, Segments, attention, by_segment, padded_width
+from minitron.model.attention import WRITTEN_OUT, Segments, attention, by_segment, padded_width, round_count
 from minitron.model.state import Span
 
 
@@ -77,6 +77,18 @@ def test_a_batch_says_the_same_twice():
     for row in range(4):
         assert torch.equal(batch.mask[row, 0], whole[row, :, row])
         assert not whole[row, :, [other for other in range(4) if other != row]].any()
+
+
+def test_shapes_are_few():
+    """Of packed rows whatever their sequences: else kernels compiled for each shape fill the memory, and take the time."""
+    chance = torch.Generator().manual_seed(0)
+    shapes = set()
+    for _ in range(300):
+        lengths = torch.randint(1, 120, (400,), generator=chance).tolist()
+        spans = [Span(n, i) for i, n in enumerate(lengths[: int(torch.randint(5, 40, (), generator=chance))])]
+        shapes |= {tuple(group.queries.shape) for group in Segments.of(spans, torch.zeros(1, 1)).groups}
+    assert len(shapes) < 40
+    assert [round_count(n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 25)] == [1, 2, 3, 4, 6, 6, 8, 8, 12, 16, 24, 32]
 
 
 def test_widths_are_powers_of_two():

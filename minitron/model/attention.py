@@ -136,14 +136,12 @@ class Segments:
             by_width[padded_width(span.prefix_len + span.length)].append(number)
         groups, back, at = [], np.empty(ends[-1], np.int64), 0
         for _, numbers in sorted(by_width.items()):
-            lengths, prefixes, first, parents = (
-                np.array(column)[:, None]
-                for column in zip(
-                    *((spans[n].length, spans[n].prefix_len, starts[n], starts[spans[n].parent]) for n in numbers),
-                    strict=True,
-                )
-            )
-            q, k = np.arange(lengths.max()), np.arange((prefixes + lengths).max())
+            told = [(spans[n].length, spans[n].prefix_len, starts[n], starts[spans[n].parent]) for n in numbers]
+            told += [(1, 0, 0, 0)] * (
+                round_count(len(told)) - len(told)
+            )  # more of the row's first token, for a round shape
+            lengths, prefixes, first, parents = (np.array(column)[:, None] for column in zip(*told, strict=True))
+            q, k = (np.arange(padded_width(int(size.max()))) for size in (lengths, prefixes + lengths))
             queries = first + np.minimum(q, lengths - 1)
             keys = np.where(k < prefixes, parents + k, first + np.minimum(k - prefixes, lengths - 1))
             seen = k <= prefixes[..., None] + q[:, None]  # (S, Q, K)
@@ -154,13 +152,19 @@ class Segments:
             for row, number in enumerate(numbers):
                 own = spans[number].length
                 back[starts[number] : starts[number] + own] = at + row * len(q) + np.arange(own)
-            at += len(numbers) * len(q)
+            at += len(told) * len(q)
         return cls(groups, torch.from_numpy(back).to(x.device))
 
 
 def padded_width(width: int) -> int:
     """The next power of two: what lies between is computed together. Narrower steps waste less arithmetic and more calls."""
     return max(32, 1 << (width - 1).bit_length())
+
+
+def round_count(count: int) -> int:
+    """The next of 1, 2, 3, 4, 6, 8, 12, ...: in 16 bits oneDNN compiles and keeps a kernel for every shape that it meets."""
+    power = 1 << (count - 1).bit_length()
+    return power * 3 // 4 if power > 2 and count <= power * 3 // 4 else power
 
 
 def padded_mask(pad: Tensor, *, used: int, length: int) -> Tensor:
