@@ -61,6 +61,11 @@ def parser() -> argparse.ArgumentParser:
         "plan",
         _plan,
         "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout",
+        recipe=False,
+    )
+    plan.add_argument("recipe", metavar="RECIPE|DATA", help="a recipe, or files of dialogues and plain text")
+    plan.add_argument(
+        "overrides", nargs="*", default=[], metavar="DATA|section.key=value", help="more files; changes to the recipe"
     )
     plan.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
     plan.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
@@ -180,9 +185,9 @@ def _stage(a: argparse.Namespace) -> None:
 
 
 def _plan(a: argparse.Namespace) -> None:
-    from minitron.plan import propose
+    from minitron.plan import propose, request
 
-    propose.run(_recipe(a), a.overrides, params=a.params, minutes=a.minutes)
+    propose.run(request.read([a.recipe, *a.overrides], params=a.params, minutes=a.minutes))
 
 
 def _synth(a: argparse.Namespace) -> None:

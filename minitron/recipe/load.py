@@ -29,8 +29,11 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name:
 
     Raises one MinitronError with all mistakes.
     """
-    path = Path(recipe)
-    raw = _read(path)
+    return recipe_of(tables_of(Path(recipe)), Path(recipe), overrides, name=name)
+
+
+def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
+    """The same from a recipe's tables, which become those with the overrides; messages call it `path`."""
     problems: list[str] = []
     for text in overrides or []:
         _apply_override(raw, text, problems)
@@ -62,7 +65,8 @@ def resolve(config: Config) -> Config:
     return replace(config, model=shapes.resolved(config.model))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def tables_of(path: Path) -> dict[str, Any]:
+    """A recipe's tables as they stand in its file. Raises MinitronError where it cannot be read."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
