@@ -17,7 +17,7 @@ from minitron.recipe.kinds import EXPORTS
 
 STAGE_HELP = {
     "data": "keep dialogues by their scores, hold some out, report what went and why",
-    "tokenizer": "train the SentencePiece tokenizer",
+    "tokenizer": "train the tokenizer",
     "pretrain": "train a base model on raw text (recipes with [pretrain])",
     "sft": "train on dialogues, from scratch or from pretrain's model",
     "reject": "sample the model's own failures",

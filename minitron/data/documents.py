@@ -12,6 +12,8 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from minitron.core.errors import MinitronError
 from minitron.data.formats import open_source
 from minitron.data.formats.hub import Hub
@@ -85,9 +87,26 @@ def sequences(documents: Iterable[str], tokenizer: Tokenizer, context: int) -> I
     """Text, end marker; longer than the context: cut so that every id but a document's first is predicted exactly once."""
     for document in documents:
         ids = [i for part in tokenizer.encode_many(list(parts(document))) for i in part] + [tokenizer.end]
+        until = _raw_bytes(document, ids, tokenizer)
         for at in range(0, len(ids) - 1, context):
             piece = ids[at : at + context + 1]
-            yield Sequence(piece, [False] + [True] * (len(piece) - 1), int(tokenizer.byte_counts[piece[1:]].sum()))
+            target_bytes = int(until[at + len(piece)] - until[at + 1])
+            yield Sequence(piece, [False] + [True] * (len(piece) - 1), target_bytes)
+
+
+def _raw_bytes(document: str, ids: list[int], tokenizer: Tokenizer) -> np.ndarray:
+    """(len(ids) + 1,) how many bytes of the document, as it was before any normalisation, stand before each id, and all of them.
+
+    What normalisation added or took away, and what an unknown id stands for, is spread over the ids, so that all of a document's
+    bytes are counted, whatever the tokenizer. Where text comes back as it was this is exact for each id.
+    """
+    until = np.concatenate([[0], np.cumsum(tokenizer.byte_counts[ids])])
+    raw = len(document.encode())
+    if until[-1] == raw:
+        return until
+    if not until[-1]:
+        until = np.arange(len(ids) + 1)
+    return np.rint(until * (raw / until[-1])).astype(np.int64)
 
 
 def held_out(config: Config) -> PackedRows:

@@ -64,7 +64,10 @@ OPTIMIZERS = {
 
 TOKENIZERS = {
     "bpe": TokenizerKind("minitron.tokenizer.bpe:BPE"),
-    "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False, normalizes=False),
+    "bpe-spaces": TokenizerKind("minitron.tokenizer.bpe_spaces:SpacedBPE"),
+    "char-bpe": TokenizerKind("minitron.tokenizer.char_bpe:CharacterBPE"),
+    "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False),
+    "bytes": TokenizerKind("minitron.tokenizer.bytes:Bytes", sized=False),
 }
 
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).

@@ -11,9 +11,11 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import tomllib
 import types
 import typing
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ from typing import Any
 from minitron.core.errors import MinitronError
 from minitron.recipe import shapes
 from minitron.recipe.kinds import TOKENIZERS
-from minitron.recipe.schema import REMOVED, Config, OptimConfig
+from minitron.recipe.schema import NORMALIZATIONS, REMOVED, Config, OptimConfig, TokenizerConfig
+
+MOST_SYMBOL_BYTES = 200  # of one of tokenizer.user_symbols
 
 
 def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
@@ -213,6 +217,29 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
     if config.pretrain and bool(config.pretrain.files) == bool(config.pretrain.hub):
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
-    kind = config.tokenizer.kind
-    if not TOKENIZERS[kind].normalizes and config.tokenizer.normalization != "identity":
-        problems.append(f"tokenizer.kind = '{kind}' keeps every character; leave tokenizer.normalization at 'identity'")
+    _check_tokenizer(config.tokenizer, problems)
+
+
+def _check_tokenizer(tokenizer: TokenizerConfig, problems: list[str]) -> None:
+    name = tokenizer.normalization
+    if not TOKENIZERS[tokenizer.kind].normalizes and name != "identity":
+        problems.append(
+            f"tokenizer.kind = '{tokenizer.kind}' changes no text; leave tokenizer.normalization at 'identity'"
+        )
+    if tokenizer.rules_file and tokenizer.rules_file.suffix != ".tsv":
+        near = difflib.get_close_matches(name, NORMALIZATIONS, n=1)
+        told = f"; did you mean '{near[0]}'?" if near else ""
+        problems.append(
+            f"tokenizer.normalization must be one of {', '.join(NORMALIZATIONS)}, or a file of rules whose name ends in .tsv, "
+            f"not {name!r}{told}"
+        )
+    for symbol in tokenizer.user_symbols:
+        if not symbol or not symbol.isprintable() or any(c.isspace() or c in "\u2581\u2585" for c in symbol):
+            problems.append(f"tokenizer.user_symbols: {symbol!r} must be visible characters, without spaces, ▁ and ▅")
+        elif len(symbol.encode()) > MOST_SYMBOL_BYTES:
+            problems.append(f"tokenizer.user_symbols: {symbol[:20]!r}... is longer than {MOST_SYMBOL_BYTES} bytes")
+        elif re.fullmatch(r"<\|(system|user|assistant|end)\|>|<unk>|<0x[0-9A-F]{2}>", symbol):
+            problems.append(f"tokenizer.user_symbols: {symbol!r} is the name of a token that no text becomes")
+    for symbol, count in Counter(tokenizer.user_symbols).items():
+        if count > 1:
+            problems.append(f"tokenizer.user_symbols has {symbol!r} {count} times")

@@ -35,6 +35,8 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "ru-classics")  # the names of rules; another is a file's
+
 # Options that older recipes may hold, and what they are now: one that sets another value is told so.
 REMOVED: dict[str, Any] = {
     "kto.loss": "kto",
@@ -130,29 +132,43 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """The SentencePiece model."""
+    """How text becomes tokens (docs/tokenizers.md)."""
 
     kind: str = option(
         "bpe",
-        "`char`: every character of the text is a token, however rare; the options on size, digits, coverage and "
-        "max_train_chars do not matter then",
+        "byte-pair encoding: `bpe` with bytes for unknown characters, `bpe-spaces` with the space as a token of its own too, "
+        "`char-bpe` without bytes; `char`: every character of the text is a token, however rare; `bytes`: the 256 bytes",
         choices=tuple(TOKENIZERS),
     )
     vocab_size: int = option(
         2048,
-        "number of tokens, fewer where the text has not so many; with `char` only what --dry-run reckons with until the text was read",
+        "number of tokens, fewer where the text has not so many; with `char` only what --dry-run reckons with until the text was "
+        "read, with `bytes` of no account",
         low=16,
         high=1 << 20,
     )
-    byte_fallback: bool = option(True, "unknown characters become byte tokens, so that nothing is unreadable")
+    user_symbols: list[str] = option(
+        [], "texts that are one token each wherever they stand, such as ['—', '«', '»']", max_items=1000
+    )
+    byte_fallback: bool = option(
+        True, "unknown characters become byte tokens, so that nothing is unreadable (bpe, bpe-spaces, char)"
+    )
     split_digits: bool = option(True, "every digit its own token (sums are easier so)")
-    character_coverage: float = option(0.9995, "share of the text's characters that get tokens", low=0.9, high=1.0)
+    character_coverage: float = option(
+        0.9995, "share of the text's characters that get tokens (bpe, bpe-spaces, char-bpe)", low=0.9, high=1.0
+    )
     normalization: str = option(
         "identity",
-        "SentencePiece's rule; the others turn newlines into spaces",
-        choices=("identity", "nfkc", "nmt_nfkc"),
+        "what a text becomes first, in training and in the chat program: `identity`, `nfkc`, `nmt_nfkc` (newlines become spaces), "
+        "`ru-classics` (е for ё; quotation marks, dashes and three dots of one kind; no soft hyphens and stress marks), or a "
+        "file of rules, such as 'my/rules.tsv'",
     )
     max_train_chars: int = option(20_000_000, "characters of text that the trainer sees at most", low=1000)
+
+    @property
+    def rules_file(self) -> Path | None:
+        """The file of rules that `normalization` names, if it does."""
+        return None if self.normalization in NORMALIZATIONS else Path(self.normalization).expanduser()
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ STAGES = [
     Stage(
         "tokenizer",
         ("tokenizer", "model.context", *TEXT),
-        reads=lambda c: [*_data(c, "train", "valid"), *_text(c)],
+        reads=lambda c: [*_data(c, "train", "valid"), *_text(c), *filter(None, [c.tokenizer.rules_file])],
         makes=lambda c: [_tokenizer(c)],
         lower="lower tokenizer.max_train_chars",
     ),

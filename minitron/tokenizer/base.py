@@ -45,6 +45,11 @@ class Tokenizer(ABC):
         """
 
     @classmethod
+    def reckoned_size(cls, config: TokenizerConfig) -> int:
+        """How many tokens to reckon with before there is a tokenizer."""
+        return config.vocab_size
+
+    @classmethod
     @abstractmethod
     def reads(cls, data: bytes) -> bool:
         """Whether this is a file of this kind."""
