@@ -83,6 +83,16 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
     compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
 
+    inspect = add("inspect", _inspect, "show what a tokenizer makes of a text, and how words were merged", recipe=False)
+    inspect.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
+    inspect.add_argument(
+        "text", metavar="TEXT", nargs="?", default="-", help="the text; - or nothing: what comes on stdin"
+    )
+    inspect.add_argument(
+        "--with", dest="others", action="append", default=[], metavar="OTHER", help="another; repeatable"
+    )
+    inspect.add_argument("--html", metavar="FILE", help="also write a page, with the tokenizers side by side")
+
     export = add(
         "export",
         _export,
@@ -205,14 +215,23 @@ def _synth(a: argparse.Namespace) -> None:
 
 def _chat(a: argparse.Namespace) -> None:
     from minitron.chat import terminal
+    from minitron.recipe.target import load_target
 
-    terminal.run(terminal.load_target(a.recipe, a.overrides), stage=a.stage)
+    terminal.run(load_target(a.recipe, a.overrides), stage=a.stage)
 
 
 def _compare(a: argparse.Namespace) -> None:
     from minitron.evaluate import compare
 
     compare.run(a.first, a.second, prompts=a.prompts)
+
+
+def _inspect(a: argparse.Namespace) -> None:
+    from minitron.lab import inspect
+
+    if a.text == "-" and sys.stdin.isatty():
+        say("type a text; Ctrl-D ends it")
+    inspect.run([a.model, *a.others], inspect.read(a.text), html=Path(a.html) if a.html else None)
 
 
 def _export(a: argparse.Namespace) -> None:

@@ -71,6 +71,12 @@ class SentencePiece(Tokenizer):
         piece = self.sp.id_to_piece(token)  # a byte piece is named <0xE2>
         return bytes([int(piece[3:5], 16)]) if self.sp.is_byte(token) else piece.replace(SPACE, " ").encode()
 
+    def normalized(self, text: str) -> str:
+        return self.sp.normalize(clean(text))
+
+    def is_byte(self, token: int) -> bool:
+        return self.sp.is_byte(token)
+
     def encode(self, text: str | bytes) -> list[int]:
         return self.sp.encode(clean(text))
 
