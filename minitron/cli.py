@@ -93,6 +93,18 @@ def parser() -> argparse.ArgumentParser:
     )
     inspect.add_argument("--html", metavar="FILE", help="also write a page, with the tokenizers side by side")
 
+    census = add("census", _census, "count which tokens of a vocabulary a text uses, each in one class", recipe=False)
+    census.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
+    census.add_argument(
+        "corpus", metavar="CORPUS", nargs="*", help="files, folders or globs; none: what the run learns from"
+    )
+    census.add_argument(
+        "--column", default="", metavar="NAME", help="of texts, where rows have columns (default: text)"
+    )
+    census.add_argument("--words", default="", metavar="a,the", help="words of interest (default: the commonest)")
+    census.add_argument("--json", metavar="FILE", help="also write every token with its class and counts")
+    census.add_argument("--html", metavar="FILE", help="also write a page with plots")
+
     export = add(
         "export",
         _export,
@@ -232,6 +244,14 @@ def _inspect(a: argparse.Namespace) -> None:
     if a.text == "-" and sys.stdin.isatty():
         say("type a text; Ctrl-D ends it")
     inspect.run([a.model, *a.others], inspect.read(a.text), html=Path(a.html) if a.html else None)
+
+
+def _census(a: argparse.Namespace) -> None:
+    from minitron.lab import census_report
+
+    words = [word.strip() for word in a.words.split(",") if word.strip()]
+    files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
+    census_report.run(a.model, a.corpus, column=a.column, words=words, **files)
 
 
 def _export(a: argparse.Namespace) -> None:

@@ -34,10 +34,14 @@ BATCH_ROWS = 256
 
 
 def sources(config: PretrainConfig) -> list[Source]:
-    """The recipe's text: of its dataset, then of its files. A file of no known ending is plain text."""
-    paths = find_files(config.files, option="pretrain.files", text=True)
+    """The recipe's text: of its dataset, then of its files."""
     hub = [Hub(config, section="pretrain")] if config.hub else []
-    return hub + [open_source(path, otherwise=Text) for path in paths]
+    return hub + of_files(config.files, option="pretrain.files")
+
+
+def of_files(patterns: list[str], *, option: str) -> list[Source]:
+    """The files of an option as text. A file of no known ending is plain text."""
+    return [open_source(path, otherwise=Text) for path in find_files(patterns, option=option, text=True)]
 
 
 def documents(config: PretrainConfig) -> Iterator[str]:

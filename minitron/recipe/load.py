@@ -233,6 +233,12 @@ def _check_tokenizer(tokenizer: TokenizerConfig, problems: list[str]) -> None:
             f"tokenizer.normalization must be one of {', '.join(NORMALIZATIONS)}, or a file of rules whose name ends in .tsv, "
             f"not {name!r}{told}"
         )
+    if tokenizer.mixture:
+        if any(not part.files for part in tokenizer.mixture):
+            problems.append("tokenizer.mixture: each part needs files and a share")
+        if abs(sum(part.share for part in tokenizer.mixture) - 1) > 0.001:
+            shares = " + ".join(f"{part.share:g}" for part in tokenizer.mixture)
+            problems.append(f"tokenizer.mixture: the shares {shares} do not sum to 1")
     for symbol in tokenizer.user_symbols:
         if not symbol or not symbol.isprintable() or any(c.isspace() or c in "\u2581\u2585" for c in symbol):
             problems.append(f"tokenizer.user_symbols: {symbol!r} must be visible characters, without spaces, ▁ and ▅")

@@ -131,6 +131,15 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A part of the text that a tokenizer learns from."""
+
+    files: list[str] = option([], "files, globs or folders, as in pretrain.files")
+    share: float = option(0.0, "its share of the characters", above=0.0, high=1.0)
+    column: str = option("text", "the column with the text, in all but text files")
+
+
+@dataclass(frozen=True)
 class TokenizerConfig:
     """How text becomes tokens (docs/tokenizers.md)."""
 
@@ -163,7 +172,15 @@ class TokenizerConfig:
         "`ru-classics` (е for ё; quotation marks, dashes and three dots of one kind; no soft hyphens and stress marks), or a "
         "file of rules, such as 'my/rules.tsv'",
     )
-    max_train_chars: int = option(20_000_000, "characters of text that the trainer sees at most", low=1000)
+    max_train_chars: int = option(
+        20_000_000, "characters of text that the trainer sees at most: of more, a sample from all of it", low=1000
+    )
+    mixture: list[Share] = option(
+        [],
+        "what to learn from in place of the recipe's own text, such as [{files = ['en/*.txt'], share = 0.8}, {files = ['th/*.txt'], "
+        "share = 0.2}]; shares are of characters, and sum to 1",
+        max_items=100,
+    )
 
     @property
     def rules_file(self) -> Path | None:

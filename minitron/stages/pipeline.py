@@ -70,6 +70,12 @@ def _text(config: Config) -> list[Path]:
     return find_files(config.pretrain.files, option="pretrain.files", text=True) if config.pretrain else []
 
 
+def _mixture(config: Config) -> list[Path]:
+    """Files that the tokenizer learns from in place of the recipe's text."""
+    patterns = [pattern for part in config.tokenizer.mixture for pattern in part.files]
+    return find_files(patterns, option="tokenizer.mixture", text=True) if patterns else []
+
+
 def _tokenizer(config: Config) -> Path:
     return config.layout.tokenizer
 
@@ -114,7 +120,7 @@ STAGES = [
     Stage(
         "tokenizer",
         ("tokenizer", "model.context", *TEXT),
-        reads=lambda c: [*_data(c, "train", "valid"), *_text(c), *filter(None, [c.tokenizer.rules_file])],
+        reads=lambda c: [*_data(c, "train", "valid"), *_text(c), *_mixture(c), *filter(None, [c.tokenizer.rules_file])],
         makes=lambda c: [_tokenizer(c)],
         lower="lower tokenizer.max_train_chars",
     ),
