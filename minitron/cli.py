@@ -83,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
     compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
 
+    add("clean", _clean, "show what pretrain.clean takes out of the recipe's text, with samples")
+
     inspect = add("inspect", _inspect, "show what a tokenizer makes of a text, and how words were merged", recipe=False)
     inspect.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
     inspect.add_argument(
@@ -104,6 +106,12 @@ def parser() -> argparse.ArgumentParser:
     census.add_argument("--words", default="", metavar="a,the", help="words of interest (default: the commonest)")
     census.add_argument("--json", metavar="FILE", help="also write every token with its class and counts")
     census.add_argument("--html", metavar="FILE", help="also write a page with plots")
+
+    add(
+        "study",
+        _study,
+        "compare tokenizers: the same small model over a grid, judged by bits per byte (recipes with [study])",
+    )
 
     export = add(
         "export",
@@ -238,6 +246,23 @@ def _compare(a: argparse.Namespace) -> None:
     compare.run(a.first, a.second, prompts=a.prompts)
 
 
+def _clean(a: argparse.Namespace) -> None:
+    from minitron.core.console import tell
+    from minitron.data import documents
+    from minitron.data.cleaning import Cleaner
+
+    config = _recipe(a)
+    if not (config.pretrain and config.pretrain.clean):
+        raise MinitronError(
+            f"{a.recipe} has no pretrain.clean", hint="add pretrain.clean=['ru-classics'] to try it", code=2
+        )
+    cleaner = Cleaner(config.pretrain.clean)
+    for _ in documents.documents(config.pretrain, cleaner=cleaner):
+        pass
+    for line in cleaner.lines():
+        tell(line)
+
+
 def _inspect(a: argparse.Namespace) -> None:
     from minitron.lab import inspect
 
@@ -252,6 +277,12 @@ def _census(a: argparse.Namespace) -> None:
     words = [word.strip() for word in a.words.split(",") if word.strip()]
     files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
     census_report.run(a.model, a.corpus, column=a.column, words=words, **files)
+
+
+def _study(a: argparse.Namespace) -> None:
+    from minitron.lab import study_page
+
+    study_page.run(_recipe(a))
 
 
 def _export(a: argparse.Namespace) -> None:

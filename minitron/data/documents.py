@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from minitron.core.errors import MinitronError
+from minitron.data.cleaning import Cleaner
 from minitron.data.formats import open_source
 from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Source, reading
@@ -44,10 +45,14 @@ def of_files(patterns: list[str], *, option: str) -> list[Source]:
     return [open_source(path, otherwise=Text) for path in find_files(patterns, option=option, text=True)]
 
 
-def documents(config: PretrainConfig) -> Iterator[str]:
-    """Texts of all sources: a text file is one document, of others each row's `pretrain.column`."""
+def documents(config: PretrainConfig, *, cleaner: Cleaner | None = None) -> Iterator[str]:
+    """Texts of all sources: a text file is one document, of others each row's `pretrain.column`. They are cleaned as the recipe
+    says; `cleaner` keeps count of what that takes."""
+    cleaner = cleaner or Cleaner(config.clean)
     for source in sources(config):
-        yield from documents_of(source, column=config.column)
+        for document in documents_of(source, column=config.column):
+            if cleaned := cleaner.clean(document) if config.clean else document:
+                yield cleaned
 
 
 def documents_of(source: Source, *, column: str) -> Iterator[str]:
@@ -70,10 +75,10 @@ def _text(value: object, column: str, where: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def texts(config: PretrainConfig, split: str) -> Iterator[str]:
+def texts(config: PretrainConfig, split: str, *, cleaner: Cleaner | None = None) -> Iterator[str]:
     """Texts of a split, train or valid: of long documents, or where there are few, the ends are held out; of short ones some
     whole ones, chosen by a hash, so that their order does not matter."""
-    share, found = config.valid_fraction, documents(config)
+    share, found = config.valid_fraction, documents(config, cleaner=cleaner)
     enough = math.ceil(HELD_OUT / share) if share else 0
     first = list(itertools.islice(found, min(enough, MOST_LOOKED_AT)))
     few = len(first) < min(enough, MOST_LOOKED_AT)

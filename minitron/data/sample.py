@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-PART_CHARS = 10_000  # longer texts are sampled in parts
+PARTS = 100  # at least so many make up a sample: longer texts are sampled in parts
+PART_CHARS = 200, 10_000  # of a part, at least and at most
 
 
 @dataclass
@@ -80,11 +81,12 @@ class Sample:
         if share >= 1:
             yield from origin.open()
             return
-        chance = random.Random(f"{self.seed} {origin.name}")
+        chance, (least, most) = random.Random(f"{self.seed} {origin.name}"), PART_CHARS
+        size = min(most, max(least, round(origin.taken / PARTS)))
         for text in origin.open():
-            for at in range(0, len(text), PART_CHARS):
+            for at in range(0, len(text), size):
                 if chance.random() < share:
-                    yield text[at : at + PART_CHARS]
+                    yield text[at : at + size]
 
 
 def _up_to(limit: float, texts: Iterator[str]) -> Iterator[str]:

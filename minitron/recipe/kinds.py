@@ -70,6 +70,11 @@ TOKENIZERS = {
     "bytes": TokenizerKind("minitron.tokenizer.bytes:Bytes", sized=False),
 }
 
+# Lists of minitron.data.cleaning.Pattern, for pretrain.clean.
+CLEANINGS = {
+    "ru-classics": Kind("minitron.data.ru_classics:PATTERNS"),
+}
+
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).
 EXPORTS = {
     "bundle": Kind("minitron.interop.bundle:write"),

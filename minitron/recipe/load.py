@@ -22,7 +22,7 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.recipe import shapes
-from minitron.recipe.kinds import TOKENIZERS
+from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
 from minitron.recipe.schema import NORMALIZATIONS, REMOVED, Config, OptimConfig, TokenizerConfig
 
 MOST_SYMBOL_BYTES = 200  # of one of tokenizer.user_symbols
@@ -217,7 +217,38 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
     if config.pretrain and bool(config.pretrain.files) == bool(config.pretrain.hub):
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
+    for name in config.pretrain.clean if config.pretrain else ():
+        if name not in CLEANINGS:
+            problems.append(f"pretrain.clean must be of {', '.join(CLEANINGS)}, not {name!r}")
     _check_tokenizer(config.tokenizer, problems)
+    if config.study:
+        _check_study(config, problems)
+
+
+def _check_study(config: Config, problems: list[str]) -> None:
+    study = config.study
+    if not config.pretrain:
+        problems.append("[study] needs text: add [pretrain] with files or hub")
+    for name in ("kinds", "vocab_sizes", "normalizations"):
+        if not getattr(study, name):
+            problems.append(f"study.{name} is empty")
+    bounds = next(spec.metadata for spec in dataclasses.fields(TokenizerConfig) if spec.name == "vocab_size")
+    for size in study.vocab_sizes:
+        if not bounds["low"] <= size <= bounds["high"]:
+            problems.append(f"study.vocab_sizes: {size} must be from {bounds['low']} to {bounds['high']}")
+    for rate in study.lrs:
+        if not (math.isfinite(rate) and rate > 0):
+            problems.append(f"study.lrs: {rate} must be above 0")
+    for kind in study.kinds:
+        if kind not in TOKENIZERS:
+            problems.append(f"study.kinds: {kind!r} must be one of {', '.join(TOKENIZERS)}")
+            continue
+        for rules in study.normalizations:
+            found: list[str] = []
+            _check_tokenizer(dataclasses.replace(config.tokenizer, kind=kind, normalization=rules), found)
+            problems += [
+                p.replace("tokenizer.normalization", "study.normalizations") for p in found if p not in problems
+            ]
 
 
 def _check_tokenizer(tokenizer: TokenizerConfig, problems: list[str]) -> None:

@@ -293,6 +293,12 @@ class PretrainConfig(TrainConfig):
     valid_fraction: float = option(
         0.05, "share held out: whole short documents, the ends of long ones and of few", low=0, high=0.5
     )
+    clean: list[str] = option(
+        [],
+        "sets of patterns whose matches are taken out of the text first: `ru-classics`, what editors added to scanned Russian prose "
+        "(see with `minitron clean` before you believe it)",
+        max_items=10,
+    )
 
 
 @dataclass(frozen=True)
@@ -424,6 +430,27 @@ class ExportConfig:
         return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, self.max_tokens)
 
 
+@dataclass(frozen=True)
+class StudyConfig:
+    """What `minitron study` compares. Without it there is nothing to study; the stages take no notice of it."""
+
+    kinds: list[str] = option(["bpe", "bpe-spaces"], "kinds of tokenizer, as in tokenizer.kind", max_items=20)
+    vocab_sizes: list[int] = option([2048], "numbers of tokens; kinds that have their own come once", max_items=20)
+    normalizations: list[str] = option(["identity"], "rules, as in tokenizer.normalization", max_items=20)
+    lrs: list[float] = option(
+        [], "learning rates; each tokenizer counts at its best one. Empty: that of [optim]", max_items=20
+    )
+    seeds: int = option(3, "as many cells with other seeds for each; one cannot tell what is chance", low=1, high=15)
+    equal: str = option(
+        "text",
+        "what all cells have the same of: `text` read, `flops` computed (with the head), or `time` on this machine",
+        choices=("text", "flops", "time"),
+    )
+    budget: float = option(10.0, "of each cell: megabytes of text, 10^15 operations, or minutes", above=0.0)
+    context_bytes: int = option(512, "bytes of text that the model sees at once", low=32, high=1 << 20)
+    batch_bytes: int = option(16384, "bytes of text of an optimizer step", low=64, high=1 << 30)
+
+
 def plain(value: Any) -> Any:
     """Dataclasses as dicts, also those inside dicts; anything else as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -453,6 +480,7 @@ class Config:
     kto: KtoConfig | None = None
     eval: EvalConfig = field(default_factory=EvalConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    study: StudyConfig | None = None
 
     @property
     def layout(self) -> Layout:

@@ -101,7 +101,9 @@ def _go_sources() -> list[Path]:
 
 
 CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program draws
-TEXT = tuple(f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction"))
+TEXT = tuple(
+    f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction", "clean")
+)
 KTO_OPTIM = tuple(f"optim.{name}" for name in ("name", "weight_decay", "beta1", "beta2", "eps", "grad_clip"))
 
 TRAIN_LOWER = (
