@@ -142,7 +142,6 @@ def with_budget(config: Config) -> Config:
     accumulation = max(1, round(rows / micro))
     config = replace(
         config,
-        tokenizer=replace(config.tokenizer, vocab_size=max(size, 16)),
         model=replace(config.model, context=context),
         pretrain=replace(
             config.pretrain, batch_rows=micro, accumulation=accumulation, eval_rows=0, patience=0, samples=[]
@@ -153,12 +152,17 @@ def with_budget(config: Config) -> Config:
     if study.equal == "text":
         steps = study.budget * MEGABYTE / (tokens * per_token)
     elif study.equal == "flops":
-        steps = study.budget * PETA / dry_run.operations(config, "pretrain", tokens)
+        steps = study.budget * PETA / dry_run.operations(_counted(config, size), "pretrain", tokens)
     else:
-        steps = study.budget * MINUTE / _seconds_per_step(config)
+        steps = study.budget * MINUTE / _seconds_per_step(_counted(config, size))
     steps = max(POINTS, round(steps))
     changed = replace(config.pretrain, steps=steps, eval_every_steps=-(-steps // POINTS))
     return replace(config, pretrain=changed)
+
+
+def _counted(config: Config, size: int) -> Config:
+    """The same with the vocabulary that the tokenizer has, for what counts and measures."""
+    return replace(config, tokenizer=replace(config.tokenizer, vocab_size=size))
 
 
 def _seconds_per_step(config: Config) -> float:
@@ -181,7 +185,6 @@ def _result(config: Config, point: Point, seed: int) -> Result:
     size = kinds.load(config.layout.tokenizer).vocab_size
     parts = memory.parameters(config.model, size)
     head = size * config.model.d_model
-    sized = replace(config, tokenizer=replace(config.tokenizer, vocab_size=size))
     last = checks[-1]
     return Result(
         point=point,
@@ -193,7 +196,7 @@ def _result(config: Config, point: Point, seed: int) -> Result:
         body=sum(parts.values()) - head,
         head=head,
         text_bytes=config.pretrain.steps * per_step,
-        operations=dry_run.operations(sized, "pretrain", tokens * config.pretrain.steps),
+        operations=dry_run.operations(_counted(config, size), "pretrain", tokens * config.pretrain.steps),
         seconds=last["seconds"],
         loss=last["valid_loss"],
         bits_per_byte=last["valid_bits_per_byte"],

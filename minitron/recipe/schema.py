@@ -272,6 +272,9 @@ class TrainConfig:
     samples: list[str] = option(
         [], "prompts that the model answers at every validation; shown and in metrics.jsonl", decides=False
     )
+    snapshot_steps: int = option(
+        0, "steps between snapshots of the embeddings, for `minitron embeddings`; 0: none", low=0, decides=False
+    )
     tensorboard: bool = option(
         False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]", decides=False
     )

@@ -121,7 +121,8 @@ STAGES = [
     ),
     Stage(
         "tokenizer",
-        ("tokenizer", "model.context", *TEXT),
+        ("tokenizer", *TEXT),
+        also=lambda c: () if c.base else ("model.context",),  # which dialogues are too long for sft
         reads=lambda c: [*_data(c, "train", "valid"), *_text(c), *_mixture(c), *filter(None, [c.tokenizer.rules_file])],
         makes=lambda c: [_tokenizer(c)],
         lower="lower tokenizer.max_train_chars",

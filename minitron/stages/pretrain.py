@@ -22,7 +22,8 @@ from minitron.sample.continue_text import continue_text, encode_text
 from minitron.sample.generate import Decoding
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
-from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
+from minitron.train.loop import SAMPLE_TOKENS, Fit
+from minitron.train.snapshots import fit
 
 
 def run(config: Config) -> None:
