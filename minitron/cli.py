@@ -107,6 +107,14 @@ def parser() -> argparse.ArgumentParser:
     census.add_argument("--json", metavar="FILE", help="also write every token with its class and counts")
     census.add_argument("--html", metavar="FILE", help="also write a page with plots")
 
+    embeddings = add("embeddings", _embeddings, "show how the cloud of embeddings moved in training", recipe=False)
+    embeddings.add_argument(
+        "model", metavar="RUN", help="a run's folder, or its recipe; it was trained with snapshot_steps"
+    )
+    embeddings.add_argument("--stage", choices=["pretrain", "sft"], help="whose (default: the last one with snapshots)")
+    embeddings.add_argument("--html", metavar="FILE", help="the page (default: embeddings.html in the stage's folder)")
+    embeddings.add_argument("--json", metavar="FILE", help="also write the figures")
+
     add(
         "study",
         _study,
@@ -277,6 +285,13 @@ def _census(a: argparse.Namespace) -> None:
     words = [word.strip() for word in a.words.split(",") if word.strip()]
     files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
     census_report.run(a.model, a.corpus, column=a.column, words=words, **files)
+
+
+def _embeddings(a: argparse.Namespace) -> None:
+    from minitron.lab import cloud_page
+
+    files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
+    cloud_page.run(a.model, stage=a.stage, **files)
 
 
 def _study(a: argparse.Namespace) -> None:

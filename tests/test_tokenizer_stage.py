@@ -94,6 +94,9 @@ def test_what_comes_over_the_network_is_taken_from_its_beginning():
     hub = letters(1000)
     hub.countable = False
     assert "".join(Sample.of([hub], limit=250, seed=1).texts()) == "".join(letters(3).open())[:250]
+    first = Sample.of([letters(2, "b"), hub], limit=250, seed=1)
+    assert "".join(first.texts()) == "".join([*letters(2, "b").open(), *letters(1).open()])[:250]
+    assert (first.wanted, first.met) == (250, {"b": 200, "a": 50})
 
 
 # ---- the stage
@@ -212,3 +215,11 @@ def test_one_line_of_many_megabytes_takes_bounded_memory(book):
     done = minitron("tokenizer", "base.toml", "tokenizer.max_train_chars=1000000")
     assert done.returncode == 0, done.stderr
     assert "learns from 1,000,000 of" in done.stderr
+
+
+def test_an_alphabet_is_of_all_of_a_mixture_whatever_the_shares(book):
+    Path("a.txt").write_text("abc " * 2000)
+    Path("b.txt").write_text("xyz " * 2000 + "щ")
+    run("tokenizer.kind=char", "tokenizer.mixture=[{files=['a.txt'], share=0.99}, {files=['b.txt'], share=0.01}]")
+    found = kinds.load(Path("runs/base/tokenizer/tokenizer.model"))
+    assert not any(found.is_byte(i) for i in found.encode("abc xyzщ"))

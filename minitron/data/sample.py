@@ -32,6 +32,7 @@ class Sample:
     """How much is taken of each origin."""
 
     origins: list[Origin]
+    limit: int  # characters
     seed: int
     met: dict[str, int] = field(default_factory=dict)  # characters that `texts` gave, by origin, the last time
 
@@ -55,12 +56,12 @@ class Sample:
         else:
             for origin in origins:
                 origin.taken = limit * (origin.share if origin.share is not None else 1.0)
-        return cls(origins, seed)
+        return cls(origins, limit, seed)
 
     @property
     def wanted(self) -> int:
-        """About how many characters `texts` gives."""
-        return round(sum(origin.taken for origin in self.origins))
+        """About how many characters `texts` gives, or at most where nothing was counted."""
+        return min(self.limit, round(sum(origin.taken for origin in self.origins)))
 
     @property
     def whole(self) -> bool:
@@ -69,12 +70,13 @@ class Sample:
 
     def texts(self) -> Iterator[str]:
         """The sample, origin by origin. Parts are chosen by a generator seeded with the recipe's seed."""
-        self.met = {}
+        self.met, left = {}, float(self.limit)
         for origin in self.origins:
             self.met[origin.name] = 0
-            for text in _up_to(origin.taken, self._chosen(origin)):
+            for text in _up_to(min(left, origin.taken), self._chosen(origin)):
                 self.met[origin.name] += len(text)
                 yield text
+            left -= self.met[origin.name]
 
     def _chosen(self, origin: Origin) -> Iterator[str]:
         share = origin.taken / origin.characters if origin.characters else 1.0

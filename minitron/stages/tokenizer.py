@@ -57,7 +57,10 @@ def _sample(config: Config) -> Sample:
     sized = TOKENIZERS[settings.kind].sized
     with progress("tokenizer: counting characters") as bar:
         limit = settings.max_train_chars if sized else sys.maxsize
-        sample = Sample.of(_origins(config, "train"), limit=limit, seed=config.seed, told=bar.update)
+        origins = _origins(config, "train")
+        if not sized:  # every character counts, whatever its share
+            origins = [replace(origin, share=None) for origin in origins]
+        sample = Sample.of(origins, limit=limit, seed=config.seed, told=bar.update)
     there = sum(origin.characters for origin in sample.origins)
     if not next(sample.texts(), ""):
         hint = "raise model.context" if not config.base else "bring more text, or lower pretrain.valid_fraction"
@@ -65,7 +68,7 @@ def _sample(config: Config) -> Sample:
     if there and not sample.whole and sized:
         say(f"tokenizer: learns from {sample.wanted:,} of {there:,} characters, a sample from all of them")
     elif not there and sized:
-        say(f"tokenizer: learns from the first {sample.wanted:,} characters")
+        say(f"tokenizer: learns from the first {sample.wanted:,} characters at most")
     return sample
 
 
@@ -121,9 +124,9 @@ def _contents(config: Config, split: str) -> Iterator[str]:
 
 def _report(config: Config, trained: Tokenizer) -> dict[str, Any]:
     """Figures of held-out text, by source and by script, and the most remarkable tokens."""
-    texts = {o.name: _beginning(o) for o in _origins(config, "valid")}
+    texts = {o.name: _some(o, config.seed) for o in _origins(config, "valid")}
     if not any(texts.values()):
-        texts = {o.name: _beginning(o) for o in _origins(config, "train")}
+        texts = {o.name: _some(o, config.seed) for o in _origins(config, "train")}
     whole = list(itertools.chain.from_iterable(texts.values()))
     overall = measure.per_token(whole, trained)
     return {
@@ -137,15 +140,10 @@ def _report(config: Config, trained: Tokenizer) -> dict[str, Any]:
     }
 
 
-def _beginning(origin: Origin) -> list[str]:
-    """The first characters of an origin, in parts."""
-    found, left = [], SAMPLE_CHARS
-    for text in origin.open():
-        found += sentencepiece.parts(text[:left])
-        left -= len(text)
-        if left <= 0:
-            break
-    return found
+def _some(origin: Origin, seed: int) -> list[str]:
+    """A sample of an origin, in parts."""
+    sample = Sample.of([replace(origin, share=None)], limit=SAMPLE_CHARS, seed=seed)
+    return [part for text in sample.texts() for part in sentencepiece.parts(text)]
 
 
 def _fitting(messages: list[dict], characters: int) -> list[dict]:

@@ -67,7 +67,7 @@ def oddest(tokenizer: Tokenizer) -> list[str]:
 
 
 def _oddity(text: str) -> int:
-    body = text.strip(" ")
+    body = [c for c in text.strip(" ") if unicodedata.category(c)[0] != "M"]  # marks belong to their letters
     if len({script(c) for c in body if c.isalpha()}) > 1:
         return 0
     if any(len(list(run)) >= RUN for _, run in groupby(text)):
