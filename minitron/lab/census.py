@@ -55,6 +55,7 @@ class Trained:
     norms: np.ndarray  # of the embeddings' rows
     losses: np.ndarray  # mean nats where the token is the target, in held-out text; NaN where it never is
     targets: np.ndarray  # how often it is one
+    width: int  # of an embedding's row
     parameters: int
 
 
@@ -94,9 +95,7 @@ class Census:
         """Its share of the model's parameters, where there is a model; the head is the embedding."""
         if self.trained is None:
             return None
-        return len(self.members(name)) * self.width / self.trained.parameters
-
-    width: int = 0  # of an embedding's row
+        return len(self.members(name)) * self.trained.width / self.trained.parameters
 
     def to_json(self) -> dict[str, Any]:
         pieces = []
@@ -165,7 +164,6 @@ def census(
     words: Iterable[str] = WORDS,
     rare: int = RARE,
     trained: Trained | None = None,
-    width: int = 0,
 ) -> Census:
     """Sorts every token into its class."""
     made_of = steps_of(tokenizer)
@@ -190,7 +188,7 @@ def census(
         return "unseen" if token in reachable else "unreachable"
 
     classes = [class_of(i) for i in range(tokenizer.vocab_size)]
-    return Census(tokenizer, counts, steps, classes, _words(counts, tokenizer, words, trained), trained, width)
+    return Census(tokenizer, counts, steps, classes, _words(counts, tokenizer, words, trained), trained)
 
 
 def steps_of(tokenizer: Tokenizer) -> dict[int, list[int]]:

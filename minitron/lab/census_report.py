@@ -45,12 +45,12 @@ def run(
     found = corpus.pieces_of(patterns, column=column) if patterns or config is None else corpus.pieces_of_run(config)
     looked_for = [word.lower() for word in words or WORDS]
     counts = count(found, tokenizer, words=looked_for)
-    trained, width = None, 0
+    trained = None
     if config is not None:
         from minitron.lab import trained as of_run  # torch
 
-        trained, width = of_run.look(config) or (None, 0)
-    result = census(counts, tokenizer, words=looked_for, trained=trained, width=width)
+        trained = of_run.look(config)
+    result = census(counts, tokenizer, words=looked_for, trained=trained)
     for line in table(result):
         tell(line)
     if json_file:

@@ -55,7 +55,7 @@ class Cloud:
 
 
 def look(config: Config, *, stage: str | None = None) -> Cloud:
-    """Of a run's stage, by default the last one with snapshots. Raises MinitronError where there are none."""
+    """The cloud of a run's stage, by default the last one with snapshots. Raises MinitronError where there are none."""
     for name in [stage] if stage else STAGES:
         found = snapshots.load(config.layout.stage(name))
         if len(found) > 1:

@@ -2,7 +2,7 @@
 
     for batch in batches(pieces_of(files, column="text")): ...      # lists of Piece, some megabytes each
 
-Knows nothing about tokens.
+Knows nothing about vocabularies.
 """
 
 from collections.abc import Iterable, Iterator

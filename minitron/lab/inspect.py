@@ -126,17 +126,12 @@ def merged_words(tokenizer: Tokenizer, normalized: str) -> list[Word]:
         return []
     found: dict[str, Word] = {}
     merged = merges.of(normalized)
-    at, by_place = 0, {step.at: [] for step in merged.steps}
-    for step in merged.steps:
-        by_place[step.at].append(step)
+    at = 0
     for group in _groups(merged.symbols):
         text = "".join(group)
-        inside = {place for place in range(at, at + len(text)) if place in by_place}
-        steps = [step for step in merged.steps if step.at in inside] if inside and text not in found else []
-        if steps:
-            found[text] = Word(_signs(text), _rows(text, at, steps, merges))
-        if len(found) == WORDS:
-            break
+        steps = [step for step in merged.steps if at <= step.at < at + len(text)]
+        if steps and len(found) < WORDS:
+            found.setdefault(text, Word(_signs(text), _rows(text, at, steps, merges)))
         at += len(text)
     return list(found.values())
 
@@ -159,9 +154,7 @@ def _rows(text: str, at: int, steps: list[Step], merges: Merges) -> list[tuple[l
     for step in steps:
         cells[step.at] = step.left + step.right
         del cells[step.at + len(step.left)]
-        rows.append(
-            ([_signs(c) for c in cells.values()], f"{_signs(step.left + step.right)}  (merge {1 - step.score:,.0f})")
-        )
+        rows.append((list(cells.values()), f"{_signs(step.left + step.right)}  (merge {1 - step.score:,.0f})"))
     return [([_signs(c) for c in symbols], told) for symbols, told in rows]
 
 

@@ -17,8 +17,8 @@ ROWS = 256  # held-out rows of the model's context that are measured
 BATCH_ROWS = 8
 
 
-def look(config: Config) -> tuple[Trained, int] | None:
-    """Of the run's last trained model, and the width of its embeddings; None where there is none."""
+def look(config: Config) -> Trained | None:
+    """What the run's last trained model made of its tokens; None where there is none."""
     found = next((s for s in STAGES if checkpoint.pointed(config.layout.stage(s), "best")), None)
     if found is None:
         return None
@@ -30,7 +30,7 @@ def look(config: Config) -> tuple[Trained, int] | None:
         raise MinitronError(f"there is no held-out text in {rows}", hint="run its stage again")
     losses, targets = losses_by_token(model, PackedRows(rows))
     norms = model.embedding.detach().float().norm(dim=1).cpu().numpy()
-    return Trained(norms, losses, targets, model.count_params()), model.config.d_model
+    return Trained(norms, losses, targets, model.config.d_model, model.count_params())
 
 
 def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> tuple[np.ndarray, np.ndarray]:

@@ -131,7 +131,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class Share:
+class MixturePart:
     """A part of the text that a tokenizer learns from."""
 
     files: list[str] = option([], "files, globs or folders, as in pretrain.files")
@@ -175,7 +175,7 @@ class TokenizerConfig:
     max_train_chars: int = option(
         20_000_000, "characters of text that the trainer sees at most: of more, a sample from all of it", low=1000
     )
-    mixture: list[Share] = option(
+    mixture: list[MixturePart] = option(
         [],
         "what to learn from in place of the recipe's own text, such as [{files = ['en/*.txt'], share = 0.8}, {files = ['th/*.txt'], "
         "share = 0.2}]; shares are of characters, and sum to 1",

@@ -21,7 +21,7 @@ from minitron.core.files import atomic_write
 from minitron.data import documents, store
 from minitron.data.sample import Origin, Sample
 from minitron.recipe.kinds import TOKENIZERS
-from minitron.recipe.schema import Config, Share
+from minitron.recipe.schema import Config, MixturePart
 from minitron.tokenizer import kinds, measure, sentencepiece
 from minitron.tokenizer.base import Tokenizer, TooManyTokens
 
@@ -111,7 +111,7 @@ def _origins(config: Config, split: str) -> list[Origin]:
     return found
 
 
-def _of_files(part: Share) -> Iterator[str]:
+def _of_files(part: MixturePart) -> Iterator[str]:
     for source in documents.of_files(part.files, option="tokenizer.mixture"):
         yield from documents.documents_of(source, column=part.column)
 
