@@ -56,6 +56,7 @@ def test_every_token_is_shown_once_with_its_id(tmp_path, kind, capsys):
     text = "hello  you\n<b>&ё 日"
     inspect.run([str(tmp_path / "tokenizer.model")], text, html=tmp_path / "page.html")
     told = capsys.readouterr().out
+    assert told.startswith(f"{tmp_path / 'tokenizer.model'}: {kind}, {found.vocab_size} tokens\n")
     ids = found.encode(text)
     assert "  ids: " + " ".join(map(str, ids)) + "\n" in told
     page = (tmp_path / "page.html").read_text()

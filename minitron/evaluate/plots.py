@@ -8,6 +8,7 @@ from minitron.evaluate.markup import Html, el
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 240, 52, 20, 28, 44  # of a plot and its margins, in SVG units
 CURVE_POINTS = 300  # at most, per curve
+CROWD = 50  # points that are drawn small
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def plot(
         drawn.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y_of(value), y2=y_of(value), class_=f"guard g{number}"))
     for number, s in enumerate(series):
         if points:
-            drawn += [el("circle", cx=x_of(a), cy=y_of(b), r=1.5, class_=f"dot c{number}") for a, b in s.points]
+            size = 1.5 if len(s.points) > CROWD else 3
+            drawn += [el("circle", cx=x_of(a), cy=y_of(b), r=size, class_=f"dot c{number}") for a, b in s.points]
             continue
         thin = s.points[:: -(-len(s.points) // CURVE_POINTS)]
         curve = [(x_of(a), y_of(b)) for a, b in (thin if thin[-1] == s.points[-1] else [*thin, s.points[-1]])]

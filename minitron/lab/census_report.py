@@ -16,6 +16,7 @@ from minitron.evaluate.plots import Series, plot
 from minitron.evaluate.style import STYLE
 from minitron.lab import corpus, target
 from minitron.lab.census import CLASSES, RARE, WORDS, Census, census, count, name_of
+from minitron.tokenizer import kinds
 
 EXAMPLES = 8  # pieces of a class in the table
 LISTED = 20  # pieces in the lists of what looks untrained
@@ -65,7 +66,7 @@ def table(found: Census) -> list[str]:
     """The lines of the report."""
     counts, size = found.counts, found.tokenizer.vocab_size
     lines = [
-        f"{type(found.tokenizer).__name__}, {size:,} tokens, on {counts.tokens:,} tokens of {counts.raw_bytes:,} bytes "
+        f"{kinds.name_of(found.tokenizer)}, {size:,} tokens, on {counts.tokens:,} tokens of {counts.raw_bytes:,} bytes "
         f"({counts.characters / counts.tokens:.2f} characters and {counts.raw_bytes / counts.tokens:.2f} bytes per token)",
         f"{'class':<12}{'pieces':>8}{'share':>8}{'of weights':>12}  such as",
     ]

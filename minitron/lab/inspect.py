@@ -15,11 +15,13 @@ from minitron.core.files import atomic_write
 from minitron.evaluate.markup import Html, el
 from minitron.evaluate.style import STYLE
 from minitron.lab import target
+from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.merges import Merges, Step
 from minitron.tokenizer.sentencepiece import SPACE, clean, parts
 
 SHOWN_CHARS = 2_000  # of a text whose tokens are shown
+SHOWN_NORMALIZED = 400  # characters
 WORDS = 12  # whose merges are shown
 COLOURS = (
     "\x1b[48;5;24m\x1b[38;5;231m",
@@ -60,6 +62,7 @@ class Look:
     name: str
     about: str
     figures: dict[str, str]
+    normalized: str  # what the text's beginning became first; empty where it stayed as it was
     tokens: list[Token]  # of the text's beginning
     words: list[Word]
 
@@ -99,10 +102,15 @@ def look(name: str, tokenizer: Tokenizer, text: str) -> Look:
     }
     normalized = tokenizer.normalized(begin)
     changed = normalized.replace(SPACE, " ") != begin.replace(SPACE, " ")
-    if changed:
-        figures["normalised to"] = _signs(normalized)[:200]
-    about = f"{type(tokenizer).__name__}, {tokenizer.vocab_size:,} tokens"
-    return Look(name, about, figures, [_token(tokenizer, i) for i in ids], merged_words(tokenizer, normalized))
+    about = f"{kinds.name_of(tokenizer)}, {tokenizer.vocab_size:,} tokens"
+    return Look(
+        name,
+        about,
+        figures,
+        _signs(normalized)[:SHOWN_NORMALIZED] if changed else "",
+        [_token(tokenizer, i) for i in ids],
+        merged_words(tokenizer, normalized),
+    )
 
 
 def _token(tokenizer: Tokenizer, token: int) -> Token:
@@ -164,9 +172,9 @@ def _rows(text: str, at: int, steps: list[Step], merges: Merges) -> list[tuple[l
 def _tell(found: Look) -> None:
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     tell(f"{found.name}: {found.about}")
-    tell("  " + ", ".join(f"{value} {name}" for name, value in found.figures.items() if name != "normalised to"))
-    if "normalised to" in found.figures:
-        tell(f"  normalised to: {found.figures['normalised to']}")
+    tell("  " + ", ".join(f"{value} {name}" for name, value in found.figures.items()))
+    if found.normalized:
+        tell(f"  normalised to: {found.normalized}")
     print(coloured_line(found.tokens) if coloured else plain_line(found.tokens), flush=True)
     tell("  ids: " + " ".join(str(token.id) for token in found.tokens))
     for word in found.words:
@@ -230,7 +238,9 @@ def _section(found: Look) -> Html:
         el("h2", found.name),
         el("p", found.about),
         el("dl", figures),
+        el("p", "normalised to ", el("code", found.normalized)) if found.normalized else None,
         el("p", tokens, class_="tokens"),
+        el("details", el("summary", "Ids"), el("p", el("code", " ".join(str(token.id) for token in found.tokens)))),
         [el("h3", "How words were merged"), words] if words else None,
     )
 
