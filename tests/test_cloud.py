@@ -88,14 +88,16 @@ def made_by_hand(steps: int = 6) -> list[tuple[int, np.ndarray]]:
 
 
 def test_steps_are_measured_in_the_frame_that_moves_with_the_cloud():
-    counts = np.array([5] * 9 + [0])
+    counts = np.array([5] * 8 + [0] * 2)
     found = cloud.measure("pretrain", made_by_hand(), counts)
     live, dead = found.groups
-    assert (live.name, live.count, dead.name, dead.count) == ("live", 9, "dead", 1)
+    assert (live.name, live.count, dead.name, dead.count) == ("live", 8, "dead", 2)
+    # the centre follows a tenth of the one step that differs; of the two dead one has nine tenths of it and one a tenth
     assert found.drift == pytest.approx([math.hypot(1, 0.05)] * 3 + [1.0] * 2)
-    # the centre follows a tenth of the dead one's step; what is left of it are nine tenths
-    assert dead.speed == pytest.approx([0.45] * 3 + [0.0] * 2)
+    assert dead.speed == pytest.approx([(0.45 + 0.05) / 2] * 3 + [0.0] * 2)
     assert live.speed == pytest.approx([0.05] * 3 + [0.0] * 2)
+    assert live.inner == pytest.approx([0.0] * 5)
+    assert dead.inner == pytest.approx([0.25] * 3 + [0.0] * 2)
     assert live.cosine[0] == pytest.approx(1.0)
     assert found.frozen_at == 3
     assert live.radius[0] == pytest.approx(2.0)

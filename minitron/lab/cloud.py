@@ -2,8 +2,8 @@
 
 A token is dead if it never stands in the text that the model was trained on, neither to be read nor to be written. As the head is
 the embedding, its row has two forces on it: weight decay, and the softmax's push away from every hidden state (tests/test_cloud.py
-derives both). What all rows do together is taken off: steps are measured in the frame that moves with the cloud's centre. Knows
-nothing about pages.
+derives both). What all rows do together is taken off: steps are measured in the frame that moves with the cloud's centre, and once
+more in that of the live or the dead by themselves, which tells when the dead stop moving among each other. Knows nothing about pages.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ class Group:
     radius: list[float]  # distance from the cloud's centre
     norm: list[float]
     speed: list[float]  # distance per step since the snapshot before, in the frame of the cloud's centre; one fewer
+    inner: list[float]  # the same in the frame of the group's own centre: 0 where it moves as one body; one fewer
     cosine: list[float]  # of that step's direction with the group's mean direction: near 1, they move as one; one fewer
 
 
@@ -41,7 +42,7 @@ class Cloud:
     counts: np.ndarray  # (V,) how often each token stands in the training text
     groups: list[Group]
     drift: list[float]  # how far the centre moved per step
-    frozen_at: int | None  # the step from which the dead are slower than FROZEN of their fastest
+    frozen_at: int | None  # the step from which the dead, among themselves, are slower than FROZEN of their fastest
     lattice: (
         float  # share of the last embeddings' values that are bf16 numbers: 1 with bf16 weights, about 2^-16 with fp32
     )
@@ -81,7 +82,7 @@ def measure(stage: str, found: Sequence[tuple[int, np.ndarray]], counts: np.ndar
     steps = [step for step, _ in found]
     members = {"live": counts > 0, "dead": counts == 0}
     kept = {name: mask for name, mask in members.items() if mask.any()}
-    radius, norm, speed, cosine = ({name: [] for name in kept} for _ in range(4))
+    radius, norm, speed, inner, cosine = ({name: [] for name in kept} for _ in range(5))
     axes = principal_axes(np.asarray(found[-1][1], np.float64))
     places, drift, before, centre_before = [], [], None, None
     for at, (step, array) in enumerate(found):
@@ -99,10 +100,12 @@ def measure(stage: str, found: Sequence[tuple[int, np.ndarray]], counts: np.ndar
             norm[name].append(float(np.median(np.linalg.norm(weights[mask], axis=1))))
             if moved is not None:
                 speed[name].append(float(np.median(np.linalg.norm(moved[mask], axis=1))))
+                inner[name].append(float(np.median(np.linalg.norm(moved[mask] - moved[mask].mean(0), axis=1))))
                 cosine[name].append(_together(moved[mask]))
         before, centre_before = inside, centre
     groups = [
-        Group(name, int(mask.sum()), radius[name], norm[name], speed[name], cosine[name]) for name, mask in kept.items()
+        Group(name, int(mask.sum()), radius[name], norm[name], speed[name], inner[name], cosine[name])
+        for name, mask in kept.items()
     ]
     last = np.asarray(found[-1][1], np.float32)
     return Cloud(
@@ -111,7 +114,7 @@ def measure(stage: str, found: Sequence[tuple[int, np.ndarray]], counts: np.ndar
         counts=counts,
         groups=groups,
         drift=drift,
-        frozen_at=frozen_at(steps, speed["dead"]) if "dead" in kept else None,
+        frozen_at=frozen_at(steps, inner["dead"]) if "dead" in kept else None,
         lattice=on_bf16_grid(last),
         places=np.stack(places),
         norms=np.linalg.norm(last, axis=1),

@@ -72,9 +72,7 @@ def lines(found: Cloud) -> list[str]:
         )
     if found.dead.any():
         at = "do not stop moving" if found.frozen_at is None else f"are frozen from step {found.frozen_at:,} on"
-        told.append(
-            f"the dead {at} (below {cloud.FROZEN:.0%} of their fastest, in the frame that moves with the cloud)"
-        )
+        told.append(f"among themselves the dead {at} (below {cloud.FROZEN:.0%} of their fastest)")
     else:
         told.append("every token stands in the training text: none is dead")
     grid = "lie on the bf16 grid" if found.lattice > 0.99 else "lie on no bf16 grid"
@@ -174,6 +172,7 @@ def plots(found: Cloud) -> list[Html]:
     by_count = [(math.log10(c + 1), float(n)) for c, n in zip(found.counts.tolist(), found.norms, strict=True)]
     drawn = [
         over_steps("Distance per step, in the cloud's frame", "distance", "speed", found.steps[1:]),
+        over_steps("Distance per step, in the frame of the live or the dead", "distance", "inner", found.steps[1:]),
         over_steps("Distance from the centre", "median", "radius", found.steps),
         over_steps("Length", "median", "norm", found.steps),
         plot(
