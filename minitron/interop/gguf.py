@@ -113,8 +113,15 @@ def metadata(model: LanguageModel, shape: Gguf, dtype: str) -> dict[str, bytes]:
 
 
 def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
-    """SentencePiece's pieces, as llama.cpp merges them."""
+    """SentencePiece's pieces, as llama.cpp merges them. Raises MinitronError where it would cut text into other ones."""
     vocab = tokenizer.to_vocab()
+    rules, hint = vocab["normalizer"], "use --format bundle, or train with tokenizer.kind = 'bpe' and 'identity'"
+    if rules["precompiled_charsmap"]:
+        raise MinitronError("GGUF's vocabulary has no tokenizer.normalization", hint=hint)
+    if not rules["escape_whitespaces"]:
+        raise MinitronError("GGUF's vocabulary has no tokenizer.kind = 'bytes'", hint=hint)
+    if not vocab["byte_fallback"]:  # llama.cpp ends at a character that has no token
+        raise MinitronError("GGUF's vocabulary needs byte tokens, which this tokenizer lacks", hint=hint)
     types = [PIECES[letter] for letter in vocab["types"]]
     count = len(types)
     found = {

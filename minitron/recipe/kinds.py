@@ -64,7 +64,15 @@ OPTIMIZERS = {
 
 TOKENIZERS = {
     "bpe": TokenizerKind("minitron.tokenizer.bpe:BPE"),
-    "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False, normalizes=False),
+    "bpe-spaces": TokenizerKind("minitron.tokenizer.bpe_spaces:SpacedBPE"),
+    "char-bpe": TokenizerKind("minitron.tokenizer.char_bpe:CharacterBPE"),
+    "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False),
+    "bytes": TokenizerKind("minitron.tokenizer.bytes:Bytes", sized=False),
+}
+
+# Lists of minitron.data.cleaning.Pattern, for pretrain.clean.
+CLEANINGS = {
+    "ru-classics": Kind("minitron.data.ru_classics:PATTERNS"),
 }
 
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).
