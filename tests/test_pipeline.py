@@ -98,6 +98,15 @@ def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
     assert "data.sources" in settings_of(stage("export"), config)
 
 
+@pytest.mark.parametrize("recipe", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_what_decides_a_stage_can_be_kept(recipe):
+    """Fingerprints are made of plain values, for every stage of every shipped recipe."""
+    config = load_recipe(recipe)
+    for stage in pipeline.STAGES:
+        settings = pipeline.settings_of(stage, config)
+        assert json.loads(json.dumps(settings)).keys() == settings.keys()
+
+
 @pytest.mark.parametrize(("chosen", "changes"), [("data", False), ("model", True)])
 def test_how_the_model_draws_decides_what_reject_makes_of_its_answers(tiny_run, chosen, changes):
     cold, hot = (

@@ -455,9 +455,11 @@ class StudyConfig:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dicts, also those inside dicts; anything else as it is."""
+    """Dataclasses as dicts, also those inside dicts and lists; anything else as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
     return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
