@@ -81,11 +81,13 @@ def parser() -> argparse.ArgumentParser:
     export = add(
         "export",
         _export,
-        "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds",
+        "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds; "
+        "hf for transformers, gguf for llama.cpp and ollama",
     )
     export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle, for minitron-chat")
-    export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
-    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>")
+    dtypes = sorted({dtype for kind in EXPORTS.values() for dtype in kind.dtypes})
+    export.add_argument("--dtype", choices=dtypes, help="of the matrices (default: export.dtype; of hf: f32)")
+    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>; of hf: export/<recipe>/hf")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
     binary = add("binary", _binary, "build the chat program around a bundle", recipe=False)
@@ -216,7 +218,7 @@ def _export(a: argparse.Namespace) -> None:
     if a.out and Path(a.out).exists() and not Path(a.out).is_dir():
         raise MinitronError(f"{a.out} is a file", hint="name a folder after --out", code=2)
     config = _recipe(a)
-    out = a.out or config.layout.bundle
+    out = a.out or (config.layout.bundle / a.format if EXPORTS[a.format].apart else config.layout.bundle)
     export.write(config, out=out, format=a.format, dtype=a.dtype, untrained=a.untrained)
 
 

@@ -17,7 +17,7 @@ from minitron.model.costs import Load, total
 from minitron.model.mlp import SwiGLU
 from minitron.model.norms import RMSNorm
 from minitron.model.rope import rope_table, rotate
-from minitron.model.shape import Block, Gguf, Trunk
+from minitron.model.shape import Block, Gguf, HuggingFace, Trunk
 from minitron.model.state import LayerState, Pass, compute_dtype, run_blocks
 from minitron.recipe.schema import ModelConfig
 
@@ -137,3 +137,25 @@ class Llama(Trunk):
         }
         interleaved = ("attn_q", "attn_k")
         return Gguf("llama", "attention.layer_norm_rms_epsilon", names, numbers, interleaved=interleaved)
+
+    def hugging_face(self) -> HuggingFace:
+        c = self.config
+        kind = "qwen3" if c.qk_norm else "llama"
+        rope = {"rope_type": "default", "rope_theta": c.rope_theta}
+        config = {
+            "model_type": kind,
+            "hidden_size": c.d_model,
+            "intermediate_size": c.d_ff,
+            "num_hidden_layers": c.n_layers,
+            "num_attention_heads": c.n_heads,
+            "num_key_value_heads": c.n_kv_heads,
+            "head_dim": c.d_model // c.n_heads,
+            "max_position_embeddings": c.context,
+            "rms_norm_eps": c.norm_eps,
+            "rope_theta": c.rope_theta,  # where transformers before version 5 looks, and other programs do
+            "rope_parameters": rope,
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "attention_dropout": c.dropout,
+        }
+        return HuggingFace(f"{kind.capitalize()}ForCausalLM", config)

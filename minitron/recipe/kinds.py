@@ -49,6 +49,19 @@ class TokenizerKind(Kind):
     normalizes: bool = True
 
 
+@dataclass(frozen=True)
+class Export(Kind):
+    """A function write(model, tokenizer, about, out) of a file in minitron/interop.
+
+    `dtypes` are how it can store matrices, `usual` how it does unless told (empty: as export.dtype says).
+    `apart`: it writes into a folder of its own unless told, beside the bundle's.
+    """
+
+    dtypes: tuple[str, ...] = ("f16", "q8", "q4")
+    usual: str = ""
+    apart: bool = False
+
+
 SHAPES = {
     "llama": Shape(
         "minitron.model.llama:Llama", options=("n_kv_heads", "qk_norm", "rope_theta"), gated=True, even_heads=True
@@ -69,8 +82,9 @@ TOKENIZERS = {
 
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).
 EXPORTS = {
-    "bundle": Kind("minitron.interop.bundle:write"),
-    "gguf": Kind("minitron.interop.gguf:write"),
+    "bundle": Export("minitron.interop.bundle:write"),
+    "hf": Export("minitron.interop.hf:write", dtypes=("f32", "f16", "bf16"), usual="f32", apart=True),
+    "gguf": Export("minitron.interop.gguf:write"),
 }
 
 # Ending of a file -> a subclass of minitron.data.formats.source.Source.

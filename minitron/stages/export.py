@@ -32,13 +32,19 @@ def run(config: Config) -> None:
 def write(
     config: Config, *, out: str | Path, format: str = "bundle", dtype: str | None = None, untrained: bool = False
 ) -> None:
-    """The files of `format` into `out`, the matrices as `dtype` (default: the recipe's). `untrained`: fresh weights and no
-    tokenizer."""
+    """The files of `format` into `out`, the matrices as `dtype` (default: the format's, else the recipe's). `untrained`:
+    fresh weights and no tokenizer."""
     e = config.export
     title = e.title or config.name
     picture = icon.png(e.icon, title=title)  # first: its mistakes are found at once
-    about = About(title, dtype or e.dtype, e, config.name, "untrained", base=config.base, icon=picture)
-    writer: Callable[..., None] = EXPORTS[format].load()
+    kind = EXPORTS[format]
+    dtype = dtype or kind.usual or e.dtype
+    if dtype not in kind.dtypes:
+        raise MinitronError(
+            f"--format {format} has no --dtype {dtype}", hint=f"it has {', '.join(kind.dtypes)}", code=2
+        )
+    about = About(title, dtype, e, config.name, "untrained", base=config.base, icon=picture)
+    writer: Callable[..., None] = kind.load()
     if untrained:
         torch.manual_seed(config.seed)
         model = LanguageModel(config.model, kinds.expected_size(config)).eval()
@@ -60,6 +66,7 @@ def write(
         trained=utc((folder / "model.safetensors").stat().st_mtime),
         sources=config.data.sources,
         prompts=prompts(config, tokenizer),
+        run=config.layout,
     )
     with lock.held(Path(out)):
         writer(model, tokenizer, about, Path(out))

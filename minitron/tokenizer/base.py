@@ -80,6 +80,17 @@ class Tokenizer(ABC):
             f"the chat program has no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
         )
 
+    def to_tokenizer_json(self) -> dict[str, Any]:
+        """The same as a tokenizer.json of the `tokenizers` library. Raises MinitronError where that has none like it."""
+        raise MinitronError(
+            f"other programs have no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
+        )
+
+    @property
+    def pad(self) -> int:
+        """What other programs may fill up rows with: an id that no text has."""
+        return next(iter(self.never_sampled), self.end)
+
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         """`encode` of each."""
         return [self.encode(text) for text in texts]

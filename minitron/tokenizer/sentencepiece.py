@@ -18,6 +18,7 @@ from sentencepiece import sentencepiece_model_pb2
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
+from minitron.tokenizer.fast import tokenizer_json
 
 UNKNOWN_ID = 0
 SPACE = "\u2581"  # how SentencePiece writes a space
@@ -98,6 +99,9 @@ class SentencePiece(Tokenizer):
             "treat_whitespace_as_suffix": proto.trainer_spec.treat_whitespace_as_suffix,
             "chat": self.markers | {"end": self.end},
         }
+
+    def to_tokenizer_json(self) -> dict[str, Any]:
+        return tokenizer_json(self.to_vocab())
 
     def used_as(self, piece: sentencepiece_model_pb2.ModelProto.SentencePiece) -> int:
         """The type that a piece has for the chat program, which merges pairs."""
