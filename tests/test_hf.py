@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import random
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_RECIPE, char_tokenizer, run_to, tiny_shape, tiny_texts
+from conftest import TINY_RECIPE, char_tokenizer, random_texts, run_to, tiny_shape, tiny_texts
 from test_cli import minitron
 
 from minitron.core.errors import MinitronError
@@ -20,35 +19,6 @@ from minitron.tokenizer import chat_template, kinds
 
 pytestmark = pytest.mark.slow  # imports transformers
 transformers = pytest.importorskip("transformers")
-
-ALPHABETS = (
-    "abc hello  who are you\n\t",
-    "привет как дела ёЁ",
-    "0123456789 +-=",
-    "🙂👩‍👩‍👧é日本語 \u2581\u00a0\u200b",
-    "aaa   ---",
-)
-
-
-def texts(count: int, seed: int) -> list[str]:
-    """Texts of every kind: known words, characters of several scripts, repetitions, any code point."""
-    draw = random.Random(seed)
-    found = []
-    for _ in range(count):
-        parts = []
-        for _ in range(draw.randint(1, 8)):
-            match draw.randint(0, 3):
-                case 0:
-                    parts.append(draw.choice(tiny_texts(40)))
-                case 1:
-                    parts.append("".join(draw.choices(draw.choice(ALPHABETS), k=draw.randint(1, 12))))
-                case 2:
-                    parts.append(draw.choice(draw.choice(ALPHABETS)) * draw.randint(1, 30))
-                case 3:
-                    points = (draw.choice((draw.randint(1, 0x7FF), draw.randint(0, 0x10FFFF))) for _ in range(5))
-                    parts.append("".join(chr(p) for p in points if not 0xD800 <= p < 0xE000))
-        found.append("".join(parts))
-    return found
 
 
 def about(dtype: str = "f32", **changes) -> About:
@@ -95,7 +65,7 @@ def test_transformers_computes_the_same_logits(tmp_path, tiny_tokenizer, kind, s
 )
 def test_its_tokenizer_gives_our_ids(tmp_path, how):
     config = TokenizerConfig(**{"vocab_size": 340, "character_coverage": 1.0} | how)
-    training = tiny_texts() if config.vocab_size < 2000 else [*tiny_texts(), *texts(300, seed=5)]
+    training = tiny_texts() if config.vocab_size < 2000 else [*tiny_texts(), *random_texts(300, seed=5)]
     path = tmp_path / "tokenizer.model"
     path.write_bytes(kinds.train(training, config=config, seed=1))
     same_ids(kinds.load(path), tmp_path / "hf")
@@ -109,9 +79,9 @@ def same_ids(ours, folder: Path) -> None:
     hf.write(model(ours.vocab_size), ours, about(), folder)
     theirs = transformers.AutoTokenizer.from_pretrained(folder)
     assert len(theirs) == ours.vocab_size
-    different = [t for t in texts(5000, seed=3) if theirs(t)["input_ids"] != ours.encode(t)]
+    different = [t for t in random_texts(5000, seed=3) if theirs(t)["input_ids"] != ours.encode(t)]
     assert not different, different[:3]
-    for text in texts(300, seed=4):
+    for text in random_texts(300, seed=4):
         ids = ours.encode(text)
         if 0 not in ids:  # the unknown piece is " ⁇ " here and <unk> there
             assert theirs.decode(ids) == ours.decode(ids)

@@ -6,6 +6,8 @@ vocabulary is SentencePiece's ("llama"), or there is none. benchmarks/to_gguf.py
 nothing about recipes.
 """
 
+import re
+import shlex
 import struct
 from pathlib import Path
 
@@ -34,12 +36,54 @@ TEMPLATE = (  # docs/formats.md, in Jinja
 )
 
 
+# The same for ollama. Its own text/template: what it does not know it leaves out.
+OLLAMA_TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>"
+
+
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
     """The file into the folder `out`."""
     data = encode(model, tokenizer, dtype=about.dtype, title=about.title, base=about.base)
     path = out / f"model-{about.dtype}.gguf"
     atomic_write(path, data)
+    if tokenizer:
+        atomic_write(out / "Modelfile", modelfile(tokenizer, about, path.name))
     say(f"export: {about.title}, {model.count_params() / 1e6:.2f}M parameters as {about.dtype} -> {path}")
+    if tokenizer:
+        for program, command in commands_for(about, path).items():
+            say(f"  {program}: {command}")
+
+
+def modelfile(tokenizer: Tokenizer, about: About, weights: str) -> str:
+    """What `ollama create` reads: the file, the template as Go's text/template has it, and how the chat program draws."""
+    e = about.settings
+    lines = [f"FROM ./{weights}"]
+    template = "{{ .Prompt }}" if about.base else OLLAMA_TEMPLATE
+    lines.append(f'TEMPLATE """{template}"""')
+    if e.system and not about.base:
+        lines.append(f'SYSTEM """{e.system.replace(chr(34) * 3, chr(39) * 3)}"""')
+    numbers: dict[str, int | float] = {
+        "temperature": e.temperature,
+        "top_k": e.top_k,
+        "top_p": e.top_p,
+        "min_p": e.min_p,
+    }
+    numbers |= {"repeat_penalty": e.repeat_penalty, "num_predict": e.max_tokens}
+    lines += [f"PARAMETER {name} {value}" for name, value in numbers.items()]
+    lines.append(f'PARAMETER stop "{tokenizer.to_vocab()["pieces"][tokenizer.end]}"')
+    if e.licence:
+        lines.append(f'LICENSE """{e.licence.replace(chr(34) * 3, chr(39) * 3)}"""')
+    return "\n".join(lines) + "\n"
+
+
+def commands_for(about: About, path: Path) -> dict[str, str]:
+    """What to type to talk with the model in other programs, by program."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", about.recipe.lower()).strip("-._") or "mine"
+    chat = "-p 'Once upon a time' -no-cnv" if about.base else "-cnv --jinja"
+    return {
+        "llama.cpp": f"llama-cli -m {shlex.quote(str(path))} {chat}",
+        "ollama": f"ollama create {name} -f {shlex.quote(str(path.with_name('Modelfile')))} && ollama run {name}",
+        "LM Studio": f"lms import {shlex.quote(str(path))}",
+    }
 
 
 @torch.no_grad()
@@ -115,6 +159,10 @@ def metadata(model: LanguageModel, shape: Gguf, dtype: str) -> dict[str, bytes]:
 def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
     """SentencePiece's pieces, as llama.cpp merges them."""
     vocab = tokenizer.to_vocab()
+    if not vocab["byte_fallback"]:
+        raise MinitronError(
+            "llama.cpp needs tokens of single bytes", hint="set tokenizer.byte_fallback = true and train anew"
+        )
     types = [PIECES[letter] for letter in vocab["types"]]
     count = len(types)
     found = {

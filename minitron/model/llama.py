@@ -123,20 +123,25 @@ class Llama(Trunk):
     def embedding(self) -> Tensor:
         return self.embed_tokens.weight
 
-    def gguf(self) -> Gguf | None:
-        if self.config.qk_norm:  # llama.cpp's llama has none
-            return None
+    def gguf(self) -> Gguf:
+        """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""
+        c = self.config
+        size = c.d_model // c.n_heads
         names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
+        names |= {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
         names |= {"self_attn.o_proj": "attn_output", "input_layernorm": "attn_norm"}
         names |= {"post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
         names |= {"mlp.down_proj": "ffn_down", "embed_tokens": "token_embd", "norm": "output_norm"}
         numbers: dict[str, int | float] = {
-            "attention.head_count_kv": self.config.n_kv_heads,
-            "rope.dimension_count": self.config.d_model // self.config.n_heads,
-            "rope.freq_base": self.config.rope_theta,
+            "attention.head_count_kv": c.n_kv_heads,
+            "attention.key_length": size,
+            "attention.value_length": size,
+            "rope.dimension_count": size,
+            "rope.freq_base": c.rope_theta,
         }
-        interleaved = ("attn_q", "attn_k")
-        return Gguf("llama", "attention.layer_norm_rms_epsilon", names, numbers, interleaved=interleaved)
+        interleaved = () if c.qk_norm else ("attn_q", "attn_k")
+        kind = "qwen3" if c.qk_norm else "llama"
+        return Gguf(kind, "attention.layer_norm_rms_epsilon", names, numbers, interleaved=interleaved)
 
     def hugging_face(self) -> HuggingFace:
         c = self.config
