@@ -193,7 +193,7 @@ def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float
             raise MinitronError(f"GGUF's {shape.architecture} has no {name}", hint="use --format bundle")
         values = parameter.detach().float().cpu().numpy()
         if shape.names[inner] in shape.interleaved:
-            values = neighbours(values, model.config.d_model // model.config.n_heads)
+            values = neighbours(values, model.config.head_size)
         layer = f"blk.{blocks[id(parameter)]}." if id(parameter) in blocks else ""
         found[f"{layer}{shape.names[inner]}.{kind}"] = values
     if shape.biases:

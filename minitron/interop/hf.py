@@ -84,7 +84,7 @@ def config(model: LanguageModel, shape: HuggingFace, tokenizer: Tokenizer | None
         "architectures": [shape.architecture],
         **shape.config,
         "vocab_size": model.vocab_size,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": not model.config.untied_head,
         "bos_token_id": None,
         "eos_token_id": tokenizer.end if tokenizer else None,
         "pad_token_id": tokenizer.pad if tokenizer else None,

@@ -25,7 +25,7 @@ from minitron.recipe.schema import ModelConfig
 class LlamaAttention(Attention):
     def __init__(self, config: ModelConfig):
         super().__init__(config)
-        self.size = config.d_model // config.n_heads
+        self.size = config.head_size
         self.q_proj = nn.Linear(config.d_model, config.n_heads * self.size, bias=False)
         self.k_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
         self.v_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
@@ -52,7 +52,9 @@ class LlamaAttention(Attention):
         qkv_copies = 3 if load.autocast else 1
         terms = {"Linear's inputs": load.low * config.d_model * qkv_copies * load.tokens}
         if config.qk_norm:
-            terms["norms"] = 2 * RMSNorm.saved_bytes(config.d_model, load.tokens, on_cuda=load.on_cuda)
+            terms["norms"] = 2 * RMSNorm.saved_bytes(
+                config.n_heads * config.head_size, load.tokens, on_cuda=load.on_cuda
+            )
         return total(terms, Attention.saved_bytes(config, load))
 
 
@@ -126,12 +128,12 @@ class Llama(Trunk):
     def gguf(self) -> Gguf:
         """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""
         c = self.config
-        size = c.d_model // c.n_heads
+        size = c.head_size
         names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
         names |= {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
         names |= {"self_attn.o_proj": "attn_output", "input_layernorm": "attn_norm"}
         names |= {"post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
-        names |= {"mlp.down_proj": "ffn_down", "embed_tokens": "token_embd", "norm": "output_norm"}
+        names |= {"mlp.down_proj": "ffn_down", "embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"}
         numbers: dict[str, int | float] = {
             "attention.head_count_kv": c.n_kv_heads,
             "attention.key_length": size,
@@ -154,7 +156,7 @@ class Llama(Trunk):
             "num_hidden_layers": c.n_layers,
             "num_attention_heads": c.n_heads,
             "num_key_value_heads": c.n_kv_heads,
-            "head_dim": c.d_model // c.n_heads,
+            "head_dim": c.head_size,
             "max_position_embeddings": c.context,
             "rms_norm_eps": c.norm_eps,
             "rope_theta": c.rope_theta,  # where transformers before version 5 looks, and other programs do

@@ -64,7 +64,10 @@ class Export(Kind):
 
 SHAPES = {
     "llama": Shape(
-        "minitron.model.llama:Llama", options=("n_kv_heads", "qk_norm", "rope_theta"), gated=True, even_heads=True
+        "minitron.model.llama:Llama",
+        options=("n_kv_heads", "head_dim", "qk_norm", "untied_head", "rope_theta"),
+        gated=True,
+        even_heads=True,
     ),
     "nanogpt": Shape("minitron.model.nanogpt:GPT", options=("bias",)),
 }

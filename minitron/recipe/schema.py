@@ -171,9 +171,11 @@ class ModelConfig:
     d_ff: int = option(
         0, "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama), 4 d_model (nanogpt)", low=0, high=1 << 18
     )
+    head_dim: int = option(0, "width of a head (llama); 0: d_model / n_heads", low=0, high=1 << 12)
     context: int = option(256, "tokens that the model sees at once", low=16, high=65536)
     dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
     qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
+    untied_head: bool = option(False, "the head is a matrix of its own, and not the embedding (llama)")
     bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
     logit_cap: float = option(
         0.0,
@@ -183,6 +185,11 @@ class ModelConfig:
     )
     rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0, high=1e12)
     norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12, high=1.0)
+
+    @property
+    def head_size(self) -> int:
+        """The width of a head."""
+        return self.head_dim or self.d_model // self.n_heads
 
 
 @dataclass(frozen=True)
