@@ -78,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
     compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
 
+    bring = add(
+        "import", _import, "a model that was made elsewhere as a run, which every later stage takes", recipe=False
+    )
+    bring.add_argument("path", metavar="PATH", help="a folder of Hugging Face's, a ckpt.pt of nanoGPT, or a .gguf file")
+    bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
+
     export = add(
         "export",
         _export,
@@ -154,7 +160,10 @@ def main(argv: list[str] | None = None) -> None:
 def _recipe(a: argparse.Namespace):
     from minitron.recipe.load import load_recipe
 
-    return load_recipe(a.recipe, a.overrides)
+    path = Path(a.recipe)
+    if (path / f"{path.name}.toml").is_file():  # the folder of an imported run has its recipe in it
+        path = path / f"{path.name}.toml"
+    return load_recipe(path, a.overrides)
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -210,6 +219,12 @@ def _compare(a: argparse.Namespace) -> None:
     from minitron.evaluate import compare
 
     compare.run(a.first, a.second, prompts=a.prompts)
+
+
+def _import(a: argparse.Namespace) -> None:
+    from minitron.interop import imported
+
+    imported.run(Path(a.path), Path(a.out))
 
 
 def _export(a: argparse.Namespace) -> None:

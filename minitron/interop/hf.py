@@ -23,20 +23,21 @@ from minitron.interop.about import About, check_fp16
 from minitron.model.language_model import LanguageModel
 from minitron.model.shape import HuggingFace
 from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.sentencepiece import SentencePiece
 
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 # docs/formats.md, in Jinja. What stands in `generation` is what loss is counted on (transformers' assistant mask).
 TEMPLATE = """\
-{%- for message in messages -%}
-{%- if message['role'] == 'assistant' -%}
-{{- '<|assistant|>' -}}{%- generation -%}{{- message['content'] + '<|end|>' -}}{%- endgeneration -%}
-{%- elif message['role'] == 'user' or (message['role'] == 'system' and loop.first) -%}
-{{- '<|' + message['role'] + '|>' + message['content'] + '<|end|>' -}}
-{%- else -%}
-{{- raise_exception('roles are system (first), user and assistant') -}}
-{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"""
+{{%- for message in messages -%}}
+{{%- if message['role'] == 'assistant' -%}}
+{{{{- {assistant} -}}}}{{%- generation -%}}{{{{- message['content'] + {end} -}}}}{{%- endgeneration -%}}{after}
+{{%- elif message['role'] == 'user' or (message['role'] == 'system' and loop.first) -%}}
+{{{{- ({system} if message['role'] == 'system' else {user}) + message['content'] + {closing} -}}}}
+{{%- else -%}}
+{{{{- raise_exception('roles are system (first), user and assistant') -}}}}
+{{%- endif -%}}
+{{%- endfor -%}}
+{{%- if add_generation_prompt -%}}{{{{- {assistant} -}}}}{{%- endif -%}}"""
 
 
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
@@ -48,7 +49,10 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     shape = words(model)
     files: dict[str, str | bytes] = {"model.safetensors": save(tensors(model, shape, about.dtype), {"format": "pt"})}
     if tokenizer:
-        if any(n["type"] == "Precompiled" for n in tokenizer.to_tokenizer_json()["normalizer"]["normalizers"]):
+        if any(
+            n["type"] == "Precompiled"
+            for n in (tokenizer.to_tokenizer_json()["normalizer"] or {}).get("normalizers", [])
+        ):
             warn(
                 "a tokenizer.json applies tokenizer.normalization without combining marks in mind: rare texts get other ids"
             )
@@ -108,22 +112,37 @@ def tensors(model: LanguageModel, shape: HuggingFace, dtype: str) -> dict[str, T
     return found
 
 
-def tokenizer_files(tokenizer: Tokenizer, *, base: bool, context: int) -> dict[str, str]:
-    """tokenizer.json, tokenizer_config.json and, for dialogues, chat_template.jinja."""
+def tokenizer_files(tokenizer: Tokenizer, *, base: bool, context: int) -> dict[str, str | bytes]:
+    """tokenizer.json, tokenizer_config.json and, for dialogues, chat_template.jinja; SentencePiece's own file where it is one."""
     whole = tokenizer.to_tokenizer_json()
     names = {token["id"]: token["content"] for token in whole["added_tokens"]}
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
-        "eos_token": names[tokenizer.end],
-        "pad_token": names[tokenizer.pad],
+        "eos_token": names.get(tokenizer.end),
+        "pad_token": names.get(tokenizer.pad),
         "clean_up_tokenization_spaces": False,
         "add_bos_token": False,
         "add_eos_token": False,
         "model_input_names": ["input_ids", "attention_mask"],
     }
-    files = {"tokenizer.json": json.dumps(whole, ensure_ascii=False), "tokenizer_config.json": as_json(settings)}
-    return files if base else files | {"chat_template.jinja": TEMPLATE}
+    files: dict[str, str | bytes] = {"tokenizer.json": json.dumps(whole, ensure_ascii=False)}
+    files["tokenizer_config.json"] = as_json(settings)
+    if isinstance(tokenizer, SentencePiece):
+        files["tokenizer.model"] = tokenizer.data
+    return files if base else files | {"chat_template.jinja": template(tokenizer, names)}
+
+
+def template(tokenizer: Tokenizer, names: dict[int, str]) -> str:
+    """The dialogue of this tokenizer in Jinja; `names` are those of its special tokens."""
+
+    def quoted(ids: list[int]) -> str:
+        return json.dumps("".join(names.get(i) or tokenizer.decode([i]) for i in ids), ensure_ascii=False)
+
+    roles = {role: quoted(ids) for role, ids in tokenizer.opening.items()}
+    behind = tokenizer.closing[1:]
+    after = f"{{{{- {quoted(behind)} -}}}}" if behind else ""
+    return TEMPLATE.format(**roles, end=quoted(tokenizer.closing[:1]), closing=quoted(tokenizer.closing), after=after)
 
 
 def generation(tokenizer: Tokenizer, about: About) -> dict[str, Any]:

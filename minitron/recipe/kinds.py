@@ -80,6 +80,7 @@ OPTIMIZERS = {
 
 TOKENIZERS = {
     "bpe": TokenizerKind("minitron.tokenizer.bpe:BPE"),
+    "byte-bpe": TokenizerKind("minitron.tokenizer.byte_bpe:ByteBPE", sized=False, normalizes=False),
     "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False, normalizes=False),
 }
 

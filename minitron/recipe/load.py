@@ -21,7 +21,8 @@ from typing import Any
 from minitron.core.errors import MinitronError
 from minitron.recipe import shapes
 from minitron.recipe.kinds import TOKENIZERS
-from minitron.recipe.schema import REMOVED, Config, OptimConfig
+from minitron.recipe.layout import Layout
+from minitron.recipe.schema import REMOVED, Config, ModelConfig, OptimConfig
 
 
 def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
@@ -38,6 +39,8 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name:
     config = _fill(Config, raw, "", problems, extra={"name": name or path.stem, "recipe": path})
     if not problems:
         _check_whole(config, problems)
+    if not problems and config.init:
+        config = _adopt(config, raw.get("model", {}), problems)
     if problems:
         message = f"{path} has {len(problems)} mistakes:\n" + "\n".join(f"  - {p}" for p in problems)
         if len(problems) == 1:
@@ -55,6 +58,30 @@ def _inherit_optim(raw: dict[str, Any]) -> None:
         section = raw.setdefault(stage, {}) if stage == "sft" else raw.get(stage)
         if isinstance(section, dict) and isinstance(section.get("optim", {}), dict):
             section["optim"] = shared | section.get("optim", {})
+
+
+def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Config:
+    """The same with the shape of the run that it goes on from; dropout, and with positions that are computed a smaller context,
+    are the recipe's own."""
+    found = Layout(Path(config.init)).last_trained
+    try:
+        about = json.loads((found[1] / "model.json").read_text(encoding="utf-8")) if found else {}
+        model, mistakes = read_section(ModelConfig, about["model"], "model")
+    except (OSError, ValueError, KeyError, TypeError):
+        problems.append(f"init = '{config.init}': there is no finished model in it")
+        return config
+    if mistakes or shapes.check(model):
+        problems.append(f"init = '{config.init}': its model.json is damaged")
+        return config
+    own = {key: value for key, value in wanted.items() if key == "dropout"}
+    if model.arch == "llama" and wanted.get("context", model.context) <= model.context:
+        own |= {key: value for key, value in wanted.items() if key == "context"}
+    for key, value in wanted.items():
+        if key not in own and value != getattr(model, key):
+            problems.append(
+                f"model.{key} is {value}, but {getattr(model, key)} in {config.init}, which this goes on from; leave it out"
+            )
+    return replace(config, model=replace(model, **own))
 
 
 def resolve(config: Config) -> Config:
@@ -207,7 +234,13 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     if config.base and (config.reject or config.kto):
         problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
-    if config.pretrain and bool(config.pretrain.files) == bool(config.pretrain.hub):
+    for stage in (config.pretrain, config.sft):
+        if stage and not stage.steps and not stage.init:
+            problems.append("steps must be at least 1, unless init names a run")
+    if config.pretrain and config.pretrain.init and config.sft.init:
+        problems.append("pretrain.init and sft.init exclude each other; keep one")
+    text = (bool(config.pretrain.files), bool(config.pretrain.hub)) if config.pretrain else (True, False)
+    if config.pretrain and text[0] == text[1] and (text[0] or not config.pretrain.init):
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
     kind = config.tokenizer.kind
     if not TOKENIZERS[kind].normalizes and config.tokenizer.normalization != "identity":

@@ -135,7 +135,7 @@ class TokenizerConfig:
     kind: str = option(
         "bpe",
         "`char`: every character of the text is a token, however rare; the options on size, digits, coverage and "
-        "max_train_chars do not matter then",
+        "max_train_chars do not matter then; `byte-bpe` comes with an imported model",
         choices=tuple(TOKENIZERS),
     )
     vocab_size: int = option(
@@ -233,7 +233,12 @@ class OptimConfig:
 class TrainConfig:
     """What pretrain and sft share."""
 
-    steps: int = option(1000, "optimizer steps", low=1)
+    init: str = option(
+        "",
+        "a run to go on from, such as runs/smol, also one that `minitron import` made: its last model, its tokenizer and its shape, "
+        "so that [model] and [tokenizer] are left out",
+    )
+    steps: int = option(1000, "optimizer steps; 0, with init: its model as it is", low=0)
     batch_rows: int = option(4, "rows of `model.context` tokens per micro-batch", low=1)
     accumulation: int = option(4, "micro-batches per step; on a CPU they run side by side, one per thread", low=1)
     eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
@@ -432,6 +437,11 @@ class Config:
     def layout(self) -> Layout:
         """Where everything of the run lies."""
         return Layout(Path("runs") / self.name)
+
+    @property
+    def init(self) -> str:
+        """The run that this one goes on from; empty where it begins with fresh weights."""
+        return self.pretrain.init if self.pretrain and self.pretrain.init else self.sft.init
 
     @property
     def base(self) -> bool:

@@ -22,6 +22,7 @@ from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
+GREETINGS = ("Hello! Who are you?", "The sun", "Привет", "1 + 1 =", "Once upon a time there was")
 EXCERPTS, PROMPT_TOKENS = 5, 32  # of the held-out text, for a base model: how many, and how long
 
 
@@ -74,6 +75,17 @@ def write(
 
 def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
     """What held-out dialogues begin with; of a base model, excerpts of the held-out text."""
+    if not config.layout.dialogues("valid").exists() and not (
+        config.pretrain and (config.pretrain.files or config.pretrain.hub)
+    ):
+        # an imported model has no held-out text
+        for text in GREETINGS:
+            yield (
+                tokenizer.encode(text)
+                if config.base
+                else chat_template.encode_prompt([{"role": "user", "content": text}], tokenizer)
+            )
+        return
     if config.base:
         length = max(1, min(PROMPT_TOKENS, config.model.context - ANSWER_TOKENS))
         rows = documents.held_out(config)

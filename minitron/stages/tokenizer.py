@@ -1,6 +1,6 @@
 """Trains the tokenizer on the training dialogues and on pretrain's training text. Run: minitron tokenizer recipes/demo.toml.
 
-Reads data/train.parquet, where the recipe has dialogues, and pretrain's text; writes tokenizer/tokenizer.model and
+With `init` it is the tokenizer of the run that this one goes on from. Reads data/train.parquet, where the recipe has dialogues, and pretrain's text; writes tokenizer/tokenizer.model and
 tokenizer/report.json. What sft cannot use, since it is longer than the context, has no say in the vocabulary, and text too
 small for `tokenizer.vocab_size` gets as many tokens as it has. Knows nothing about chat markers beyond their names.
 """
@@ -27,7 +27,7 @@ CHARS_PER_TOKEN = (
 
 def run(config: Config) -> None:
     folder = config.layout.stage("tokenizer")
-    atomic_write(folder / "tokenizer.model", _train(config))
+    atomic_write(folder / "tokenizer.model", kinds.inherited(config) if config.init else _train(config))
     trained = kinds.load(folder / "tokenizer.model")
     texts = list(_up_to(SAMPLE_CHARS, _texts(config, "valid"))) or _up_to(SAMPLE_CHARS, _texts(config, "train"))
     sample = [part for text in texts for part in sentencepiece.parts(text)]

@@ -32,6 +32,10 @@ def check(config: Config, names: set[str]) -> None:
     """Raises MinitronError for what one of these stages would stumble over, data, picture and Go toolchain included."""
     if names & READ_DATA:
         data_check.check(config)
+    if "export" in names and config.init:
+        kinds.read(
+            kinds.inherited(config), config.layout.tokenizer
+        ).to_vocab()  # the chat program has not every tokenizer
     if "export" in names:
         icon.png(config.export.icon, title=config.export.title or config.name)
     if "binary" in names:

@@ -80,6 +80,10 @@ class Tokenizer(ABC):
             f"the chat program has no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
         )
 
+    def extended(self) -> bytes:
+        """The file of the same with our markers, where it has none."""
+        return self.path.read_bytes()
+
     def to_tokenizer_json(self) -> dict[str, Any]:
         """The same as a tokenizer.json of the `tokenizers` library. Raises MinitronError where that has none like it."""
         raise MinitronError(
@@ -104,14 +108,12 @@ class Tokenizer(ABC):
         """How many of the first ids make up a text of at most `length` characters."""
         return bisect.bisect_right(range(len(ids) + 1), length, key=lambda count: len(self.decode(ids[:count]))) - 1
 
-    @property
-    def system(self) -> int:
-        return self.markers["system"]
+    @cached_property
+    def opening(self) -> dict[str, list[int]]:
+        """What stands before each role's text: its marker. Empty where the tokenizer has no dialogues."""
+        return {role: [marker] for role, marker in self.markers.items()}
 
-    @property
-    def user(self) -> int:
-        return self.markers["user"]
-
-    @property
-    def assistant(self) -> int:
-        return self.markers["assistant"]
+    @cached_property
+    def closing(self) -> list[int]:
+        """What stands behind it: the end marker, which answers learn to write, and what a template may have after that."""
+        return [self.end]
