@@ -5,6 +5,7 @@ import pickle
 import random
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,10 @@ def test_llama_cpp_has_its_ids_too(in_tmp_path, splitting):
     assert (ours.splitting, ours.chatml) == (splitting, True)
     Path("m.gguf").write_bytes(gguf.encode(LanguageModel(tiny_shape(), ours.vocab_size), ours, dtype="f16"))
     theirs = LlamaCpp(Path("m.gguf"))
-    different = [t for t in [*tiny_texts(50), *random_texts(500, seed=9)] if theirs.ids(t) != ours.encode(t)]
+    texts = [*tiny_texts(50), *random_texts(500, seed=9)]
+    if splitting == "qwen2":  # llama.cpp leaves Qwen's NFC out
+        texts = [unicodedata.normalize("NFC", t) for t in texts]
+    different = [t for t in texts if theirs.ids(t) != ours.encode(t)]
     assert not different, different[:3]
     messages = [
         {"role": "user", "content": "hello"},
@@ -201,6 +205,41 @@ def test_chatml_gives_what_its_template_gives(in_tmp_path):
     found = loaded.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
     assert found["input_ids"] == ids
     assert [bool(m) for m in found["assistant_masks"]] == mask
+
+
+def test_sentencepieces_own_tokenizer_as_llama_has_it(in_tmp_path):
+    """A dummy prefix, <s> and </s>: the same ids in SentencePiece, here, and where it goes out to; our markers behind them."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*tiny_texts(), *random_texts(100, seed=7)]),
+        model_prefix="their",
+        vocab_size=1400,
+        model_type="bpe",
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+    )
+    library = sentencepiece.SentencePieceProcessor(model_file="their.model")
+    theirs = their_model("llama", 1400, tie_word_embeddings=False, eos_token_id=2)
+    theirs.save_pretrained("theirs")
+    Path("their.model").rename("theirs/tokenizer.model")
+    imported.run(Path("theirs"), Path("runs/x"))
+    recipe = load_recipe("runs/x/x.toml")
+    ours = kinds.load(recipe.layout.tokenizer)
+    assert (recipe.base, ours.vocab_size, ours.end) == (True, 1404, 1403)
+    ids = list(range(5, 45))
+    with torch.inference_mode():
+        want = theirs(torch.tensor([ids])).logits[0]
+    torch.testing.assert_close(our_logits("runs/x", ids)[:, :1400], want, rtol=0, atol=1e-4)
+    export.write(recipe, out="out", format="hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained("out")
+    for text in random_texts(500, seed=8):
+        assert ours.encode(text) == library.encode(text)
+        assert tokenizer(text)["input_ids"] == library.encode(text)
+    export.write(recipe, out="bundle")  # the program's own tokenizer knows dummy prefixes
+    assert Path("bundle/vocab.json").exists()
 
 
 RECIPE = """

@@ -35,14 +35,15 @@ def read(folder: Path) -> Imported:
         "qwen3": llama,
         "gpt2": gpt2,
     }
-    if kind not in readers:
+    if not isinstance(kind, str) or kind not in readers:
         raise MinitronError(f"{folder} holds a model of the kind {kind!r}", hint=f"minitron reads {', '.join(readers)}")
-    assert isinstance(kind, str)
     values = readers[kind](about, folder / "config.json")
     files = tensor_files(folder)
     stored = {our_name(name, kind): name for name in files if not name.endswith(BUFFERS)}
+    if len(stored) < sum(not name.endswith(BUFFERS) for name in files):
+        raise MinitronError(f"{folder} has a tensor twice, with and without a prefix", hint="copy it anew")
     if kind != "gpt2":
-        values["untied_head"] = "lm_head.weight" in stored and not about.get("tie_word_embeddings", kind == "gpt2")
+        values["untied_head"] = not about.get("tie_word_embeddings", "lm_head.weight" not in stored)
     if not values.get("untied_head"):
         stored.pop("lm_head.weight", None)
     config = shape(values, folder / "config.json")

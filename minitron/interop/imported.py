@@ -15,7 +15,7 @@ from torch import Tensor
 
 from minitron.core.console import say
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write, read_error
+from minitron.core.files import atomic_folder, atomic_write, read_error
 from minitron.model.language_model import LanguageModel
 from minitron.recipe import shapes
 from minitron.recipe.kinds import SHAPES, TOKENIZERS
@@ -68,25 +68,23 @@ def read(path: Path) -> Imported:
 
 def write(found: Imported, out: Path, *, source: Path) -> None:
     """The run: tokenizer, checkpoint, and a recipe that says what they are."""
-    layout, stage = Layout(out), "pretrain" if found.base else "sft"
+    stage = "pretrain" if found.base else "sft"
     kind = next(name for name, line in TOKENIZERS.items() if line.load().reads(found.tokenizer))
+    rows = found.tensors[embedding_name(found.model)].shape[0]
     with torch.device("meta"):
-        rows = found.tensors[embedding_name(found.model)].shape[0]
         model = LanguageModel(found.model, rows)
     fill(model, found.tensors)
-    atomic_write(layout.tokenizer, found.tokenizer)
-    tokenizer = kinds.load(layout.tokenizer)
-    if tokenizer.vocab_size != rows:
-        raise MinitronError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {rows}", hint="import both of one model"
-        )
-    checkpoint.save(
-        layout.stage(stage), model.eval(), step=0, info={"stage": stage, "imported": str(source)}, name="imported"
-    )
-    checkpoint.point(layout.stage(stage), "best", "imported")
-    recipe = write_recipe(recipe_of(found, out, kind), comments={})
-    for file in (out / f"{out.name}.toml", layout.stage(stage) / "config.toml"):
-        atomic_write(file, f"# imported from {source}\n{recipe}")
+    if (size := kinds.read(found.tokenizer, source).vocab_size) != rows:
+        raise MinitronError(f"the tokenizer has {size} tokens and the model {rows}", hint="import both of one model")
+    recipe = f"# imported from {source}\n" + write_recipe(recipe_of(found, out, kind), comments={})
+    with atomic_folder(out) as work:
+        layout = Layout(work)
+        atomic_write(layout.tokenizer, found.tokenizer)
+        info = {"stage": stage, "imported": str(source)}
+        checkpoint.save(layout.stage(stage), model.eval(), step=0, info=info, name="imported")
+        checkpoint.point(layout.stage(stage), "best", "imported")
+        for file in (work / f"{out.name}.toml", layout.stage(stage) / "config.toml"):
+            atomic_write(file, recipe)
     if found.remark:
         say(f"import: {found.remark}")
     what = "continues text" if found.base else "answers in dialogues"
@@ -107,7 +105,7 @@ def recipe_of(found: Imported, out: Path, kind: str) -> Config:
 
 
 def embedding_name(model: ModelConfig) -> str:
-    """Of the tensor."""
+    """The name of its tensor."""
     return "model.embed_tokens.weight" if model.arch == "llama" else "transformer.wte.weight"
 
 

@@ -80,8 +80,8 @@ OPTIMIZERS = {
 
 TOKENIZERS = {
     "bpe": TokenizerKind("minitron.tokenizer.bpe:BPE"),
-    "byte-bpe": TokenizerKind("minitron.tokenizer.byte_bpe:ByteBPE", sized=False, normalizes=False),
     "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False, normalizes=False),
+    "byte-bpe": TokenizerKind("minitron.tokenizer.byte_bpe:ByteBPE", sized=False, normalizes=False),
 }
 
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).

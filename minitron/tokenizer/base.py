@@ -117,3 +117,15 @@ class Tokenizer(ABC):
     def closing(self) -> list[int]:
         """What stands behind it: the end marker, which answers learn to write, and what a template may have after that."""
         return [self.end]
+
+    @property
+    def system(self) -> int:
+        return self.markers["system"]
+
+    @property
+    def user(self) -> int:
+        return self.markers["user"]
+
+    @property
+    def assistant(self) -> int:
+        return self.markers["assistant"]

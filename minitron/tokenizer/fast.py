@@ -19,12 +19,15 @@ def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
     Raises MinitronError where the library has no way to encode as SentencePiece does.
     """
     pieces, types, rules = vocab["pieces"], vocab["types"], vocab["normalizer"]
-    if rules["add_dummy_prefix"] or rules["remove_extra_whitespaces"] or not rules["escape_whitespaces"]:
+    suffix = rules["add_dummy_prefix"] and vocab["treat_whitespace_as_suffix"]
+    if suffix or rules["remove_extra_whitespaces"] or not rules["escape_whitespaces"]:
         raise MinitronError(
             "a tokenizer.json cannot say what this tokenizer does with spaces",
             hint="set tokenizer.kind = 'bpe' and train anew",
         )
     normalizers: list[dict[str, Any]] = [{"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]
+    if rules["add_dummy_prefix"]:
+        normalizers.insert(0, {"type": "Prepend", "prepend": SPACE})
     if rules["precompiled_charsmap"]:
         normalizers.insert(0, {"type": "Precompiled", "precompiled_charsmap": rules["precompiled_charsmap"]})
     added = [
@@ -54,6 +57,7 @@ def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
                 {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
                 {"type": "ByteFallback"},
                 {"type": "Fuse"},
+                *([{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if rules["add_dummy_prefix"] else []),
             ],
         },
         "model": {
