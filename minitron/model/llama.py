@@ -125,7 +125,7 @@ class Llama(Trunk):
     def embedding(self) -> Tensor:
         return self.embed_tokens.weight
 
-    def gguf(self) -> Gguf:
+    def gguf(self) -> Gguf | None:
         """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""
         c = self.config
         size = c.head_size
@@ -145,7 +145,7 @@ class Llama(Trunk):
         kind = "qwen3" if c.qk_norm else "llama"
         return Gguf(kind, "attention.layer_norm_rms_epsilon", names, numbers, interleaved=interleaved)
 
-    def hugging_face(self) -> HuggingFace:
+    def hugging_face(self) -> HuggingFace | None:
         c = self.config
         kind = "qwen3" if c.qk_norm else "llama"
         rope = {"rope_type": "default", "rope_theta": c.rope_theta}

@@ -114,7 +114,7 @@ class Trunk(nn.Module, ABC):
         return [[w for w in block.parameters() if w.ndim == 2 and w.requires_grad] for block in self.blocks]
 
     def per_head(self) -> list[nn.Parameter]:
-        """Of `matrices` those in which each head's rows (`head_size`) are a matrix by itself."""
+        """Those of `matrices` in which the rows of each head (`head_size`) are a matrix by itself."""
         return [weight for name, weight in self.named_parameters() if name.endswith(self.heads)] if self.heads else []
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
