@@ -2,13 +2,15 @@
 
 Run: .venv/bin/python benchmarks/tokenizer.py [--texts FILE.parquet --column story]      speed, a minute
      .venv/bin/python benchmarks/tokenizer.py --fuzz 10000000                            equal ids, some minutes
+     .venv/bin/python benchmarks/tokenizer.py --fuzz 200000 --kinds                      equal ids, so many per kind
 
 Speed: BPE models of 8,000 pieces are trained on the texts; both sides encode every text in turn, on one core, several
 times; the ids must be equal. The library gets one call with the whole list. Also: one long text, a kilobyte and a
 megabyte of texts that make merging long, and how long the program needs to read a vocabulary of 32,000 pieces. Without
 --texts they are the stories beside the repository, or synthetic dialogues where there are none.
 
-Fuzz: random models of every kind, hostile texts (go_serve/internal/tokenizer/testdata/campaign.py).
+Fuzz: random models of every kind, hostile texts (go_serve/internal/tokenizer/testdata/campaign.py); with --kinds the kinds of
+recipes with every normalisation, as minitron trains and exports them.
 
 Prints a table and writes benchmarks/tokenizer.json.
 """
@@ -16,12 +18,14 @@ Prints a table and writes benchmarks/tokenizer.json.
 import argparse
 import io
 import json
+import random
 import re
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,8 +34,10 @@ from sentencepiece import sentencepiece_model_pb2 as pb
 
 from minitron import synth
 from minitron.program import go
-from minitron.recipe.schema import TokenizerConfig
-from minitron.tokenizer.base import MARKERS
+from minitron.recipe.kinds import TOKENIZERS
+from minitron.recipe.schema import NORMALIZATIONS, TokenizerConfig
+from minitron.tokenizer.base import MARKERS, TooManyTokens
+from minitron.tokenizer.kinds import load
 from minitron.tokenizer.kinds import train as train_ours
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +49,7 @@ import make_vectors  # noqa: E402
 STORIES = ROOT.parent / "shared/data/tinystories_ru.parquet"
 RESULTS = ROOT / "benchmarks/tokenizer.json"
 ROUNDS = 7
+SYMBOLS = ["—", "«", "»", "…", "ab", "abab", "<|x|>", "<|user", "мыла", "é", "a", "<", "|>", "--", "12", "😀"]
 
 
 def read_texts(path: Path | None, column: str) -> tuple[list[str], str]:
@@ -166,18 +173,61 @@ def start(program: campaign.Go, proto: pb.ModelProto) -> dict:
     }
 
 
+def fuzz_kinds(program: campaign.Go, *, cases: int, seed: int) -> dict:
+    """At least `cases` texts per kind of tokenizer, over models of every normalisation with user symbols and without. Returns the
+    counts; `markers` are control tokens that a text became."""
+    counts: dict[str, int] = {}
+    variants = [(rules, symbols) for rules in (*NORMALIZATIONS, "rules.tsv") for symbols in (False, True)]
+    per_model = -(-cases // len(variants))
+    for kind in (kind for kind, line in TOKENIZERS.items() if line.learns):
+        for number, (rules, symbols) in enumerate(variants):
+            draw = random.Random(f"{seed}-{kind}-{number}")
+            if rules == "rules.tsv":
+                rules = make_vectors.tsv(draw, program.folder)
+            config = TokenizerConfig(
+                kind=kind,
+                vocab_size=draw.choice([400, 700]),
+                user_symbols=draw.sample(SYMBOLS, 4) if symbols else [],
+                byte_fallback=draw.random() < 0.8,
+                split_digits=draw.random() < 0.5,
+                character_coverage=draw.choice([0.99, 1.0]),
+                normalization=rules,
+            )
+            path = program.folder / "tokenizer.model"
+            texts = make_vectors.corpus(draw, invented=200)
+            try:
+                path.write_bytes(train_ours(texts, config=config, seed=1))
+            except TooManyTokens as error:
+                path.write_bytes(train_ours(texts, config=replace(config, vocab_size=error.most), seed=1))
+            tokenizer = load(path)
+            proto = pb.ModelProto.FromString(path.read_bytes())
+            data = campaign.texts(draw, [p.piece for p in proto.pieces], per_model)
+            markers = {*tokenizer.markers.values(), tokenizer.end}
+            counts["markers"] = counts.get("markers", 0) + sum(
+                not markers.isdisjoint(tokenizer.encode(text)) for text in data
+            )
+            wrong = campaign.compare(program, proto, data, vocab=tokenizer.to_vocab())
+            counts[kind] = counts.get(kind, 0) + len(data)
+            counts["wrong"] = counts.get("wrong", 0) + wrong
+            print(f"{kind}, {config.normalization}: {len(data):,} texts, {wrong} wrong; {tokenizer.vocab_size} tokens")
+    return counts
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--texts", type=Path, help="parquet of texts")
     arguments.add_argument("--column", default="story")
     arguments.add_argument("--fuzz", type=int, metavar="TEXTS", help="compare so many texts, and measure nothing")
     arguments.add_argument("--models", type=int, default=60, help="with --fuzz: how many random models")
+    arguments.add_argument("--kinds", action="store_true", help="with --fuzz: so many texts for each kind of recipes")
     arguments.add_argument("--seed", type=int, default=1, help="with --fuzz")
     arguments.add_argument("--no-save", action="store_true", help="leave benchmarks/tokenizer.json alone")
     a = arguments.parse_args()
     found = {}
     with campaign.Go(go.find_go()) as program:
-        if a.fuzz:
+        if a.fuzz and a.kinds:
+            found["fuzz of kinds"] = fuzz_kinds(program, cases=a.fuzz, seed=a.seed)
+        elif a.fuzz:
             found["fuzz"] = campaign.run(program, cases=a.fuzz, models=a.models, seed=a.seed)
         else:
             texts, what = read_texts(a.texts, a.column)
@@ -190,9 +240,11 @@ def main() -> None:
     show(found)
     if not a.no_save:
         before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        kept = {k: v for k, v in before.items() if (k == "fuzz") != bool(a.fuzz)}
+        kept = {k: v for k, v in before.items() if k.startswith("fuzz") != bool(a.fuzz) or (a.fuzz and k not in found)}
         RESULTS.write_text(json.dumps(found | kept, indent=1, ensure_ascii=False) + "\n")
     wrong = sum(section.get("wrong", 0) + section.get("with other ids", 0) for section in found.values())
+    if any(section.get("markers") for section in found.values()):
+        raise SystemExit("a text became a control token")
     if wrong:
         raise SystemExit(f"{wrong} texts have other ids than the library's")
 

@@ -15,6 +15,7 @@ FLOORS = ["core", "recipe", "tokenizer", "model", "quant", "data", "sample", "tr
     "plan",
     "chat",
     "stages",
+    "lab",
     "cli",
     "__main__",
 ]

@@ -17,7 +17,7 @@ from minitron.recipe.kinds import EXPORTS
 
 STAGE_HELP = {
     "data": "keep dialogues by their scores, hold some out, report what went and why",
-    "tokenizer": "train the SentencePiece tokenizer",
+    "tokenizer": "train the tokenizer",
     "pretrain": "train a base model on raw text (recipes with [pretrain])",
     "sft": "train on dialogues, from scratch or from pretrain's model",
     "reject": "sample the model's own failures",
@@ -61,6 +61,11 @@ def parser() -> argparse.ArgumentParser:
         "plan",
         _plan,
         "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout",
+        recipe=False,
+    )
+    plan.add_argument("recipe", metavar="RECIPE|DATA", help="a recipe, or files of dialogues and plain text")
+    plan.add_argument(
+        "overrides", nargs="*", default=[], metavar="DATA|section.key=value", help="more files; changes to the recipe"
     )
     plan.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
     plan.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
@@ -83,6 +88,44 @@ def parser() -> argparse.ArgumentParser:
     )
     bring.add_argument("path", metavar="PATH", help="a folder of Hugging Face's, a ckpt.pt of nanoGPT, or a .gguf file")
     bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
+
+    add("clean", _clean, "show what pretrain.clean takes out of the recipe's text, with samples")
+
+    inspect = add("inspect", _inspect, "show what a tokenizer makes of a text, and how words were merged", recipe=False)
+    inspect.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
+    inspect.add_argument(
+        "text", metavar="TEXT", nargs="?", default="-", help="the text; - or nothing: what comes on stdin"
+    )
+    inspect.add_argument(
+        "--with", dest="others", action="append", default=[], metavar="OTHER", help="another; repeatable"
+    )
+    inspect.add_argument("--html", metavar="FILE", help="also write a page, with the tokenizers side by side")
+
+    census = add("census", _census, "count which tokens of a vocabulary a text uses, each in one class", recipe=False)
+    census.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
+    census.add_argument(
+        "corpus", metavar="CORPUS", nargs="*", help="files, folders or globs; none: what the run learns from"
+    )
+    census.add_argument(
+        "--column", default="", metavar="NAME", help="of texts, where rows have columns (default: text)"
+    )
+    census.add_argument("--words", default="", metavar="a,the", help="words of interest (default: the commonest)")
+    census.add_argument("--json", metavar="FILE", help="also write every token with its class and counts")
+    census.add_argument("--html", metavar="FILE", help="also write a page with plots")
+
+    embeddings = add("embeddings", _embeddings, "show how the cloud of embeddings moved in training", recipe=False)
+    embeddings.add_argument(
+        "model", metavar="RUN", help="a run's folder, or its recipe; it was trained with snapshot_steps"
+    )
+    embeddings.add_argument("--stage", choices=["pretrain", "sft"], help="whose (default: the last one with snapshots)")
+    embeddings.add_argument("--html", metavar="FILE", help="the page (default: embeddings.html in the stage's folder)")
+    embeddings.add_argument("--json", metavar="FILE", help="also write the figures")
+
+    add(
+        "study",
+        _study,
+        "compare tokenizers: the same small model over a grid, judged by bits per byte (recipes with [study])",
+    )
 
     export = add(
         "export",
@@ -191,9 +234,9 @@ def _stage(a: argparse.Namespace) -> None:
 
 
 def _plan(a: argparse.Namespace) -> None:
-    from minitron.plan import propose
+    from minitron.plan import propose, request
 
-    propose.run(_recipe(a), a.overrides, params=a.params, minutes=a.minutes)
+    propose.run(request.read([a.recipe, *a.overrides], params=a.params, minutes=a.minutes))
 
 
 def _synth(a: argparse.Namespace) -> None:
@@ -211,8 +254,9 @@ def _synth(a: argparse.Namespace) -> None:
 
 def _chat(a: argparse.Namespace) -> None:
     from minitron.chat import terminal
+    from minitron.recipe.target import load_target
 
-    terminal.run(terminal.load_target(a.recipe, a.overrides), stage=a.stage)
+    terminal.run(load_target(a.recipe, a.overrides), stage=a.stage)
 
 
 def _compare(a: argparse.Namespace) -> None:
@@ -225,6 +269,52 @@ def _import(a: argparse.Namespace) -> None:
     from minitron.interop import imported
 
     imported.run(Path(a.path), Path(a.out))
+
+
+def _clean(a: argparse.Namespace) -> None:
+    from minitron.core.console import tell
+    from minitron.data import documents
+    from minitron.data.cleaning import Cleaner
+
+    config = _recipe(a)
+    if not (config.pretrain and config.pretrain.clean):
+        raise MinitronError(
+            f"{a.recipe} has no pretrain.clean", hint="add pretrain.clean=['ru-classics'] to try it", code=2
+        )
+    cleaner = Cleaner(config.pretrain.clean)
+    for _ in documents.documents(config.pretrain, cleaner=cleaner):
+        pass
+    for line in cleaner.lines():
+        tell(line)
+
+
+def _inspect(a: argparse.Namespace) -> None:
+    from minitron.lab import inspect
+
+    if a.text == "-" and sys.stdin.isatty():
+        say("type a text; Ctrl-D ends it")
+    inspect.run([a.model, *a.others], inspect.read(a.text), html=Path(a.html) if a.html else None)
+
+
+def _census(a: argparse.Namespace) -> None:
+    from minitron.lab import census_report
+
+    words = [word.strip() for word in a.words.split(",") if word.strip()]
+    files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
+    census_report.run(a.model, a.corpus, column=a.column, words=words, **files)
+
+
+def _embeddings(a: argparse.Namespace) -> None:
+    from minitron.lab import cloud_page
+
+    files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
+    cloud_page.run(a.model, stage=a.stage, **files)
+
+
+def _study(a: argparse.Namespace) -> None:
+    from minitron.lab import study_page
+
+    study_page.run(_recipe(a))
 
 
 def _export(a: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, Sampling
+from minitron.recipe.target import load_target
 from minitron.recipe.write import dump_recipe
 from minitron.tokenizer import chat_template
 from minitron.train import checkpoint
@@ -195,10 +196,10 @@ def test_no_answer_can_steer_the_terminal():
 
 def test_load_target_takes_a_recipe_and_a_run_folder(place, monkeypatch):
     monkeypatch.chdir(place)
-    recipe = terminal.load_target("tiny.toml", ["export.title='Other'"])
+    recipe = load_target("tiny.toml", ["export.title='Other'"])
     assert (recipe.name, recipe.export.title) == ("tiny", "Other")
     for text in ("runs/tiny", "runs/tiny/", str(place / "runs" / "tiny")):
-        config = terminal.load_target(text, ["export.max_tokens=3"])
+        config = load_target(text, ["export.max_tokens=3"])
         assert (config.name, config.export.title, config.export.max_tokens) == ("tiny", "Tiny", 3)
         assert config.model == recipe.model
 
@@ -208,7 +209,7 @@ def test_load_target_prefers_the_settings_of_the_last_stage(place, tmp_path, mon
     for stage, title in (("sft", "old"), ("kto", "new")):
         (tmp_path / "runs" / "x" / stage).mkdir(parents=True)
         (tmp_path / "runs" / "x" / stage / "config.toml").write_text(f'[export]\ntitle = "{title}"\n')
-    assert terminal.load_target("runs/x", []).export.title == "new"
+    assert load_target("runs/x", []).export.title == "new"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_load_target_prefers_the_settings_of_the_last_stage(place, tmp_path, mon
 def test_load_target_says_what_is_wrong(place, monkeypatch, text, message, hint):
     monkeypatch.chdir(place)
     with pytest.raises(MinitronError) as caught:
-        terminal.load_target(text, [])
+        load_target(text, [])
     assert str(caught.value) == message
     assert caught.value.hint.startswith(hint)
     assert caught.value.code == 2
@@ -231,7 +232,7 @@ def test_load_target_says_what_is_wrong(place, monkeypatch, text, message, hint)
 def test_a_run_folder_elsewhere_is_refused(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MinitronError, match="is not in the folder runs of") as caught:
-        terminal.load_target(str(place / "runs" / "tiny"), [])
+        load_target(str(place / "runs" / "tiny"), [])
     assert caught.value.hint == f"go to {place} and run: minitron chat runs/tiny"
 
 

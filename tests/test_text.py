@@ -139,7 +139,7 @@ def test_the_stages_of_a_base_model(base):
         ("kto.steps=5", "[reject] and [kto] need dialogues"),
         ("pretrain.hub=a/b", "set either pretrain.files or pretrain.hub"),
         ("pretrain.files=[]", "set either pretrain.files or pretrain.hub"),
-        ("tokenizer.normalization=nfkc", "leave tokenizer.normalization at 'identity'"),
+        ("tokenizer.normalization=nfk", "did you mean 'nfkc'?"),
         ("pretrain.valid_fraction=0.9", "must be at most 0.5"),
     ],
 )

@@ -36,6 +36,10 @@ def check(config: Config) -> None:
         found = documents.sources(config.pretrain)
         texts = (next(documents.documents_of(source, column=config.pretrain.column), "") for source in _some(found))
         _not_empty(any(texts) or len(found) > MOST_FILES, found, option="pretrain.files")
+    for part in config.tokenizer.mixture:
+        found = documents.of_files(part.files, option="tokenizer.mixture")
+        texts = (next(documents.documents_of(source, column=part.column), "") for source in _some(found))
+        _not_empty(any(texts) or len(found) > MOST_FILES, found, option="tokenizer.mixture")
     if config.reject and config.reject.files:
         found = labelled.files(config)
         for rules, _ in labelled.judging_rules(config):

@@ -12,7 +12,10 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from minitron.core.errors import MinitronError
+from minitron.data.cleaning import Cleaner
 from minitron.data.formats import open_source
 from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Source, reading
@@ -32,16 +35,24 @@ BATCH_ROWS = 256
 
 
 def sources(config: PretrainConfig) -> list[Source]:
-    """The recipe's text: of its dataset, then of its files. A file of no known ending is plain text."""
-    paths = find_files(config.files, option="pretrain.files", text=True)
+    """The recipe's text: of its dataset, then of its files."""
     hub = [Hub(config, section="pretrain")] if config.hub else []
-    return hub + [open_source(path, otherwise=Text) for path in paths]
+    return hub + of_files(config.files, option="pretrain.files")
 
 
-def documents(config: PretrainConfig) -> Iterator[str]:
-    """Texts of all sources: a text file is one document, of others each row's `pretrain.column`."""
+def of_files(patterns: list[str], *, option: str) -> list[Source]:
+    """The files of an option as text. A file of no known ending is plain text."""
+    return [open_source(path, otherwise=Text) for path in find_files(patterns, option=option, text=True)]
+
+
+def documents(config: PretrainConfig, *, cleaner: Cleaner | None = None) -> Iterator[str]:
+    """Texts of all sources: a text file is one document, of others each row's `pretrain.column`. They are cleaned as the recipe
+    says; `cleaner` keeps count of what that takes."""
+    cleaner = cleaner or Cleaner(config.clean)
     for source in sources(config):
-        yield from documents_of(source, column=config.column)
+        for document in documents_of(source, column=config.column):
+            if cleaned := cleaner.clean(document) if config.clean else document:
+                yield cleaned
 
 
 def documents_of(source: Source, *, column: str) -> Iterator[str]:
@@ -64,10 +75,10 @@ def _text(value: object, column: str, where: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def texts(config: PretrainConfig, split: str) -> Iterator[str]:
+def texts(config: PretrainConfig, split: str, *, cleaner: Cleaner | None = None) -> Iterator[str]:
     """Texts of a split, train or valid: of long documents, or where there are few, the ends are held out; of short ones some
     whole ones, chosen by a hash, so that their order does not matter."""
-    share, found = config.valid_fraction, documents(config)
+    share, found = config.valid_fraction, documents(config, cleaner=cleaner)
     enough = math.ceil(HELD_OUT / share) if share else 0
     first = list(itertools.islice(found, min(enough, MOST_LOOKED_AT)))
     few = len(first) < min(enough, MOST_LOOKED_AT)
@@ -85,9 +96,26 @@ def sequences(documents: Iterable[str], tokenizer: Tokenizer, context: int) -> I
     """Text, end marker; longer than the context: cut so that every id but a document's first is predicted exactly once."""
     for document in documents:
         ids = [i for part in tokenizer.encode_many(list(parts(document))) for i in part] + [tokenizer.end]
+        until = _raw_bytes(document, ids, tokenizer)
         for at in range(0, len(ids) - 1, context):
             piece = ids[at : at + context + 1]
-            yield Sequence(piece, [False] + [True] * (len(piece) - 1), int(tokenizer.byte_counts[piece[1:]].sum()))
+            target_bytes = int(until[at + len(piece)] - until[at + 1])
+            yield Sequence(piece, [False] + [True] * (len(piece) - 1), target_bytes)
+
+
+def _raw_bytes(document: str, ids: list[int], tokenizer: Tokenizer) -> np.ndarray:
+    """(len(ids) + 1,) how many bytes of the document, as it was before any normalisation, stand before each id, and all of them.
+
+    What normalisation added or took away, and what an unknown id stands for, is spread over the ids, so that all of a document's
+    bytes are counted, whatever the tokenizer. Where text comes back as it was this is exact for each id.
+    """
+    until = np.concatenate([[0], np.cumsum(tokenizer.byte_counts[ids])])
+    raw = len(document.encode())
+    if until[-1] == raw:
+        return until
+    if not until[-1]:
+        until = np.arange(len(ids) + 1)
+    return np.rint(until * (raw / until[-1])).astype(np.int64)
 
 
 def held_out(config: Config) -> PackedRows:

@@ -107,9 +107,17 @@ class Reader:
     def read(self, found: Iterable[Source]) -> Iterator[list[Row]]:
         """The rows that pass the rules, in their order."""
         for source in found:
-            self.tally.files.append({"path": str(source.path), "rows": 0})
-            with reading(source.where):
-                yield from self._read(source)
+            yield from self.read_one(source)
+        self.check_columns()
+
+    def read_one(self, source: Source) -> Iterator[list[Row]]:
+        """Those of one source."""
+        self.tally.files.append({"path": str(source.path), "rows": 0})
+        with reading(source.where):
+            yield from self._read(source)
+
+    def check_columns(self) -> None:
+        """Raises MinitronError for a rule whose column none of the sources has, or has numbers in."""
         for column in self._unmet if self.tally.rows_in else ():
             raise column_of_rule_missing(self.rules, column, names=self._met, where="the data")
         for column, any_number in self._texts.items():

@@ -8,6 +8,7 @@ from minitron.evaluate.markup import Html, el
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 240, 52, 20, 28, 44  # of a plot and its margins, in SVG units
 CURVE_POINTS = 300  # at most, per curve
+CROWD = 50  # points that are drawn small
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,24 @@ class Series:
     dots: bool = False
 
 
-def plot(title: str, series: Sequence[Series], *, unit: str, guards: Mapping[str, float] | None = None) -> Html | None:
-    """Curves over steps, with `guards` as named horizontal lines (the first dotted, the second dashed). None where there is no
-    point to draw."""
+def plot(
+    title: str,
+    series: Sequence[Series],
+    *,
+    unit: str,
+    guards: Mapping[str, float] | None = None,
+    x: str = "step",
+    points: bool = False,
+) -> Html | None:
+    """Curves over steps, or over what `x` names, with `guards` as named horizontal lines (the first dotted, the second dashed);
+    with `points` every point by itself and no curve. None where there is no point to draw."""
     series, guards = [s for s in series if s.points], guards or {}
     if not series:
         return None
     steps = [x for s in series for x, _ in s.points]
     values = [y for s in series for _, y in s.points] + list(guards.values())
     low_x, high_x, low_y, high_y = min(steps), max(steps), min(values), max(values)
-    x_ticks, y_ticks = ticks(low_x, high_x, whole=True), ticks(low_y, high_y)
+    x_ticks, y_ticks = ticks(low_x, high_x, whole=x == "step"), ticks(low_y, high_y)
 
     def x_of(step: float) -> float:
         return round(LEFT + (step - low_x) / (high_x - low_x or 1) * (WIDTH - LEFT - RIGHT), 1)
@@ -36,7 +45,7 @@ def plot(title: str, series: Sequence[Series], *, unit: str, guards: Mapping[str
     def y_of(value: float) -> float:
         return round(HEIGHT - BOTTOM - (value - low_y) / (high_y - low_y or 1) * (HEIGHT - TOP - BOTTOM), 1)
 
-    drawn = [el("text", unit, x=4, y=14), el("text", "step", x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end")]
+    drawn = [el("text", unit, x=4, y=14), el("text", x, x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end")]
     for tick in y_ticks:
         drawn.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y_of(tick), y2=y_of(tick), class_="grid"))
         drawn.append(el("text", _tick(tick, y_ticks), x=LEFT - 6, y=y_of(tick) + 4, text_anchor="end"))
@@ -45,13 +54,17 @@ def plot(title: str, series: Sequence[Series], *, unit: str, guards: Mapping[str
     for number, value in enumerate(guards.values()):
         drawn.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y_of(value), y2=y_of(value), class_=f"guard g{number}"))
     for number, s in enumerate(series):
+        if points:
+            size = 1.5 if len(s.points) > CROWD else 3
+            drawn += [el("circle", cx=x_of(a), cy=y_of(b), r=size, class_=f"dot c{number}") for a, b in s.points]
+            continue
         thin = s.points[:: -(-len(s.points) // CURVE_POINTS)]
-        points = [(x_of(x), y_of(y)) for x, y in (thin if thin[-1] == s.points[-1] else [*thin, s.points[-1]])]
-        drawn.append(el("polyline", points=" ".join(f"{x},{y}" for x, y in points), class_=f"curve c{number}"))
-        if s.dots or len(points) == 1:
-            drawn += [el("circle", cx=x, cy=y, r=3, class_=f"dot c{number}") for x, y in points]
+        curve = [(x_of(a), y_of(b)) for a, b in (thin if thin[-1] == s.points[-1] else [*thin, s.points[-1]])]
+        drawn.append(el("polyline", points=" ".join(f"{a},{b}" for a, b in curve), class_=f"curve c{number}"))
+        if s.dots or len(curve) == 1:
+            drawn += [el("circle", cx=a, cy=b, r=3, class_=f"dot c{number}") for a, b in curve]
     told = [
-        f"{s.name}: {s.points[0][1]:.4g} at step {s.points[0][0]:,}, {s.points[-1][1]:.4g} at step {s.points[-1][0]:,}, "
+        f"{s.name}: {s.points[0][1]:.4g} at {x} {s.points[0][0]:,}, {s.points[-1][1]:.4g} at {x} {s.points[-1][0]:,}, "
         f"lowest {min(y for _, y in s.points):.4g}, highest {max(y for _, y in s.points):.4g}"
         for s in series
     ]

@@ -2,8 +2,8 @@
 
 The layout is that of ggml's docs/gguf.md, version 3. Every matrix is of the file's type, the token embedding (it is also the
 head) included; learned positions are F16 and vectors F32. What a shape is called in GGUF it says itself (`Trunk.gguf`); the
-vocabulary is SentencePiece's ("llama"), a byte-level BPE's ("gpt2"), or there is none. benchmarks/to_gguf.py compares the logits with llama.cpp's. Knows
-nothing about recipes.
+vocabulary is SentencePiece's ("llama"), a byte-level BPE's ("gpt2"), or there is none. benchmarks/to_gguf.py compares the logits
+with llama.cpp's. Knows nothing about recipes.
 """
 
 import re
@@ -35,16 +35,12 @@ TEMPLATE = (  # docs/formats.md, in Jinja
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-
-
 CHATML_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 # The same for ollama. Its own text/template: what it does not know it leaves out.
 OLLAMA_TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>"
-
-
 OLLAMA_CHATML = (
     "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 )
@@ -188,12 +184,15 @@ def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
 
 
 def sentencepiece(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """Pieces, which llama.cpp merges by their scores."""
+    """Pieces, which llama.cpp merges by their scores. Raises MinitronError where it would cut text into other ones."""
     vocab = tokenizer.to_vocab()
-    if not vocab["byte_fallback"]:
-        raise MinitronError(
-            "llama.cpp needs tokens of single bytes", hint="set tokenizer.byte_fallback = true and train anew"
-        )
+    rules, hint = vocab["normalizer"], "use --format bundle, or train with tokenizer.kind = 'bpe' and 'identity'"
+    if rules["precompiled_charsmap"] or rules["remove_extra_whitespaces"]:
+        raise MinitronError("GGUF's vocabulary has no tokenizer.normalization", hint=hint)
+    if not rules["escape_whitespaces"]:
+        raise MinitronError("GGUF's vocabulary has no tokenizer.kind = 'bytes'", hint=hint)
+    if not vocab["byte_fallback"]:  # llama.cpp ends at a character that has no token
+        raise MinitronError("GGUF's vocabulary needs byte tokens, which this tokenizer lacks", hint=hint)
     return {
         "model": string("llama"),
         "tokens": strings(vocab["pieces"]),

@@ -25,7 +25,7 @@ from minitron.data.messages import digest_of, role_map, to_messages
 from minitron.data.sources import Reader
 from minitron.recipe.schema import Config, DataConfig
 from minitron.tokenizer import chat_template, kinds
-from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.base import Tokenizer, TooManyTokens
 
 SAMPLE_ROWS = 2000  # dialogues that are read
 SAMPLE_FILES = 8  # of a source with more files, these many are read, evenly spread
@@ -87,16 +87,13 @@ class Corpus:
         of_run = config.layout.tokenizer
         if of_run.exists() and (there := kinds.load(of_run)).vocab_size == vocab_size:
             return there
-        wanted = vocab_size
-        while True:
-            try:
-                settings = replace(config.tokenizer, vocab_size=wanted, max_train_chars=TOKENIZER_CHARS)
-                scratch.write_bytes(kinds.train(self._texts(), config=settings, seed=config.seed))
-                return kinds.load(scratch)
-            except MinitronError:
-                if wanted <= 320:
-                    raise
-                wanted = max(320, wanted // 2)
+        settings = replace(config.tokenizer, vocab_size=vocab_size, max_train_chars=TOKENIZER_CHARS)
+        try:
+            made = kinds.train(self._texts(), config=settings, seed=config.seed)
+        except TooManyTokens as error:
+            made = kinds.train(self._texts(), config=replace(settings, vocab_size=error.most), seed=config.seed)
+        scratch.write_bytes(made)
+        return kinds.load(scratch)
 
     def _texts(self) -> Iterable[str]:
         texts = [m["content"] for messages in self.sample for m in messages] + self.text_sample
@@ -150,7 +147,7 @@ def _sampled(data: DataConfig, every: list[Source], *, rows: int) -> Corpus:
     sample, probes, read = [], 0, 0
     for source in some:
         here = 0
-        for chunk in reader.read([source]):
+        for chunk in reader.read_one(source):
             for row in chunk[: SAMPLE_ROWS // len(some) - here]:
                 here += 1
                 messages = to_messages(row.turns, roles=roles, unknown=set())
@@ -163,6 +160,8 @@ def _sampled(data: DataConfig, every: list[Source], *, rows: int) -> Corpus:
             if here >= SAMPLE_ROWS // len(some):
                 break
         read += here
+    if len(some) == len(every):  # else a source that was not looked at may have it
+        reader.check_columns()
     if not sample:
         raise MinitronError(
             f"no dialogue is left of the first {reader.tally.rows_in:,} rows", hint="check data.keep and data.probes"

@@ -43,10 +43,12 @@ class TokenizerKind(Kind):
 
     `sized`: it makes as many tokens as tokenizer.vocab_size says; else as many as the text needs, all of which it reads.
     `normalizes`: it takes any tokenizer.normalization; else only `identity`.
+    `learns`: it is trained on text; else it comes with an imported model.
     """
 
     sized: bool = True
     normalizes: bool = True
+    learns: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,16 @@ OPTIMIZERS = {
 
 TOKENIZERS = {
     "bpe": TokenizerKind("minitron.tokenizer.bpe:BPE"),
-    "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False, normalizes=False),
-    "byte-bpe": TokenizerKind("minitron.tokenizer.byte_bpe:ByteBPE", sized=False, normalizes=False),
+    "bpe-spaces": TokenizerKind("minitron.tokenizer.bpe_spaces:SpacedBPE"),
+    "char-bpe": TokenizerKind("minitron.tokenizer.char_bpe:CharacterBPE"),
+    "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False),
+    "bytes": TokenizerKind("minitron.tokenizer.bytes:Bytes", sized=False),
+    "byte-bpe": TokenizerKind("minitron.tokenizer.byte_bpe:ByteBPE", sized=False, normalizes=False, learns=False),
+}
+
+# Lists of minitron.data.cleaning.Pattern, for pretrain.clean.
+CLEANINGS = {
+    "ru-classics": Kind("minitron.data.ru_classics:PATTERNS"),
 }
 
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).

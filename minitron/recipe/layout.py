@@ -74,6 +74,11 @@ class Layout:
         return self.run / stage / "checkpoints" / name
 
     @property
+    def cleaning(self) -> Path:
+        """What pretrain.clean took out of the text, with samples."""
+        return self.run / "pretrain" / "cleaning.json"
+
+    @property
     def pairs(self) -> Path:
         """Rejected answers beside chosen ones, for kto."""
         return self.run / "reject" / "pairs.parquet"
@@ -100,6 +105,15 @@ class Layout:
     @property
     def comparison(self) -> Path:
         return self.run / "compare.json"
+
+    @property
+    def study_results(self) -> Path:
+        """The figures of all cells of a study; each cell is a run in a folder beside it."""
+        return self.run / "study" / "results.json"
+
+    @property
+    def study_page(self) -> Path:
+        return self.run / "study" / "study.html"
 
     @property
     def chat_history(self) -> Path:

@@ -11,18 +11,30 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import tomllib
 import types
 import typing
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.recipe import shapes
-from minitron.recipe.kinds import TOKENIZERS
+from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
 from minitron.recipe.layout import Layout
-from minitron.recipe.schema import REMOVED, Config, ModelConfig, OptimConfig
+from minitron.recipe.schema import (
+    NORMALIZATIONS,
+    REMOVED,
+    Config,
+    ModelConfig,
+    OptimConfig,
+    StudyConfig,
+    TokenizerConfig,
+)
+
+MOST_SYMBOL_BYTES = 200  # of one of tokenizer.user_symbols
 
 
 def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
@@ -30,8 +42,11 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name:
 
     Raises one MinitronError with all mistakes.
     """
-    path = Path(recipe)
-    raw = _read(path)
+    return recipe_of(tables_of(Path(recipe)), Path(recipe), overrides, name=name)
+
+
+def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
+    """The same from a recipe's tables, which become those with the overrides; messages call it `path`."""
     problems: list[str] = []
     for text in overrides or []:
         _apply_override(raw, text, problems)
@@ -89,7 +104,8 @@ def resolve(config: Config) -> Config:
     return replace(config, model=shapes.resolved(config.model))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def tables_of(path: Path) -> dict[str, Any]:
+    """A recipe's tables as they stand in its file. Raises MinitronError where it cannot be read."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -242,6 +258,69 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     text = (bool(config.pretrain.files), bool(config.pretrain.hub)) if config.pretrain else (True, False)
     if config.pretrain and text[0] == text[1] and (text[0] or not config.pretrain.init):
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
-    kind = config.tokenizer.kind
-    if not TOKENIZERS[kind].normalizes and config.tokenizer.normalization != "identity":
-        problems.append(f"tokenizer.kind = '{kind}' keeps every character; leave tokenizer.normalization at 'identity'")
+    for name in config.pretrain.clean if config.pretrain else ():
+        if name not in CLEANINGS:
+            problems.append(f"pretrain.clean must be of {', '.join(CLEANINGS)}, not {name!r}")
+    _check_tokenizer(config.tokenizer, problems)
+    if config.study:
+        _check_study(config, config.study, problems)
+
+
+def _check_study(config: Config, study: StudyConfig, problems: list[str]) -> None:
+    if not config.pretrain:
+        problems.append("[study] needs text: add [pretrain] with files or hub")
+    if config.init:
+        problems.append(f"[study] trains tokenizers of its own; leave init = '{config.init}' out")
+    for name in ("kinds", "vocab_sizes", "normalizations"):
+        if not getattr(study, name):
+            problems.append(f"study.{name} is empty")
+    bounds = next(spec.metadata for spec in dataclasses.fields(TokenizerConfig) if spec.name == "vocab_size")
+    for size in study.vocab_sizes:
+        if not bounds["low"] <= size <= bounds["high"]:
+            problems.append(f"study.vocab_sizes: {size} must be from {bounds['low']} to {bounds['high']}")
+    for rate in study.lrs:
+        if not (math.isfinite(rate) and rate > 0):
+            problems.append(f"study.lrs: {rate} must be above 0")
+    for kind in study.kinds:
+        if kind not in TOKENIZERS:
+            problems.append(f"study.kinds: {kind!r} must be one of {', '.join(TOKENIZERS)}")
+            continue
+        if not TOKENIZERS[kind].learns:
+            problems.append(f"study.kinds: {kind!r} comes with an imported model; leave it out")
+        for rules in study.normalizations:
+            found: list[str] = []
+            _check_tokenizer(dataclasses.replace(config.tokenizer, kind=kind, normalization=rules), found)
+            problems += [
+                p.replace("tokenizer.normalization", "study.normalizations") for p in found if p not in problems
+            ]
+
+
+def _check_tokenizer(tokenizer: TokenizerConfig, problems: list[str]) -> None:
+    name = tokenizer.normalization
+    if not TOKENIZERS[tokenizer.kind].normalizes and name != "identity":
+        problems.append(
+            f"tokenizer.kind = '{tokenizer.kind}' changes no text; leave tokenizer.normalization at 'identity'"
+        )
+    if tokenizer.rules_file and tokenizer.rules_file.suffix != ".tsv":
+        near = difflib.get_close_matches(name, NORMALIZATIONS, n=1)
+        told = f"; did you mean '{near[0]}'?" if near else ""
+        problems.append(
+            f"tokenizer.normalization must be one of {', '.join(NORMALIZATIONS)}, or a file of rules whose name ends in .tsv, "
+            f"not {name!r}{told}"
+        )
+    if tokenizer.mixture:
+        if any(not part.files for part in tokenizer.mixture):
+            problems.append("tokenizer.mixture: each part needs files and a share")
+        if abs(sum(part.share for part in tokenizer.mixture) - 1) > 0.001:
+            shares = " + ".join(f"{part.share:g}" for part in tokenizer.mixture)
+            problems.append(f"tokenizer.mixture: the shares {shares} do not sum to 1")
+    for symbol in tokenizer.user_symbols:
+        if not symbol or not symbol.isprintable() or any(c.isspace() or c in "\u2581\u2585" for c in symbol):
+            problems.append(f"tokenizer.user_symbols: {symbol!r} must be visible characters, without spaces, ▁ and ▅")
+        elif len(symbol.encode()) > MOST_SYMBOL_BYTES:
+            problems.append(f"tokenizer.user_symbols: {symbol[:20]!r}... is longer than {MOST_SYMBOL_BYTES} bytes")
+        elif re.fullmatch(r"<\|(system|user|assistant|end)\|>|<unk>|<0x[0-9A-F]{2}>", symbol):
+            problems.append(f"tokenizer.user_symbols: {symbol!r} is the name of a token that no text becomes")
+    for symbol, count in Counter(tokenizer.user_symbols).items():
+        if count > 1:
+            problems.append(f"tokenizer.user_symbols has {symbol!r} {count} times")

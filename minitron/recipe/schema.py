@@ -35,6 +35,8 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "ru-classics")  # the names of rules; another is a file's
+
 # Options that older recipes may hold, and what they are now: one that sets another value is told so.
 REMOVED: dict[str, Any] = {
     "kto.loss": "kto",
@@ -129,30 +131,62 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class MixturePart:
+    """A part of the text that a tokenizer learns from."""
+
+    files: list[str] = option([], "files, globs or folders, as in pretrain.files")
+    share: float = option(0.0, "its share of the characters", above=0.0, high=1.0)
+    column: str = option("text", "the column with the text, in all but text files")
+
+
+@dataclass(frozen=True)
 class TokenizerConfig:
-    """The SentencePiece model."""
+    """How text becomes tokens (docs/tokenizers.md)."""
 
     kind: str = option(
         "bpe",
-        "`char`: every character of the text is a token, however rare; the options on size, digits, coverage and "
-        "max_train_chars do not matter then; `byte-bpe` comes with an imported model",
+        "byte-pair encoding: `bpe` with bytes for unknown characters, `bpe-spaces` with the space as a token of its own too, "
+        "`char-bpe` without bytes; `char`: every character of the text is a token, however rare; `bytes`: the 256 bytes; "
+        "`byte-bpe` comes with an imported model",
         choices=tuple(TOKENIZERS),
     )
     vocab_size: int = option(
         2048,
-        "number of tokens, fewer where the text has not so many; with `char` only what --dry-run reckons with until the text was read",
+        "number of tokens, fewer where the text has not so many; with `char` only what --dry-run reckons with until the text was "
+        "read, with `bytes` of no account",
         low=16,
         high=1 << 20,
     )
-    byte_fallback: bool = option(True, "unknown characters become byte tokens, so that nothing is unreadable")
+    user_symbols: list[str] = option(
+        [], "texts that are one token each wherever they stand, such as ['—', '«', '»']", max_items=1000
+    )
+    byte_fallback: bool = option(
+        True, "unknown characters become byte tokens, so that nothing is unreadable (bpe, bpe-spaces, char)"
+    )
     split_digits: bool = option(True, "every digit its own token (sums are easier so)")
-    character_coverage: float = option(0.9995, "share of the text's characters that get tokens", low=0.9, high=1.0)
+    character_coverage: float = option(
+        0.9995, "share of the text's characters that get tokens (bpe, bpe-spaces, char-bpe)", low=0.9, high=1.0
+    )
     normalization: str = option(
         "identity",
-        "SentencePiece's rule; the others turn newlines into spaces",
-        choices=("identity", "nfkc", "nmt_nfkc"),
+        "what a text becomes first, in training and in the chat program: `identity`, `nfkc`, `nmt_nfkc` (newlines become spaces), "
+        "`ru-classics` (е for ё; quotation marks, dashes and three dots of one kind; no soft hyphens and stress marks), or a "
+        "file of rules, such as 'my/rules.tsv'",
     )
-    max_train_chars: int = option(20_000_000, "characters of text that the trainer sees at most", low=1000)
+    max_train_chars: int = option(
+        20_000_000, "characters of text that the trainer sees at most: of more, a sample from all of it", low=1000
+    )
+    mixture: list[MixturePart] = option(
+        [],
+        "what to learn from in place of the recipe's own text, such as [{files = ['en/*.txt'], share = 0.8}, {files = ['th/*.txt'], "
+        "share = 0.2}]; shares are of characters, and sum to 1",
+        max_items=100,
+    )
+
+    @property
+    def rules_file(self) -> Path | None:
+        """The file of rules that `normalization` names, if it does."""
+        return None if self.normalization in NORMALIZATIONS else Path(self.normalization).expanduser()
 
 
 @dataclass(frozen=True)
@@ -251,6 +285,9 @@ class TrainConfig:
     samples: list[str] = option(
         [], "prompts that the model answers at every validation; shown and in metrics.jsonl", decides=False
     )
+    snapshot_steps: int = option(
+        0, "steps between snapshots of the embeddings, for `minitron embeddings`; 0: none", low=0, decides=False
+    )
     tensorboard: bool = option(
         False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]", decides=False
     )
@@ -271,6 +308,12 @@ class PretrainConfig(TrainConfig):
     column: str = option("text", "the column with the text, in all but text files")
     valid_fraction: float = option(
         0.05, "share held out: whole short documents, the ends of long ones and of few", low=0, high=0.5
+    )
+    clean: list[str] = option(
+        [],
+        "sets of patterns whose matches are taken out of the text first: `ru-classics`, what editors added to scanned Russian prose "
+        "(see with `minitron clean` before you believe it)",
+        max_items=10,
     )
 
 
@@ -403,6 +446,27 @@ class ExportConfig:
         return Sampling(self.temperature, self.top_k, self.top_p, self.min_p, self.repeat_penalty, self.max_tokens)
 
 
+@dataclass(frozen=True)
+class StudyConfig:
+    """What `minitron study` compares. Without it there is nothing to study; the stages take no notice of it."""
+
+    kinds: list[str] = option(["bpe", "bpe-spaces"], "kinds of tokenizer, as in tokenizer.kind", max_items=20)
+    vocab_sizes: list[int] = option([2048], "numbers of tokens; kinds that have their own come once", max_items=20)
+    normalizations: list[str] = option(["identity"], "rules, as in tokenizer.normalization", max_items=20)
+    lrs: list[float] = option(
+        [], "learning rates; each tokenizer counts at its best one. Empty: that of [optim]", max_items=20
+    )
+    seeds: int = option(3, "as many cells with other seeds for each; one cannot tell what is chance", low=1, high=15)
+    equal: str = option(
+        "text",
+        "what all cells have the same of: `text` read, `flops` computed (with the head), or `time` on this machine",
+        choices=("text", "flops", "time"),
+    )
+    budget: float = option(10.0, "of each cell: megabytes of text, 10^15 operations, or minutes", above=0.0)
+    context_bytes: int = option(512, "bytes of text that the model sees at once", low=32, high=1 << 20)
+    batch_bytes: int = option(16384, "bytes of text of an optimizer step", low=64, high=1 << 30)
+
+
 def plain(value: Any) -> Any:
     """Dataclasses as dicts, also those inside dicts; anything else as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -432,6 +496,7 @@ class Config:
     kto: KtoConfig | None = None
     eval: EvalConfig = field(default_factory=EvalConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    study: StudyConfig | None = None
 
     @property
     def layout(self) -> Layout:

@@ -71,6 +71,12 @@ def _text(config: Config) -> list[Path]:
     return find_files(config.pretrain.files, option="pretrain.files", text=True) if config.pretrain else []
 
 
+def _mixture(config: Config) -> list[Path]:
+    """Files that the tokenizer learns from in place of the recipe's text."""
+    patterns = [pattern for part in config.tokenizer.mixture for pattern in part.files]
+    return find_files(patterns, option="tokenizer.mixture", text=True) if patterns else []
+
+
 def _tokenizer(config: Config) -> Path:
     return config.layout.tokenizer
 
@@ -108,7 +114,9 @@ def _go_sources() -> list[Path]:
 
 
 CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program draws
-TEXT = tuple(f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction"))
+TEXT = tuple(
+    f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction", "clean")
+)
 KTO_OPTIM = tuple(f"optim.{name}" for name in ("name", "weight_decay", "beta1", "beta2", "eps", "grad_clip"))
 
 TRAIN_LOWER = (
@@ -126,9 +134,18 @@ STAGES = [
     ),
     Stage(
         "tokenizer",
-        ("tokenizer", "model.context", *TEXT),
-        also=lambda c: ("sft.init", "pretrain.init") if c.init else (),
-        reads=lambda c: [*_inherited(c), *_data(c, "train", "valid"), *_text(c)],
+        ("tokenizer", *TEXT),
+        also=lambda c: (
+            *(() if c.base else ("model.context",)),  # which dialogues are too long for sft
+            *(("sft.init", "pretrain.init") if c.init else ()),
+        ),
+        reads=lambda c: [
+            *_inherited(c),
+            *_data(c, "train", "valid"),
+            *_text(c),
+            *_mixture(c),
+            *filter(None, [c.tokenizer.rules_file]),
+        ],
         makes=lambda c: [_tokenizer(c)],
         lower="lower tokenizer.max_train_chars",
     ),

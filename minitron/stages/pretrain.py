@@ -14,6 +14,7 @@ from minitron.core.console import say
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data import documents
+from minitron.data.cleaning import Cleaner
 from minitron.data.packing import PackedRows, is_whole, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
@@ -22,7 +23,8 @@ from minitron.sample.generate import Decoding
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import inherit
-from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
+from minitron.train.loop import SAMPLE_TOKENS, Fit
+from minitron.train.snapshots import fit
 
 
 def run(config: Config) -> None:
@@ -34,9 +36,15 @@ def run(config: Config) -> None:
     for split in ("train", "valid"):
         out = config.layout.packed("pretrain", split)
         if not distributed.on_rank0(partial(is_whole, out)):
-            sequences = documents.sequences(documents.texts(config.pretrain, split), tokenizer, config.model.context)
+            cleaner = Cleaner(config.pretrain.clean)
+            texts = documents.texts(config.pretrain, split, cleaner=cleaner)
+            sequences = documents.sequences(texts, tokenizer, config.model.context)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
             counts = distributed.on_rank0(packing)
+            if config.pretrain.clean and split == "train" and not distributed.rank():
+                cleaner.write(config.layout.cleaning)
+                taken = f"{cleaner.removed:,} of {cleaner.characters:,} characters ({cleaner.removed / max(1, cleaner.characters):.2%})"
+                say(f"pretrain: cleaning took {taken}; samples are in {config.layout.cleaning}")
             say(f"pretrain: {split}: {counts['tokens']:,} tokens in {counts['rows']:,} rows")
         sets[split] = PackedRows(out)
         if not len(sets[split]):

@@ -22,7 +22,8 @@ from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint, inherit
-from minitron.train.loop import SAMPLE_TOKENS, Fit, fit
+from minitron.train.loop import SAMPLE_TOKENS, Fit
+from minitron.train.snapshots import fit
 
 
 def run(config: Config) -> None:

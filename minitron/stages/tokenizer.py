@@ -1,23 +1,30 @@
 """Trains the tokenizer on the training dialogues and on pretrain's training text. Run: minitron tokenizer recipes/demo.toml.
 
-With `init` it is the tokenizer of the run that this one goes on from. Reads data/train.parquet, where the recipe has dialogues, and pretrain's text; writes tokenizer/tokenizer.model and
-tokenizer/report.json. What sft cannot use, since it is longer than the context, has no say in the vocabulary, and text too
-small for `tokenizer.vocab_size` gets as many tokens as it has. Knows nothing about chat markers beyond their names.
+Reads data/train.parquet, where the recipe has dialogues, and pretrain's text, or in their place tokenizer.mixture; writes
+tokenizer/tokenizer.model and tokenizer/report.json. What sft cannot use, since it is longer than the context, has no say in the
+vocabulary, and text too small for `tokenizer.vocab_size` gets as many tokens as it has. With `init` the tokenizer is that of
+the run that this one goes on from. Text is streamed; SentencePiece holds the sample. Knows nothing about chat markers beyond
+their names.
 """
 
+import itertools
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from minitron.core.console import say
+from minitron.core.console import Progress, progress, say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.data import documents, store
+from minitron.data.sample import Origin, Sample
 from minitron.recipe.kinds import TOKENIZERS
-from minitron.recipe.schema import Config
-from minitron.tokenizer import kinds, sentencepiece
-from minitron.tokenizer.base import TooManyTokens
+from minitron.recipe.schema import Config, MixturePart
+from minitron.tokenizer import kinds, measure, sentencepiece
+from minitron.tokenizer.base import Tokenizer, TooManyTokens
 
 SAMPLE_CHARS = 1_000_000  # of held-out text (where there is none, of the other), to say how many characters a token has
 CHARS_PER_TOKEN = (
@@ -26,46 +33,122 @@ CHARS_PER_TOKEN = (
 
 
 def run(config: Config) -> None:
-    folder = config.layout.stage("tokenizer")
-    atomic_write(folder / "tokenizer.model", kinds.inherited(config) if config.init else _train(config))
+    folder, begun = config.layout.stage("tokenizer"), time.monotonic()
+    learnt = {}
+    if config.init:
+        atomic_write(folder / "tokenizer.model", kinds.inherited(config))
+    else:
+        sample = _sample(config)
+        atomic_write(folder / "tokenizer.model", _train(config, sample))
+        learnt = {"learnt_from": sample.met, "of": sum(o.characters for o in sample.origins)}
     trained = kinds.load(folder / "tokenizer.model")
-    texts = list(_up_to(SAMPLE_CHARS, _texts(config, "valid"))) or _up_to(SAMPLE_CHARS, _texts(config, "train"))
-    sample = [part for text in texts for part in sentencepiece.parts(text)]
-    ids = sum(len(i) for i in trained.encode_many(sample))
-    characters, size = sum(map(len, sample)), sum(len(t.encode()) for t in sample)
-    report = {
-        "vocab_size": trained.vocab_size,
-        "characters_per_token": round(characters / max(1, ids), 3),
-        "bytes_per_token": round(size / max(1, ids), 3),
-    }
-    atomic_write(config.layout.stage_report("tokenizer"), json.dumps(report, indent=1))
-    say(f"tokenizer: {trained.vocab_size} tokens, {report['characters_per_token']} characters per token")
+    seconds = time.monotonic() - begun
+    report = _report(config, trained) | learnt | {"seconds": round(seconds, 1)}
+    atomic_write(config.layout.stage_report("tokenizer"), json.dumps(report, indent=1, ensure_ascii=False))
+    say(
+        f"tokenizer: {trained.vocab_size} tokens, {report['characters_per_token']} characters and {report['bytes_per_token']} bytes "
+        f"per token, {seconds:.1f} s"
+    )
+    for title, figures in (report["sources"] | report["scripts"]).items():
+        say(f"  {title}: {figures['characters_per_token']} characters, {figures['bytes_per_token']} bytes per token")
+    for title in ("longest", "oddest"):
+        if report[title]:
+            say(f"  {title} tokens: " + "  ".join(map(repr, report[title])))
 
 
-def _train(config: Config) -> bytes:
-    """The model's bytes, of fewer tokens than `tokenizer.vocab_size` where the text has not so many."""
+def _sample(config: Config) -> Sample:
+    """What the tokenizer learns from, after all of it was counted."""
     settings = config.tokenizer
-    limit = settings.max_train_chars if TOKENIZERS[settings.kind].sized else sys.maxsize
-    if not any(_texts(config, "train")):
+    sized = TOKENIZERS[settings.kind].sized
+    with progress("tokenizer: counting characters") as bar:
+        limit = settings.max_train_chars if sized else sys.maxsize
+        origins = _origins(config, "train")
+        if not sized:  # every character counts, whatever its share
+            origins = [replace(origin, share=None) for origin in origins]
+        sample = Sample.of(origins, limit=limit, seed=config.seed, told=bar.update)
+    there = sum(origin.characters for origin in sample.origins)
+    if not next(sample.texts(), ""):
         hint = "raise model.context" if not config.base else "bring more text, or lower pretrain.valid_fraction"
         raise MinitronError("there is no training text, or none that fits into the context", hint=hint)
-    try:
-        return kinds.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
-    except TooManyTokens as error:
-        size = error.most
+    if there and not sample.whole and sized:
+        say(f"tokenizer: learns from {sample.wanted:,} of {there:,} characters, a sample from all of them")
+    elif not there and sized:
+        say(f"tokenizer: learns from the first {sample.wanted:,} characters at most")
+    return sample
+
+
+def _train(config: Config, sample: Sample) -> bytes:
+    """The model's bytes, of fewer tokens than `tokenizer.vocab_size` where the text has not so many."""
+    settings = config.tokenizer
+    wanted = sample.wanted if sample.wanted < sys.maxsize else 0
+    with progress("tokenizer", wanted) as bar:
+        try:
+            return kinds.train(_watched(sample.texts(), bar), config=settings, seed=config.seed)
+        except TooManyTokens as error:
+            size = error.most
     say(f"tokenizer: so little text has {size} tokens, not tokenizer.vocab_size = {settings.vocab_size}")
-    settings = replace(settings, vocab_size=size)
-    return kinds.train(_up_to(limit, _texts(config, "train")), config=settings, seed=config.seed)
+    return kinds.train(sample.texts(), config=replace(settings, vocab_size=size), seed=config.seed)
 
 
-def _texts(config: Config, split: str) -> Iterator[str]:
-    """Contents of the dialogues, then pretrain's texts."""
+def _watched(texts: Iterable[str], bar: Progress) -> Iterator[str]:
+    """The texts; the bar follows. Behind the last one SentencePiece learns, for about as long as it read."""
+    done = 0
+    for text in texts:
+        done += len(text)
+        bar.update(done, "characters read")
+        yield text
+    bar.update(done, "characters read, merging")
+
+
+def _origins(config: Config, split: str) -> list[Origin]:
+    """Where the text of a split comes from. What a mixture names has no held-out part: either split is all of it."""
+    if config.tokenizer.mixture:
+        return [
+            Origin(", ".join(part.files), partial(_of_files, part), share=part.share)
+            for part in config.tokenizer.mixture
+        ]
+    found = []
     if not config.base:
-        for dialogue in store.read(config.layout.dialogues(split)):
-            for message in _fitting(dialogue["messages"], CHARS_PER_TOKEN * config.model.context):
-                yield message["content"]
+        found.append(Origin("dialogues", partial(_contents, config, split)))
     if config.pretrain:
-        yield from documents.texts(config.pretrain, split)
+        opened = partial(documents.texts, config.pretrain, split)
+        found.append(Origin("pretrain", opened, countable=not config.pretrain.hub))
+    return found
+
+
+def _of_files(part: MixturePart) -> Iterator[str]:
+    for source in documents.of_files(part.files, option="tokenizer.mixture"):
+        yield from documents.documents_of(source, column=part.column)
+
+
+def _contents(config: Config, split: str) -> Iterator[str]:
+    for dialogue in store.read(config.layout.dialogues(split)):
+        for message in _fitting(dialogue["messages"], CHARS_PER_TOKEN * config.model.context):
+            yield message["content"]
+
+
+def _report(config: Config, trained: Tokenizer) -> dict[str, Any]:
+    """Figures of held-out text, by source and by script, and the most remarkable tokens."""
+    texts = {o.name: _some(o, config.seed) for o in _origins(config, "valid")}
+    if not any(texts.values()):
+        texts = {o.name: _some(o, config.seed) for o in _origins(config, "train")}
+    whole = list(itertools.chain.from_iterable(texts.values()))
+    overall = measure.per_token(whole, trained)
+    return {
+        "vocab_size": trained.vocab_size,
+        "characters_per_token": overall["characters_per_token"],
+        "bytes_per_token": overall["bytes_per_token"],
+        "sources": {name: measure.per_token(found, trained) for name, found in texts.items() if found},
+        "scripts": measure.by_script(whole, trained),
+        "longest": measure.longest(trained),
+        "oddest": measure.oddest(trained),
+    }
+
+
+def _some(origin: Origin, seed: int) -> list[str]:
+    """A sample of an origin, in parts."""
+    sample = Sample.of([replace(origin, share=None)], limit=SAMPLE_CHARS, seed=seed)
+    return [part for text in sample.texts() for part in sentencepiece.parts(text)]
 
 
 def _fitting(messages: list[dict], characters: int) -> list[dict]:
@@ -73,12 +156,3 @@ def _fitting(messages: list[dict], characters: int) -> list[dict]:
     while messages and sum(len(message["content"]) for message in messages) > characters:
         messages = messages[:-2] if len(messages) > 3 else []
     return messages
-
-
-def _up_to(limit: int, texts: Iterable[str]) -> Iterator[str]:
-    """The first `limit` characters."""
-    for text in texts:
-        yield text[:limit]
-        limit -= len(text)
-        if limit <= 0:
-            return

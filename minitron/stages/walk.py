@@ -12,7 +12,7 @@ from minitron.data import check as data_check
 from minitron.program import go, icon
 from minitron.recipe.schema import Config
 from minitron.stages import pipeline
-from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer import chat_template, kinds, normalization
 
 READ_DATA = {"data", "tokenizer", "pretrain"}  # stages that read what the recipe's file options name
 
@@ -29,13 +29,13 @@ def walk(config: Config, *, first: str | None, last: str | None, force: bool) ->
 
 
 def check(config: Config, names: set[str]) -> None:
-    """Raises MinitronError for what one of these stages would stumble over, data, picture and Go toolchain included."""
+    """Raises MinitronError for what one of these stages would stumble over, data, rules, picture and Go toolchain included."""
     if names & READ_DATA:
         data_check.check(config)
-    if "export" in names and config.init:
-        kinds.read(
-            kinds.inherited(config), config.layout.tokenizer
-        ).to_vocab()  # the chat program has not every tokenizer
+    if "tokenizer" in names:
+        normalization.Normalizer(config.tokenizer)
+    if "export" in names and config.init:  # the chat program has not every tokenizer
+        kinds.read(kinds.inherited(config), config.layout.tokenizer).to_vocab()
     if "export" in names:
         icon.png(config.export.icon, title=config.export.title or config.name)
     if "binary" in names:

@@ -45,6 +45,11 @@ class Tokenizer(ABC):
         """
 
     @classmethod
+    def reckoned_size(cls, config: TokenizerConfig) -> int:
+        """How many tokens to reckon with before there is a tokenizer."""
+        return config.vocab_size
+
+    @classmethod
     @abstractmethod
     def reads(cls, data: bytes) -> bool:
         """Whether this is a file of this kind."""
@@ -73,6 +78,14 @@ class Tokenizer(ABC):
     @abstractmethod
     def never_sampled(self) -> list[int]:
         """Ids that no answer may hold: the unknown and every marker but the end's."""
+
+    def normalized(self, text: str) -> str:
+        """What is cut into tokens: the text after normalisation, with ▁ for a space where pieces write it so."""
+        return text
+
+    def is_byte(self, token: int) -> bool:
+        """Whether an id stands for a byte of a character, not for a text."""
+        return False
 
     def to_vocab(self) -> dict[str, Any]:
         """vocab.json of the bundle (docs/formats.md). Raises MinitronError where the chat program has no such tokenizer."""

@@ -2,33 +2,43 @@
 
 from collections.abc import Iterable
 
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from minitron.recipe.schema import TokenizerConfig
-from minitron.tokenizer.sentencepiece import SentencePiece, clean, train_model
-
-RESERVED = {"\0", "\x1f", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
+from minitron.tokenizer.normalization import Normalizer
+from minitron.tokenizer.sentencepiece import RESERVED, SentencePiece, clean, parts, train_model
 
 
 class Characters(SentencePiece):
-    model_type = "char"
+    @classmethod
+    def is_kind_of(cls, proto: ModelProto) -> bool:
+        return proto.trainer_spec.model_type == proto.trainer_spec.CHAR
 
     @classmethod
     def train(cls, texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
+        normalizer = Normalizer(config)
         # The spaces around it: SentencePiece takes newlines off a text's end.
         return train_model(
-            [f" {_alphabet(texts)} "], config, model_type="char", use_all_vocab=True, character_coverage=1.0
+            [f" {_alphabet(texts, normalizer)} "],
+            config,
+            normalizer,
+            model_type="char",
+            symbols=config.user_symbols,
+            byte_fallback=config.byte_fallback,
+            use_all_vocab=True,
+            character_coverage=1.0,
         )
 
-    def used_as(self, piece: sentencepiece_model_pb2.ModelProto.SentencePiece) -> int:
+    def used_as(self, piece: ModelProto.SentencePiece) -> int:
         """A character model never forms a piece of several characters: for the program, which merges pairs, it is unused."""
         return piece.UNUSED if piece.type == piece.NORMAL and len(piece.piece) > 1 else piece.type
 
 
-def _alphabet(texts: Iterable[str]) -> str:
+def _alphabet(texts: Iterable[str], normalizer: Normalizer) -> str:
     """Every character of the texts that SentencePiece can have, in the order of their code points. All of the text is looked
     at, which takes no longer than reading it; SentencePiece itself sees no more of it than this."""
     found: set[str] = set()
     for text in texts:
-        found.update(clean(text))
+        for part in parts(text):
+            found.update(normalizer.text(clean(part)))
     return "".join(sorted(found - RESERVED))

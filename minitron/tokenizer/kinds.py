@@ -52,12 +52,18 @@ def read(data: bytes, path: Path) -> Tokenizer:
     )
 
 
+def name_of(tokenizer: Tokenizer) -> str:
+    """The recipe's word for a tokenizer's kind."""
+    return next(word for word, line in TOKENIZERS.items() if type(tokenizer) is line.load())
+
+
 def expected_size(config: Config) -> int:
     """Tokens that the recipe's tokenizer has: where its kind takes as many as the text needs, those of the one that is there,
     and before there is one what the recipe reckons with."""
-    path = config.layout.tokenizer
+    path, line = config.layout.tokenizer, TOKENIZERS[config.tokenizer.kind]
     if config.init and not path.exists():
         return read(inherited(config), path).vocab_size
-    if (config.init or not TOKENIZERS[config.tokenizer.kind].sized) and path.exists():
+    if (config.init or not line.sized) and path.exists():
         return load(path).vocab_size
-    return config.tokenizer.vocab_size
+    kind: type[Tokenizer] = line.load()
+    return kind.reckoned_size(config.tokenizer)

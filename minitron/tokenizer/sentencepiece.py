@@ -6,22 +6,25 @@ which pieces a kind takes in.
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import sentencepiece
 from google.protobuf.message import DecodeError
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
 from minitron.tokenizer.fast import tokenizer_json
+from minitron.tokenizer.normalization import Normalizer
 
-UNKNOWN_ID = 0
+UNKNOWN, UNKNOWN_ID = "<unk>", 0
 SPACE = "\u2581"  # how SentencePiece writes a space
+RESERVED = {"\0", "\x1f", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
 PART_CHARS = 100_000  # SentencePiece learns nothing from a text of more than `max_sentence_length` bytes
 TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # a piece's type in vocab.json
 
@@ -29,15 +32,15 @@ TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # a piece's type in vo
 class SentencePiece(Tokenizer):
     """A model of SentencePiece's."""
 
-    model_type: ClassVar[str]  # SentencePiece's name of the kind
+    @classmethod
+    @abstractmethod
+    def is_kind_of(cls, proto: ModelProto) -> bool:
+        """Whether a model of SentencePiece's is of this kind, and of no other."""
 
     @classmethod
     def reads(cls, data: bytes) -> bool:
-        try:
-            spec = sentencepiece_model_pb2.ModelProto.FromString(data).trainer_spec
-        except DecodeError:
-            return False
-        return bool(data) and spec.ModelType.Name(spec.model_type).lower() == cls.model_type
+        proto = _parsed(data)
+        return proto is not None and cls.is_kind_of(proto)
 
     def __init__(self, data: bytes, path: Path):
         self.path, self.data = path, data
@@ -69,6 +72,12 @@ class SentencePiece(Tokenizer):
         piece = self.sp.id_to_piece(token)  # a byte piece is named <0xE2>
         return bytes([int(piece[3:5], 16)]) if self.sp.is_byte(token) else piece.replace(SPACE, " ").encode()
 
+    def normalized(self, text: str) -> str:
+        return self.sp.normalize(clean(text))
+
+    def is_byte(self, token: int) -> bool:
+        return self.sp.is_byte(token)
+
     def encode(self, text: str | bytes) -> list[int]:
         return self.sp.encode(clean(text))
 
@@ -80,7 +89,7 @@ class SentencePiece(Tokenizer):
 
     def to_vocab(self) -> dict[str, Any]:
         """All that SentencePiece's model says about encoding."""
-        proto = sentencepiece_model_pb2.ModelProto.FromString(self.data)
+        proto = ModelProto.FromString(self.data)
         normalizer = proto.normalizer_spec
         return {
             "kind": "sentencepiece-bpe",
@@ -103,9 +112,19 @@ class SentencePiece(Tokenizer):
     def to_tokenizer_json(self) -> dict[str, Any]:
         return tokenizer_json(self.to_vocab())
 
-    def used_as(self, piece: sentencepiece_model_pb2.ModelProto.SentencePiece) -> int:
+    def used_as(self, piece: ModelProto.SentencePiece) -> int:
         """The type that a piece has for the chat program, which merges pairs."""
         return piece.type
+
+
+@lru_cache(maxsize=2)  # every kind looks at the same file
+def _parsed(data: bytes) -> ModelProto | None:
+    """The model in a file; None where it holds none."""
+    try:
+        proto = ModelProto.FromString(data)
+    except DecodeError:
+        return None
+    return proto if proto.pieces else None
 
 
 def clean(text: str | bytes) -> str | bytes:
@@ -128,20 +147,33 @@ def parts(text: str) -> Iterator[str]:
     return (text[at : at + PART_CHARS] for at in range(0, len(text), PART_CHARS))
 
 
-def train_model(texts: Iterable[str], config: TokenizerConfig, **how: Any) -> bytes:
-    """A model with the markers that gives back every text as it was; `how` are further options of SentencePiece's trainer."""
+def train_model(
+    texts: Iterable[str],
+    config: TokenizerConfig,
+    normalizer: Normalizer,
+    *,
+    symbols: Sequence[str],
+    byte_fallback: bool,
+    **how: Any,
+) -> bytes:
+    """A model with the markers that gives back every text as `normalizer` made it.
+
+    `texts` are normalised already, `symbols` are pieces that merging does not touch, `how` are further options of
+    SentencePiece's trainer.
+    """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
         model_writer=model,
         control_symbols=list(MARKERS),
+        user_defined_symbols=list(symbols),
         unk_id=UNKNOWN_ID,
         bos_id=-1,
         eos_id=-1,
         pad_id=-1,
-        byte_fallback=config.byte_fallback,
+        byte_fallback=byte_fallback,
         split_digits=config.split_digits,
-        normalization_rule_name=config.normalization,
+        normalization_rule_name="identity",
         # Lossless: decode(encode(text)) == text, so that an answer's layout is what the model wrote.
         add_dummy_prefix=False,
         remove_extra_whitespaces=False,
@@ -150,7 +182,12 @@ def train_model(texts: Iterable[str], config: TokenizerConfig, **how: Any) -> by
         minloglevel=2,
         **how,
     )
-    return model.getvalue()
+    if not normalizer.charsmap:
+        return model.getvalue()
+    proto = ModelProto.FromString(model.getvalue())
+    proto.normalizer_spec.name = config.normalization
+    proto.normalizer_spec.precompiled_charsmap = normalizer.charsmap
+    return proto.SerializeToString(deterministic=True)
 
 
 def reason(error: Exception) -> str:

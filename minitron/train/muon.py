@@ -24,14 +24,17 @@ Coefficients = tuple[tuple[float, float, float], ...]
 JORDAN: Coefficients = ((3.4445, -4.7750, 2.0315),) * 5  # Jordan et al. 2024, as torch.optim.Muon has them
 # Polar Express (Amsel et al., arXiv 2505.16932, algorithm 1 and its listing): the best polynomials one after the other for
 # singular values from 0.001 to 1, the first five of them.
-POLAR_EXPRESS: Coefficients = (
+BEST: Coefficients = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
     (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
     (3.3184196573706015, -2.488488024314874, 0.51004894012372),
     (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
 )
-SAFETY = 1.01  # by which that listing makes matrices smaller, for rounding errors
+# Each is meant for values up to a bound, and grows fast beyond it, where a rounding error in bf16 can lead. So all but the last
+# read what is a little smaller, as in that listing; without it the demo diverged in bf16, at step 440.
+SAFETY = 1.01
+POLAR_EXPRESS: Coefficients = (*((a / SAFETY, b / SAFETY**3, c / SAFETY**5) for a, b, c in BEST[:-1]), BEST[-1])
 
 
 def orthogonal(matrices: Tensor, coefficients: Coefficients = POLAR_EXPRESS) -> Tensor:

@@ -13,7 +13,7 @@ import (
 // FuzzEncode looks for a panic, for an id that text must never give, and for text that does not come back.
 func FuzzEncode(f *testing.F) {
 	var toks []*Tokenizer
-	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled"} {
+	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled", "spaces", "bytes"} {
 		tok, v := readVectors(f, "testdata/"+name+".json.gz")
 		toks = append(toks, tok)
 		for _, c := range v.Cases[:20] {
@@ -89,7 +89,7 @@ func slowDecode(t *Tokenizer, ids []int) string {
 // all together what the list stands for.
 func FuzzDecode(f *testing.F) {
 	var toks []*Tokenizer
-	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled"} {
+	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled", "spaces", "bytes"} {
 		tok, v := readVectors(f, "testdata/"+name+".json.gz")
 		toks = append(toks, tok)
 		for _, c := range v.Cases[:20] {

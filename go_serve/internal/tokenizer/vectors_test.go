@@ -55,8 +55,8 @@ func readVectors(t testing.TB, path string) (*Tokenizer, *vectorFile) {
 // TestVectors compares with what the C++ library made of hostile texts; TestCampaign does so with millions.
 func TestVectors(t *testing.T) {
 	paths, _ := filepath.Glob("testdata/*.json.gz")
-	if len(paths) < 6 {
-		t.Fatalf("%d files of vectors, want at least 6", len(paths))
+	if len(paths) < 9 {
+		t.Fatalf("%d files of vectors, want at least 9", len(paths))
 	}
 	total := 0
 	for _, path := range paths {

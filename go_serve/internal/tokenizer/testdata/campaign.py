@@ -78,14 +78,15 @@ def texts(draw: random.Random, pieces: list[str], count: int) -> list[bytes]:
     return made
 
 
-def compare(go: Go, proto, data: list[bytes]) -> int:
-    """Has Go encode and decode; returns how many texts differ from the library's."""
+def compare(go: Go, proto, data: list[bytes], *, vocab: dict | None = None) -> int:
+    """Has Go encode and decode, by `vocab` or what make_vectors makes of the model; returns how many texts differ from the
+    library's."""
     library = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     ids = library.encode(data, out_type=int, num_threads=1)
     decoded = [text.encode() for text in library.decode(ids, num_threads=1)]
-    vocab = json.dumps(make_vectors.vocab_json(proto), ensure_ascii=False).encode()
+    vocab_json = json.dumps(vocab or make_vectors.vocab_json(proto), ensure_ascii=False).encode()
     path = go.folder / "campaign.bin"
-    path.write_bytes(pack([vocab]) + pack(data) + pack_ids(ids) + pack(decoded))
+    path.write_bytes(pack([vocab_json]) + pack(data) + pack_ids(ids) + pack(decoded))
     said = go.run("-test.run=^TestCampaign$", "-test.v", MINITRON_CAMPAIGN=str(path))
     print("\n".join(line for line in said.splitlines() if "differs" in line), end="", flush=True)
     found = re.search(r"campaign: (\d+) texts, (\d+) wrong", said)

@@ -152,6 +152,9 @@ def train(draw, options):
     if "zeros" in edit:  # -0 is below +0
         for p in normals:
             p.score = draw.choice([-0.0, 0.0, 1.5, -1.0])
+    if "bytes" in edit:  # nothing but the bytes
+        for p in normals:
+            proto.pieces.remove(p)
     if "control" in edit:  # control pieces that a person could type must come out as unknown
         for p in draw.sample(list(proto.pieces[-40:]), 12):
             p.type = 3
@@ -336,6 +339,24 @@ COMMITTED = {
         add_dummy_prefix=False,
         remove_extra_whitespaces=False,
         edit=["long"],
+    ),
+    "spaces": dict(  # as minitron trains bpe-spaces
+        vocab_size=420,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        user_defined_symbols=["▁", "мыла"],
+    ),
+    "bytes": dict(  # as minitron makes bytes
+        vocab_size=420,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        escape_whitespaces=False,
+        edit=["bytes"],
+        user_defined_symbols=["<|user", "ё"],
     ),
 }
 

@@ -1,0 +1,173 @@
+"""Whether `minitron plan` proposes the best size: three proposals beside models of half and twice the size, in equal time.
+
+    .venv/bin/python benchmarks/plan.py                            # three kinds of data, 8 minutes a model; over an hour
+    .venv/bin/python benchmarks/plan.py --case demo --minutes 20 --seed 1 2 3
+    .venv/bin/python benchmarks/plan.py --table                    # the table of docs/plan.md again
+
+What is done is skipped: stop it and start it again. All three sizes are the rules' own shapes, with the vocabulary, batch and
+learning rate that go with them; how many steps fit is measured in turns before the first one trains, so that what else
+the machine does falls on all alike. Compared are held-out bits per byte of the best checkpoint on all held-out rows, since the vocabularies
+differ. Writes benchmarks/plan.json and the table of docs/plan.md. Exit 1 where a neighbour is better by more than 1%.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tables import Table, put, show_all
+
+from minitron.core.device import pick_device, processor
+from minitron.core.files import atomic_write
+from minitron.plan import corpus_stats
+from minitron.plan.propose import Search
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import Config
+from minitron.stages import pipeline
+from minitron.train import metrics
+
+HERE = Path(__file__).resolve().parent
+RESULTS = Path(__file__).with_suffix(".json")
+PAGE = HERE.parent / "docs" / "plan.md"
+CASES = ("demo", "ru-jokes", "tinystories-10k")  # whose data: regular dialogues, real ones, raw text
+SIZES = {"half": 0.5, "proposed": 1.0, "twice": 2.0}
+TURNS = 3  # measurements of each size's speed
+VALIDATIONS = 4
+WORSE = 0.01  # a neighbour that is better by less than this share says nothing
+
+
+def subject(case: str) -> Config:
+    """What to learn from. All of the time is for training."""
+    return replace(load_recipe(HERE.parent / f"recipes/{case}.toml"), reject=None, kto=None)
+
+
+def proposals(case: str, minutes: float) -> dict[str, dict]:
+    """Size -> its parameters, shape and steps, and the seconds that these should take."""
+    config = subject(case)
+    search = Search(config, pick_device(config.device), corpus_stats.look(config), "muon")
+    best = search.best(minutes)
+    shapes = {name: best if times == 1 else search.shape_for(times * best.params) for name, times in SIZES.items()}
+    for _ in range(TURNS):
+        for shape in shapes.values():
+            search.measure(search.settled(shape))
+    found = {}
+    for name, shape in shapes.items():
+        proposal, parts = search.proposal(shape, minutes)
+        (stage,) = search.stages
+        found[name] = {
+            "params": shape.params,
+            "tokens": parts[stage].tokens,
+            "expected_seconds": round(search.seconds(proposal, parts[stage].tokens), 1),
+            "stage": stage,
+            "settings": {section: asdict(getattr(proposal, section)) for section in ("model", "tokenizer", stage)},
+        }
+        print(f"{case}, {name}: {shape.params / 1e6:.2f}M parameters, {parts[stage].steps:,} steps", file=sys.stderr)
+    return found
+
+
+def planned(case: str, size: str, seed: int, row: dict) -> Config:
+    """The recipe of a run. Its options are kept as they were proposed, so that a run that was stopped goes on."""
+    config, stage, settings = subject(case), row["stage"], row["settings"]
+    train = type(getattr(config, stage))(**settings[stage] | {"optim": type(config.optim)(**settings[stage]["optim"])})
+    every = -(-train.steps // VALIDATIONS)
+    train = replace(train, eval_every_steps=every, eval_rows=0, keep_checkpoints=1, samples=[])
+    return replace(
+        config,
+        name=f"plan-{case}-{size}-{seed}",
+        seed=seed,
+        model=type(config.model)(**settings["model"]),
+        tokenizer=type(config.tokenizer)(**settings["tokenizer"]),
+        optim=train.optim,
+        **{stage: train},
+    )
+
+
+def train(case: str, size: str, seed: int, row: dict) -> dict:
+    """Trains a model and returns what came out of it."""
+    config, stage = planned(case, size, seed, row), row["stage"]
+    if stage == "sft":  # the sizes read the same dialogues
+        shared = replace(subject(case), name=f"plan-{case}")
+        for each in pipeline.select(shared, None, "data"):
+            pipeline.run_stage(each, shared)
+        config.layout.run.mkdir(parents=True, exist_ok=True)
+        if not config.layout.stage("data").is_symlink():
+            config.layout.stage("data").symlink_to(Path("..") / shared.name / "data", target_is_directory=True)
+    for each in pipeline.select(config, "tokenizer", stage):
+        pipeline.run_stage(each, config)
+    logged = [line for line in metrics.read(config.layout.metrics(stage)) if "valid_loss" in line]
+    return {
+        "bits_per_byte": min(line["valid_bits_per_byte"] for line in logged),
+        "seconds": logged[-1]["seconds"],
+        "finished": time.strftime("%Y-%m-%d"),
+    }
+
+
+def tables(results: dict) -> list[Table]:
+    """A line per case and size: the median of its seeds."""
+    rows = []
+    for key, case in results.items():
+        for size, row in case["sizes"].items():
+            if not (runs := list(row["runs"].values())):
+                continue
+            bits = statistics.median(run["bits_per_byte"] for run in runs)
+            rows.append(
+                [
+                    f"{key}, {size}",
+                    f"{row['params'] / 1e6:.2f}M",
+                    f"{row['tokens'] / 1e6:.2f}M",
+                    f"{statistics.median(run['seconds'] for run in runs):,.0f}",
+                    f"{bits:.4f}",
+                    "" if (than := against(case, size)) is None else f"{than:+.1%}",
+                ]
+            )
+    head = ["", "parameters", "tokens", "seconds in steps", "held-out bits per byte", "than the proposal"]
+    return [Table("plan", "proposals and their neighbours", head, rows)]
+
+
+def against(case: dict, size: str) -> float | None:
+    """By what share a size's bits per byte are above the proposal's: the median over the seeds that both have."""
+    here, proposed = case["sizes"][size]["runs"], case["sizes"]["proposed"]["runs"]
+    both = [here[seed]["bits_per_byte"] / proposed[seed]["bits_per_byte"] - 1 for seed in here if seed in proposed]
+    return statistics.median(both) if both and size != "proposed" else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--minutes", type=float, default=8, help="for each model (default: 8)")
+    parser.add_argument("--seed", nargs="+", type=int, default=[1], help="default: 1")
+    parser.add_argument("--table", action="store_true", help="only write the table again")
+    arguments = parser.parse_args()
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for case in [] if arguments.table else arguments.case:
+        key = f"{case}, {arguments.minutes:g} min"
+        if key not in results:
+            found = proposals(case, arguments.minutes)
+            results[key] = {
+                "processor": processor(),
+                "sizes": {size: row | {"runs": {}} for size, row in found.items()},
+            }
+        for seed in arguments.seed:
+            for size, row in results[key]["sizes"].items():
+                if str(seed) not in row["runs"]:
+                    row["runs"][str(seed)] = train(case, size, seed, row)
+                atomic_write(RESULTS, json.dumps(results, indent=1) + "\n")
+    show_all(tables(results))
+    put(tables(results), PAGE)
+    better = [
+        f"{key}: {size} is better by {-than:.1%}"
+        for key, case in results.items()
+        for size in case["sizes"]
+        if (than := against(case, size)) is not None and than < -WORSE
+    ]
+    print("\n".join(better), file=sys.stderr)
+    sys.exit(bool(better))
+
+
+if __name__ == "__main__":
+    main()

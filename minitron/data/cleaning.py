@@ -1,0 +1,123 @@
+"""Takes out of raw text what does not belong to it, by patterns with names, and reports what each took.
+
+    cleaner = Cleaner(["ru-classics"])
+    text = cleaner.clean(text)            # a second time changes nothing
+    cleaner.lines()                       # the report, with samples to look at before it is believed
+
+Knows nothing about files.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minitron.core.files import atomic_write
+from minitron.recipe.kinds import CLEANINGS
+
+SAMPLES = 8  # of each pattern, from as many texts as possible
+AROUND = 30  # characters beside what is taken, in a sample
+SHOWN = 120  # characters of what is taken, in a sample
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What is taken out: matches of `regex`, in whose place `keep` stays. With `not_before` only from that share of a text on."""
+
+    name: str
+    help: str
+    regex: re.Pattern[str]
+    keep: str = ""
+    not_before: float = 0.0
+
+
+@dataclass
+class Taken:
+    """What a pattern took: how often, how many characters, and the first samples as (before, taken, after)."""
+
+    times: int = 0
+    characters: int = 0
+    samples: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+class Cleaner:
+    """The patterns of some sets, one after the other, and what they took of all texts so far."""
+
+    def __init__(self, sets: Iterable[str]):
+        self.patterns: list[Pattern] = [pattern for name in sets for pattern in CLEANINGS[name].load()]
+        self.taken = {pattern.name: Taken() for pattern in self.patterns}
+        self.texts = self.characters = 0
+
+    def clean(self, text: str) -> str:
+        """The text without what the patterns find. They are applied until none finds anything, so that a cleaned text stays as it
+        is; what takes nothing out of a text gives back the very same one."""
+        self.texts += 1
+        self.characters += len(text)
+        sampled = {name: False for name in self.taken}
+        before = ""
+        while text != before:
+            before = text
+            for pattern in self.patterns:
+                text = self._apply(pattern, text, sampled)
+        return text
+
+    def _apply(self, pattern: Pattern, text: str, sampled: dict[str, bool]) -> str:
+        taken = self.taken[pattern.name]
+        least = pattern.not_before * len(text)
+
+        def replace(match: re.Match[str]) -> str:
+            kept = match.expand(pattern.keep)
+            if match.start() < least or kept == match[0]:
+                return match[0]
+            taken.times += 1
+            taken.characters += len(match[0]) - len(kept)
+            if len(taken.samples) < SAMPLES and not sampled[pattern.name]:
+                sampled[pattern.name] = True  # one of each text
+                around = text[max(0, match.start() - AROUND) : match.start()], text[match.end() : match.end() + AROUND]
+                taken.samples.append((around[0], match[0][:SHOWN], around[1]))
+            return kept
+
+        if pattern.not_before:  # all that follows belongs to one match: look for one that begins late enough
+            match = pattern.regex.search(text, int(least))
+            if match is None or (match.start() and text[match.start() - 1] != "\n"):
+                return text
+            return text[: match.start()] + replace(match)
+        return pattern.regex.sub(replace, text)
+
+    @property
+    def removed(self) -> int:
+        """Characters that all patterns took."""
+        return sum(taken.characters for taken in self.taken.values())
+
+    def report(self) -> dict[str, Any]:
+        """For programs: the share of the characters that each pattern took."""
+        share = 1 / max(1, self.characters)
+        return {
+            "texts": self.texts,
+            "characters": self.characters,
+            "removed": self.removed,
+            "share": self.removed * share,
+            "patterns": {name: vars(taken) | {"share": taken.characters * share} for name, taken in self.taken.items()},
+        }
+
+    def write(self, path: Path) -> None:
+        atomic_write(path, json.dumps(self.report(), ensure_ascii=False, indent=1))
+
+    def lines(self) -> list[str]:
+        """For people: a line for each pattern, and samples of what it took."""
+        found = [
+            f"{self.texts:,} texts, {self.characters:,} characters, of which {self.removed:,} go ({self._share(self.removed)})"
+        ]
+        for pattern in self.patterns:
+            taken = self.taken[pattern.name]
+            found.append(
+                f"{pattern.name}: {taken.times:,} times, {taken.characters:,} characters ({self._share(taken.characters)})"
+            )
+            for before, text, after in taken.samples:
+                found.append(f"    {before}⟦{text}⟧{after}".replace("\n", "↵"))
+        return found
+
+    def _share(self, characters: int) -> str:
+        return f"{characters / max(1, self.characters):.3%}"

@@ -1,0 +1,242 @@
+"""Which tokens of a vocabulary live: each in one class, by a count of a text. Run: minitron census recipes/demo.toml
+
+    live        learnt to be written at least RARE times
+    rare        fewer times
+    masked      only read, in what users say: no loss is counted there
+    scaffold    never come out, but a step on the way to a longer token that does
+    unseen      nothing of this in the text
+    unreachable no text becomes it: of its own text other tokens are made
+    marker      the chat template's, and the unknown one
+
+Where the run has a trained model: how long each token's embedding is, and its loss on held-out text. Knows nothing about pages.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minitron.core.errors import MinitronError
+from minitron.lab.corpus import Piece, batches
+from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.merges import Merges
+
+RARE = 10
+CLASSES = ("live", "rare", "masked", "scaffold", "unseen", "unreachable", "marker")
+WORDS = ("a", "the", "of", "and", "to", "in", "и", "в", "не", "на", "что", "с")  # the commonest of English and Russian
+# How many code points begin with a byte of UTF-8, from 0xC2 on.
+LEAD = {b: 64 for b in range(0xC2, 0xE0)} | {b: 4096 for b in range(0xE1, 0xF0)} | {0xE0: 2048, 0xED: 2048}
+LEAD |= {0xF0: 3 << 16, 0xF4: 1 << 16} | {b: 1 << 18 for b in (0xF1, 0xF2, 0xF3)}
+
+
+@dataclass
+class Counts:
+    """What was met in a text. Arrays are (vocab_size,)."""
+
+    learnt: np.ndarray  # how often each id is a target of the loss
+    read: np.ndarray  # how often it is only read
+    raw_bytes: int = 0
+    characters: int = 0
+    words: Counter[str] = field(default_factory=Counter)  # of `WORDS` in the text, whatever the tokens
+
+    @property
+    def tokens(self) -> int:
+        return int(self.learnt.sum() + self.read.sum())
+
+
+@dataclass
+class Trained:
+    """What a model made of its tokens. Arrays are (vocab_size,)."""
+
+    norms: np.ndarray  # of the embeddings' rows
+    losses: np.ndarray  # mean nats where the token is the target, in held-out text; NaN where it never is
+    targets: np.ndarray  # how often it is one
+    width: int  # of an embedding's row
+    parameters: int
+
+
+@dataclass
+class WordCount:
+    """A word of interest: how often it stands in the text, the tokens that it is behind a space (without that space's, where it has
+    one), how often they come where there is but one, and that one's loss."""
+
+    word: str
+    in_text: int
+    tokens: list[int]
+    met: int | None = None
+    loss: float | None = None
+
+
+@dataclass
+class Census:
+    """All figures. `classes` has a name of CLASSES for each id."""
+
+    tokenizer: Tokenizer
+    counts: Counts
+    steps: np.ndarray  # (vocab_size,) how often each piece was a step of merges of what came out
+    classes: list[str]
+    words: list[WordCount]
+    trained: Trained | None = None
+
+    def members(self, name: str) -> list[int]:
+        """The ids of a class, the most frequent first."""
+        ids = [i for i, found in enumerate(self.classes) if found == name]
+        return sorted(ids, key=lambda i: (-int(self.counts.learnt[i] + self.counts.read[i]), -int(self.steps[i]), i))
+
+    def share(self, name: str) -> float:
+        """The class's share of the vocabulary."""
+        return len(self.members(name)) / self.tokenizer.vocab_size
+
+    def parameters(self, name: str) -> float | None:
+        """Its share of the model's parameters, where there is a model; the head is the embedding."""
+        if self.trained is None:
+            return None
+        return len(self.members(name)) * self.trained.width / self.trained.parameters
+
+    def to_json(self) -> dict[str, Any]:
+        pieces = []
+        for i, found in enumerate(self.classes):
+            about: dict[str, Any] = {"id": i, "piece": name_of(self.tokenizer, i), "class": found}
+            about |= {
+                "learnt": int(self.counts.learnt[i]),
+                "read": int(self.counts.read[i]),
+                "steps": int(self.steps[i]),
+            }
+            if self.trained:
+                about["norm"] = round(float(self.trained.norms[i]), 5)
+                about["loss"] = round(float(self.trained.losses[i]), 4) if self.trained.targets[i] else None
+            pieces.append(about)
+        return {
+            "tokenizer": str(self.tokenizer.path),
+            "vocab_size": self.tokenizer.vocab_size,
+            "tokens": self.counts.tokens,
+            "characters": self.counts.characters,
+            "bytes": self.counts.raw_bytes,
+            "classes": {
+                name: {
+                    "pieces": len(self.members(name)),
+                    "share": self.share(name),
+                    "parameters": self.parameters(name),
+                }
+                for name in CLASSES
+            },
+            "words": [vars(word) for word in self.words],
+            "pieces": pieces,
+        }
+
+
+def name_of(tokenizer: Tokenizer, token: int) -> str:
+    """The text of a token with ␣ for spaces; <E2> for a byte, <> for what stands for no text."""
+    raw = tokenizer.piece_bytes(token)
+    if tokenizer.is_byte(token):
+        return f"<{raw[0]:02X}>"
+    return raw.decode(errors="replace").replace(" ", "␣") if raw else "<>"
+
+
+def count(found: Iterable[Piece], tokenizer: Tokenizer, *, words: Iterable[str] = WORDS) -> Counts:
+    """Encodes everything and counts. Raises MinitronError where there is no text."""
+    size = tokenizer.vocab_size
+    counts = Counts(np.zeros(size, np.int64), np.zeros(size, np.int64))
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
+    for batch in batches(found):
+        for learnt in (True, False):
+            texts = [piece.text for piece in batch if piece.learnt == learnt]
+            ids = np.fromiter(itertools.chain.from_iterable(tokenizer.encode_many(texts)), np.int64)
+            where = counts.learnt if learnt else counts.read
+            where += np.bincount(ids, minlength=size)
+            for text in texts:
+                counts.raw_bytes += len(text.encode())
+                counts.characters += len(text)
+                counts.words.update(map(str.lower, pattern.findall(text)))
+    if not counts.tokens:
+        raise MinitronError("there is no text to count", hint="name files with text after the model")
+    return counts
+
+
+def census(
+    counts: Counts,
+    tokenizer: Tokenizer,
+    *,
+    words: Iterable[str] = WORDS,
+    rare: int = RARE,
+    trained: Trained | None = None,
+) -> Census:
+    """Sorts every token into its class."""
+    made_of = steps_of(tokenizer)
+    met = counts.learnt + counts.read
+    steps = np.zeros(tokenizer.vocab_size, np.int64)
+    for token in np.flatnonzero(met):
+        for inner in made_of.get(int(token), ()):
+            steps[inner] += met[token]
+    dead = [i for i in range(tokenizer.vocab_size) if not met[i]]
+    reachable = set(reached(tokenizer, dead))
+    markers = {i for i in range(tokenizer.vocab_size) if not tokenizer.piece_bytes(i)}
+
+    def class_of(token: int) -> str:
+        if token in markers:
+            return "marker"
+        if counts.learnt[token]:
+            return "live" if counts.learnt[token] >= rare else "rare"
+        if counts.read[token]:
+            return "masked"
+        if steps[token]:
+            return "scaffold"
+        return "unseen" if token in reachable else "unreachable"
+
+    classes = [class_of(i) for i in range(tokenizer.vocab_size)]
+    return Census(tokenizer, counts, steps, classes, _words(counts, tokenizer, words, trained), trained)
+
+
+def steps_of(tokenizer: Tokenizer) -> dict[int, list[int]]:
+    """Token -> the pieces that are merged on the way to it, once each time."""
+    try:
+        merges, pieces = Merges(tokenizer), tokenizer.to_vocab()["pieces"]
+    except MinitronError:  # a tokenizer that does not merge
+        return {}
+    ids = {piece: i for i, piece in enumerate(pieces)}
+    found = {}
+    for piece in merges.scores:
+        if len(piece) > 1:
+            merged = merges.of(piece)
+            if merged.symbols == [piece]:
+                inner = [side for step in merged.steps for side in (step.left, step.right)]
+                found[ids[piece]] = [ids[side] for side in inner if side in ids]
+    return found
+
+
+def reached(tokenizer: Tokenizer, tokens: list[int]) -> Iterator[int]:
+    """Those of the tokens that some text becomes. A piece comes out of a text only if it comes out of its own text alone: its
+    merges are the same there. A byte comes out where a character that begins with it (or goes on with it) has no token."""
+    texts = [tokenizer.piece_bytes(i).decode(errors="replace") for i in tokens]
+    own = dict(zip(tokens, tokenizer.encode_many(texts), strict=True))
+    taken: Counter[int] = Counter()  # characters that have a token, by their first byte
+    for i in range(tokenizer.vocab_size):
+        raw = tokenizer.piece_bytes(i)
+        if not tokenizer.is_byte(i) and len(raw.decode(errors="replace")) == 1:
+            taken[raw[0]] += 1
+    for i in tokens:
+        raw = tokenizer.piece_bytes(i)
+        if not tokenizer.is_byte(i) or (raw and raw[0] < 0x80):
+            if own[i] == [i]:
+                yield i
+        elif 0x80 <= raw[0] < 0xC0 or taken[raw[0]] < LEAD.get(raw[0], 0):
+            yield i
+
+
+def _words(counts: Counts, tokenizer: Tokenizer, words: Iterable[str], trained: Trained | None) -> list[WordCount]:
+    found = []
+    for word in filter(lambda word: counts.words[word], words):
+        ids = tokenizer.encode(f" {word}")
+        tokens = ids[1:] if ids and ids == [*tokenizer.encode(" "), *ids[1:]] else ids
+        about = WordCount(word, counts.words[word], tokens)
+        if len(tokens) == 1:
+            (token,) = tokens
+            about.met = int(counts.learnt[token] + counts.read[token])
+            if trained and trained.targets[token]:
+                about.loss = float(trained.losses[token])
+        found.append(about)
+    return found

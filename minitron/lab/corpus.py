@@ -1,0 +1,87 @@
+"""The text that the laboratory looks at: any files of the project's formats, or what a run was trained on.
+
+    for batch in batches(pieces_of(files, column="text")): ...      # lists of Piece, some megabytes each
+
+Knows nothing about vocabularies.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from minitron.core.errors import MinitronError
+from minitron.data import documents, store
+from minitron.data.formats import open_source
+from minitron.data.formats.source import reading
+from minitron.data.formats.text import Text
+from minitron.data.messages import role_map, to_messages
+from minitron.data.shapes import TURNS, Shape
+from minitron.data.sources import find_files
+from minitron.recipe.schema import Config, DataConfig
+from minitron.tokenizer.sentencepiece import clean, parts
+
+BATCH_CHARS = 4_000_000  # in memory at once
+
+
+class Piece(NamedTuple):
+    """A text, where it comes from, and whether a model learns to write it (answers) or only reads it (questions)."""
+
+    text: str
+    learnt: bool = True
+    source: str = ""
+
+
+def pieces_of(patterns: list[str], *, column: str = "") -> Iterator[Piece]:
+    """Texts of files (a document each, or a row's `column`) and, where a file has dialogues and no column is named, of their turns.
+
+    Raises MinitronError where a pattern matches nothing, or a file has neither.
+    """
+    for path in find_files(patterns, option="CORPUS", text=True):
+        source = open_source(path, otherwise=Text)
+        with reading(source.where):
+            names = next((chunk.names for chunk in source.chunks() if chunk.rows), [])
+        if column or source.only_column or not (set(TURNS) & set(names)):
+            for text in documents.documents_of(source, column=column or source.only_column or "text"):
+                yield Piece(text, source=source.name)
+        else:
+            yield from _turns(source, names)
+
+
+def _turns(source, names: list[str]) -> Iterator[Piece]:
+    config = DataConfig()
+    shape, roles = Shape.find(names, config=config, where=source.where), role_map(config)
+    with reading(source.where):
+        for chunk in source.chunks():
+            for cells in chunk.cells(list(shape.columns)):
+                count = len(next(iter(cells.values())))
+                for turns in shape.turns(cells, count):
+                    messages = to_messages(turns, roles=roles, unknown=set())
+                    if isinstance(messages, list):
+                        yield from (Piece(m["content"], m["role"] == "assistant", source.name) for m in messages)
+
+
+def pieces_of_run(config: Config) -> Iterator[Piece]:
+    """What the run was trained on: its dialogues and its raw text."""
+    train = config.layout.dialogues("train")
+    if not config.base:
+        if not train.exists():
+            raise MinitronError(
+                f"there are no dialogues in {train}", hint="run: minitron data RECIPE, or name a CORPUS"
+            )
+        for dialogue in store.read(train):
+            yield from (Piece(m["content"], m["role"] == "assistant", "dialogues") for m in dialogue["messages"])
+    if config.pretrain:
+        yield from (Piece(text, source="pretrain") for text in documents.texts(config.pretrain, "train"))
+
+
+def batches(found: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """The pieces in order, cut into parts that SentencePiece takes, some megabytes at a time."""
+    batch, size = [], 0
+    for piece in found:
+        for part in parts(clean(piece.text)):
+            batch.append(piece._replace(text=part))
+            size += len(part)
+            if size >= BATCH_CHARS:
+                yield batch
+                batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,294 @@
+"""Compares tokenizers by what a model learns with them: the same small model over a grid, on one budget. Run: minitron study RECIPE
+
+A cell is a run of its own under runs/<recipe>/study/, so that a study goes on where it stopped. The contexts and the batches of all
+cells hold the same bytes of text, not the same tokens; all are judged by bits per byte of the same held-out text. Knows nothing
+about pages.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from minitron.core.console import say
+from minitron.core.device import pick_device
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write, sha256_json
+from minitron.data.packing import PackedRows
+from minitron.plan import dry_run, memory
+from minitron.recipe.kinds import TOKENIZERS
+from minitron.recipe.load import resolve
+from minitron.recipe.schema import Config, DataConfig, StudyConfig
+from minitron.recipe.write import dump_recipe
+from minitron.stages import pipeline
+from minitron.tokenizer import kinds
+from minitron.train import metrics
+
+POINTS = 5  # validations of a cell
+LEAST_CONTEXT = 16  # tokens
+MINUTE, MEGABYTE, PETA = 60.0, 1e6, 1e15
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in the grid, but for the seed."""
+
+    kind: str
+    vocab_size: int
+    normalization: str
+    lr: float
+
+    @property
+    def name(self) -> str:
+        rules = Path(self.normalization).stem
+        return f"{self.kind}-{self.vocab_size}-{rules}-lr{self.lr:g}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell came to. `curve` has (bytes of text read, bits per byte of the held-out text)."""
+
+    point: Point
+    seed: int
+    vocab_size: int  # that the tokenizer has
+    bytes_per_token: float
+    context: int
+    steps: int
+    body: int  # parameters of the blocks
+    head: int  # of the embedding, which is the head
+    text_bytes: float  # read in training
+    operations: float
+    seconds: float
+    loss: float  # nats per token
+    bits_per_byte: float
+    curve: list[tuple[float, float]]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Result":
+        curve = [(float(x), float(y)) for x, y in value["curve"]]
+        return cls(**value | {"point": Point(**value["point"]), "curve": curve})
+
+
+def points(study: StudyConfig, lr: float) -> list[Point]:
+    """The grid in the order of the recipe: what is not sized has one vocabulary."""
+    found: dict[Point, None] = {}
+    for kind in study.kinds:
+        for size in study.vocab_sizes if TOKENIZERS[kind].sized else study.vocab_sizes[:1]:
+            for rules in study.normalizations:
+                for rate in study.lrs or [lr]:
+                    found[Point(kind, size, rules, rate)] = None
+    return list(found)
+
+
+def run(config: Config) -> list[Result]:
+    """All cells, those that are done from their files. Raises MinitronError where the recipe has no text or no [study]."""
+    study = config.study
+    if study is None or config.pretrain is None:
+        hint = "add [study] with kinds, vocab_sizes and a budget, and [pretrain] with the text"
+        raise MinitronError(f"{config.recipe} is no study: it needs [pretrain] and [study]", hint=hint, code=2)
+    grid = points(study, config.pretrain.optim.lr)
+    cells = [(point, seed) for seed in range(config.seed, config.seed + study.seeds) for point in grid]
+    results = []
+    for number, (point, seed) in enumerate(cells, 1):
+        say(f"study: cell {number} of {len(cells)}: {point.name}, seed {seed}", style="bold cyan")
+        results.append(cell(config, point, seed))
+        found = results[-1]
+        say(f"study: {found.bits_per_byte:.4f} bits per byte, {found.loss:.4f} nats per token, {found.seconds:.0f} s")
+    atomic_write(config.layout.study_results, json.dumps([dataclasses.asdict(r) for r in results], indent=1))
+    return results
+
+
+def cell(config: Config, point: Point, seed: int) -> Result:
+    """One cell: its tokenizer, then its model."""
+    named = with_point(config, point, seed)
+    pipeline.run_stage(_stage("tokenizer"), named)
+    sized = with_budget(named)
+    done = sized.layout.run / "result.json"
+    key = sha256_json([dump_recipe(sized), pipeline.FORMAT])
+    if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
+        return Result.from_json(known["result"])
+    pipeline.run_stage(_stage("pretrain"), sized)
+    result = _result(sized, point, seed)
+    atomic_write(done, json.dumps({"key": key, "result": dataclasses.asdict(result)}, indent=1))
+    return result
+
+
+def _stage(name: str) -> pipeline.Stage:
+    return pipeline.STAGES[pipeline.NAMES.index(name)]
+
+
+def with_point(config: Config, point: Point, seed: int) -> Config:
+    """The recipe of a cell, but for what depends on its tokenizer."""
+    tokenizer = replace(
+        config.tokenizer, kind=point.kind, vocab_size=point.vocab_size, normalization=point.normalization
+    )
+    changed = replace(config, name=f"{config.name}/study/{point.name}-seed{seed}", seed=seed, tokenizer=tokenizer)
+    changed = replace(changed, data=DataConfig(), reject=None, kto=None)
+    low = point.lr / 10 if config.optim.min_lr is None else config.optim.min_lr
+    return changed.with_optim(lr=point.lr, min_lr=low)
+
+
+def with_budget(config: Config) -> Config:
+    """The same with a context and a batch of the study's bytes, and the steps of its budget. Its tokenizer must be there."""
+    study, report = config.study, json.loads(config.layout.stage_report("tokenizer").read_text(encoding="utf-8"))
+    size = kinds.load(config.layout.tokenizer).vocab_size
+    per_token = max(0.25, report["bytes_per_token"])
+    context = max(LEAST_CONTEXT, round(study.context_bytes / per_token))
+    rows = max(1, round(study.batch_bytes / (context * per_token)))
+    micro = min(rows, max(1, round(rows / config.pretrain.accumulation)))
+    accumulation = max(1, round(rows / micro))
+    config = replace(
+        config,
+        model=replace(config.model, context=context),
+        pretrain=replace(
+            config.pretrain, batch_rows=micro, accumulation=accumulation, eval_rows=0, patience=0, samples=[]
+        ),
+    )
+    config = resolve(config)
+    tokens = micro * accumulation * context
+    if study.equal == "text":
+        steps = study.budget * MEGABYTE / (tokens * per_token)
+    elif study.equal == "flops":
+        steps = study.budget * PETA / dry_run.operations(_counted(config, size), "pretrain", tokens)
+    else:
+        steps = study.budget * MINUTE / _seconds_per_step(_counted(config, size))
+    steps = max(POINTS, round(steps))
+    changed = replace(config.pretrain, steps=steps, eval_every_steps=-(-steps // POINTS))
+    return replace(config, pretrain=changed)
+
+
+def _counted(config: Config, size: int) -> Config:
+    """The same with the vocabulary that the tokenizer has, for what counts and measures."""
+    return replace(config, tokenizer=replace(config.tokenizer, vocab_size=size))
+
+
+def _seconds_per_step(config: Config) -> float:
+    """Measured once for a cell and kept, so that going on needs no other number of steps."""
+    kept = config.layout.run / "speed.json"
+    if kept.exists():
+        return float(json.loads(kept.read_text(encoding="utf-8"))["seconds_per_step"])
+    speed = dry_run.measure(config, "pretrain", pick_device(config.device)).step(config.pretrain.accumulation)
+    atomic_write(kept, json.dumps({"seconds_per_step": speed}))
+    return speed
+
+
+def _result(config: Config, point: Point, seed: int) -> Result:
+    rows = metrics.read(config.layout.metrics("pretrain"))
+    checks = [row for row in rows if "valid_bits_per_byte" in row]
+    train, valid = (PackedRows(config.layout.packed("pretrain", split)) for split in ("train", "valid"))
+    tokens = config.pretrain.batch_rows * config.pretrain.accumulation * config.model.context
+    per_row = train.target_bytes / max(1, len(train))  # bytes; rows are not quite full
+    per_step = config.pretrain.batch_rows * config.pretrain.accumulation * per_row
+    size = kinds.load(config.layout.tokenizer).vocab_size
+    parts = memory.parameters(config.model, size)
+    head = size * config.model.d_model
+    last = checks[-1]
+    return Result(
+        point=point,
+        seed=seed,
+        vocab_size=size,
+        bytes_per_token=valid.target_bytes / max(1, valid.targets),
+        context=config.model.context,
+        steps=config.pretrain.steps,
+        body=sum(parts.values()) - head,
+        head=head,
+        text_bytes=config.pretrain.steps * per_step,
+        operations=dry_run.operations(_counted(config, size), "pretrain", tokens * config.pretrain.steps),
+        seconds=last["seconds"],
+        loss=last["valid_loss"],
+        bits_per_byte=last["valid_bits_per_byte"],
+        curve=[(row["step"] * per_step, row["valid_bits_per_byte"]) for row in checks],
+    )
+
+
+# ---- what it says
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A point of the grid over its seeds, at its best learning rate."""
+
+    point: Point
+    results: list[Result]  # by seed
+
+    @property
+    def bits_per_byte(self) -> float:
+        return sum(r.bits_per_byte for r in self.results) / len(self.results)
+
+    @property
+    def loss(self) -> float:
+        return sum(r.loss for r in self.results) / len(self.results)
+
+
+def summaries(results: list[Result]) -> list[Summary]:
+    """Each tokenizer at the learning rate that is best on average over the seeds, the fewest bits per byte first."""
+    by_point: dict[Point, list[Result]] = {}
+    for result in results:
+        by_point.setdefault(result.point, []).append(result)
+    best: dict[tuple[str, int, str], Summary] = {}
+    for point, found in by_point.items():
+        summary = Summary(point, sorted(found, key=lambda r: r.seed))
+        key = (point.kind, point.vocab_size, point.normalization)
+        if key not in best or summary.bits_per_byte < best[key].bits_per_byte:
+            best[key] = summary
+    return sorted(best.values(), key=lambda s: s.bits_per_byte)
+
+
+def difference(first: Summary, second: Summary) -> tuple[float, float, float]:
+    """Bits per byte of `second` less those of `first`, and the 95% confidence interval by Student's t over pairs of the same
+    seed; with one seed the interval is everything."""
+    pairs = [b.bits_per_byte - a.bits_per_byte for a, b in zip(first.results, second.results, strict=True)]
+    mean = sum(pairs) / len(pairs)
+    if len(pairs) < 2:
+        return mean, -math.inf, math.inf
+    deviation = math.sqrt(sum((p - mean) ** 2 for p in pairs) / (len(pairs) - 1))
+    half = student(len(pairs) - 1) * deviation / math.sqrt(len(pairs))
+    return mean, mean - half, mean + half
+
+
+# Student's t at 97.5%, by degrees of freedom from 1.
+T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+
+
+def student(freedom: int) -> float:
+    """The 97.5% quantile of Student's t; beyond the table its last entry, which is a little too wide."""
+    return T975[min(freedom, len(T975)) - 1]
+
+
+def verdict(found: list[Summary]) -> Iterator[str]:
+    """What follows, in words: which tokenizer is best, which are not told apart from it, and what the loss per token would have
+    said."""
+    if not found:
+        return
+    best = found[0]
+    yield (
+        f"Of the same text, {label(best.point)} needs the fewest bits per byte: {best.bits_per_byte:.4f} "
+        f"(mean of {len(best.results)} seeds)."
+    )
+    for other in found[1:]:
+        mean, low, high = difference(best, other)
+        if low > 0:
+            yield f"{label(other.point)} needs {mean:.4f} more (95% confidence {low:.4f} to {high:.4f})."
+        elif math.isinf(low):
+            yield f"{label(other.point)} needs {mean:.4f} more; one seed cannot tell whether that is chance."
+        else:
+            yield (
+                f"{label(other.point)} is not told apart from it: {mean:+.4f} (95% confidence {low:+.4f} to {high:+.4f})."
+            )
+    by_loss = sorted(found, key=lambda s: s.loss)
+    if by_loss != found:
+        first = by_loss[0]
+        yield (
+            f"Loss per token would have chosen {label(first.point)} ({first.loss:.4f} nats), which is number "
+            f"{found.index(first) + 1} of {len(found)} by bits per byte: shorter tokens are easier to guess, one by one."
+        )
+
+
+def label(point: Point) -> str:
+    """The point in words."""
+    size = f" {point.vocab_size:,}" if TOKENIZERS[point.kind].sized else ""
+    rules = "" if point.normalization == "identity" else f" {Path(point.normalization).stem}"
+    return f"{point.kind}{size}{rules}"

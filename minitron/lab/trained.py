@@ -1,0 +1,54 @@
+"""What a trained model made of its tokens: the lengths of their embeddings, and the loss of each on held-out text."""
+
+import numpy as np
+import torch
+
+from minitron.core import parallel
+from minitron.core.device import pick_device
+from minitron.core.errors import MinitronError
+from minitron.data.packing import Batch, PackedRows, is_whole
+from minitron.lab.census import Trained
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Config
+from minitron.train import checkpoint
+
+STAGES = ("kto", "sft", "pretrain")
+ROWS = 256  # held-out rows of the model's context that are measured
+BATCH_ROWS = 8
+
+
+def look(config: Config) -> Trained | None:
+    """What the run's last trained model made of its tokens; None where there is none."""
+    found = next((s for s in STAGES if checkpoint.pointed(config.layout.stage(s), "best")), None)
+    if found is None:
+        return None
+    model, _ = checkpoint.load_model(
+        checkpoint.finished(config.layout.stage(found), found), device=pick_device(config.device)
+    )
+    rows = config.layout.packed("pretrain" if found == "pretrain" else "sft", "valid")
+    if not is_whole(rows):
+        raise MinitronError(f"there is no held-out text in {rows}", hint="run its stage again")
+    losses, targets = losses_by_token(model, PackedRows(rows))
+    norms = model.embedding.detach().float().norm(dim=1).cpu().numpy()
+    return Trained(norms, losses, targets, model.config.d_model, model.count_params())
+
+
+def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Mean loss in nats of each token where it is the target (NaN: nowhere), and how often it is, (V,) each."""
+    sums, targets = np.zeros(model.vocab_size), np.zeros(model.vocab_size, np.int64)
+
+    def part(start: int) -> tuple[np.ndarray, np.ndarray]:
+        batch: Batch = rows.batch(range(start, min(start + BATCH_ROWS, len(rows), most))).to(model.device)
+        with torch.inference_mode():
+            hidden = model.hidden(batch.ids, positions=batch.positions, mask=batch.mask, wanted=batch.select)[
+                : batch.count
+            ]
+            wanted = batch.targets[: batch.count]
+            lost = torch.nn.functional.cross_entropy(model.head(hidden).float(), wanted, reduction="none")
+        return wanted.cpu().numpy(), lost.double().cpu().numpy()
+
+    model.eval()
+    for ids, lost in parallel.parallel_map(part, range(0, min(len(rows), most), BATCH_ROWS), device=model.device):
+        sums += np.bincount(ids, lost, minlength=len(sums))
+        targets += np.bincount(ids, minlength=len(sums))
+    return np.where(targets > 0, sums / np.maximum(targets, 1), np.nan), targets

@@ -1,0 +1,157 @@
+"""How large a model, and how it is trained: each rule a function, with its source.
+
+    shape = shape_for(2_000_000, ModelConfig(), length=256, limit=vocabulary_limit(tokens))
+
+Knows nothing about this machine, and of the data only counts.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+
+from minitron.plan import memory
+from minitron.plan.corpus_stats import Counts
+from minitron.recipe.schema import ModelConfig
+from minitron.recipe.shapes import default_d_ff
+from minitron.train.optimizer import method
+
+SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters
+# Muennighoff et al., arXiv 2305.16264, section 6: passes over the data that are nearly as good as new data; that are worth little
+USEFUL_EPOCHS, MOST_EPOCHS = 4, 16
+# Operations of training, and the size that did best with them: of three sizes on three kinds of data (docs/plan.md), the shipped
+# recipes' (tests/test_dial.py holds these to them), and the least of Hoffmann et al., arXiv 2203.15556, table 3.
+MEASURED = {
+    "three kinds": (2.5e11, 0.35e6),
+    "shakespeare-char": (1.57e12, 0.79e6),
+    "demo": (2.99e13, 1.066e6),
+    "ru-jokes": (1.92e14, 4.26e6),
+    "Chinchilla": (1.92e19, 400e6),
+}
+# Tokens, repeated ones for what they are worth, without which no model speaks: of its regular dialogues the demo needs 1.2M to
+# answer half of its probes.
+SPEAKS = 1_000_000
+
+
+def vocabulary(body: int) -> int:
+    """Tokens for so many parameters outside the embedding: between the raw results of Tao et al. (arXiv 2407.13623), straight
+    lines in logarithms, and on beyond them. A multiple of 64."""
+    points = [(1e6, 1300), (3e6, 2200), (10e6, 4500), (30e6, 5700), (100e6, 10_000)]
+    return max(512, 64 * round(between(points, body) / 64))
+
+
+def between(points: list[tuple[float, float]], x: float) -> float:
+    """y at x on straight lines in logarithms through the points, ascending, and on beyond them."""
+    pairs = list(zip(points, points[1:], strict=False))
+    (x0, y0), (x1, y1) = next((pair for pair in pairs if x <= pair[1][0]), pairs[-1])
+    return y0 * (x / x0) ** (math.log(y1 / y0) / math.log(x1 / x0))
+
+
+def vocabulary_limit(tokens: int) -> int:
+    """Tokens that so much data can teach: 95% of them should be seen 100 times (Gowda & May, arXiv 2004.02334, section 4), and
+    by Zipf's law the token of rank r is seen tokens / (r ln V) times."""
+    size = 512
+    while 95 * 2 * size * math.log(2 * size) <= tokens:
+        size *= 2
+    step = size // 8
+    while 95 * (size + step) * math.log(size + step) <= tokens:
+        size += step
+    return size
+
+
+def best_size(operations: float) -> float:
+    """Parameters that so many operations of training are best spent on: straight lines in logarithms between MEASURED, and on
+    beyond them. That is 0.4 to 4 tokens per parameter for what a laptop does in minutes, and the 20 that are often spoken of for half
+    a day of an H100; nanochat's 8 (miniseries v1, 1e18 to 1e19 operations) lie near the way."""
+    return between(sorted(MEASURED.values()), operations)
+
+
+def depth(d_model: int) -> int:
+    """Blocks for a width: 64 of width each, as nanochat (depth x 64), GPT-2, nanoGPT's and llama2.c's small models have it
+    (384 / 6, 512 / 8, 768 / 12), and at least 4."""
+    return max(4, round(d_model / 64))
+
+
+def head_size(d_model: int) -> int:
+    """64, as all of those have it; 32 where that would leave fewer than 3 heads."""
+    return 64 if d_model >= 192 else 32
+
+
+def context(counts: Counts) -> int:
+    """The power of two from 256 on that holds 95% of the dialogues; a chat of several turns needs 256 in any case."""
+    return next((size for size in (256, 512, 1024) if counts.longest(0.95) <= size), 2048)
+
+
+def learning_rate(d_model: int, optimizer: str) -> float:
+    """The optimizer's own rule for a width, in inverse proportion to it (Yang et al., arXiv 2203.03466, table 3)."""
+    return two_digits(method(optimizer).learning_rate(d_model))
+
+
+def batch_tokens(body: int, tokens: float) -> float:
+    """Tokens of a step: DeepSeek LLM's law C^0.3271 with C = 6 N D operations in all (arXiv 2401.02954, section 3.1), at a third
+    of its 0.292: models as small as these learn more from more steps (the shipped recipes' batches are 0.28 to 0.37 of it)."""
+    return 0.09 * (6 * body * tokens) ** 0.3271
+
+
+def worth(tokens: float, unique: float) -> float:
+    """What so many tokens, of which only so many differ, are worth in new ones: U + U R (1 - exp(-repeats / R)) with R = 15.4
+    (Muennighoff et al., arXiv 2305.16264, equation 5)."""
+    once, repeats = min(tokens, unique), max(0.0, tokens / max(1.0, unique) - 1)
+    return once * (1 + 15.4 * (1 - math.exp(-repeats / 15.4)))
+
+
+def two_digits(value: float) -> float:
+    """Two digits."""
+    return float(f"{value:.1e}")
+
+
+# ---- shapes
+
+
+@dataclass
+class Shape:
+    """A model, its vocabulary and its size."""
+
+    model: ModelConfig
+    vocab_size: int
+    body: int  # weights of the blocks' matrices
+    params: int  # with the embedding: nanoGPT's way to count, but for the norms
+
+
+def shape_for(
+    params: float, base: ModelConfig, *, length: int, limit: int, fixed: int = 0, at_least: bool = False
+) -> Shape:
+    """The rules' shape for so many parameters, or with `at_least` no fewer; what they do not speak of stays as in `base`.
+
+    Widths alone leave gaps, so the depth may differ from what `depth` says: a size 10% off is as bad as twice the depth.
+    `limit` is the largest vocabulary that the data can teach; `fixed` the one that it has whatever the size, where it has one.
+    """
+    best, least = None, math.inf
+    for width in [*range(32, 192, 32), *range(192, 3073, 64)]:
+        usual = depth(width)
+        for layers in range(max(3, usual // 2), 2 * usual + 1):
+            body = layers * block_size(base.arch, width)
+            vocab_size = fixed or min(limit, vocabulary(body))
+            size = body + vocab_size * width
+            if at_least and size < params:
+                continue
+            cost = abs(math.log(size / params)) + 0.1 * abs(math.log2(layers / usual))
+            if cost < least:
+                best, least = (width, layers, vocab_size, body, size), cost
+    width, layers, vocab_size, body, size = best
+    heads = width // head_size(width)
+    decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "d_model": width, "context": length}
+    return Shape(replace(base, **decided, d_ff=default_d_ff(base.arch, width)), vocab_size, body, size)
+
+
+@cache
+def block_size(arch: str, d_model: int) -> int:
+    """Weights of a block's matrices."""
+    heads = d_model // head_size(d_model)
+    shape = {
+        "n_layers": 1,
+        "n_heads": heads,
+        "n_kv_heads": heads,
+        "d_model": d_model,
+        "d_ff": default_d_ff(arch, d_model),
+    }
+    return memory.block_matrices(ModelConfig(arch=arch, **shape))

@@ -1,0 +1,60 @@
+"""Keeps a model's embeddings while it trains, for `minitron embeddings`: a file per so many steps, and nothing else changes.
+
+    fit(model, rows, valid, run=run)        # as in `train.loop`; with train.snapshot_steps it also fills <stage>/snapshots/
+
+A snapshot is an array (V, D) in fp32, step-000100.npy. Knows nothing about what is looked for in them.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from minitron.core import distributed
+from minitron.core.files import atomic_path
+from minitron.core.interrupt import Interrupt
+from minitron.data.packing import PackedRows
+from minitron.model.language_model import LanguageModel
+from minitron.train import loop
+
+FOLDER = "snapshots"
+
+
+def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: loop.Fit) -> dict:
+    """`train.loop.fit`, with snapshots where the recipe wants them."""
+    if not run.train.snapshot_steps:
+        return loop.fit(model, rows, valid, run=run)
+    return Watched(model, rows, valid, run).train()
+
+
+class Watched(loop.Training):
+    """Training that keeps the embeddings at its beginning and every `train.snapshot_steps`."""
+
+    def train(self) -> dict:
+        if not self.state.step:
+            if not distributed.rank():
+                shutil.rmtree(self.run.stage_dir / FOLDER, ignore_errors=True)  # of another run
+            self.snapshot()
+        return super().train()
+
+    def step(self, interrupt: Interrupt) -> tuple[dict, bool]:
+        found = super().step(interrupt)
+        if self.state.step % self.run.train.snapshot_steps == 0:
+            self.snapshot()
+        return found
+
+    def snapshot(self) -> None:
+        """Writes the embeddings as they are now; in a sharded model all processes must call it."""
+        weights = distributed.full(self.model.embedding.detach()).float().cpu().numpy()
+        if not distributed.rank():
+            with (
+                atomic_path(self.run.stage_dir / FOLDER / f"step-{self.state.step:06d}.npy") as temporary,
+                temporary.open("wb") as file,
+            ):
+                np.save(file, weights)
+
+
+def load(stage_dir: Path) -> list[tuple[int, np.ndarray]]:
+    """(step, array) of each snapshot in the order of steps, memory-mapped."""
+    found = sorted((stage_dir / FOLDER).glob("step-*.npy"))
+    return [(int(path.stem.removeprefix("step-")), np.load(path, mmap_mode="r")) for path in found]

@@ -1,0 +1,170 @@
+"""`minitron study`: equal bytes in all cells, bits per byte of one held-out text, intervals over pairs of seeds, and it goes on where it stopped."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import tiny_texts
+from test_cli import refused as refused_command
+from test_recipe import recipe, refused
+
+from minitron.lab import study, study_page
+from minitron.lab.study import Point, Result, Summary, difference, summaries, verdict
+from minitron.recipe.load import load_recipe
+from minitron.recipe.write import dump_recipe
+
+STUDY = """
+seed = 5
+[tokenizer]
+vocab_size = 300
+byte_fallback = false
+[model]
+n_layers = 1
+n_heads = 2
+d_model = 16
+d_ff = 32
+[optim]
+lr = 1e-2
+warmup_steps = 2
+precision = "fp32"
+compile = "off"
+[pretrain]
+files = ["book.txt"]
+valid_fraction = 0.1
+accumulation = 2
+[study]
+kinds = ["char-bpe", "char"]
+vocab_sizes = [120]
+seeds = 1
+budget = 0.02
+context_bytes = 64
+batch_bytes = 512
+"""
+
+
+def result(kind: str, seed: int, bits: float, loss: float = 1.0, lr: float = 1e-3) -> Result:
+    point = Point(kind, 500, "identity", lr)
+    return Result(point, seed, 500, 3.0, 64, 10, 100, 200, 1e6, 1e9, 1.0, loss, bits, [(1e5, bits + 1), (1e6, bits)])
+
+
+def test_the_grid_has_each_tokenizer_once(tmp_path):
+    text = '[pretrain]\nfiles = ["a"]\n[study]\nkinds = ["bpe", "char", "bytes"]\nvocab_sizes = [300, 400]\nlrs = [0.1, 0.2]\n'
+    config = load_recipe(recipe(tmp_path, text))
+    found = [(p.kind, p.vocab_size, p.lr) for p in study.points(config.study, 1.0)]
+    sized = [("bpe", size, lr) for size in (300, 400) for lr in (0.1, 0.2)]
+    assert found == [*sized, *((kind, 300, lr) for kind in ("char", "bytes") for lr in (0.1, 0.2))]
+    (tmp_path / "again.toml").write_text(dump_recipe(config))
+    assert load_recipe(tmp_path / "again.toml").study == config.study
+
+
+def test_intervals_are_student_s_over_pairs_of_a_seed():
+    """Pairs differ by 0.1, 0.2 and 0.3: mean 0.2, deviation 0.1, half 4.303 * 0.1 / sqrt(3) = 0.2484."""
+    first = Summary(Point("bpe", 500, "identity", 1e-3), [result("bpe", s, 2.0 + s) for s in range(3)])
+    second = Summary(Point("char", 500, "identity", 1e-3), [result("char", s, 2.1 + 1.1 * s) for s in range(3)])
+    mean, low, high = difference(first, second)
+    assert (mean, low, high) == (
+        pytest.approx(0.2),
+        pytest.approx(0.2 - 0.24843, abs=1e-4),
+        pytest.approx(0.44843, abs=1e-4),
+    )
+    one = Summary(first.point, first.results[:1])
+    assert difference(one, replace(second, results=second.results[:1]))[1:] == (-math.inf, math.inf)
+    assert study.student(1) == 12.706
+    assert study.student(99) == 2.131
+
+
+def test_each_tokenizer_counts_at_its_best_learning_rate():
+    found = summaries([result("bpe", s, bits, lr=lr) for lr, bits in ((0.1, 2.0), (0.2, 1.9)) for s in range(2)])
+    assert [(s.point.lr, s.bits_per_byte) for s in found] == [(0.2, 1.9)]
+
+
+def test_the_verdict_says_what_the_figures_do():
+    rows = [result("bpe", s, 2.0 + s / 100, loss=4.0) for s in range(3)]
+    rows += [result("char", s, 2.5 + s / 100, loss=1.0) for s in range(3)]
+    rows += [result("bpe-spaces", s, 2.0 + (s % 2) / 10, loss=3.0) for s in range(3)]
+    best, near, far, illusion = verdict(summaries(rows))
+    assert best == "Of the same text, bpe 500 needs the fewest bits per byte: 2.0100 (mean of 3 seeds)."
+    assert near.startswith("bpe-spaces 500 is not told apart from it: +0.0233 (95% confidence -")
+    assert far == "char needs 0.5000 more (95% confidence 0.5000 to 0.5000)."
+    assert illusion.startswith("Loss per token would have chosen char (1.0000 nats), which is number 3 of 3")
+    one_seed = list(verdict(summaries([r for r in rows if r.seed == 0])))
+    assert "one seed cannot tell whether that is chance" in " ".join(one_seed)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("study.kinds=['bpe', 'word']", "study.kinds: 'word' must be one of bpe, bpe-spaces"),
+        ("study.kinds=[]", "study.kinds is empty"),
+        ("study.vocab_sizes=[3]", "study.vocab_sizes: 3 must be from 16"),
+        ("study.normalizations=['nfd']", "study.normalizations must be one of identity"),
+        ("study.lrs=[0]", "study.lrs: 0.0 must be above 0"),
+        ("study.equal=epochs", "study.equal must be one of text, flops, time"),
+        ("study.budget=0", "study.budget must be above 0"),
+        ("study.seeds=16", "study.seeds must be at most 15"),
+    ],
+)
+def test_mistakes_are_told_when_the_recipe_is_read(tmp_path, override, told):
+    assert told in refused(tmp_path, override, text=STUDY)
+
+
+def test_a_recipe_without_a_study_is_told_what_is_missing(in_tmp_path):
+    Path("base.toml").write_text('[pretrain]\nfiles = ["book.txt"]\n')
+    refused_command("study", "base.toml", code=2, saying="is no study: it needs [pretrain] and [study]")
+    Path("chat.toml").write_text('[data]\nfiles = ["d.jsonl"]\n[study]\n')
+    refused_command("study", "chat.toml", code=2, saying="[study] needs text: add [pretrain]")
+
+
+def test_a_study_from_text_to_verdict_and_again(in_tmp_path, capfd):
+    """Cells read the same bytes in contexts of the same bytes; a second run computes nothing; other seeds only what is new."""
+    Path("book.txt").write_text("\n".join(tiny_texts(700)))
+    Path("s.toml").write_text(STUDY)
+    study_page.run(load_recipe("s.toml"))
+    told = capfd.readouterr()
+    assert "warning" not in told.err
+    first = [Result.from_json(r) for r in json.loads(Path("runs/s/study/results.json").read_text())]
+    assert [r.point.kind for r in first] == ["char-bpe", "char"]
+    pairs, chars = first
+    assert pairs.text_bytes == pytest.approx(20_000, rel=0.2)
+    assert chars.text_bytes == pytest.approx(pairs.text_bytes, rel=0.15)
+    assert chars.context * chars.bytes_per_token == pytest.approx(64, rel=0.1)
+    assert pairs.context * pairs.bytes_per_token == pytest.approx(64, rel=0.1)
+    assert pairs.context < chars.context
+    assert pairs.body == chars.body
+    for r in first:
+        assert r.bits_per_byte == pytest.approx(r.loss / math.log(2) / r.bytes_per_token, rel=1e-3)
+        assert r.head == r.vocab_size * 16
+        assert r.curve[-1][1] == r.bits_per_byte
+        assert r.curve[0][1] > r.bits_per_byte  # it learned
+    assert "needs the fewest bits per byte" in told.out
+    page = Path("runs/s/study/study.html").read_text()
+    assert "Loss per token tells another story" in page
+    assert "needs the fewest bits per byte" in page
+
+    begun = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("model.safetensors")}
+    study_page.run(load_recipe("s.toml", ["study.seeds=2", "study.kinds=['char']"]))
+    after = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("model.safetensors")}
+    assert begun.items() <= after.items()
+    assert len({p.parents[3] for p in after}) == len({p.parents[3] for p in begun}) + 1
+
+
+@pytest.mark.parametrize("equal", ["flops", "time"])
+def test_other_budgets_are_kept(in_tmp_path, equal):
+    """With equal operations a model with a larger head reads less; with equal time it is what was measured once."""
+    Path("book.txt").write_text("\n".join(tiny_texts(700)))
+    Path("s.toml").write_text(STUDY)
+    budget = "3e-6" if equal == "flops" else "0.02"
+    config = load_recipe("s.toml", [f"study.equal={equal}", f"study.budget={budget}"])
+    steps = {}
+    for point in study.points(config.study, 1e-2):
+        named = study.with_point(config, point, 5)
+        study.pipeline.run_stage(study._stage("tokenizer"), named)
+        if equal == "time":  # as if it had been measured
+            (named.layout.run / "speed.json").write_text('{"seconds_per_step": 0.01}')
+        steps[point.kind] = study.with_budget(named).pretrain.steps
+    if equal == "flops":
+        assert steps["char-bpe"] > steps["char"] > study.POINTS  # of the same bytes it makes fewer tokens
+    else:
+        assert steps == {"char-bpe": 120, "char": 120}
