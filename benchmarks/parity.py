@@ -59,7 +59,7 @@ def main() -> None:
     if a.texts:
         table = pq.read_table(a.texts, columns=["messages"]).to_pylist()
         sets[Path(a.texts).stem] = [{"text": m["content"]} for row in table for m in row["messages"]]
-    markers = {tokenizer.system, tokenizer.user, tokenizer.assistant, tokenizer.end}
+    markers = {*tokenizer.markers.values(), tokenizer.end}
     for name, lines in sets.items():
         python, program = both(a.recipe, "tokenize", lines)
         differ = sum(p != g for p, g in zip(python, program, strict=True))

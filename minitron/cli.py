@@ -83,6 +83,12 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
     compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
 
+    bring = add(
+        "import", _import, "a model that was made elsewhere as a run, which every later stage takes", recipe=False
+    )
+    bring.add_argument("path", metavar="PATH", help="a folder of Hugging Face's, a ckpt.pt of nanoGPT, or a .gguf file")
+    bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
+
     add("clean", _clean, "show what pretrain.clean takes out of the recipe's text, with samples")
 
     inspect = add("inspect", _inspect, "show what a tokenizer makes of a text, and how words were merged", recipe=False)
@@ -124,11 +130,13 @@ def parser() -> argparse.ArgumentParser:
     export = add(
         "export",
         _export,
-        "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds",
+        "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds; "
+        "hf for transformers, gguf for llama.cpp and ollama",
     )
     export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle, for minitron-chat")
-    export.add_argument("--dtype", choices=["f16", "q8", "q4"], help="of the matrices (default: export.dtype)")
-    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>")
+    dtypes = sorted({dtype for kind in EXPORTS.values() for dtype in kind.dtypes})
+    export.add_argument("--dtype", choices=dtypes, help="of the matrices (default: export.dtype; of hf: f32)")
+    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>; of hf: export/<recipe>/hf")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
     binary = add("binary", _binary, "build the chat program around a bundle", recipe=False)
@@ -195,7 +203,10 @@ def main(argv: list[str] | None = None) -> None:
 def _recipe(a: argparse.Namespace):
     from minitron.recipe.load import load_recipe
 
-    return load_recipe(a.recipe, a.overrides)
+    path = Path(a.recipe)
+    if (path / f"{path.name}.toml").is_file():  # the folder of an imported run has its recipe in it
+        path = path / f"{path.name}.toml"
+    return load_recipe(path, a.overrides)
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -254,6 +265,12 @@ def _compare(a: argparse.Namespace) -> None:
     compare.run(a.first, a.second, prompts=a.prompts)
 
 
+def _import(a: argparse.Namespace) -> None:
+    from minitron.interop import imported
+
+    imported.run(Path(a.path), Path(a.out))
+
+
 def _clean(a: argparse.Namespace) -> None:
     from minitron.core.console import tell
     from minitron.data import documents
@@ -306,7 +323,7 @@ def _export(a: argparse.Namespace) -> None:
     if a.out and Path(a.out).exists() and not Path(a.out).is_dir():
         raise MinitronError(f"{a.out} is a file", hint="name a folder after --out", code=2)
     config = _recipe(a)
-    out = a.out or config.layout.bundle
+    out = a.out or (config.layout.bundle / a.format if EXPORTS[a.format].apart else config.layout.bundle)
     export.write(config, out=out, format=a.format, dtype=a.dtype, untrained=a.untrained)
 
 

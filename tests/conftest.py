@@ -1,6 +1,7 @@
 """What many tests share: a tiny tokenizer, a tiny model, a tiny recipe, all made on the spot."""
 
 import json
+import random
 import signal
 from pathlib import Path
 
@@ -45,6 +46,36 @@ WORDS = [
 
 def tiny_texts(count: int = 400) -> list[str]:
     return [" ".join(WORDS[(i * k + k) % len(WORDS)] for k in range(1, 9)) + f" {i % 37}." for i in range(count)]
+
+
+ALPHABETS = (
+    "abc hello  who are you\n\t",
+    "привет как дела ёЁ",
+    "0123456789 +-=",
+    "🙂👩‍👩‍👧é日本語 \u2581\u00a0\u200b",
+    "aaa   ---",
+)
+
+
+def random_texts(count: int, seed: int) -> list[str]:
+    """Texts of every kind: known words, characters of several scripts, repetitions, any code point."""
+    draw = random.Random(seed)
+    found = []
+    for _ in range(count):
+        parts = []
+        for _ in range(draw.randint(1, 8)):
+            match draw.randint(0, 3):
+                case 0:
+                    parts.append(draw.choice(tiny_texts(40)))
+                case 1:
+                    parts.append("".join(draw.choices(draw.choice(ALPHABETS), k=draw.randint(1, 12))))
+                case 2:
+                    parts.append(draw.choice(draw.choice(ALPHABETS)) * draw.randint(1, 30))
+                case 3:
+                    points = (draw.choice((draw.randint(1, 0x7FF), draw.randint(0, 0x10FFFF))) for _ in range(5))
+                    parts.append("".join(chr(p) for p in points if not 0xD800 <= p < 0xE000))
+        found.append("".join(parts))
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -12,20 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cli import minitron
 from test_inspect import CHANCE_WORDS
-from test_tokenizer_kinds import TEXTS, made
+from test_tokenizer_kinds import KINDS, TEXTS, made
 
 from minitron.core.errors import MinitronError
 from minitron.lab import census_report
 from minitron.lab.census import CLASSES, census, count, name_of, reached, steps_of
 from minitron.lab.corpus import Piece, pieces_of
-from minitron.recipe.kinds import TOKENIZERS
 
 
 def counted(tokenizer, pieces, **options):
     return census(count(pieces, tokenizer), tokenizer, **options)
 
 
-@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_counts_are_a_plain_recount_and_classes_sum_to_the_vocabulary(tmp_path, kind):
     found = made(tmp_path, kind=kind)
     chance = random.Random(4)

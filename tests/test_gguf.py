@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_shape
+from conftest import char_tokenizer, random_texts, tiny_shape, tiny_texts
+from llamacpp import LlamaCpp
 from test_cli import minitron
 
 from minitron.core.errors import MinitronError
 from minitron.interop import gguf
 from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import ExportConfig
+from minitron.recipe.schema import ExportConfig, TokenizerConfig
+from minitron.tokenizer import chat_template, kinds
 
 
 def about(dtype: str = "f16") -> About:
@@ -31,7 +33,6 @@ def model(vocab_size: int = 340, **changes) -> LanguageModel:
 
 def test_what_gguf_cannot_say_is_refused():
     for changes, told in (
-        ({"qk_norm": True}, "GGUF has no such model.arch = 'llama' with these options"),
         ({"logit_cap": 5.0}, "GGUF's llama has no model.logit_cap"),
         ({"d_model": 48, "d_ff": 128}, "GGUF's q8 takes 32 weights of a row at once"),
     ):
@@ -44,6 +45,12 @@ def test_what_gguf_cannot_say_is_refused():
         infinite.embedding[3, 3] = 1e6
     with pytest.raises(MinitronError, match="does not fit into fp16"):
         gguf.encode(infinite, None, dtype="f16")
+
+
+def test_a_tokenizer_without_bytes_is_refused(tmp_path):
+    tokenizer = char_tokenizer(tmp_path, *tiny_texts(), byte_fallback=False)
+    with pytest.raises(MinitronError, match="needs byte tokens"):
+        gguf.encode(model(tokenizer.vocab_size), tokenizer, dtype="f16")
 
 
 @pytest.mark.parametrize("arch", ["llama", "nanogpt"])
@@ -104,6 +111,58 @@ def test_transformers_computes_the_same_logits(tmp_path):
     ids = torch.randint(340, (2, 30), generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
         torch.testing.assert_close(made(ids), theirs(ids).logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow  # starts llama.cpp's server
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"n_heads": 4, "n_kv_heads": 2, "rope_theta": 500.0}, {"qk_norm": True}, {"arch": "nanogpt", "bias": True}],
+)
+def test_llama_cpp_computes_the_same_probabilities(tmp_path, tiny_tokenizer, shape):
+    made = model(tiny_tokenizer.vocab_size, **shape)
+    (tmp_path / "model.gguf").write_bytes(gguf.encode(made, tiny_tokenizer, dtype="f16"))
+    theirs = LlamaCpp(tmp_path / "model.gguf")
+    generator = torch.Generator().manual_seed(2)
+    for length in (1, 7, 60):
+        ids = torch.randint(5, made.vocab_size, (1, length), generator=generator)
+        with torch.inference_mode():
+            want = made(ids)[0, -1].log_softmax(-1).numpy()
+        found = theirs.log_probabilities(ids[0].tolist(), made.vocab_size)
+        np.testing.assert_allclose(found, want, atol=0.03, rtol=0)
+
+
+@pytest.mark.slow  # starts llama.cpp's server
+@pytest.mark.parametrize("how", [{}, {"vocab_size": 2300}, {"kind": "char"}])
+def test_llama_cpp_has_the_same_ids_and_the_same_template(tmp_path, how):
+    training = [*tiny_texts(), *(random_texts(300, seed=5) if how else [])]
+    config = TokenizerConfig(**{"vocab_size": 340, "character_coverage": 1.0} | how)
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(kinds.train(training, config=config, seed=1))
+    ours = kinds.load(path)
+    (tmp_path / "model.gguf").write_bytes(gguf.encode(model(ours.vocab_size), ours, dtype="f16"))
+    theirs = LlamaCpp(tmp_path / "model.gguf")
+    different = [t for t in random_texts(2000, seed=3) if theirs.ids(t) != ours.encode(t)]
+    assert not different, different[:3]
+    assert not {*theirs.ids("<|end|> <|user|>")} & {*ours.markers.values(), ours.end}
+    messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": " hello\n"}]
+    assert theirs.ids(theirs.prompt(messages), markers=True) == chat_template.encode_prompt(messages, ours)
+
+
+def test_the_modelfile_says_how_the_program_draws(tmp_path, tiny_tokenizer):
+    settings = ExportConfig(system='be """good"""', temperature=0.5, licence="yours")
+    made = dataclasses.replace(about("q8"), settings=settings)
+    lines = gguf.modelfile(tiny_tokenizer, made, "model-q8.gguf").splitlines()
+    assert lines[0] == "FROM ./model-q8.gguf"
+    assert "PARAMETER temperature 0.5" in lines
+    assert 'PARAMETER stop "<|end|>"' in lines
+    assert "SYSTEM \"\"\"be '''good'''\"\"\"" in lines
+    template = next(line for line in lines if line.startswith("TEMPLATE"))
+    assert template == (
+        'TEMPLATE """{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>"""'
+    )
+    commands = gguf.commands_for(dataclasses.replace(about(), recipe="My model!"), tmp_path / "a b" / "m.gguf")
+    assert commands["ollama"].endswith("&& ollama run my-model")
+    assert f"'{tmp_path}/a b/m.gguf'" in commands["LM Studio"]
 
 
 @pytest.mark.slow  # a process that imports torch

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 from test_cli import minitron
-from test_tokenizer_kinds import HOSTILE, made
+from test_tokenizer_kinds import HOSTILE, KINDS, made
 
 from minitron.core.errors import MinitronError
 from minitron.lab import inspect
-from minitron.recipe.kinds import TOKENIZERS
 from minitron.tokenizer.merges import Merges
 
 CHANCE_WORDS = [*HOSTILE, "hello", "who", " are", " you", "«Ещё", "models", "...", "of", "ofof", " — ", "aaaa", "12"]
 
 
-@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rules", ["identity", "ru-classics"])
 def test_merges_are_the_library_s(tmp_path, kind, rules):
     """Of 400 random texts per kind: what our own merging leaves are the pieces that SentencePiece gives."""
@@ -50,7 +49,7 @@ def test_how_a_word_was_merged(tmp_path):
     assert inspect.merged_words(made(tmp_path, kind="bytes"), "hello") == []
 
 
-@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_token_is_shown_once_with_its_id(tmp_path, kind, capsys):
     found = made(tmp_path, kind=kind)
     text = "hello  you\n<b>&ё 日"

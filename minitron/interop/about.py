@@ -8,6 +8,7 @@ import torch
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.layout import Layout
 from minitron.recipe.schema import ExportConfig, Source
 
 ANSWER_TOKENS = 24  # of an answer by which a format proves itself, at most
@@ -18,7 +19,7 @@ class About:
     """For people and programs that get the model."""
 
     title: str
-    dtype: str  # of the matrices: f16, q8 or q4
+    dtype: str  # of the matrices, one of those that the format has (recipe.kinds.EXPORTS)
     settings: ExportConfig  # what the chat program says first, and how it draws
     recipe: str  # its name
     stage: str  # that trained the weights; "untrained" where none did
@@ -28,6 +29,7 @@ class About:
     sources: list[Source] = field(default_factory=list)
     icon: bytes = b""  # PNG
     prompts: Iterable[list[int]] = ()  # held-out ones, for a format that proves itself
+    run: Layout | None = None  # where what the stages say of themselves lies, for a model card
 
 
 def utc(seconds: float) -> str:

@@ -46,7 +46,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
         "version": 2,
         "name": about.title,
         "template": "text" if about.base else "chatml",
-        "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size},
+        "model": shape_of(model),
         "dtype": about.dtype,
         "params": model.count_params(),
         "weights": digest(weights),
@@ -76,6 +76,12 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     say(
         f"export: {about.title}, {config['params'] / 1e6:.2f}M parameters as {about.dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
     )
+
+
+def shape_of(model: LanguageModel) -> dict[str, Any]:
+    """config.json's `model`. What usually is not there says nothing where it is not."""
+    shape = dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size}
+    return {key: value for key, value in shape.items() if value or key not in ("head_dim", "untied_head")}
 
 
 def digest(data: bytes) -> dict[str, Any]:

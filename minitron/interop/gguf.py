@@ -2,10 +2,12 @@
 
 The layout is that of ggml's docs/gguf.md, version 3. Every matrix is of the file's type, the token embedding (it is also the
 head) included; learned positions are F16 and vectors F32. What a shape is called in GGUF it says itself (`Trunk.gguf`); the
-vocabulary is SentencePiece's ("llama"), or there is none. benchmarks/to_gguf.py compares the logits with llama.cpp's. Knows
-nothing about recipes.
+vocabulary is SentencePiece's ("llama"), a byte-level BPE's ("gpt2"), or there is none. benchmarks/to_gguf.py compares the logits
+with llama.cpp's. Knows nothing about recipes.
 """
 
+import re
+import shlex
 import struct
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from minitron.interop.about import About, check_fp16
 from minitron.model.language_model import LanguageModel
 from minitron.model.shape import Gguf
 from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.byte_bpe import ByteBPE
 
 ALIGN = 32  # bytes; every tensor begins at a multiple of it, counted from the first
 BLOCK = 32  # values of a row that share a scale in Q4_0 and Q8_0
@@ -32,6 +35,15 @@ TEMPLATE = (  # docs/formats.md, in Jinja
     "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+CHATML_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+# The same for ollama. Its own text/template: what it does not know it leaves out.
+OLLAMA_TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>"
+OLLAMA_CHATML = (
+    "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
+)
 
 
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
@@ -39,7 +51,53 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     data = encode(model, tokenizer, dtype=about.dtype, title=about.title, base=about.base)
     path = out / f"model-{about.dtype}.gguf"
     atomic_write(path, data)
+    if tokenizer:
+        atomic_write(out / "Modelfile", modelfile(tokenizer, about, path.name))
     say(f"export: {about.title}, {model.count_params() / 1e6:.2f}M parameters as {about.dtype} -> {path}")
+    if tokenizer:
+        for program, command in commands_for(about, path).items():
+            say(f"  {program}: {command}")
+
+
+def modelfile(tokenizer: Tokenizer, about: About, weights: str) -> str:
+    """What `ollama create` reads: the file, the template as Go's text/template has it, and how the chat program draws."""
+    e = about.settings
+    lines = [f"FROM ./{weights}"]
+    chatml = isinstance(tokenizer, ByteBPE) and tokenizer.chatml
+    dialogue = OLLAMA_CHATML if chatml else OLLAMA_TEMPLATE
+    lines.append(f'TEMPLATE """{"{{ .Prompt }}" if about.base else dialogue}"""')
+    if e.system and not about.base:
+        lines.append(f'SYSTEM """{e.system.replace(chr(34) * 3, chr(39) * 3)}"""')
+    numbers: dict[str, int | float] = {
+        "temperature": e.temperature,
+        "top_k": e.top_k,
+        "top_p": e.top_p,
+        "min_p": e.min_p,
+    }
+    numbers |= {"repeat_penalty": e.repeat_penalty, "num_predict": e.max_tokens}
+    lines += [f"PARAMETER {name} {value}" for name, value in numbers.items()]
+    lines.append(f'PARAMETER stop "{end_of(tokenizer)}"')
+    if e.licence:
+        lines.append(f'LICENSE """{e.licence.replace(chr(34) * 3, chr(39) * 3)}"""')
+    return "\n".join(lines) + "\n"
+
+
+def end_of(tokenizer: Tokenizer) -> str:
+    """The end marker's text."""
+    if isinstance(tokenizer, ByteBPE):
+        return next((name for name, i in tokenizer.ids.items() if i == tokenizer.end), "")
+    return str(tokenizer.to_vocab()["pieces"][tokenizer.end])
+
+
+def commands_for(about: About, path: Path) -> dict[str, str]:
+    """What to type to talk with the model in other programs, by program."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", about.recipe.lower()).strip("-._") or "mine"
+    chat = "-p 'Once upon a time' -no-cnv" if about.base else "-cnv --jinja"
+    return {
+        "llama.cpp": f"llama-cli -m {shlex.quote(str(path))} {chat}",
+        "ollama": f"ollama create {name} -f {shlex.quote(str(path.with_name('Modelfile')))} && ollama run {name}",
+        "LM Studio": f"lms import {shlex.quote(str(path))}",
+    }
 
 
 @torch.no_grad()
@@ -113,31 +171,70 @@ def metadata(model: LanguageModel, shape: Gguf, dtype: str) -> dict[str, bytes]:
 
 
 def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
-    """SentencePiece's pieces, as llama.cpp merges them. Raises MinitronError where it would cut text into other ones."""
+    """What llama.cpp encodes by: SentencePiece's pieces, or those of a byte-level BPE."""
+    found = byte_level(tokenizer) if isinstance(tokenizer, ByteBPE) else sentencepiece(tokenizer)
+    found |= {
+        "eos_token_id": number(tokenizer.end),
+        "eot_token_id": number(tokenizer.end),
+        "add_bos_token": number(False),
+        "add_eos_token": number(False),
+    }
+    whole = {f"tokenizer.ggml.{key}": value for key, value in found.items()}
+    return whole if base else whole | {"tokenizer.chat_template": string(template(tokenizer))}
+
+
+def sentencepiece(tokenizer: Tokenizer) -> dict[str, bytes]:
+    """Pieces, which llama.cpp merges by their scores. Raises MinitronError where it would cut text into other ones."""
     vocab = tokenizer.to_vocab()
     rules, hint = vocab["normalizer"], "use --format bundle, or train with tokenizer.kind = 'bpe' and 'identity'"
-    if rules["precompiled_charsmap"]:
+    if rules["precompiled_charsmap"] or rules["remove_extra_whitespaces"]:
         raise MinitronError("GGUF's vocabulary has no tokenizer.normalization", hint=hint)
     if not rules["escape_whitespaces"]:
         raise MinitronError("GGUF's vocabulary has no tokenizer.kind = 'bytes'", hint=hint)
     if not vocab["byte_fallback"]:  # llama.cpp ends at a character that has no token
         raise MinitronError("GGUF's vocabulary needs byte tokens, which this tokenizer lacks", hint=hint)
-    types = [PIECES[letter] for letter in vocab["types"]]
-    count = len(types)
-    found = {
+    return {
         "model": string("llama"),
-        "tokens": struct.pack("<IIQ", ARRAY, STRING, count) + b"".join(map(text, vocab["pieces"])),
-        "scores": struct.pack(f"<IIQ{count}f", ARRAY, FLOAT32, count, *vocab["scores"]),
-        "token_type": struct.pack(f"<IIQ{count}i", ARRAY, INT32, count, *types),
+        "tokens": strings(vocab["pieces"]),
+        "scores": struct.pack(f"<IIQ{len(vocab['scores'])}f", ARRAY, FLOAT32, len(vocab["scores"]), *vocab["scores"]),
+        "token_type": integers([PIECES[letter] for letter in vocab["types"]]),
         "unknown_token_id": number(int(vocab["unk_id"])),
-        "eos_token_id": number(tokenizer.end),
-        "eot_token_id": number(tokenizer.end),
-        "add_bos_token": number(False),
-        "add_eos_token": number(False),
         "add_space_prefix": number(bool(vocab["normalizer"]["add_dummy_prefix"])),
     }
-    whole = {f"tokenizer.ggml.{key}": value for key, value in found.items()}
-    return whole if base else whole | {"tokenizer.chat_template": string(TEMPLATE)}
+
+
+def byte_level(tokenizer: ByteBPE) -> dict[str, bytes]:
+    """Pieces, the merges in their order, and the way of splitting."""
+    if not (splitting := tokenizer.splitting):
+        raise MinitronError(
+            f"{tokenizer.path} splits texts in a way that llama.cpp has no name for here",
+            hint="--format hf, and llama.cpp's own convert_hf_to_gguf.py",
+        )
+    model, special = tokenizer.whole["model"], {i: name for name, i in tokenizer.ids.items()}
+    names = {i: piece for piece, i in model["vocab"].items()} | {
+        t["id"]: t["content"] for t in tokenizer.whole["added_tokens"]
+    }
+    types = [PIECES["C" if i in special else "N" if i in names else "X"] for i in range(tokenizer.vocab_size)]
+    return {
+        "model": string("gpt2"),
+        "pre": string(splitting),
+        "tokens": strings([names.get(i, f"[PAD{i}]") for i in range(tokenizer.vocab_size)]),
+        "token_type": integers(types),
+        "merges": strings([merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]),
+    }
+
+
+def strings(values: list[str]) -> bytes:
+    return struct.pack("<IIQ", ARRAY, STRING, len(values)) + b"".join(map(text, values))
+
+
+def integers(values: list[int]) -> bytes:
+    return struct.pack(f"<IIQ{len(values)}i", ARRAY, INT32, len(values), *values)
+
+
+def template(tokenizer: Tokenizer) -> str:
+    """The dialogue in Jinja, as llama.cpp knows it."""
+    return CHATML_TEMPLATE if isinstance(tokenizer, ByteBPE) and tokenizer.chatml else TEMPLATE
 
 
 def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float32]]:
@@ -152,7 +249,7 @@ def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float
             raise MinitronError(f"GGUF's {shape.architecture} has no {name}", hint="use --format bundle")
         values = parameter.detach().float().cpu().numpy()
         if shape.names[inner] in shape.interleaved:
-            values = neighbours(values, model.config.d_model // model.config.n_heads)
+            values = neighbours(values, model.config.head_size)
         layer = f"blk.{blocks[id(parameter)]}." if id(parameter) in blocks else ""
         found[f"{layer}{shape.names[inner]}.{kind}"] = values
     if shape.biases:

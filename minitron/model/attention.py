@@ -47,7 +47,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.dropout = config.dropout
-        self.cache_shape = (config.n_kv_heads, config.d_model // config.n_heads)
+        self.cache_shape = (config.n_kv_heads, config.head_size)
 
     def new_state(self, rows: int, slots: int, *, device: torch.device, dtype: torch.dtype) -> KVCache:
         """Room for `slots` tokens of each row."""
@@ -69,23 +69,22 @@ class Attention(nn.Module):
     @staticmethod
     def operations(config: ModelConfig) -> float:
         """Forward and backward, per token: 12 T D (PaLM, arXiv 2204.02311, appendix B)."""
-        return 12 * config.context * config.d_model
+        return 12 * config.context * config.n_heads * config.head_size
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
         """Query, key, value, the output that the last Linear reads (of `load.after` positions), and what `attention` keeps
         for itself."""
         n, heads, low = load.tokens, config.n_heads, load.low
+        width = heads * config.head_size
         written_out = load.device.type == "cpu" and (load.autocast or load.length <= WRITTEN_OUT)
         # the lines in `attention`, or torch's own of the same kind
         if written_out or (not load.on_cuda and config.dropout):
             copies = 3 if config.dropout else 1  # the weights; with dropout what stayed of them, and the product
-            return {"attention": low * ((3 * n + load.after) * config.d_model + copies * heads * n * load.length)}
-        keys = config.n_kv_heads * config.d_model // heads
-        fused = (
-            low * n * (2 * config.d_model + 2 * keys) + FP32 * n * heads
-        )  # and the log-sum-exp of each row of weights
-        wanted = low * load.after * config.d_model if load.after < n else 0  # picked from the output, which is kept too
+            return {"attention": low * ((3 * n + load.after) * width + copies * heads * n * load.length)}
+        keys = config.n_kv_heads * config.head_size
+        fused = low * n * (2 * width + 2 * keys) + FP32 * n * heads  # and the log-sum-exp of each row of weights
+        wanted = low * load.after * width if load.after < n else 0  # picked from the output, which is kept too
         return {"attention": fused + wanted + (low * n * load.length if load.packed else 0)}  # the mask, as numbers
 
 

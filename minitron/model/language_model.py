@@ -1,4 +1,4 @@
-"""A language model of any shape under one face: hidden states, the tied head, and states to write with.
+"""A language model of any shape under one face: hidden states, the head, and states to write with.
 
     model = LanguageModel(config.model, vocab_size)
     logits = model(ids)                              # (B, T) -> (B, T, V)
@@ -35,7 +35,7 @@ def softcap(logits: Tensor, cap: float) -> Tensor:
 
 
 class LanguageModel(nn.Module):
-    """`hidden` for the trunk, `head` for the tied projection, `forward` for both."""
+    """`hidden` for the trunk, `head` for the projection to the vocabulary, `forward` for both."""
 
     def __init__(self, config: ModelConfig, vocab_size: int):
         super().__init__()
@@ -43,6 +43,8 @@ class LanguageModel(nn.Module):
         self.recompute = False  # gradient checkpointing, for training
         shape = trunk_type(config.arch)
         self.add_module(shape.prefix, shape(config, vocab_size))
+        if config.untied_head:
+            self.lm_head = nn.Linear(config.d_model, vocab_size, bias=False)
         # GPT-2's initialisation: 0.02 everywhere, the layers that write to the residual stream scaled down by depth.
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
@@ -63,8 +65,13 @@ class LanguageModel(nn.Module):
 
     @property
     def embedding(self) -> Tensor:
-        """(V, D), also the head."""
+        """(V, D), also the head unless that is untied."""
         return self.trunk.embedding
+
+    @property
+    def output(self) -> Tensor:
+        """(V, D), the head's matrix."""
+        return self.lm_head.weight if self.config.untied_head else self.embedding
 
     @property
     def device(self) -> torch.device:
@@ -136,7 +143,7 @@ class LanguageModel(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """(..., D) -> logits (..., V)."""
-        return softcap(F.linear(hidden, self.embedding), self.config.logit_cap)
+        return softcap(F.linear(hidden, self.output), self.config.logit_cap)
 
     def forward(self, ids: Tensor, **how: Any) -> Tensor:
         """ids (B, T) -> logits (B, T, V); see `hidden` for the rest."""

@@ -17,7 +17,7 @@ from minitron.model.costs import Load, total
 from minitron.model.mlp import SwiGLU
 from minitron.model.norms import RMSNorm
 from minitron.model.rope import rope_table, rotate
-from minitron.model.shape import Block, Gguf, Trunk
+from minitron.model.shape import Block, Gguf, HuggingFace, Trunk
 from minitron.model.state import LayerState, Pass, compute_dtype, run_blocks
 from minitron.recipe.schema import ModelConfig
 
@@ -25,7 +25,7 @@ from minitron.recipe.schema import ModelConfig
 class LlamaAttention(Attention):
     def __init__(self, config: ModelConfig):
         super().__init__(config)
-        self.size = config.d_model // config.n_heads
+        self.size = config.head_size
         self.q_proj = nn.Linear(config.d_model, config.n_heads * self.size, bias=False)
         self.k_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
         self.v_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
@@ -52,7 +52,9 @@ class LlamaAttention(Attention):
         qkv_copies = 3 if load.autocast else 1
         terms = {"Linear's inputs": load.low * config.d_model * qkv_copies * load.tokens}
         if config.qk_norm:
-            terms["norms"] = 2 * RMSNorm.saved_bytes(config.d_model, load.tokens, on_cuda=load.on_cuda)
+            terms["norms"] = 2 * RMSNorm.saved_bytes(
+                config.n_heads * config.head_size, load.tokens, on_cuda=load.on_cuda
+            )
         return total(terms, Attention.saved_bytes(config, load))
 
 
@@ -124,16 +126,43 @@ class Llama(Trunk):
         return self.embed_tokens.weight
 
     def gguf(self) -> Gguf | None:
-        if self.config.qk_norm:  # llama.cpp's llama has none
-            return None
+        """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""
+        c = self.config
+        size = c.head_size
         names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
+        names |= {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
         names |= {"self_attn.o_proj": "attn_output", "input_layernorm": "attn_norm"}
         names |= {"post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
-        names |= {"mlp.down_proj": "ffn_down", "embed_tokens": "token_embd", "norm": "output_norm"}
+        names |= {"mlp.down_proj": "ffn_down", "embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"}
         numbers: dict[str, int | float] = {
-            "attention.head_count_kv": self.config.n_kv_heads,
-            "rope.dimension_count": self.config.d_model // self.config.n_heads,
-            "rope.freq_base": self.config.rope_theta,
+            "attention.head_count_kv": c.n_kv_heads,
+            "attention.key_length": size,
+            "attention.value_length": size,
+            "rope.dimension_count": size,
+            "rope.freq_base": c.rope_theta,
         }
-        interleaved = ("attn_q", "attn_k")
-        return Gguf("llama", "attention.layer_norm_rms_epsilon", names, numbers, interleaved=interleaved)
+        interleaved = () if c.qk_norm else ("attn_q", "attn_k")
+        kind = "qwen3" if c.qk_norm else "llama"
+        return Gguf(kind, "attention.layer_norm_rms_epsilon", names, numbers, interleaved=interleaved)
+
+    def hugging_face(self) -> HuggingFace | None:
+        c = self.config
+        kind = "qwen3" if c.qk_norm else "llama"
+        rope = {"rope_type": "default", "rope_theta": c.rope_theta}
+        config = {
+            "model_type": kind,
+            "hidden_size": c.d_model,
+            "intermediate_size": c.d_ff,
+            "num_hidden_layers": c.n_layers,
+            "num_attention_heads": c.n_heads,
+            "num_key_value_heads": c.n_kv_heads,
+            "head_dim": c.head_size,
+            "max_position_embeddings": c.context,
+            "rms_norm_eps": c.norm_eps,
+            "rope_theta": c.rope_theta,  # where transformers before version 5 looks, and other programs do
+            "rope_parameters": rope,
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "attention_dropout": c.dropout,
+        }
+        return HuggingFace(f"{kind.capitalize()}ForCausalLM", config)

@@ -36,7 +36,7 @@ def attach(model: LanguageModel, *, rank: int, seed: int) -> None:
     """Freezes the model and puts a low-rank change beside every matrix of its blocks."""
     generator = torch.Generator().manual_seed(seed)
     model.requires_grad_(False)
-    for module in list(model.modules()):
+    for module in list(model.blocks.modules()):
         if isinstance(module, nn.Linear):
             parametrize.register_parametrization(module, "weight", LowRank(module.weight, rank, generator))
 

@@ -14,7 +14,7 @@ from minitron.model.attention import Attention, prepared
 from minitron.model.costs import Load, total
 from minitron.model.mlp import GELU
 from minitron.model.norms import LayerNorm
-from minitron.model.shape import Block, Gguf, Trunk
+from minitron.model.shape import Block, Gguf, HuggingFace, Trunk
 from minitron.model.state import LayerState, Pass, run_blocks
 from minitron.recipe.schema import ModelConfig
 
@@ -84,6 +84,7 @@ class GPT(Trunk):
 
     def __init__(self, config: ModelConfig, vocab_size: int):
         super().__init__(config, vocab_size)
+        self.config = config
         self.wte = nn.Embedding(vocab_size, config.d_model)
         self.wpe = nn.Embedding(config.context, config.d_model)
         self.h = nn.ModuleList(self.block(config) for _ in range(config.n_layers))
@@ -109,3 +110,21 @@ class GPT(Trunk):
         names |= {"ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
         names |= {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
         return Gguf("gpt2", "attention.layer_norm_epsilon", names, biases=True)
+
+    def hugging_face(self) -> HuggingFace:
+        c = self.config
+        config = {
+            "model_type": "gpt2",
+            "n_embd": c.d_model,
+            "n_inner": c.d_ff,
+            "n_layer": c.n_layers,
+            "n_head": c.n_heads,
+            "n_positions": c.context,
+            "layer_norm_epsilon": c.norm_eps,
+            "activation_function": "gelu",  # the exact one
+            "resid_pdrop": c.dropout,
+            "embd_pdrop": c.dropout,
+            "attn_pdrop": c.dropout,
+        }
+        matrices = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
+        return HuggingFace("GPT2LMHeadModel", config, transposed=matrices, biases=True)

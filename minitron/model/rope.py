@@ -8,7 +8,7 @@ from minitron.recipe.schema import ModelConfig
 
 def rope_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
     """cos and sin for all positions, each (context, h)."""
-    size = config.d_model // config.n_heads
+    size = config.head_size
     inverse = config.rope_theta ** -(torch.arange(0, size, 2, dtype=torch.float64) / size)
     angles = torch.outer(torch.arange(config.context, dtype=torch.float64), inverse)
     angles = torch.cat((angles, angles), dim=-1)  # element i turns with element i + h/2

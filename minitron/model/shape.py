@@ -9,7 +9,7 @@ Letters in shapes: B rows, T tokens, D d_model, V vocabulary.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,16 @@ class Gguf:
     names: dict[str, str]  # of a weight's module, within its block or the trunk -> GGUF's
     numbers: dict[str, int | float] = field(default_factory=dict)  # further keys of this architecture
     interleaved: tuple[str, ...] = ()  # names there of what makes heads that RoPE turns as pairs 2i, 2i + 1
+    biases: bool = False  # it wants one for every Linear and norm: zeros where there is none
+
+
+@dataclass(frozen=True)
+class HuggingFace:
+    """A shape in the words of Hugging Face's transformers, which has the same names of weights."""
+
+    architecture: str  # the class that loads it
+    config: dict[str, Any]  # config.json, but for what every model has
+    transposed: tuple[str, ...] = ()  # ends of the names of matrices that it keeps as [in, out]
     biases: bool = False  # it wants one for every Linear and norm: zeros where there is none
 
 
@@ -95,12 +105,16 @@ class Trunk(nn.Module, ABC):
         """The shape in GGUF's words; None where llama.cpp has nothing like it."""
         return None
 
+    def hugging_face(self) -> HuggingFace | None:
+        """The shape in transformers' words; None where that has nothing like it."""
+        return None
+
     def matrices(self) -> list[list[nn.Parameter]]:
         """The weights of each block that are matrices and trained, for optimizers that treat those as such."""
         return [[w for w in block.parameters() if w.ndim == 2 and w.requires_grad] for block in self.blocks]
 
     def per_head(self) -> list[nn.Parameter]:
-        """Those of `matrices` in which each head's rows (d_model / n_heads) are a matrix by itself."""
+        """Those of `matrices` in which the rows of each head (`head_size`) are a matrix by itself."""
         return [weight for name, weight in self.named_parameters() if name.endswith(self.heads)] if self.heads else []
 
     def parts(self) -> dict[str, list[nn.Parameter]]:

@@ -27,8 +27,11 @@ TARGET_SHARES = {"pretrain": 1.0, "sft": 0.58}  # of tokens under loss: the refe
 
 
 def parameters(shape: ModelConfig, vocab_size: int) -> dict[str, int]:
-    """Part of the model -> its parameters; the head is the embedding. `positions` are those that nanoGPT does not count."""
-    parts = meta_model(shape, vocab_size).trunk.parts()
+    """Part of the model -> its parameters. `positions` are those that nanoGPT does not count."""
+    model = meta_model(shape, vocab_size)
+    parts: dict[str, list[nn.Parameter]] = model.trunk.parts()
+    if shape.untied_head:
+        parts["head"] = [model.lm_head.weight]
     return {part: sum(weight.numel() for weight in weights) for part, weights in parts.items()}
 
 
@@ -51,7 +54,7 @@ def state_bytes(shape: ModelConfig, *, rows: int, slots: int) -> int:
 
 def linears(shape: ModelConfig) -> list[nn.Linear]:
     """All of the blocks', without numbers."""
-    return [module for module in meta_model(shape, 1).modules() if isinstance(module, nn.Linear)]
+    return [module for module in meta_model(shape, 1).blocks.modules() if isinstance(module, nn.Linear)]
 
 
 def block_matrices(shape: ModelConfig) -> int:

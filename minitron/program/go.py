@@ -25,7 +25,8 @@ from minitron.core.files import atomic_path, atomic_write, sha256_file
 from minitron.program import friends, howto, icon, macho, seal, windows
 from minitron.recipe.schema import Config
 
-SOURCES = Path(__file__).resolve().parents[2] / "go_serve"
+INSTALLED = Path(__file__).resolve().parent / "go_serve"  # in a wheel
+SOURCES = INSTALLED if INSTALLED.exists() else Path(__file__).resolve().parents[2] / "go_serve"
 PROGRAM = "./cmd/minitron-chat"  # below SOURCES
 NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
@@ -246,7 +247,9 @@ def introduce(config: Config) -> None:
 def check_sources() -> None:
     """Raises MinitronError where the chat program's sources are not beside the package, as in a clone."""
     if not SOURCES.exists():
-        raise MinitronError(f"the chat program's sources are not in {SOURCES}", hint="run from a clone of minitron")
+        raise MinitronError(
+            f"the chat program's sources are not in {SOURCES}", hint="install minitron anew, or run from a clone of it"
+        )
 
 
 def describe(bundle: Path) -> dict:

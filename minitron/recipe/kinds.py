@@ -43,15 +43,33 @@ class TokenizerKind(Kind):
 
     `sized`: it makes as many tokens as tokenizer.vocab_size says; else as many as the text needs, all of which it reads.
     `normalizes`: it takes any tokenizer.normalization; else only `identity`.
+    `learns`: it is trained on text; else it comes with an imported model.
     """
 
     sized: bool = True
     normalizes: bool = True
+    learns: bool = True
+
+
+@dataclass(frozen=True)
+class Export(Kind):
+    """A function write(model, tokenizer, about, out) of a file in minitron/interop.
+
+    `dtypes` are how it can store matrices, `usual` how it does unless told (empty: as export.dtype says).
+    `apart`: it writes into a folder of its own unless told, beside the bundle's.
+    """
+
+    dtypes: tuple[str, ...] = ("f16", "q8", "q4")
+    usual: str = ""
+    apart: bool = False
 
 
 SHAPES = {
     "llama": Shape(
-        "minitron.model.llama:Llama", options=("n_kv_heads", "qk_norm", "rope_theta"), gated=True, even_heads=True
+        "minitron.model.llama:Llama",
+        options=("n_kv_heads", "head_dim", "qk_norm", "untied_head", "rope_theta"),
+        gated=True,
+        even_heads=True,
     ),
     "nanogpt": Shape("minitron.model.nanogpt:GPT", options=("bias",)),
 }
@@ -68,6 +86,7 @@ TOKENIZERS = {
     "char-bpe": TokenizerKind("minitron.tokenizer.char_bpe:CharacterBPE"),
     "char": TokenizerKind("minitron.tokenizer.char:Characters", sized=False),
     "bytes": TokenizerKind("minitron.tokenizer.bytes:Bytes", sized=False),
+    "byte-bpe": TokenizerKind("minitron.tokenizer.byte_bpe:ByteBPE", sized=False, normalizes=False, learns=False),
 }
 
 # Lists of minitron.data.cleaning.Pattern, for pretrain.clean.
@@ -77,8 +96,9 @@ CLEANINGS = {
 
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).
 EXPORTS = {
-    "bundle": Kind("minitron.interop.bundle:write"),
-    "gguf": Kind("minitron.interop.gguf:write"),
+    "bundle": Export("minitron.interop.bundle:write"),
+    "hf": Export("minitron.interop.hf:write", dtypes=("f32", "f16", "bf16"), usual="f32", apart=True),
+    "gguf": Export("minitron.interop.gguf:write"),
 }
 
 # Ending of a file -> a subclass of minitron.data.formats.source.Source.

@@ -54,6 +54,15 @@ class Layout:
         """The folder of packed rows that a stage trains on or validates with."""
         return self.run / stage / f"packed-{split}"
 
+    @property
+    def last_trained(self) -> tuple[str, Path] | None:
+        """The last stage that has a finished model, and the folder of its checkpoint."""
+        for stage in ("kto", "sft", "pretrain"):
+            pointer = self.run / stage / "best"
+            if pointer.is_file():
+                return stage, self.checkpoint(stage, pointer.read_text(encoding="utf-8").strip())
+        return None
+
     def metrics(self, stage: str) -> Path:
         return self.run / stage / "metrics.jsonl"
 

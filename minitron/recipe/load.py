@@ -23,7 +23,16 @@ from typing import Any
 from minitron.core.errors import MinitronError
 from minitron.recipe import shapes
 from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
-from minitron.recipe.schema import NORMALIZATIONS, REMOVED, Config, OptimConfig, TokenizerConfig
+from minitron.recipe.layout import Layout
+from minitron.recipe.schema import (
+    NORMALIZATIONS,
+    REMOVED,
+    Config,
+    ModelConfig,
+    OptimConfig,
+    StudyConfig,
+    TokenizerConfig,
+)
 
 MOST_SYMBOL_BYTES = 200  # of one of tokenizer.user_symbols
 
@@ -45,6 +54,8 @@ def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = Non
     config = _fill(Config, raw, "", problems, extra={"name": name or path.stem, "recipe": path})
     if not problems:
         _check_whole(config, problems)
+    if not problems and config.init:
+        config = _adopt(config, raw.get("model", {}), problems)
     if problems:
         message = f"{path} has {len(problems)} mistakes:\n" + "\n".join(f"  - {p}" for p in problems)
         if len(problems) == 1:
@@ -62,6 +73,30 @@ def _inherit_optim(raw: dict[str, Any]) -> None:
         section = raw.setdefault(stage, {}) if stage == "sft" else raw.get(stage)
         if isinstance(section, dict) and isinstance(section.get("optim", {}), dict):
             section["optim"] = shared | section.get("optim", {})
+
+
+def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Config:
+    """The same with the shape of the run that it goes on from; dropout, and with positions that are computed a smaller context,
+    are the recipe's own."""
+    found = Layout(Path(config.init)).last_trained
+    try:
+        about = json.loads((found[1] / "model.json").read_text(encoding="utf-8")) if found else {}
+        model, mistakes = read_section(ModelConfig, about["model"], "model")
+    except (OSError, ValueError, KeyError, TypeError):
+        problems.append(f"init = '{config.init}': there is no finished model in it")
+        return config
+    if mistakes or shapes.check(model):
+        problems.append(f"init = '{config.init}': its model.json is damaged")
+        return config
+    own = {key: value for key, value in wanted.items() if key == "dropout"}
+    if model.arch == "llama" and wanted.get("context", model.context) <= model.context:
+        own |= {key: value for key, value in wanted.items() if key == "context"}
+    for key, value in wanted.items():
+        if key not in own and value != getattr(model, key):
+            problems.append(
+                f"model.{key} is {value}, but {getattr(model, key)} in {config.init}, which this goes on from; leave it out"
+            )
+    return replace(config, model=replace(model, **own))
 
 
 def resolve(config: Config) -> Config:
@@ -215,20 +250,27 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     if config.base and (config.reject or config.kto):
         problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
-    if config.pretrain and bool(config.pretrain.files) == bool(config.pretrain.hub):
+    for stage in (config.pretrain, config.sft):
+        if stage and not stage.steps and not stage.init:
+            problems.append("steps must be at least 1, unless init names a run")
+    if config.pretrain and config.pretrain.init and config.sft.init:
+        problems.append("pretrain.init and sft.init exclude each other; keep one")
+    text = (bool(config.pretrain.files), bool(config.pretrain.hub)) if config.pretrain else (True, False)
+    if config.pretrain and text[0] == text[1] and (text[0] or not config.pretrain.init):
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
     for name in config.pretrain.clean if config.pretrain else ():
         if name not in CLEANINGS:
             problems.append(f"pretrain.clean must be of {', '.join(CLEANINGS)}, not {name!r}")
     _check_tokenizer(config.tokenizer, problems)
     if config.study:
-        _check_study(config, problems)
+        _check_study(config, config.study, problems)
 
 
-def _check_study(config: Config, problems: list[str]) -> None:
-    study = config.study
+def _check_study(config: Config, study: StudyConfig, problems: list[str]) -> None:
     if not config.pretrain:
         problems.append("[study] needs text: add [pretrain] with files or hub")
+    if config.init:
+        problems.append(f"[study] trains tokenizers of its own; leave init = '{config.init}' out")
     for name in ("kinds", "vocab_sizes", "normalizations"):
         if not getattr(study, name):
             problems.append(f"study.{name} is empty")
@@ -243,6 +285,8 @@ def _check_study(config: Config, problems: list[str]) -> None:
         if kind not in TOKENIZERS:
             problems.append(f"study.kinds: {kind!r} must be one of {', '.join(TOKENIZERS)}")
             continue
+        if not TOKENIZERS[kind].learns:
+            problems.append(f"study.kinds: {kind!r} comes with an imported model; leave it out")
         for rules in study.normalizations:
             found: list[str] = []
             _check_tokenizer(dataclasses.replace(config.tokenizer, kind=kind, normalization=rules), found)

@@ -146,7 +146,8 @@ class TokenizerConfig:
     kind: str = option(
         "bpe",
         "byte-pair encoding: `bpe` with bytes for unknown characters, `bpe-spaces` with the space as a token of its own too, "
-        "`char-bpe` without bytes; `char`: every character of the text is a token, however rare; `bytes`: the 256 bytes",
+        "`char-bpe` without bytes; `char`: every character of the text is a token, however rare; `bytes`: the 256 bytes; "
+        "`byte-bpe` comes with an imported model",
         choices=tuple(TOKENIZERS),
     )
     vocab_size: int = option(
@@ -204,9 +205,11 @@ class ModelConfig:
     d_ff: int = option(
         0, "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama), 4 d_model (nanogpt)", low=0, high=1 << 18
     )
+    head_dim: int = option(0, "width of a head (llama); 0: d_model / n_heads", low=0, high=1 << 12)
     context: int = option(256, "tokens that the model sees at once", low=16, high=65536)
     dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
     qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
+    untied_head: bool = option(False, "the head is a matrix of its own, and not the embedding (llama)")
     bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
     logit_cap: float = option(
         0.0,
@@ -216,6 +219,11 @@ class ModelConfig:
     )
     rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0, high=1e12)
     norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12, high=1.0)
+
+    @property
+    def head_size(self) -> int:
+        """The width of a head."""
+        return self.head_dim or self.d_model // self.n_heads
 
 
 @dataclass(frozen=True)
@@ -259,7 +267,12 @@ class OptimConfig:
 class TrainConfig:
     """What pretrain and sft share."""
 
-    steps: int = option(1000, "optimizer steps", low=1)
+    init: str = option(
+        "",
+        "a run to go on from, such as runs/smol, also one that `minitron import` made: its last model, its tokenizer and its shape, "
+        "so that [model] and [tokenizer] are left out",
+    )
+    steps: int = option(1000, "optimizer steps; 0, with init: its model as it is", low=0)
     batch_rows: int = option(4, "rows of `model.context` tokens per micro-batch", low=1)
     accumulation: int = option(4, "micro-batches per step; on a CPU they run side by side, one per thread", low=1)
     eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
@@ -491,6 +504,11 @@ class Config:
     def layout(self) -> Layout:
         """Where everything of the run lies."""
         return Layout(Path("runs") / self.name)
+
+    @property
+    def init(self) -> str:
+        """The run that this one goes on from; empty where it begins with fresh weights."""
+        return self.pretrain.init if self.pretrain and self.pretrain.init else self.sft.init
 
     @property
     def base(self) -> bool:

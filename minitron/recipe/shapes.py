@@ -16,14 +16,14 @@ def check(model: ModelConfig) -> list[str]:
     """A sentence for every pair of options that do not fit together, and for every one that the shape does not have."""
     problems = []
     shape = SHAPES[model.arch]
-    if model.d_model % model.n_heads:
+    if model.d_model % model.n_heads and not model.head_dim:
         problems.append(f"model.d_model {model.d_model} is no multiple of model.n_heads {model.n_heads}")
-    elif shape.even_heads and (model.d_model // model.n_heads) % 2:
-        problems.append("model.d_model / model.n_heads must be even: RoPE turns pairs")
+    elif shape.even_heads and model.head_size % 2:
+        problems.append("the width of a head (model.d_model / model.n_heads) must be even: RoPE turns pairs")
     if model.n_heads % (model.n_kv_heads or model.n_heads):
         problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
     # keys and values in fp16; the program refuses more, counting a few buffers too (go_serve/internal/model, StateBytes)
-    state = 4 * model.n_layers * (model.n_kv_heads or model.n_heads) * (model.d_model // model.n_heads) * model.context
+    state = 4 * model.n_layers * (model.n_kv_heads or model.n_heads) * model.head_size * model.context
     if 1.05 * state > MOST_STATE_BYTES:
         problems.append(
             f"model.context {model.context} would take {state >> 20:,} MB for keys and values, more than 4,096 MB"

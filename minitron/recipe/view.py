@@ -14,7 +14,7 @@ from typing import Any
 from minitron.recipe.schema import Config
 
 # What every stage may read: names and places, and where it computes. `base` and `shipped` show in what a stage reads.
-GENERAL = ("name", "recipe", "seed", "device", "shard", "layout", "base", "shipped")
+GENERAL = ("name", "recipe", "seed", "device", "shard", "layout", "base", "shipped", "init")
 
 
 class Undeclared(RuntimeError):

@@ -22,6 +22,7 @@ from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
+GREETINGS = ("Hello! Who are you?", "The sun", "Привет", "1 + 1 =", "Once upon a time there was")
 EXCERPTS, PROMPT_TOKENS = 5, 32  # of the held-out text, for a base model: how many, and how long
 
 
@@ -32,13 +33,19 @@ def run(config: Config) -> None:
 def write(
     config: Config, *, out: str | Path, format: str = "bundle", dtype: str | None = None, untrained: bool = False
 ) -> None:
-    """The files of `format` into `out`, the matrices as `dtype` (default: the recipe's). `untrained`: fresh weights and no
-    tokenizer."""
+    """The files of `format` into `out`, the matrices as `dtype` (default: the format's, else the recipe's). `untrained`:
+    fresh weights and no tokenizer."""
     e = config.export
     title = e.title or config.name
     picture = icon.png(e.icon, title=title)  # first: its mistakes are found at once
-    about = About(title, dtype or e.dtype, e, config.name, "untrained", base=config.base, icon=picture)
-    writer: Callable[..., None] = EXPORTS[format].load()
+    kind = EXPORTS[format]
+    dtype = dtype or kind.usual or e.dtype
+    if dtype not in kind.dtypes:
+        raise MinitronError(
+            f"--format {format} has no --dtype {dtype}", hint=f"it has {', '.join(kind.dtypes)}", code=2
+        )
+    about = About(title, dtype, e, config.name, "untrained", base=config.base, icon=picture)
+    writer: Callable[..., None] = kind.load()
     if untrained:
         torch.manual_seed(config.seed)
         model = LanguageModel(config.model, kinds.expected_size(config)).eval()
@@ -60,6 +67,7 @@ def write(
         trained=utc((folder / "model.safetensors").stat().st_mtime),
         sources=config.data.sources,
         prompts=prompts(config, tokenizer),
+        run=config.layout,
     )
     with lock.held(Path(out)):
         writer(model, tokenizer, about, Path(out))
@@ -67,6 +75,17 @@ def write(
 
 def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
     """What held-out dialogues begin with; of a base model, excerpts of the held-out text."""
+    if not config.layout.dialogues("valid").exists() and not (
+        config.pretrain and (config.pretrain.files or config.pretrain.hub)
+    ):
+        # an imported model has no held-out text
+        for text in GREETINGS:
+            yield (
+                tokenizer.encode(text)
+                if config.base
+                else chat_template.encode_prompt([{"role": "user", "content": text}], tokenizer)
+            )
+        return
     if config.base:
         length = max(1, min(PROMPT_TOKENS, config.model.context - ANSWER_TOKENS))
         rows = documents.held_out(config)

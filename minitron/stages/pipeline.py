@@ -23,6 +23,7 @@ from minitron.core.hashes import Hashes
 from minitron.data.sources import find_files
 from minitron.program import go
 from minitron.recipe import schema
+from minitron.recipe.layout import Layout
 from minitron.recipe.schema import Config
 from minitron.recipe.view import View
 from minitron.recipe.write import dump_recipe
@@ -92,6 +93,18 @@ def _packed(config: Config, stage: str) -> Path:
     return config.layout.packed(stage, "valid") / "pack.json"
 
 
+def _inherited(config: Config, *stages: str) -> list[Path]:
+    """What a run goes on from: its tokenizer, or for one of these stages its weights."""
+    if not config.init:
+        return []
+    layout = Layout(Path(config.init))
+    if not stages:
+        return [layout.tokenizer]
+    found = layout.last_trained
+    mine = any(getattr(config, stage) and getattr(config, stage).init for stage in stages)
+    return [found[1] / "model.safetensors"] if found and mine else []
+
+
 def _bundle(config: Config) -> list[Path]:
     return [config.layout.bundle / name for name in go.BUNDLE_FILES]
 
@@ -122,8 +135,17 @@ STAGES = [
     Stage(
         "tokenizer",
         ("tokenizer", *TEXT),
-        also=lambda c: () if c.base else ("model.context",),  # which dialogues are too long for sft
-        reads=lambda c: [*_data(c, "train", "valid"), *_text(c), *_mixture(c), *filter(None, [c.tokenizer.rules_file])],
+        also=lambda c: (
+            *(() if c.base else ("model.context",)),  # which dialogues are too long for sft
+            *(("sft.init", "pretrain.init") if c.init else ()),
+        ),
+        reads=lambda c: [
+            *_inherited(c),
+            *_data(c, "train", "valid"),
+            *_text(c),
+            *_mixture(c),
+            *filter(None, [c.tokenizer.rules_file]),
+        ],
         makes=lambda c: [_tokenizer(c)],
         lower="lower tokenizer.max_train_chars",
     ),
@@ -131,7 +153,7 @@ STAGES = [
         "pretrain",
         ("model", "pretrain"),
         beside=CHAT,
-        reads=lambda c: [_tokenizer(c), *_text(c)],
+        reads=lambda c: [_tokenizer(c), *_text(c), *_inherited(c, "pretrain")],
         makes=lambda c: [*_best(c, "pretrain"), _packed(c, "pretrain")],
         lower=TRAIN_LOWER.format("pretrain"),
         resumable=True,
@@ -142,7 +164,11 @@ STAGES = [
         "sft",
         ("model", "sft"),
         beside=(*CHAT, "data.valid_fraction"),
-        reads=lambda c: [_tokenizer(c), *_data(c, "train", "valid"), *(_best(c, "pretrain") if c.pretrain else [])],
+        reads=lambda c: [
+            _tokenizer(c),
+            *_data(c, "train", "valid"),
+            *(_best(c, "pretrain") if c.pretrain else _inherited(c, "sft")),
+        ],
         makes=lambda c: _best(c, "sft"),
         lower=TRAIN_LOWER.format("sft"),
         resumable=True,

@@ -22,12 +22,15 @@ from minitron.sample.continue_text import continue_text, encode_text
 from minitron.sample.generate import Decoding
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
+from minitron.train import inherit
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
 
 
 def run(config: Config) -> None:
     folder = config.layout.stage("pretrain")
+    if not (config.pretrain.files or config.pretrain.hub):
+        raise MinitronError("pretrain has no text", hint="set pretrain.files, or leave [pretrain] out and set sft.init")
     tokenizer = kinds.load(config.layout.tokenizer)
     sets = {}
     for split in ("train", "valid"):
@@ -50,7 +53,10 @@ def run(config: Config) -> None:
                 f"there is no {split} text", hint="set pretrain.valid_fraction above 0" if none else "bring more text"
             )
     torch.manual_seed(config.seed)  # the fresh weights
-    model = LanguageModel(config.model, tokenizer.vocab_size).to(pick_device(config.device))
+    model = LanguageModel(config.model, tokenizer.vocab_size)
+    if config.pretrain.init:
+        inherit.load(model, config.init)
+    model.to(pick_device(config.device))
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     run = Fit(
         "pretrain",

@@ -1,4 +1,4 @@
-"""Supervised training on dialogues, from scratch or from pretrain's model. Run: minitron sft recipes/demo.toml.
+"""Supervised training on dialogues, from scratch, from pretrain's model or from that of another run. Run: minitron sft recipes/demo.toml.
 
 Reads data/{train,valid}.parquet and the tokenizer; writes sft/checkpoints, sft/best and the packed rows. The loop itself
 is `trainer.fit`. Knows nothing about scores or files of other formats.
@@ -21,7 +21,7 @@ from minitron.recipe.schema import Config
 from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
-from minitron.train import checkpoint
+from minitron.train import checkpoint, inherit
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
 
@@ -32,9 +32,16 @@ def run(config: Config) -> None:
     train, valid = prepare(config, tokenizer, folder)
     torch.manual_seed(config.seed)  # the fresh weights
     model = LanguageModel(config.model, tokenizer.vocab_size)
-    if config.pretrain:
+    if config.sft.init:
+        inherit.load(model, config.init)
+    elif config.pretrain:
         checkpoint.load_weights(model, checkpoint.finished(config.layout.stage("pretrain"), "pretrain"))
     model.to(pick_device(config.device))
+    if not config.sft.steps:
+        checkpoint.save(folder, model, step=0, info={"stage": "sft"}, name="step-000000")
+        checkpoint.point(folder, "best", "step-000000")
+        say(f"sft: the model of {config.init} as it is")
+        return
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     sample = partial(answer, config, tokenizer)
     fit(model, train, valid, run=Fit("sft", folder, config.sft, config.sft.optim, config.seed, config.shard, sample))

@@ -2,8 +2,9 @@
 
 Reads data/train.parquet, where the recipe has dialogues, and pretrain's text, or in their place tokenizer.mixture; writes
 tokenizer/tokenizer.model and tokenizer/report.json. What sft cannot use, since it is longer than the context, has no say in the
-vocabulary, and text too small for `tokenizer.vocab_size` gets as many tokens as it has. Text is streamed; SentencePiece holds the
-sample. Knows nothing about chat markers beyond their names.
+vocabulary, and text too small for `tokenizer.vocab_size` gets as many tokens as it has. With `init` the tokenizer is that of
+the run that this one goes on from. Text is streamed; SentencePiece holds the sample. Knows nothing about chat markers beyond
+their names.
 """
 
 import itertools
@@ -33,12 +34,16 @@ CHARS_PER_TOKEN = (
 
 def run(config: Config) -> None:
     folder, begun = config.layout.stage("tokenizer"), time.monotonic()
-    sample = _sample(config)
-    atomic_write(folder / "tokenizer.model", _train(config, sample))
+    learnt = {}
+    if config.init:
+        atomic_write(folder / "tokenizer.model", kinds.inherited(config))
+    else:
+        sample = _sample(config)
+        atomic_write(folder / "tokenizer.model", _train(config, sample))
+        learnt = {"learnt_from": sample.met, "of": sum(o.characters for o in sample.origins)}
     trained = kinds.load(folder / "tokenizer.model")
     seconds = time.monotonic() - begun
-    report = _report(config, trained) | {"learnt_from": sample.met, "of": sum(o.characters for o in sample.origins)}
-    report |= {"seconds": round(seconds, 1)}
+    report = _report(config, trained) | learnt | {"seconds": round(seconds, 1)}
     atomic_write(config.layout.stage_report("tokenizer"), json.dumps(report, indent=1, ensure_ascii=False))
     say(
         f"tokenizer: {trained.vocab_size} tokens, {report['characters_per_token']} characters and {report['bytes_per_token']} bytes "

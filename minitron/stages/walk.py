@@ -34,6 +34,8 @@ def check(config: Config, names: set[str]) -> None:
         data_check.check(config)
     if "tokenizer" in names:
         normalization.Normalizer(config.tokenizer)
+    if "export" in names and config.init:  # the chat program has not every tokenizer
+        kinds.read(kinds.inherited(config), config.layout.tokenizer).to_vocab()
     if "export" in names:
         icon.png(config.export.icon, title=config.export.title or config.name)
     if "binary" in names:

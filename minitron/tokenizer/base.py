@@ -93,6 +93,21 @@ class Tokenizer(ABC):
             f"the chat program has no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
         )
 
+    def extended(self) -> bytes:
+        """The file of the same with our markers, where it has none."""
+        return self.path.read_bytes()
+
+    def to_tokenizer_json(self) -> dict[str, Any]:
+        """The same as a tokenizer.json of the `tokenizers` library. Raises MinitronError where that has none like it."""
+        raise MinitronError(
+            f"other programs have no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
+        )
+
+    @property
+    def pad(self) -> int:
+        """What other programs may fill up rows with: an id that no text has."""
+        return next(iter(self.never_sampled), self.end)
+
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         """`encode` of each."""
         return [self.encode(text) for text in texts]
@@ -105,6 +120,16 @@ class Tokenizer(ABC):
     def tokens_within(self, ids: list[int], length: int) -> int:
         """How many of the first ids make up a text of at most `length` characters."""
         return bisect.bisect_right(range(len(ids) + 1), length, key=lambda count: len(self.decode(ids[:count]))) - 1
+
+    @cached_property
+    def opening(self) -> dict[str, list[int]]:
+        """What stands before each role's text: its marker. Empty where the tokenizer has no dialogues."""
+        return {role: [marker] for role, marker in self.markers.items()}
+
+    @cached_property
+    def closing(self) -> list[int]:
+        """What stands behind it: the end marker, which answers learn to write, and what a template may have after that."""
+        return [self.end]
 
     @property
     def system(self) -> int:

@@ -1,7 +1,8 @@
 """Messages -> ids and loss mask: the one place that knows the chat template (docs/formats.md).
 
-<|user|>hello<|end|><|assistant|>hi!<|end|>: every message is its role's marker, its content, the end marker. Loss is
-counted on the ids of an assistant's content and on its end marker, nowhere else.
+<|user|>hello<|end|><|assistant|>hi!<|end|>: every message is its role's marker, its content, the end marker; an imported
+tokenizer may have ChatML's in their place (`Tokenizer.opening`, `closing`). Loss is counted on the ids of an assistant's content
+and on its end marker, nowhere else.
 """
 
 from itertools import pairwise
@@ -14,9 +15,13 @@ Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content":
 
 def encode_message(message: Message, tokenizer: Tokenizer) -> list[int]:
     """Marker, content, end. Raises MinitronError for a role that the template does not have."""
-    if (role := message["role"]) not in tokenizer.markers:
+    if not tokenizer.opening:
+        raise MinitronError(
+            f"{tokenizer.path} has no markers of a dialogue", hint='teach it ours: sft.init = "runs/NAME"'
+        )
+    if (role := message["role"]) not in tokenizer.opening:
         raise MinitronError(f"a message has the unknown role {role!r}", hint=f"roles are {', '.join(ROLES)}")
-    return [tokenizer.markers[role], *tokenizer.encode(message["content"]), tokenizer.end]
+    return [*tokenizer.opening[role], *tokenizer.encode(message["content"]), *tokenizer.closing]
 
 
 def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list[int], list[bool]]:
@@ -27,14 +32,16 @@ def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list
         part = encode_message(message, tokenizer)
         ids += part
         answer = message["role"] == "assistant"
-        mask += [False] + [answer] * (len(part) - 1)  # the marker itself is given, never predicted
+        before, after = len(tokenizer.opening[message["role"]]), len(tokenizer.closing) - 1
+        # the marker itself is given, never predicted; nor is what a template has behind the end marker
+        mask += [False] * before + [answer] * (len(part) - before - after) + [False] * after
     return ids, mask
 
 
 def encode_prompt(messages: list[Message], tokenizer: Tokenizer) -> list[int]:
     """Ids that ask for the next answer: the dialogue so far and the assistant's marker."""
     ids = [i for message in messages for i in encode_message(message, tokenizer)]
-    return [*ids, tokenizer.assistant]
+    return [*ids, *tokenizer.opening["assistant"]]
 
 
 def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_tokens: int) -> tuple[list[Message], int]:
@@ -46,17 +53,17 @@ def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_toke
     reserve = max(1, min(max_tokens, context // 4))
     lengths = [len(encode_message(m, tokenizer)) for m in messages]
     first = 1 if messages and messages[0]["role"] == "system" else 0
-    room = context - reserve - sum(lengths[:first])
-    if lengths[-1] + 1 > room:
+    room, asking = context - reserve - sum(lengths[:first]), len(tokenizer.opening["assistant"])
+    if lengths[-1] + asking > room:
         raise MinitronError(
-            f"the message has {lengths[-1]} tokens and the model has room for {max(0, room - 1)}",
+            f"the message has {lengths[-1]} tokens and the model has room for {max(0, room - asking)}",
             hint="shorten it, or train with a larger model.context",
         )
     last = len(messages) - 1
     # where turns begin: a user's message and all that follows up to the next one
     starts = [i for i in range(first, last) if i == first or messages[i]["role"] == "user"] + [last]
     sizes = [sum(lengths[i:j]) for i, j in pairwise(starts)]
-    start = starts[left_out(sizes, [lengths[i] + 1 for i in starts], room=room)]
+    start = starts[left_out(sizes, [lengths[i] + asking for i in starts], room=room)]
     return messages[:first] + messages[start:], start - first
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minitron.core.errors import MinitronError
 from minitron.recipe.kinds import TOKENIZERS
+from minitron.recipe.layout import Layout
 from minitron.recipe.schema import Config, TokenizerConfig
 from minitron.tokenizer.base import Tokenizer
 
@@ -29,10 +30,22 @@ def load(path: Path) -> Tokenizer:
         raise MinitronError(
             f"{path} cannot be read: {error.strerror}", hint="is it a file, and yours to read?"
         ) from error
+    return read(data, Path(path))
+
+
+def inherited(config: Config) -> bytes:
+    """The file of the run's tokenizer that this one goes on from, with our markers where it has none and the recipe has dialogues."""
+    path = Layout(Path(config.init)).tokenizer
+    found = load(path)
+    return path.read_bytes() if found.markers or config.base else found.extended()
+
+
+def read(data: bytes, path: Path) -> Tokenizer:
+    """The tokenizer in a file's bytes. Raises MinitronError where there is none."""
     for line in TOKENIZERS.values():
         kind: type[Tokenizer] = line.load()
         if kind.reads(data):
-            return kind(data, Path(path))
+            return kind(data, path)
     raise MinitronError(
         f"{path} is not a tokenizer of the kinds {', '.join(TOKENIZERS)}",
         hint="make it anew: minitron tokenizer RECIPE --force",
@@ -48,7 +61,9 @@ def expected_size(config: Config) -> int:
     """Tokens that the recipe's tokenizer has: where its kind takes as many as the text needs, those of the one that is there,
     and before there is one what the recipe reckons with."""
     path, line = config.layout.tokenizer, TOKENIZERS[config.tokenizer.kind]
-    if not line.sized and path.exists():
+    if config.init and not path.exists():
+        return read(inherited(config), path).vocab_size
+    if (config.init or not line.sized) and path.exists():
         return load(path).vocab_size
     kind: type[Tokenizer] = line.load()
     return kind.reckoned_size(config.tokenizer)

@@ -19,6 +19,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
+from minitron.tokenizer.fast import tokenizer_json
 from minitron.tokenizer.normalization import Normalizer
 
 UNKNOWN, UNKNOWN_ID = "<unk>", 0
@@ -107,6 +108,9 @@ class SentencePiece(Tokenizer):
             "treat_whitespace_as_suffix": proto.trainer_spec.treat_whitespace_as_suffix,
             "chat": self.markers | {"end": self.end},
         }
+
+    def to_tokenizer_json(self) -> dict[str, Any]:
+        return tokenizer_json(self.to_vocab())
 
     def used_as(self, piece: ModelProto.SentencePiece) -> int:
         """The type that a piece has for the chat program, which merges pairs."""

@@ -53,7 +53,7 @@ def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> T
         how = {"mask": batch.mask}
     return linear_cross_entropy(
         model.hidden(ids, positions=positions, wanted=batch.select, **how),
-        model.embedding,
+        model.output,
         batch.targets,
         z_loss=z_loss,
         cap=model.config.logit_cap,

@@ -53,7 +53,7 @@ class Muon(Method):
         taken = {id(weight) for weight in matrices}
         rest = [w for w in model.parameters() if w.requires_grad and id(w) not in taken]
         per_head = {id(weight) for weight in model.trunk.per_head()}
-        size = model.config.d_model // model.config.n_heads
+        size = model.config.head_size
         groups = [
             {"params": [w for w in matrices if id(w) not in per_head], "rows": 0},
             {"params": [w for w in matrices if id(w) in per_head], "rows": size},

@@ -1,0 +1,161 @@
+"""`hf`: a folder that transformers' from_pretrained loads, and with it vLLM, TRL and peft: no code of ours on the other side.
+
+    config.json  model.safetensors  generation_config.json      a Llama, a Qwen3 where there is QK-norm, or a GPT-2
+    tokenizer.json  tokenizer_config.json  chat_template.jinja  our ids, the dialogues that sft trained on, its loss mask
+    README.md                                                   the model card, of what the run's files say
+
+tests/test_hf.py compares all of it with transformers. Knows nothing about recipes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from minitron.core.console import say, warn
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_write
+from minitron.interop import model_card
+from minitron.interop.about import About, check_fp16
+from minitron.model.language_model import LanguageModel
+from minitron.model.shape import HuggingFace
+from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.sentencepiece import SentencePiece
+
+DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+# docs/formats.md, in Jinja. What stands in `generation` is what loss is counted on (transformers' assistant mask).
+TEMPLATE = """\
+{{%- for message in messages -%}}
+{{%- if message['role'] == 'assistant' -%}}
+{{{{- {assistant} -}}}}{{%- generation -%}}{{{{- message['content'] + {end} -}}}}{{%- endgeneration -%}}{after}
+{{%- elif message['role'] == 'user' or (message['role'] == 'system' and loop.first) -%}}
+{{{{- ({system} if message['role'] == 'system' else {user}) + message['content'] + {closing} -}}}}
+{{%- else -%}}
+{{{{- raise_exception('roles are system (first), user and assistant') -}}}}
+{{%- endif -%}}
+{{%- endfor -%}}
+{{%- if add_generation_prompt -%}}{{{{- {assistant} -}}}}{{%- endif -%}}"""
+
+
+def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
+    """The files into the folder `out`. Without a tokenizer there are none of its files."""
+    if (out / "weights.bin").exists():
+        raise MinitronError(
+            f"{out} holds a bundle, whose config.json would go", hint="name another folder: --out DIR", code=2
+        )
+    shape = words(model)
+    files: dict[str, str | bytes] = {"model.safetensors": save(tensors(model, shape, about.dtype), {"format": "pt"})}
+    if tokenizer:
+        if any(
+            n["type"] == "Precompiled"
+            for n in (tokenizer.to_tokenizer_json()["normalizer"] or {}).get("normalizers", [])
+        ):
+            warn(
+                "a tokenizer.json applies tokenizer.normalization without combining marks in mind: rare texts get other ids"
+            )
+        files |= tokenizer_files(tokenizer, base=about.base, context=model.config.context)
+        files["generation_config.json"] = as_json(generation(tokenizer, about))
+    files["README.md"] = model_card.text(model, tokenizer, about)
+    files["config.json"] = as_json(config(model, shape, tokenizer, about))
+    # config.json goes away first and comes last: a folder without it is no model, so none is ever half new
+    (out / "config.json").unlink(missing_ok=True)
+    for name, data in files.items():
+        atomic_write(out / name, data)
+    say(f"export: {about.title}, {model.count_params() / 1e6:.2f}M parameters as {about.dtype} -> {out}")
+
+
+def as_json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def words(model: LanguageModel) -> HuggingFace:
+    """The shape in transformers' words. Raises MinitronError where it has none for something, which would be left out silently."""
+    m, shape = model.config, model.trunk.hugging_face()
+    hint = "train without it, or use --format bundle"
+    if shape is None:
+        raise MinitronError(f"transformers has no model like model.arch = '{m.arch}'", hint="use --format bundle")
+    if m.logit_cap:
+        raise MinitronError(f"{shape.architecture} has no model.logit_cap", hint=hint)
+    return shape
+
+
+def config(model: LanguageModel, shape: HuggingFace, tokenizer: Tokenizer | None, about: About) -> dict[str, Any]:
+    """config.json."""
+    return {
+        "architectures": [shape.architecture],
+        **shape.config,
+        "vocab_size": model.vocab_size,
+        "tie_word_embeddings": not model.config.untied_head,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.end if tokenizer else None,
+        "pad_token_id": tokenizer.pad if tokenizer else None,
+        "dtype": str(DTYPES[about.dtype]).removeprefix("torch."),
+    }
+
+
+def tensors(model: LanguageModel, shape: HuggingFace, dtype: str) -> dict[str, Tensor]:
+    """Their names and ours are the same; the head is the embedding and not written twice."""
+    if dtype == "f16":
+        check_fp16(model)
+    found = {}
+    for name, parameter in model.named_parameters():
+        values = parameter.detach().to("cpu", DTYPES[dtype])
+        found[name] = (values.T if name.endswith(shape.transposed) else values).contiguous()
+    if shape.biases:
+        for name, weight in model.named_parameters():
+            if name.endswith(".weight") and weight is not model.embedding and name != model.position_table:
+                zeros = torch.zeros(weight.shape[0], dtype=DTYPES[dtype])
+                found.setdefault(name.removesuffix("weight") + "bias", zeros)
+    return found
+
+
+def tokenizer_files(tokenizer: Tokenizer, *, base: bool, context: int) -> dict[str, str | bytes]:
+    """tokenizer.json, tokenizer_config.json and, for dialogues, chat_template.jinja; SentencePiece's own file where it is one."""
+    whole = tokenizer.to_tokenizer_json()
+    names = {token["id"]: token["content"] for token in whole["added_tokens"]}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+        "eos_token": names.get(tokenizer.end),
+        "pad_token": names.get(tokenizer.pad),
+        "clean_up_tokenization_spaces": False,
+        "add_bos_token": False,
+        "add_eos_token": False,
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+    files: dict[str, str | bytes] = {"tokenizer.json": json.dumps(whole, ensure_ascii=False)}
+    files["tokenizer_config.json"] = as_json(settings)
+    if isinstance(tokenizer, SentencePiece):
+        files["tokenizer.model"] = tokenizer.data
+    return files if base else files | {"chat_template.jinja": template(tokenizer, names)}
+
+
+def template(tokenizer: Tokenizer, names: dict[int, str]) -> str:
+    """The dialogue of this tokenizer in Jinja; `names` are those of its special tokens."""
+
+    def quoted(ids: list[int]) -> str:
+        return json.dumps("".join(names.get(i) or tokenizer.decode([i]) for i in ids), ensure_ascii=False)
+
+    roles = {role: quoted(ids) for role, ids in tokenizer.opening.items()}
+    behind = tokenizer.closing[1:]
+    after = f"{{{{- {quoted(behind)} -}}}}" if behind else ""
+    return TEMPLATE.format(**roles, end=quoted(tokenizer.closing[:1]), closing=quoted(tokenizer.closing), after=after)
+
+
+def generation(tokenizer: Tokenizer, about: About) -> dict[str, Any]:
+    """generation_config.json: how the chat program draws, and which tokens no answer may hold."""
+    e = about.settings
+    found: dict[str, Any] = {
+        "eos_token_id": tokenizer.end,
+        "pad_token_id": tokenizer.pad,
+        "suppress_tokens": tokenizer.never_sampled,
+        "max_new_tokens": e.max_tokens,
+        "repetition_penalty": e.repeat_penalty,
+        "do_sample": e.temperature > 0,
+    }
+    if e.temperature > 0:
+        found |= {"temperature": e.temperature, "top_k": e.top_k, "top_p": e.top_p, "min_p": e.min_p}
+    return found

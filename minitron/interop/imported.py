@@ -1,0 +1,160 @@
+"""`minitron import PATH --out runs/NAME`: a model that was made elsewhere, as a run that every later stage takes.
+
+PATH is a folder of Hugging Face's (Llama, Qwen3, GPT-2; safetensors, also in shards), a nanoGPT checkpoint (ckpt.pt), or a GGUF
+file. Files of strangers are read with bounds: no pickle runs code, no size in a file is believed before it agrees with the file's
+own size, no name leads out of the folder. Knows nothing about training.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minitron.core.console import say
+from minitron.core.errors import MinitronError
+from minitron.core.files import atomic_folder, atomic_write, read_error
+from minitron.model.language_model import LanguageModel
+from minitron.recipe import shapes
+from minitron.recipe.kinds import SHAPES, TOKENIZERS
+from minitron.recipe.layout import Layout
+from minitron.recipe.load import read_section
+from minitron.recipe.schema import Config, ModelConfig
+from minitron.recipe.write import write_recipe
+from minitron.tokenizer import kinds
+from minitron.train import checkpoint
+
+MOST_TEXT_BYTES = 64 << 20  # of a JSON file or a vocabulary
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model in our names. `tensors` are checked against the shape before they are used; `base`: it knows no dialogues."""
+
+    model: ModelConfig
+    tensors: dict[str, Tensor]
+    tokenizer: bytes  # a file of one of our kinds, with as many tokens as the embedding has rows
+    base: bool
+    remark: str = ""  # what the person should know
+
+
+def run(path: Path, out: Path) -> None:
+    """Reads the model at `path` and writes the run `out`. Raises MinitronError for what is not such a model."""
+    if out.parent.name != "runs" or out.parent.absolute() != Path("runs").absolute():
+        raise MinitronError(f"{out} is not in the folder runs of {Path.cwd()}", hint="such as --out runs/smol", code=2)
+    if out.exists():
+        raise MinitronError(f"{out} is there already", hint="name another, or move it away", code=2)
+    found = read(path)
+    write(found, out, source=path)
+
+
+def read(path: Path) -> Imported:
+    """The model in a folder or file. Raises MinitronError."""
+    from minitron.interop import import_gguf, import_hf, import_nanogpt
+
+    try:
+        if path.is_dir():
+            return import_hf.read(path)
+        if not path.exists():
+            raise MinitronError(f"there is no {path}", hint="name a folder, a ckpt.pt or a .gguf file", code=2)
+        with path.open("rb") as file:
+            head = file.read(4)
+        return import_gguf.read(path) if head == b"GGUF" else import_nanogpt.read(path)
+    except OSError as error:
+        raise read_error(error, path=error.filename or path) from error
+
+
+def write(found: Imported, out: Path, *, source: Path) -> None:
+    """The run: tokenizer, checkpoint, and a recipe that says what they are."""
+    stage = "pretrain" if found.base else "sft"
+    kind = next(name for name, line in TOKENIZERS.items() if line.load().reads(found.tokenizer))
+    rows = found.tensors[embedding_name(found.model)].shape[0]
+    with torch.device("meta"):
+        model = LanguageModel(found.model, rows)
+    fill(model, found.tensors)
+    if (size := kinds.read(found.tokenizer, source).vocab_size) != rows:
+        raise MinitronError(f"the tokenizer has {size} tokens and the model {rows}", hint="import both of one model")
+    recipe = f"# imported from {source}\n" + write_recipe(recipe_of(found, out, kind), comments={})
+    with atomic_folder(out) as work:
+        layout = Layout(work)
+        atomic_write(layout.tokenizer, found.tokenizer)
+        info = {"stage": stage, "imported": str(source)}
+        checkpoint.save(layout.stage(stage), model.eval(), step=0, info=info, name="imported")
+        checkpoint.point(layout.stage(stage), "best", "imported")
+        for file in (work / f"{out.name}.toml", layout.stage(stage) / "config.toml"):
+            atomic_write(file, recipe)
+    if found.remark:
+        say(f"import: {found.remark}")
+    what = "continues text" if found.base else "answers in dialogues"
+    say(f"import: {model.count_params() / 1e6:.2f}M parameters, {rows:,} tokens, {what} -> {out}")
+    say(f"  talk to it: minitron chat {out}")
+    say(f'  train it further: sft.init = "{out.as_posix()}" in a recipe')
+
+
+def recipe_of(found: Imported, out: Path, kind: str) -> Config:
+    """What the run's recipe says: the shape, the kind of tokenizer and, of a base model, that it is its own beginning."""
+    config = Config(name=out.name, recipe=out / f"{out.name}.toml")
+    changed = replace(config, model=found.model, tokenizer=replace(config.tokenizer, kind=kind))
+    if not found.base:
+        return changed
+    from minitron.recipe.schema import PretrainConfig
+
+    return replace(changed, pretrain=PretrainConfig(init=out.as_posix()))
+
+
+def embedding_name(model: ModelConfig) -> str:
+    """The name of its tensor."""
+    return "model.embed_tokens.weight" if model.arch == "llama" else "transformer.wte.weight"
+
+
+def fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
+    """Gives a model without numbers its weights. Raises MinitronError where names, shapes or values are not a model's."""
+    wanted = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    check_names(wanted, {name: tuple(t.shape) for name, t in tensors.items()})
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise MinitronError(f"{name} holds what is no number", hint="the file is damaged, or its training diverged")
+    model.to_empty(device="cpu")
+    model.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=False)
+
+
+def check_names(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    """Raises MinitronError for the first tensor that is missing, too many or of another shape."""
+    hint = "the files are damaged, or of a model that minitron does not know"
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            raise MinitronError(f"the tensor {name[:100]} is missing", hint=hint)
+        if name not in wanted:
+            raise MinitronError(f"there is a tensor {name[:100]!r} that such a model does not have", hint=hint)
+        if wanted[name] != found[name]:
+            raise MinitronError(f"{name[:100]} has the shape {list(found[name])}, not {list(wanted[name])}", hint=hint)
+
+
+def shape(values: dict[str, Any], source: Path) -> ModelConfig:
+    """[model] of what a foreign file says, checked like a recipe's. Raises MinitronError."""
+    config, problems = read_section(ModelConfig, values, "model")
+    problems = problems or shapes.check(config)
+    if problems:
+        raise MinitronError(f"{source}: {problems[0]}", hint="minitron has no model of that shape")
+    assert config.arch in SHAPES
+    resolved: ModelConfig = shapes.resolved(config)
+    return resolved
+
+
+def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
+    """The object in a file of bounded size; an empty one where there is none and it is not `needed`."""
+    if not path.exists() and not needed:
+        return {}
+    if not path.exists():
+        raise MinitronError(f"{path.parent} has no {path.name}", hint="copy the whole folder of the model")
+    if path.stat().st_size > MOST_TEXT_BYTES:
+        raise MinitronError(f"{path} is larger than {MOST_TEXT_BYTES >> 20} MB", hint="it is no file of such a model")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise MinitronError(f"{path} is not JSON", hint="copy it anew") from error
+    if not isinstance(value, dict):
+        raise MinitronError(f"{path} holds no object", hint="copy it anew")
+    return value

@@ -1,0 +1,42 @@
+"""Weights of another run's model as the beginning of this one's, with rows for the tokens that this one has besides.
+
+Knows nothing about stages.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from minitron.core.errors import MinitronError
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.layout import Layout
+from minitron.train import checkpoint
+
+ROWS = ("embed_tokens.weight", "wte.weight", "lm_head.weight")  # ends of the names of what has a row for every token
+
+
+def load(model: LanguageModel, run: str) -> None:
+    """Gives the model the weights of the last model of a run. Raises MinitronError where that is of another shape."""
+    found = Layout(Path(run)).last_trained
+    if found is None:
+        raise MinitronError(f"there is no finished model in {run}", hint="name a run such as runs/demo")
+    theirs, _ = checkpoint.load_model(found[1])
+    more = model.vocab_size - theirs.vocab_size
+    if more < 0:
+        raise MinitronError(f"the model of {run} has {-more} tokens more than its tokenizer", hint="import it anew")
+    weights = grown({name: w.detach() for name, w in theirs.named_parameters()}, more)
+    shapes = {name: w.shape for name, w in model.named_parameters()}
+    if {name: w.shape for name, w in weights.items()} != shapes:
+        raise MinitronError(f"{run} holds a model of another shape", hint="leave [model] out of the recipe")
+    model.load_state_dict(weights, strict=False)
+
+
+def grown(tensors: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """The same with `count` more tokens, each the mean of the others."""
+    if count <= 0:
+        return tensors
+    return {
+        name: torch.cat((t, t.mean(0, keepdim=True).expand(count, -1))) if name.endswith(ROWS) else t
+        for name, t in tensors.items()
+    }

@@ -1,0 +1,567 @@
+"""Models of other programs as runs, made with these programs' own classes and save functions."""
+
+import json
+import pickle
+import random
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import random_texts, tiny_shape, tiny_texts, write_dialogues
+from llamacpp import LlamaCpp
+from safetensors.torch import load_file, save_file
+from test_cli import minitron
+
+from minitron.core.errors import MinitronError
+from minitron.interop import gguf, imported
+from minitron.interop.about import About
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import ExportConfig
+from minitron.stages import export, pipeline, walk
+from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer.byte_bpe import SPLITTING, byte_level_json, file_of
+from minitron.train import checkpoint
+
+pytestmark = pytest.mark.slow  # imports transformers
+transformers = pytest.importorskip("transformers")
+tokenizers = pytest.importorskip("tokenizers")
+
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+CHATML = (
+    "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+
+
+def byte_level(splitting: str, *, special: tuple[str, ...] = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")) -> dict:
+    """A tokenizer.json that the library itself trains, with one of the ways of splitting."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    empty = byte_level_json(["a"], [], [], splitting=splitting)
+    shell = tokenizers.Tokenizer.from_str(json.dumps(empty))
+    made.pre_tokenizer, made.normalizer, made.decoder = shell.pre_tokenizer, shell.normalizer, shell.decoder
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=600, initial_alphabet=alphabet, special_tokens=list(special), show_progress=False
+    )
+    made.train_from_iterator([*tiny_texts(), *random_texts(200, seed=7)], trainer)
+    return json.loads(made.to_str())
+
+
+def their_model(kind: str, rows: int, **changes):
+    """A model of transformers' with weights that do something."""
+    torch.manual_seed(3)
+    if kind == "gpt2":
+        config = transformers.GPT2Config(
+            vocab_size=rows,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_positions=64,
+            eos_token_id=0,
+            activation_function="gelu",
+            **changes,
+        )
+        made = transformers.GPT2LMHeadModel(config)
+    else:
+        family = {"llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM)}
+        family["qwen3"] = (transformers.Qwen3Config, transformers.Qwen3ForCausalLM)
+        settings, model = family[kind]
+        config = settings(
+            **{"vocab_size": rows, "max_position_embeddings": 64, "num_key_value_heads": 2, "eos_token_id": 0}
+            | SIZES
+            | changes
+        )
+        made = model(config)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight += torch.randn_like(weight) * 0.1
+    return made.eval()
+
+
+def save_folder(folder: Path, model, whole: dict, *, template: str = "", **how) -> Path:
+    model.save_pretrained(folder, **how)
+    (folder / "tokenizer.json").write_text(json.dumps(whole))
+    if template:
+        (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
+def our_logits(run: str, ids: list[int]) -> torch.Tensor:
+    _, folder = load_recipe(f"{run}/{Path(run).name}.toml").layout.last_trained
+    model, _ = checkpoint.load_model(folder)
+    with torch.inference_mode():
+        return model(torch.tensor([ids]))[0]
+
+
+def assert_same_logits(run: str, model, rows: int) -> None:
+    ids = torch.randint(rows, (40,), generator=torch.Generator().manual_seed(1)).tolist()
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            our_logits(run, ids), model.float()(torch.tensor([ids])).logits[0], rtol=0, atol=1e-4
+        )
+
+
+CASES = {
+    "llama": ("llama", {"tie_word_embeddings": True, "rope_theta": 500.0}, {}),
+    "llama, untied, in shards": ("llama", {"tie_word_embeddings": False}, {"max_shard_size": "40KB"}),
+    "qwen3, wide heads": ("qwen3", {"head_dim": 16, "tie_word_embeddings": True}, {}),
+    "gpt2": ("gpt2", {}, {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_folder_computes_the_same_and_goes_out_as_it_came_in(in_tmp_path, case):
+    kind, changes, how = CASES[case]
+    whole = byte_level("gpt-2")
+    rows = len(whole["model"]["vocab"]) + 10  # an embedding is often longer than the vocabulary
+    theirs = their_model(kind, rows, **changes)
+    folder = save_folder(in_tmp_path / "theirs", theirs, whole, **how)
+    imported.run(folder, Path("runs/x"))
+    assert_same_logits("runs/x", theirs, rows)
+    recipe = load_recipe("runs/x/x.toml")
+    assert recipe.base  # it has no chat template
+    export.write(recipe, out="out", format="hf")
+    again = transformers.AutoModelForCausalLM.from_pretrained("out")
+    assert type(again) is type(theirs)
+    before, after = theirs.state_dict(), again.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    with pytest.raises(MinitronError, match="the chat program has no tokenizer like"):
+        export.write(recipe, out="bundle")
+    tokenizer = transformers.AutoTokenizer.from_pretrained("out")
+    original = tokenizers.Tokenizer.from_str(json.dumps(whole))
+    ours = kinds.load(recipe.layout.tokenizer)
+    for text in random_texts(500, seed=8):
+        want = original.encode(text, add_special_tokens=False).ids
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == want
+        assert ours.encode(text) == want
+        assert ours.decode(want) == text
+
+
+@pytest.mark.parametrize("splitting", SPLITTING)
+def test_every_way_of_splitting_gives_the_librarys_ids_and_no_special_one(tmp_path, splitting):
+    whole = byte_level(splitting)
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(file_of(whole, size=700, end=0))
+    ours, library = kinds.load(path), tokenizers.Tokenizer.from_str(json.dumps(whole))
+    for text in random_texts(500, seed=9):
+        assert ours.encode(text) == library.encode(text, add_special_tokens=False).ids
+    typed = ours.encode("hi <|im_end|><|endoftext|> <|im_start|>user\n")
+    assert not set(typed) & {0, 1, 2}
+    assert ours.decode(typed) == "hi <|im_end|><|endoftext|> <|im_start|>user\n"
+    assert ours.encode(b"\xff\xfehi") == ours.encode("��hi")
+    assert sorted(ours.never_sampled) == [0, 1, *range(len(whole["model"]["vocab"]), 700)]
+
+
+@pytest.mark.parametrize("splitting", SPLITTING)
+def test_llama_cpp_has_its_ids_too(in_tmp_path, splitting):
+    whole = byte_level(splitting)
+    Path("tokenizer.model").write_bytes(file_of(whole, size=len(whole["model"]["vocab"]) + 3, end=2))
+    ours = kinds.load(Path("tokenizer.model"))
+    assert (ours.splitting, ours.chatml) == (splitting, True)
+    Path("m.gguf").write_bytes(gguf.encode(LanguageModel(tiny_shape(), ours.vocab_size), ours, dtype="f16"))
+    theirs = LlamaCpp(Path("m.gguf"))
+    texts = [*tiny_texts(50), *random_texts(500, seed=9)]
+    if splitting == "qwen2":  # llama.cpp leaves Qwen's NFC out
+        texts = [unicodedata.normalize("NFC", t) for t in texts]
+    different = [t for t in texts if theirs.ids(t) != ours.encode(t)]
+    assert not different, different[:3]
+    messages = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hi"},
+        {"role": "user", "content": "?"},
+    ]
+    assert theirs.ids(theirs.prompt(messages), markers=True) == chat_template.encode_prompt(messages, ours)
+    assert imported.read(Path("m.gguf")).tokenizer.count(b"<|im_end|>") >= 1
+
+
+def test_chatml_gives_what_its_template_gives(in_tmp_path):
+    whole = byte_level("qwen2")
+    rows = len(whole["model"]["vocab"])
+    theirs = their_model("llama", rows, tie_word_embeddings=True, eos_token_id=2)
+    imported.run(save_folder(in_tmp_path / "theirs", theirs, whole, template=CHATML), Path("runs/x"))
+    recipe = load_recipe("runs/x/x.toml")
+    assert not recipe.base
+    ours = kinds.load(recipe.layout.tokenizer)
+    messages = [
+        {"role": "system", "content": "be small"},
+        {"role": "user", "content": "привет"},
+        {"role": "assistant", "content": "hello you"},
+    ]
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer.from_str(json.dumps(whole)))
+    tokenizer.chat_template = CHATML
+    ids, mask = chat_template.encode_dialogue(messages, ours)
+    assert ids == tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
+    supervised = [i for i, m in zip(ids, mask, strict=True) if m]
+    assert supervised == [*ours.encode("hello you"), ours.end]
+    prompt = tokenizer.apply_chat_template(messages[:2], add_generation_prompt=True, return_dict=True)["input_ids"]
+    assert chat_template.encode_prompt(messages[:2], ours) == prompt
+    export.write(recipe, out="out", format="hf")
+    loaded = transformers.AutoTokenizer.from_pretrained("out")
+    found = loaded.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
+    assert found["input_ids"] == ids
+    assert [bool(m) for m in found["assistant_masks"]] == mask
+
+
+def test_sentencepieces_own_tokenizer_as_llama_has_it(in_tmp_path):
+    """A dummy prefix, <s> and </s>: the same ids in SentencePiece, here, and where it goes out to; our markers behind them."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*tiny_texts(), *random_texts(100, seed=7)]),
+        model_prefix="their",
+        vocab_size=1400,
+        model_type="bpe",
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+    )
+    library = sentencepiece.SentencePieceProcessor(model_file="their.model")
+    theirs = their_model("llama", 1400, tie_word_embeddings=False, eos_token_id=2)
+    theirs.save_pretrained("theirs")
+    Path("their.model").rename("theirs/tokenizer.model")
+    imported.run(Path("theirs"), Path("runs/x"))
+    recipe = load_recipe("runs/x/x.toml")
+    ours = kinds.load(recipe.layout.tokenizer)
+    assert (recipe.base, ours.vocab_size, ours.end) == (True, 1404, 1403)
+    ids = list(range(5, 45))
+    with torch.inference_mode():
+        want = theirs(torch.tensor([ids])).logits[0]
+    torch.testing.assert_close(our_logits("runs/x", ids)[:, :1400], want, rtol=0, atol=1e-4)
+    export.write(recipe, out="out", format="hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained("out")
+    for text in random_texts(500, seed=8):
+        assert ours.encode(text) == library.encode(text)
+        assert tokenizer(text)["input_ids"] == library.encode(text)
+    export.write(recipe, out="bundle")  # the program's own tokenizer knows dummy prefixes
+    assert Path("bundle/vocab.json").exists()
+
+
+RECIPE = """
+[data]
+files = ["dialogues.jsonl"]
+valid_fraction = 0.2
+[optim]
+lr = 3e-3
+warmup_steps = 2
+precision = "fp32"
+[sft]
+init = "runs/x"
+steps = STEPS
+batch_rows = 2
+accumulation = 2
+eval_every_steps = 10
+"""
+
+
+def test_training_goes_on_from_it_with_markers_that_it_did_not_have(in_tmp_path):
+    whole = byte_level("gpt-2", special=("<|endoftext|>",))
+    rows = len(whole["model"]["vocab"])
+    theirs = their_model("gpt2", rows)
+    imported.run(save_folder(in_tmp_path / "theirs", theirs, whole), Path("runs/x"))
+    write_dialogues(Path("dialogues.jsonl"))
+    Path("mine.toml").write_text(RECIPE.replace("STEPS", "30"))
+    config = load_recipe("mine.toml")
+    assert (config.model.arch, config.model.d_model, config.base) == ("nanogpt", 32, False)
+    for stage in pipeline.select(config, None, "sft"):
+        pipeline.run_stage(stage, config)
+    tokenizer = kinds.load(config.layout.tokenizer)
+    assert tokenizer.vocab_size == rows + 4
+    losses = [
+        json.loads(line)["valid_loss"]
+        for line in config.layout.metrics("sft").read_text().splitlines()
+        if "valid_loss" in line
+    ]
+    assert losses[-1] < losses[0] - 0.5
+    assert not pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("sft")], config)  # it is done
+    with pytest.raises(MinitronError, match="the chat program has no tokenizer like"):
+        walk.check(config, {"sft", "export"})  # before the first step
+    Path("other.toml").write_text(RECIPE.replace("STEPS", "5") + "[model]\nd_model = 64\n")
+    with pytest.raises(MinitronError, match="model.d_model is 64, but 32 in runs/x"):
+        load_recipe("other.toml")
+    Path("none.toml").write_text(RECIPE.replace("STEPS", "5").replace("runs/x", "runs/none"))
+    with pytest.raises(MinitronError, match="no finished model"):
+        load_recipe("none.toml")
+
+
+def test_a_run_of_ours_comes_back_as_it_went_out_and_may_stay_as_it_is(in_tmp_path, tiny_tokenizer):
+    """HF export -> import -> sft of no steps -> export: the same tensors and ids."""
+    from minitron.interop import hf
+
+    torch.manual_seed(1)
+    model = LanguageModel(tiny_shape(n_heads=4, n_kv_heads=2), tiny_tokenizer.vocab_size).eval()
+    hf.write(model, tiny_tokenizer, About("Tiny", "f32", ExportConfig(), "tiny", "sft"), Path("first"))
+    done = minitron("import", "first", "--out", "runs/x")
+    assert done.returncode == 0, done.stderr
+    assert "answers in dialogues" in done.stderr
+    write_dialogues(Path("dialogues.jsonl"))
+    Path("mine.toml").write_text(RECIPE.replace("STEPS", "0"))
+    config = load_recipe("mine.toml")
+    for stage in pipeline.select(config, None, "sft"):
+        pipeline.run_stage(stage, config)
+    export.write(config, out="second", format="hf")
+    first, second = load_file("first/model.safetensors"), load_file("second/model.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first.keys() | second.keys())
+    assert Path("first/tokenizer.json").read_bytes() == Path("second/tokenizer.json").read_bytes()
+    done = minitron("export", "runs/x")  # what the program embeds, with answers to check itself by
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(Path("export/x/config.json").read_text())["selftest"]) == 5
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_nanogpts_checkpoint_of_characters(in_tmp_path, bias):
+    torch.manual_seed(2)
+    text = "".join(sorted(set("\n hello, привет! ABC")))
+    model = LanguageModel(tiny_shape("nanogpt", bias=bias, d_ff=128), len(text)).eval()
+    arguments = {
+        "n_layer": 2,
+        "n_head": 2,
+        "n_embd": 32,
+        "block_size": 64,
+        "bias": bias,
+        "vocab_size": len(text),
+        "dropout": 0.0,
+    }
+    weights = {f"_orig_mod.{name}": w.detach() for name, w in model.named_parameters()}
+    weights["_orig_mod.lm_head.weight"] = model.embedding.detach()
+    Path("theirs").mkdir()
+    torch.save(
+        {"model": weights, "model_args": arguments, "iter_num": 7, "best_val_loss": torch.tensor(1.0)}, "theirs/ckpt.pt"
+    )
+    meta = {"vocab_size": len(text), "itos": dict(enumerate(text)), "stoi": {c: i for i, c in enumerate(text)}}
+    Path("theirs/meta.pkl").write_bytes(pickle.dumps(meta))
+    imported.run(Path("theirs/ckpt.pt"), Path("runs/x"))
+    tokenizer = kinds.load(Path("runs/x/tokenizer/tokenizer.model"))
+    said = "hello, привет!\n"
+    ids, theirs = tokenizer.encode(said), [text.index(c) for c in said]
+    assert len(ids) == len(said)
+    assert tokenizer.decode(ids) == said
+    with torch.inference_mode():
+        want = model(torch.tensor([theirs]))[0]
+    found = our_logits("runs/x", ids)
+    for i, c in enumerate(text):
+        torch.testing.assert_close(found[:, tokenizer.encode(c)[0]], want[:, i], rtol=0, atol=1e-4)
+
+
+class Harm:
+    def __reduce__(self):
+        return (open, ("harm", "w"))
+
+
+def test_no_pickle_runs_anything(in_tmp_path):
+    Path("theirs").mkdir()
+    torch.save({"model": {}, "model_args": Harm()}, "theirs/ckpt.pt")
+    with pytest.raises(MinitronError, match="no checkpoint of nanoGPT's"):
+        imported.read(Path("theirs/ckpt.pt"))
+    from minitron.interop import import_nanogpt
+
+    for nasty in (
+        pickle.dumps(Harm()),
+        pickle.dumps({"itos": {0: Harm()}}),
+        b"\x80\x04r\xff\xff\xff\x7f.",
+        b"",
+        b"\x80\x04K\x01.",
+    ):
+        Path("meta.pkl").write_bytes(nasty)
+        with pytest.raises(MinitronError, match="no plain dictionary of characters"):
+            import_nanogpt.characters(Path("meta.pkl"), 10)
+    assert not Path("harm").exists()
+
+
+@pytest.mark.parametrize("dtype", ["f16", "q8"])
+@pytest.mark.parametrize("how", [{"n_heads": 4, "n_kv_heads": 2}, {"qk_norm": True}, {"arch": "nanogpt", "bias": True}])
+def test_a_gguf_file_of_ours_comes_back(in_tmp_path, tiny_tokenizer, how, dtype):
+    torch.manual_seed(4)
+    model = LanguageModel(tiny_shape(**how), tiny_tokenizer.vocab_size).eval()
+    Path("m.gguf").write_bytes(gguf.encode(model, tiny_tokenizer, dtype=dtype))
+    imported.run(Path("m.gguf"), Path("runs/x"))
+    found, _ = checkpoint.load_model(load_recipe("runs/x/x.toml").layout.last_trained[1])
+    assert found.config == model.config
+    for (name, ours), theirs in zip(found.named_parameters(), model.parameters(), strict=True):
+        tolerance = theirs.abs().max().item() / (1000 if dtype == "f16" or theirs.ndim == 1 else 200)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance, msg=name)
+    tokenizer = kinds.load(Path("runs/x/tokenizer/tokenizer.model"))
+    assert all(tokenizer.encode(t) == tiny_tokenizer.encode(t) for t in random_texts(300, seed=2))
+    assert not load_recipe("runs/x/x.toml").base
+
+
+def test_a_gguf_file_of_the_librarys_own_writer(in_tmp_path):
+    """BF16, and GPT-2's kind of tokenizer with Llama 3's way of splitting."""
+    library = pytest.importorskip("gguf")
+    whole = byte_level("llama-bpe")
+    vocab = whole["model"]["vocab"]
+    pieces = sorted(vocab, key=vocab.get)
+    theirs = their_model("llama", len(pieces), tie_word_embeddings=True, num_key_value_heads=4)
+    writer = library.GGUFWriter("m.gguf", "llama")
+    for name, value in (
+        ("context_length", 64),
+        ("embedding_length", 32),
+        ("block_count", 2),
+        ("feed_forward_length", 64),
+    ):
+        getattr(writer, f"add_{name}")(value)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(4)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("llama-bpe")
+    writer.add_token_list(pieces)
+    writer.add_token_types([3 if p.startswith("<|") else 1 for p in pieces])
+    writer.add_token_merges([" ".join(m) for m in whole["model"]["merges"]])
+    writer.add_eos_token_id(2)
+    names = {
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+    }
+    names |= {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+    names |= {"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+    with torch.no_grad():
+        for name, weight in theirs.named_parameters():
+            weight.copy_(weight.bfloat16().float())
+            if "layers" in name:
+                _, _, layer, inner = name.split(".", 3)
+                name = f"blk.{layer}.{names[inner.removesuffix('.weight')]}.weight"
+            else:
+                name = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}[
+                    name
+                ]
+            values = weight.numpy()
+            if "attn_q." in name or "attn_k." in name:
+                values = values.reshape(4, 2, 4, 32).swapaxes(1, 2).reshape(values.shape)
+            if values.ndim == 1:
+                writer.add_tensor(name, values)
+                continue
+            packed = library.quantize(values, library.GGMLQuantizationType.BF16)
+            writer.add_tensor(name, packed, raw_dtype=library.GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    imported.run(Path("m.gguf"), Path("runs/x"))
+    assert_same_logits("runs/x", theirs, len(pieces))
+    ours, original = (
+        kinds.load(Path("runs/x/tokenizer/tokenizer.model")),
+        tokenizers.Tokenizer.from_str(json.dumps(whole)),
+    )
+    assert all(ours.encode(t) == original.encode(t, add_special_tokens=False).ids for t in random_texts(300, seed=2))
+
+
+def damaged(data: bytes, draw: random.Random) -> bytes:
+    """The same with something wrong: cut, bytes changed, a number made huge."""
+    found = bytearray(data)
+    match draw.randint(0, 3):
+        case 0:
+            return bytes(found[: draw.randrange(len(found))])
+        case 1:
+            for _ in range(draw.randint(1, 20)):
+                found[draw.randrange(min(len(found), 4000))] = draw.randrange(256)
+        case 2:
+            at = draw.randrange(min(len(found) - 8, 4000))
+            found[at : at + 8] = draw.choice((b"\xff" * 8, b"\xff\xff\xff\xff\xff\xff\xff\x7f", bytes(8)))
+        case 3:
+            at, size = draw.randrange(min(len(found), 4000)), draw.randint(1, 40)
+            found[at:at] = found[at : at + size]
+    return bytes(found)
+
+
+FUZZ = """
+import random, resource, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+import test_import
+from minitron.core.errors import MinitronError
+from minitron.interop import imported
+target, draw = Path(sys.argv[1]), random.Random(5)
+data = target.read_bytes()
+whole = target if target.suffix in (".gguf", ".pt") else target.parent
+imported.read(whole)  # all is loaded that will be
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+told = right = 0
+for _ in range(150):
+    target.write_bytes(test_import.damaged(data, draw))
+    try:
+        found = imported.read(whole)
+        right += 1
+    except MinitronError as error:
+        assert str(error).count("\\n") == 0 and len(str(error)) < 400, str(error)
+        told += 1
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(told, right, grown)
+"""
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "m.gguf", "ckpt.pt"])
+def test_damaged_files_get_a_sentence_and_little_memory(in_tmp_path, tiny_tokenizer, name):
+    if name == "m.gguf":
+        target = Path("m.gguf")
+        target.write_bytes(
+            gguf.encode(LanguageModel(tiny_shape(), tiny_tokenizer.vocab_size), tiny_tokenizer, dtype="q8")
+        )
+    elif name == "ckpt.pt":
+        test_nanogpts_checkpoint_of_characters(in_tmp_path, True)
+        target = Path("theirs/ckpt.pt")
+    else:
+        whole = byte_level("gpt-2")
+        theirs = their_model("llama", len(whole["model"]["vocab"]), tie_word_embeddings=True)
+        target = save_folder(in_tmp_path / "theirs", theirs, whole) / name
+    size = target.stat().st_size
+    command = [sys.executable, "-c", FUZZ, str(target), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told, _, grown = map(int, done.stdout.split())
+    assert told > 50
+    assert grown < 64 << 10, f"{grown} KiB for files of {size} bytes"
+
+
+def test_what_is_no_model_is_told_so(in_tmp_path, tiny_tokenizer):
+    whole = byte_level("gpt-2")
+    rows = len(whole["model"]["vocab"])
+    folder = save_folder(in_tmp_path / "theirs", their_model("llama", rows, tie_word_embeddings=True), whole)
+    about = json.loads((folder / "config.json").read_text())
+
+    def told(**changes) -> str:
+        (folder / "config.json").write_text(json.dumps(about | changes))
+        with pytest.raises(MinitronError) as failure:
+            imported.read(folder)
+        assert failure.value.hint
+        return str(failure.value)
+
+    assert "of the kind 'mamba'" in told(model_type="mamba")
+    assert "stretches its positions" in told(rope_scaling={"rope_type": "llama3"}, rope_parameters=None)
+    assert "has biases" in told(attention_bias=True)
+    assert "model.n_layers must be at most 256" in told(num_hidden_layers=10**9)
+    assert "model.d_model must be a whole number" in told(hidden_size="wide")
+    assert "has the shape" in told(intermediate_size=72)
+    assert "no eos_token_id" in told(eos_token_id=None)
+    (folder / "config.json").write_text(json.dumps(about))
+    weights = load_file(folder / "model.safetensors")
+    for changes, said in (
+        ({"model.norm.weight": torch.full((32,), float("nan"))}, "holds what is no number"),
+        ({"model.norm.weight": torch.ones(32, dtype=torch.int32)}, "is of the type I32"),
+        ({"model.layers.0.strange.weight": torch.ones(32)}, "such a model does not have"),
+    ):
+        save_file(weights | changes, folder / "model.safetensors")
+        with pytest.raises(MinitronError, match=said):
+            imported.write(imported.read(folder), Path("runs/bad"), source=folder)
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    for index, said in (
+        ({"weight_map": {"x": "../../etc/passwd"}}, "names the file '../../etc/passwd'"),
+        ({"weight_map": {"x": "a.safetensors"}}, "where it is not"),
+        ({"weight_map": []}, "has no weight_map"),
+    ):
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        with pytest.raises(MinitronError, match=said):
+            imported.read(folder)
+    for path, said in ((Path("nothing"), "there is no nothing"), (Path(__file__), "not a model that minitron reads")):
+        with pytest.raises(MinitronError, match=said):
+            imported.read(path)
+    done = minitron("import", "theirs", "--out", "elsewhere")
+    assert done.returncode == 2
+    assert "is not in the folder runs" in done.stderr
