@@ -105,7 +105,7 @@ def test_an_unknown_role_is_one_sentence_and_no_marker(tiny_tokenizer, role):
 @pytest.mark.parametrize("data", [b"", b"\0" * 100, b"{}", b"not a model", b"\x0a\x05abc"])
 def test_a_file_that_is_no_tokenizer_is_one_sentence(tmp_path, data):
     (tmp_path / "tokenizer.model").write_bytes(data)
-    with pytest.raises(MinitronError, match="is not a tokenizer of the kinds bpe, char") as failure:
+    with pytest.raises(MinitronError, match="is not a tokenizer of the kinds bpe, .*byte-bpe$") as failure:
         kinds.load(tmp_path / "tokenizer.model")
     assert failure.value.hint
     with pytest.raises(MinitronError, match="cannot be read"):

@@ -97,6 +97,7 @@ def test_the_verdict_says_what_the_figures_do():
     ("override", "told"),
     [
         ("study.kinds=['bpe', 'word']", "study.kinds: 'word' must be one of bpe, bpe-spaces"),
+        ("study.kinds=['byte-bpe']", "study.kinds: 'byte-bpe' comes with an imported model"),
         ("study.kinds=[]", "study.kinds is empty"),
         ("study.vocab_sizes=[3]", "study.vocab_sizes: 3 must be from 16"),
         ("study.normalizations=['nfd']", "study.normalizations must be one of identity"),

@@ -58,7 +58,7 @@ class Result:
     context: int
     steps: int
     body: int  # parameters of the blocks
-    head: int  # of the embedding, which is the head
+    head: int  # of the embedding, which is the head, or of both
     text_bytes: float  # read in training
     operations: float
     seconds: float
@@ -184,7 +184,7 @@ def _result(config: Config, point: Point, seed: int) -> Result:
     per_step = config.pretrain.batch_rows * config.pretrain.accumulation * per_row
     size = kinds.load(config.layout.tokenizer).vocab_size
     parts = memory.parameters(config.model, size)
-    head = size * config.model.d_model
+    head = size * config.model.d_model * (2 if config.model.untied_head else 1)
     last = checks[-1]
     return Result(
         point=point,
