@@ -95,7 +95,7 @@ def parse_size(text: str) -> int:
     if not SMALLEST <= size <= LARGEST:
         raise MinitronError(
             f"--params: {text} is outside what this program is for, 0.1M to 1000M",
-            hint="the demo has 1.1M, the reference 48M",
+            hint="the demo has 2.2M, the reference 48M",
             code=2,
         )
     return round(size)

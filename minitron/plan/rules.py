@@ -23,11 +23,11 @@ USEFUL_EPOCHS, MOST_EPOCHS = 4, 16
 MEASURED = {
     "three kinds": (2.5e11, 0.35e6),
     "shakespeare-char": (1.57e12, 0.79e6),
-    "demo": (3.89e13, 1.066e6),
+    "demo": (7.64e13, 2.164e6),
     "ru-jokes": (1.92e14, 4.26e6),
     "Chinchilla": (1.92e19, 400e6),
 }
-# Tokens, repeated ones for what they are worth, without which no model speaks: of its regular dialogues the demo needs 1.2M to
+# Tokens, repeated ones for what they are worth, without which no model speaks: of its regular dialogues a demo needs 1.2M to
 # answer half of its probes.
 SPEAKS = 1_000_000
 
