@@ -4,6 +4,7 @@ Imports what a command needs only when it runs, so that --help is instant.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -204,7 +205,7 @@ def _recipe(a: argparse.Namespace):
     from minitron.recipe.load import load_recipe
 
     path = Path(a.recipe)
-    if (path / f"{path.name}.toml").is_file():  # the folder of an imported run has its recipe in it
+    if os.path.isfile(path / f"{path.name}.toml"):  # the folder of an imported run has its recipe in it
         path = path / f"{path.name}.toml"
     return load_recipe(path, a.overrides)
 

@@ -26,7 +26,10 @@ def model(request) -> LanguageModel:
         ("arch=nanogpt model.qk_norm=true", "model.qk_norm is for llama; nanogpt does not have it"),
         ("arch=nanogpt model.rope_theta=500.0", "model.rope_theta is for llama; nanogpt does not have it"),
         ("arch=llama model.bias=true", "model.bias is for nanogpt; llama does not have it"),
-        ("d_model=36 model.n_heads=4", "model.d_model / model.n_heads must be even: RoPE turns pairs"),
+        (
+            "d_model=36 model.n_heads=4",
+            "the width of a head (model.d_model / model.n_heads) must be even: RoPE turns pairs",
+        ),
         ("n_heads=3", "model.d_model 32 is no multiple of model.n_heads 3"),
         ("n_heads=4 model.n_kv_heads=3", "model.n_heads 4 is no multiple of model.n_kv_heads 3"),
     ],

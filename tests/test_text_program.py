@@ -17,7 +17,7 @@ import torch
 from conftest import tiny_shape
 from terminal import Terminal, build
 
-from minitron.interop.bundle import digest, lay_out
+from minitron.interop.bundle import digest, lay_out, shape_of
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import MARKERS, Tokenizer
@@ -90,7 +90,7 @@ def setup(tmp_path_factory) -> Setup:
         "version": 2,
         "name": "verse",
         "template": "text",
-        "model": dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size, "logit_cap": CAP},
+        "model": shape_of(model) | {"logit_cap": CAP},
         "dtype": "f16",
         "params": model.count_params(),
         "weights": digest(weights),

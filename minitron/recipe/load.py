@@ -250,9 +250,9 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     if config.base and (config.reject or config.kto):
         problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
-    for stage in (config.pretrain, config.sft):
+    for name, stage in (("pretrain", config.pretrain), ("sft", config.sft)):
         if stage and not stage.steps and not stage.init:
-            problems.append("steps must be at least 1, unless init names a run")
+            problems.append(f"{name}.steps must be at least 1, not 0, unless {name}.init names a run")
     if config.pretrain and config.pretrain.init and config.sft.init:
         problems.append("pretrain.init and sft.init exclude each other; keep one")
     text = (bool(config.pretrain.files), bool(config.pretrain.hub)) if config.pretrain else (True, False)
