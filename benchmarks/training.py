@@ -32,17 +32,17 @@ RESULTS, NOTES = Path(__file__).with_suffix(".json"), ROOT / "docs" / "training-
 # name -> what it changes of the recipe; an idea that is no option is a patch below
 IDEAS: dict[str, list[str]] = {
     "the default": [],
-    "16 rows a step": ["sft.batch_rows=8"],
-    "4 rows a step": ["sft.batch_rows=2"],
-    "twice the learning rate": ["optim.lr=8e-3"],
-    "half the learning rate": ["optim.lr=2e-3"],
-    "AdamW": ["optim.name=adamw", "optim.lr=3e-3"],
+    "half as many tokens a step": ["sft.batch_rows=4"],
+    "a quarter of the tokens a step": ["sft.batch_rows=2"],
+    "twice the learning rate": ["optim.lr=6e-3"],
+    "half the learning rate": ["optim.lr=1.5e-3"],
+    "AdamW": ["optim.name=adamw", "optim.lr=2e-3"],
     "Jordan's coefficients": [],
     "all heads one matrix": [],
     "QK-norm": ["model.qk_norm=true"],
     "flat, then straight down": ["optim.schedule=wsd", "optim.min_lr=0.0"],
     "weight decay 0.01": ["optim.weight_decay=0.01"],
-    "width 192": ["model.d_model=192", "model.n_heads=3", "model.d_ff=512", "optim.lr=3e-3"],
+    "width 128": ["model.d_model=128", "model.n_heads=2", "model.d_ff=352", "optim.lr=4e-3"],
     "width 96": ["model.d_model=96", "model.n_heads=3", "model.d_ff=256", "optim.lr=5e-3"],
 }
 

@@ -89,7 +89,7 @@ class Attention(nn.Module):
 
 
 def prepared(step: Pass, x: Tensor) -> Pass:
-    """`step` with masks as `attention` takes them for inputs like x (B, T, D): made once for all layers."""
+    """`step` with what `attention` takes (masks, segments) for inputs like x (B, T, D): made once for all layers."""
     if step.spans is not None:
         return replace(step, segments=Segments.of(step.spans, x))
     used, length = step.state.used if step.state is not None else 0, x.shape[1]
@@ -136,9 +136,8 @@ class Segments:
         groups, back, at = [], np.empty(ends[-1], np.int64), 0
         for _, numbers in sorted(by_width.items()):
             told = [(spans[n].length, spans[n].prefix_len, starts[n], starts[spans[n].parent]) for n in numbers]
-            told += [(1, 0, 0, 0)] * (
-                round_count(len(told)) - len(told)
-            )  # more of the row's first token, for a round shape
+            # filled up with the row's first token, which nothing reads, for a round shape
+            told += [(1, 0, 0, 0)] * (round_count(len(told)) - len(told))
             lengths, prefixes, first, parents = (np.array(column)[:, None] for column in zip(*told, strict=True))
             q, k = (np.arange(padded_width(int(size.max()))) for size in (lengths, prefixes + lengths))
             queries = first + np.minimum(q, lengths - 1)

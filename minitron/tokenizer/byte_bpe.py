@@ -142,30 +142,24 @@ def special_token(token: int, content: str) -> dict[str, Any]:
 _LETTERS = r"[^\r\n\p{L}\p{N}]?\p{L}+|"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
+
+
+def _byte_level(*, use_regex: bool) -> dict[str, Any]:
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
+
+
+def _by_pattern(digits: str) -> list[dict[str, Any]]:
+    """Llama 3's pattern with other groups of digits."""
+    pattern = {"Regex": _SHORT + _LETTERS + digits + _REST}
+    split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+    return [split, _byte_level(use_regex=False)]
+
+
 SPLITTING: dict[str, list[dict[str, Any]]] = {
-    "gpt-2": [{"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}],
-    "smollm": [
-        {"type": "Digits", "individual_digits": True},
-        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-    ],
-    "llama-bpe": [
-        {
-            "type": "Split",
-            "pattern": {"Regex": _SHORT + _LETTERS + r"\p{N}{1,3}" + _REST},
-            "behavior": "Isolated",
-            "invert": False,
-        },
-        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
-    ],
-    "qwen2": [
-        {
-            "type": "Split",
-            "pattern": {"Regex": _SHORT + _LETTERS + r"\p{N}" + _REST},
-            "behavior": "Isolated",
-            "invert": False,
-        },
-        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
-    ],
+    "gpt-2": [_byte_level(use_regex=True)],
+    "smollm": [{"type": "Digits", "individual_digits": True}, _byte_level(use_regex=True)],
+    "llama-bpe": _by_pattern(r"\p{N}{1,3}"),
+    "qwen2": _by_pattern(r"\p{N}"),
 }
 NORMALIZED = ("qwen2",)  # which are brought to NFC first
 

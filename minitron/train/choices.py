@@ -57,8 +57,8 @@ class Choices:
 def choose(
     model: LanguageModel, optimizer: Optimizers, config: OptimConfig, trial: Callable[[LanguageModel, str], Any]
 ) -> Choices:
-    """Measures where the recipe leaves it open. `trial(model, precision)` runs a step's
-    forward and backward passes, with as many threads at work as in training."""
+    """Measures where the recipe leaves it open. `trial(model, precision)` runs a step's forward and backward passes,
+    with as many threads at work as in training."""
     width = model.config.d_model
     precision = choose_precision(
         config.precision, model.device, partial(trial, model), what="a micro-batch", width=width
