@@ -1,7 +1,6 @@
 """Bundles to be damaged, and a runner that measures. For test_hostile."""
 
 import copy
-import dataclasses
 import hashlib
 import json
 import subprocess
@@ -110,7 +109,7 @@ def fresh(shape: dict, dtype: str) -> Bundle:
         "format": "minitron-bundle",
         "version": 2,
         "name": f"{config.arch} {dtype}",
-        "model": dataclasses.asdict(config) | {"vocab_size": 300},
+        "model": bundle.shape_of(model),
         "dtype": dtype,
         "params": model.count_params(),
         "tensors": tensors,

@@ -75,10 +75,8 @@ def write(
 
 def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
     """What held-out dialogues begin with; of a base model, excerpts of the held-out text."""
-    if not config.layout.dialogues("valid").exists() and not (
-        config.pretrain and (config.pretrain.files or config.pretrain.hub)
-    ):
-        # an imported model has no held-out text
+    held_out = config.layout.packed("pretrain", "valid") if config.base else config.layout.dialogues("valid")
+    if not held_out.exists():  # an imported model has none
         for text in GREETINGS:
             yield (
                 tokenizer.encode(text)
