@@ -39,6 +39,7 @@ from minitron.train.schedule import learning_rate
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared/data"
 RUNS = ("fp32", "bf16")  # how weights are kept
+PICTURE = "![embedding and head at the first and the last step, live tokens blue, dead ones brown](../benchmarks/embeddings.svg)"
 DIALOGUES = 4000  # English ones, beside Lovecraft's stories
 
 
@@ -200,7 +201,12 @@ def main() -> None:
         clouds += [(f"{name}, {kept}", one) for name, one in found.items()]
     atomic_write(HERE / "embeddings.json", json.dumps({"steps": clouds[0][1].steps, "rows": rows}, indent=1) + "\n")
     atomic_write(HERE / "embeddings.svg", drawn(clouds))
-    put([table(rows)], HERE.parent / "docs" / "tokenizers.md")
+    page = HERE.parent / "docs" / "tokenizers.md"
+    put([table(rows)], page)
+    text = page.read_text(encoding="utf-8")
+    if PICTURE not in text:
+        begin, end = text.split("<!-- embeddings -->")
+        atomic_write(page, begin + "<!-- embeddings -->" + end.replace("<!-- end -->", f"<!-- end -->\n\n{PICTURE}", 1))
 
 
 if __name__ == "__main__":
