@@ -18,6 +18,7 @@ from minitron.recipe import shapes
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, OptimConfig, Sampling
 from minitron.train import muon
+from minitron.train.fresh import fresh_model
 
 NEAR = {"rtol": 1e-4, "atol": 1e-4}
 KINDS = {
@@ -282,6 +283,13 @@ def test_heads_are_matrices_by_themselves():
     assert per_head == want | {"model.layers.2.self_attn.qkvg_proj.weight"}
     optimizer = muon.Muon.build(model, OptimConfig(name="muon"))[1]
     assert [(group["rows"], len(group["params"])) for group in optimizer.param_groups] == [(0, 23), (8, 7)]
+
+
+def test_keys_begin_as_queries_where_there_is_attention(tiny_tokenizer):
+    model = fresh_model(stream_shape(KINDS["all"]), tiny_tokenizer, seed=1)
+    assert len(model.trunk.queries_and_keys()) == 2
+    for query, key in model.trunk.queries_and_keys():
+        assert torch.equal(key, query.view(2, 2, 8, 32)[:, 0].reshape_as(key))
 
 
 def test_memories_fade_at_several_speeds_at_first():

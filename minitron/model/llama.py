@@ -134,8 +134,8 @@ class Llama(Trunk):
         return self.embed_tokens.weight
 
     def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
-        names = ("self_attn.q_proj.weight", "self_attn.k_proj.weight")
-        return [(block.get_parameter(names[0]), block.get_parameter(names[1])) for block in self.layers]
+        mixers = [block.self_attn for block in self.layers if isinstance(block.self_attn, LlamaAttention)]
+        return [(mixer.q_proj.weight, mixer.k_proj.weight) for mixer in mixers]
 
     def gguf(self) -> Gguf | None:
         """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""
