@@ -81,7 +81,7 @@ type Info struct {
 	Name      string
 	Params    int64    // weights, but for learned positions; tied ones once
 	DType     string   // of the matrices: "f16", "q8" or "q4"
-	Context   int      // the longest sequence, in tokens
+	Context   int      // the longest sequence, in tokens; 2^28 where it has no end
 	VocabSize int      // ids are below it
 	System    string   // the usual system message
 	Sampling  Sampling // the usual settings
@@ -90,7 +90,7 @@ type Info struct {
 // Info returns what the model says of itself.
 func (m *Model) Info() Info {
 	c := m.bundle.Config
-	return Info{c.Name, c.Params, c.DType, c.Model.Context, c.Model.VocabSize, c.System, Sampling(c.Sampling)}
+	return Info{c.Name, c.Params, c.DType, c.Model.Longest(), c.Model.VocabSize, c.System, Sampling(c.Sampling)}
 }
 
 // ContinuesText reports whether this is a base model: it continues text and does not answer messages.
@@ -137,6 +137,12 @@ func (m *Model) NewSession() (*Session, error) {
 // bit of the result. The slice is valid until the next call.
 func (s *Session) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	return s.sequence.Logits(ctx, ids)
+}
+
+// Extend returns the logits that follow the sequence and ids after it: those that Logits returns for all of it, which need not be
+// given again. That takes no longer the longer the sequence is; where its context has no end it may be of any length.
+func (s *Session) Extend(ctx context.Context, ids []int) ([]float32, error) {
+	return s.sequence.Extend(ctx, ids)
 }
 
 // Reset forgets the sequence.

@@ -201,6 +201,13 @@ func TestIDs(t *testing.T) {
 		}
 	}
 	s.Reset()
+	if _, err := s.Extend(t.Context(), ids[:2]); err != nil {
+		t.Error(err)
+	}
+	if got, err := s.Extend(t.Context(), ids[2:]); err != nil || !slices.Equal(got, want) {
+		t.Errorf("in two parts: %v", err)
+	}
+	s.Reset()
 	if _, err := s.Logits(t.Context(), []int{1 << 20}); err == nil || !strings.Contains(err.Error(), "outside the vocabulary") {
 		t.Errorf("%v", err)
 	}

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from minitron.model.language_model import LanguageModel
+from minitron.recipe import shapes
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, TokenizerConfig
 from minitron.stages import pipeline
@@ -93,10 +94,8 @@ def char_tokenizer(folder: Path, *texts: str, **how) -> Tokenizer:
 
 
 def tiny_shape(arch: str = "llama", **changes) -> ModelConfig:
-    return ModelConfig(
-        **{"arch": arch, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_ff": 64, "context": 64}
-        | changes
-    )
+    shape = {"arch": arch, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2, "d_model": 32, "d_ff": 64, "context": 64}
+    return shapes.resolved(ModelConfig(**shape | changes))
 
 
 @pytest.fixture(params=["llama", "nanogpt"])

@@ -19,6 +19,8 @@ FILES = ("config.json", "vocab.json", "weights.bin")
 PROMPT = [2, *(5 + b for b in b"hello"), 4, 3]  # user, the bytes, end, assistant
 NANOGPT = {"arch": "nanogpt", "n_heads": 2, "n_kv_heads": 2}
 LLAMA = {"arch": "llama", "n_heads": 4, "n_kv_heads": 2}
+STREAM = {"arch": "stream", "n_heads": 4, "n_kv_heads": 2, "n_layers": 3, "layers": ["window", "conv", "delta"]}
+STREAM |= {"window": 12, "conv_width": 3}
 
 # A small Python between us and the program: what Linux calls a process's peak memory begins with its parent's.
 RUNNER = r"""
@@ -96,7 +98,7 @@ class Bundle:
 def fresh(shape: dict, dtype: str) -> Bundle:
     """Random weights; no self-test yet."""
     torch.manual_seed(7)
-    config = ModelConfig(n_layers=2, d_model=32, d_ff=64, context=64, **shape)
+    config = ModelConfig(**{"n_layers": 2, "d_model": 32, "d_ff": 64, "context": 64} | shape)
     vocab = bundle.invented_vocab(300)
     model = LanguageModel(config, 300).eval()
     with torch.no_grad():

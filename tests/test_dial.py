@@ -58,7 +58,7 @@ def test_learning_rates_are_those_they_start_from():
     assert rules.learning_rate(32, "muon") == 4e-3
 
 
-@pytest.mark.parametrize("arch", ["llama", "nanogpt"])
+@pytest.mark.parametrize("arch", ["llama", "nanogpt", "stream"])
 @pytest.mark.parametrize("params", [300_000, 2_000_000, 10_000_000, 50_000_000, 124_000_000])
 def test_shapes(arch, params):
     shape = rules.shape_for(params, ModelConfig(arch=arch), length=256, limit=100_000)
@@ -71,7 +71,8 @@ def test_shapes(arch, params):
     assert shape.vocab_size == rules.vocabulary(shape.body)
     if params < 5e6:
         built = LanguageModel(model, shape.vocab_size).count_params()
-        assert built == pytest.approx(shape.params, rel=0.01)  # all but the norms
+        # all but the norms; a stream's blocks differ, and are counted by their mean
+        assert built == pytest.approx(shape.params, rel=0.05 if arch == "stream" else 0.01)
 
 
 def test_a_shape_of_at_least_so_many_parameters():

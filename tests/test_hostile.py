@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile import FILES, LLAMA, NANOGPT, Bundle, Done, Runner, fresh, with_selftest
+from hostile import FILES, LLAMA, NANOGPT, STREAM, Bundle, Done, Runner, fresh, with_selftest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="measures as Linux and macOS do")
 SENTENCE = re.compile(r"minitron-chat: error: [^\n]{10,600}\nhint: [^\n]{10,200}\n")
-KINDS = [(arch, dtype) for arch in ("llama", "nanogpt") for dtype in ("f16", "q8", "q4")]
+KINDS = [(arch, dtype) for arch in ("llama", "nanogpt", "stream") for dtype in ("f16", "q8", "q4")]
 COMMANDS = {
     "-p": (["-p", "hello", "--temp", "0", "--max-tokens", "8"], ""),
     "selftest": (["selftest"], ""),
@@ -34,7 +34,7 @@ def runner():
 @pytest.fixture(scope="module")
 def bundles(runner, program, tmp_path_factory) -> dict[tuple[str, str], Bundle]:
     """A good bundle of each kind."""
-    folder, shapes = tmp_path_factory.mktemp("good"), {"llama": LLAMA, "nanogpt": NANOGPT}
+    folder, shapes = tmp_path_factory.mktemp("good"), {"llama": LLAMA, "nanogpt": NANOGPT, "stream": STREAM}
     return {(arch, d): with_selftest(runner, program, fresh(shapes[arch], d), folder / (arch + d)) for arch, d in KINDS}
 
 
@@ -140,7 +140,7 @@ def test_truncated(ask, bundles, tmp_path):
 HUGE = [0, -1, 1 << 20, 1 << 31, (1 << 63) - 1, 1 << 63, 1 << 200, 1.5, 1e308, None, "8", [], {}, True]
 FIELDS = [
     *(("model", key) for key in ("n_layers", "n_heads", "n_kv_heads", "d_model", "d_ff", "vocab_size", "context")),
-    *(("model", key) for key in ("rope_theta", "norm_eps", "arch", "bias")),
+    *(("model", key) for key in ("rope_theta", "norm_eps", "arch", "bias", "layers", "window", "conv_width")),
     *(("tensors", 1, key) for key in ("name", "dtype", "shape", "offset", "bytes")),
     ("tensors", 0, "shape", 0),
     *(("weights", key) for key in ("bytes", "crc32")),
@@ -157,7 +157,7 @@ def put(tree, path: tuple, value) -> None:
     tree[path[-1]] = value
 
 
-@pytest.mark.parametrize("arch", ["llama", "nanogpt"])
+@pytest.mark.parametrize("arch", ["llama", "nanogpt", "stream"])
 def test_any_number_anywhere(ask, bundles, tmp_path, arch):
     """Every size of config.json as any number: refused, or an answer that may be another, as for a rope_theta."""
     bundle = bundles[arch, "q8"]

@@ -18,6 +18,7 @@ SHAPES = {
     "grouped": tiny_shape(n_heads=4, n_kv_heads=2, qk_norm=True),
     "nanogpt": tiny_shape("nanogpt"),
     "biased": tiny_shape("nanogpt", bias=True),
+    "stream": tiny_shape("stream", n_layers=4, window=8),
 }
 
 

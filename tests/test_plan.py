@@ -16,6 +16,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.plan import corpus_stats, dry_run, memory
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ModelConfig, OptimConfig
+from minitron.recipe.shapes import resolved
 from minitron.train.loop import summed_loss
 from minitron.train.optimizer import make_optimizer
 from minitron.train.precision import autocast
@@ -60,11 +61,11 @@ def kept_by_torch(shape: ModelConfig, vocab_size: int, rows: int, precision: str
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("arch", ["llama", "nanogpt"])
+@pytest.mark.parametrize("arch", ["llama", "nanogpt", "stream"])
 @pytest.mark.parametrize("name", SHAPES)
 def test_activations_are_what_torch_keeps(name, arch, precision, dropout):
     shape, vocab_size, rows = SHAPES[name]
-    shape = ModelConfig(**vars(shape) | {"arch": arch, "dropout": dropout})
+    shape = resolved(ModelConfig(**vars(shape) | {"arch": arch, "dropout": dropout}))
     terms = memory.activations(shape, vocab_size, rows=rows, length=shape.context, device=CPU, precision=precision)
     with FakeTensorMode():  # the same graph, without numbers
         kept = kept_by_torch(shape, vocab_size, rows, precision)
@@ -78,7 +79,7 @@ def test_recomputed_blocks_keep_their_inputs(arch, precision):
     shape, vocab_size, rows = SHAPES["mini-tron-50"]
     sums, kept = [], []
     for layers in (10, 20):
-        deeper = ModelConfig(**vars(shape) | {"arch": arch, "n_layers": layers})
+        deeper = resolved(ModelConfig(**vars(shape) | {"arch": arch, "n_layers": layers}))
         how = {"rows": rows, "length": 1024, "device": CPU, "precision": precision, "recompute": True}
         terms = memory.activations(deeper, vocab_size, **how)
         sums.append(sum(terms.values()))

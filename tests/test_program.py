@@ -22,12 +22,14 @@ RECIPES = {
     "llama": TINY_RECIPE,
     "nanogpt": TINY_RECIPE.replace("[model]", '[model]\narch = "nanogpt"\nbias = true'),
     "grouped": TINY_RECIPE.replace("n_heads = 2", "n_heads = 4\nn_kv_heads = 2\nqk_norm = true"),
+    "stream": TINY_RECIPE.replace("n_layers = 2", 'arch = "stream"\nn_layers = 4\nwindow = 24'),
 }
 
 
 # slow: each shape is a whole run; one is enough to see most
 @pytest.fixture(
-    scope="module", params=["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nanogpt", "grouped"))]
+    scope="module",
+    params=["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nanogpt", "grouped", "stream"))],
 )
 def built(request, tmp_path_factory) -> Path:
     """A folder with a finished run, its bundle and its program."""

@@ -253,7 +253,12 @@ class Session:
         return "\n".join(o.line(n, self.tokenizer) for n, o in enumerate(found, 1)) or NOTHING_YET
 
     def _stats(self) -> str:
-        told = f"turns: {len(self.turns) // 2}, tokens: {self._used()} of {self.model.config.context}"
+        told = f"turns: {len(self.turns) // 2}, tokens: {self._used()}"
+        if self.model.trunk.grows:
+            told += f" of {self.model.config.context}"
+        else:
+            kept = self.model.new_state(1, self.model.config.context).nbytes
+            told += f"; what the model keeps of them takes {kept / 1e6:.1f} MB, however long it gets"
         if self.last:
             speed = max(0, self.last.answer_tokens - 1) / max(self.last.decode_seconds, 1e-9)
             told += f"\nlast answer: read {self.last.prompt_tokens} tokens in {self.last.prefill_seconds:.2f} s, "

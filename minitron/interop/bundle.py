@@ -27,6 +27,7 @@ from minitron.tokenizer.base import MARKERS, Tokenizer
 
 ALIGN = 64  # bytes; every tensor begins at a multiple of it
 SELFTESTS = 5
+UNUSUAL = ("head_dim", "untied_head", "layers", "window", "conv_width")  # in config.json only where they are something
 NEAR_TIE = 0.1  # logits; a self-test ends before a choice that is closer than this
 
 
@@ -81,7 +82,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
 def shape_of(model: LanguageModel) -> dict[str, Any]:
     """config.json's `model`. What usually is not there says nothing where it is not."""
     shape = dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size}
-    return {key: value for key, value in shape.items() if value or key not in ("head_dim", "untied_head")}
+    return {key: value for key, value in shape.items() if value or key not in UNUSUAL}
 
 
 def digest(data: bytes) -> dict[str, Any]:
@@ -105,7 +106,12 @@ def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict[str, Any]], byt
         matrix = matrices.get(name)
         data = matrix.pack().tobytes() if matrix else parameter.detach().cpu().numpy().astype("<f4").tobytes()
         blob += bytes(-len(blob) % ALIGN)
-        about = {"dtype": matrix.dtype if matrix else "f32", "shape": list(parameter.shape)}
+        # what is no matrix is a row of numbers, such as a convolution's
+        about = (
+            {"dtype": matrix.dtype, "shape": list(parameter.shape)}
+            if matrix
+            else {"dtype": "f32", "shape": [parameter.numel()]}
+        )
         table.append({"name": name} | about | {"offset": len(blob), "bytes": len(data)})
         blob += data
     return table, bytes(blob)

@@ -1,6 +1,6 @@
 """`hf`: a folder that transformers' from_pretrained loads, and with it vLLM, TRL and peft: no code of ours on the other side.
 
-    config.json  model.safetensors  generation_config.json      a Llama, a Qwen3 where there is QK-norm, or a GPT-2
+    config.json  model.safetensors  generation_config.json      a Llama, a Qwen3 where there is QK-norm, a GPT-2, or an LFM2
     tokenizer.json  tokenizer_config.json  chat_template.jinja  our ids, the dialogues that sft trained on, its loss mask
     README.md                                                   the model card, of what the run's files say
 
@@ -97,13 +97,14 @@ def config(model: LanguageModel, shape: HuggingFace, tokenizer: Tokenizer | None
 
 
 def tensors(model: LanguageModel, shape: HuggingFace, dtype: str) -> dict[str, Tensor]:
-    """Their names and ours are the same; the head is the embedding and not written twice."""
+    """By the names that transformers has; the head is the embedding and not written twice."""
     if dtype == "f16":
         check_fp16(model)
     found = {}
     for name, parameter in model.named_parameters():
         values = parameter.detach().to("cpu", DTYPES[dtype])
-        found[name] = (values.T if name.endswith(shape.transposed) else values).contiguous()
+        values = (values.T if name.endswith(shape.transposed) else values).contiguous()
+        found[shape.names.get(name, name)] = values
     if shape.biases:
         for name, weight in model.named_parameters():
             if name.endswith(".weight") and weight is not model.embedding and name != model.position_table:

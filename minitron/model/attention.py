@@ -6,6 +6,7 @@ Letters in shapes: B rows, T tokens, S keys, D d_model, H heads, K key/value hea
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,10 +100,10 @@ def prepared(step: Pass, x: Tensor) -> Pass:
     elif mask is None and length > 1 and (used or writes_out_attention(x, used + length)):
         slots = torch.arange(used + length, device=x.device)
         mask = (slots <= slots[used:, None])[None, None]
-    return replace(step, mask=mask if mask is None else _ready(mask, x))
+    return replace(step, mask=mask if mask is None else ready(mask, x))
 
 
-def _ready(mask: Tensor, x: Tensor) -> Tensor:
+def ready(mask: Tensor, x: Tensor) -> Tensor:
     """0 where a query may look and -inf elsewhere, for attention that is written out; else True and False."""
     if not writes_out_attention(x, mask.shape[-1]):
         return mask.to(x.device)
@@ -124,16 +125,17 @@ class Segments:
 
     groups: list[Group]
     back: Tensor  # (T,) where each token of the row is among the queries of all groups
+    own: Tensor  # (T,) the same among the keys
 
     @classmethod
-    def of(cls, spans: list[Span], x: Tensor) -> "Segments":
-        """For inputs like x (1, T, D)."""
+    def of(cls, spans: list[Span], x: Tensor, *, window: int | None = None) -> "Segments":
+        """For inputs like x (1, T, D); with a window a query sees so many keys at most, the last ones."""
         ends = np.cumsum([span.length for span in spans])
         starts = ends - [span.length for span in spans]
         by_width: dict[int, list[int]] = defaultdict(list)
         for number, span in enumerate(spans):
             by_width[padded_width(span.prefix_len + span.length)].append(number)
-        groups, back, at = [], np.empty(ends[-1], np.int64), 0
+        groups, back, own, at, keys_at = [], np.empty(ends[-1], np.int64), np.empty(ends[-1], np.int64), 0, 0
         for _, numbers in sorted(by_width.items()):
             told = [(spans[n].length, spans[n].prefix_len, starts[n], starts[spans[n].parent]) for n in numbers]
             # filled up with the row's first token, which nothing reads, for a round shape
@@ -142,16 +144,28 @@ class Segments:
             q, k = (np.arange(padded_width(int(size.max()))) for size in (lengths, prefixes + lengths))
             queries = first + np.minimum(q, lengths - 1)
             keys = np.where(k < prefixes, parents + k, first + np.minimum(k - prefixes, lengths - 1))
-            seen = k <= prefixes[..., None] + q[:, None]  # (S, Q, K)
+            last = np.minimum(prefixes[..., None] + q[:, None], len(k) - 1)  # (S, Q, 1); filling sees something, too
+            seen = (k <= last) & (k > last - (window or len(k)))  # (S, Q, K)
             if not prefixes.any():
                 seen = seen[:1]
-            mask = _ready(torch.from_numpy(seen[:, None]), x)
+            mask = ready(torch.from_numpy(seen[:, None]), x)
             groups.append(Group(torch.from_numpy(queries).to(x.device), torch.from_numpy(keys).to(x.device), mask))
             for row, number in enumerate(numbers):
-                own = spans[number].length
-                back[starts[number] : starts[number] + own] = at + row * len(q) + np.arange(own)
-            at += len(told) * len(q)
-        return cls(groups, torch.from_numpy(back).to(x.device))
+                span, counted = spans[number], np.arange(spans[number].length)
+                here = slice(starts[number], starts[number] + span.length)
+                back[here] = at + row * len(q) + counted
+                own[here] = keys_at + row * len(k) + span.prefix_len + counted
+            at, keys_at = at + len(told) * len(q), keys_at + len(told) * len(k)
+        return cls(groups, torch.from_numpy(back).to(x.device), torch.from_numpy(own).to(x.device))
+
+    def in_order(self, read: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+        """What a layer makes of the tokens of a flat row that reads each text from its beginning: `read` gets tensors (S, K, ...) like
+        `rows` (1, T, ...) of S texts, each with what it goes on from, and returns (S, K, C) -> (1, T, C)."""
+        found = []
+        for group in self.groups:
+            texts = (x[0].index_select(0, group.keys.flatten()).view(*group.keys.shape, *x.shape[2:]) for x in rows)
+            found.append(read(*texts).flatten(0, 1))
+        return torch.cat(found).index_select(0, self.own)[None]
 
 
 def padded_width(width: int) -> int:

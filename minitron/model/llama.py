@@ -97,13 +97,13 @@ class Llama(Trunk):
     block = LlamaBlock
     norm_type = RMSNorm
     residual = ("o_proj.weight", "down_proj.weight")
-    heads = ("q_proj.weight", "k_proj.weight", "v_proj.weight")
+    heads: ClassVar[tuple[str, ...]] = ("q_proj.weight", "k_proj.weight", "v_proj.weight")
 
     def __init__(self, config: ModelConfig, vocab_size: int):
         super().__init__(config, vocab_size)
         self.config = config
         self.embed_tokens = nn.Embedding(vocab_size, config.d_model)
-        self.layers = nn.ModuleList(self.block(config) for _ in range(config.n_layers))
+        self.layers = nn.ModuleList(block(config) for block in self.block_types(config))
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.drop = nn.Dropout(config.dropout)
         cos, sin = rope_table(config)
@@ -113,9 +113,17 @@ class Llama(Trunk):
     def forward(self, ids: Tensor, step: Pass) -> Tensor:
         x = self.drop(self.embed_tokens(ids))
         dtype = compute_dtype(x)
-        cos, sin = (self.get_buffer(name)[step.positions].unsqueeze(1).to(dtype) for name in ("cos", "sin"))
-        out: Tensor = self.norm(run_blocks(self.layers, x, replace(prepared(step, x), rope=(cos, sin))))
+        cos, sin = (table.unsqueeze(1).to(dtype) for table in self.rotations(step.positions))
+        out: Tensor = self.norm(run_blocks(self.layers, x, replace(self.prepared(step, x), rope=(cos, sin))))
         return out
+
+    def rotations(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """RoPE's cos and sin of positions (B, T), each (B, T, h)."""
+        return self.get_buffer("cos")[positions], self.get_buffer("sin")[positions]
+
+    def prepared(self, step: Pass, x: Tensor) -> Pass:
+        """`step` with what the mixing of inputs like x (B, T, D) takes."""
+        return prepared(step, x)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -126,8 +134,8 @@ class Llama(Trunk):
         return self.embed_tokens.weight
 
     def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
-        names = ("self_attn.q_proj.weight", "self_attn.k_proj.weight")
-        return [(block.get_parameter(names[0]), block.get_parameter(names[1])) for block in self.layers]
+        mixers = [block.self_attn for block in self.layers if isinstance(block.self_attn, LlamaAttention)]
+        return [(mixer.q_proj.weight, mixer.k_proj.weight) for mixer in mixers]
 
     def gguf(self) -> Gguf | None:
         """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""

@@ -8,11 +8,17 @@ from minitron.recipe.schema import ModelConfig
 
 def rope_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
     """cos and sin for all positions, each (context, h)."""
-    size = config.head_size
-    inverse = config.rope_theta ** -(torch.arange(0, size, 2, dtype=torch.float64) / size)
-    angles = torch.outer(torch.arange(config.context, dtype=torch.float64), inverse)
+    return rope_at(torch.arange(config.context), config)
+
+
+def rope_at(positions: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """cos and sin for these positions (...), however large, each (..., h)."""
+    device, size = positions.device, config.head_size
+    exact = torch.device("cpu") if device.type == "mps" else device  # MPS has no fp64
+    inverse = config.rope_theta ** -(torch.arange(0, size, 2, dtype=torch.float64, device=exact) / size)
+    angles = positions.to(exact, torch.float64).unsqueeze(-1) * inverse
     angles = torch.cat((angles, angles), dim=-1)  # element i turns with element i + h/2
-    return angles.cos().float(), angles.sin().float()
+    return angles.cos().float().to(device), angles.sin().float().to(device)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -34,10 +34,11 @@ class Gguf:
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """A shape in the words of Hugging Face's transformers, which has the same names of weights."""
+    """A shape in the words of Hugging Face's transformers, which has the same names of weights, but for `names`."""
 
     architecture: str  # the class that loads it
     config: dict[str, Any]  # config.json, but for what every model has
+    names: dict[str, str] = field(default_factory=dict)  # of weights that have another name there
     transposed: tuple[str, ...] = ()  # ends of the names of matrices that it keeps as [in, out]
     biases: bool = False  # it wants one for every Linear and norm: zeros where there is none
 
@@ -91,6 +92,11 @@ class Trunk(nn.Module, ABC):
     @abstractmethod
     def forward(self, ids: Tensor, step: Pass) -> Tensor:
         """ids (B, T) -> hidden states after the last norm (B, T, D), or (N, D) of what is wanted."""
+
+    @classmethod
+    def block_types(cls, config: ModelConfig) -> list[type[Block]]:
+        """The class of each layer, first to last."""
+        return [cls.block] * config.n_layers
 
     @property
     @abstractmethod

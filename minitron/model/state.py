@@ -77,6 +77,8 @@ class Pass:
     )
     recompute: bool = False  # blocks keep their input only and are computed again in backward
     segments: Any = None  # the same for attention, made by `attention.prepared`
+    # (B, T) the positions, for layers that read a text in order; None: each row is one text from its beginning
+    restarts: Tensor | None = None
     rope: tuple[Tensor, Tensor] | None = None  # cos and sin, (B, 1, T, h) each, from shapes that turn queries and keys
 
     def keep(self, x: Tensor) -> Tensor:

@@ -154,7 +154,7 @@ def operations(config: Config, stage: str, tokens: int) -> float:
     target, and what the shape's blocks do beside (PaLM, arXiv 2204.02311, appendix B)."""
     shape = config.model
     head = memory.TARGET_SHARES[stage] * config.tokenizer.vocab_size * shape.d_model
-    mixing = shape.n_layers * trunk_type(shape.arch).block.operations(shape)
+    mixing = sum(block.operations(shape) for block in trunk_type(shape.arch).block_types(shape))
     return tokens * (6 * (memory.block_matrices(shape) + head) + mixing)
 
 

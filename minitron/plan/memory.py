@@ -17,8 +17,9 @@ from torch import nn
 
 from minitron.core import parallel
 from minitron.data.packing import ROUND_TARGETS
-from minitron.model.costs import FP32, Load
+from minitron.model.costs import FP32, Load, total
 from minitron.model.language_model import LanguageModel, trunk_type
+from minitron.model.shape import Block
 from minitron.recipe.schema import Config, ModelConfig, OptimConfig
 from minitron.train import cross_entropy
 from minitron.train.optimizer import method
@@ -147,17 +148,18 @@ def activations(
     on_cuda, dropout = device.type == "cuda", shape.dropout > 0
     dropped = width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
 
-    def block(after: int) -> dict[str, int]:
+    def block(kind: type[Block], after: int) -> dict[str, int]:
         """Bytes that one block keeps which computes `after` positions behind its mixing: all, or in the last one those
         wanted."""
         load = Load(rows, length, after, device, low, packed)
         more = {"dropout": 2 * dropped * after}
         more["weights in 16 bits"] = low * block_matrices(shape) // layers if load.autocast else 0
-        return trunk.block.saved_bytes(shape, load) | more
+        return kind.saved_bytes(shape, load) | more
 
-    inner, last = block(n), block(targets)
-    once = inner if layers > 1 else last  # what is computed again, one block at a time
-    terms = {k: once[k] if recompute else (layers - 1) * inner[k] + last[k] for k in inner}
+    *others, last = trunk.block_types(shape)
+    blocks = [*(block(kind, n) for kind in others), block(last, targets)]
+    # what is computed again is one block at a time
+    terms = max(blocks, key=lambda kept: sum(kept.values())) if recompute else total(*blocks)
     ends = {
         "norms": trunk.norm_type.saved_bytes(width, targets, on_cuda=on_cuda),
         "dropout": dropped and n * width * (1 if on_cuda else FP32),

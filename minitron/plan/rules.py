@@ -12,7 +12,7 @@ from functools import cache
 from minitron.plan import memory
 from minitron.plan.corpus_stats import Counts
 from minitron.recipe.schema import ModelConfig
-from minitron.recipe.shapes import default_d_ff
+from minitron.recipe.shapes import resolved
 from minitron.train.optimizer import method
 
 SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters
@@ -140,18 +140,13 @@ def shape_for(
     width, layers, vocab_size, body, size = best
     heads = width // head_size(width)
     decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "d_model": width, "context": length}
-    return Shape(replace(base, **decided, d_ff=default_d_ff(base.arch, width)), vocab_size, body, size)
+    # again from the first kind of a stream's layers, or no further
+    found = resolved(replace(base, **decided, d_ff=0, layers=base.layers[:layers]))
+    return Shape(found, vocab_size, body, size)
 
 
 @cache
 def block_size(arch: str, d_model: int) -> int:
-    """Weights of a block's matrices."""
-    heads = d_model // head_size(d_model)
-    shape = {
-        "n_layers": 1,
-        "n_heads": heads,
-        "n_kv_heads": heads,
-        "d_model": d_model,
-        "d_ff": default_d_ff(arch, d_model),
-    }
-    return memory.block_matrices(ModelConfig(arch=arch, **shape))
+    """Weights of a block's matrices, of a stream's on average."""
+    shape = ModelConfig(arch=arch, n_layers=4, n_heads=d_model // head_size(d_model), d_model=d_model)
+    return memory.block_matrices(resolved(shape)) // 4

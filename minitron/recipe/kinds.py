@@ -1,4 +1,4 @@
-"""What a recipe chooses by name: the lists of shapes, optimizers, kinds of tokenizer and formats of export; and of input.
+"""What a recipe chooses by name: the lists of shapes and their layers, optimizers, kinds of tokenizer and formats of export; and of input.
 
 Each is one file, and a line here names it (docs/extending.md). The file is imported where it is used and not here, so that
 a recipe is read, checked and explained without torch; what checking a recipe takes stands in the line.
@@ -72,6 +72,19 @@ SHAPES = {
         even_heads=True,
     ),
     "nanogpt": Shape("minitron.model.nanogpt:GPT", options=("bias",)),
+    "stream": Shape(
+        "minitron.model.stream:Stream",
+        options=("n_kv_heads", "head_dim", "untied_head", "rope_theta", "layers", "window", "conv_width"),
+        gated=True,
+        even_heads=True,
+    ),
+}
+
+# Subclasses of minitron.model.shape.Block: what `model.layers` of a `stream` names.
+LAYERS = {
+    "conv": Kind("minitron.model.short_conv:ConvBlock"),
+    "window": Kind("minitron.model.window:WindowBlock"),
+    "delta": Kind("minitron.model.delta:DeltaBlock"),
 }
 
 # Subclasses of minitron.train.optimizer.Method.

@@ -76,8 +76,8 @@ def _inherit_optim(raw: dict[str, Any]) -> None:
 
 
 def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Config:
-    """The same with the shape of the run that it goes on from; dropout, and with positions that are computed a smaller context,
-    are the recipe's own."""
+    """The same with the shape of the run that it goes on from; dropout, and with positions that are computed a smaller context
+    (of a `stream` any), are the recipe's own."""
     found = Layout(Path(config.init)).last_trained
     try:
         about = json.loads((found[1] / "model.json").read_text(encoding="utf-8")) if found else {}
@@ -89,7 +89,7 @@ def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Confi
         problems.append(f"init = '{config.init}': its model.json is damaged")
         return config
     own = {key: value for key, value in wanted.items() if key == "dropout"}
-    if model.arch == "llama" and wanted.get("context", model.context) <= model.context:
+    if model.arch == "stream" or (model.arch == "llama" and wanted.get("context", model.context) <= model.context):
         own |= {key: value for key, value in wanted.items() if key == "context"}
     for key, value in wanted.items():
         if key not in own and value != getattr(model, key):

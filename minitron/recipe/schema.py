@@ -195,21 +195,25 @@ class ModelConfig:
 
     arch: str = option(
         "llama",
-        "`llama`: RMSNorm, RoPE, SwiGLU; `nanogpt`: learned positions, LayerNorm, GELU",
+        "`llama`: RMSNorm, RoPE, SwiGLU; `nanogpt`: learned positions, LayerNorm, GELU; `stream`: layers with a memory that does not "
+        "grow, for talks without an end (docs/streaming.md)",
         choices=tuple(SHAPES),
     )
     n_layers: int = option(4, "number of blocks", low=1, high=256)
     n_heads: int = option(4, "attention heads", low=1, high=256)
-    n_kv_heads: int = option(0, "key/value heads (llama); 0: as many as heads", low=0)
+    n_kv_heads: int = option(0, "key/value heads (llama, stream); 0: as many as heads", low=0)
     d_model: int = option(256, "width", low=8, high=1 << 16)
     d_ff: int = option(
-        0, "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama), 4 d_model (nanogpt)", low=0, high=1 << 18
+        0,
+        "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama, stream), 4 d_model (nanogpt)",
+        low=0,
+        high=1 << 18,
     )
-    head_dim: int = option(0, "width of a head (llama); 0: d_model / n_heads", low=0, high=1 << 12)
-    context: int = option(256, "tokens that the model sees at once", low=16, high=65536)
+    head_dim: int = option(0, "width of a head (llama, stream); 0: d_model / n_heads", low=0, high=1 << 12)
+    context: int = option(256, "tokens that the model sees at once; a `stream` only in training", low=16, high=65536)
     dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
     qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
-    untied_head: bool = option(False, "the head is a matrix of its own, and not the embedding (llama)")
+    untied_head: bool = option(False, "the head is a matrix of its own, and not the embedding (llama, stream)")
     bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
     logit_cap: float = option(
         0.0,
@@ -217,7 +221,15 @@ class ModelConfig:
         low=0.0,
         high=1 << 20,
     )
-    rope_theta: float = option(10000.0, "RoPE's base (llama)", low=1.0, high=1e12)
+    layers: list[str] = option(
+        [],
+        "kinds of layers, first to last, and again from the first until there are n_layers: `conv`, `window`, `delta` (stream); empty: "
+        "conv, window, conv, delta",
+        max_items=256,
+    )
+    window: int = option(0, "tokens that a layer of kind `window` sees (stream); 0: 256", low=0, high=65536)
+    conv_width: int = option(0, "tokens that a convolution sees (stream); 0: 3", low=0, high=8)
+    rope_theta: float = option(10000.0, "RoPE's base (llama, stream)", low=1.0, high=1e12)
     norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12, high=1.0)
 
     @property

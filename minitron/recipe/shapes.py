@@ -4,12 +4,15 @@ These are pure functions of [model] and stand here, below the layers themselves 
 are told before anything heavy is imported; a checkpoint's model.json is checked by the same ones. Knows nothing about torch.
 """
 
+import difflib
 from dataclasses import fields, replace
 
-from minitron.recipe.kinds import SHAPES
+from minitron.recipe.kinds import LAYERS, SHAPES
 from minitron.recipe.schema import ModelConfig
 
 MOST_STATE_BYTES = 4 << 30  # of a full context, as the chat program has it
+STREAM = ("conv", "window", "conv", "delta")  # layers of a `stream`, unless told
+WINDOW, CONV_WIDTH = 256, 3
 
 
 def check(model: ModelConfig) -> list[str]:
@@ -22,29 +25,56 @@ def check(model: ModelConfig) -> list[str]:
         problems.append("the width of a head (model.d_model / model.n_heads) must be even: RoPE turns pairs")
     if model.n_heads % (model.n_kv_heads or model.n_heads):
         problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
-    # keys and values in fp16; the program refuses more, counting a few buffers too (go_serve/internal/model, StateBytes)
-    state = 4 * model.n_layers * (model.n_kv_heads or model.n_heads) * model.head_size * model.context
-    if 1.05 * state > MOST_STATE_BYTES:
-        problems.append(
-            f"model.context {model.context} would take {state >> 20:,} MB for keys and values, more than 4,096 MB"
-        )
+    if unknown := [kind for kind in model.layers if kind not in LAYERS]:
+        near = difflib.get_close_matches(unknown[0], LAYERS, n=1)
+        told = f"; did you mean '{near[0]}'?" if near else ""
+        problems.append(f"model.layers must be of {', '.join(LAYERS)}, not {unknown[0]!r}{told}")
+    elif len(model.layers) > model.n_layers:
+        problems.append(f"model.layers names {len(model.layers)} layers, but model.n_layers is {model.n_layers}")
+    if model.conv_width == 1:
+        problems.append("model.conv_width 1 is no convolution: it must be 2 at least")
+    # the program refuses more, counting a few buffers too, and of a stream a copy (go_serve/internal/model, StateBytes)
+    if not problems and (2.1 if model.arch == "stream" else 1.05) * (state := state_bytes(model)) > MOST_STATE_BYTES:
+        size = f"model.window {model.window}" if model.arch == "stream" else f"model.context {model.context}"
+        most = (MOST_STATE_BYTES >> 20) // (2 if model.arch == "stream" else 1)
+        problems.append(f"{size} would take {state >> 20:,} MB for keys and values, more than {most:,} MB")
     for option in fields(ModelConfig):
         having = [name for name, other in SHAPES.items() if option.name in other.options]
         value = getattr(model, option.name)
         # 0 key/value heads means as many as heads, which every shape has
-        usual = (0, model.n_heads) if option.name == "n_kv_heads" else (option.default,)
+        usual = (0, model.n_heads) if option.name == "n_kv_heads" else (getattr(ModelConfig(), option.name),)
         if having and model.arch not in having and value not in usual:
             problems.append(f"model.{option.name} is for {' and '.join(having)}; {model.arch} does not have it")
     return problems
 
 
 def resolved(model: ModelConfig) -> ModelConfig:
-    """The same with the values that 0 stands for."""
-    return replace(
+    """The same with the values that 0 and an empty list stand for."""
+    found = replace(
         model,
         n_kv_heads=model.n_kv_heads or model.n_heads,
         d_ff=model.d_ff or default_d_ff(model.arch, model.d_model),
     )
+    if model.arch != "stream":
+        return found
+    window, conv_width = model.window or WINDOW, model.conv_width or CONV_WIDTH
+    return replace(found, layers=layer_kinds(model), window=window, conv_width=conv_width)
+
+
+def layer_kinds(model: ModelConfig) -> list[str]:
+    """The kind of each layer of a `stream`, first to last."""
+    pattern = model.layers or STREAM
+    return [pattern[n % len(pattern)] for n in range(model.n_layers)]
+
+
+def state_bytes(model: ModelConfig) -> int:
+    """What a layer keeps of one text, of all layers: keys and values in fp16, of the whole context or of a window; the matrices of
+    delta rules in fp32. What convolutions keep is next to nothing."""
+    key_values = 4 * (model.n_kv_heads or model.n_heads) * model.head_size
+    if model.arch != "stream":
+        return model.n_layers * key_values * model.context
+    sizes = {"window": key_values * (model.window or WINDOW), "delta": 4 * model.n_heads * model.head_size**2}
+    return sum(sizes.get(kind, 0) for kind in layer_kinds(model))
 
 
 def default_d_ff(arch: str, d_model: int) -> int:

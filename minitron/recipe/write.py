@@ -14,6 +14,13 @@ from typing import Any
 from minitron.recipe.load import resolve
 from minitron.recipe.schema import Config, ModelConfig, TrainConfig, plain
 
+USUAL: dict[str, Any] = {
+    "n_kv_heads": 0,
+    "d_ff": 0,
+    "layers": [],
+    "window": 0,
+    "conv_width": 0,
+}  # what stands for others
 OPTIONAL_SECTIONS = ("pretrain", "reject", "kto", "study")
 
 
@@ -51,9 +58,9 @@ def _is_section(value: Any) -> bool:
 
 
 def _usual_model(config: Config) -> ModelConfig:
-    """The defaults of [model], of which two follow from the others."""
-    derived = resolve(replace(config, model=replace(config.model, n_kv_heads=0, d_ff=0))).model
-    return replace(ModelConfig(), n_kv_heads=derived.n_kv_heads, d_ff=derived.d_ff)
+    """The defaults of [model], of which some follow from the others."""
+    derived = resolve(replace(config, model=replace(config.model, **USUAL))).model
+    return replace(ModelConfig(), **{key: getattr(derived, key) for key in USUAL})
 
 
 def _written(section: Any, usual: Any, name: str, comments: dict[str, str]) -> list[str]:

@@ -90,7 +90,7 @@ model    %d parameters, %s
 // timeOnce reads prompt tokens, then writes gen tokens one by one: each is the forward pass of one position.
 func timeOnce(ctx context.Context, size int, session *minitron.Session, prompt, gen int) (prefill, decode time.Duration, err error) {
 	session.Reset()
-	ids := make([]int, prompt, prompt+gen)
+	ids := make([]int, prompt)
 	for i := range ids {
 		ids[i] = i % size
 	}
@@ -99,8 +99,7 @@ func timeOnce(ctx context.Context, size int, session *minitron.Session, prompt, 
 	prefill = time.Since(began)
 	began = time.Now()
 	for n := 0; n < gen && err == nil; n++ {
-		ids = append(ids, sample.Argmax(logits))
-		logits, err = session.Logits(ctx, ids)
+		logits, err = session.Extend(ctx, []int{sample.Argmax(logits)})
 	}
 	return prefill, time.Since(began), err
 }

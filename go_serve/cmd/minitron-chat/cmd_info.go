@@ -60,7 +60,12 @@ func printAbout(out io.Writer, i about.Model) error {
 		line("logit cap", "%v", s.LogitCap)
 	}
 	line("vocabulary", "%d pieces, %d bytes, sha256 %s", s.VocabSize, i.Vocab.Bytes, i.Vocab.SHA256)
-	line("context", "%d tokens", s.Context)
+	if s.Endless() {
+		line("layers", "%s (a window of %d tokens, convolutions of %d)", strings.Join(s.Kinds, ", "), s.Window, s.ConvWidth)
+		line("context", "without an end (%d tokens in training)", s.Context)
+	} else {
+		line("context", "%d tokens", s.Context)
+	}
 	line("weights", "%d parameters as %s, %d bytes, sha256 %s", i.Params, i.DType, i.Weights.Bytes, i.Weights.SHA256)
 	for _, source := range m.Sources {
 		line("data", "%s", strings.Join(slices.DeleteFunc([]string{source.Name, source.Licence, source.Address}, func(s string) bool { return s == "" }), ", "))

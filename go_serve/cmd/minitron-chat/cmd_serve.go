@@ -45,7 +45,7 @@ func serve(o *options, stdout io.Writer) error {
 		return err
 	}
 	c := e.Config
-	handler := &server.API{Server: newServer(o, e), Key: key, Loopback: loopback, Origins: o.origins, Made: c.Made.Date, Context: c.Model.Context}
+	handler := &server.API{Server: newServer(o, e), Key: key, Loopback: loopback, Origins: o.origins, Made: c.Made.Date, Context: c.Model.Longest()}
 	return serveUntilStopped(e, listener, handler, func() error {
 		_, err := fmt.Fprintf(stdout, lang.Detect().Serving+"\n", c.Name, "http://"+listener.Addr().String()+"/v1")
 		return err

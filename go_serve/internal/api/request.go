@@ -18,7 +18,7 @@ const (
 	maxStops     = 4
 	maxStopBytes = 1 << 10
 	maxMaxTokens = math.MaxInt32
-	maxContinued = 1 << 14 // tokens that a text grows by in one answer: there, no context ends it
+	maxContinued = 1 << 14 // tokens that a text grows by in one answer, or any answer of a stream: there, no context ends it
 )
 
 // request is what both kinds of requests say.

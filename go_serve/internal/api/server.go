@@ -124,7 +124,7 @@ func (s *Server) Complete(body []byte) (Work, error) {
 	switch {
 	case len(ids) == 0:
 		return nil, Refuse(400, "invalid_value", "prompt", "Invalid value for 'prompt': it has no tokens.")
-	case len(ids) >= s.engine.Config.Model.Context && !s.engine.ContinuesText():
+	case len(ids) >= s.engine.Config.Model.Longest() && !s.engine.ContinuesText():
 		return nil, s.tooLong("prompt", len(ids))
 	}
 	f := newTextForm(s, r)
@@ -157,7 +157,7 @@ func (s *Server) ModelNotFound(name string) *Error {
 func (s *Server) tooLong(param string, tokens int) *Error {
 	return Refuse(400, "context_length_exceeded", param,
 		"This model's maximum context length is %d tokens, and an answer needs at least one of them. However, your %s resulted in %d tokens. Please reduce the length of the %s.",
-		s.engine.Config.Model.Context, param, tokens, param)
+		s.engine.Config.Model.Longest(), param, tokens, param)
 }
 
 // mostShrinking is how many bytes of what people write become one byte in the normaliser, at most: full-width letters become
@@ -177,12 +177,12 @@ func (s *Server) checkBytes(r request) error {
 			bytes += len(m.Content)
 		}
 	}
-	if bytes <= mostShrinking*s.longestPiece*s.engine.Config.Model.Context {
+	if s.engine.Config.Model.Endless() || bytes <= mostShrinking*s.longestPiece*s.engine.Config.Model.Longest() {
 		return nil
 	}
 	return Refuse(400, "context_length_exceeded", param,
 		"This model's maximum context length is %d tokens. However, there are %d bytes in your %s, more than ever fit into it. Please reduce the length of the %s.",
-		s.engine.Config.Model.Context, bytes, param, param)
+		s.engine.Config.Model.Longest(), bytes, param, param)
 }
 
 // form is how an answer is put into JSON.
@@ -199,7 +199,7 @@ func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work 
 	ask.Prompt = slices.Clone(s.engine.Window(prompt)) // a megabyte of text is eight of ids, which would wait here for their turn
 	ask.Unseen = len(prompt) - len(ask.Prompt)
 	ask.Before = ask.Prompt[max(0, len(ask.Prompt)-begun):]
-	if s.engine.ContinuesText() {
+	if s.engine.ContinuesText() || s.engine.Config.Model.Endless() {
 		ask.MaxTokens = min(ask.MaxTokens, maxContinued)
 	}
 	return func(ctx context.Context, send func(any) error) error { return s.answer(ctx, r, ask, dropped, f, send) }

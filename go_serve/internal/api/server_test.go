@@ -15,6 +15,7 @@ import (
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/engine"
+	"minitron/internal/testmodel"
 )
 
 // TestEqualsTheTerminal compares with what the terminal chat says for the same seed.
@@ -367,5 +368,24 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if s.pool.made > 3 {
 		t.Errorf("%d slots were made", s.pool.made)
+	}
+}
+
+// TestEndless answers a prompt that is longer than any row in training was, and ends an answer that would not end.
+func TestEndless(t *testing.T) {
+	e, err := engine.New(testmodel.Stream(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(e, Limits{})
+	s.Settings.Sampling.Temperature, s.Settings.Sampling.MaxTokens = 0, 3
+	for _, body := range []string{
+		`{"prompt": "` + strings.Repeat("long ", 60) + `"}`,
+		`{"messages": [{"role": "user", "content": "` + strings.Repeat("long ", 60) + `"}]}`,
+	} {
+		err := send(context.Background(), s, body, func(any) error { return nil })
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -27,6 +27,7 @@ func tinies(t testing.TB) map[string]fstest.MapFS {
 	for _, dtype := range weights.DTypes {
 		all["llama "+dtype] = tiny(t, tinyLlama, dtype)
 		all["nanogpt "+dtype] = tiny(t, tinyNanogpt, dtype)
+		all["stream "+dtype] = tiny(t, tinyStream, dtype)
 	}
 	return all
 }
@@ -217,16 +218,38 @@ func TestImportedShape(t *testing.T) {
 	shape.Heads, shape.KVHeads, shape.HeadWidth, shape.UntiedHead = 5, 1, 8, true
 	for _, dtype := range weights.DTypes {
 		b, err := Open(tiny(t, shape, dtype))
-		if err != nil || b.Verify() != nil || b.Config.Model != shape || len(b.Weights.Tensor("lm_head.weight")) == 0 {
+		if err != nil || b.Verify() != nil || !reflect.DeepEqual(b.Config.Model, shape) || len(b.Weights.Tensor("lm_head.weight")) == 0 {
 			t.Errorf("%s: %v", dtype, err)
 		}
 	}
-	for want, change := range map[string]func(*weights.Shape){
+	refusedShapes(t, shape, map[string]func(*weights.Shape){
 		`"model.head_dim" is 0, it must be within 1..65536`:                                                func(s *weights.Shape) {},
 		`"model.head_dim" is 65535, n_heads times that is 327675, at most 65536 are read`:                  func(s *weights.Shape) { s.HeadWidth = 65535 },
 		`"model.n_heads" gives heads of the odd width 7, rotary positions need an even one`:                func(s *weights.Shape) { s.HeadWidth = 7 },
 		`"model.arch" is "nanogpt", whose heads are together as wide as d_model 24 and whose head is tied`: func(s *weights.Shape) { s.Arch, s.KVHeads = "nanogpt", 5 },
-	} {
+	})
+}
+
+// TestStreamShape refuses a stream whose layers this program cannot compute.
+func TestStreamShape(t *testing.T) {
+	refusedShapes(t, tinyStream, map[string]func(*weights.Shape){
+		`"model.layers" names 2 layers, n_layers is 3`:                                      func(s *weights.Shape) { s.Kinds = s.Kinds[:2] },
+		`"model.layers" has more than 3 elements`:                                           func(s *weights.Shape) { s.Kinds = append(s.Kinds[:3:3], "conv") },
+		`"model.layers" has "mamba", this program knows "conv", "window" and "delta"`:       func(s *weights.Shape) { s.Kinds = []string{"conv", "mamba", "x"} },
+		`"model.layers" is missing`:                                                         func(s *weights.Shape) { s.Kinds = nil },
+		`"model.window" is missing`:                                                         func(s *weights.Shape) { s.Window = 0 },
+		`"model.window" is -1, it must be within 1..1048576`:                                func(s *weights.Shape) { s.Window = -1 },
+		`"model.conv_width" is 65, it must be within 2..64`:                                 func(s *weights.Shape) { s.ConvWidth = 65 },
+		`"model.bias" is true, a stream has none`:                                           func(s *weights.Shape) { s.Bias = true },
+		`"model.qk_norm" is true, a stream does not have the choice`:                        func(s *weights.Shape) { s.QKNorm = true },
+		`"model.n_heads" gives heads of the odd width 3, rotary positions need an even one`: func(s *weights.Shape) { s.Heads, s.KVHeads = 8, 8 },
+	})
+}
+
+// refusedShapes holds that a bundle of a shape is refused for each change of it, with that sentence.
+func refusedShapes(t *testing.T, shape weights.Shape, changes map[string]func(*weights.Shape)) {
+	t.Helper()
+	for want, change := range changes {
 		m, bad := tiny(t, shape, "q8"), shape
 		change(&bad)
 		model, err := json.Marshal(bad)
@@ -234,7 +257,7 @@ func TestImportedShape(t *testing.T) {
 			t.Fatal(err)
 		}
 		config := set(t, m["config.json"].Data, "model", string(model))
-		if bad == shape {
+		if reflect.DeepEqual(bad, shape) {
 			config = set(t, config, "model.head_dim", "0")
 		}
 		m["config.json"].Data = config
@@ -254,7 +277,7 @@ func TestHostileConfig(t *testing.T) {
 		{"dtype", `"q5"`, `config.json is not usable: "dtype" is "q5", this program reads "f16", "q8" and "q4"`},
 		{"dtype", `"f32"`, `config.json is not usable: "dtype" is "f32", this program reads "f16", "q8" and "q4"`},
 		{"dtype", `"q4"`, `config.json is not usable: tensor EMBED is "q8", it must be "q4"`},
-		{"model.arch", `"rwkv"`, `config.json is not usable: "model.arch" is "rwkv", this program knows "llama" and "nanogpt"`},
+		{"model.arch", `"rwkv"`, `config.json is not usable: "model.arch" is "rwkv", this program knows "llama", "nanogpt" and "stream"`},
 		{"model.n_layers", "0", `config.json is not usable: "model.n_layers" is 0, it must be within 1..1024`},
 		{"model.n_layers", "1e9", `config.json is not usable: "model.n_layers" is not a whole number`},
 		{"model.n_layers", "1000", `config.json is not usable: its table of tensors lacks ` + layer2},

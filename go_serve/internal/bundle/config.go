@@ -97,6 +97,7 @@ const (
 	maxDim       = 1 << 16
 	maxLayers    = 1 << 10
 	maxVocabSize = 1 << 20
+	maxConvWidth = 64
 	maxQuestions = 100
 	maxLineBytes = 1000
 	maxLogitCap  = 1 << 20
@@ -235,29 +236,51 @@ func parseShape(f jsonread.Object) weights.Shape {
 	if f.Err() != nil {
 		return weights.Shape{}
 	}
+	if s.Endless() {
+		parseStream(f, &s)
+	}
 	switch {
-	case s.Arch != "llama" && s.Arch != "nanogpt":
-		f.Fail("arch", "is %.100q, this program knows \"llama\" and \"nanogpt\"", s.Arch)
+	case s.Arch != "llama" && s.Arch != "nanogpt" && s.Arch != "stream":
+		f.Fail("arch", "is %.100q, this program knows \"llama\", \"nanogpt\" and \"stream\"", s.Arch)
 	case s.HeadWidth == 0 && s.Dim%s.Heads != 0:
 		f.Fail("n_heads", "is %d, it does not divide d_model %d", s.Heads, s.Dim)
 	case s.QDim() > maxDim:
 		f.Fail("head_dim", "is %d, n_heads times that is %d, at most %d are read", s.HeadWidth, s.QDim(), maxDim)
 	case s.Heads%s.KVHeads != 0:
 		f.Fail("n_kv_heads", "is %d, it does not divide n_heads %d", s.KVHeads, s.Heads)
-	case s.Arch == "llama" && s.HeadDim()%2 != 0:
+	case s.Arch != "nanogpt" && s.HeadDim()%2 != 0:
 		f.Fail("n_heads", "gives heads of the odd width %d, rotary positions need an even one", s.HeadDim())
-	case s.Arch == "llama" && s.RopeTheta < 1:
+	case s.Arch != "nanogpt" && s.RopeTheta < 1:
 		f.Fail("rope_theta", "is %v, it must be at least 1", s.RopeTheta)
-	case s.Arch == "llama" && s.Bias:
-		f.Fail("bias", "is true, a llama has none")
+	case s.Arch != "nanogpt" && s.Bias:
+		f.Fail("bias", "is true, a %s has none", s.Arch)
 	case s.Arch == "nanogpt" && s.KVHeads != s.Heads:
 		f.Fail("n_kv_heads", "is %d, a nanogpt has as many as n_heads %d", s.KVHeads, s.Heads)
 	case s.Arch == "nanogpt" && (s.QDim() != s.Dim || s.UntiedHead):
 		f.Fail("arch", "is \"nanogpt\", whose heads are together as wide as d_model %d and whose head is tied", s.Dim)
-	case s.Arch == "nanogpt" && s.QKNorm:
-		f.Fail("qk_norm", "is true, a nanogpt has none")
+	case s.Arch != "llama" && s.QKNorm:
+		f.Fail("qk_norm", "is true, a %s does not have the choice", s.Arch)
 	}
 	return s
+}
+
+// parseStream reads what only a stream has.
+func parseStream(f jsonread.Object, s *weights.Shape) {
+	s.Kinds = f.Strings("layers", s.Layers)
+	s.Window = int(f.Integer("window", 1, maxContext))
+	s.ConvWidth = int(f.Integer("conv_width", 2, maxConvWidth))
+	if f.Err() != nil {
+		return
+	}
+	if len(s.Kinds) != s.Layers {
+		f.Fail("layers", "names %d layers, n_layers is %d", len(s.Kinds), s.Layers)
+	}
+	for _, kind := range s.Kinds {
+		if kind != weights.Conv && kind != weights.Window && kind != weights.Delta {
+			f.Fail("layers", "has %.100q, this program knows \"conv\", \"window\" and \"delta\"", kind)
+			return
+		}
+	}
 }
 
 func parsePayload(f jsonread.Object) Payload {
@@ -294,9 +317,10 @@ func parseSampling(f jsonread.Object) Sampling {
 }
 
 func parseSelftest(f jsonread.Object, shape weights.Shape) Selftest {
+	longest := min(shape.Longest(), maxContext)
 	s := Selftest{
-		IDs:    f.Integers("ids", shape.Context),
-		Greedy: f.Integers("greedy", shape.Context),
+		IDs:    f.Integers("ids", longest),
+		Greedy: f.Integers("greedy", longest),
 		Logits: f.Floats("logits", shape.VocabSize),
 	}
 	if f.Err() != nil {
@@ -305,8 +329,8 @@ func parseSelftest(f jsonread.Object, shape weights.Shape) Selftest {
 	switch {
 	case len(s.IDs) == 0:
 		f.Fail("ids", "is empty")
-	case len(s.IDs)+len(s.Greedy) > shape.Context:
-		f.Fail("greedy", "goes past the context of %d tokens", shape.Context)
+	case len(s.IDs)+len(s.Greedy) > longest:
+		f.Fail("greedy", "goes past the context of %d tokens", longest)
 	}
 	for _, id := range slices.Concat(s.IDs, s.Greedy) {
 		if id < 0 || id >= shape.VocabSize {

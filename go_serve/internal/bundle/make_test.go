@@ -23,6 +23,8 @@ var (
 		RopeTheta: 10000, NormEps: 1e-5, QKNorm: true}
 	tinyNanogpt = weights.Shape{Arch: "nanogpt", Layers: 1, Heads: 2, KVHeads: 2, Dim: 24, FFDim: 40, VocabSize: 272, Context: 50,
 		NormEps: 1e-5, Bias: true}
+	tinyStream = weights.Shape{Arch: "stream", Layers: 3, Heads: 4, KVHeads: 2, Dim: 24, FFDim: 40, VocabSize: 272, Context: 64,
+		RopeTheta: 10000, NormEps: 1e-5, Kinds: []string{"conv", "window", "delta"}, Window: 20, ConvWidth: 3}
 )
 
 // files returns a good bundle, to be damaged.

@@ -79,7 +79,7 @@ func (c *Chat) ContinuesText() bool { return c.engine.ContinuesText() }
 // Tokens returns how many tokens the model saw when it had answered last, and how many fit into its context: the system
 // message and the newest turns, or of texts the end of the last one.
 func (c *Chat) Tokens() (used, size int) {
-	size = c.engine.Config.Model.Context
+	size = c.engine.Config.Model.Longest()
 	n := len(c.turns)
 	if c.ContinuesText() {
 		if n > 0 {
@@ -94,6 +94,14 @@ func (c *Chat) Tokens() (used, size int) {
 		used += total(c.turns[leftOut(before, question, size-used-c.reserve()):])
 	}
 	return used, size
+}
+
+// MemoryBytes returns what the model keeps of a conversation, however long it is; 0 where that grows with its length.
+func (c *Chat) MemoryBytes() int64 {
+	if !c.engine.Config.Model.Endless() {
+		return 0
+	}
+	return c.engine.Model.MemoryBytes()
 }
 
 // Say sends the person's next message and returns the answer. onText (may be nil) gets the answer's text while it
@@ -128,7 +136,7 @@ func (c *Chat) reserveBehind(t turn) int {
 	if c.ContinuesText() {
 		return c.reserve()
 	}
-	return min(c.reserve(), c.engine.Config.Model.Context-len(c.systemIDs())-t.asking())
+	return min(c.reserve(), c.engine.Config.Model.Longest()-len(c.systemIDs())-t.asking())
 }
 
 func (c *Chat) newTurn(text string) turn {

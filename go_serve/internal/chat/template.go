@@ -60,7 +60,7 @@ func (c *Chat) systemIDs() []int {
 
 // reserve is how many tokens are kept free for an answer.
 func (c *Chat) reserve() int {
-	return max(1, min(c.Sampling.MaxTokens, c.engine.Config.Model.Context/4))
+	return max(1, min(c.Sampling.MaxTokens, c.engine.Config.Model.Longest()/4))
 }
 
 // prompt returns the ids after which the answer of t goes on, and how many of the oldest turns before it are left out so
@@ -74,7 +74,7 @@ func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped in
 		return slices.Concat(t.user, t.answer), 0, nil
 	}
 	ids = c.systemIDs()
-	room := c.engine.Config.Model.Context - reserve - len(ids)
+	room := c.engine.Config.Model.Longest() - reserve - len(ids)
 	if t.asking() > room {
 		tooLong := &TooLongError{Tokens: len(t.user), Fit: room - questionMarkers}
 		return nil, 0, fault.New("shorten it, or say it in several messages", "%w", tooLong)
@@ -130,7 +130,7 @@ func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int
 	if err != nil {
 		return Prompt{}, err
 	}
-	t, size := c.newTurn(last), e.Config.Model.Context
+	t, size := c.newTurn(last), e.Config.Model.Longest()
 	t.answer = e.Tokenizer.Encode(begun)
 	reserve := 1
 	if trim {

@@ -80,7 +80,7 @@ func (e *Engine) ContinuesText() bool { return e.Config.Template == bundle.RawTe
 // of the window goes, and again whenever it is full: where the window begins depends on the length alone, so that a text
 // goes on alike in one answer and in several, and most ids are read once with all before them in the cache.
 func (e *Engine) Window(ids []int) []int {
-	size := e.Config.Model.Context
+	size := e.Config.Model.Longest()
 	if !e.ContinuesText() || len(ids) <= size {
 		return ids
 	}

@@ -71,7 +71,7 @@ type Part struct {
 // A cancelled ctx is no error: it ends the answer early.
 func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Sampler, on func(Part) error) (Answer, error) {
 	ids := slices.Clone(r.Prompt)
-	fits := q.engine.Config.Model.Context
+	fits := q.engine.Config.Model.Longest()
 	if q.engine.ContinuesText() {
 		fits = math.MaxInt
 	}
@@ -80,7 +80,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	w := newWriter(q.engine, r, on)
 	began := time.Now()
 	for answer.Stopped == "" {
-		logits, err := q.Logits(ctx, q.engine.Window(ids))
+		logits, err := q.after(ctx, q.engine.Window(ids), len(ids) > len(r.Prompt))
 		if err != nil {
 			if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 				return Answer{}, err

@@ -30,8 +30,13 @@ func (q *Sequence) Shared(ids []int) (shared, held int) { return q.state.Shared(
 // Logits returns the logits [vocab] that follow ids, valid until the next call. A cancelled ctx ends the work, and the
 // waiting for a turn, with ctx.Err().
 func (q *Sequence) Logits(ctx context.Context, ids []int) (logits []float32, err error) {
-	q.reused = q.state.Truncate(min(q.state.Shared(ids), max(0, len(ids)-1))) // the last one is always computed
-	for ids = ids[q.reused:]; len(ids) > model.SliceTokens; ids = ids[model.SliceTokens:] {
+	q.reused = q.state.Begin(ids)
+	return q.Extend(ctx, ids[q.reused:])
+}
+
+// Extend returns the logits that follow the sequence and ids after it, as Logits does; it takes no longer the longer the sequence is.
+func (q *Sequence) Extend(ctx context.Context, ids []int) (logits []float32, err error) {
+	for ; len(ids) > model.SliceTokens; ids = ids[model.SliceTokens:] {
 		if err := q.turn(ctx, func() error { return q.state.Read(ctx, ids[:model.SliceTokens]) }); err != nil {
 			return nil, err
 		}
@@ -41,6 +46,15 @@ func (q *Sequence) Logits(ctx context.Context, ids []int) (logits []float32, err
 		return err
 	})
 	return logits, err
+}
+
+// after is Logits. With grown the ids are those of the call before and one more, unless a window moved on: then they are not compared
+// with what is held, which would take longer the longer a text is.
+func (q *Sequence) after(ctx context.Context, ids []int, grown bool) (logits []float32, err error) {
+	if !grown || len(ids) != q.state.Len()+1 {
+		return q.Logits(ctx, ids)
+	}
+	return q.Extend(ctx, ids[len(ids)-1:])
 }
 
 // turn computes when it is this sequence's turn.

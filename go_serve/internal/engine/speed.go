@@ -17,10 +17,10 @@ type Speed struct {
 // Measure reads and writes so many tokens, or fewer where the context is smaller, and returns the speed. The sequence holds
 // nothing else afterwards.
 func (q *Sequence) Measure(ctx context.Context, read, write int) (Speed, error) {
-	size := q.engine.Config.Model.Context
+	size := q.engine.Config.Model.Longest()
 	write = min(write, size/2)
 	read = min(read, size-write)
-	ids := make([]int, read, read+write)
+	ids := make([]int, read)
 	for i := range ids {
 		ids[i] = i % q.engine.Tokenizer.Size()
 	}
@@ -30,8 +30,7 @@ func (q *Sequence) Measure(ctx context.Context, read, write int) (Speed, error) 
 	reading := time.Since(began)
 	began = time.Now()
 	for n := 0; n < write && err == nil; n++ {
-		ids = append(ids, sample.Argmax(logits))
-		logits, err = q.Logits(ctx, ids)
+		logits, err = q.Extend(ctx, []int{sample.Argmax(logits)})
 	}
 	writing := time.Since(began)
 	return Speed{

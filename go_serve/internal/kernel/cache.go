@@ -5,9 +5,14 @@ import "math"
 // Cache holds one layer's keys and values in fp16, laid out as panels, so that attention is two products with the kernels
 // that multiply by weights. Keys: per head [positions/16][width][16], a panel's rows being positions. Values: per head
 // [positions][width, rounded up to panels], a panel's rows being elements of the head and its columns the positions.
+//
+// Where there is a window a token sees so many positions, its own the last, and each position takes the place of one that nobody
+// sees any more.
 type Cache struct {
-	heads, width, positions int
-	keys, values            []byte
+	heads, width int
+	positions    int // places
+	window       int // 0: all are seen
+	keys, values []byte
 }
 
 // NewCache makes room for positions; memory that is not used yet costs nothing on the usual systems.
@@ -16,6 +21,50 @@ func NewCache(heads, width, positions int) *Cache {
 	c.keys = make([]byte, 2*heads*c.positions*width)
 	c.values = make([]byte, 2*heads*c.positions*roundUp(width, lanes))
 	return c
+}
+
+// NewWindow makes room for the positions of a window, and for those of a block of tokens that are stored before they look.
+func NewWindow(heads, width, window, block int) *Cache {
+	c := NewCache(heads, width, window+block)
+	c.window = window
+	return c
+}
+
+// Kept is a copy of what a cache held of the positions before an end.
+type Kept struct {
+	places       int
+	keys, values []byte // of all heads
+}
+
+// Keep copies what the cache holds of the positions before end: no more than was stored.
+func (c *Cache) Keep(end int) *Kept {
+	k := &Kept{places: min(roundUp(end, lanes), c.positions)}
+	for head := range c.heads {
+		keys, values := c.of(head, k.places)
+		k.keys, k.values = append(k.keys, keys...), append(k.values, values...)
+	}
+	return k
+}
+
+// Restore makes the cache, or another of the same size, hold what it held.
+func (c *Cache) Restore(k *Kept) {
+	keysBehind, valuesBehind := k.keys, k.values
+	for head := range c.heads {
+		keys, values := c.of(head, k.places)
+		keysBehind = keysBehind[copy(keys, keysBehind):]
+		valuesBehind = valuesBehind[copy(values, valuesBehind):]
+	}
+}
+
+// of returns a head's keys and values in the first places, a multiple of lanes.
+func (c *Cache) of(head, places int) (keys, values []byte) {
+	keyBytes := 2 * c.width
+	return c.keys[head*c.positions*keyBytes:][:places*keyBytes], c.values[head*c.positions*c.valueBytes():][:places*c.valueBytes()]
+}
+
+// WindowBytes returns the size of a NewWindow.
+func WindowBytes(heads, width, window, block int) int64 {
+	return CacheBytes(heads, width, window+block)
 }
 
 // CacheBytes returns the size of such a cache.
@@ -47,6 +96,7 @@ func (c *Cache) scoreStride() int { return c.positions + lanes }
 // Store writes one position's keys and values, each [heads·width] and readable up to the next multiple of 16. Calls for
 // different positions may run at once.
 func (c *Cache) Store(position int, keys, values []float32, s *Scratch) {
+	position = c.place(position)
 	size := roundUp(c.heads*c.width, lanes)
 	active.halves(s.halves, keys[:size])
 	panelBytes := 2 * lanes * c.width
@@ -63,6 +113,37 @@ func (c *Cache) Store(position int, keys, values []float32, s *Scratch) {
 	}
 }
 
+// place is where a position is.
+func (c *Cache) place(position int) int {
+	if c.window > 0 {
+		return position % c.positions
+	}
+	return position
+}
+
+// hide makes the scores of what the token at a position does not see infinitely low; those positions are stored that come before
+// end. Of a window that is also what is too old, and the places of the block's tokens that come at end or later: they count
+// as the old positions that they took the place of.
+func (c *Cache) hide(scores []float32, position, end int) {
+	low := float32(math.Inf(-1))
+	if c.window == 0 {
+		for i := position + 1; i < len(scores); i++ {
+			scores[i] = low
+		}
+		return
+	}
+	round := (end - 1) / c.positions * c.positions // what lies before (end-1)'s place is of this round, the rest of the one before
+	for i := range scores {
+		there := round + i
+		if there >= end {
+			there -= c.positions
+		}
+		if there > position || there <= position-c.window || there < 0 {
+			scores[i] = low
+		}
+	}
+}
+
 // valueBytes is the size of one position's values of one head.
 func (c *Cache) valueBytes() int { return 2 * roundUp(c.width, lanes) }
 
@@ -70,7 +151,10 @@ func (c *Cache) valueBytes() int { return 2 * roundUp(c.width, lanes) }
 // Block) whose positions begin at start. The rows of q and out begin their stride apart; q is already scaled, and readable
 // to a multiple of Block rows.
 func (c *Cache) Attend(out []float32, outStride int, q []float32, qStride, head, start, tokens int, s *Scratch) {
-	seen := start + tokens // positions
+	seen := start + tokens // places
+	if c.window > 0 {
+		seen = min(seen, c.positions)
+	}
 	keyPanels, valuePanels := roundUp(seen, lanes)/lanes, roundUp(c.width, lanes)/lanes
 	keyBytes, step := 2*lanes*c.width, c.valueBytes()
 	keys := c.keys[head*c.positions/lanes*keyBytes:][:keyPanels*keyBytes]
@@ -88,9 +172,7 @@ func (c *Cache) Attend(out []float32, outStride int, q []float32, qStride, head,
 	}
 	for t := range tokens {
 		row := s.scores[t*scoreStride:][:lanes*keyPanels]
-		for i := start + t + 1; i < len(row); i++ { // what comes later is not seen
-			row[i] = float32(math.Inf(-1))
-		}
+		c.hide(row, start+t, start+tokens)
 		active.softmax(row)
 	}
 	if tokens == 1 {

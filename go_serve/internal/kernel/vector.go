@@ -99,16 +99,28 @@ func Rope(head, cos, sin []float32) {
 // RopeTable returns cos and sin of position·theta^(-2i/h) for the positions from..to-1, each [to-from][h/2]: the same bits on
 // every processor, which math.Pow and math.Sincos do not promise.
 func RopeTable(from, to, h int, theta float64) (cos, sin []float32) {
-	half := h / 2
-	cos, sin = make([]float32, (to-from)*half), make([]float32, (to-from)*half)
-	for i := range half {
-		frequency := 1 / power(theta, float64(i)/float64(half))
-		for n := range to - from {
+	cos, sin = make([]float32, (to-from)*(h/2)), make([]float32, (to-from)*(h/2))
+	RopeRows(cos, sin, from, RopeFrequencies(h, theta))
+	return cos, sin
+}
+
+// RopeFrequencies returns theta^(-2i/h), [h/2].
+func RopeFrequencies(h int, theta float64) []float64 {
+	frequencies := make([]float64, h/2)
+	for i := range frequencies {
+		frequencies[i] = 1 / power(theta, float64(i)/float64(h/2))
+	}
+	return frequencies
+}
+
+// RopeRows fills RopeTable's rows for the positions from from on.
+func RopeRows(cos, sin []float32, from int, frequencies []float64) {
+	for n := range len(cos) / len(frequencies) {
+		for i, frequency := range frequencies {
 			c, s := cosSin(float64(from+n) * frequency)
-			cos[n*half+i], sin[n*half+i] = float32(c), float32(s)
+			cos[n*len(frequencies)+i], sin[n*len(frequencies)+i] = float32(c), float32(s)
 		}
 	}
-	return cos, sin
 }
 
 // power returns base^e for 0 <= e < 1 as the product of base^(1/2), base^(1/4), ... that e's binary digits name. Only
@@ -124,7 +136,7 @@ func power(base, e float64) float64 {
 	return result
 }
 
-// cosSin returns cos(x) and sin(x) for 0 <= x < 2^20: reduced to |r| <= π/4 with π/2 in three parts, then Taylor's series.
+// cosSin returns cos(x) and sin(x) for 0 <= x < 2^28: reduced to |r| <= π/4 with π/2 in three parts, then Taylor's series.
 func cosSin(x float64) (cos, sin float64) {
 	const (
 		part1 = 1.57079625129699707031    // the first 24 bits of π/2: n·part1 is exact

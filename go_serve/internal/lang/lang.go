@@ -24,6 +24,7 @@ type Strings struct {
 	Temperature string // number
 	MaxTokens   string // number
 	Stats       string // turns, tokens used, context
+	StatsNoEnd  string // of a context without an end: turns, tokens, MB of what the model keeps of them
 	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens
 	LastSpeed   string // of these tokens per second; behind LastAnswer
 	Forgotten   string
@@ -121,6 +122,7 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		Temperature: "temperature: %v",
 		MaxTokens:   "tokens per answer, at most: %d",
 		Stats:       "turns: %d, tokens: %d of %d",
+		StatsNoEnd:  "turns: %d, tokens: %d; what the model keeps of them takes %.1f MB, however long it gets",
 		LastAnswer:  "last answer: read %d tokens (%d known already) in %.2f s, wrote %d tokens",
 		LastSpeed:   " at %.1f per second",
 		Forgotten:   "(The conversation is longer than the model can see: from now on it forgets the oldest turns. /save still writes all of them.)",
@@ -235,6 +237,7 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		Temperature: "температура: %v",
 		MaxTokens:   "токенов в ответе, не больше: %d",
 		Stats:       "реплик: %d, токенов: %d из %d",
+		StatsNoEnd:  "реплик: %d, токенов: %d; то, что модель из них хранит, занимает %.1f МБ при любой длине",
 		LastAnswer:  "последний ответ: прочитано токенов: %d (из них уже известно: %d) за %.2f с, написано: %d",
 		LastSpeed:   ", в секунду: %.1f",
 		Forgotten:   "(Разговор длиннее, чем модель может видеть: с этого места она забывает самые старые реплики. /save запишет и их.)",

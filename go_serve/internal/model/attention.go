@@ -2,6 +2,7 @@ package model
 
 import (
 	"math"
+	"slices"
 
 	"minitron/internal/kernel"
 )
@@ -13,6 +14,7 @@ type attention struct {
 	qkv              kernel.Linear // llama: [H·h][D], [K·h][D], [K·h][D]; nanogpt: the three stacked, [3D][D]
 	keysAt, valuesAt int           // where they begin in a row
 	qNorm, kNorm     norm          // of each head by itself, or nil
+	window           int           // how many tokens it sees; 0: all
 	rotary           bool          // heads are rotated by their position
 	o                kernel.Linear // [D][H·h]
 }
@@ -22,17 +24,42 @@ func (a *attention) out() kernel.Linear { return a.o }
 func (a *attention) width() int         { return a.heads * a.headDim }
 
 func (a *attention) newMemory(positions int, w *workspace) memory {
-	m := &attentionMemory{attention: a, workspace: w, cache: kernel.NewCache(a.kvHeads, a.headDim, positions)}
+	m := &attentionMemory{attention: a, workspace: w, cache: a.newCache(positions)}
 	if len(w.scratch) == 0 { // enough for every layer: they all have the same heads
 		for range w.pool.Threads() {
 			w.scratch = append(w.scratch, m.cache.NewScratch())
 		}
 	}
+	if a.window > 0 {
+		return &windowMemory{m}
+	}
 	return m
 }
 
+func (a *attention) newCache(positions int) *kernel.Cache {
+	if a.window > 0 {
+		return kernel.NewWindow(a.kvHeads, a.headDim, a.window, min(positions, blockTokens))
+	}
+	return kernel.NewCache(a.kvHeads, a.headDim, positions)
+}
+
 func (a *attention) memoryBytes(positions int) int64 {
+	if a.window > 0 {
+		return kernel.WindowBytes(a.kvHeads, a.headDim, a.window, min(positions, blockTokens))
+	}
 	return kernel.CacheBytes(a.kvHeads, a.headDim, positions)
+}
+
+// windowMemory is the KV cache of a layer that sees a window: what is older than that is written over.
+type windowMemory struct{ *attentionMemory }
+
+func (m *windowMemory) copied() any { return m.cache.Keep(m.start + m.tokens) }
+
+// restore has nothing to clear for an empty sequence: no position is seen before it is written.
+func (m *windowMemory) restore(kept any) {
+	if kept != nil {
+		m.cache.Restore(kept.(*kernel.Kept))
+	}
 }
 
 // attentionMemory is the KV cache of one layer. A position is written anew when it is read anew, so nothing has to be kept or
@@ -47,14 +74,13 @@ type attentionMemory struct {
 	start, tokens int
 }
 
-func (m *attentionMemory) commit(int)         {}
-func (m *attentionMemory) truncate(n int) int { return n }
+func (m *attentionMemory) commit() {}
 
 // read norms (where the model does) and rotates queries and keys, and puts keys and values into the cache.
 func (m *attentionMemory) read(rows []float32, start, tokens int) {
 	m.rows, m.start, m.tokens = rows, start, tokens
 	if m.rotary {
-		m.rope.grow(start + tokens)
+		m.rope.cover(start, tokens)
 	}
 	m.pool.Run((*storing)(m), tokens, 16*m.width())
 }
@@ -114,26 +140,49 @@ func (a *attending) Do(worker, lo, hi int) {
 }
 
 // rotations is the table of rotary positions (arXiv 2104.09864). It grows with the sequence: a context that nobody fills costs
-// neither time nor memory.
+// neither time nor memory. Of an endless sequence it has the block at hand alone.
 type rotations struct {
 	headDim  int
 	theta    float64
-	most     int       // positions
-	cos, sin []float32 // [positions so far][h/2]
+	most     int       // positions; 0: without an end
+	cos, sin []float32 // [positions so far, or of the block][h/2]
+
+	// Where there is no end:
+	first       int       // position of the table
+	frequencies []float64 // [h/2]
 }
 
-// grow makes the table long enough for so many positions.
-func (r *rotations) grow(positions int) {
+// cover makes the table hold these positions.
+func (r *rotations) cover(start, tokens int) {
 	half := r.headDim / 2
 	have := len(r.cos) / half
-	if positions <= have {
+	if r.most == 0 {
+		r.block(start, tokens, have)
 		return
 	}
-	cos, sin := kernel.RopeTable(have, min(max(positions, 2*have), r.most), r.headDim, r.theta)
+	if start+tokens <= have {
+		return
+	}
+	cos, sin := kernel.RopeTable(have, min(max(start+tokens, 2*have), r.most), r.headDim, r.theta)
 	r.cos, r.sin = append(r.cos, cos...), append(r.sin, sin...)
+}
+
+// block makes the table that of a block, unless a layer before did.
+func (r *rotations) block(start, tokens, have int) {
+	if r.frequencies == nil {
+		r.frequencies = kernel.RopeFrequencies(r.headDim, r.theta)
+	}
+	if have >= tokens && r.first == start {
+		return
+	}
+	size := tokens * len(r.frequencies)
+	r.cos, r.sin = slices.Grow(r.cos[:0], size)[:size], slices.Grow(r.sin[:0], size)[:size]
+	kernel.RopeRows(r.cos, r.sin, start, r.frequencies)
+	r.first = start
 }
 
 func (r *rotations) at(position int) (cos, sin []float32) {
 	half := r.headDim / 2
-	return r.cos[position*half:][:half], r.sin[position*half:][:half]
+	at := (position - r.first) * half
+	return r.cos[at:][:half], r.sin[at:][:half]
 }

@@ -55,7 +55,7 @@ func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool)
 	}
 	st.ids = append(st.ids, ids...)
 	for _, memory := range st.memories {
-		memory.commit(len(st.ids))
+		memory.commit()
 	}
 	return nil
 }

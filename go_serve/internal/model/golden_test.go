@@ -43,7 +43,7 @@ func goldenOf(t *testing.T, m *Model) golden {
 func TestGolden(t *testing.T) {
 	const path = "testdata/golden.json"
 	models, want := make(map[string]*Model), make(map[string]golden)
-	for _, arch := range []string{"llama", "nanogpt"} {
+	for _, arch := range []string{"llama", "nanogpt", "stream"} {
 		for _, dtype := range []kernel.DType{kernel.Q8, kernel.Q4} {
 			models[arch+"/"+string(dtype)] = wide(arch, dtype)
 		}

@@ -23,8 +23,12 @@ func Load(set *weights.Set) (*Model, error) {
 		return nil, l.err
 	}
 	if bytes := m.StateBytes(); bytes > maxStateBytes {
-		return nil, fault.New("export the model with a smaller context",
-			"a context of %d tokens would take %d MB of memory, more than the %d MB that this program uses", set.Shape.Context, bytes>>20, maxStateBytes>>20)
+		what, size := "context", set.Shape.Context
+		if set.Shape.Endless() {
+			what, size = "window", set.Shape.Window
+		}
+		return nil, fault.New("export the model with a smaller "+what,
+			"a %s of %d tokens would take %d MB of memory, more than the %d MB that this program uses", what, size, bytes>>20, maxStateBytes>>20)
 	}
 	return m, nil
 }
@@ -86,25 +90,9 @@ func (l *loader) llama(m *Model) {
 	}
 	for n := range s.Layers {
 		p := fmt.Sprintf("model.layers.%d.", n)
-		a := &attention{
-			heads: s.Heads, kvHeads: s.KVHeads, headDim: s.HeadDim(),
-			qkv: kernel.Linear{
-				l.matrix(p+"self_attn.q_proj", s.QDim(), s.Dim, false),
-				l.matrix(p+"self_attn.k_proj", s.KVDim(), s.Dim, false),
-				l.matrix(p+"self_attn.v_proj", s.KVDim(), s.Dim, false),
-			},
-			keysAt:   kernel.Padded(s.QDim()),
-			valuesAt: kernel.Padded(s.QDim()) + kernel.Padded(s.KVDim()),
-			rotary:   true,
-			o:        l.linear(p+"self_attn.o_proj", s.Dim, s.QDim(), false),
-		}
-		if s.QKNorm {
-			a.qNorm = l.rmsNorm(p+"self_attn.q_norm", s.HeadDim())
-			a.kNorm = l.rmsNorm(p+"self_attn.k_norm", s.HeadDim())
-		}
 		m.layers = append(m.layers, layer{
 			mixerNorm: l.rmsNorm(p+"input_layernorm", s.Dim),
-			mixer:     a,
+			mixer:     l.mixer(n, p+"self_attn."),
 			mlpNorm:   l.rmsNorm(p+"post_attention_layernorm", s.Dim),
 			mlp: mlp{
 				up: kernel.Linear{
@@ -115,6 +103,69 @@ func (l *loader) llama(m *Model) {
 				down:     l.linear(p+"mlp.down_proj", s.Dim, s.FFDim, false),
 			},
 		})
+	}
+}
+
+// mixer loads what is between the norms of layer n, whose names begin with p.
+func (l *loader) mixer(n int, p string) mixer {
+	if !l.Shape.Endless() {
+		return l.attention(p, l.Shape.QKNorm, 0)
+	}
+	switch l.Shape.Kinds[n] {
+	case weights.Conv:
+		return l.shortConv(p)
+	case weights.Delta:
+		return l.gatedDelta(p)
+	}
+	return l.attention(p, true, l.Shape.Window)
+}
+
+func (l *loader) attention(p string, qkNorm bool, window int) mixer {
+	s := l.Shape
+	a := &attention{
+		heads: s.Heads, kvHeads: s.KVHeads, headDim: s.HeadDim(),
+		qkv: kernel.Linear{
+			l.matrix(p+"q_proj", s.QDim(), s.Dim, false),
+			l.matrix(p+"k_proj", s.KVDim(), s.Dim, false),
+			l.matrix(p+"v_proj", s.KVDim(), s.Dim, false),
+		},
+		keysAt:   kernel.Padded(s.QDim()),
+		valuesAt: kernel.Padded(s.QDim()) + kernel.Padded(s.KVDim()),
+		rotary:   true,
+		window:   window,
+		o:        l.linear(p+"o_proj", s.Dim, s.QDim(), false),
+	}
+	if qkNorm {
+		a.qNorm = l.rmsNorm(p+"q_norm", s.HeadDim())
+		a.kNorm = l.rmsNorm(p+"k_norm", s.HeadDim())
+	}
+	return a
+}
+
+func (l *loader) shortConv(p string) mixer {
+	s := l.Shape
+	return &shortConv{
+		dim:  s.Dim,
+		proj: l.linear(p+"in_proj", 3*s.Dim, s.Dim, false),
+		conv: newConvolution(l.vector(p+"conv.weight", s.Dim*s.ConvWidth), s.Dim, s.ConvWidth),
+		o:    l.linear(p+"o_proj", s.Dim, s.Dim, false),
+	}
+}
+
+func (l *loader) gatedDelta(p string) mixer {
+	s := l.Shape
+	return &gatedDelta{
+		heads: s.Heads, headDim: s.HeadDim(),
+		proj: kernel.Linear{
+			l.matrix(p+"qkvg_proj", 4*s.QDim(), s.Dim, false),
+			l.matrix(p+"ab_proj", 2*s.Heads, s.Dim, false),
+		},
+		abAt:  kernel.Padded(4 * s.QDim()),
+		conv:  newConvolution(l.vector(p+"conv.weight", 3*s.QDim()*s.ConvWidth), 3*s.QDim(), s.ConvWidth),
+		rate:  rates(l.vector(p+"log_a", s.Heads)),
+		shift: l.vector(p+"dt", s.Heads),
+		norm:  l.rmsNorm(p+"norm", s.HeadDim()),
+		o:     l.linear(p+"o_proj", s.Dim, s.QDim(), false),
 	}
 }
 

@@ -22,12 +22,18 @@ type memory interface {
 	// mix writes to row t of out, Padded(width()) wide, what the token at position start+t makes of those before it and of
 	// itself: of all tokens of the block that was read, or of the last one alone. Rows are as read left them.
 	mix(out, rows []float32, start, tokens int)
-	// commit keeps the block: n positions count from now on.
-	commit(n int)
-	// truncate forgets all but the first n positions, or more where it cannot go back to that one, and returns how many are
-	// left. A recurrence that keeps states to go back to keeps them best from before a block's last token: State.Logits computes that
-	// one again.
-	truncate(n int) (kept int)
+	// commit keeps the block.
+	commit()
+}
+
+// fleeting is a memory that cannot go back to an earlier position by itself, because what it kept of that is gone: that of a
+// recurrence, or of a window. A State takes copies of it to go back to.
+type fleeting interface {
+	memory
+	// copied returns what is kept now, of all tokens up to the last commit, as a value that does not change.
+	copied() any
+	// restore makes it what copied returned, which stays as it is; nil is what an empty sequence has.
+	restore(kept any)
 }
 
 // workspace is what the layers of a state share while they compute.

@@ -18,7 +18,7 @@ import (
 )
 
 // names are the bundles that testdata/make_vectors.py wrote with Hugging Face's models.
-var names = []string{"llama", "llama-grouped", "llama-qknorm", "nanogpt", "nanogpt-bias", "llama-imported"}
+var names = []string{"llama", "llama-grouped", "llama-qknorm", "nanogpt", "nanogpt-bias", "llama-imported", "stream"}
 
 func load(t testing.TB, name string) (*Model, *bundle.Config) {
 	t.Helper()
@@ -148,6 +148,10 @@ func normal(random *rand.Rand) float64 {
 func wide(arch string, dtype kernel.DType) *Model {
 	shape := weights.Shape{Arch: arch, Layers: 2, Heads: 4, KVHeads: 4, Dim: 256, FFDim: 640, VocabSize: 500, Context: 256,
 		RopeTheta: 10000, NormEps: 1e-5}
+	if arch == "stream" {
+		shape.Kinds, shape.Window, shape.ConvWidth = []string{weights.Conv, weights.Window, weights.Delta}, 40, 3
+		shape.Layers, shape.KVHeads = 3, 2
+	}
 	return random(shape, dtype)
 }
 
@@ -205,10 +209,10 @@ func eachTier(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// eachModel runs a test for both shapes in all dtypes.
+// eachModel runs a test for all shapes in all dtypes.
 func eachModel(t *testing.T, test func(t *testing.T, m *Model)) {
 	t.Helper()
-	for _, arch := range []string{"llama", "nanogpt"} {
+	for _, arch := range []string{"llama", "nanogpt", "stream"} {
 		for _, dtype := range []kernel.DType{kernel.F16, kernel.Q8, kernel.Q4} {
 			t.Run(arch+"/"+string(dtype), func(t *testing.T) { test(t, wide(arch, dtype)) })
 		}

@@ -17,8 +17,8 @@ const SliceTokens = 2 * blockTokens
 // State is one sequence being read and written: the ids so far, what the layers keep of them, and the buffers of the forward
 // pass. It belongs to one goroutine. Only one of the states that share a pool may compute at a time.
 //
-// What a sequence costs and what it can go back to is the shape's matter. Truncate may therefore keep less than it is asked for;
-// who gives the whole sequence each time, to Logits, need not know: what is missing is read again, and the result does not
+// What a sequence costs and what it can go back to is the shape's matter (marks.go). Truncate may therefore keep less than it is asked
+// for; who gives the whole sequence each time, to Logits, need not know: what is missing is read again, and the result does not
 // depend on that, bit for bit.
 type State struct {
 	model *Model
@@ -26,6 +26,7 @@ type State struct {
 
 	ids      []int    // those that the memories hold
 	memories []memory // one per layer
+	marks    marks    // what to go back to, where memories are fleeting
 
 	// Buffers for one block, [blockTokens][...]; rows are padded with zeros to multiples of 32.
 	x      []float32 // [T][D] the residual stream
@@ -47,7 +48,7 @@ type State struct {
 }
 
 // NewState makes an empty sequence. All its memory but the table of rotations is allocated here.
-func (m *Model) NewState(pool *kernel.Pool) *State { return m.newState(pool, m.shape.Context) }
+func (m *Model) NewState(pool *kernel.Pool) *State { return m.newState(pool, m.shape.Longest()) }
 
 // newState makes a state for sequences of so many positions.
 func (m *Model) newState(pool *kernel.Pool, positions int) *State {
@@ -55,7 +56,6 @@ func (m *Model) newState(pool *kernel.Pool, positions int) *State {
 	st := &State{
 		model:  m,
 		pool:   pool,
-		ids:    make([]int, 0, positions),
 		x:      make([]float32, blockTokens*b.dim),
 		normed: make([]float32, blockTokens*b.dim),
 		rows:   make([]float32, blockTokens*b.rows),
@@ -66,10 +66,15 @@ func (m *Model) newState(pool *kernel.Pool, positions int) *State {
 		input:  kernel.NewInput(m.dtype, blockTokens, max(s.Dim, s.FFDim, b.mixed)),
 	}
 	st.each.st = st
-	w := &workspace{pool: pool, rope: &rotations{headDim: s.HeadDim(), theta: s.RopeTheta, most: s.Context}}
+	w := &workspace{pool: pool, rope: &rotations{headDim: s.HeadDim(), theta: s.RopeTheta}}
+	if !s.Endless() {
+		w.rope.most = s.Context
+		st.ids = make([]int, 0, positions)
+	}
 	for i := range m.layers {
 		st.memories = append(st.memories, m.layers[i].mixer.newMemory(positions, w))
 	}
+	st.marks.fleeting, st.marks.most = fleetingOf(st.memories), marksFor(m.MemoryBytes())
 	return st
 }
 
@@ -87,14 +92,23 @@ func (m *Model) buffers() widths {
 	return w
 }
 
-// StateBytes returns about how much memory a State takes once its context is full, but for what each thread needs.
+// StateBytes returns about how much memory a State takes once its context is full, but for what each thread needs. An endless one
+// takes that as soon as it has its marks, and 8 bytes more for each token.
 func (m *Model) StateBytes() int64 {
 	w, positions := m.buffers(), m.shape.Context
 	row := 3*w.dim + w.rows + w.mixed + w.hidden
-	bytes := int64(4*blockTokens*row) + 4*int64(m.head.Width()) + 8*int64(positions)
-	bytes += 4 * int64(positions) * int64(m.shape.HeadDim()) // rotations, where there are any
+	bytes := int64(4*blockTokens*row) + 4*int64(m.head.Width())
+	memory := m.MemoryBytes()
+	if m.shape.Endless() {
+		return bytes + memory + int64(marksFor(memory))*memory
+	}
+	return bytes + memory + int64(positions)*int64(8+4*m.shape.HeadDim()) // ids; rotations, where there are any
+}
+
+// MemoryBytes returns how much of StateBytes is what the layers keep of the tokens.
+func (m *Model) MemoryBytes() (bytes int64) {
 	for i := range m.layers {
-		bytes += m.layers[i].mixer.memoryBytes(positions)
+		bytes += m.layers[i].mixer.memoryBytes(m.shape.Longest())
 	}
 	return bytes
 }
@@ -114,15 +128,22 @@ func (st *State) Shared(ids []int) int {
 // Truncate forgets all ids but the first n, or more where the shape cannot go back to that position, and returns how many
 // are left.
 func (st *State) Truncate(n int) (kept int) {
-	n = min(n, len(st.ids))
-	for kept = -1; kept != n; { // until all layers agree
-		kept = n
-		for _, memory := range st.memories {
-			n = memory.truncate(n)
-		}
+	if n < len(st.ids) {
+		st.ids = st.ids[:st.marks.back(n)]
 	}
-	st.ids = st.ids[:n]
-	return n
+	return len(st.ids)
+}
+
+// Begin forgets what ids do not begin with, and at least the last of them, which is always computed. It returns how many are
+// left; the rest is to be read.
+func (st *State) Begin(ids []int) (kept int) {
+	shared := min(st.Shared(ids), max(0, len(ids)-1))
+	kept = st.Truncate(shared)
+	st.marks.parted = 0
+	if kept < shared {
+		st.marks.parted = shared
+	}
+	return kept
 }
 
 // Extend reads ids after those that the sequence has, and returns the logits [vocab] that follow. The slice is valid until the
@@ -154,9 +175,12 @@ func (st *State) read(ctx context.Context, ids []int, wanted bool) (err error) {
 	}
 	lost := fault.Mapped(st.model.file, func() {
 		for err == nil && len(ids) > 0 {
-			block := ids[:min(blockTokens, len(ids))]
+			block := ids[:st.marks.upTo(len(st.ids), min(blockTokens, len(ids)), wanted && len(ids) <= blockTokens)]
 			ids = ids[len(block):]
 			err = st.forward(ctx, block, len(st.ids), wanted && len(ids) == 0)
+			if err == nil {
+				st.marks.set(len(st.ids), wanted && len(ids) == 1)
+			}
 		}
 	})
 	if lost != nil {
@@ -171,8 +195,7 @@ func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	if err := st.check(0, ids); err != nil {
 		return nil, err
 	}
-	kept := st.Truncate(min(st.Shared(ids), len(ids)-1))
-	return st.Extend(ctx, ids[kept:])
+	return st.Extend(ctx, ids[st.Begin(ids):])
 }
 
 // check refuses ids that cannot follow a sequence of so many.
@@ -181,8 +204,8 @@ func (st *State) check(before int, ids []int) error {
 	if len(ids) == 0 {
 		return fault.New("give at least one id", "the list of ids is empty")
 	}
-	if total := before + len(ids); total > shape.Context {
-		return fault.New("give fewer ids", "there are %d ids, the context of this model is %d tokens", total, shape.Context)
+	if total := before + len(ids); total > shape.Longest() {
+		return fault.New("give fewer ids", "there are %d ids, the context of this model is %d tokens", total, shape.Longest())
 	}
 	for _, id := range ids {
 		if id < 0 || id >= shape.VocabSize {

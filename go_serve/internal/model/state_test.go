@@ -18,9 +18,14 @@ func TestStateBytes(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		st := m.NewState(pool)
-		st.memories[0].(*attentionMemory).rope.grow(m.shape.Context)
+		if a, ok := st.memories[0].(*attentionMemory); ok {
+			a.rope.cover(0, m.shape.Context)
+		}
 		runtime.ReadMemStats(&after)
 		took, said := int64(after.TotalAlloc-before.TotalAlloc), m.StateBytes()
+		if m.shape.Endless() { // it has no marks yet
+			said -= int64(marksFor(m.MemoryBytes())) * m.MemoryBytes()
+		}
 		if said < took*85/100 || said > took*105/100 { // the input of a block and the scratch memory of one thread are left out
 			t.Errorf("%d bytes were allocated, %d are said", took, said)
 		}
@@ -67,16 +72,20 @@ func TestExtend(t *testing.T) {
 			t.Fatal(err)
 		}
 		extend([]int{1, 2, 3})
-		if kept := st.Truncate(13); kept != 13 || st.Len() != 13 {
-			t.Errorf("%s: %d ids are left, want 13", name, kept)
+		left, bads := 13, [][]int{nil, {-1}, {m.shape.VocabSize}, someIDs(15, 200)}
+		if m.shape.Endless() { // it goes back to before the last of the first five, and has room for fifteen more
+			left, bads = 4, bads[:3]
 		}
-		if kept := st.Truncate(20); kept != 13 {
+		if kept := st.Truncate(13); kept != left || st.Len() != left {
+			t.Errorf("%s: %d ids are left, want %d", name, kept, left)
+		}
+		if kept := st.Truncate(20); kept != left {
 			t.Errorf("%s: %d ids are left after keeping more than there are", name, kept)
 		}
-		if got := extend(ids[13:]); !slices.Equal(got, want) {
+		if got := extend(ids[left:]); !slices.Equal(got, want) {
 			t.Errorf("%s: in parts differs", name)
 		}
-		for _, bad := range [][]int{nil, {-1}, {m.shape.VocabSize}, someIDs(15, 200)} {
+		for _, bad := range bads {
 			if _, err := st.Extend(context.Background(), bad); err == nil || st.Len() != 50 {
 				t.Errorf("%s: %v was read: %v, %d ids", name, bad, err, st.Len())
 			}
@@ -100,7 +109,7 @@ func (c countdown) Err() error {
 	return nil
 }
 
-// leakySum is a mixer that keeps a sum in constant memory, and nothing to go back to: what a recurrent shape is to the rest of
+// leakySum is a mixer that keeps a sum in constant memory, and cannot go back by itself: what a recurrent shape is to the rest of
 // this package. Its rows are what o makes of queries in the attention that it stands in for.
 type leakySum struct{ like *attention }
 
@@ -115,7 +124,6 @@ func (l leakySum) newMemory(int, *workspace) memory {
 type leakyMemory struct {
 	leakySum
 	now, next []float32 // the sum up to the last commit, and with the block at hand
-	length    int
 }
 
 // read replaces each row by the sum at that token: S = S/2 + x.
@@ -136,20 +144,18 @@ func (m *leakyMemory) mix(out, rows []float32, _, tokens int) {
 	}
 }
 
-func (m *leakyMemory) commit(n int) {
-	m.now, m.next, m.length = m.next, m.now, n
-}
+func (m *leakyMemory) commit() { m.now, m.next = m.next, m.now }
 
-func (m *leakyMemory) truncate(n int) int {
-	if n >= m.length {
-		return n
-	}
+func (m *leakyMemory) copied() any { return slices.Clone(m.now) }
+
+func (m *leakyMemory) restore(kept any) {
 	clear(m.now)
-	m.length = 0
-	return 0
+	if kept != nil {
+		copy(m.now, kept.([]float32))
+	}
 }
 
-// TestRecurrentMixer puts a mixer without a past into the first layer of two: the same calls, the same results, also after work
+// TestRecurrentMixer puts a mixer that forgets its past into the first layer of two: the same calls, the same results, also after work
 // that was broken off between two layers.
 func TestRecurrentMixer(t *testing.T) {
 	m := wide("llama", kernel.Q8)
@@ -168,24 +174,91 @@ func TestRecurrentMixer(t *testing.T) {
 	if kept := st.Truncate(len(ids)); kept != len(ids) {
 		t.Errorf("%d ids are left of all", kept)
 	}
-	if got := logits(t, st, ids); !slices.Equal(got, want) { // the last one is read again, and so all
+	if got := logits(t, st, ids); !slices.Equal(got, want) { // the last one is read again, and so all but the first 199
 		t.Error("the same list again differs")
 	}
-	if kept := st.Truncate(100); kept != 0 || st.Len() != 0 {
+	if kept := st.Truncate(198); kept != 0 || st.Len() != 0 {
 		t.Errorf("%d ids are left, %d held", kept, st.Len())
 	}
-	for asked := range 7 { // broken off before each layer of three blocks, or not at all
+	for asked := range 9 { // broken off before each layer of four blocks, the last of which is one id, or not at all
 		st.Truncate(0)
 		if _, err := st.Logits(countdown{context.Background(), &asked}, ids); (err == nil) != (asked >= 0) || err != nil && err != context.Canceled {
 			t.Errorf("broken off: %v", err)
 		}
-		if st.Len() != len(ids) && st.Len()%blockTokens != 0 {
+		if st.Len() != len(ids) && st.Len() != len(ids)-1 && st.Len()%blockTokens != 0 {
 			t.Errorf("%d ids are held", st.Len())
 		}
 		held := st.Len()
 		if got := logits(t, st, ids); !slices.Equal(got, want) {
 			t.Errorf("after %d ids and a break: other logits", held)
 		}
+	}
+}
+
+// TestMarks goes back in an endless sequence: to before the last id of a prompt, to where a prompt parted, and no further back than
+// the oldest mark. What is read afterwards is what it would be from the beginning.
+func TestMarks(t *testing.T) {
+	m := wide("stream", kernel.Q8)
+	pool := kernel.NewPool(1)
+	fresh := func(ids []int) []float32 { return logits(t, m.NewState(pool), ids) }
+	st := m.NewState(pool)
+	read := func(ids []int, kept int) {
+		t.Helper()
+		if got := st.Begin(ids); got != kept {
+			t.Errorf("%d ids: %d are kept, want %d", len(ids), got, kept)
+		}
+		got, err := st.Extend(context.Background(), ids[st.Len():])
+		if err != nil || !slices.Equal(got, fresh(ids)) {
+			t.Errorf("%d ids: other logits, %v", len(ids), err)
+		}
+	}
+	ids := someIDs(400, 500)
+	read(ids[:150], 0)
+	read(ids[:151], 150) // a token
+	read(ids[:300], 151) // the next question
+	read(ids[:300], 299) // another answer to it
+	other := append(slices.Clone(ids[:200]), 7, 8, 9)
+	read(other, 149) // another question: read again from the end of the first, and marked where it parted
+	read(append(slices.Clone(ids[:200]), 10, 11), 200)
+	read(ids[:120], 0)
+	if n := len(st.marks.all); n != 1 {
+		t.Errorf("%d marks are left", n)
+	}
+	for n := range 20 { // as many as are kept, the first of them
+		read(ids[:130+10*n], 120+10*n)
+	}
+	if n := len(st.marks.all); n != mostMarks || st.marks.all[0].position != 119 {
+		t.Errorf("%d marks, the first at %d", n, st.marks.all[0].position)
+	}
+	for memory, want := range map[int64]int{1: 8, 8 << 20: 8, 16 << 20: 4, 1 << 30: 1} {
+		if got := marksFor(memory); got != want {
+			t.Errorf("%d marks of %d bytes, want %d", got, memory, want)
+		}
+	}
+}
+
+// TestEndless reads far past the context and the window: the same bits block by block and one by one, and no more memory.
+func TestEndless(t *testing.T) {
+	m := wide("stream", kernel.Q4)
+	pool := kernel.NewPool(2)
+	defer pool.Close()
+	ids := someIDs(700, 500)
+	want := logits(t, m.NewState(pool), ids)
+	st := m.NewState(pool)
+	if err := st.Read(context.Background(), ids[:560]); err != nil {
+		t.Fatal(err)
+	}
+	for n := 561; n < len(ids); n++ {
+		if _, err := st.Extend(context.Background(), ids[n-1:n]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := st.Extend(context.Background(), ids[len(ids)-1:])
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("one by one differs: %v", err)
+	}
+	if m.MemoryBytes() > 400_000 || m.shape.Longest() != 1<<28 {
+		t.Errorf("%d bytes are kept of a sequence", m.MemoryBytes())
 	}
 }
 

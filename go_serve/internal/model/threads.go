@@ -39,7 +39,7 @@ func fewestFast(most int, timeOf func(threads int) time.Duration) int {
 func (m *Model) timeToken(threads int) time.Duration {
 	pool := kernel.NewPool(threads)
 	defer pool.Close()
-	tokens := min(tries+1, m.shape.Context)
+	tokens := min(tries+1, m.shape.Longest())
 	st := m.newState(pool, tokens)
 	best := time.Duration(0)
 	ids := make([]int, 0, tokens)

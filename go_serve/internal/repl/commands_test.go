@@ -13,8 +13,10 @@ import (
 
 	"minitron/internal/chat"
 	"minitron/internal/edit"
+	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
+	"minitron/internal/testmodel"
 )
 
 // answers returns the greedy answers to messages, one conversation.
@@ -285,5 +287,27 @@ func TestEveryCommandIsHelped(t *testing.T) {
 		if !strings.Contains(lang.English.Help, s.name) || !strings.Contains(lang.Russian.Help, s.name) {
 			t.Errorf("%s is not in the help", s.name)
 		}
+	}
+}
+
+// TestStatsOfAnEndlessTalk tells how long it is and what it costs, and forgets no turn.
+func TestStatsOfAnEndlessTalk(t *testing.T) {
+	e, err := engine.New(testmodel.Stream(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := e.Config.Sampling
+	settings.Temperature, settings.MaxTokens = 0, 3
+	var stdout, stderr bytes.Buffer
+	options := Options{In: strings.NewReader(strings.Repeat("0123456789\n", 12) + "/stats\n"), Out: &stdout, Err: &stderr, Lang: &lang.English}
+	if err := Run(chat.New(e, "", settings, 1), options); err != nil {
+		t.Fatal(err)
+	}
+	notes := stderr.String()
+	if !strings.Contains(notes, "turns: 12, tokens: 2") || !strings.Contains(notes, "takes 0.0 MB, however long it gets") {
+		t.Errorf("%s", notes)
+	}
+	if strings.Contains(notes, "forgets") {
+		t.Errorf("it says that turns are forgotten: %s", notes)
 	}
 }

@@ -14,7 +14,11 @@ import (
 
 func (r *repl) stats(string) {
 	used, context := r.chat.Tokens()
-	r.say(r.Lang.Stats, r.chat.Turns(), used, context)
+	if kept := r.chat.MemoryBytes(); kept > 0 {
+		r.say(r.Lang.StatsNoEnd, r.chat.Turns(), used, float64(kept)/(1<<20))
+	} else {
+		r.say(r.Lang.Stats, r.chat.Turns(), used, context)
+	}
 	if r.answered {
 		s := r.last
 		cost := fmt.Sprintf(r.Lang.LastAnswer, s.PromptTokens, s.CachedTokens, s.Prefill.Seconds(), s.AnswerTokens)

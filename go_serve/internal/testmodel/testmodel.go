@@ -15,9 +15,14 @@ import (
 
 // Bundle opens a random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every byte of a text
 // is one token, 5 + the byte.
-func Bundle(t testing.TB) *bundle.Bundle {
+func Bundle(t testing.TB) *bundle.Bundle { return named(t, "llama-qknorm") }
+
+// Stream is Bundle with a model whose context has no end; its rows in training had 64 tokens, and its windows are of 12.
+func Stream(t testing.TB) *bundle.Bundle { return named(t, "stream") }
+
+func named(t testing.TB, name string) *bundle.Bundle {
 	t.Helper()
-	b, err := bundle.Open(os.DirFS("../model/testdata/llama-qknorm"))
+	b, err := bundle.Open(os.DirFS("../model/testdata/" + name))
 	if err != nil {
 		t.Fatal(err)
 	}

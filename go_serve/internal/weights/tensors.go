@@ -61,9 +61,12 @@ func (t Tensor) size() int64 {
 // Table returns the tensors that a model of this shape has when its matrices are of dtype, in the order of the forward
 // pass; all but their offsets.
 func Table(s Shape, dtype string) []Tensor {
-	all := llamaTable(s)
-	if s.Arch == "nanogpt" {
+	var all []Tensor
+	switch s.Arch {
+	case "nanogpt":
 		all = nanogptTable(s)
+	default:
+		all = llamaTable(s)
 	}
 	for i := range all {
 		t := &all[i]
@@ -91,16 +94,8 @@ func llamaTable(s Shape) []Tensor {
 	all := []Tensor{matrix("model.embed_tokens.weight", s.VocabSize, s.Dim)}
 	for n := range s.Layers {
 		p := fmt.Sprintf("model.layers.%d.", n)
-		all = append(all,
-			vector(p+"input_layernorm.weight", s.Dim),
-			matrix(p+"self_attn.q_proj.weight", s.QDim(), s.Dim),
-			matrix(p+"self_attn.k_proj.weight", s.KVDim(), s.Dim),
-			matrix(p+"self_attn.v_proj.weight", s.KVDim(), s.Dim),
-			matrix(p+"self_attn.o_proj.weight", s.Dim, s.QDim()),
-		)
-		if s.QKNorm {
-			all = append(all, vector(p+"self_attn.q_norm.weight", s.HeadDim()), vector(p+"self_attn.k_norm.weight", s.HeadDim()))
-		}
+		all = append(all, vector(p+"input_layernorm.weight", s.Dim))
+		all = append(all, mixerTable(s, n, p+"self_attn.")...)
 		all = append(all,
 			vector(p+"post_attention_layernorm.weight", s.Dim),
 			matrix(p+"mlp.gate_proj.weight", s.FFDim, s.Dim),
@@ -111,6 +106,42 @@ func llamaTable(s Shape) []Tensor {
 	all = append(all, vector("model.norm.weight", s.Dim))
 	if s.UntiedHead {
 		all = append(all, matrix("lm_head.weight", s.VocabSize, s.Dim))
+	}
+	return all
+}
+
+// mixerTable returns the tensors of layer n between its norms, whose names begin with p.
+func mixerTable(s Shape, n int, p string) []Tensor {
+	kind := Window
+	if s.Endless() {
+		kind = s.Kinds[n]
+	}
+	switch kind {
+	case Conv:
+		return []Tensor{
+			matrix(p+"in_proj.weight", 3*s.Dim, s.Dim),
+			vector(p+"conv.weight", s.Dim*s.ConvWidth),
+			matrix(p+"o_proj.weight", s.Dim, s.Dim),
+		}
+	case Delta:
+		return []Tensor{
+			vector(p+"dt", s.Heads),
+			vector(p+"log_a", s.Heads),
+			matrix(p+"qkvg_proj.weight", 4*s.QDim(), s.Dim),
+			matrix(p+"ab_proj.weight", 2*s.Heads, s.Dim),
+			vector(p+"conv.weight", 3*s.QDim()*s.ConvWidth),
+			vector(p+"norm.weight", s.HeadDim()),
+			matrix(p+"o_proj.weight", s.Dim, s.QDim()),
+		}
+	}
+	all := []Tensor{
+		matrix(p+"q_proj.weight", s.QDim(), s.Dim),
+		matrix(p+"k_proj.weight", s.KVDim(), s.Dim),
+		matrix(p+"v_proj.weight", s.KVDim(), s.Dim),
+		matrix(p+"o_proj.weight", s.Dim, s.QDim()),
+	}
+	if s.QKNorm || s.Endless() { // a stream's attention always has them
+		all = append(all, vector(p+"q_norm.weight", s.HeadDim()), vector(p+"k_norm.weight", s.HeadDim()))
 	}
 	return all
 }

@@ -5,21 +5,45 @@ package weights
 
 // Shape is what the transformer looks like.
 type Shape struct {
-	Arch       string  `json:"arch"` // "llama" or "nanogpt"
-	Layers     int     `json:"n_layers"`
-	Heads      int     `json:"n_heads"`
-	KVHeads    int     `json:"n_kv_heads"`
-	HeadWidth  int     `json:"head_dim,omitzero"` // 0: Dim / Heads
-	Dim        int     `json:"d_model"`
-	FFDim      int     `json:"d_ff"`
-	VocabSize  int     `json:"vocab_size"`
-	Context    int     `json:"context"` // tokens
-	RopeTheta  float64 `json:"rope_theta"`
-	NormEps    float64 `json:"norm_eps"`
-	QKNorm     bool    `json:"qk_norm"`
-	Bias       bool    `json:"bias"`
-	UntiedHead bool    `json:"untied_head,omitzero"` // the head has a matrix of its own
-	LogitCap   float64 `json:"logit_cap"`            // logits become cap·tanh(logit / cap); 0 is off
+	Arch       string   `json:"arch"` // "llama", "nanogpt" or "stream"
+	Layers     int      `json:"n_layers"`
+	Heads      int      `json:"n_heads"`
+	KVHeads    int      `json:"n_kv_heads"`
+	HeadWidth  int      `json:"head_dim,omitzero"` // 0: Dim / Heads
+	Dim        int      `json:"d_model"`
+	FFDim      int      `json:"d_ff"`
+	VocabSize  int      `json:"vocab_size"`
+	Context    int      `json:"context"` // tokens; of a stream, of its rows in training
+	RopeTheta  float64  `json:"rope_theta"`
+	NormEps    float64  `json:"norm_eps"`
+	QKNorm     bool     `json:"qk_norm"`
+	Bias       bool     `json:"bias"`
+	UntiedHead bool     `json:"untied_head,omitzero"` // the head has a matrix of its own
+	LogitCap   float64  `json:"logit_cap"`            // logits become cap·tanh(logit / cap); 0 is off
+	Kinds      []string `json:"layers,omitempty"`     // of a stream's layers: Conv, Window or Delta
+	Window     int      `json:"window,omitzero"`      // tokens that a layer of kind Window sees
+	ConvWidth  int      `json:"conv_width,omitzero"`  // tokens that a convolution sees
+}
+
+// The kinds of layers that a stream has (docs/streaming.md).
+const (
+	Conv   = "conv"   // a gated short convolution
+	Window = "window" // attention to the last tokens
+	Delta  = "delta"  // the gated delta rule
+)
+
+// Endless reports whether what is kept of a sequence does not grow with it.
+func (s Shape) Endless() bool { return s.Arch == "stream" }
+
+// longest is how many tokens a sequence has at most where no context ends it: rotary angles are right that far.
+const longest = 1 << 28
+
+// Longest returns how many tokens a sequence may have.
+func (s Shape) Longest() int {
+	if s.Endless() {
+		return longest
+	}
+	return s.Context
 }
 
 // HeadDim returns the width of one attention head.

@@ -1,9 +1,10 @@
 """Write tiny bundles with random weights and what Hugging Face's models compute from them.
 
-Run: python internal/model/testdata/make_vectors.py [OUT]      (needs torch and transformers 5)
+Run: python internal/model/testdata/make_vectors.py [OUT [NAME ...]]      (needs torch and transformers 5)
 
 This is the independent reference of the Go forward pass: LlamaForCausalLM (llama), Qwen3ForCausalLM (llama with
-qk_norm), GPT2LMHeadModel (nanogpt). It shares no code with minitron and knows the bundle from docs/formats.md only.
+qk_norm), GPT2LMHeadModel (nanogpt), and for stream Lfm2ForCausalLM with a mask and a layer of its own, token by token.
+It shares no code with minitron and knows the bundle from docs/formats.md only.
 """
 
 import hashlib
@@ -39,6 +40,18 @@ NAMES = {  # name of the directory -> its shape
         rope_theta=10000.0,
     ),
 }
+NAMES["stream"] = dict(
+    arch="stream",
+    n_layers=4,
+    n_heads=4,
+    n_kv_heads=2,
+    layers=["conv", "window", "delta", "window"],
+    window=12,
+    conv_width=3,
+    qk_norm=False,
+    bias=False,
+    rope_theta=10000.0,
+)
 TINY = dict(d_model=24, d_ff=40, vocab_size=272, context=64, norm_eps=1e-5)
 
 
@@ -47,7 +60,9 @@ def reference(shape, *, seed):
     torch.manual_seed(seed)
     tied = not shape.get("untied_head", False)
     common = dict(vocab_size=shape["vocab_size"], tie_word_embeddings=tied, attn_implementation="eager")
-    if shape["arch"] == "nanogpt":
+    if shape["arch"] == "stream":
+        model = stream(shape, common)
+    elif shape["arch"] == "nanogpt":
         model = transformers.GPT2LMHeadModel(
             transformers.GPT2Config(
                 n_positions=shape["context"],
@@ -84,13 +99,145 @@ def reference(shape, *, seed):
                 p.copy_(p.half().float())
             elif name.endswith("bias"):
                 p.mul_(1.0 if shape["bias"] else 0.0)
+            elif p.dim() == 3:
+                p.mul_(2.5)  # a convolution
             else:
                 p.add_(1.0)
     return model.float().eval()
 
 
+class Delta(torch.nn.Module):
+    """The gated delta rule (arXiv 2412.06464, section 3) as it stands, in the place of an LFM2 convolution."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.heads, dim = shape["n_heads"], shape["d_model"]
+        self.dt = torch.nn.Parameter(torch.zeros(self.heads))
+        self.log_a = torch.nn.Parameter(torch.zeros(self.heads))
+        self.qkvg_proj = torch.nn.Linear(dim, 4 * dim, bias=False)
+        self.ab_proj = torch.nn.Linear(dim, 2 * self.heads, bias=False)
+        width = shape["conv_width"]
+        self.conv = torch.nn.Conv1d(3 * dim, 3 * dim, width, groups=3 * dim, padding=width - 1, bias=False)
+        self.norm = torch.nn.RMSNorm(dim // self.heads, eps=shape["norm_eps"])
+        self.o_proj = torch.nn.Linear(dim, dim, bias=False)
+
+    def forward(self, hidden_states, **_):
+        length, dim = hidden_states.shape[1:]
+        made = self.qkvg_proj(hidden_states)
+        mixed = torch.nn.functional.silu(self.conv(made[..., : 3 * dim].mT)[..., :length].mT)
+        query, key, value = (x.unflatten(-1, (self.heads, -1)) for x in mixed.split(dim, -1))
+        query, key = (x / (x.square().sum(-1, keepdim=True) + 1e-6).sqrt() for x in (query, key))
+        forget, write = self.ab_proj(hidden_states).split(self.heads, -1)
+        decay = torch.exp(-self.log_a.exp() * torch.nn.functional.softplus(forget + self.dt))
+        write = write.sigmoid()
+        size = dim // self.heads
+        state, found = torch.zeros(1, self.heads, size, size), []
+        for t in range(length):
+            k, b = key[:, t, :, :, None], write[:, t, :, None, None]
+            state = decay[:, t, :, None, None] * (state - b * (state @ k) @ k.mT) + b * value[:, t, :, :, None] @ k.mT
+            found.append((state @ query[:, t, :, :, None])[..., 0])
+        read = self.norm(torch.stack(found, 1)).flatten(-2)
+        return self.o_proj(read * torch.nn.functional.silu(made[..., 3 * dim :]))
+
+
+def stream(shape, common):
+    """LFM2 whose attention sees a window, by its mask, and with Delta where there is one."""
+    kinds = shape["layers"]
+    config = transformers.Lfm2Config(
+        hidden_size=shape["d_model"],
+        intermediate_size=shape["d_ff"],
+        block_auto_adjust_ff_dim=False,
+        num_hidden_layers=shape["n_layers"],
+        num_attention_heads=shape["n_heads"],
+        num_key_value_heads=shape["n_kv_heads"],
+        max_position_embeddings=shape["context"],
+        layer_types=["full_attention" if kind == "window" else "conv" for kind in kinds],
+        conv_L_cache=shape["conv_width"],
+        conv_bias=False,
+        norm_eps=shape["norm_eps"],
+        rope_parameters={"rope_type": "default", "rope_theta": shape["rope_theta"]},
+        **common,
+    )
+    model = transformers.Lfm2ForCausalLM(config)
+    places = torch.arange(shape["context"])
+    far = (places > places[:, None]) | (places <= places[:, None] - shape["window"])
+    mask = torch.zeros(far.shape).masked_fill(far, float("-inf"))
+    for kind, layer in zip(kinds, model.model.layers, strict=True):
+        if kind == "delta":
+            layer.conv = Delta(shape)
+        if kind == "window":
+
+            def windowed(hidden_states, seen=layer.self_attn.forward, **how):
+                length = hidden_states.shape[1]
+                return seen(hidden_states, **how | {"attention_mask": mask[None, None, :length, :length]})
+
+            layer.self_attn.forward = windowed
+    return model
+
+
+# LFM2's names -> those of a stream's tensors; the order of a layer's is that of docs/formats.md.
+STREAM_NAMES = {
+    "operator_norm": "input_layernorm",
+    "conv": "self_attn",
+    "ffn_norm": "post_attention_layernorm",
+    "feed_forward.w1": "mlp.gate_proj",
+    "feed_forward.w3": "mlp.up_proj",
+    "feed_forward.w2": "mlp.down_proj",
+    "out_proj": "o_proj",
+    "q_layernorm": "q_norm",
+    "k_layernorm": "k_norm",
+}
+STREAM_ORDER = [
+    "input_layernorm",
+    "dt",
+    "log_a",
+    "in_proj",
+    "qkvg_proj",
+    "ab_proj",
+    "conv",
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "norm",
+    "o_proj",
+    "q_norm",
+    "k_norm",
+    "post_",
+]
+STREAM_ORDER += ["gate_proj", "up_proj", "down_proj"]
+
+
+def stream_tensors(model):
+    """The same of a stream; what is no matrix is a row of numbers."""
+    found = {}
+    for name, t in model.state_dict().items():
+        if name == "lm_head.weight":
+            continue
+        new = name.replace("embedding_norm", "norm")
+        if ".layers." in name:
+            head, rest = name[: name.index(".", 13) + 1], name[name.index(".", 13) + 1 :]
+            for theirs, ours in STREAM_NAMES.items():
+                rest = (
+                    ours + rest[len(theirs) :]
+                    if rest.startswith(theirs + ".")
+                    else rest.replace(f".{theirs}.", f".{ours}.")
+                )
+            new = head + rest
+        found[new] = t if t.dim() == 2 else t.flatten()
+
+    def place(name):
+        if ".layers." not in name:
+            return (len(found), 0) if "norm" in name else (-1, 0)
+        part = name.removesuffix(".weight").split(".")
+        return int(part[2]), next(n for n, p in enumerate(STREAM_ORDER) if part[-1].startswith(p))
+
+    return [(name, found[name]) for name in sorted(found, key=place)]
+
+
 def tensors(model, shape):
     """(name, tensor) in the order of weights.bin."""
+    if shape["arch"] == "stream":
+        return stream_tensors(model)
     if shape["arch"] == "llama":
         return [(n, t) for n, t in model.state_dict().items() if n != "lm_head.weight" or "untied_head" in shape]
     result = []
@@ -211,6 +358,8 @@ def write(out, name, shape, *, seed, cases=()):
 def main(args):
     out = args[0] if args else pathlib.Path(__file__).parent
     for seed, (name, shape) in enumerate(NAMES.items()):
+        if args[1:] and name not in args[1:]:
+            continue
         # One token; a few; more than two blocks of the prefill; the whole context but what greedy decoding adds.
         draw = torch.Generator().manual_seed(seed)
         cases = [torch.randint(0, TINY["vocab_size"], (n,), generator=draw).tolist() for n in (1, 5, 37, 50)]

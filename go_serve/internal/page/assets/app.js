@@ -12,7 +12,7 @@
   const $ = (id) => document.getElementById(id);
   const TOP = 5; // alternatives per token in the probability view
   const MOST_FILE_BYTES = 5 << 20; // of a saved chat: browsers store about as much
-  const LONGEST = 2000; // tokens that a text may be continued by at once, if its model's context is smaller
+  const LONGEST = 2000; // tokens that a text may be continued by at once, if its model's context is smaller or has no end
 
   let engine, about = {}, all = [], current, settings = {};
   let digest = ""; // of the model whose chats are open
@@ -249,7 +249,7 @@
     messages.setup({ name });
     if (!about.model) return;
     panels.about(about);
-    const context = words.continues ? Math.max(about.model.context, LONGEST) : about.model.context;
+    const context = words.continues || about.model.arch === "stream" ? Math.max(about.model.context, LONGEST) : about.model.context;
     panels.settings({ own: { ...about.sampling, system: about.system ?? "" }, context, values: settings, changed: store.saveSettings });
   }
 

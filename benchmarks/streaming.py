@@ -1,0 +1,330 @@
+"""`stream` beside `llama`: what equal training time is worth, how far back each recalls, and what the hundred-thousandth token costs.
+
+Run: .venv/bin/python benchmarks/streaming.py train --minutes 20      held-out bits per byte after equal time, three seeds
+     .venv/bin/python benchmarks/streaming.py recall                  pairs of words that are asked for later, by distance
+     .venv/bin/python benchmarks/streaming.py layers                  what a training step of each kind of layer takes
+     .venv/bin/python benchmarks/streaming.py decode                  the chat program to 100,000 tokens: time and memory
+
+Each cell goes to benchmarks/streaming.json as soon as it is done and is not done again; then docs/streaming.md gets its tables.
+"""
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tables import Table, put, show_all
+
+from minitron.core.files import atomic_write
+from minitron.data.packing import PackedRows
+from minitron.model.language_model import LanguageModel
+from minitron.model.state import Span
+from minitron.program import go
+from minitron.recipe.schema import ModelConfig, OptimConfig
+from minitron.recipe.shapes import resolved
+from minitron.train.optimizer import make_optimizer
+
+ROOT = Path(__file__).parent.parent
+RESULTS, PAGE, WORK = ROOT / "benchmarks/streaming.json", ROOT / "docs/streaming.md", ROOT / "runs/streaming"
+STORIES = ROOT.parent / "shared/data/tinystories_ru.parquet"
+ARCHS = ("llama", "stream")
+SIZES = {"5M": {"n_layers": 6, "n_heads": 4, "d_model": 256}, "20M": {"n_layers": 8, "n_heads": 8, "d_model": 448}}
+DISTANCES = (64, 256, 1024, 2048)
+DEPTHS = (1_000, 10_000, 100_000)  # tokens
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("part", choices=("train", "recall", "layers", "decode", "tables"))
+    arguments.add_argument("--minutes", type=float, default=20.0, help="of training, each cell")
+    arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
+    arguments.add_argument("--texts", nargs="+", default=["stories", "dialogues"], choices=("stories", "dialogues"))
+    arguments.add_argument("--steps", type=int, default=2000, help="of training for recall")
+    options = arguments.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name, cell in CELLS[options.part](options):
+        if name not in results:
+            print(name, file=sys.stderr)
+            results[name] = cell()
+            atomic_write(RESULTS, json.dumps(results, indent=1) + "\n")
+    found = tables(results)
+    show_all(found)
+    put(found, PAGE)
+
+
+# ---- equal training time
+
+
+def train_cells(options: argparse.Namespace):
+    for text in options.texts:
+        for size in options.sizes:
+            for seed in range(1, options.seeds + 1):
+                for arch in ARCHS:
+                    name = f"train {text} {size} {options.minutes:g} min seed {seed} {arch}"
+                    yield name, lambda t=text, s=size, n=seed, a=arch: trained(t, s, n, a, options.minutes)
+
+
+def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
+    """A stage of a recipe, as many steps as fit into the minutes by its first fifty."""
+    stage = "pretrain" if text == "stories" else "sft"
+    data = {"stories": f'[pretrain]\nfiles = ["{STORIES}"]\n', "dialogues": "[data]\nsynth_rows = 135000\n[sft]\n"}[
+        text
+    ]
+    shape = "".join(f"{key} = {value}\n" for key, value in SIZES[size].items())
+    lr = 3e-3 * 192 / SIZES[size]["d_model"]
+    WORK.mkdir(parents=True, exist_ok=True)
+    recipe = WORK / f"{text}-{size}-{seed}-{arch}.toml"
+    recipe.write_text(
+        f"seed = {seed}\n[model]\narch = '{arch}'\ncontext = 512\n{shape}[optim]\nname = 'muon'\nlr = {lr:.2e}\nbeta2 = 0.95\n"
+        f"[tokenizer]\nvocab_size = 4096\n{data}batch_rows = 4\naccumulation = 4\neval_every_steps = 1000000\neval_rows = 256\n"
+    )
+    folder = WORK / "runs" / recipe.stem / stage
+
+    def run(steps: int) -> dict:
+        command = [
+            sys.executable,
+            "-m",
+            "minitron",
+            "run",
+            recipe.name,
+            "--to",
+            stage,
+            f"{stage}.steps={steps}",
+            "optim.compile=off",
+        ]
+        subprocess.run(command, cwd=WORK, check=True, stdout=sys.stderr)
+        return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+
+    first = run(50)
+    last = run(max(100, round(50 * 60 * minutes / first["seconds"])))
+    packed = PackedRows(folder / "packed-valid")
+    bits = last["valid_loss"] * packed.targets / packed.target_bytes / math.log(2)
+    return {
+        "bits_per_byte": bits,
+        "tokens_per_second": last["tokens_per_second"],
+        "steps": last["step"],
+        "seconds": last["seconds"],
+    }
+
+
+# ---- recall
+
+
+def recall_cells(options: argparse.Namespace):
+    for seed in range(1, options.seeds + 1):
+        for arch in ARCHS:
+            yield (
+                f"recall {options.steps} steps seed {seed} {arch}",
+                lambda n=seed, a=arch: recalled(a, n, options.steps),
+            )
+
+
+def pairs(
+    rows: int, length: int, distances: tuple[int, ...], chance: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows of filler (ids 2 to 127) with one pair in each: a mark (0), a key (128 to 191) and a value (192 to 255); after a distance a
+    question (1) and the key again -> ids (B, T), where the value is asked for (B,), the values (B,)."""
+    ids = torch.randint(2, 128, (rows, length), generator=chance)
+    key, value = torch.randint(128, 192, (rows,), generator=chance), torch.randint(192, 256, (rows,), generator=chance)
+    far = torch.tensor(distances)[torch.randint(len(distances), (rows,), generator=chance)]
+    row, asked = torch.arange(rows), torch.full((rows,), length - 1)
+    begin = asked - far
+    ids[row, begin], ids[row, begin + 1], ids[row, begin + 2] = torch.zeros_like(key), key, value
+    ids[row, asked - 1], ids[row, asked] = torch.ones_like(key), key
+    return ids, asked, value
+
+
+def recalled(arch: str, seed: int, steps: int) -> dict:
+    """The share of values told right, by distance, of a model of 4 layers and 128 wide that was trained on distances up to 256."""
+    torch.manual_seed(seed)
+    chance = torch.Generator().manual_seed(seed)
+    shape = resolved(
+        ModelConfig(arch=arch, n_layers=4, n_heads=2, d_model=128, context=2100, window=128 if arch == "stream" else 0)
+    )
+    model = LanguageModel(shape, 256)
+    optimizer = make_optimizer(model, OptimConfig(name="muon", weight_decay=0.01))
+    near = tuple(range(8, 257, 8))
+    for step in range(steps):
+        ids, asked, values = pairs(32, 264, near, chance)
+        hidden = model.hidden(ids)[torch.arange(len(ids)), asked]
+        torch.nn.functional.cross_entropy(model.head(hidden), values).backward()
+        optimizer.step(2e-3 * min(1, (step + 1) / 50, 2 * (steps - step) / steps))
+    found = {}
+    with torch.inference_mode():
+        for distance in DISTANCES:
+            ids, asked, values = pairs(128, distance + 8, (distance,), chance)
+            right = [
+                (model.head(model.hidden(part)[torch.arange(len(part)), at]).argmax(-1) == value).float()
+                for part, at, value in zip(ids.split(16), asked.split(16), values.split(16), strict=True)
+            ]
+            found[str(distance)] = torch.cat(right).mean().item()
+    return found
+
+
+# ---- layers
+
+
+def layer_cells(options: argparse.Namespace):
+    for kind in ("llama", "conv", "window", "delta", "stream"):
+        yield f"layers {kind}", lambda k=kind: {"cpu_ms": stepped(k)}
+
+
+def stepped(kind: str) -> float:
+    """Processor ms of a forward and a backward pass over eight texts of 256 tokens, of four layers 256 wide, in fp32 on one thread;
+    the least of five."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    arch = "llama" if kind == "llama" else "stream"
+    layers = [kind] if kind in ("conv", "window", "delta") else []
+    model = LanguageModel(resolved(ModelConfig(arch=arch, n_layers=4, n_heads=4, d_model=256, layers=layers)), 2048)
+    ids, positions = torch.randint(2048, (1, 2048)), torch.arange(256).repeat(8)[None]
+    best = math.inf
+    for _ in range(5):
+        began = time.process_time()
+        model.hidden(ids, positions=positions, spans=[Span(256) for _ in range(8)]).square().sum().backward()
+        best = min(best, 1000 * (time.process_time() - began))
+    return best
+
+
+# ---- decoding
+
+
+def decode_cells(options: argparse.Namespace):
+    for size in options.sizes:
+        for tokens in DEPTHS:
+            yield f"decode {size} {tokens}", lambda s=size, n=tokens: decoded(s, n)
+
+
+def decoded(size: str, tokens: int) -> dict:
+    """The chat program writes so many tokens with fresh weights in q8 on one thread. Processor time is of all of them, so that
+    other programs on the machine matter little: were late tokens dearer, the mean would rise with their number."""
+    bundle = WORK / f"bundle-{size}"
+    shape = [f"model.{key}={value}" for key, value in SIZES[size].items()]
+    if not (bundle / "config.json").exists():
+        command = [
+            sys.executable,
+            "-m",
+            "minitron",
+            "export",
+            "recipes/demo.toml",
+            "--untrained",
+            "--dtype",
+            "q8",
+            "--out",
+            bundle,
+        ]
+        subprocess.run([*command, "model.arch=stream", "model.d_ff=0", *shape], cwd=ROOT, check=True, stdout=sys.stderr)
+    (program,) = go.build(bundle, WORK / f"program-{size}")
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    command = [
+        program,
+        "bench",
+        "--json",
+        "--prompt-tokens",
+        "16",
+        "--gen-tokens",
+        str(tokens),
+        "--repeat",
+        "1",
+        "--threads",
+        "1",
+    ]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "cpu_ms_per_token": 1000 * spent / tokens,
+        "decode_tps": said["decode_tps"],
+        "rss_mb": said["rss_mb"],
+        "params": said["params"],
+        "kernel": said["kernel"],
+        "seconds": time.perf_counter() - began,
+        "load": os.getloadavg()[0],
+    }
+
+
+CELLS = {
+    "train": train_cells,
+    "recall": recall_cells,
+    "layers": layer_cells,
+    "decode": decode_cells,
+    "tables": lambda options: (),
+}
+
+
+# ---- tables
+
+
+def tables(results: dict) -> list[Table]:
+    """Of what was measured; a part that was not leaves its table out."""
+    found = []
+    groups: dict[tuple[str, ...], dict[str, dict]] = {}
+    for name, cell in results.items():
+        groups.setdefault(tuple(name.split(" ")[:1]), {})[name] = cell
+    if cells := groups.get(("train",)):
+        kinds = sorted({name.split(" seed ")[0] for name in cells})
+        rows = []
+        for kind in kinds:
+            of = {
+                arch: [c for n, c in cells.items() if n.startswith(kind + " seed") and n.endswith(arch)]
+                for arch in ARCHS
+            }
+            seeds = min(map(len, of.values()))
+            bits, speed = (
+                [spread([c[key] for c in of[arch]], form) for arch in ARCHS]
+                for key, form in (("bits_per_byte", ".3f"), ("tokens_per_second", ",.0f"))
+            )
+            rows.append([kind.removeprefix("train "), str(seeds), *bits, *speed])
+        head = [
+            "text, size, time",
+            "seeds",
+            "llama, bits/byte",
+            "stream, bits/byte",
+            "llama, tokens/s",
+            "stream, tokens/s",
+        ]
+        found.append(Table("train", "Equal training time", head, rows))
+    if cells := groups.get(("recall",)):
+        rows = []
+        for arch in ARCHS:
+            of = [c for n, c in cells.items() if n.endswith(arch)]
+            rows.append([arch, str(len(of)), *(spread([100 * c[str(d)] for c in of], ".0f") for d in DISTANCES)])
+        head = ["% right", "seeds", *(f"{d:,} tokens" for d in DISTANCES)]
+        found.append(Table("recall", "Recall", head, rows))
+    if cells := groups.get(("layers",)):
+        base = cells["layers llama"]["cpu_ms"]
+        rows = [[n.split(" ")[1], f"{c['cpu_ms']:.0f}", f"{c['cpu_ms'] / base:.2f}"] for n, c in cells.items()]
+        found.append(Table("layers", "A training step", ["four layers of", "processor ms", "beside llama"], rows))
+    if cells := groups.get(("decode",)):
+        rows = [
+            [
+                n.split(" ")[1],
+                f"{int(n.split(' ')[2]):,}",
+                f"{c['cpu_ms_per_token']:.3f}",
+                f"{c['rss_mb']:.1f}",
+                f"{c['load']:.1f}",
+            ]
+            for n, c in cells.items()
+        ]
+        head = ["size", "tokens written", "processor ms per token", "memory, MiB", "load of the machine"]
+        found.append(Table("decode", "The hundred-thousandth token", head, rows))
+    return found
+
+
+def spread(values: list[float], form: str) -> str:
+    """The mean, and the least and greatest of several."""
+    if not values:
+        return "-"
+    mean = f"{sum(values) / len(values):{form}}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
+if __name__ == "__main__":
+    main()

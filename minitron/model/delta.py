@@ -1,0 +1,204 @@
+"""`delta`: the gated delta rule (Yang et al., arXiv 2412.06464): a matrix per head that is read with a query, forgets a little at every
+token, and is corrected where it gives another value for a key than it should.
+
+    S_t = a_t S_{t-1} (I - b_t k_t k_tᵀ) + b_t v_t k_tᵀ        o_t = S_t q_t            (section 3.1, equation 10)
+
+S is kept transposed here, (h, h) with keys as rows. The block is that of section 3.4: queries, keys and values through a short convolution
+and SiLU, queries and keys of length 1, a_t = exp(-exp(A) softplus(a(x) + dt)), b_t = sigmoid(b(x)), and the normed output times SiLU of
+a gate. Its state is S and the convolution's, whatever the text's length. Knows nothing about other layers.
+
+Letters in shapes: B rows, T tokens, D d_model, H heads, h a head's width, N chunks, c tokens of a chunk.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from minitron.model.costs import Load
+from minitron.model.llama import LlamaBlock
+from minitron.model.norms import RMSNorm
+from minitron.model.short_conv import CausalConv, ConvState
+from minitron.model.state import LayerState, Pass
+from minitron.recipe.schema import ModelConfig
+
+CHUNK = 64  # tokens that are computed together (benchmarks/streaming.py)
+TIMESCALES = (8, 1024)  # tokens in which the heads' memories fade at first, from the first head to the last
+EPS = 1e-6  # in lengths of queries and keys
+
+
+class DeltaState(LayerState):
+    """S of each head, (B, H, h, h) in fp32, and what the convolution keeps."""
+
+    def __init__(self, matrices: Tensor, conv: ConvState):
+        self.matrices, self.conv = matrices, conv
+
+    def select(self, rows: Tensor) -> None:
+        self.matrices = self.matrices[rows]
+        self.conv.select(rows)
+
+    @property
+    def nbytes(self) -> int:
+        return self.matrices.nbytes + self.conv.nbytes
+
+
+class GatedDelta(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.heads, self.size = config.n_heads, config.head_size
+        width = self.heads * self.size
+        self.qkvg_proj = nn.Linear(config.d_model, 4 * width, bias=False)  # queries, keys, values, gate
+        self.ab_proj = nn.Linear(config.d_model, 2 * self.heads, bias=False)  # how much to forget, how much to write
+        self.conv = CausalConv(3 * width, config.conv_width)
+        self.norm = RMSNorm(self.size, config.norm_eps)
+        self.o_proj = nn.Linear(width, config.d_model, bias=False)
+        shares = torch.linspace(0, 1, self.heads) if self.heads > 1 else torch.full((1,), 0.5)
+        first, last = TIMESCALES
+        rates = 1 / (first * (last / first) ** shares)  # softplus(dt) at first
+        self.dt = nn.Parameter(rates + torch.log(-torch.expm1(-rates)))  # (H,)
+        self.log_a = nn.Parameter(torch.zeros(self.heads))  # (H,) A
+
+    def new_state(self, rows: int, slots: int, *, device: torch.device, dtype: torch.dtype) -> DeltaState:
+        matrices = torch.zeros(rows, self.heads, self.size, self.size, device=device, dtype=torch.float32)
+        return DeltaState(matrices, self.conv.new_state(rows, device=device, dtype=dtype))
+
+    def forward(self, x: Tensor, step: Pass, state: LayerState | None) -> Tensor:
+        width = self.heads * self.size
+        qkv, gate = self.qkvg_proj(x).split((3 * width, width), dim=-1)
+        ab = self.ab_proj(x)
+        assert state is None or isinstance(state, DeltaState)
+        if torch.is_grad_enabled() and not step.recompute:  # what it keeps would be several times what it reads
+            read = checkpoint(self.read, qkv, ab, step, state, use_reentrant=False, preserve_rng_state=False)
+        else:
+            read = self.read(qkv, ab, step, state)
+        read, gate = step.keep(read), step.keep(gate)
+        normed = self.norm(read.view(*read.shape[:-1], self.heads, self.size)).flatten(-2)
+        out: Tensor = self.o_proj(normed * F.silu(gate))
+        return out
+
+    def read(self, qkv: Tensor, ab: Tensor, step: Pass, state: DeltaState | None) -> Tensor:
+        """qkv (B, T, 3 H h) before the convolution, ab (B, T, 2 H) -> what each token reads, (B, T, H h)."""
+        if step.segments is not None:
+            found: Tensor = step.segments.in_order(self._read, qkv, ab)
+            return found
+        return self._read(qkv, ab, step.restarts, state)
+
+    def _read(
+        self, qkv: Tensor, ab: Tensor, positions: Tensor | None = None, state: DeltaState | None = None
+    ) -> Tensor:
+        qkv = F.silu(self.conv(qkv, positions, state.conv if state is not None else None))
+        with torch.autocast(qkv.device.type, enabled=False):
+            parts = qkv.float().view(*qkv.shape[:2], 3, self.heads, self.size)
+            query, key, value = parts.permute(2, 0, 3, 1, 4)  # (B, H, T, h)
+            query, key = unit(query), unit(key)
+            forget, write = ab.float().mT.chunk(2, dim=1)  # (B, H, T)
+            log_decay = -self.log_a.exp()[:, None] * F.softplus(forget + self.dt[:, None])
+            matrices = state.matrices if state is not None else None
+            inputs = query, key, value, log_decay, write.sigmoid()
+            if qkv.shape[1] == 1 and positions is not None:
+                out, last = one_token(*inputs, positions=positions, matrices=matrices)
+            else:
+                out, last = in_chunks(*inputs, positions=positions, matrices=matrices)
+        if state is not None:
+            state.matrices = last
+        return out.transpose(1, 2).flatten(2).to(qkv.dtype)
+
+    @staticmethod
+    def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
+        """What the projections read and give, which is what the rule is computed from again; what it gives, the norm's, the gate's."""
+        n, after, low, width = load.tokens, load.after, load.low, config.n_heads * config.head_size
+        gated = 3 + (after < n)  # the gate too, where it was picked from all
+        return {
+            "Linear's inputs": low * config.d_model * (2 if load.autocast else 1) * n,
+            "delta rule": low * n * (4 * width + 2 * config.n_heads) + low * after * gated * width,
+            "norms": RMSNorm.saved_bytes(config.head_size, after * config.n_heads, on_cuda=load.on_cuda),
+        }
+
+    @staticmethod
+    def operations(config: ModelConfig) -> float:
+        """Forward twice and backward, per token: 6 products with h x h in S, 8 with c x h in the chunk."""
+        return 4.0 * config.n_heads * config.head_size * (6 * config.head_size + 8 * CHUNK)
+
+
+class DeltaBlock(LlamaBlock):
+    mixer = GatedDelta
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {"delta rule": self.self_attn, "MLP": self.mlp}
+
+
+def unit(x: Tensor) -> Tensor:
+    """x (..., h) of length 1."""
+    return x * (x.square().sum(-1, keepdim=True) + EPS).rsqrt()
+
+
+def one_token(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    log_decay: Tensor,
+    write: Tensor,
+    *,
+    positions: Tensor,
+    matrices: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The equation as it stands, for the next token of each row: query, key, value (B, H, 1, h), log_decay and write (B, H, 1),
+    matrices (B, H, h, h) -> what is read (B, H, 1, h), and the new matrices."""
+    if matrices is None:
+        matrices = query.new_zeros(*query.shape[:2], query.shape[-1], query.shape[-1])
+    kept = log_decay.exp() * (positions > 0)[:, None]  # (B, H, 1)
+    matrices = matrices * kept[..., None]
+    change = write[..., None] * (value - key @ matrices)
+    matrices = matrices + key.mT * change
+    return query @ matrices, matrices
+
+
+def in_chunks(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    log_decay: Tensor,
+    write: Tensor,
+    *,
+    positions: Tensor | None,
+    matrices: Tensor | None,
+    chunk: int = CHUNK,
+) -> tuple[Tensor, Tensor]:
+    """The same for many tokens: query, key, value (B, H, T, h), log_decay and write (B, H, T), positions (B, T) -> (B, H, T, h), and
+    the matrices (B, H, h, h) after the last token. Within a chunk the T steps are one triangular system (section 3.3: the UT
+    transform extended by decays), between chunks there is S. Without positions a row is one text from its beginning."""
+    rows, heads, length, size = query.shape
+    if fill := -length % chunk:  # tokens that forget nothing and write nothing
+        query, key, value = (F.pad(x, (0, 0, 0, fill)) for x in (query, key, value))
+        log_decay, write = (F.pad(x, (0, fill)) for x in (log_decay, write))
+    numbers = torch.arange(length + fill, device=query.device).view(-1, chunk)  # (N, c) of the tokens
+    ahead = numbers[0, :, None] < numbers[0]  # (c, c): nothing is read of what comes
+    if positions is not None:
+        # Where each token's text begins; what is before that is not decayed but not seen.
+        begins = numbers.flatten()[:length] - positions
+        begins = torch.cat((begins, begins[:, -1:].expand(-1, fill)), 1).view(rows, 1, -1, chunk)
+        log_decay = log_decay.masked_fill((begins == numbers).flatten(2), 0.0)
+        ahead = ahead | (begins[..., None] != begins[..., None, :])  # (B, 1, N, c, c)
+        from_before = begins < numbers[:, :1]  # (B, 1, N, c): S of the chunks before is of the same text
+        to_the_end = begins == begins[..., -1:]
+    query, key, value = (x.view(rows, heads, -1, chunk, size) for x in (query, key, value))
+    write = write.view(rows, heads, -1, chunk, 1)
+    total = log_decay.view(rows, heads, -1, chunk).cumsum(-1)  # (B, H, N, c) since the chunk's begin
+    between = (total[..., None] - total[..., None, :]).masked_fill(ahead, float("-inf")).exp()  # (B, H, N, c, c)
+    since, until = total.exp(), (total[..., -1:] - total).exp()
+    if positions is not None:
+        since, until = since * from_before, until * to_the_end
+    # (I + lower triangle of b k kᵀ with decays) [U, W] = [b v, b k since]: U is what is written if S was 0, W is what of S is taken off
+    system = (key * write) @ key.mT * between
+    right = torch.cat((value * write, key * (write * since[..., None])), -1)
+    solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
+    written, taken = solved.split(size, -1)
+    within = query @ key.mT * between
+    query, key_out, kept = query * since[..., None], (key * until[..., None]).mT, since[..., -1:, None]
+    state = matrices if matrices is not None else query.new_zeros(rows, heads, size, size)
+    found = []
+    for n in range(query.shape[2]):
+        new = written[:, :, n] - taken[:, :, n] @ state
+        found.append(query[:, :, n] @ state + within[:, :, n] @ new)
+        state = state * kept[:, :, n] + key_out[:, :, n] @ new
+    return torch.cat(found, 2)[:, :, :length], state
