@@ -94,5 +94,7 @@ def _some(found: list[Source]) -> list[Source]:
 
 def _not_empty(anything: bool, found: Iterable[Source], *, option: str) -> None:
     if not anything:
+        for error in filter(None, (source.why_empty() for source in found)):
+            raise error
         paths = ", ".join(source.where for source in found)
         raise MinitronError(f"{option}: there is nothing in {paths}", hint="check that the files are whole")

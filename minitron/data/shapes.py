@@ -61,9 +61,10 @@ class Shape:
             raise MinitronError(f"{where} holds labelled answers", hint=hint)
         if not in_turns and not pair:
             wanted = "instruction and output" if config.format == "alpaca" else ", ".join(TURNS)
-            hint = f"it has {listed(names)}; name the one with the turns in data.column"
+            known = ", ".join(f"{question} and {answer}" for question, answer in PAIRS)
+            hint = f"it has {listed(names)}; name the one with the turns in data.column, or rename two columns: {known}"
             if names == ["text"]:
-                hint = "raw text belongs into pretrain.files"
+                hint = "raw text belongs into pretrain.files; in a text with dialogues each message begins as in 'Anna: hello'"
             raise MinitronError(f"{where} has no column with turns ({wanted})", hint=hint)
         return cls(in_turns, pair, tuple(name for name in (*MORE, *SYSTEM, HISTORY) if name in names))
 

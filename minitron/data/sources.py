@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import expand
+from minitron.data.chats import Chat
 from minitron.data.formats import ending, format_of, open_source
 from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Chunk, Source, reading
 from minitron.data.formats.text import Text
+from minitron.data.formats.trees import Trees
 from minitron.data.messages import printable
 from minitron.data.rules import Rules, Tally, not_numbers
 from minitron.data.shapes import Shape, no_column
@@ -33,8 +35,8 @@ def find_files(patterns: list[str], *, option: str = "data.files", text: bool = 
     """The files of an option, each pattern's in the order of their names, none twice.
 
     A pattern is a file, a folder, or a glob. A folder stands for the files in it (and in its folders) whose ending is known;
-    names that begin with `.` or `_` are left out, as Spark has them. A glob means files, and folders only where their names end
-    as files do (d.parquet/). With `text` plain text counts, whatever its ending.
+    names that begin with `.` or `_` are left out, as Spark has them, and text that is no chat. A glob means files, and folders
+    only where their names end as files do (d.parquet/). With `text` plain text counts, whatever its ending.
     Raises MinitronError where a pattern matches nothing that can be read.
     """
     paths: dict[Path, None] = {}
@@ -61,15 +63,19 @@ def _files_in(folder: Path, *, text: bool) -> list[Path]:
     def wanted(path: Path) -> bool:
         hidden = any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
         kind = format_of(path)
-        return kind is not None and (text or kind is not Text) and not hidden and path.is_file()
+        if kind is None or hidden or not path.is_file():
+            return False
+        return text or kind is not Text or Text(path).begins_as_chat()
 
     return sorted(filter(wanted, folder.rglob("*")))
 
 
 def sources(config: DataConfig) -> list[Source]:
     """The recipe's dialogues: of its files, then of its dataset."""
-    files = [open_source(path) for path in find_files(config.files)]
-    return files + ([Hub(config, section="data")] if config.hub else [])
+    found = [open_source(path) for path in find_files(config.files)]
+    for source in found:
+        source.chat = Chat(config, where=source.where)
+    return [Trees(source) for source in [*found, *([Hub(config, section="data")] if config.hub else [])]]
 
 
 def count_rows(found: Iterable[Source]) -> int:

@@ -106,6 +106,13 @@ class DataConfig:
         "further role names, such as {teacher = 'assistant'}; known are user, human, prompter, assistant, gpt, chatgpt, bot, ai, "
         "model, system, developer",
     )
+    assistant: str = option(
+        "",
+        "whose messages are the answers where files are chats between people (docs/data.md), by the name in the chat",
+    )
+    pause_minutes: float = option(
+        60.0, "in such a chat, a longer pause between two messages begins a new dialogue; 0: none does", low=0
+    )
     keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
     missing_scores: str = option(
         "drop",

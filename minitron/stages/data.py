@@ -45,7 +45,11 @@ def run(config: Config) -> None:
     with open_split(folder, score_columns=reader.rules.columns) as split:
         with progress("reading dialogues", count_rows(found)) as bar:
             _fill(split, reader, found, roles=roles, bar=bar)
+        if not reader.tally.rows_in:
+            for error in filter(None, (source.why_empty() for source in found)):
+                raise error
         report = _report(split, reader.tally)
+        report["messages"] = [about for source in found if (about := source.about())]
         moved = split.settle(want_valid=data.valid_fraction > 0)
         report |= {name: part.rows for name, part in split.parts.items()}
         report["chars"] = {name: part.chars for name, part in split.parts.items()}
@@ -56,6 +60,8 @@ def run(config: Config) -> None:
         config.layout.stage_report("data").unlink(missing_ok=True)
     atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
     _show(report)
+    for line in (line for source in found for line in source.told()):
+        say(line)
     if moved:
         share = f"data.valid_fraction = {data.valid_fraction:g} would give {report['valid'] - moved}"
         say(f"dialogues held out: {report['valid']} ({share}, too few to tell anything by)")

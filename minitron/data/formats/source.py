@@ -7,7 +7,7 @@ A format is a subclass of `Source` with `rows`, which yields dicts. One whose da
 import io
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,8 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from minitron.core.errors import MinitronError
+from minitron.data.chats import Chat
+from minitron.data.formats.encodings import decoded, decoded_lines
 from minitron.data.rules import to_number, to_scores
 
 CHUNK_ROWS = 1024  # rows of text in memory at once
@@ -41,6 +43,7 @@ class Source:
 
     every_row_has_all_columns = False  # true of tables: a column that is missing at the start stays so
     only_column = ""  # the column's name where there is but one
+    chat: Chat | None = None  # set where dialogues are wanted: then a chat's messages become some
 
     def __init__(self, path: Path):
         self.path, self.where = path, str(path)
@@ -48,10 +51,7 @@ class Source:
 
     def rows(self) -> Iterator[dict]:
         """All rows, in order."""
-        for chunk in self.chunks():
-            for cells in chunk.cells(chunk.names):
-                columns = [cells[name] for name in chunk.names]
-                yield from (dict(zip(chunk.names, row, strict=True)) for row in zip(*columns, strict=True))
+        yield from rows_of(self.chunks())
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """All rows, in order, about so many at a time. What the file has wrong is raised as MinitronError inside `reading`."""
@@ -69,6 +69,28 @@ class Source:
             kind = COMPRESSIONS[self.path.suffix.lower()]
             return io.BufferedReader(pa.input_stream(str(self.path), compression=kind))
         return self.path.open("rb")
+
+    def text(self) -> str:
+        """All of it as text, whatever its encoding."""
+        with self.open() as file:
+            return decoded(file.read(), where=self.where)
+
+    def lines(self) -> Iterator[str]:
+        """Its lines as they are read, with their ends (\\n or \\r\\n), whatever their encoding."""
+        with self.open() as file:
+            yield from decoded_lines(file, where=self.where)
+
+    def why_empty(self) -> MinitronError | None:
+        """The error for a source that gave no rows, where it knows the reason."""
+        return self.chat.why_empty() if self.chat else None
+
+    def about(self) -> dict | None:
+        """For the report, after reading: what became of the messages that rows were made of."""
+        return self.chat.about() if self.chat and self.chat.messages else None
+
+    def told(self) -> list[str]:
+        """The same as lines for people."""
+        return self.chat.lines() if self.chat and self.chat.messages else []
 
     @property
     def compressed(self) -> bool:
@@ -106,6 +128,14 @@ class Columns(Chunk):
         table = self.table if passing is None else self.table.filter(passing)
         there = [one_of(name, self.names, where=self.where) for name in names if name in self.names]
         yield {name: table[name].to_pylist() for name in there}
+
+
+def rows_of(chunks: Iterable[Chunk]) -> Iterator[dict]:
+    """Chunks as rows."""
+    for chunk in chunks:
+        for cells in chunk.cells(chunk.names):
+            columns = [cells[name] for name in chunk.names]
+            yield from (dict(zip(chunk.names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
 def column_scores(column: pa.Array, *, name: str) -> tuple[pa.Array, bool]:
