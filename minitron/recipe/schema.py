@@ -474,6 +474,36 @@ class StudyConfig:
     batch_bytes: int = option(16384, "bytes of text of an optimizer step", low=64, high=1 << 30)
 
 
+RUBRIC = """You judge dialogues that a small model will learn from. Judge the assistant's answers only: is what it says true, does it
+answer the question, is the language clean and natural, would a friendly person say it? A dialogue that is broken off, repeats itself,
+preaches or invents facts is bad, however polite."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How `minitron judge` has dialogues scored, by a model behind an OpenAI-compatible endpoint. The stages take no notice of it."""
+
+    url: str = option("http://127.0.0.1:8080/v1", "the endpoint, up to /v1")
+    model: str = option("", "the model's name there")
+    key_env: str = option("OPENAI_API_KEY", "the environment variable that holds the key, if there is one")
+    rubric: str = option(RUBRIC, "what good and bad are; how to answer is added")
+    columns: list[str] = option(["overall"], "names of the scores, which become columns for data.keep", max_items=20)
+    lowest: int = option(1, "the worst score")
+    highest: int = option(10, "the best score")
+    second_model: str = option("", "another model, for how far the two agree; its columns end in _second")
+    second_url: str = option("", "its endpoint; empty: the same")
+    second_key_env: str = option("", "the environment variable with its key; empty: the same")
+    concurrency: int = option(4, "questions at a time", low=1, high=256)
+    timeout_seconds: float = option(120.0, "to wait for an answer", above=0.0)
+    tries: int = option(6, "per question, where the network, the server or the answer fails", low=1, high=20)
+    pause_seconds: float = option(
+        1.0, "before the second try; twice as long before each further one", low=0.0, high=60.0
+    )
+    max_rows: int = option(0, "judge only so many dialogues; 0: all", low=0)
+    price_in: float = option(0.0, "of a million tokens in, for the estimate", low=0.0)
+    price_out: float = option(0.0, "of a million tokens out", low=0.0)
+
+
 def plain(value: Any) -> Any:
     """Dataclasses as dicts, also those inside dicts and lists; anything else as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -506,6 +536,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     study: StudyConfig | None = None
+    judge: JudgeConfig | None = None
 
     @property
     def layout(self) -> Layout:

@@ -14,7 +14,7 @@ from typing import Any
 from minitron.recipe.load import resolve
 from minitron.recipe.schema import Config, ModelConfig, TrainConfig, plain
 
-OPTIONAL_SECTIONS = ("pretrain", "reject", "kto", "study")
+OPTIONAL_SECTIONS = ("pretrain", "reject", "kto", "study", "judge")
 
 
 def dump_recipe(config: Config) -> str:
