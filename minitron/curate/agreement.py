@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 
 class Agreement(NamedTuple):
-    """Of `rows` that both judged: the share with the same score, the share no further apart than 1, and Cohen's kappa (J. Cohen,
-    1960): agreement beyond that of chance, 1 for always, 0 for chance; None where both always give the same one score."""
+    """How alike the scores of `rows` are that both judged: the share that are the same, the share no further apart than 1, and
+    Cohen's kappa (J. Cohen, 1960), which is agreement beyond that of chance: 1 for always, 0 for chance; None where both always give
+    the same one score."""
 
     rows: int
     same: float

@@ -11,7 +11,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from minitron.tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 PLAIN_WIDTH = 110  # off a terminal and on the page
 EXAMPLES = 3  # rows of each kind, side by side
@@ -142,7 +143,7 @@ def _share(count: int, whole: int) -> str:
 
 
 def _bar(count: int, most: int, kept: int) -> "RenderableType":
-    """Of rows that stay full, of others light."""
+    """A bar: full for rows that stay, light for the others."""
     from rich.text import Text
 
     full = round(BAR * kept / max(1, most))
@@ -224,9 +225,16 @@ def _lengths(config: Config, seen: Seen, tokenizer: Tokenizer | None) -> Iterato
         yield _table("tokens", "whole", "lose last turns", "too long", "whole", rows=lines)
 
 
-def _examples(seen: Seen) -> Iterator["RenderableType"]:
+def _side_by_side() -> "Table":
     from rich.table import Table
 
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), show_header=False, expand=True)
+    table.add_column(ratio=1, overflow="fold")
+    table.add_column(ratio=1, overflow="fold")
+    return table
+
+
+def _examples(seen: Seen) -> Iterator["RenderableType"]:
     stays = seen.kept
     for number, (reason, _) in enumerate(
         Counter(row.reason for row in seen.rows if row.reason).most_common(MOST_REASONS)
@@ -234,11 +242,16 @@ def _examples(seen: Seen) -> Iterator["RenderableType"]:
         goes = [row for row in seen.rows if row.reason == reason][:EXAMPLES]
         beside = [stays[(number * EXAMPLES + i) % len(stays)] for i in range(len(goes))] if stays else []
         yield _heading(f"{reason}: what goes, and what stays")
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), show_header=False, expand=True)
-        table.add_column(ratio=1, overflow="fold")
-        table.add_column(ratio=1, overflow="fold")
+        table = _side_by_side()
         for i, row in enumerate(goes):
             table.add_row(_example(row, "red"), _example(beside[i], "green") if i < len(beside) else "")
+        yield table
+    masked = [row for row in stays if row.unmasked]
+    if masked:
+        yield _heading(f"masked in {len(masked):,} dialogues: before, and after")
+        table = _side_by_side()
+        for row in masked[:EXAMPLES]:
+            table.add_row(_example(replace(row, messages=row.unmasked), "red"), _example(row, "green"))
         yield table
 
 

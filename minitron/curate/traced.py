@@ -9,7 +9,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from minitron.core.errors import MinitronError
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Chunk, Objects, Source
 from minitron.data.messages import Message, digest_of, parse, printable, role_map, to_messages
+from minitron.data.quality import Quality
 from minitron.data.rules import to_number
 from minitron.data.shapes import Shape
 from minitron.data.sources import Reader, sources
@@ -30,14 +31,15 @@ LONGEST = 2000  # characters of a row that holds no dialogue
 
 @dataclass(frozen=True)
 class Traced:
-    """A row: where it is from, why it goes (empty: it stays), its dialogue or, where it holds none, what it holds, and the scores
-    of the rules' columns (None: missing)."""
+    """A row: where it is from, why it goes (empty: it stays), its dialogue or, where it holds none, what it holds, the scores of the
+    rules' columns (None: missing), and its dialogue as it was where `data.clean` masked something."""
 
     source: str
     reason: str
     messages: list[Message] | None
     raw: str
     scores: dict[str, float | None]
+    unmasked: list[Message] | None = None
 
 
 class OneByOne(Source):
@@ -92,7 +94,7 @@ def opened(config: Config, *, rows: int) -> Iterator[list[Source]]:
 
 
 def _of_part(one: OneByOne, data: DataConfig, seen: set[bytes]) -> Iterator[Traced]:
-    reader, roles = one.reader, role_map(data)
+    reader, roles, quality = one.reader, role_map(data), Quality(data.clean)
 
     def traced(row: dict[str, Any], reason: str, messages: list[Message] | None = None) -> Traced:
         scores = {name: to_number(value_of(row, name)) for name in reader.rules.columns}
@@ -105,8 +107,12 @@ def _of_part(one: OneByOne, data: DataConfig, seen: set[bytes]) -> Iterator[Trac
             if isinstance(messages, str):
                 yield traced(one.row, messages, _as_it_is(one.row, data, one.where, roles))
                 continue
-            digest = digest_of(messages)
-            yield traced(one.row, DUPLICATE if digest in seen else "", messages)
+            if isinstance(cleaned := quality.of(messages), str):
+                yield traced(one.row, cleaned, messages)
+                continue
+            digest = digest_of(cleaned)
+            found = traced(one.row, DUPLICATE if digest in seen else "", cleaned)
+            yield found if cleaned == messages else replace(found, unmasked=messages)
             seen.add(digest)
     for row, reason in one.dropped:
         yield traced(row, reason, _as_it_is(row, data, one.where, roles))

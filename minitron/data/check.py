@@ -14,6 +14,7 @@ from minitron.core.errors import MinitronError
 from minitron.data import documents, labelled
 from minitron.data.formats.source import Source, reading
 from minitron.data.messages import role_map
+from minitron.data.quality import Quality
 from minitron.data.rules import Rules
 from minitron.data.shapes import Shape
 from minitron.data.sources import column_of_rule_missing, sources
@@ -29,6 +30,7 @@ def check(config: Config) -> None:
     """
     data, rules = config.data, Rules(config.data)
     role_map(data)
+    Quality(data.clean)
     _held_out(config)
     if data.files:
         _dialogues(sources(replace(data, hub="")), data, rules, option="data.files")

@@ -131,6 +131,12 @@ class DataConfig:
         [],
         "stricter rules for what is held out and for what kto takes as good answers: what fails them is trained on only",
     )
+    clean: list[str] = option(
+        [],
+        "rules about what dialogues say (docs/data.md): `repetition`, `truncated`, `template` and `language:ru` (or another) drop a "
+        "dialogue, `emails`, `phones` and `keys` mask words in it; see with `minitron look` before you believe them",
+        max_items=20,
+    )
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
     sources: list[Source] = option(
         [], "name, licence and address of what went in; shown by the chat program's `info`", decides=False

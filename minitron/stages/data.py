@@ -18,6 +18,7 @@ from minitron.core.files import atomic_write, remove_leftovers
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Source
 from minitron.data.messages import HINTS, NO_ANSWER, UNKNOWN_ROLE, digest_of, role_map, to_messages
+from minitron.data.quality import Quality
 from minitron.data.rules import Tally
 from minitron.data.sources import Reader, count_rows, sources
 from minitron.data.store import PARTS, Split, open_split
@@ -34,7 +35,7 @@ def run(config: Config) -> None:
     if not (data.synth_rows or data.files or data.hub):
         hint = "set data.files, data.hub or data.synth_rows"
         raise MinitronError(f"{config.recipe} names no data", hint=hint, code=2)
-    reader, roles = Reader(data), role_map(data)  # both check the recipe
+    reader, roles, quality = Reader(data), role_map(data), Quality(data.clean)  # all check the recipe
     remove_leftovers(folder)
     if data.synth_rows:
         path = folder / "synth.parquet"
@@ -44,11 +45,12 @@ def run(config: Config) -> None:
         found = sources(data)
     with open_split(folder, score_columns=reader.rules.columns) as split:
         with progress("reading dialogues", count_rows(found)) as bar:
-            _fill(split, reader, found, roles=roles, bar=bar)
+            _fill(split, reader, found, roles=roles, quality=quality, bar=bar)
         if not reader.tally.rows_in:
             for error in filter(None, (source.why_empty() for source in found)):
                 raise error
         report = _report(split, reader.tally)
+        report["masked"] = dict(quality.masked)
         report["messages"] = [about for source in found if (about := source.about())]
         moved = split.settle(want_valid=data.valid_fraction > 0)
         report |= {name: part.rows for name, part in split.parts.items()}
@@ -67,7 +69,9 @@ def run(config: Config) -> None:
         say(f"dialogues held out: {report['valid']} ({share}, too few to tell anything by)")
 
 
-def _fill(split: Split, reader: Reader, found: Iterable[Source], *, roles: dict[str, str], bar: Progress) -> None:
+def _fill(
+    split: Split, reader: Reader, found: Iterable[Source], *, roles: dict[str, str], quality: Quality, bar: Progress
+) -> None:
     data, tally = reader.config, reader.tally
     for rows in reader.read(found):
         for row in rows:
@@ -75,6 +79,8 @@ def _fill(split: Split, reader: Reader, found: Iterable[Source], *, roles: dict[
                 tally.drop(BEYOND, tally.rows_in - split.rows - tally.dropped.total())
                 return
             messages = to_messages(row.turns, roles=roles, unknown=tally.unknown_roles)
+            if isinstance(messages, list):
+                messages = quality.of(messages)
             if isinstance(messages, str):
                 tally.drop(UNANSWERED if row.probe and messages == NO_ANSWER else messages)
                 continue
@@ -116,6 +122,8 @@ def _show(report: dict) -> None:
     width = max(len(text) for text, _ in lines)
     for text, rows in lines:
         say(f"{text:<{width}} {rows:>12,}")
+    for name, rows in report["masked"].items():
+        say(f"data.clean masked {name} in {rows:,} dialogues")
     for column, rows in report["kept_without_score"].items():
         warn(f"{rows:,} rows have no score '{column}' and passed its rule (data.missing_scores)")
     if report["unknown_roles"]:
