@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -300,7 +299,7 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice():
         first = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
         while sum(server.asked.values()) < 20 and first.poll() is None:
             time.sleep(0.01)
-        first.send_signal(signal.SIGKILL)
+        first.kill()
         first.communicate()
         before = server.asked.copy()
         assert 20 <= len(before) < 60

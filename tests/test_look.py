@@ -154,6 +154,23 @@ def test_the_command_in_a_pipe():
     assert "has no column 't'" in done.stderr
 
 
+def test_in_a_terminal_it_has_colours_and_a_pager():
+    pexpect = pytest.importorskip("pexpect")
+    save("x.jsonl", ROWS)
+    Path("t.toml").write_text('[data]\nfiles = ["x.jsonl"]\nkeep = ["s >= 5"]\n')
+    env = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {
+        "TERM": "xterm-256color",
+        "PAGER": "sed s/rows/LINES/",
+    }
+    env |= {"PYTHONPATH": str(Path(__file__).parents[1])}
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "look", "t.toml"], env=env, encoding="utf-8", timeout=250)
+    said = child.read()
+    child.close()
+    assert child.exitstatus == 0
+    assert "50 LINES looked at" in said
+    assert "\x1b[" in said
+
+
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from minitron.core.errors import MinitronError
 from minitron.data.formats import open_source
 from minitron.data.formats.trees import Trees
 from minitron.data.messages import EMPTY, NOT_UNICODE, UNKNOWN_ROLE
+from minitron.data.sources import Reader, sources
 from minitron.recipe.schema import Config, DataConfig
 from minitron.stages import pipeline
 
@@ -447,3 +448,31 @@ def test_a_file_that_may_not_be_read_is_named():
     save("x.jsonl", [{"messages": [U, A]}])
     Path("x.jsonl").chmod(0)
     assert "x.jsonl cannot be read: Permission denied" in refused(files=["x.jsonl"])
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.parquet", "x.jsonl.gz", "x.jsonl.zst", "x.txt"])
+@settings(max_examples=25, deadline=None)
+@given(cut=st.floats(0, 1), changes=st.lists(st.tuples(st.floats(0, 0.999), st.binary(max_size=3)), max_size=2))
+def test_a_damaged_file_is_rows_or_an_error(name, cut, changes):
+    rows = [{"question": f"q{i} é", "answer": "x\ny"} for i in range(30)]
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    made = {"x.jsonl": lines, "x.json": json.dumps(rows).encode(), "x.jsonl.gz": gzip.compress(lines)}
+    made["x.csv"] = b"question,answer\n" + b"".join(b'"q, %d","x\ny"\n' % i for i in range(30))
+    made["x.txt"] = b"".join(b"User: q%d\nBot: a\n\n" % i for i in range(30))
+    made["x.jsonl.zst"] = pa.compress(lines, codec="zstd", asbytes=True)
+    if name == "x.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), name)
+        made[name], changes = Path(name).read_bytes(), []  # of other bytes pyarrow itself may crash
+    data = bytearray(made[name][: round(cut * len(made[name]))])
+    for place, change in changes:
+        at = int(place * len(data))
+        data[at : at + len(change)] = change
+    Path(name).write_bytes(data)
+    reader, read = Reader(DataConfig(files=[name])), 0
+    with suppress(MinitronError):
+        for found in reader.read(sources(DataConfig(files=[name]))):
+            read += len(found)
+        assert read == reader.tally.rows_in
