@@ -180,7 +180,13 @@ def test_a_histogram_counts_all(scores):
     bins = histogram(scores)
     assert sum(one.count for one in bins) == len(scores)
     assert sum(one.kept for one in bins) == sum(kept for _, kept in scores)
-    assert len(bins) <= BINS
+    assert len(bins) <= BINS + 1
+    assert all(one.count == 0 or one.low <= one.high for one in bins)
+
+
+def test_bins_begin_where_people_count():
+    bins = histogram([(i / 2, True) for i in range(1, 21)])  # 0.5 to 10
+    assert [(one.low, one.count) for one in bins] == [(0, 1), *((i, 2) for i in range(1, 10)), (10, 1)]
 
 
 def test_figures():

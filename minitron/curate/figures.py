@@ -3,6 +3,7 @@
 Knows nothing about where the dialogues come from.
 """
 
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ QUANTILES = (0.05, 0.5, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class Bin:
-    """Scores from `low` to below `high` (the last bin: to `high`, included)."""
+    """Scores from `low` to below `high`, or where both are the same just these."""
 
     low: float
     high: float
@@ -28,17 +29,24 @@ class Bin:
 
 
 def histogram(scores: list[tuple[float, bool]]) -> list[Bin]:
-    """(score, whether its row is kept), in bins of one width; where there are no more than BINS different scores, one each."""
+    """(score, whether its row is kept), in BINS bins of one width or about so many; where there are no more different scores, one each."""
     values = sorted({score for score, _ in scores})
     if not values:
         return []
     if len(values) <= BINS:
         counts, kept = Counter(score for score, _ in scores), Counter(score for score, stays in scores if stays)
         return [Bin(value, value, counts[value], kept[value]) for value in values]
-    low, width = values[0], (values[-1] - values[0]) / BINS
-    place = lambda score: min(BINS - 1, int((score - low) / width))  # noqa: E731
+    width = round_width((values[-1] - values[0]) / BINS)
+    low = math.floor(values[0] / width) * width
+    place = lambda score: int((score - low) / width)  # noqa: E731
     counts, kept = Counter(place(score) for score, _ in scores), Counter(place(s) for s, stays in scores if stays)
-    return [Bin(low + i * width, low + (i + 1) * width, counts[i], kept[i]) for i in range(BINS)]
+    return [Bin(low + i * width, low + (i + 1) * width, counts[i], kept[i]) for i in range(max(counts) + 1)]
+
+
+def round_width(width: float) -> float:
+    """The next width that people count in: 1, 2, 2.5 or 5, times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(max(width, 1e-9)))
+    return next(step * power for step in (1, 2, 2.5, 5, 10, 20) if step * power >= width)
 
 
 def quantiles(values: list[int]) -> list[int]:

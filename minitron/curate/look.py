@@ -266,6 +266,7 @@ def _example(row: Traced, colour: str) -> "RenderableType":
         found += Text(f"{message['role']}: ", style="dim") + Text(visible(text) + "\n")
     if not row.messages:
         found += Text(visible(row.raw[:TURN_CHARACTERS]) + "\n")
+    found.rstrip()
     return found
 
 
