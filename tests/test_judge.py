@@ -191,6 +191,7 @@ def test_answers_without_scores_are_counted_and_asked_again_next_time(answer, ca
             "does not accept the key: Incorrect API key | set the var",
         ),
         ((404, b'{"error": "model not found"}', {}), "has no model 'm': model not found | check judge.model"),
+        ((302, b"", {"Location": "http://127.0.0.1:1/"}), "refuses to judge (302): Found | check judge.model"),
         ((400, b"", {}), "refuses to judge (400): Bad Request | check judge.model"),
         ((500, b"broken", {}), "answers 500 again and again: broken | lower judge.concurrency"),
         ((429, b"{}", {}), "answers 429 again and again: {} | lower"),
@@ -213,6 +214,16 @@ def test_what_was_answered_before_a_failure_stays():
         judge.run(recipe(server.url))
         assert not before & set(server.asked)
     assert len(judged()) == 20
+
+
+def test_a_file_of_answers_that_somebody_edited_is_one_sentence():
+    save("x.jsonl", ROWS[:1])
+    Path("runs/t/judge").mkdir(parents=True)
+    for line in ("{", "[]", '{"key": 1}', '{"key": "a", "scores": 5}'):
+        Path("runs/t/judge/answers.jsonl").write_text(f'{{"key": "a", "scores": {{"overall": 5}}}}\n{line}\n')
+        assert "answers.jsonl, line 2, is no answer of a judge | remove that line" in refused(
+            recipe("http://127.0.0.1:1")
+        )
 
 
 def test_nobody_listening_and_an_endpoint_that_is_slow():

@@ -35,13 +35,20 @@ class Unusable(Exception):
     """A reply that is none: cut off, no JSON, without an answer."""
 
 
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: the key is for this endpoint alone."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 class Client:
     """An endpoint: `url` ends before /chat/completions. `tries` per question, with pauses of `pause_s`, twice that, and so on."""
 
     def __init__(self, url: str, *, key: str, timeout_s: float, tries: int, pause_s: float):
         self.url, self.key, self.timeout_s, self.tries, self.pause_s = url.rstrip("/"), key, timeout_s, tries, pause_s
         near = urllib.parse.urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
-        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if near else []))
+        self._opener = urllib.request.build_opener(Stay, *([urllib.request.ProxyHandler({})] if near else []))
         self.stopped = threading.Event()  # set by who no longer wants answers: pauses end
 
     def ask(self, model: str, *, system: str, user: str) -> Reply:

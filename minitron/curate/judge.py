@@ -148,9 +148,13 @@ class Answers:
     def __init__(self, path: Path):
         self.path = path
         self.found: dict[str, dict] = {}
-        for line in whole_lines(path):
-            answer = json.loads(line)
-            self.found[answer["key"]] = answer
+        for number, line in enumerate(whole_lines(path), 1):
+            try:
+                answer = json.loads(line)
+                self.found[answer["key"]] = {"scores": dict(answer["scores"]), **answer}
+            except (ValueError, KeyError, TypeError) as error:
+                hint = "remove that line; its dialogue is asked again"
+                raise MinitronError(f"{path}, line {number}, is no answer of a judge", hint=hint) from error
 
     def add(self, key: str, answer: dict) -> None:
         answer = {"key": key, **answer}
