@@ -109,10 +109,10 @@ DROPS: dict[str, Callable[[list[str]], bool]] = {  # of a dialogue's answers
 class Quality:
     """The rules of one recipe. Raises MinitronError for a name that is none."""
 
-    def __init__(self, names: Iterable[str]):
+    def __init__(self, names: Iterable[str], *, masked: Counter[str] | None = None):
         self.drops: dict[str, Callable[[list[str]], bool]] = {}
         self.masks: dict[str, tuple[re.Pattern[str], str]] = {}
-        self.masked: Counter[str] = Counter()  # name -> dialogues
+        self.masked: Counter[str] = Counter() if masked is None else masked  # name -> dialogues
         for name in names:
             kind, _, language = name.partition(":")
             if name in DROPS:
@@ -136,7 +136,7 @@ class Quality:
                 return f"clean: {name}"
         for name, (pattern, sign) in self.masks.items():
             made = [{**message, "content": masked(name, pattern, sign, message["content"])} for message in messages]
-            self.masked[name] += made != messages
+            self.masked.update([name] if made != messages else [])
             messages = made
         return messages
 

@@ -113,7 +113,10 @@ class DataConfig:
     pause_minutes: float = option(
         60.0, "in such a chat, a longer pause between two messages begins a new dialogue; 0: none does", low=0
     )
-    keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
+    keep: list[str] = option(
+        [],
+        'a row stays if all of these hold, such as \'safety >= 8 and source in ["a", "b"]\' (docs/data.md); any columns',
+    )
     missing_scores: str = option(
         "drop",
         "rows whose score is missing, no number (text that reads as one counts as it), or -1 (not judged, unless a rule on "
@@ -138,6 +141,13 @@ class DataConfig:
         max_items=20,
     )
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
+    workers: int = option(
+        0,
+        "processes that read large parquet files; 0: one per core; they all make the same",
+        low=0,
+        high=1024,
+        decides=False,
+    )
     sources: list[Source] = option(
         [], "name, licence and address of what went in; shown by the chat program's `info`", decides=False
     )

@@ -93,8 +93,18 @@ class Trees(Source):
             yield beside | {"messages": [{"role": row.get("role"), "content": row.get("text")} for row in path]}
 
     def count(self) -> int | None:
+        return None if self._has_trees() else self.inner.count()
+
+    def parts(self) -> list[Source]:
+        return [] if self._has_trees() else self.inner.parts()
+
+    @property
+    def size(self) -> int:
+        return self.inner.size
+
+    def _has_trees(self) -> bool:
         names = next((set(chunk.names) for chunk in self.inner.chunks() if chunk.rows), set())
-        return None if names >= MESSAGES or names >= TREES else self.inner.count()
+        return names >= MESSAGES or names >= TREES
 
     def why_empty(self) -> MinitronError | None:
         return self.inner.why_empty()
