@@ -10,7 +10,7 @@ megabyte of texts that make merging long, and how long the program needs to read
 --texts they are the stories beside the repository, or synthetic dialogues where there are none.
 
 Fuzz: random models of every kind, hostile texts (go_serve/internal/tokenizer/testdata/campaign.py); with --kinds the kinds of
-recipes with every normalisation, as minitron trains and exports them.
+recipes with every normalisation, as minitron trains and exports them. --laboratory times the commands that look at text.
 
 Prints a table and writes benchmarks/tokenizer.json.
 """
@@ -20,7 +20,9 @@ import io
 import json
 import random
 import re
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -173,6 +175,27 @@ def start(program: campaign.Go, proto: pb.ModelProto) -> dict:
     }
 
 
+def laboratory(texts: list[str]) -> dict:
+    """Seconds of processor time that `minitron inspect` and `minitron census` take of 10 MB of text, from start to end."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, corpus = Path(folder) / "tokenizer.model", Path(folder) / "corpus.txt"
+        size = 8000 if len("".join(texts)) > 5_000_000 else 2000
+        model.write_bytes(train(texts[:3000], size=size, normalization="identity").SerializeToString())
+        whole = "\n".join(texts).encode()
+        corpus.write_bytes((whole * -(-10_000_000 // len(whole)))[:10_000_000].decode(errors="ignore").encode())
+
+        def cost(*words: str) -> float:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            with corpus.open("rb") as text:
+                command = [sys.executable, "-m", "minitron", *words]
+                subprocess.run(command, stdin=text, stdout=subprocess.DEVNULL, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2)
+
+        found = {"inspect s": cost("inspect", str(model), "-"), "census s": cost("census", str(model), str(corpus))}
+        return {"megabytes": round(corpus.stat().st_size / 1e6, 1)} | found
+
+
 def fuzz_kinds(program: campaign.Go, *, cases: int, seed: int) -> dict:
     """At least `cases` texts per kind of tokenizer, over models of every normalisation with user symbols and without. Returns the
     counts; `markers` are control tokens that a text became."""
@@ -213,6 +236,22 @@ def fuzz_kinds(program: campaign.Go, *, cases: int, seed: int) -> dict:
     return counts
 
 
+def measured(program: campaign.Go, a: argparse.Namespace) -> dict:
+    """What the options ask of the program."""
+    if a.fuzz and a.kinds:
+        return {"fuzz of kinds": fuzz_kinds(program, cases=a.fuzz, seed=a.seed)}
+    if a.fuzz:
+        return {"fuzz": campaign.run(program, cases=a.fuzz, models=a.models, seed=a.seed)}
+    texts, what = read_texts(a.texts, a.column)
+    size = 8000 if len("".join(texts)) > 5_000_000 else 2000
+    small = {name: train(texts, size=size, normalization=name) for name in ("identity", "nmt_nfkc")}
+    found = {f"{what}, {size} pieces, {name}": speed(program, proto, texts) for name, proto in small.items()}
+    found["a megabyte beside a kilobyte"] = linear(program, small["identity"])
+    found["start"] = start(program, train(texts, size=4 * size, normalization="identity"))
+    found["inspect and census"] = laboratory(texts)
+    return found
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--texts", type=Path, help="parquet of texts")
@@ -220,27 +259,21 @@ def main() -> None:
     arguments.add_argument("--fuzz", type=int, metavar="TEXTS", help="compare so many texts, and measure nothing")
     arguments.add_argument("--models", type=int, default=60, help="with --fuzz: how many random models")
     arguments.add_argument("--kinds", action="store_true", help="with --fuzz: so many texts for each kind of recipes")
+    arguments.add_argument("--laboratory", action="store_true", help="time inspect and census, and nothing else")
     arguments.add_argument("--seed", type=int, default=1, help="with --fuzz")
     arguments.add_argument("--no-save", action="store_true", help="leave benchmarks/tokenizer.json alone")
     a = arguments.parse_args()
     found = {}
-    with campaign.Go(go.find_go()) as program:
-        if a.fuzz and a.kinds:
-            found["fuzz of kinds"] = fuzz_kinds(program, cases=a.fuzz, seed=a.seed)
-        elif a.fuzz:
-            found["fuzz"] = campaign.run(program, cases=a.fuzz, models=a.models, seed=a.seed)
-        else:
-            texts, what = read_texts(a.texts, a.column)
-            size = 8000 if len("".join(texts)) > 5_000_000 else 2000
-            small = {name: train(texts, size=size, normalization=name) for name in ("identity", "nmt_nfkc")}
-            for name, proto in small.items():
-                found[f"{what}, {size} pieces, {name}"] = speed(program, proto, texts)
-            found["a megabyte beside a kilobyte"] = linear(program, small["identity"])
-            found["start"] = start(program, train(texts, size=4 * size, normalization="identity"))
+    if a.laboratory:
+        found["inspect and census"] = laboratory(read_texts(a.texts, a.column)[0])
+    else:
+        with campaign.Go(go.find_go()) as program:
+            found = measured(program, a)
     show(found)
     if not a.no_save:
         before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        kept = {k: v for k, v in before.items() if k.startswith("fuzz") != bool(a.fuzz) or (a.fuzz and k not in found)}
+        part = a.fuzz or a.laboratory  # the rest stays
+        kept = {k: v for k, v in before.items() if k not in found and (part or k.startswith("fuzz"))}
         RESULTS.write_text(json.dumps(found | kept, indent=1, ensure_ascii=False) + "\n")
     wrong = sum(section.get("wrong", 0) + section.get("with other ids", 0) for section in found.values())
     if any(section.get("markers") for section in found.values()):

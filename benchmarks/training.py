@@ -14,17 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-import torch
 from tables import Table, put, show_all
 
 from minitron.core.device import processor
-from minitron.model.language_model import LanguageModel
+from minitron.model.llama import Llama
 from minitron.model.shape import Trunk
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.stages import pipeline, sft
 from minitron.tokenizer import kinds
-from minitron.train import muon
+from minitron.train import fresh, muon
 from minitron.train.loop import Fit, fit, mean_loss
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +35,9 @@ IDEAS: dict[str, list[str]] = {
     "a quarter of the tokens a step": ["sft.batch_rows=2"],
     "twice the learning rate": ["optim.lr=6e-3"],
     "half the learning rate": ["optim.lr=1.5e-3"],
+    "embeddings without spelling": [],
+    "those at GPT-2's 0.02": [],
+    "keys apart from queries": [],
     "AdamW": ["optim.name=adamw", "optim.lr=2e-3"],
     "Jordan's coefficients": [],
     "all heads one matrix": [],
@@ -53,6 +55,15 @@ def patched(idea: str) -> Iterator[None]:
     if idea == "Jordan's coefficients":
         with patch.object(muon.orthogonal, "__defaults__", (muon.JORDAN,)):
             yield
+    elif idea == "embeddings without spelling":
+        with patch.object(fresh, "SPELT", 0.0):
+            yield
+    elif idea == "those at GPT-2's 0.02":
+        with patch.object(fresh, "SPELT", 0.0), patch.object(fresh, "LENGTH", 0.02 * 192**0.5):
+            yield
+    elif idea == "keys apart from queries":
+        with patch.object(Llama, "queries_and_keys", lambda trunk: []):
+            yield
     elif idea == "all heads one matrix":
         with patch.object(Trunk, "per_head", lambda trunk: []):
             yield
@@ -67,9 +78,8 @@ def trained(config: Config, idea: str, seed: int, tokens: int, folder: Path) -> 
     settings = config.sft
     steps = round(tokens / (settings.batch_rows * settings.accumulation * config.model.context))
     settings = type(settings)(**vars(settings) | {"steps": steps, "eval_every_steps": steps, "samples": ()})
-    torch.manual_seed(seed)
-    model = LanguageModel(config.model, tokenizer.vocab_size)
     with patched(idea):
+        model = fresh.fresh_model(config.model, tokenizer, seed=seed)
         fit(model, train, valid, run=Fit("sft", folder, settings, settings.optim, seed))
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     loss = mean_loss(model, valid, limit=0, batch_rows=8)

@@ -113,6 +113,9 @@ def parser() -> argparse.ArgumentParser:
         "--with", dest="others", action="append", default=[], metavar="OTHER", help="another; repeatable"
     )
     inspect.add_argument("--html", metavar="FILE", help="also write a page, with the tokenizers side by side")
+    inspect.add_argument(
+        "--json", action="store_true", help="for programs: one line of JSON per tokenizer, of all of the text"
+    )
 
     census = add("census", _census, "count which tokens of a vocabulary a text uses, each in one class", recipe=False)
     census.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
@@ -131,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
         "model", metavar="RUN", help="a run's folder, or its recipe; it was trained with snapshot_steps"
     )
     embeddings.add_argument("--stage", choices=["pretrain", "sft"], help="whose (default: the last one with snapshots)")
+    embeddings.add_argument("--head", action="store_true", help="of an untied head in place of the embedding")
     embeddings.add_argument("--html", metavar="FILE", help="the page (default: embeddings.html in the stage's folder)")
     embeddings.add_argument("--json", metavar="FILE", help="also write the figures")
 
@@ -324,7 +328,7 @@ def _inspect(a: argparse.Namespace) -> None:
 
     if a.text == "-" and sys.stdin.isatty():
         say("type a text; Ctrl-D ends it")
-    inspect.run([a.model, *a.others], inspect.read(a.text), html=Path(a.html) if a.html else None)
+    inspect.run([a.model, *a.others], inspect.read(a.text), html=Path(a.html) if a.html else None, as_json=a.json)
 
 
 def _census(a: argparse.Namespace) -> None:
@@ -339,7 +343,7 @@ def _embeddings(a: argparse.Namespace) -> None:
     from minitron.lab import cloud_page
 
     files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
-    cloud_page.run(a.model, stage=a.stage, **files)
+    cloud_page.run(a.model, stage=a.stage, head=a.head, **files)
 
 
 def _study(a: argparse.Namespace) -> None:

@@ -116,20 +116,36 @@ def test_files_of_all_shapes_are_read(in_tmp_path):
             list(pieces_of(patterns))
 
 
+def test_broken_files_and_rows_are_counted(in_tmp_path, capfd):
+    """One that is no text, one of another encoding and one that cannot be unpacked are left out and told; the others are read."""
+    Path("texts").mkdir()
+    Path("texts/a.txt").write_text("hello")
+    Path("texts/b.txt").write_bytes(bytes(range(256)))
+    Path("texts/c.txt").write_bytes("привет".encode("cp1251"))
+    Path("texts/d.parquet").write_bytes(b"PAR1 and no more")
+    save("texts/e.jsonl", [{"messages": dialogue("who", "me")}, {"messages": "broken"}, {"messages": []}])
+    assert [piece.text for piece in pieces_of(["texts"])] == ["hello", "who", "me"]
+    told = capfd.readouterr().err
+    for name in ("b.txt is not UTF-8 text", "c.txt is not UTF-8 text", "d.parquet cannot be read"):
+        assert told.count(name) == 1, told
+    assert "3 of 5 files were left out" in told
+    assert "e.jsonl: 2 rows are no dialogues" in told
+
+
 def test_a_run_is_counted_with_its_model(tiny_run):
     """Without files it is what the run learnt from; its losses and lengths are of the trained model."""
     run_to("sft", "optim.compile=off")
     census_report.run("tiny.toml", [], json_file=Path("c.json"), html=Path("c.html"))
     found = json.loads(Path("c.json").read_text())
-    assert found["vocab_size"] == len(found["pieces"]) == 340
-    assert sum(kind["pieces"] for kind in found["classes"].values()) == 340
-    say = next(piece for piece in found["pieces"] if piece["piece"] == "say")
+    assert found["pieces"] == len(found["vocabulary"]) == sum(found["classes"].values()) == 340
+    assert found["characters_per_token"] == pytest.approx(found["characters"] / found["tokens"], abs=1e-4)
+    say = next(piece for piece in found["vocabulary"] if piece["piece"] == "say")
     assert say["class"] == "masked"
     assert say["loss"] is None
-    live = [piece for piece in found["pieces"] if piece["class"] == "live"]
+    live = [piece for piece in found["vocabulary"] if piece["class"] == "live"]
     assert all(piece["norm"] > 0 for piece in live)
     assert any(piece["loss"] is not None for piece in live)
-    assert 0 < found["classes"]["live"]["parameters"] < 1
+    assert 0 < found["parameters"]["live"] < 1
     page = Path("c.html").read_text()
     assert "Length of the embeddings" in page
     assert "How often tokens come" in page

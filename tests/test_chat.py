@@ -12,7 +12,7 @@ import pexpect
 import pytest
 import torch
 
-from minitron.chat import terminal
+from minitron.chat import session as conversation
 from minitron.core.console import visible
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
@@ -73,7 +73,7 @@ def make_model(shape, tokenizer):
 def make_session(tokenizer, *, context=64, max_tokens=4, system=""):
     shape = ModelConfig(n_layers=1, n_heads=1, n_kv_heads=1, d_model=16, d_ff=64, context=context)
     sampling = Sampling(temperature=0.0, max_tokens=max_tokens)
-    return terminal.Session(tokenizer, make_model(shape, tokenizer), sampling=sampling, system=system, seed=1)
+    return conversation.Session(tokenizer, make_model(shape, tokenizer), sampling=sampling, system=system, seed=1)
 
 
 def ignore(part):
@@ -85,16 +85,16 @@ def ignore(part):
 
 def test_parts_are_whole_characters_and_join_to_the_decoded_text(tokenizer):
     emoji = [tokenizer.sp.piece_to_id(f"<0x{byte:02X}>") for byte in "🙂é".encode()]
-    assert list(terminal.whole_characters(emoji, tokenizer)) == ["🙂", "é"]
-    assert list(terminal.whole_characters(emoji[:3], tokenizer)) == ["\ufffd" * 3]  # the answer was cut within it
-    assert list(terminal.whole_characters([*emoji[:2], *tokenizer.encode("the")], tokenizer))[0].startswith(
+    assert list(conversation.whole_characters(emoji, tokenizer)) == ["🙂", "é"]
+    assert list(conversation.whole_characters(emoji[:3], tokenizer)) == ["\ufffd" * 3]  # the answer was cut within it
+    assert list(conversation.whole_characters([*emoji[:2], *tokenizer.encode("the")], tokenizer))[0].startswith(
         "\ufffd\ufffd"
     )
     chance = random.Random(1)
     some_bytes = [tokenizer.sp.piece_to_id(f"<0x{b:02X}>") for b in b"\xe2\x82\xac\xf0\x9f\x99\x82\xc3A\x80\xff"]
     for _ in range(500):
         ids = chance.choices([*some_bytes, *tokenizer.encode(" hello to you")], k=12)
-        assert "".join(terminal.whole_characters(ids, tokenizer)) == tokenizer.decode(ids)
+        assert "".join(conversation.whole_characters(ids, tokenizer)) == tokenizer.decode(ids)
 
 
 def test_a_reply_is_remembered_as_it_was_shown(tokenizer):
@@ -157,8 +157,19 @@ def test_a_stopped_answer_keeps_what_was_said_and_an_unsaid_one_is_no_turn(token
 def test_commands(tokenizer):
     session = make_session(tokenizer)
     told = session.command
-    assert all(name in told("/help") for name in terminal.COMMANDS)
-    assert terminal.COMMANDS == ["/help", "/reset", "/system", "/temp", "/max_tokens", "/stats", "/quit"]
+    assert all(name in told("/help") for name in conversation.COMMANDS)
+    assert conversation.COMMANDS == [
+        "/help",
+        "/reset",
+        "/system",
+        "/temp",
+        "/max_tokens",
+        "/probs",
+        "/branch",
+        "/tokens",
+        "/stats",
+        "/quit",
+    ]
     assert told("/system") == "The model is told nothing first."
     assert told("/system  Be kind. ") == "The model is told this first from now on."
     assert told("/system") == "The model is told first: Be kind."
@@ -367,7 +378,9 @@ def test_a_pipe_gets_the_answers_and_nothing_else(place, tokenizer):
     done = subprocess.run([*COMMAND, "tiny.toml"], cwd=place, input=lines.encode(), capture_output=True, check=True)
     config = load_recipe(place / "tiny.toml")
     model = make_model(config.model, tokenizer)
-    session = terminal.Session(tokenizer, model, sampling=Sampling(temperature=0.0, max_tokens=8), system="", seed=1)
+    session = conversation.Session(
+        tokenizer, model, sampling=Sampling(temperature=0.0, max_tokens=8), system="", seed=1
+    )
     wanted = "".join(
         session.ask(t, ignore).text + "\n" for t in ("hello there", "and you?", "last line without its end")
     )

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from minitron.recipe.schema import OptimConfig
 from minitron.stages import pipeline
 from minitron.train import snapshots
 from minitron.train.optimizer import make_optimizer
+from minitron.train.schedule import learning_rate
 
 TRAINED = """
 steps = 12
@@ -50,6 +52,19 @@ def test_the_only_gradient_of_an_unseen_row_is_the_softmax_s_push():
         push = torch.softmax(logits, -1).reshape(-1, vocab).t() @ hidden.reshape(-1, hidden.shape[-1])
     torch.testing.assert_close(model.embedding.grad[30:], push[30:], rtol=1e-4, atol=1e-6)
     assert not torch.allclose(model.embedding.grad[:30], push[:30])  # of the others it is not all
+
+
+def test_of_an_untied_head_an_unseen_row_of_the_embedding_has_no_gradient_and_the_head_s_has_the_push():
+    torch.manual_seed(1)
+    model = LanguageModel(replace(tiny_shape(), untied_head=True), 40)
+    ids, targets = torch.randint(0, 30, (2, 12)), torch.randint(0, 30, (2, 12))
+    hidden = model.hidden(ids)
+    logits = model.head(hidden)
+    torch.nn.functional.cross_entropy(logits.view(-1, 40), targets.view(-1), reduction="sum").backward()
+    with torch.no_grad():
+        push = torch.softmax(logits, -1).reshape(-1, 40).t() @ hidden.reshape(-1, hidden.shape[-1])
+    assert not model.embedding.grad[30:].any()
+    torch.testing.assert_close(model.output.grad[30:], push[30:], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
@@ -147,6 +162,23 @@ def test_snapshots_are_kept_and_change_nothing(base):
     assert not Path("runs/base/pretrain/snapshots").exists()
 
 
+def test_of_an_untied_head_the_dead_rows_of_the_embedding_only_decay(base):
+    """In a run: e_n = e_0 Π (1 - lr_k λ) by the schedule; the rows of the head that are dead move by more than that."""
+    train("model.untied_head=true")
+    config = load_recipe("base.toml", ["model.untied_head=true"])
+    optim, steps = config.pretrain.optim, config.pretrain.steps
+    factor = math.prod(1 - learning_rate(k, steps=steps, config=optim) * optim.weight_decay for k in range(steps))
+    (first, *_, last), (head, *_, head_last) = (
+        snapshots.load(Path("runs/base/pretrain"), head=h) for h in (False, True)
+    )
+    dead = cloud.look(config).dead
+    np.testing.assert_allclose(last[1][dead], first[1][dead] * factor, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(last[1][~dead], first[1][~dead] * factor, rtol=1e-2)
+    assert not np.allclose(head_last[1][dead], head[1][dead] * factor, rtol=1e-2)
+    assert len(cloud.look(config, head=True).steps) == 5
+    assert minitron("embeddings", "runs/base", "--head").returncode == 0
+
+
 def test_the_page_and_the_figures_of_a_run(base):
     train()
     done = minitron("embeddings", "base.toml", "--json", "e.json")
@@ -168,3 +200,5 @@ def test_the_page_and_the_figures_of_a_run(base):
 def test_a_run_without_snapshots_is_told_how_to_get_them(base):
     train("pretrain.snapshot_steps=0")
     refused("embeddings", "base.toml", code=1, saying="there are no snapshots in runs/base")
+    train()
+    refused("embeddings", "base.toml", "--head", code=1, saying="there are no snapshots of a head in runs/base")

@@ -1,5 +1,6 @@
 """`minitron inspect`: its merges are the library's, every token is shown once, and pages escape what is in a text."""
 
+import json
 import random
 import re
 from html import unescape
@@ -82,6 +83,18 @@ def test_several_side_by_side_on_a_long_text_from_stdin(in_tmp_path):
     assert done.stdout.count("how hello was merged") == 2
     assert "the figures are of all 300,000 characters, the tokens of the first 2,000" in done.stderr
     assert "\x1b" not in done.stdout
+
+
+def test_lines_for_programs(in_tmp_path):
+    """A line per tokenizer, of all of the text, whatever is shown of it."""
+    found = made(in_tmp_path)
+    text = "hello\x80 you " * 400
+    done = minitron("inspect", "tokenizer.model", "-", "--with", "tokenizer.model", "--json", stdin=text)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["tokenizer"] for line in lines] == ["tokenizer.model"]  # named twice, it is one
+    assert lines[0]["ids"] == found.encode(text)
+    assert [len(lines[0]["pieces"]), lines[0]["pieces"][0]] == [len(lines[0]["ids"]), "hello"]
+    assert not done.stderr
 
 
 def test_what_cannot_be_inspected_is_a_sentence(in_tmp_path):

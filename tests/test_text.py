@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_cli import minitron, refused
 
-from minitron.chat import terminal
+from minitron.chat import session as conversation
 from minitron.core.errors import MinitronError
 from minitron.data.packing import PackedRows
 from minitron.program import go
@@ -247,7 +247,7 @@ def test_complete_goes_on_with_a_text_beyond_the_context(run):
 def test_the_terminal_goes_on_with_each_text_by_itself(run):
     t = kinds.load(run / "tokenizer/tokenizer.model")
     model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
-    session = terminal.TextSession(t, model, sampling=Sampling(temperature=0.0, max_tokens=40), seed=1)
+    session = conversation.TextSession(t, model, sampling=Sampling(temperature=0.0, max_tokens=40), seed=1)
     first, _, third = (session.ask(text, lambda part: None) for text in ("hello", "who are", "hello"))
     assert first.text == third.text
     assert (first.stopped, first.answer_tokens, first.forgotten_turns) == ("max_tokens", 40, 0)

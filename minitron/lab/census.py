@@ -98,7 +98,8 @@ class Census:
         return len(self.members(name)) * self.trained.width / self.trained.parameters
 
     def to_json(self) -> dict[str, Any]:
-        pieces = []
+        """For programs; `classes` sum to `pieces`, and `vocabulary` has every token."""
+        vocabulary = []
         for i, found in enumerate(self.classes):
             about: dict[str, Any] = {"id": i, "piece": name_of(self.tokenizer, i), "class": found}
             about |= {
@@ -109,23 +110,19 @@ class Census:
             if self.trained:
                 about["norm"] = round(float(self.trained.norms[i]), 5)
                 about["loss"] = round(float(self.trained.losses[i]), 4) if self.trained.targets[i] else None
-            pieces.append(about)
+            vocabulary.append(about)
         return {
             "tokenizer": str(self.tokenizer.path),
-            "vocab_size": self.tokenizer.vocab_size,
+            "pieces": self.tokenizer.vocab_size,
+            "classes": {name: len(self.members(name)) for name in CLASSES},
+            "parameters": {name: self.parameters(name) for name in CLASSES},
+            "characters_per_token": round(self.counts.characters / self.counts.tokens, 4),
+            "bytes_per_token": round(self.counts.raw_bytes / self.counts.tokens, 4),
             "tokens": self.counts.tokens,
             "characters": self.counts.characters,
             "bytes": self.counts.raw_bytes,
-            "classes": {
-                name: {
-                    "pieces": len(self.members(name)),
-                    "share": self.share(name),
-                    "parameters": self.parameters(name),
-                }
-                for name in CLASSES
-            },
             "words": [vars(word) for word in self.words],
-            "pieces": pieces,
+            "vocabulary": vocabulary,
         }
 
 

@@ -2,7 +2,7 @@
 
 A token is dead if it never stands in the text that the model was trained on, neither to be read nor to be written. As the head is
 the embedding, its row has two forces on it: weight decay, and the softmax's push away from every hidden state (tests/test_cloud.py
-derives both). What all rows do together is taken off: steps are measured in the frame that moves with the cloud's centre, and once
+derives both). Of a model with an untied head its row of the embedding has weight decay alone, and its row of the head both. What all rows do together is taken off: steps are measured in the frame that moves with the cloud's centre, and once
 more in that of the live or the dead by themselves, which tells when the dead stop moving among each other. Knows nothing about pages.
 """
 
@@ -55,16 +55,20 @@ class Cloud:
         return self.counts == 0
 
 
-def look(config: Config, *, stage: str | None = None) -> Cloud:
-    """The cloud of a run's stage, by default the last one with snapshots. Raises MinitronError where there are none."""
+def look(config: Config, *, stage: str | None = None, head: bool = False) -> Cloud:
+    """The cloud of a run's stage, by default the last one with snapshots; with `head` that of an untied head. Raises MinitronError
+    where there are none."""
     for name in [stage] if stage else STAGES:
-        found = snapshots.load(config.layout.stage(name))
+        found = snapshots.load(config.layout.stage(name), head=head)
         if len(found) > 1:
             rows = PackedRows(config.layout.packed(name, "train"))
             return measure(name, found, count(rows, len(found[0][1])))
     raise MinitronError(
-        f"there are no snapshots in {config.layout.run}",
-        hint="train with pretrain.snapshot_steps=100 (or sft.snapshot_steps)",
+        f"there are no snapshots of a head in {config.layout.run}"
+        if head
+        else f"there are no snapshots in {config.layout.run}",
+        hint="train with pretrain.snapshot_steps=100 (or sft.snapshot_steps)"
+        + (" and model.untied_head=true" if head else ""),
     )
 
 

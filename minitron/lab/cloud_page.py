@@ -48,10 +48,17 @@ draw();
 """
 
 
-def run(name: str, *, stage: str | None = None, json_file: Path | None = None, html: Path | None = None) -> None:
+def run(
+    name: str,
+    *,
+    stage: str | None = None,
+    head: bool = False,
+    json_file: Path | None = None,
+    html: Path | None = None,
+) -> None:
     """Says the figures and writes the page. Raises MinitronError where the run has no snapshots."""
     config = load_target(name, [], command="embeddings")
-    found = cloud.look(config, stage=stage)
+    found = cloud.look(config, stage=stage, head=head)
     for line in lines(found):
         tell(line)
     out = html or config.layout.stage(found.stage) / "embeddings.html"

@@ -8,10 +8,11 @@ Knows nothing about vocabularies.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from minitron.core.console import warn
 from minitron.core.errors import MinitronError
 from minitron.data import documents, store
 from minitron.data.formats import open_source
-from minitron.data.formats.source import reading
+from minitron.data.formats.source import Source, reading
 from minitron.data.formats.text import Text
 from minitron.data.messages import role_map, to_messages
 from minitron.data.shapes import TURNS, Shape
@@ -33,22 +34,33 @@ class Piece(NamedTuple):
 def pieces_of(patterns: list[str], *, column: str = "") -> Iterator[Piece]:
     """Texts of files (a document each, or a row's `column`) and, where a file has dialogues and no column is named, of their turns.
 
-    Raises MinitronError where a pattern matches nothing, or a file has neither.
+    Of several files those that cannot be read are left out and told, and so is how many dialogues were none. Raises MinitronError
+    where a pattern matches nothing, or no file can be read.
     """
-    for path in find_files(patterns, option="CORPUS", text=True):
+    files, broken = find_files(patterns, option="CORPUS", text=True), 0
+    for path in files:
         source = open_source(path, otherwise=Text)
-        with reading(source.where):
-            names = next((chunk.names for chunk in source.chunks() if chunk.rows), [])
-        if column or source.only_column or not (set(TURNS) & set(names)):
-            for text in documents.documents_of(source, column=column or source.only_column or "text"):
-                yield Piece(text, source=source.name)
-        else:
-            yield from _turns(source, names)
+        try:
+            with reading(source.where):
+                names = next((chunk.names for chunk in source.chunks() if chunk.rows), [])
+            if column or source.only_column or not (set(TURNS) & set(names)):
+                for text in documents.documents_of(source, column=column or source.only_column or "text"):
+                    yield Piece(text, source=source.name)
+            else:
+                yield from _turns(source, names)
+        except MinitronError as error:
+            broken += 1
+            if broken == len(files):
+                raise
+            warn(f"left out: {error}")
+    if broken:
+        warn(f"{broken:,} of {len(files):,} files were left out, or what came behind the fault in them")
 
 
-def _turns(source, names: list[str]) -> Iterator[Piece]:
+def _turns(source: Source, names: list[str]) -> Iterator[Piece]:
     config = DataConfig()
     shape, roles = Shape.find(names, config=config, where=source.where), role_map(config)
+    broken = 0
     with reading(source.where):
         for chunk in source.chunks():
             for cells in chunk.cells(list(shape.columns)):
@@ -57,6 +69,10 @@ def _turns(source, names: list[str]) -> Iterator[Piece]:
                     messages = to_messages(turns, roles=roles, unknown=set())
                     if isinstance(messages, list):
                         yield from (Piece(m["content"], m["role"] == "assistant", source.name) for m in messages)
+                    else:
+                        broken += 1
+    if broken:
+        warn(f"{source.where}: {broken:,} rows are no dialogues")
 
 
 def pieces_of_run(config: Config) -> Iterator[Piece]:

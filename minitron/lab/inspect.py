@@ -4,6 +4,8 @@ Several tokenizers stand under each other in the terminal (stdout) and side by s
 it, and the tokens of its beginning. Knows nothing about models.
 """
 
+import itertools
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from minitron.core.files import atomic_write
 from minitron.evaluate.markup import Html, el
 from minitron.evaluate.style import STYLE
 from minitron.lab import target
+from minitron.lab.census import name_of
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.merges import Merges, Step
@@ -67,14 +70,20 @@ class Look:
     words: list[Word]
 
 
-def run(names: list[str], text: str, *, html: Path | None = None) -> None:
-    """Shows the text by each of the tokenizers. Raises MinitronError where there is no text or no such tokenizer."""
+def run(names: list[str], text: str, *, html: Path | None = None, as_json: bool = False) -> None:
+    """Shows the text by each of the tokenizers, with `as_json` as a line for programs each. Raises MinitronError where there is no
+    text or no such tokenizer."""
     if not text:
         raise MinitronError("there is no text", hint='such as: minitron inspect recipes/demo.toml "hello you"', code=2)
-    looks = [look(name, target.find(name, command="inspect")[0], text) for name in names]
-    for found in looks:
+    tokenizers = {name: target.find(name, command="inspect")[0] for name in names}
+    looks = [look(name, tokenizer, text) for name, tokenizer in tokenizers.items()] if html or not as_json else []
+    for name, tokenizer in tokenizers.items() if as_json else ():
+        ids = list(itertools.chain.from_iterable(tokenizer.encode_many(list(parts(clean(text))))))
+        spelt = [name_of(tokenizer, i) for i in ids]
+        tell(json.dumps({"tokenizer": name, "ids": ids, "pieces": spelt}))
+    for found in [] if as_json else looks:
         _tell(found)
-    if len(text) > SHOWN_CHARS:
+    if len(text) > SHOWN_CHARS and not as_json:
         say(f"the figures are of all {len(text):,} characters, the tokens of the first {SHOWN_CHARS:,}")
     if html:
         atomic_write(html, page(looks, text))

@@ -1,4 +1,7 @@
-"""What a trained model made of its tokens: the lengths of their embeddings, and the loss of each on held-out text."""
+"""What a trained model made of its tokens: the lengths of their embeddings, and the loss of each, or of a word, on held-out text."""
+
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -10,6 +13,7 @@ from minitron.data.packing import Batch, PackedRows, is_whole
 from minitron.lab.census import Trained
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 STAGES = ("kto", "sft", "pretrain")
@@ -33,9 +37,8 @@ def look(config: Config) -> Trained | None:
     return Trained(norms, losses, targets, model.config.d_model, model.count_params())
 
 
-def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
-    """Mean loss in nats of each token where it is the target (NaN: nowhere), and how often it is, (V,) each."""
-    sums, targets = np.zeros(model.vocab_size), np.zeros(model.vocab_size, np.int64)
+def losses(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The targets of the first `most` rows and the nats that each costs, (N,) each, some rows at a time, in the rows' order."""
 
     def part(start: int) -> tuple[np.ndarray, np.ndarray]:
         batch: Batch = rows.batch(range(start, min(start + BATCH_ROWS, len(rows), most))).to(model.device)
@@ -48,7 +51,37 @@ def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS)
         return wanted.cpu().numpy(), lost.double().cpu().numpy()
 
     model.eval()
-    for ids, lost in parallel.parallel_map(part, range(0, min(len(rows), most), BATCH_ROWS), device=model.device):
+    yield from parallel.parallel_map(part, range(0, min(len(rows), most), BATCH_ROWS), device=model.device)
+
+
+def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Mean loss in nats of each token where it is the target (NaN: nowhere), and how often it is, (V,) each."""
+    sums, targets = np.zeros(model.vocab_size), np.zeros(model.vocab_size, np.int64)
+    for ids, lost in losses(model, rows, most=most):
         sums += np.bincount(ids, lost, minlength=len(sums))
         targets += np.bincount(ids, minlength=len(sums))
     return np.where(targets > 0, sums / np.maximum(targets, 1), np.nan), targets
+
+
+def losses_by_word(
+    model: LanguageModel, rows: PackedRows, tokenizer: Tokenizer, words: Iterable[str], *, most: int = ROWS
+) -> dict[str, list[float]]:
+    """The nats that each word costs with the space before it, wherever it stands in rows of raw text, whatever its tokens are: those
+    of all tokens that hold any of it. A word as it is written here, between a space and what is no letter of any alphabet."""
+    found: dict[str, list[float]] = {word: [] for word in words}
+    names = b"|".join(re.escape(word.encode()) for word in found)
+    pattern = re.compile(rb"(?<= )(?:%s)(?![\w\x80-\xff])" % names)
+    pieces = [tokenizer.piece_bytes(i) for i in range(tokenizer.vocab_size)]
+    sequences = (ids[1:] for row in range(min(len(rows), most)) for ids, _ in rows.sequences(row))
+    for _, lost in losses(model, rows, most=most):
+        at = 0
+        while at < len(lost):
+            ids = next(sequences)
+            nats, at = lost[at : at + len(ids)], at + len(ids)
+            ends = np.cumsum(tokenizer.byte_counts[ids])
+            begins = ends - tokenizer.byte_counts[ids]
+            for match in pattern.finditer(b"".join(pieces[i] for i in ids)):
+                first = np.searchsorted(ends, match.start() - 1, side="right")  # has the space
+                last = np.searchsorted(begins, match.end(), side="left")
+                found[match[0].decode()].append(float(nats[first:last].sum()))
+    return found

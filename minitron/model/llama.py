@@ -125,6 +125,10 @@ class Llama(Trunk):
     def embedding(self) -> Tensor:
         return self.embed_tokens.weight
 
+    def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
+        names = ("self_attn.q_proj.weight", "self_attn.k_proj.weight")
+        return [(block.get_parameter(names[0]), block.get_parameter(names[1])) for block in self.layers]
+
     def gguf(self) -> Gguf | None:
         """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""
         c = self.config

@@ -104,6 +104,10 @@ class GPT(Trunk):
     def embedding(self) -> Tensor:
         return self.wte.weight
 
+    def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
+        weights = [block.get_parameter("attn.c_attn.weight") for block in self.h]
+        return [(weight.chunk(3)[0], weight.chunk(3)[1]) for weight in weights]
+
     def gguf(self) -> Gguf:
         """GGUF's gpt2, which has tanh's GELU for erf's."""
         names = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output"}

@@ -109,6 +109,10 @@ class Trunk(nn.Module, ABC):
         """The shape in transformers' words; None where that has nothing like it."""
         return None
 
+    def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
+        """Views of the weights that make a layer's queries (H h, D) and keys (K h, D), for each layer that has such."""
+        return []
+
     def matrices(self) -> list[list[nn.Parameter]]:
         """The weights of each block that are matrices and trained, for optimizers that treat those as such."""
         return [[w for w in block.parameters() if w.ndim == 2 and w.requires_grad] for block in self.blocks]

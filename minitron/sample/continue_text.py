@@ -5,9 +5,10 @@
 Knows nothing about dialogues.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
@@ -25,7 +26,14 @@ def window(length: int, context: int) -> int:
 
 
 @torch.inference_mode()
-def continue_text(model: LanguageModel, text: list[int], *, sampling: Sampling, decoding: Decoding) -> Iterator[int]:
+def continue_text(
+    model: LanguageModel,
+    text: list[int],
+    *,
+    sampling: Sampling,
+    decoding: Decoding,
+    watch: Callable[[Tensor, int], None] | None = None,
+) -> Iterator[int]:
     """Yields the ids by which a base model goes on with a text, up to the end marker or max_tokens. Unlike
     `generate.stream` it never ends at the full context, but goes on with the newer part of the text."""
     generator = torch.Generator().manual_seed(decoding.seed)
@@ -41,6 +49,8 @@ def continue_text(model: LanguageModel, text: list[int], *, sampling: Sampling, 
         token = int(draw(logits, sampling, seen=seen, banned=decoding.banned, generator=generator).item())
         if token == decoding.end:
             return
+        if watch:
+            watch(logits[0], token)
         yield token
         seen[0, token] = True
         ids.append(token)

@@ -172,8 +172,16 @@ def _generate_batch(
 
 
 @torch.inference_mode()
-def stream(model: LanguageModel, prompt: list[int], *, sampling: Sampling, decoding: Decoding) -> Iterator[int]:
-    """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or at the full context."""
+def stream(
+    model: LanguageModel,
+    prompt: list[int],
+    *,
+    sampling: Sampling,
+    decoding: Decoding,
+    watch: Callable[[Tensor, int], None] | None = None,
+) -> Iterator[int]:
+    """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or at the full context. `watch` gets the
+    logits (V,) that each was drawn from, and it, first."""
     device = model.device
     generator = torch.Generator().manual_seed(decoding.seed)
     steps = min(sampling.max_tokens, model.context_limit - len(prompt))
@@ -182,10 +190,13 @@ def stream(model: LanguageModel, prompt: list[int], *, sampling: Sampling, decod
     ids = torch.tensor([prompt], device=device)
     for _ in range(steps):
         hidden = model.hidden(ids, state=state)[:, -1]
-        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=decoding.banned, generator=generator)
+        logits = model.head(hidden).float()
+        drawn = draw(logits, sampling, seen=seen, banned=decoding.banned, generator=generator)
         token = int(drawn.item())
         if token == decoding.end:
             return
+        if watch:
+            watch(logits[0], token)
         yield token
         seen[0, token] = True
         ids = drawn[:, None]

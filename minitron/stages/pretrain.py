@@ -7,8 +7,6 @@ itself is `trainer.fit`. Knows nothing about dialogues.
 from dataclasses import replace
 from functools import partial
 
-import torch
-
 from minitron.core import distributed
 from minitron.core.console import say
 from minitron.core.device import pick_device
@@ -23,6 +21,7 @@ from minitron.sample.generate import Decoding
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import inherit
+from minitron.train.fresh import fresh_model
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
 
@@ -52,8 +51,7 @@ def run(config: Config) -> None:
             raise MinitronError(
                 f"there is no {split} text", hint="set pretrain.valid_fraction above 0" if none else "bring more text"
             )
-    torch.manual_seed(config.seed)  # the fresh weights
-    model = LanguageModel(config.model, tokenizer.vocab_size)
+    model = fresh_model(config.model, tokenizer, seed=config.seed)
     if config.pretrain.init:
         inherit.load(model, config.init)
     model.to(pick_device(config.device))

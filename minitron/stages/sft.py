@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from minitron.core import distributed
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
@@ -22,6 +20,7 @@ from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint, inherit
+from minitron.train.fresh import fresh_model
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
 
@@ -30,8 +29,7 @@ def run(config: Config) -> None:
     folder = config.layout.stage("sft")
     tokenizer = kinds.load(config.layout.tokenizer)
     train, valid = prepare(config, tokenizer, folder)
-    torch.manual_seed(config.seed)  # the fresh weights
-    model = LanguageModel(config.model, tokenizer.vocab_size)
+    model = fresh_model(config.model, tokenizer, seed=config.seed)
     if config.sft.init:
         inherit.load(model, config.init)
     elif config.pretrain:

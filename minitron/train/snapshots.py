@@ -1,14 +1,16 @@
 """Keeps a model's embeddings while it trains, for `minitron embeddings`: a file per so many steps, and nothing else changes.
+Of a model with an untied head it keeps that too.
 
     fit(model, rows, valid, run=run)        # as in `train.loop`; with train.snapshot_steps it also fills <stage>/snapshots/
 
-A snapshot is an array (V, D) in fp32, step-000100.npy. Knows nothing about what is looked for in them.
+A snapshot is an array (V, D) in fp32, step-000100.npy, of the head head-000100.npy. Knows nothing about what is looked for in them.
 """
 
 import shutil
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from minitron.core import distributed
 from minitron.core.files import atomic_path
@@ -45,16 +47,22 @@ class Watched(loop.Training):
 
     def snapshot(self) -> None:
         """Writes the embeddings as they are now; in a sharded model all processes must call it."""
-        weights = distributed.full(self.model.embedding.detach()).float().cpu().numpy()
+        self._keep("step", self.model.embedding)
+        if self.model.config.untied_head:
+            self._keep("head", self.model.output)
+
+    def _keep(self, name: str, matrix: Tensor) -> None:
+        weights = distributed.full(matrix.detach()).float().cpu().numpy()
         if not distributed.rank():
             with (
-                atomic_path(self.run.stage_dir / FOLDER / f"step-{self.state.step:06d}.npy") as temporary,
+                atomic_path(self.run.stage_dir / FOLDER / f"{name}-{self.state.step:06d}.npy") as temporary,
                 temporary.open("wb") as file,
             ):
                 np.save(file, weights)
 
 
-def load(stage_dir: Path) -> list[tuple[int, np.ndarray]]:
-    """(step, array) of each snapshot in the order of steps, memory-mapped."""
-    found = sorted((stage_dir / FOLDER).glob("step-*.npy"))
-    return [(int(path.stem.removeprefix("step-")), np.load(path, mmap_mode="r")) for path in found]
+def load(stage_dir: Path, *, head: bool = False) -> list[tuple[int, np.ndarray]]:
+    """(step, array) of each snapshot in the order of steps, memory-mapped; with `head` those of an untied head."""
+    name = "head" if head else "step"
+    found = sorted((stage_dir / FOLDER).glob(f"{name}-*.npy"))
+    return [(int(path.stem.removeprefix(f"{name}-")), np.load(path, mmap_mode="r")) for path in found]

@@ -15,6 +15,7 @@ import (
 // typed and how it went on are then the two parts of a turn. It is used by one goroutine.
 type Chat struct {
 	Sampling bundle.Sampling // may be changed between answers
+	Watch    func(Odds)      // gets each token with its odds as it is written; may be nil
 
 	engine   *engine.Engine
 	sequence *engine.Sequence
@@ -115,15 +116,19 @@ func (c *Chat) SayInstead(ctx context.Context, text string, onText func(string))
 // More lets the last turn's answer go on where it ended, and returns what came. There must be a turn.
 func (c *Chat) More(ctx context.Context, onText func(string)) (Answer, error) {
 	before, last := c.split()
-	reserve := c.reserve()
-	if !c.ContinuesText() {
-		free := c.engine.Config.Model.Context - len(c.systemIDs()) - last.asking()
-		if free < 1 {
-			return Answer{Answer: engine.Answer{Stopped: engine.StopContext}}, nil
-		}
-		reserve = min(reserve, free)
+	reserve := c.reserveBehind(last)
+	if reserve < 1 {
+		return Answer{Answer: engine.Answer{Stopped: engine.StopContext}}, nil
 	}
 	return c.grow(ctx, before, last, reserve, onText)
+}
+
+// reserveBehind is how many tokens are kept free for an answer that has begun to go on, below 1 where the context is full.
+func (c *Chat) reserveBehind(t turn) int {
+	if c.ContinuesText() {
+		return c.reserve()
+	}
+	return min(c.reserve(), c.engine.Config.Model.Context-len(c.systemIDs())-t.asking())
 }
 
 func (c *Chat) newTurn(text string) turn {
@@ -139,28 +144,39 @@ func (c *Chat) split() (before []turn, last turn) {
 // grow writes on at the answer of a turn that follows those before it, with a reserve for what comes. Once something came,
 // these are the turns of the conversation; until then it stays as it is.
 func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (Answer, error) {
-	if err := c.prepare(); err != nil {
-		return Answer{}, err
+	prompt, answer, err := c.write(ctx, before, t, reserve, onText)
+	if err != nil || len(answer.IDs) == 0 && (answer.Stopped == engine.StopInterrupted || len(t.answer) > 0) {
+		return answer, err
 	}
-	prompt, dropped, err := c.prompt(before, t, reserve)
+	c.keep(before, t, prompt, answer.IDs, 0)
+	return answer, nil
+}
+
+// write writes on at the answer of a turn that follows those before it, and changes nothing of the conversation.
+func (c *Chat) write(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (prompt []int, answer Answer, err error) {
+	if err = c.prepare(); err != nil {
+		return nil, Answer{}, err
+	}
+	prompt, answer.DroppedTurns, err = c.prompt(before, t, reserve)
 	if err != nil {
-		return Answer{}, err
+		return nil, Answer{}, err
 	}
 	text := t.answer // what the answer continues as text
 	if c.ContinuesText() {
 		text = prompt
 	}
-	answer, err := c.generate(ctx, prompt, text, onText)
-	if err != nil {
-		return Answer{}, err
+	if answer.Answer, err = c.generate(ctx, prompt, text, onText); err != nil {
+		return nil, Answer{}, err
 	}
-	if len(answer.IDs) == 0 && (answer.Stopped == engine.StopInterrupted || len(t.answer) > 0) {
-		return Answer{answer, dropped}, nil
-	}
-	t.answer = slices.Concat(t.answer, answer.IDs)
+	return prompt, answer, nil
+}
+
+// keep makes the turns before and t, whose answer went on with ids behind prompt, the conversation. Odds tells of ids, and of
+// so many tokens before them.
+func (c *Chat) keep(before []turn, t turn, prompt, ids []int, told int) {
+	t.answer = slices.Concat(t.answer, ids)
 	c.turns = append(before, t)
-	c.last = trace{slices.Concat(prompt, answer.IDs), len(prompt)}
-	return Answer{answer, dropped}, nil
+	c.last = trace{slices.Concat(prompt, ids), len(prompt) - told}
 }
 
 // prepare makes the sequence: not before it is needed, as what it takes may not be known when the greeting is shown.
@@ -175,7 +191,13 @@ func (c *Chat) prepare() (err error) {
 func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(string)) (engine.Answer, error) {
 	c.sampler.Params = engine.Params(c.Sampling)
 	request := engine.Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}
+	if c.Watch != nil {
+		request.Logprobs, request.TopLogprobs = true, c.tops()
+	}
 	return c.sequence.Generate(ctx, request, c.sampler, func(part engine.Part) error {
+		for _, token := range part.Tokens {
+			c.Watch(c.oddsOf(token))
+		}
 		if onText != nil {
 			onText(part.Text)
 		}

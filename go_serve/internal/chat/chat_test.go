@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -251,7 +252,7 @@ func TestNothingIsLost(t *testing.T) {
 	unchanged := func(what string) {
 		t.Helper()
 		now, _ := c.Odds(context.Background())
-		if got, _ := c.Tokens(); got != used || !slices.Equal(c.Messages(), before) || !slices.Equal(now, odds) {
+		if got, _ := c.Tokens(); got != used || !slices.Equal(c.Messages(), before) || !reflect.DeepEqual(now, odds) {
 			t.Errorf("%s: %d tokens in view, want %d; %q; %v", what, got, used, c.Messages(), now)
 		}
 	}

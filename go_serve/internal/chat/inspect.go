@@ -3,32 +3,129 @@ package chat
 import (
 	"context"
 	"math"
+	"slices"
 
 	"minitron/internal/engine"
 )
 
-// Odds says how probable a token of an answer was: what the model gave it, before temperature and filters.
+// Choice is a token that could be written, and how probable the model found it, before temperature and filters.
+type Choice struct {
+	ID          int
+	Token       string // as the vocabulary spells it
+	Probability float64
+}
+
+// Odds is a token of an answer with what could have been written in its place.
 type Odds struct {
-	Token           string // as the vocabulary spells it
-	Probability     float64
-	Best            string // the likeliest token
-	BestProbability float64
+	Choice
+	Others []Choice // the likeliest other tokens, the likeliest first
+}
+
+// others is how many other tokens are told.
+const others = 3
+
+// tops is of how many likely tokens oddsOf must know.
+func (c *Chat) tops() int { return others + 1 + len(c.engine.NeverSampled()) }
+
+// oddsOf leaves out what no answer may hold: no branch goes there.
+func (c *Chat) oddsOf(token engine.Token) (odds Odds) {
+	choice := func(l engine.Likely) Choice { return Choice{l.ID, l.Piece, math.Exp(l.Logprob)} }
+	odds.Choice = choice(token.Likely)
+	never := c.engine.NeverSampled()
+	for _, likely := range token.Top {
+		if likely.ID != token.ID && !slices.Contains(never, likely.ID) && len(odds.Others) < others {
+			odds.Others = append(odds.Others, choice(likely))
+		}
+	}
+	return odds
 }
 
 // Odds returns the odds of the tokens that were written last, none where the conversation's last turn was not written here
 // and now: after Undo, Reset and Restore. They are computed only now, by reading the answer once more: nothing is slower for
 // those who do not ask.
 func (c *Chat) Odds(ctx context.Context) (odds []Odds, err error) {
-	for at := c.last.prompt; at < len(c.last.ids); at++ {
-		logits, err := c.sequence.Logits(ctx, c.engine.Window(c.last.ids[:at]))
+	for at := range c.Written() {
+		one, err := c.oddsAt(ctx, at)
 		if err != nil {
 			return odds, err
 		}
-		token := c.engine.Token(logits, c.last.ids[at], 1)
-		best := token.Top[0]
-		odds = append(odds, Odds{token.Piece, math.Exp(token.Logprob), best.Piece, math.Exp(best.Logprob)})
+		odds = append(odds, one)
 	}
 	return odds, nil
+}
+
+// Written returns of how many tokens Odds tells.
+func (c *Chat) Written() int { return len(c.last.ids) - c.last.prompt }
+
+func (c *Chat) oddsAt(ctx context.Context, at int) (Odds, error) {
+	at += c.last.prompt
+	logits, err := c.sequence.Logits(ctx, c.engine.Window(c.last.ids[:at]))
+	if err != nil {
+		return Odds{}, err
+	}
+	return c.oddsOf(c.engine.Token(logits, c.last.ids[at], c.tops())), nil
+}
+
+// Branch goes back to one of the tokens that Odds tells of, at from 0, takes one of its Others in its place, and lets the answer
+// go on from there. onText gets the whole answer. ok is false, and nothing changes, where there is no such token; an Answer is
+// what was written behind it.
+func (c *Chat) Branch(ctx context.Context, at, other int, onText func(string)) (answer Answer, ok bool, err error) {
+	if at < 0 || at >= c.Written() {
+		return Answer{}, false, nil
+	}
+	odds, err := c.oddsAt(ctx, at)
+	if err != nil || other < 0 || other >= len(odds.Others) {
+		return Answer{}, false, err
+	}
+	before, t := c.split()
+	t.answer = slices.Clone(t.answer[:len(t.answer)-c.Written()+at])
+	if id := odds.Others[other].ID; id != c.engine.Tokenizer.Chat().End {
+		t.answer = append(t.answer, id)
+		at++
+	} else { // the answer ends here
+		c.tell(t, onText)
+		c.keep(before, t, c.last.ids[:c.last.prompt+at], nil, at)
+		return Answer{Answer: engine.Answer{Stopped: engine.StopEnd}}, true, nil
+	}
+	reserve := c.reserveBehind(t)
+	c.tell(t, onText)
+	if reserve < 1 {
+		c.keep(before, t, slices.Concat(c.last.ids[:c.last.prompt+at-1], t.answer[len(t.answer)-1:]), nil, at)
+		return Answer{Answer: engine.Answer{Stopped: engine.StopContext}}, true, nil
+	}
+	prompt, answer, err := c.write(ctx, before, t, reserve, onText)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	c.keep(before, t, prompt, answer.IDs, at)
+	return answer, true, nil
+}
+
+// tell gives the answer of a turn to onText, but for a character that is not whole yet.
+func (c *Chat) tell(t turn, onText func(string)) {
+	if onText == nil {
+		return
+	}
+	decoder := c.engine.Tokenizer.NewDecoder()
+	if c.ContinuesText() {
+		for _, id := range t.user {
+			decoder.Push(id)
+		}
+	}
+	for _, id := range t.answer {
+		if text := decoder.Push(id); text != "" {
+			onText(text)
+		}
+	}
+}
+
+// Seen returns the tokens that the model saw when it wrote last, and those that it wrote, as the vocabulary spells them; none
+// where Odds has none.
+func (c *Chat) Seen() (pieces []string) {
+	for _, id := range c.engine.Window(c.last.ids) {
+		pieces = append(pieces, c.engine.Tokenizer.Piece(id))
+	}
+	return pieces
 }
 
 // Pieces returns the tokens of a text, as the vocabulary spells them.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"minitron/internal/engine"
+	"minitron/internal/sample"
 )
 
 func say(t *testing.T, c *Chat, text string) Answer {
@@ -110,13 +111,121 @@ func TestOdds(t *testing.T) {
 		t.Errorf("probability %v, want %v", odds[0].Probability, want)
 	}
 	for i, o := range odds {
-		if o.Probability <= 0 || o.Probability > o.BestProbability || o.BestProbability > 1 || o.Token != c.engine.Tokenizer.Piece(a.IDs[i]) {
+		if o.Probability <= 0 || o.ID != a.IDs[i] || o.Token != c.engine.Tokenizer.Piece(a.IDs[i]) || len(o.Others) != 3 {
 			t.Errorf("%d: %+v", i, o)
+		}
+		sum := o.Probability
+		for n, other := range o.Others { // the answer is the likeliest: each is less likely than the one before it
+			if before := append([]Choice{o.Choice}, o.Others...)[n]; other.Probability > before.Probability || other.ID == o.ID {
+				t.Errorf("%d: %+v", i, o)
+			}
+			if slices.Contains(c.engine.NeverSampled(), other.ID) {
+				t.Errorf("%d: no answer may hold %q", i, other.Token)
+			}
+			sum += other.Probability
+		}
+		if sum > 1 {
+			t.Errorf("%d: probabilities sum to %v", i, sum)
 		}
 	}
 	if next := say(t, c, "again"); next.Stats.CachedTokens < len(prompt) {
 		t.Errorf("the cache is lost: %+v", next.Stats)
 	}
+}
+
+// TestBranch goes back in an answer and takes another token: what follows is what the model writes behind that.
+func TestBranch(t *testing.T) {
+	c := newChat(t, "", 8)
+	say(t, c, "first")
+	a := say(t, c, "hello")
+	odds, _ := c.Odds(context.Background())
+	taken := odds[2].Others[1].ID
+	heard := ""
+	more, ok, err := c.Branch(context.Background(), 2, 1, func(part string) { heard += part })
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	_, last := c.split()
+	want := slices.Concat(a.IDs[:2], []int{taken}, more.IDs)
+	if !slices.Equal(last.answer, want) || len(more.IDs) != 8 || c.Turns() != 2 {
+		t.Errorf("answer %v, want %v; %d turns", last.answer, want, c.Turns())
+	}
+	if text := c.engine.Tokenizer.Decode(want); heard != text || c.Messages()[3].Content != text {
+		t.Errorf("heard %q, want %q", heard, text)
+	}
+	for i, id := range more.IDs { // by hand
+		logits, err := c.sequence.Logits(context.Background(), slices.Concat(c.last.ids[:c.last.prompt], want[:3+i]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, never := range c.engine.NeverSampled() {
+			logits[never] = -1e9
+		}
+		if got := sample.Argmax(logits); got != id {
+			t.Fatalf("token %d behind the branch is %d, want %d", i, id, got)
+		}
+	}
+	now, _ := c.Odds(context.Background())
+	if len(now) != len(want) || c.Written() != len(want) || now[2].ID != taken || now[2].Others[0].ID != a.IDs[2] {
+		t.Errorf("odds behind the branch: %+v", now)
+	}
+	if len(c.Seen()) != len(c.last.ids) || !slices.Equal(c.Seen()[len(c.Seen())-len(want):], pieces(c, want)) {
+		t.Errorf("seen: %q", c.Seen())
+	}
+	if _, ok, err := c.Branch(context.Background(), 2, 0, nil); !ok || err != nil { // back to where it was
+		t.Fatal(ok, err)
+	}
+	if _, last := c.split(); !slices.Equal(last.answer[:8], a.IDs) {
+		t.Errorf("back at %v, want %v", last.answer, a.IDs)
+	}
+	before := c.Messages()
+	for _, place := range [][2]int{{-1, 0}, {c.Written(), 0}, {0, -1}, {0, 3}} {
+		if _, ok, err := c.Branch(context.Background(), place[0], place[1], nil); ok || err != nil || !slices.Equal(c.Messages(), before) {
+			t.Errorf("%v: %v, %v", place, ok, err)
+		}
+	}
+}
+
+// TestBranchInAFullContext holds that the last token can be another one where no more follow.
+func TestBranchInAFullContext(t *testing.T) {
+	c := newChat(t, "", 100)
+	a := say(t, c, "hello")
+	if a.Stopped != engine.StopContext {
+		t.Fatal(a.Stopped)
+	}
+	last := len(a.IDs) - 1
+	odds, _ := c.Odds(context.Background())
+	more, ok, err := c.Branch(context.Background(), last, 0, nil)
+	if err != nil || !ok || more.Stopped != engine.StopContext || len(more.IDs) != 0 {
+		t.Fatal(more, ok, err)
+	}
+	if _, turn := c.split(); !slices.Equal(turn.answer, append(slices.Clone(a.IDs[:last]), odds[last].Others[0].ID)) || c.Written() != len(a.IDs) {
+		t.Errorf("%v, %d written", turn.answer, c.Written())
+	}
+}
+
+// TestWatch holds that tokens are told while they are written as Odds tells of them afterwards.
+func TestWatch(t *testing.T) {
+	c := newChat(t, "", 6)
+	var told []Odds
+	c.Watch = func(odds Odds) { told = append(told, odds) }
+	say(t, c, "hello")
+	odds, _ := c.Odds(context.Background())
+	if len(told) != 6 || len(odds) != 6 {
+		t.Fatalf("%d told, %d odds", len(told), len(odds))
+	}
+	for i := range told {
+		if told[i].ID != odds[i].ID || told[i].Others[0].ID != odds[i].Others[0].ID || math.Abs(told[i].Probability-odds[i].Probability) > 1e-5 {
+			t.Errorf("%d: told %+v, then %+v", i, told[i], odds[i])
+		}
+	}
+}
+
+func pieces(c *Chat, ids []int) (all []string) {
+	for _, id := range ids {
+		all = append(all, c.engine.Tokenizer.Piece(id))
+	}
+	return all
 }
 
 // TestOddsOfAnotherConversation holds that what was written is forgotten with its turn.

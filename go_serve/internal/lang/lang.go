@@ -50,6 +50,9 @@ type Strings struct {
 	Undone    string // text
 	NeedsText string // command
 	Pieces    string // number, tokens
+	ProbsOn   string
+	ProbsOff  string
+	NoBranch  string
 	Bench     string // tokens read, per second, tokens written, per second, threads
 
 	// /set.
@@ -96,8 +99,9 @@ var (
 /load FILE         go on with a saved conversation
 /system [text]     show or set what the model is told first ("/system -" removes it)
 /set [name] [x]    show or set temperature, top-k, top-p, min-p, repeat-penalty, max-tokens or seed
-/probs             the tokens of the last answer, how probable they were, and what was likelier
-/tokens TEXT       how a text is cut into tokens
+/probs [on|off]    the tokens of the last answer, how probable they were, and the likeliest others; on: while they are written
+/branch N [K]      go back to token N of the last answer, take the K-th of its others, and go on from there
+/tokens [text]     how a text is cut into tokens, or all that the model saw and wrote last
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
 /quit              leave (Ctrl-D too)
@@ -142,8 +146,9 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 /save FILE         write the texts to a file (JSON)
 /load FILE         bring back texts that were saved; /more goes on with the last one
 /set [name] [x]    show or set temperature, top-k, top-p, min-p, repeat-penalty, max-tokens or seed
-/probs             the last tokens written, how probable they were, and what was likelier
-/tokens TEXT       how a text is cut into tokens
+/probs [on|off]    the last tokens written, how probable they were, and the likeliest others; on: while they are written
+/branch N [K]      go back to token N of those, take the K-th of its others, and go on from there
+/tokens [text]     how a text is cut into tokens, or all that the model saw and wrote last
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
 /quit              leave (Ctrl-D too)
@@ -164,6 +169,9 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 		Undone:    "Taken back: %s",
 		NeedsText: "%s needs a text.",
 		Pieces:    "tokens: %d\n%s",
+		ProbsOn:   "Tokens are shown with their probabilities while they are written; /probs off ends that.",
+		ProbsOff:  "Answers are shown as text.",
+		NoBranch:  "This token has no such other; /probs lists them.",
 		Bench:     "read %d tokens at %.1f per second, wrote %d tokens at %.1f per second; threads: %d",
 
 		NoSetting: "There is no setting %s.",
@@ -205,8 +213,9 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 /load ФАЙЛ         продолжить записанный разговор
 /system [текст]    показать или задать, что модели сказано вначале («/system -» убирает)
 /set [имя] [x]     показать или задать temperature, top-k, top-p, min-p, repeat-penalty, max-tokens или seed
-/probs             токены последнего ответа, их вероятности и что было вероятнее
-/tokens ТЕКСТ      как текст делится на токены
+/probs [on|off]    токены последнего ответа, их вероятности и самые вероятные другие; on — пока пишутся
+/branch N [K]      вернуться к токену N последнего ответа, взять K-й из других и продолжить оттуда
+/tokens [текст]    как текст делится на токены, или всё, что модель видела и написала последним
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
@@ -251,8 +260,9 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 /save ФАЙЛ         записать тексты в файл (JSON)
 /load ФАЙЛ         вернуть записанные тексты; /more продолжит последний
 /set [имя] [x]     показать или задать temperature, top-k, top-p, min-p, repeat-penalty, max-tokens или seed
-/probs             последние написанные токены, их вероятности и что было вероятнее
-/tokens ТЕКСТ      как текст делится на токены
+/probs [on|off]    последние написанные токены, их вероятности и самые вероятные другие; on — пока пишутся
+/branch N [K]      вернуться к токену N из них, взять K-й из других и продолжить оттуда
+/tokens [текст]    как текст делится на токены, или всё, что модель видела и написала последним
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
@@ -273,6 +283,9 @@ Ctrl-C останавливает модель. Вверх и вниз возв�
 		Undone:    "Взято назад: %s",
 		NeedsText: "Для %s нужен текст.",
 		Pieces:    "токенов: %d\n%s",
+		ProbsOn:   "Токены показываются с вероятностями, пока пишутся; закончить: /probs off.",
+		ProbsOff:  "Ответы показываются текстом.",
+		NoBranch:  "У этого токена нет такого другого; список: /probs.",
 		Bench:     "прочитано токенов: %d, в секунду: %.1f; написано: %d, в секунду: %.1f; потоков: %d",
 
 		NoSetting: "Нет настройки %s.",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"minitron/internal/chat"
 	"minitron/internal/engine"
@@ -16,6 +17,17 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	var answer chat.Answer
 	var err, outErr error
 	out := &wrapper{out: r.Out, columns: r.Columns}
+	var whole strings.Builder // the answer, where its tokens are told first
+	var shown io.Writer = out
+	if r.live {
+		shown = &whole
+		told := 0
+		r.chat.Watch = func(odds chat.Odds) {
+			told++
+			r.tell(oddsLine(told, odds))
+		}
+		defer func() { r.chat.Watch = nil }()
+	}
 	typed := "" // what comes first
 	if r.Prompt && r.chat.ContinuesText() {
 		typed = text // once more, as Enter has left its line: right behind it the text goes on
@@ -26,7 +38,7 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 			if r.Prompt || r.Columns != nil {
 				part = term.Plain(part)
 			}
-			if _, err := io.WriteString(out, part); err != nil && outErr == nil {
+			if _, err := io.WriteString(shown, part); err != nil && outErr == nil {
 				outErr = err
 				cancel() // nobody reads on
 			}
@@ -46,8 +58,19 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 		r.tell(r.Lang.NoTokens)
 		return nil
 	}
+	if errors.Is(err, errNoBranch) {
+		r.tell(r.Lang.NoBranch)
+		return nil
+	}
+	if errors.Is(err, context.Canceled) { // before anything was written
+		r.tell(r.Lang.Interrupted)
+		return nil
+	}
 	if err != nil {
 		return err
+	}
+	if outErr == nil {
+		_, outErr = io.WriteString(out, whole.String())
 	}
 	if outErr == nil {
 		outErr = out.flush()

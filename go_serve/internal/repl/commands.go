@@ -29,6 +29,7 @@ var named = []struct {
 	{"/system", telling((*repl).system)},
 	{"/set", telling((*repl).set)},
 	{"/probs", (*repl).probs},
+	{"/branch", (*repl).branch},
 	{"/tokens", telling((*repl).tokens)},
 	{"/stats", telling((*repl).stats)},
 	{"/bench", (*repl).bench},

@@ -51,12 +51,62 @@ func TestRegenUndoEdit(t *testing.T) {
 
 func TestProbsAndBench(t *testing.T) {
 	_, notes := talk(t, "hello\n/probs\n/bench\n", 6, &lang.English)
-	lines := regexp.MustCompile(`(?m)^ +\d+\.\d%  <0x[0-9A-F]{2}>( +\(.* \d+\.\d%\))?$`).FindAllString(notes, -1)
+	lines := oddsLines.FindAllString(notes, -1)
 	if len(lines) != 6 {
 		t.Errorf("%d lines of tokens in %q", len(lines), notes)
 	}
 	if !regexp.MustCompile(`(?m)^read 32 tokens at [\d.]+ per second, wrote 32 tokens at [\d.]+ per second; threads: 1$`).MatchString(notes) {
 		t.Errorf("no speed in %q", notes)
+	}
+}
+
+// oddsLines are lines of /probs: number, probability, token, and three others with theirs.
+var oddsLines = regexp.MustCompile(`(?m)^ +(\d+) +\d+\.\d%  (\S+)   \(1: (\S+) \d+\.\d%, 2: (\S+) \d+\.\d%, 3: (\S+) \d+\.\d%\)$`)
+
+// TestProbsWhileWritten holds that each token is told as it comes, and the answer behind them.
+func TestProbsWhileWritten(t *testing.T) {
+	plain := answers(t, 6, "hello")[0]
+	out, notes := talk(t, "/probs on\nhello\n/probs off\n/regen\n", 6, &lang.English)
+	if lines := oddsLines.FindAllString(notes, -1); len(lines) != 6 {
+		t.Errorf("%d lines of tokens in %q", len(lines), notes)
+	}
+	if out != plain+"\n"+plain+"\n" {
+		t.Errorf("out %q, want %q twice", out, plain)
+	}
+	_, russian := talk(t, "/probs on\n/probs off\n", 6, &lang.Russian)
+	if !strings.Contains(russian, "Токены показываются с вероятностями") || !strings.Contains(russian, "Ответы показываются текстом.") {
+		t.Errorf("%q", russian)
+	}
+}
+
+// TestBranch goes back to the third token, and from there to the first answer again.
+func TestBranch(t *testing.T) {
+	out, notes := talk(t, "/branch 1\nhello\n/probs\n/branch 3 2\n/branch 3\n/branch\n/branch 99\n/branch 3 4\n/branch x\n/stats\n", 6, &lang.English)
+	listed := oddsLines.FindAllStringSubmatch(notes, -1)
+	if len(listed) != 6 || listed[2][1] != "3" {
+		t.Fatalf("%q", notes)
+	}
+	texts := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(texts) != 3 || texts[1] == texts[0] || !strings.HasPrefix(texts[2], texts[0]) {
+		t.Errorf("out %q", texts)
+	}
+	for note, times := range map[string]int{
+		"Nothing was said yet.":                            1,
+		"/branch needs a number from 1 to 9.":              3,
+		"This token has no such other; /probs lists them.": 1,
+		"turns: 1, ": 1,
+	} {
+		if strings.Count(notes, note) != times {
+			t.Errorf("%q is not there %d times: %q", note, times, notes)
+		}
+	}
+}
+
+// TestTokensSeen shows the template that the model sees around what is said.
+func TestTokensSeen(t *testing.T) {
+	_, notes := talk(t, "hi\n/tokens\n", 2, &lang.English)
+	if !regexp.MustCompile(`(?m)^tokens: 7\n<\|user\|> \| <0x68> \| <0x69> \| <\|end\|> \| <\|assistant\|> \| \S+ \| \S+$`).MatchString(notes) {
+		t.Errorf("%q", notes)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"minitron/internal/chat"
@@ -24,8 +25,19 @@ func (r *repl) stats(string) {
 	}
 }
 
-// probs lists the last answer's tokens, each with what the model found likelier where it did.
-func (r *repl) probs(string) (bool, error) {
+// probs lists the last answer's tokens, each with how probable it was and the likeliest others, or says whether they are told
+// while they are written.
+func (r *repl) probs(rest string) (bool, error) {
+	switch strings.ToLower(rest) {
+	case "on":
+		r.live = true
+		r.tell(r.Lang.ProbsOn)
+		return false, nil
+	case "off":
+		r.live = false
+		r.tell(r.Lang.ProbsOff)
+		return false, nil
+	}
 	var odds []chat.Odds
 	var err error
 	r.interruptible(func(ctx context.Context, _ func()) { odds, err = r.chat.Odds(ctx) })
@@ -36,20 +48,58 @@ func (r *repl) probs(string) (bool, error) {
 		r.tell(r.Lang.NothingYet)
 		return false, nil
 	}
-	var text strings.Builder
-	for _, o := range odds {
-		text.WriteString(percent(o.Probability) + "  " + spelt(o.Token))
-		if o.Best != o.Token {
-			text.WriteString("   (" + spelt(o.Best) + " " + strings.TrimSpace(percent(o.BestProbability)) + ")")
-		}
-		text.WriteByte('\n')
+	for i, o := range odds {
+		r.tell(oddsLine(i+1, o))
 	}
 	if err != nil {
-		text.WriteString(r.Lang.Interrupted)
+		r.tell(r.Lang.Interrupted)
 	}
-	r.tell(strings.TrimSuffix(text.String(), "\n"))
 	return false, nil
 }
+
+// oddsLine is a token with its number and its others with theirs, as /branch takes them.
+func oddsLine(number int, o chat.Odds) string {
+	var others []string
+	for i, other := range o.Others {
+		others = append(others, fmt.Sprintf("%d: %s %s", i+1, spelt(other.Token), strings.TrimSpace(percent(other.Probability))))
+	}
+	return fmt.Sprintf("%3d  %s  %s   (%s)", number, percent(o.Probability), spelt(o.Token), strings.Join(others, ", "))
+}
+
+// branch goes back to a token of the last answer and takes another in its place: the first of the others, or that of the number.
+func (r *repl) branch(rest string) (bool, error) {
+	if r.chat.Written() == 0 {
+		r.tell(r.Lang.NothingYet)
+		return false, nil
+	}
+	fields := strings.Fields(rest)
+	number := func(at, otherwise int) int {
+		if at >= len(fields) {
+			return otherwise
+		}
+		n, err := strconv.Atoi(fields[at])
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	at, other := number(0, 0), number(1, 1)
+	if at < 1 || at > r.chat.Written() || len(fields) > 2 {
+		r.say(r.Lang.NotANumber, "/branch", 1, r.chat.Written())
+		return false, nil
+	}
+	text, _ := r.chat.Last()
+	return false, r.answer(text, func(ctx context.Context, _ string, onText func(string)) (chat.Answer, error) {
+		answer, ok, err := r.chat.Branch(ctx, at-1, other-1, onText)
+		if err == nil && !ok {
+			err = errNoBranch
+		}
+		return answer, err
+	})
+}
+
+// errNoBranch says that a token has no such other.
+var errNoBranch = errors.New("no such branch")
 
 // percent is a probability in so many characters that columns align.
 func percent(p float64) string { return fmt.Sprintf("%5.1f%%", 100*p) }
@@ -57,12 +107,16 @@ func percent(p float64) string { return fmt.Sprintf("%5.1f%%", 100*p) }
 // spelt is a token of a vocabulary as it can be shown.
 func spelt(token string) string { return term.Plain(token) }
 
+// tokens shows how a text is cut, or without one all that the model saw and wrote last.
 func (r *repl) tokens(text string) {
+	pieces := r.chat.Pieces(text)
 	if text == "" {
-		r.say(r.Lang.NeedsText, "/tokens")
+		pieces = r.chat.Seen()
+	}
+	if len(pieces) == 0 {
+		r.tell(r.Lang.NothingYet)
 		return
 	}
-	pieces := r.chat.Pieces(text)
 	r.say(r.Lang.Pieces, len(pieces), spelt(strings.Join(pieces, " | ")))
 }
 

@@ -41,6 +41,7 @@ type repl struct {
 	draft    string   // what the next message begins with
 	instead  bool     // the next message replaces the last one
 	forgot   bool     // the person knows that oldest turns are forgotten
+	live     bool     // tokens are told with their odds while they are written
 	offered  []string // questions to begin with
 }
 

@@ -78,7 +78,7 @@ func TestCommands(t *testing.T) {
 		{"/load .", ". is no ordinary file.\n"},
 		{"/load /no/such", "/no/such cannot be read: no such file or directory.\n"},
 		{"/load repl.go", "repl.go holds no conversation: it must be {\"messages\": [...]} with messages of user and assistant in turn.\n"},
-		{"/tokens", "/tokens needs a text.\n"},
+		{"/tokens", "Nothing was said yet.\n"},
 		{"/tokens aя", "tokens: 3\n<0x61> | <0xD1> | <0x8F>\n"},
 		{"/set", "temperature     0\ntop-k           40\ntop-p           0.95\nmin-p           0\nrepeat-penalty  1\nmax-tokens      6\nseed            1\n"},
 		{"/set top-k", "top-k: 40\n"},

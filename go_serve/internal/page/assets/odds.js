@@ -35,7 +35,7 @@
   function visible(token) {
     const bytes = bytesOf(token);
     const text = new TextDecoder().decode(bytes);
-    if (!bytes.length) return t("end"); // of control pieces, only the end marker may be drawn
+    if (!bytes.length) return token.token === "<unk>" ? "?" : t("end"); // of control pieces, only the end marker may be drawn
     if (text === " ") return t("space");
     if (/^\n+$/.test(text)) return t("newline");
     if (text.includes("\uFFFD")) return Array.from(bytes, (b) => `0x${b.toString(16).toUpperCase().padStart(2, "0")}`).join(" ");

@@ -1,0 +1,309 @@
+"""A conversation with a model: turns, commands, what is forgotten. Knows no terminal.
+
+    session = Session(tokenizer, model, sampling=config.export.sampling(), system="", seed=1)
+    reply = session.ask("hello", print)
+    session.command("/probs")
+
+In a `TextSession` a base model goes on with what is typed. What is said and which commands there are is the Go program's
+(go_serve/internal/repl).
+"""
+
+import bisect
+import codecs
+import difflib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+
+from torch import Tensor
+
+from minitron.chat import odds
+from minitron.core.errors import MinitronError
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Sampling
+from minitron.sample.continue_text import continue_text, encode_text, window
+from minitron.sample.generate import Decoding, stream
+from minitron.tokenizer import chat_template
+from minitron.tokenizer.base import Tokenizer
+
+HELP = """\
+/help            this list
+/reset           forget the conversation
+/system [text]   show or set what the model is told first ("/system -" removes it)
+/temp [x]        show or set the temperature: 0 is always the likeliest word
+/max_tokens [n]  show or set how long an answer may get, in tokens
+/probs [on|off]  the tokens of the last answer, how probable they were, and the likeliest others; on: while they are written
+/branch N [K]    go back to token N of the last answer, take the K-th of its others, and go on from there
+/tokens [text]   how a text is cut into tokens, or all that the model saw and wrote last
+/stats           sizes and speeds
+/quit            leave (Ctrl-D too)
+Ctrl-C stops an answer."""
+COMMANDS = [line.split()[0] for line in HELP.splitlines() if line.startswith("/")]
+MAX_TEMPERATURE, MAX_MAX_TOKENS = 10, 1 << 20
+
+
+@dataclass
+class Reply:
+    """One answer, why it ended (`end`, `max_tokens`, `context`, `interrupted`), and what it cost."""
+
+    text: str
+    stopped: str
+    forgotten_turns: int
+    prompt_tokens: int
+    answer_tokens: int
+    prefill_seconds: float  # until the first token
+    decode_seconds: float  # the other tokens
+    ids: list[int] = field(default_factory=list)  # of all of the answer, also of what a branch has kept
+
+    def remarks(self) -> Iterator[str]:
+        """What the person should know about it."""
+        if self.forgotten_turns:
+            yield f"(The conversation no longer fits: oldest turns forgotten: {self.forgotten_turns}.)"
+        if self.stopped == "max_tokens":
+            yield f"(The answer was cut at {self.answer_tokens} tokens; /max_tokens changes that.)"
+        elif self.stopped == "context":
+            yield "(The answer was cut: the context is full.)"
+        elif self.stopped == "interrupted":
+            yield "(stopped)"
+
+
+class Session:
+    """A conversation with a model. `sampling` may be changed between answers."""
+
+    def __init__(self, tokenizer: Tokenizer, model: LanguageModel, *, sampling: Sampling, system: str, seed: int):
+        self.tokenizer, self.model, self.sampling, self.seed = tokenizer, model, sampling, seed
+        self.system = system
+        self.room: float = model.context_limit  # tokens of a prompt and its answer
+        self.turns: list[chat_template.Message] = []  # user and assistant by turns
+        self.last: Reply | None = None
+        self.asked: list[int] = []  # the prompt of the conversation's last answer
+        self.written: list[int] = []  # and its ids
+        self.watched = False  # whether tokens are told with their odds while they are written: /probs on
+        self.watch: Callable[[str], None] = lambda line: None  # where they are told
+
+    def messages(self) -> list[chat_template.Message]:
+        return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
+
+    def ask(self, text: str, on_text: Callable[[str], None], *, stopped: Callable[[], bool] = lambda: False) -> Reply:
+        """The answer to `text`, whose parts `on_text` gets as whole characters; ends early once `stopped()` is true.
+
+        Where the context is full, the oldest turns are forgotten for good. Raises MinitronError, and leaves the
+        conversation as it was, when the message does not fit.
+        """
+        prompt, forgotten = self._read(text)
+        reply = self._write(prompt, [], on_text, stopped)
+        reply = replace(reply, forgotten_turns=forgotten // 2)
+        if self._said(reply):  # else it was never asked: nothing is forgotten for it
+            self._keep(self.turns[forgotten:], text, prompt, reply)
+        self.last = reply
+        return reply
+
+    def branch(
+        self, where: str, on_text: Callable[[str], None], *, stopped: Callable[[], bool] = lambda: False
+    ) -> Reply | str:
+        """Goes back in the last answer: "N K" takes the K-th of the others of its N-th token, and the answer goes on from there;
+        `on_text` gets all of it. Returns what to tell in place of a reply where there is no such token."""
+        if not self.written:
+            return NOTHING_YET
+        numbers = [_number(word, int, low=1, high=MAX_MAX_TOKENS) for word in where.split()]
+        at, other = [*numbers, *[None, 1][len(numbers) :]][:2]
+        if len(numbers) > 2 or not at or at > len(self.written):
+            return f"/branch needs a number from 1 to {len(self.written)}."
+        ids = self.asked + self.written[:at]
+        (found,) = odds.look(self.model, ids, len(ids) - 1, never=self.tokenizer.never_sampled)
+        if not other or other > len(found.others):
+            return "This token has no such other; /probs lists them."
+        token = found.others[other - 1].id
+        begun = self.written[: at - 1] + [token] * (token != self.tokenizer.end)
+        reply = self._write(self.asked, begun, on_text, stopped, ended=token == self.tokenizer.end)
+        self._keep(self.turns[:-2], self.turns[-2]["content"], self.asked, reply)
+        self.last = reply
+        return reply
+
+    def _write(
+        self,
+        prompt: list[int],
+        begun: list[int],
+        on_text: Callable[[str], None],
+        stopped: Callable[[], bool],
+        *,
+        ended: bool = False,
+    ) -> Reply:
+        """What follows a prompt and the ids that the answer has begun with; nothing more where it has ended with them."""
+        ids: list[int] = []
+        times = [time.perf_counter()]
+        self.seed += 1  # another answer when the same is asked again
+
+        def watch(logits: Tensor, token: int) -> None:
+            never = self.tokenizer.never_sampled
+            self.watch(odds.Odds.of(logits, token, never=never).line(len(begun) + len(ids) + 1, self.tokenizer))
+
+        def heard() -> Iterator[int]:
+            yield from begun
+            how = {"sampling": self.sampling, "decoding": Decoding.of(self.tokenizer, seed=self.seed)}
+            if self.watched:
+                how["watch"] = watch
+            for token in () if ended else self.generate(self.model, prompt + begun, **how):
+                if stopped():
+                    return
+                times.append(time.perf_counter())
+                ids.append(token)
+                yield token
+
+        for part in whole_characters(heard(), self.tokenizer):
+            on_text(part)
+        why = "end"
+        if stopped():
+            why = "interrupted"
+        elif len(ids) == self.sampling.max_tokens:
+            why = "max_tokens"
+        elif not ended and len(prompt) + len(begun) + len(ids) >= self.room:
+            why = "context"
+        first = times[min(1, len(times) - 1)]
+        costs = (len(prompt), len(ids), first - times[0], times[-1] - first)
+        return Reply(self.tokenizer.decode(begun + ids), why, 0, *costs, ids=begun + ids)
+
+    @staticmethod
+    def _said(reply: "Reply") -> bool:
+        """Whether there is an answer: one that was stopped before it began is none."""
+        return bool(reply.ids) or reply.stopped != "interrupted"
+
+    def _keep(self, before: list[chat_template.Message], text: str, prompt: list[int], reply: "Reply") -> None:
+        """The conversation is these turns, the text and its answer."""
+        self.turns = [*before, {"role": "user", "content": text}, {"role": "assistant", "content": reply.text}]
+        self.asked, self.written = prompt, reply.ids
+
+    generate = staticmethod(stream)
+
+    def _read(self, text: str) -> tuple[list[int], int]:
+        """The ids of the next prompt, and how many messages are forgotten for it."""
+        kept = self._fitting(text)
+        return chat_template.encode_prompt(kept, self.tokenizer), len(self.messages()) + 1 - len(kept)
+
+    def _used(self) -> int:
+        """Tokens of the conversation."""
+        return sum(len(chat_template.encode_message(m, self.tokenizer)) for m in self.messages())
+
+    def _fitting(self, text: str) -> list[chat_template.Message]:
+        """The messages of the next prompt, the oldest turns left out where they do not fit."""
+        how = {"context": self.model.context_limit, "max_tokens": self.sampling.max_tokens}
+        try:
+            return chat_template.fit([*self.messages(), {"role": "user", "content": text}], self.tokenizer, **how)[0]
+        except MinitronError:
+            if self.system and text:
+                self._fitting("")  # where not even this fits, the system message is to blame
+            elif self.system:
+                hint = "shorten it with /system"
+                raise MinitronError("what the model is told first takes all the room", hint=hint) from None
+            raise
+
+    def command(self, line: str) -> str:
+        """Carries out a line that begins with a slash and returns what to tell. Raises EOFError for /quit."""
+        name, _, rest = line.strip().partition(" ")
+        rest = rest.strip()
+        match name:
+            case "/help":
+                return HELP
+            case "/reset":
+                self.turns, self.asked, self.written = [], [], []
+                return "The conversation is forgotten."
+            case "/system":
+                return self._set_system(rest)
+            case "/temp":
+                value = _number(rest.replace(",", "."), float, low=0, high=MAX_TEMPERATURE)
+                if rest and value is None:
+                    return f"/temp needs a number from 0 to {MAX_TEMPERATURE}."
+                self.sampling = self.sampling if value is None else replace(self.sampling, temperature=value)
+                return f"temperature: {self.sampling.temperature:g}"
+            case "/max_tokens":
+                value = _number(rest, int, low=1, high=MAX_MAX_TOKENS)
+                if rest and value is None:
+                    return f"/max_tokens needs a whole number from 1 to {MAX_MAX_TOKENS}."
+                self.sampling = replace(self.sampling, max_tokens=value or self.sampling.max_tokens)
+                return f"tokens per answer, at most: {self.sampling.max_tokens}"
+            case "/probs":
+                return self._probs(rest.lower())
+            case "/tokens":
+                ids = self.tokenizer.encode(rest) if rest else self.asked + self.written
+                spelt = " | ".join(odds.spelt(i, self.tokenizer) for i in ids)
+                return f"tokens: {len(ids)}\n{spelt}" if ids else NOTHING_YET
+            case "/stats":
+                return self._stats()
+            case "/quit":
+                raise EOFError
+        near = [c for c in COMMANDS if len(name) > 1 and c.startswith(name)]
+        near = near or difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        return f"There is no command {name}." + (f" Did you mean {near[0]}?" if near else " /help shows the commands.")
+
+    def _set_system(self, text: str) -> str:
+        if text:
+            self.system = "" if text == "-" else text
+            return "The model is told this first from now on." if self.system else _TOLD_NOTHING + " from now on."
+        return f"The model is told first: {self.system}" if self.system else _TOLD_NOTHING + "."
+
+    def _probs(self, rest: str) -> str:
+        if rest in ("on", "off"):
+            self.watched = rest == "on"
+            told = "Tokens are shown with their probabilities while they are written; /probs off ends that."
+            return told if self.watched else "Answers are shown as text."
+        ids, never = self.asked + self.written, self.tokenizer.never_sampled
+        found = odds.look(self.model, ids, len(self.asked), never=never)
+        return "\n".join(o.line(n, self.tokenizer) for n, o in enumerate(found, 1)) or NOTHING_YET
+
+    def _stats(self) -> str:
+        told = f"turns: {len(self.turns) // 2}, tokens: {self._used()} of {self.model.config.context}"
+        if self.last:
+            speed = max(0, self.last.answer_tokens - 1) / max(self.last.decode_seconds, 1e-9)
+            told += f"\nlast answer: read {self.last.prompt_tokens} tokens in {self.last.prefill_seconds:.2f} s, "
+            told += f"wrote {self.last.answer_tokens} tokens at {speed:.1f} per second"
+        return told
+
+
+class TextSession(Session):
+    """Texts that a base model goes on with, each by itself: none of the others is in its prompt."""
+
+    generate = staticmethod(continue_text)
+
+    def __init__(self, tokenizer: Tokenizer, model: LanguageModel, *, sampling: Sampling, seed: int):
+        super().__init__(tokenizer, model, sampling=sampling, system="", seed=seed)
+        self.room = math.inf
+
+    def _read(self, text: str) -> tuple[list[int], int]:
+        return encode_text(text, self.tokenizer), 0
+
+    def _used(self) -> int:
+        written = len(self.tokenizer.encode("".join(turn["content"] for turn in self.turns[-2:])))
+        return written - window(written, self.model.context_limit)
+
+    def _set_system(self, text: str) -> str:
+        return "This model goes on with a text and is told nothing first."
+
+
+_TOLD_NOTHING = "The model is told nothing first"
+NOTHING_YET = "Nothing was said yet."
+
+
+def _number(text: str, kind: type, *, low: float, high: float) -> float | None:
+    """The number in a text, None where there is none within the bounds."""
+    try:
+        value = kind(text)
+    except ValueError:
+        return None
+    return value if low <= value <= high else None
+
+
+def whole_characters(ids: Iterable[int], tokenizer: Tokenizer) -> Iterator[str]:
+    """The text of ids while they come; bytes of a character wait for its last one. Joined, it is `tokenizer.decode`."""
+    waiting: list[int] = []  # ids of a character that has begun
+    for token in ids:
+        waiting.append(token)
+        ends = list(accumulate(len(tokenizer.piece_bytes(i)) for i in waiting))
+        raw = b"".join(map(tokenizer.piece_bytes, waiting))
+        ready = bisect.bisect_right(ends, codecs.utf_8_decode(raw, "replace", False)[1])
+        if ready:
+            yield tokenizer.decode(waiting[:ready])
+            del waiting[:ready]
+    if waiting:
+        yield tokenizer.decode(waiting)
