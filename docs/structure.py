@@ -14,6 +14,7 @@ FLOORS = ["core", "recipe", "tokenizer", "model", "quant", "data", "sample", "tr
     "interop",
     "plan",
     "chat",
+    "curate",
     "stages",
     "lab",
     "cli",

@@ -90,6 +90,18 @@ def parser() -> argparse.ArgumentParser:
     bring.add_argument("path", metavar="PATH", help="a folder of Hugging Face's, a ckpt.pt of nanoGPT, or a .gguf file")
     bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
 
+    look = add("look", _look, "show what the data stage keeps and drops, and what becomes of a row")
+    look.add_argument("--rows", type=int, default=5000, metavar="N", help="rows to look at (default: 5000)")
+    look.add_argument("--html", metavar="FILE", help="also write a page")
+
+    judge = add(
+        "judge", _judge, "score dialogues with a model behind an OpenAI-compatible endpoint ([judge])", recipe=False
+    )
+    judge.add_argument("recipe", metavar="RECIPE|FILE", help="a recipe, or a file of dialogues")
+    judge.add_argument("overrides", nargs="*", default=[], metavar="section.key=value", help="changes to the recipe")
+    judge.add_argument("--out", metavar="FILE", help="default: runs/<recipe>/judge/judged.parquet")
+    judge.add_argument("--dry-run", action="store_true", help="only say how much there is to ask")
+
     add("clean", _clean, "show what pretrain.clean takes out of the recipe's text, with samples")
 
     inspect = add("inspect", _inspect, "show what a tokenizer makes of a text, and how words were merged", recipe=False)
@@ -274,6 +286,24 @@ def _import(a: argparse.Namespace) -> None:
     from minitron.interop import imported
 
     imported.run(Path(a.path), Path(a.out))
+
+
+def _look(a: argparse.Namespace) -> None:
+    from minitron.curate import look
+
+    if a.rows < 1:
+        raise MinitronError("--rows must be at least 1", code=2)
+    look.run(_recipe(a), rows=a.rows, html=Path(a.html) if a.html else None)
+
+
+def _judge(a: argparse.Namespace) -> None:
+    from minitron.curate import judge
+    from minitron.recipe.load import recipe_of
+
+    path = Path(a.recipe)
+    of_file = path.suffix != ".toml" and not os.path.isfile(path / f"{path.name}.toml")
+    config = recipe_of({"data": {"files": [a.recipe]}}, path, a.overrides) if of_file else _recipe(a)
+    judge.run(config, out=Path(a.out) if a.out else None, dry_run=a.dry_run)
 
 
 def _clean(a: argparse.Namespace) -> None:

@@ -219,7 +219,7 @@ def test_scores_of_which_no_row_passes_are_an_error():
         (b'[{"question": 1}]', "has neither chosen and rejected nor prompt, completion and label, but question"),
         (b"[1]", "is not a JSON array of objects"),
         (b"{", "cannot be read"),
-        ('[{"prompt": "\u043f"}]'.encode("cp1251"), "cannot be read"),
+        ('[{"prompt": "\u043f"}]'.encode("cp1251"), "is not UTF-8 text"),
     ],
 )
 def test_labels_that_cannot_be_read(content, message):

@@ -1,20 +1,25 @@
 """Files, formats and shapes: what is read, and what is said of what cannot be."""
 
+import csv
 import gzip
+import io
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dialogues import TURNS, A, S, U, dialogue, everything, numbered, part, refused, run, save, write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from minitron.data.messages import (
-    EMPTY,
-    NOT_UNICODE,
-    UNKNOWN_ROLE,
-)
+from minitron.core.errors import MinitronError
+from minitron.data.formats import open_source
+from minitron.data.formats.trees import Trees
+from minitron.data.messages import EMPTY, NOT_UNICODE, UNKNOWN_ROLE
+from minitron.data.sources import Reader, sources
 from minitron.recipe.schema import Config, DataConfig
 from minitron.stages import pipeline
 
@@ -120,8 +125,8 @@ def test_hub_errors_are_one_sentence():
 
 def test_errors_of_files():
     assert "nothing matches no*.parquet" in refused(files=["no*.parquet"])
-    Path("x.csv").write_text("a,b")
-    assert "x.csv has no known ending" in refused(files=["x.csv"])
+    Path("x.doc").write_text("a,b")
+    assert "x.doc has no known ending" in refused(files=["x.doc"])
     Path("notes.txt").write_text("hello")
     assert "raw text belongs into pretrain.files" in refused(files=["notes.txt"])
     Path("folder").mkdir()
@@ -141,7 +146,7 @@ def test_errors_of_files():
     ("content", "want"),
     [
         (b'{"messages": []}\n{"messages": [}\n', "x.jsonl, line 2, cannot be read"),
-        (b'{"messages": []}\n\n\xff\n', "x.jsonl, line 3, cannot be read"),
+        (b'{"messages": []}\n\n\xff\n', "x.jsonl, line 3, is not UTF-8 text"),
         (b"[1, 2]\n", "x.jsonl, line 1, is not a JSON object"),
         (b"[" * 100_000, "x.jsonl, line 1, cannot be read"),
         (b'{"text": "x"}\n', "x.jsonl has no column with turns"),
@@ -292,6 +297,126 @@ def test_system_and_history_columns_are_part_of_the_dialogue(ending):
     assert part("train")[0]["messages"] == [S, U, A]
 
 
+# --- csv -------------------------------------------------------------------------------------------------------------
+
+ROWS = [["hello, you", 'he said "hi"\nand left', "8"], ["a;b|c", "d", ""], ["tab\there", "'quoted'", "5"]]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("name", "separator"), [("x.csv", ","), ("x.csv", ";"), ("x.csv", "\t"), ("x.tsv", "\t"), ("x.TSV.gz", "\t")]
+)
+def test_csv(name, separator, line_end):
+    made = io.StringIO(newline="")
+    csv.writer(made, delimiter=separator, lineterminator=line_end).writerows([["question", "answer", "score"], *ROWS])
+    text = made.getvalue().encode("utf-8-sig")
+    Path(name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    run(files=[name], valid_fraction=0.0)
+    assert [row["messages"] for row in part("train")] == [dialogue(*row[:2]) for row in ROWS]
+    report = run(files=[name], keep=["score >= 6"])
+    assert (report["kept"], report["dropped"]) == (1, {"no score: score": 1, "score >= 6": 1})
+
+
+def test_csv_with_dialogues_as_json_and_excels_first_line():
+    cell = json.dumps([U, A]).replace('"', '""')
+    Path("x.csv").write_text(f'sep=;\nmessages;score\n"{cell}";9\n\n')
+    assert run(files=["x.csv"], keep=["score > 8"])["kept"] == 1
+    assert part("train")[0]["messages"] == [U, A]
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("question,answer\na,b\nc,d,e\n", "x.csv, line 3, has 3 cells, but the first line names 2 columns"),
+        ('question,answer\n"a,b\n', "x.csv, line 2, cannot be read: unexpected end of data"),
+        ('question,answer\n"a" b,c\n', "x.csv, line 2, cannot be read: "),
+        ("question,answer,question\na,b,c\n", "x.csv has the column 'question' twice"),
+        ("question,answer\n", "there are no rows in x.csv"),
+        ("", "there are no rows in x.csv"),
+        (
+            "a,b\n1,2\n",
+            "x.csv has no column with turns (messages, conversation, conversations, dialogue) | it has a, b; name",
+        ),
+    ],
+)
+def test_errors_of_csv(text, want):
+    Path("x.csv").write_text(text)
+    assert want in refused(files=["x.csv"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=80) | st.text(st.sampled_from('ab,;"\n\r\t| \0é'), max_size=80).map(str.encode))
+def test_csv_of_any_bytes_is_rows_or_an_error(data):
+    Path("x.csv").write_bytes(data)
+    with suppress(MinitronError):
+        assert all(isinstance(row, dict) for row in open_source(Path("x.csv")).rows())
+
+
+# --- trees -----------------------------------------------------------------------------------------------------------
+
+
+def reply(key: str, parent: str | None, text: str, rank: int | None = None, **more) -> dict:
+    role = "prompter" if text.isupper() else "assistant"
+    return {"message_id": key, "parent_id": parent, "text": text, "role": role, "rank": rank, "deleted": False} | more
+
+
+TREE = [
+    reply("1", None, "Q", lang="en"),
+    reply("2", "1", "worse", 1, lang="en"),
+    reply("3", "1", "better", 0, lang="en"),
+    reply("4", "3", "Q2", 0, lang="en"),
+    reply("5", "2", "Q3", 0, lang="en"),
+    reply("6", "4", "removed", 0, lang="en", deleted=True),
+    reply("7", "4", "nobody ranked this", None, lang="en"),
+    reply("8", "9", "lost", 0, lang="en"),
+]
+BEST = dialogue("Q", "better", "Q2", "nobody ranked this")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl", "json"])
+def test_messages_of_trees_are_joined_along_the_best_ranked_path(ending):
+    save(f"x.{ending}", [*TREE[::-1], reply("10", None, "R", lang="ru"), reply("11", "10", "yes", 0, lang="ru")])
+    report = run(files=[f"x.{ending}"], valid_fraction=0.0)
+    assert sorted(row["messages"][0]["content"] for row in part("train")) == ["Q", "R"]
+    assert BEST in [row["messages"] for row in part("train")]
+    (found,) = report["messages"]
+    assert found["messages"] == 10 == found["in_dialogues"] + sum(found["left_out"].values())
+    assert found["left_out"] == {
+        "replies that are not ranked best, and what follows them": 2,
+        "deleted messages": 1,
+    } | {"messages whose parent is not there": 1}
+
+
+def test_whole_trees_in_rows():
+    def grown(key: str) -> dict:
+        node = next(row for row in TREE if row["message_id"] == key)
+        return node | {"replies": [grown(row["message_id"]) for row in TREE if row["parent_id"] == key]}
+
+    save("x.jsonl", [{"message_tree_id": "1", "tree_state": "ready", "prompt": grown("1")}])
+    (found,) = run(files=["x.jsonl"], valid_fraction=0.0)["messages"]
+    assert [row["messages"] for row in part("train")] == [BEST]
+    assert found["messages"] == 7 == found["in_dialogues"] + sum(found["left_out"].values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {name: st.none() | st.integers(0, 4) | st.sampled_from(["1", "2"]) | st.lists(st.none(), max_size=1)
+             for name in ("message_id", "parent_id", "text", "role")},
+            optional={"rank": st.none() | st.text(max_size=2) | st.integers(0, 2), "deleted": st.booleans()},
+        ),
+        min_size=1, max_size=12,
+    )
+)  # fmt: skip
+def test_trees_of_anything_are_counted(rows):
+    Path("x.json").write_text(json.dumps(rows))
+    source = Trees(open_source(Path("x.json")))
+    made = list(source.rows())
+    assert source.messages == len(rows) == source.kept + source.left_out.total()
+    assert source.kept == sum(len(row["messages"]) for row in made)
+
+
 def test_a_column_that_occurs_twice_is_named():
     turns = pa.array(numbered(2), TURNS)
     pq.write_table(pa.Table.from_arrays([turns, turns], ["messages", "messages"]), "x.parquet")
@@ -323,3 +448,31 @@ def test_a_file_that_may_not_be_read_is_named():
     save("x.jsonl", [{"messages": [U, A]}])
     Path("x.jsonl").chmod(0)
     assert "x.jsonl cannot be read: Permission denied" in refused(files=["x.jsonl"])
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.parquet", "x.jsonl.gz", "x.jsonl.zst", "x.txt"])
+@settings(max_examples=25, deadline=None)
+@given(cut=st.floats(0, 1), changes=st.lists(st.tuples(st.floats(0, 0.999), st.binary(max_size=3)), max_size=2))
+def test_a_damaged_file_is_rows_or_an_error(name, cut, changes):
+    rows = [{"question": f"q{i} é", "answer": "x\ny"} for i in range(30)]
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    made = {"x.jsonl": lines, "x.json": json.dumps(rows).encode(), "x.jsonl.gz": gzip.compress(lines)}
+    made["x.csv"] = b"question,answer\n" + b"".join(b'"q, %d","x\ny"\n' % i for i in range(30))
+    made["x.txt"] = b"".join(b"User: q%d\nBot: a\n\n" % i for i in range(30))
+    made["x.jsonl.zst"] = pa.compress(lines, codec="zstd", asbytes=True)
+    if name == "x.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), name)
+        made[name], changes = Path(name).read_bytes(), []  # of other bytes pyarrow itself may crash
+    data = bytearray(made[name][: round(cut * len(made[name]))])
+    for place, change in changes:
+        at = int(place * len(data))
+        data[at : at + len(change)] = change
+    Path(name).write_bytes(data)
+    reader, read = Reader(DataConfig(files=[name])), 0
+    with suppress(MinitronError):
+        for found in reader.read(sources(DataConfig(files=[name]))):
+            read += len(found)
+        assert read == reader.tally.rows_in

@@ -61,11 +61,18 @@ class Shape:
             raise MinitronError(f"{where} holds labelled answers", hint=hint)
         if not in_turns and not pair:
             wanted = "instruction and output" if config.format == "alpaca" else ", ".join(TURNS)
-            hint = f"it has {listed(names)}; name the one with the turns in data.column"
+            known = ", ".join(f"{question} and {answer}" for question, answer in PAIRS)
+            hint = f"it has {listed(names)}; name the one with the turns in data.column, or rename two columns: {known}"
             if names == ["text"]:
-                hint = "raw text belongs into pretrain.files"
+                hint = "raw text belongs into pretrain.files; in a text with dialogues each message begins as in 'Anna: hello'"
             raise MinitronError(f"{where} has no column with turns ({wanted})", hint=hint)
         return cls(in_turns, pair, tuple(name for name in (*MORE, *SYSTEM, HISTORY) if name in names))
+
+    @property
+    def whole_turns(self) -> str:
+        """The one column that has all of every row's turns; empty where a row's other columns may have some of them."""
+        alone = len(self.in_turns) == 1 and not self.pair and not {*SYSTEM, HISTORY} & set(self.beside)
+        return self.in_turns[0] if alone else ""
 
     def turns(self, cells: dict[str, list], count: int) -> list:
         """Each row's turns, from the cells of `columns`."""

@@ -16,12 +16,15 @@ import pyarrow as pa
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import expand
+from minitron.data.chats import Chat
+from minitron.data.expressions import NUMBER, TEXT, Leaf, Values
 from minitron.data.formats import ending, format_of, open_source
 from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Chunk, Source, reading
 from minitron.data.formats.text import Text
+from minitron.data.formats.trees import Trees
 from minitron.data.messages import printable
-from minitron.data.rules import Rules, Tally, not_numbers
+from minitron.data.rules import Rules, Tally, find_column, not_numbers
 from minitron.data.shapes import Shape, no_column
 from minitron.recipe.kinds import INPUTS
 from minitron.recipe.schema import DataConfig
@@ -33,8 +36,8 @@ def find_files(patterns: list[str], *, option: str = "data.files", text: bool = 
     """The files of an option, each pattern's in the order of their names, none twice.
 
     A pattern is a file, a folder, or a glob. A folder stands for the files in it (and in its folders) whose ending is known;
-    names that begin with `.` or `_` are left out, as Spark has them. A glob means files, and folders only where their names end
-    as files do (d.parquet/). With `text` plain text counts, whatever its ending.
+    names that begin with `.` or `_` are left out, as Spark has them, and text that is no chat. A glob means files, and folders
+    only where their names end as files do (d.parquet/). With `text` plain text counts, whatever its ending.
     Raises MinitronError where a pattern matches nothing that can be read.
     """
     paths: dict[Path, None] = {}
@@ -61,15 +64,19 @@ def _files_in(folder: Path, *, text: bool) -> list[Path]:
     def wanted(path: Path) -> bool:
         hidden = any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
         kind = format_of(path)
-        return kind is not None and (text or kind is not Text) and not hidden and path.is_file()
+        if kind is None or hidden or not path.is_file():
+            return False
+        return text or kind is not Text or Text(path).begins_as_chat()
 
     return sorted(filter(wanted, folder.rglob("*")))
 
 
 def sources(config: DataConfig) -> list[Source]:
     """The recipe's dialogues: of its files, then of its dataset."""
-    files = [open_source(path) for path in find_files(config.files)]
-    return files + ([Hub(config, section="data")] if config.hub else [])
+    found = [open_source(path) for path in find_files(config.files)]
+    for source in found:
+        source.chat = Chat(config, where=source.where)
+    return [Trees(source) for source in [*found, *([Hub(config, section="data")] if config.hub else [])]]
 
 
 def count_rows(found: Iterable[Source]) -> int:
@@ -93,6 +100,16 @@ class Row(NamedTuple):
     may_be_valid: bool
 
 
+class Passed(NamedTuple):
+    """Rows of a source that passed the rules: the columns of `shape` and COPIED_COLUMNS, as far as they are there."""
+
+    cells: pa.RecordBatch | dict[str, list]
+    count: int
+    values: Values  # what the rules read
+    shape: Shape
+    source: str  # its name
+
+
 class Reader:
     """Reads sources, applies the rules, and counts what it meets in `tally`. `rules`: those of the recipe's [data] by default."""
 
@@ -100,9 +117,10 @@ class Reader:
         self.config = config
         self.rules = rules or Rules(config)
         self.tally = Tally()
-        self._unmet = set(self.rules.columns)  # no source had these columns so far
+        self._unmet = {leaf.name for leaf in self.rules.leaves}  # no source had these columns so far
         self._met: dict[str, None] = {}  # columns of the sources
-        self._texts: dict[str, bool] = {}  # rule columns that hold text -> whether any of it reads as a number
+        self._texts: set[str] = set()  # columns that rules compare with numbers and that hold text
+        self._numbers: set[str] = set()  # those of which anything is a number, or reads as one
 
     def read(self, found: Iterable[Source]) -> Iterator[list[Row]]:
         """The rows that pass the rules, in their order."""
@@ -112,19 +130,31 @@ class Reader:
 
     def read_one(self, source: Source) -> Iterator[list[Row]]:
         """Those of one source."""
+        with reading(source.where):
+            yield from map(self._rows, self.passed(source))
+
+    def passed(self, source: Source) -> Iterator[Passed]:
+        """The same, as the source has them."""
         self.tally.files.append({"path": str(source.path), "rows": 0})
         with reading(source.where):
             yield from self._read(source)
 
+    def merge(self, other: "Reader") -> None:
+        """Takes over what another reader met, which read on where this one stopped."""
+        self.tally.merge(other.tally)
+        self._met |= other._met
+        self._unmet &= other._unmet
+        self._texts |= other._texts
+        self._numbers |= other._numbers
+
     def check_columns(self) -> None:
         """Raises MinitronError for a rule whose column none of the sources has, or has numbers in."""
-        for column in self._unmet if self.tally.rows_in else ():
+        for column in sorted(self._unmet) if self.tally.rows_in else ():
             raise column_of_rule_missing(self.rules, column, names=self._met, where="the data")
-        for column, any_number in self._texts.items():
-            if not any_number:
-                raise not_numbers(column, kind="text")
+        for column in sorted(self._texts - self._numbers):
+            raise not_numbers(column, kind="text")
 
-    def _read(self, source: Source) -> Iterator[list[Row]]:
+    def _read(self, source: Source) -> Iterator[Passed]:
         names: dict[str, None] = {}
         shape = None
         for chunk in source.chunks():
@@ -138,47 +168,50 @@ class Reader:
 
     def _meet(self, chunk: Chunk, source: Source) -> None:
         self._met |= dict.fromkeys(chunk.names)
-        self._unmet -= self._met.keys()
-        for column in self.rules.columns if source.every_row_has_all_columns else ():
-            if column not in chunk.names:
-                raise column_of_rule_missing(self.rules, column, names=chunk.names, where=source.where)
+        self._unmet -= {name for name in self._unmet if find_column(name, chunk.names)}
+        for leaf in self.rules.leaves if source.every_row_has_all_columns else ():
+            if not find_column(leaf.name, chunk.names):
+                raise column_of_rule_missing(self.rules, leaf.name, names=chunk.names, where=source.where)
 
-    def _judge(self, chunk: Chunk, shape: Shape, *, default: str) -> Iterator[list[Row]]:
-        scores = {name: self._scores(chunk, name) for name in self.rules.columns}
+    def _judge(self, chunk: Chunk, shape: Shape, *, default: str) -> Iterator[Passed]:
+        values = {leaf: self._values(chunk, leaf) for leaf in self.rules.leaves}
         self.tally.rows_in += chunk.rows
         self.tally.files[-1]["rows"] += chunk.rows
-        passing = self.rules.passing(scores, rows=chunk.rows, tally=self.tally)
+        passing = self.rules.passing(values, rows=chunk.rows, tally=self.tally)
         if not passing.true_count:
             return
-        scores = {name: column.filter(passing) for name, column in scores.items()}
-        start = 0
-        for cells in chunk.cells([*shape.columns, *COPIED_COLUMNS], passing):
-            count = len(next(iter(cells.values())))
-            part = {name: column.slice(start, count) for name, column in scores.items()}
+        values = {leaf: column.filter(passing) for leaf, column in values.items()}
+        start, columns = 0, [*shape.columns, *COPIED_COLUMNS]
+        for cells in chunk.batches(columns, passing) or chunk.cells(columns, passing):
+            count = cells.num_rows if isinstance(cells, pa.RecordBatch) else len(next(iter(cells.values())))
+            part = {leaf: column.slice(start, count) for leaf, column in values.items()}
             start += count
-            yield self._rows(cells, part, count=count, shape=shape, default=default)
+            yield Passed(cells, count, part, shape, default)
 
-    def _rows(
-        self, cells: dict[str, list], scores: dict[str, pa.Array], *, count: int, shape: Shape, default: str
-    ) -> list[Row]:
+    def _rows(self, passed: Passed) -> list[Row]:
+        cells, count, values, shape, default = passed
+        cells = cells.to_pydict() if isinstance(cells, pa.RecordBatch) else cells
         source, skill, check = ([printable(v) for v in cells.get(n, [None] * count)] for n in COPIED_COLUMNS)
-        judged = [self.rules.judged(name, scores[name]) for name in self.rules.columns]
+        scores = [values[Leaf(name)].cast(pa.float64(), safe=False).to_pylist() for name in self.rules.columns]
         columns = [
             shape.turns(cells, count),
             [name or default for name in source],
             skill,
             check,
-            list(zip(*judged, strict=True)) if judged else [()] * count,
-            self.rules.are_probes(scores, rows=count),
-            self.rules.may_be_valid(scores, rows=count),
+            list(zip(*scores, strict=True)) if scores else [()] * count,
+            self.rules.are_probes(values, rows=count).to_pylist(),
+            self.rules.may_be_valid(values, rows=count).to_pylist(),
         ]
         return [Row(*values) for values in zip(*columns, strict=True)]
 
-    def _scores(self, chunk: Chunk, name: str) -> pa.Array:
-        scores, any_text = chunk.scores(name)
-        if any_text or name in self._texts:
-            self._texts[name] = self._texts.get(name, False) or scores.null_count < len(scores)
-        return scores
+    def _values(self, chunk: Chunk, leaf: Leaf) -> pa.Array:
+        if not find_column(leaf.name, chunk.names):  # rows of other columns, such as JSON may have
+            return pa.nulls(chunk.rows, pa.float64() if leaf.kind != TEXT else pa.large_string())
+        values, any_text = chunk.values(leaf)
+        if leaf.kind == NUMBER:
+            self._texts |= {leaf.name} if any_text else set()
+            self._numbers |= {leaf.name} if values.null_count < len(values) else set()
+        return self.rules.judged(leaf, values)
 
 
 def column_of_rule_missing(rules: Rules, column: str, *, names: Iterable[str], where: str) -> MinitronError:

@@ -119,7 +119,20 @@ INPUTS = {
     ".parquet": Kind("minitron.data.formats.parquet:Parquet"),
     ".jsonl": Kind("minitron.data.formats.json_lines:JsonLines"),
     ".ndjson": Kind("minitron.data.formats.json_lines:JsonLines"),
+    ".csv": Kind("minitron.data.formats.delimited:Csv"),
+    ".tsv": Kind("minitron.data.formats.delimited:Tsv"),
     ".json": Kind("minitron.data.formats.json_array:JsonArray"),
     ".txt": Kind("minitron.data.formats.text:Text"),
     ".md": Kind("minitron.data.formats.text:Text"),
+}
+
+# Subclasses of minitron.data.chats.export.Export, in the order in which they are asked whether a file is theirs.
+CHATS = {
+    "chatgpt": Kind("minitron.data.chats.chatgpt:ChatGPT"),
+    "claude": Kind("minitron.data.chats.claude:Claude"),
+    "telegram": Kind("minitron.data.chats.telegram:Telegram"),
+    "discord": Kind("minitron.data.chats.discord:Discord"),
+    "sillytavern": Kind("minitron.data.chats.sillytavern:SillyTavern"),
+    "whatsapp": Kind("minitron.data.chats.whatsapp:WhatsApp"),
+    "script": Kind("minitron.data.chats.script:Script"),
 }

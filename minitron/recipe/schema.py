@@ -106,7 +106,17 @@ class DataConfig:
         "further role names, such as {teacher = 'assistant'}; known are user, human, prompter, assistant, gpt, chatgpt, bot, ai, "
         "model, system, developer",
     )
-    keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
+    assistant: str = option(
+        "",
+        "whose messages are the answers where files are chats between people (docs/data.md), by the name in the chat",
+    )
+    pause_minutes: float = option(
+        60.0, "in such a chat, a longer pause between two messages begins a new dialogue; 0: none does", low=0
+    )
+    keep: list[str] = option(
+        [],
+        'a row stays if all of these hold, such as \'safety >= 8 and source in ["a", "b"]\' (docs/data.md); any columns',
+    )
     missing_scores: str = option(
         "drop",
         "rows whose score is missing, no number (text that reads as one counts as it), or -1 (not judged, unless a rule on "
@@ -124,7 +134,20 @@ class DataConfig:
         [],
         "stricter rules for what is held out and for what kto takes as good answers: what fails them is trained on only",
     )
+    clean: list[str] = option(
+        [],
+        "rules about what dialogues say (docs/data.md): `repetition`, `truncated`, `template` and `language:ru` (or another) drop a "
+        "dialogue, `emails`, `phones` and `keys` mask words in it; see with `minitron look` before you believe them",
+        max_items=20,
+    )
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
+    workers: int = option(
+        0,
+        "processes that read large parquet files; 0: one per core; they all make the same",
+        low=0,
+        high=1024,
+        decides=False,
+    )
     sources: list[Source] = option(
         [], "name, licence and address of what went in; shown by the chat program's `info`", decides=False
     )
@@ -479,6 +502,36 @@ class StudyConfig:
     batch_bytes: int = option(16384, "bytes of text of an optimizer step", low=64, high=1 << 30)
 
 
+RUBRIC = """You judge dialogues that a small model will learn from. Judge the assistant's answers only: is what it says true, does it
+answer the question, is the language clean and natural, would a friendly person say it? A dialogue that is broken off, repeats itself,
+preaches or invents facts is bad, however polite."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """How `minitron judge` has dialogues scored, by a model behind an OpenAI-compatible endpoint. The stages take no notice of it."""
+
+    url: str = option("http://127.0.0.1:8080/v1", "the endpoint, up to /v1")
+    model: str = option("", "the model's name there")
+    key_env: str = option("OPENAI_API_KEY", "the environment variable that holds the key, if there is one")
+    rubric: str = option(RUBRIC, "what good and bad are; how to answer is added")
+    columns: list[str] = option(["overall"], "names of the scores, which become columns for data.keep", max_items=20)
+    lowest: int = option(1, "the worst score")
+    highest: int = option(10, "the best score")
+    second_model: str = option("", "another model, for how far the two agree; its columns end in _second")
+    second_url: str = option("", "its endpoint; empty: the same")
+    second_key_env: str = option("", "the environment variable with its key; empty: the same")
+    concurrency: int = option(4, "questions at a time", low=1, high=256)
+    timeout_seconds: float = option(120.0, "to wait for an answer", above=0.0)
+    tries: int = option(6, "per question, where the network, the server or the answer fails", low=1, high=20)
+    pause_seconds: float = option(
+        1.0, "before the second try; twice as long before each further one", low=0.0, high=60.0
+    )
+    max_rows: int = option(0, "judge only so many dialogues; 0: all", low=0)
+    price_in: float = option(0.0, "of a million tokens in, for the estimate", low=0.0)
+    price_out: float = option(0.0, "of a million tokens out", low=0.0)
+
+
 def plain(value: Any) -> Any:
     """Dataclasses as dicts, also those inside dicts and lists; anything else as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -511,6 +564,7 @@ class Config:
     eval: EvalConfig = field(default_factory=EvalConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     study: StudyConfig | None = None
+    judge: JudgeConfig | None = None
 
     @property
     def layout(self) -> Layout:

@@ -7,15 +7,18 @@ A format is a subclass of `Source` with `rows`, which yields dicts. One whose da
 import io
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from minitron.core.errors import MinitronError
-from minitron.data.rules import to_number, to_scores
+from minitron.data.chats import Chat
+from minitron.data.expressions import NUMBER, Leaf
+from minitron.data.formats.encodings import decoded, decoded_lines
+from minitron.data.rules import field_of, find_column, is_text, read_leaf, read_values
 
 CHUNK_ROWS = 1024  # rows of text in memory at once
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # endings behind a format's own
@@ -28,12 +31,16 @@ class Chunk(ABC):
     rows: int
 
     @abstractmethod
-    def scores(self, name: str) -> tuple[pa.Array, bool]:
-        """A column as float32 or float64 (null: no number), and whether any of it was text."""
+    def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
+        """A column as a rule reads it (numbers: float32 or float64, null where there is none), and whether any of it was text."""
 
     @abstractmethod
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
         """Values of some columns, as far as they are there, of the rows that pass (None: of all), in parts of bounded size."""
+
+    def batches(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[pa.RecordBatch] | None:
+        """The same as Arrow has it; None where the chunk is not of Arrow."""
+        return None
 
 
 class Source:
@@ -41,6 +48,7 @@ class Source:
 
     every_row_has_all_columns = False  # true of tables: a column that is missing at the start stays so
     only_column = ""  # the column's name where there is but one
+    chat: Chat | None = None  # set where dialogues are wanted: then a chat's messages become some
 
     def __init__(self, path: Path):
         self.path, self.where = path, str(path)
@@ -48,10 +56,7 @@ class Source:
 
     def rows(self) -> Iterator[dict]:
         """All rows, in order."""
-        for chunk in self.chunks():
-            for cells in chunk.cells(chunk.names):
-                columns = [cells[name] for name in chunk.names]
-                yield from (dict(zip(chunk.names, row, strict=True)) for row in zip(*columns, strict=True))
+        yield from rows_of(self.chunks())
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
         """All rows, in order, about so many at a time. What the file has wrong is raised as MinitronError inside `reading`."""
@@ -63,12 +68,43 @@ class Source:
         """The number of rows, about, or None where only reading them all would tell."""
         return None
 
+    def parts(self) -> list["Source"]:
+        """Sources that together have these rows, in order, and can be read by several processes; none where that cannot be."""
+        return []
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk, 0 where it is not there."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
     def open(self) -> BinaryIO:
         """The file's bytes, unpacked."""
         if self.compressed:
             kind = COMPRESSIONS[self.path.suffix.lower()]
             return io.BufferedReader(pa.input_stream(str(self.path), compression=kind))
         return self.path.open("rb")
+
+    def text(self) -> str:
+        """All of it as text, whatever its encoding."""
+        with self.open() as file:
+            return decoded(file.read(), where=self.where)
+
+    def lines(self) -> Iterator[str]:
+        """Its lines as they are read, with their ends (\\n or \\r\\n), whatever their encoding."""
+        with self.open() as file:
+            yield from decoded_lines(file, where=self.where)
+
+    def why_empty(self) -> MinitronError | None:
+        """The error for a source that gave no rows, where it knows the reason."""
+        return self.chat.why_empty() if self.chat else None
+
+    def about(self) -> dict | None:
+        """For the report, after reading: what became of the messages that rows were made of."""
+        return self.chat.about() if self.chat and self.chat.messages else None
+
+    def told(self) -> list[str]:
+        """The same as lines for people."""
+        return self.chat.lines() if self.chat and self.chat.messages else []
 
     @property
     def compressed(self) -> bool:
@@ -82,9 +118,9 @@ class Objects(Chunk):
         self.objects, self.rows = objects, len(objects)
         self.names = list(dict.fromkeys(name for row in objects for name in row))
 
-    def scores(self, name: str) -> tuple[pa.Array, bool]:
-        values = [row.get(name) for row in self.objects]
-        return pa.array(map(to_number, values), pa.float64()), any(isinstance(value, str) for value in values)
+    def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
+        values = [_value(row, leaf.name) for row in self.objects]
+        return read_values(values, leaf), any(isinstance(value, str) for value in values)
 
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
         kept = self.objects if passing is None else list(itertools.compress(self.objects, passing.to_pylist()))
@@ -97,21 +133,52 @@ class Columns(Chunk):
     def __init__(self, table: pa.Table | pa.RecordBatch, *, where: str):
         self.table, self.rows, self.names, self.where = table, table.num_rows, table.schema.names, where
 
-    def scores(self, name: str) -> tuple[pa.Array, bool]:
-        one_of(name, self.names, where=self.where)
+    def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
+        name, fields = column_of(leaf, self.names, where=self.where)
         column = self.table[name]
-        return column_scores(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column, name=name)
+        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return column_values(column, fields, leaf, where=self.where)
+
+    def batches(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[pa.RecordBatch]:
+        table = self.table if passing is None else self.table.filter(passing)
+        table = table.select([one_of(name, self.names, where=self.where) for name in names if name in self.names])
+        yield from [table] if isinstance(table, pa.RecordBatch) else table.combine_chunks().to_batches()
 
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
-        table = self.table if passing is None else self.table.filter(passing)
-        there = [one_of(name, self.names, where=self.where) for name in names if name in self.names]
-        yield {name: table[name].to_pylist() for name in there}
+        yield from map(pa.RecordBatch.to_pydict, self.batches(names, passing))
 
 
-def column_scores(column: pa.Array, *, name: str) -> tuple[pa.Array, bool]:
-    """An Arrow column as `Chunk.scores` gives it."""
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    return to_scores(column, name=name), is_text and column.null_count < len(column)
+def rows_of(chunks: Iterable[Chunk]) -> Iterator[dict]:
+    """Chunks as rows."""
+    for chunk in chunks:
+        for cells in chunk.cells(chunk.names):
+            columns = [cells[name] for name in chunk.names]
+            yield from (dict(zip(chunk.names, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def _value(row: dict, name: str) -> Any:
+    """What a row has under a name, or in an object within it; None where there is nothing."""
+    if name in row or "." not in name:
+        return row.get(name)
+    found = find_column(name, row)
+    value = row[found[0]] if found else None
+    for key in found[1] if found else ():
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def column_of(leaf: Leaf, names: list[str], *, where: str) -> tuple[str, list[str]]:
+    """The column of a leaf, which must be there, and the fields on the way into it."""
+    found = find_column(leaf.name, names)
+    assert found, (leaf, names)
+    return one_of(found[0], names, where=where), found[1]
+
+
+def column_values(column: pa.Array, fields: list[str], leaf: Leaf, *, where: str) -> tuple[pa.Array, bool]:
+    """An Arrow column as `Chunk.values` gives it."""
+    column = field_of(column, fields, where=where, name=leaf.name)
+    text = leaf.kind == NUMBER and is_text(column.type) and column.null_count < len(column)
+    return read_leaf(column, leaf), text
 
 
 def one_of(name: str, names: list[str], *, where: str) -> str:

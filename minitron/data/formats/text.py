@@ -1,19 +1,32 @@
-"""Plain text: a file is one row with one column, `text`."""
+"""Plain text: a file is one row with one column, `text`; or a chat, where dialogues are wanted."""
 
-import io
 from collections.abc import Iterator
 
-from minitron.data.formats.source import Source
+from minitron.data.chats import export_kinds
+from minitron.data.formats.encodings import unicode_kind
+from minitron.data.formats.source import Source, reading
+
+HEAD = 1 << 16  # bytes by which a chat is known in a folder
 
 
 class Text(Source):
-    """A UTF-8 file as one document; its line ends become \\n."""
+    """A file as one document; its line ends become \\n."""
 
     only_column = "text"
 
     def rows(self) -> Iterator[dict]:
-        with io.TextIOWrapper(self.open(), encoding="utf-8-sig") as file:
-            yield {"text": file.read()}
+        text = self.text().replace("\r\n", "\n").replace("\r", "\n")
+        if self.chat and (export := self.chat.export_of("text", text)):
+            yield from self.chat.rows(export, text)
+        else:
+            yield {"text": text}
+
+    def begins_as_chat(self) -> bool:
+        """Whether its first messages are a chat's."""
+        with reading(self.where), self.open() as file:
+            head = file.read(HEAD)
+        text = head.decode(unicode_kind(head), errors="ignore").replace("\r\n", "\n")
+        return any(kind.holds == "text" and kind.recognises(text) for kind in export_kinds())
 
     def count(self) -> int | None:
-        return 1
+        return None if self.chat else 1

@@ -1,0 +1,136 @@
+"""Rows of a recipe's data, each with what becomes of it by the rules: kept, or the reason why not.
+
+    for row in trace(config, rows=5000): print(row.reason or "kept", row.messages)
+
+Reads the same way as the data stage (`data.sources.Reader`), one row at a time. Knows nothing about how it is shown.
+"""
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from minitron import synth
+from minitron.core.errors import MinitronError
+from minitron.data.formats import open_source
+from minitron.data.formats.source import Chunk, Objects, Source
+from minitron.data.messages import Message, digest_of, parse, printable, role_map, to_messages
+from minitron.data.quality import Quality
+from minitron.data.rules import to_number
+from minitron.data.shapes import Shape
+from minitron.data.sources import Reader, sources
+from minitron.recipe.schema import Config, DataConfig
+
+DUPLICATE = "exact duplicate"
+MOST_FILES = 50  # of which rows are read, evenly spread
+LONGEST = 2000  # characters of a row that holds no dialogue
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A row: where it is from, why it goes (empty: it stays), its dialogue or, where it holds none, what it holds, the scores of the
+    rules' columns (None: missing), and its dialogue as it was where `data.clean` masked something."""
+
+    source: str
+    reason: str
+    messages: list[Message] | None
+    raw: str
+    scores: dict[str, float | None]
+    unmasked: list[Message] | None = None
+
+
+class OneByOne(Source):
+    """The first rows of a source, in chunks of one, so that what a reader does with each can be seen."""
+
+    def __init__(self, inner: Source, reader: Reader, *, most: int):
+        self.inner, self.reader, self.most = inner, reader, most
+        self.path, self.where, self.name = inner.path, inner.where, inner.name
+        self.every_row_has_all_columns = inner.every_row_has_all_columns
+        self.row: dict[str, Any] = {}
+        self.whole = False  # whether there are no further rows
+        self.dropped: list[tuple[dict[str, Any], str]] = []
+
+    def chunks(self, rows: int = 1) -> Iterator[Chunk]:
+        found = self.inner.rows()
+        for row in itertools.islice(found, self.most):
+            self.row, before = row, self.reader.tally.dropped.copy()
+            yield Objects([row])
+            if reason := next(iter(self.reader.tally.dropped - before), ""):
+                self.dropped.append((row, reason))
+        self.whole = next(found, None) is None
+
+
+def trace(config: Config, *, rows: int) -> Iterator[Traced]:
+    """The first rows of each source, about `rows` in all. Raises MinitronError where the recipe names no dialogues, and for what the
+    data stage would not read either."""
+    data = config.data
+    with opened(config, rows=rows) as found:
+        some = found[:: -(-len(found) // MOST_FILES)]
+        reader, seen = Reader(data), set[bytes]()
+        parts = [OneByOne(source, reader, most=max(1, rows // len(some))) for source in some]
+        for part in parts:
+            yield from _of_part(part, data, seen)
+        if len(some) == len(found) and all(part.whole for part in parts):  # else rows that were not read may have them
+            reader.check_columns()
+
+
+@contextmanager
+def opened(config: Config, *, rows: int) -> Iterator[list[Source]]:
+    """The recipe's sources; of the built-in dialogues as many as are looked at."""
+    data, made = config.data, config.layout.stage("data") / "synth.parquet"
+    if not (data.synth_rows or data.files or data.hub):
+        hint = "set data.files, data.hub or data.synth_rows; for raw text see: minitron clean"
+        raise MinitronError(f"{config.recipe} names no dialogues", hint=hint, code=2)
+    if not data.synth_rows or made.exists():
+        yield [open_source(made)] if data.synth_rows else sources(data)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "synth.parquet"
+        synth.write(path, rows=min(data.synth_rows, rows), seed=config.seed)
+        yield [open_source(path)]
+
+
+def _of_part(one: OneByOne, data: DataConfig, seen: set[bytes]) -> Iterator[Traced]:
+    reader, roles, quality = one.reader, role_map(data), Quality(data.clean)
+
+    def traced(row: dict[str, Any], reason: str, messages: list[Message] | None = None) -> Traced:
+        scores = {name: to_number(value_of(row, name)) for name in reader.rules.columns}
+        raw = "" if messages else printable(row)[:LONGEST]
+        return Traced(one.name, reason, messages, raw, scores)
+
+    for rows in reader.read_one(one):
+        for passed in rows:
+            messages = to_messages(passed.turns, roles=roles, unknown=reader.tally.unknown_roles)
+            if isinstance(messages, str):
+                yield traced(one.row, messages, _as_it_is(one.row, data, one.where, roles))
+                continue
+            if isinstance(cleaned := quality.of(messages), str):
+                yield traced(one.row, cleaned, messages)
+                continue
+            digest = digest_of(cleaned)
+            found = traced(one.row, DUPLICATE if digest in seen else "", cleaned)
+            yield found if cleaned == messages else replace(found, unmasked=messages)
+            seen.add(digest)
+    for row, reason in one.dropped:
+        yield traced(row, reason, _as_it_is(row, data, one.where, roles))
+
+
+def _as_it_is(row: dict[str, Any], data: DataConfig, where: str, roles: dict[str, str]) -> list[Message] | None:
+    """A row's turns in whatever order, None where it has none."""
+    shape = Shape.find(list(row), config=data, where=where)
+    turns = shape.turns({name: [row.get(name)] for name in shape.columns}, 1)[0]
+    messages = parse(turns, roles=roles, unknown=set())
+    return None if isinstance(messages, str) else messages
+
+
+def value_of(row: dict[str, Any], name: str) -> Any:
+    """A row's value; with dots in the name, of the object in it."""
+    column, dot, inner = name.partition(".")
+    if name in row or not dot:
+        return row.get(name)
+    value = row.get(column)
+    value = dict(value) if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value) else value
+    return value_of(value, inner) if isinstance(value, dict) else None

@@ -1,0 +1,51 @@
+"""Telegram Desktop's export as machine-readable JSON: result.json, of one chat or of an account with all its chats."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from minitron.data.chats.export import FORWARDED, NO_TEXT, PARTS, SERVICE, Export, Said, field, objects, seconds
+from minitron.data.rules import to_number
+
+BESIDE = ("photo", "file", "location_information", "contact_information", "poll")
+
+
+class Telegram(Export):
+    title, holds = "Telegram", "json"
+
+    @staticmethod
+    def recognises(value: Any) -> bool:
+        def is_chat(chat: Any) -> bool:
+            return isinstance(chat, dict) and {"type", "id", "messages"} <= chat.keys()
+
+        return is_chat(value) or any(map(is_chat, field(field(value, "chats", dict), "list", list)))
+
+    @staticmethod
+    def talks(value: Any, left_out: Counter[str], parts: Counter[str]) -> Iterator[list[Said]]:
+        chats = [value] if "messages" in value else objects(value["chats"], "list", left_out)
+        for chat in chats:
+            talk = []
+            for message in objects(chat, "messages", left_out):
+                if message.get("type") != "message":
+                    left_out[SERVICE] += 1
+                elif message.get("forwarded_from") or message.get("forwarded_from_id"):
+                    left_out[FORWARDED] += 1
+                elif text := text_of(message.get("text")):
+                    parts[PARTS] += any(name in message for name in BESIDE)
+                    # a deleted account has no name any more
+                    who = field(message, "from", str) or field(message, "from_id", str) or "?"
+                    talk.append(Said(who, text, time_of(message)))
+                else:
+                    left_out[NO_TEXT] += 1
+            yield talk
+
+
+def text_of(text: Any) -> str:
+    """A text, or a list of texts and of entities, such as links and bold words, which have a text."""
+    parts = text if isinstance(text, list) else [text]
+    return "".join(part if isinstance(part, str) else field(part, "text", str) for part in parts).strip()
+
+
+def time_of(message: dict) -> float | None:
+    unix = to_number(message.get("date_unixtime"))
+    return seconds(message.get("date")) if unix is None else unix

@@ -1,0 +1,128 @@
+"""WhatsApp's export: a text file, a line (or several) per message, with the date in the manner of the phone's language.
+
+    31.12.23, 21:15 - Nadia: hello                      Android
+    12/31/23, 9:15\u202fPM - Nadia: hello               Android, where hours go to 12
+    [31.12.23, 21:15:10] Nadia: hello                   iOS
+
+iOS puts U+200E before what nobody typed (pictures, calls, deleted messages), Android writes <...> in the phone's language.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from minitron.data.chats.export import DELETED, NO_TEXT, PARTS, SERVICE, Export, Said
+
+MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"  # of direction; a byte-order mark
+BLANK = "[ \u00a0\u202f]"
+HEAD = re.compile(
+    rf"[{MARKS}]*\[?(\d{{1,4}})[./-](\d{{1,2}})[./-](\d{{1,4}}),?{BLANK}{{1,2}}"  # 31.12.23,
+    rf"(\d{{1,2}})[:.](\d{{2}})(?:[:.](\d{{2}}))?(?:{BLANK}?([AaPp])\.?{BLANK}?[Mm]\.?)?"  # 9:15:10 PM
+    rf"(?:\]|{BLANK}-)(?:{BLANK}|$)(.*)",
+    re.DOTALL,
+)
+ATTACHED = re.compile(rf"[{MARKS}]*[^\n]*\.\w{{2,4}} \([^()\n]+\)(?:\n|$)")  # IMG-1.jpg (file attached)
+OMITTED = re.compile(r"<[^<>\n]{2,60}>")
+EDITED = re.compile(rf"\s*[{MARKS}]+<[^<>\n]{{2,60}}>\s*$|\s*<This message was edited>\s*$")
+REMOVED = re.compile(
+    r"(this message was deleted|you deleted this message|(данное|это) сообщение удалено|вы удалили (данное|это) сообщение"
+    r"|diese nachricht wurde gelöscht|du hast diese nachricht gelöscht|se eliminó este mensaje|eliminaste este mensaje"
+    r"|ce message a été supprimé|vous avez supprimé ce message|mensagem apagada|você apagou esta mensagem"
+    r"|questo messaggio è stato eliminato|hai eliminato questo messaggio)\.?",
+    re.IGNORECASE,
+)
+LOOKED_AT = 40  # lines by which a file is known
+
+
+class Entry(NamedTuple):
+    """A line with a date, and those that go on with it. `date` is as it is written: three numbers."""
+
+    date: tuple[int, int, int]
+    time: tuple[int, int, int]
+    rest: str
+
+
+class WhatsApp(Export):
+    title, holds = "WhatsApp", "text"
+
+    @staticmethod
+    def recognises(value: Any) -> bool:
+        lines = [line for line in value[:20_000].split("\n") if line.strip()][:LOOKED_AT]
+        return bool(lines and HEAD.match(lines[0])) and any(
+            ": " in HEAD.match(line)[8] for line in lines if HEAD.match(line)
+        )
+
+    @staticmethod
+    def talks(value: Any, left_out: Counter[str], parts: Counter[str]) -> Iterator[list[Said]]:
+        entries = list(entries_of(value))
+        order, talk = order_of_date(entries), []
+        for entry in entries:
+            who, colon, text = entry.rest.partition(":")
+            if not colon or "\n" in who or (text and text[0] not in " \n"):
+                left_out[SERVICE] += 1
+                continue
+            text = text.removeprefix(" ")
+            bare = text.strip(f"{MARKS} \n")
+            if REMOVED.fullmatch(bare):
+                left_out[DELETED] += 1
+                continue
+            text = EDITED.sub("", text)
+            if with_file := ATTACHED.match(text):  # its caption is below
+                text = text[with_file.end() :]
+                parts[PARTS] += bool(text.strip())
+            elif text.startswith(tuple(MARKS)) or OMITTED.fullmatch(bare) or bare == "null":
+                text = ""
+            if text.strip():
+                talk.append(Said(who.strip(f"{MARKS} \u202f\u00a0"), text, time_of(entry, order)))
+            else:
+                left_out[NO_TEXT] += 1
+        yield talk
+
+
+def entries_of(text: str) -> Iterator[Entry]:
+    begun: list[str] = []
+    for line in text.split("\n"):
+        if HEAD.match(line) and begun:
+            yield entry_of(begun)
+            begun = []
+        if begun or HEAD.match(line):
+            begun.append(line)
+    if begun:
+        yield entry_of(begun)
+
+
+def entry_of(lines: list[str]) -> Entry:
+    match = HEAD.match("\n".join(lines))
+    hour = int(match[4])
+    if match[7]:
+        hour = hour % 12 + 12 * (match[7] in "Pp")
+    return Entry((int(match[1]), int(match[2]), int(match[3])), (hour, int(match[5]), int(match[6] or 0)), match[8])
+
+
+def order_of_date(entries: list[Entry]) -> str:
+    """In which order year, month and day stand: a number above 12 is no month; where all may be one, the order in which time
+    goes on, since messages stand in it."""
+    if any(entry.date[0] > 31 for entry in entries):
+        return "ymd"
+    if any(entry.date[0] > 12 for entry in entries):
+        return "dmy"
+    if any(entry.date[1] > 12 for entry in entries):
+        return "mdy"
+    return min(("dmy", "mdy"), key=lambda order: steps_back([time_of(entry, order) for entry in entries]))
+
+
+def steps_back(times: list[float | None]) -> int:
+    known = [time for time in times if time is not None]
+    return sum(after < before for before, after in zip(known, known[1:], strict=False))
+
+
+def time_of(entry: Entry, order: str) -> float | None:
+    """In seconds, as if the phone were in UTC; None where there is no such day."""
+    part = dict(zip(order, entry.date, strict=True))
+    year = part["y"] + 2000 if part["y"] < 100 else part["y"]
+    try:
+        return datetime(year, part["m"], part["d"], *entry.time, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None

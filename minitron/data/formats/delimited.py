@@ -1,0 +1,52 @@
+"""CSV and TSV: the first line names the columns."""
+
+import csv
+import itertools
+import re
+from collections.abc import Iterator
+
+from minitron.core.errors import MinitronError
+from minitron.data.formats.source import Source, one_of, unreadable
+
+LONGEST_CELL = 1 << 30  # characters; Python's own limit is 128 KiB
+csv.field_size_limit(LONGEST_CELL)
+
+
+class Csv(Source):
+    """Cells in quotes may hold separators, line ends, and quotes that are doubled (RFC 4180). An empty cell is null. What
+    separates cells is what the first line has most of: comma, semicolon (Excel's where a comma stands in numbers), tab or |."""
+
+    every_row_has_all_columns = True
+    separators = ",;\t|"
+
+    def rows(self) -> Iterator[dict]:
+        lines = self.lines()
+        first = next(lines, "")
+        if told := re.fullmatch(r"sep=(.)\s*", first):  # a line of Excel's
+            separator, first = told[1], next(lines, "")
+        else:
+            unquoted = re.sub(r'"[^"]*"', "", first)
+            separator = max(self.separators, key=unquoted.count)
+        reader = csv.reader(itertools.chain([first], lines), delimiter=separator, strict=True)
+        names: list[str] = []
+        try:
+            for cells in reader:
+                if not names:
+                    names = [one_of(name, cells, where=self.where) for name in cells]
+                elif len(cells) > len(names):
+                    raise MinitronError(
+                        f"{self.where}, line {reader.line_num}, has {len(cells)} cells, but the first line names {len(names)} columns",
+                        hint='put texts that hold the separator in quotes: "hello, you"',
+                    )
+                elif cells:
+                    padded = itertools.chain(cells, itertools.repeat(""))
+                    yield {name: cell or None for name, cell in zip(names, padded, strict=False)}
+        except csv.Error as error:
+            hint = 'a quote inside a cell in quotes is doubled: "he said ""hi"""'
+            raise unreadable(f"{self.where}, line {reader.line_num},", error, hint=hint) from error
+
+
+class Tsv(Csv):
+    """The same with tabs."""
+
+    separators = "\t"

@@ -1,0 +1,144 @@
+"""Bytes of unknown encoding as text. UTF-8 unless a byte-order mark or the bytes themselves say otherwise, which is then said.
+
+    text = decoded(data, where="book.txt")
+    for line in decoded_lines(file, where="x.csv"): ...
+
+Nothing is ever replaced: what cannot be read whole is an error. Knows nothing about formats.
+"""
+
+import codecs
+import functools
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from minitron.core.console import say
+from minitron.core.errors import MinitronError
+
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as UTF-16's
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+HEAD = 4096  # bytes that tell UTF-16 without a mark
+SAMPLE = 1 << 18  # bytes that tell an encoding of one byte per character
+FEWEST = 24  # bytes beyond ASCII by which it can be told
+
+
+def decoded(data: bytes, *, where: str) -> str:
+    """A whole file's text, without a byte-order mark. Raises MinitronError where no encoding is likely."""
+    encoding = unicode_kind(data[:HEAD])
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            raise MinitronError(f"{where} is damaged {encoding.upper()} text: {error.reason}", hint=_HINT) from error
+        encoding = legacy([data], error, where=where)
+        text = data.decode(encoding)
+    tell(where, encoding)
+    return text.removeprefix("\ufeff")
+
+
+def decoded_lines(file: BinaryIO, *, where: str) -> Iterator[str]:
+    """The lines, with their ends, as they are read. Errors as with `decoded`, with the line's number."""
+    head = file.read(HEAD)
+    encoding = unicode_kind(head)
+    found = _with_head(head, file)
+    if encoding not in ("utf-8", "utf-8-sig"):
+        tell(where, encoding)
+        try:
+            for number, line in enumerate(io.TextIOWrapper(found, encoding=encoding, newline="\n"), 1):
+                yield line if number > 1 else line.removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            raise MinitronError(f"{where} is damaged {encoding.upper()} text: {error.reason}", hint=_HINT) from error
+        return
+    ascii_so_far = True
+    lines: Iterable[bytes] = found
+    for number, line in enumerate(lines, 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            ascii_so_far = ascii_so_far and text.isascii()
+        except UnicodeDecodeError as error:
+            place = f"{where}, line {number},"
+            if not ascii_so_far:
+                raise _not_utf8(place, error) from error
+            ahead = found.readlines(SAMPLE)
+            encoding = legacy([line, *ahead], error, where=place)
+            tell(where, encoding)
+            for rest in itertools.chain([line], ahead, found):
+                yield _by_table(rest, encoding, where=where)
+            return
+        yield text
+
+
+def _with_head(head: bytes, file: BinaryIO) -> io.BufferedReader:
+    """The file with the bytes before it that were read already."""
+    return io.BufferedReader(_Joined(head, file), 1 << 20)
+
+
+class _Joined(io.RawIOBase):
+    def __init__(self, head: bytes, file: BinaryIO):
+        self._head, self._file = io.BytesIO(head), file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        data = self._head.read(len(buffer)) or self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def unicode_kind(head: bytes) -> str:
+    """utf-8, utf-8-sig, utf-16 or utf-32 (with a mark), utf-16-le or utf-16-be (by where the zeros of Latin letters, digits and
+    line ends are)."""
+    for mark, encoding in BOMS:
+        if head.startswith(mark):
+            return encoding
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if even + odd > len(head) // 10:
+        if odd > 9 * even:
+            return "utf-16-le"
+        if even > 9 * odd:
+            return "utf-16-be"
+    return "utf-8"
+
+
+def legacy(lines: list[bytes], error: UnicodeDecodeError, *, where: str) -> str:
+    """The likely encoding of bytes that are no UTF-8, all ASCII before. Raises MinitronError where they are UTF-8 with some damage,
+    or too few to tell."""
+    sample = b"\n".join(line for part in lines for line in part.splitlines() if not line.isascii())[:SAMPLE]
+    beyond = sum(byte > 127 for byte in sample)
+    good = len(sample.decode(errors="ignore").encode()) - (len(sample) - beyond)  # bytes of whole UTF-8 characters
+    if beyond < FEWEST or 2 * good > beyond:
+        raise _not_utf8(where, error)
+    from charset_normalizer import from_bytes  # takes 0.1 s
+
+    best = from_bytes(sample).best()
+    if best is None:
+        raise _not_utf8(where, error)
+    return best.encoding
+
+
+def _by_table(line: bytes, encoding: str, *, where: str) -> str:
+    try:
+        return line.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise MinitronError(f"{where} is neither UTF-8 nor {encoding} text: {error.reason}", hint=_HINT) from error
+
+
+_HINT = "save it as UTF-8 (an editor or iconv does), or leave it out"
+
+
+def _not_utf8(where: str, error: UnicodeDecodeError) -> MinitronError:
+    return MinitronError(f"{where} is not UTF-8 text: {error.reason} at byte {error.start}", hint=_HINT)
+
+
+@functools.cache  # a file is read several times in a run
+def tell(where: str, encoding: str) -> None:
+    """Says that a file is not UTF-8."""
+    if encoding not in ("utf-8", "utf-8-sig"):
+        say(f"{where} is read as {encoding}; if that is wrong, save it as UTF-8")

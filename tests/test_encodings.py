@@ -1,0 +1,86 @@
+"""Text that is not UTF-8: told apart, said, never replaced."""
+
+import io
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from dialogues import dialogue, part, refused, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minitron.core.errors import MinitronError
+from minitron.data.documents import documents
+from minitron.data.formats import encodings
+from minitron.data.formats.encodings import decoded, decoded_lines
+from minitron.recipe.schema import PretrainConfig
+
+pytestmark = pytest.mark.usefixtures("in_tmp_path")
+
+RUSSIAN = (
+    "Всё смешалось в доме Облонских. Жена узнала, что муж был в связи с бывшею в их доме француженкою-гувернанткой."
+)
+GERMAN = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. Überall müssen größere Bäume gefällt worden sein, schön süß."
+JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。何でも薄暗いじめじめした所でニャーニャー泣いていた事だけは記憶している。"
+KINDS = [
+    (RUSSIAN, "cp1251"), (RUSSIAN, "koi8_r"), (GERMAN, "cp1252"), (JAPANESE, "shift_jis"),
+    (RUSSIAN, "utf-8"), (RUSSIAN, "utf-8-sig"), (RUSSIAN, "utf-16"), (GERMAN, "utf-16-le"), (GERMAN, "utf-16-be"), (RUSSIAN, "utf-32"),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_said_anew():
+    encodings.tell.cache_clear()
+
+
+@pytest.mark.parametrize(("text", "encoding"), KINDS)
+def test_a_text_comes_back(text, encoding, capfd):
+    text = f"{text}\n" * 5
+    Path("book.txt").write_bytes(text.encode(encoding))
+    assert list(documents(PretrainConfig(files=["book.txt"]))) == [text]
+    said = capfd.readouterr().err
+    assert said.count("book.txt is read as ") == (not encoding.startswith("utf-8"))
+
+
+@pytest.mark.parametrize(("text", "encoding"), KINDS)
+def test_lines_come_back(text, encoding):
+    lines = ["plain ascii first\n", "\r\n", *[f"{text}\r\n"] * 3, "the end"]
+    assert list(decoded_lines(io.BytesIO("".join(lines).encode(encoding)), where="x")) == lines
+
+
+@pytest.mark.parametrize(("text", "encoding"), KINDS)
+def test_files_of_rows_come_back(text, encoding):
+    rows = [{"messages": dialogue(f"{i}", text)} for i in range(3)]
+    Path("x.jsonl").write_bytes("\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode(encoding))
+    cells = "".join(f'{i},"{text}"\n' for i in range(3))
+    Path("x.csv").write_bytes(f"question,answer\n{cells}".encode(encoding))
+    for name in ("x.jsonl", "x.csv"):
+        run(files=[name], valid_fraction=0.0)
+        assert {row["messages"][1]["content"] for row in part("train")} == {text}
+
+
+def test_what_cannot_be_told_is_an_error():
+    whole = RUSSIAN.encode()
+    for data in (b"\xe9", whole + b"\xff" + whole, b"\xff" + whole, "привет".encode("cp1251"), b"\xff\xfe\x00"):
+        with pytest.raises(MinitronError, match="x is (not UTF-8|damaged UTF-16)"):
+            decoded(data, where="x")
+        with pytest.raises(MinitronError, match=r"x(, line \d,)? is (not UTF-8|damaged UTF-16)"):
+            list(decoded_lines(io.BytesIO(data), where="x"))
+    Path("x.jsonl").write_bytes(b'{"messages": []}\n' + f'{{"text": "{RUSSIAN}"}}\n'.encode() + b"\xff\n")
+    assert "x.jsonl, line 3, is not UTF-8 text" in refused(files=["x.jsonl"])
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_text_or_an_error(data):
+    for read in (decoded, lambda data, where: "".join(decoded_lines(io.BytesIO(data), where=where))):
+        with suppress(MinitronError):
+            assert isinstance(read(data, where="x"), str)
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=400))
+def test_utf8_is_never_taken_for_anything_else(text):
+    assert decoded(text.encode(), where="x") == text.removeprefix("\ufeff")
+    assert "".join(decoded_lines(io.BytesIO(text.encode()), where="x")) == text.removeprefix("\ufeff")
