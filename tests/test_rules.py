@@ -9,10 +9,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dialogues import dialogue, everything, numbered, part, refused, run, write
+from dialogues import dialogue, everything, numbered, part, run, write
 
 from minitron.core.errors import MinitronError
-from minitron.data.rules import Rule
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -102,28 +101,6 @@ def test_scores_are_written_and_missing_ones_are_null():
         {"safety": None, "text": 7.5},
     ]
     assert [row["source"] for row in part("train")] == ["a", "x", "x"]
-
-
-@pytest.mark.parametrize(
-    ("text", "want"),
-    [
-        ("safety >= 8", ("safety", ">=", 8.0)),
-        (" overall score<=-.5 ", ("overall score", "<=", -0.5)),
-        ("a.b != 1e3", ("a.b", "!=", 1000.0)),
-        ("оценка == 7", ("оценка", "==", 7.0)),
-    ],
-)
-def test_rule_forms(text, want):
-    rule = Rule.parse(text)
-    assert (rule.column, rule.op, rule.number) == want
-
-
-@pytest.mark.parametrize(
-    "text", ["", "safety", "safety = 8", "safety => 8", "8 <= safety", "a >= b", ">= 8", "a >= 8 9", "a > nan"]
-)
-def test_malformed_rules(text):
-    assert text.strip() in refused(2, files=["x.parquet"], keep=[text])
-    assert "data.probes" in refused(2, files=["x.parquet"], probes=text or " ")
 
 
 def test_row_groups_without_a_passing_row_are_never_read():

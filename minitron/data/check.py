@@ -14,7 +14,7 @@ from minitron.core.errors import MinitronError
 from minitron.data import documents, labelled
 from minitron.data.formats.source import Source, reading
 from minitron.data.messages import role_map
-from minitron.data.rules import Rules
+from minitron.data.rules import Rules, find_column
 from minitron.data.shapes import Shape
 from minitron.data.sources import column_of_rule_missing, sources
 from minitron.recipe.schema import Config, DataConfig
@@ -63,17 +63,17 @@ def _dialogues(found: list[Source], data: DataConfig, rules: Rules, *, option: s
             for chunk in filter(lambda chunk: chunk.rows, source.chunks()):
                 names |= dict.fromkeys(chunk.names)
                 Shape.find(chunk.names, config=data, where=source.where)
-                for column in rules.columns:
-                    if column in chunk.names:
-                        chunk.scores(column)
+                for leaf in rules.leaves:
+                    if find_column(leaf.name, chunk.names):
+                        chunk.values(leaf)
                     elif source.every_row_has_all_columns:
-                        raise column_of_rule_missing(rules, column, names=chunk.names, where=source.where)
-                if names.keys() >= set(rules.columns):
+                        raise column_of_rule_missing(rules, leaf.name, names=chunk.names, where=source.where)
+                if all(find_column(leaf.name, names) for leaf in rules.leaves):
                     break
     _not_empty(bool(names) or len(found) > MOST_FILES, found, option=option)
-    for column in rules.columns:
-        if column not in names and len(found) <= MOST_FILES:
-            raise column_of_rule_missing(rules, column, names=names, where=option)
+    for leaf in rules.leaves:
+        if not find_column(leaf.name, names) and len(found) <= MOST_FILES:
+            raise column_of_rule_missing(rules, leaf.name, names=names, where=option)
 
 
 def _labels(config: Config, found: list[Source]) -> None:

@@ -1,23 +1,26 @@
-"""Keep-rules such as `safety >= 8`, and the tally of what they drop.
+"""The recipe's keep-rules, and the tally of what they drop.
 
     rules = Rules(config.data)
-    rules.passing({"safety": array}, rows=len(array), tally=tally)   # which rows pass, as a mask
+    values = {leaf: rules.judged(leaf, array) for leaf, array in ...}   # for each of rules.leaves
+    rules.passing(values, rows=len(array), tally=tally)                 # which rows pass, as a mask
 
-A score that is null, NaN, or text that reads as no number is missing: nobody judged that row. So is -1, unless a rule on
-that column names a number below 0, such as `vote == -1`. By `data.missing_scores` a missing score fails every rule on its
-column, or passes them. Knows nothing about files and dialogues.
+How a rule is written: `data.expressions`. A score that is null, NaN, or text that reads as no number is missing: nobody judged
+that row. Of "8/10" the 8 counts. -1 is missing too, unless a rule on that column names a number below 0, such as `vote == -1`.
+By `data.missing_scores` a missing value fails every rule that needs it, or passes them. Knows nothing about files and dialogues.
 """
 
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from minitron.core.errors import MinitronError
+from minitron.data.expressions import LENGTH, NUMBER, Condition, Leaf, Values, parse
 from minitron.recipe.schema import DataConfig
 
 
@@ -36,51 +39,21 @@ class Tally:
             self.dropped[reason] += rows
 
 
-_RULE = re.compile(r"([^<>=!]+?)\s*(>=|<=|==|!=|>|<)\s*([^<>=!\s]+)")
-_COMPARE = {
-    ">=": pc.greater_equal,
-    "<=": pc.less_equal,
-    ">": pc.greater,
-    "<": pc.less,
-    "==": pc.equal,
-    "!=": pc.not_equal,
-}
-
-
 @dataclass(frozen=True)
 class Rule:
-    """`column op number`, on arrays of float32 or float64."""
+    """A condition and how the recipe writes it."""
 
     text: str
-    column: str
-    op: str
-    number: float
-    minus_one_is_missing: bool = True
+    condition: Condition
 
     @classmethod
-    def parse(cls, text: str, *, option: str = "data.keep") -> "Rule":
-        match = _RULE.fullmatch(text.strip())
-        number = to_number(match[3]) if match else None
-        if number is None:
-            hint = "write a column, one of >= > <= < == !=, and a number, such as 'safety >= 8'"
-            raise MinitronError(f"{option}: '{text}' is not a rule", hint=hint, code=2)
-        return cls(text.strip(), match[1].strip(), match[2], number)
+    def parse(cls, text: str, *, option: str = "data.keep") -> "list[Rule]":
+        """One rule for each condition that `and` joins, so that each drops rows under its own name."""
+        return [cls(part.text, part.condition) for part in parse(text, option=option)]
 
     @property
-    def is_below_zero(self) -> bool:
-        """Whether it makes sense only where scores below 0 are scores."""
-        return self.number < 0 or (self.op == "<" and self.number == 0)
-
-    def missing(self, x: pa.Array) -> pa.BooleanArray:
-        missing = pc.is_null(x, nan_is_null=True)
-        return pc.or_kleene(missing, pc.equal(x, pa.scalar(-1.0, x.type))) if self.minus_one_is_missing else missing
-
-    def holds(self, x: pa.Array, *, if_missing: bool) -> pa.BooleanArray:
-        # The number in the column's own type: 7.1 as float32 is less than 7.1.
-        compared = _COMPARE[self.op](x, pa.scalar(self.number, x.type))
-        if if_missing:
-            return pc.or_kleene(self.missing(x), compared)
-        return pc.and_kleene(compared, pc.invert(self.missing(x)))
+    def leaves(self) -> list[Leaf]:
+        return list(dict.fromkeys(self.condition.leaves()))
 
 
 class Rules:
@@ -90,58 +63,80 @@ class Rules:
     """
 
     def __init__(self, config: DataConfig, *, keep: str = "data.keep", valid: str = "data.valid_keep"):
-        self.keep = [Rule.parse(text, option=keep) for text in config.keep]
-        self.probes = Rule.parse(config.probes, option="data.probes") if config.probes else None
-        self.valid = [Rule.parse(text, option=valid) for text in config.valid_keep]
+        self.keep = [rule for text in config.keep for rule in Rule.parse(text, option=keep)]
+        self.probes = Rule.parse(config.probes, option="data.probes") if config.probes else []
+        self.valid = [rule for text in config.valid_keep for rule in Rule.parse(text, option=valid)]
         self.keep_missing = config.missing_scores == "keep"
-        below = {rule.column for rule in self._every() if rule.is_below_zero}
-        scored = lambda rule: replace(rule, minus_one_is_missing=rule.column not in below)  # noqa: E731
-        self.keep, self.valid = list(map(scored, self.keep)), list(map(scored, self.valid))
-        self.probes = self.probes and scored(self.probes)
-        self.columns = list(dict.fromkeys(rule.column for rule in self._every()))
-
-    def _every(self) -> list[Rule]:
-        return self.keep + ([self.probes] if self.probes else []) + self.valid
+        every = self.keep + self.probes + self.valid
+        self.leaves = list(dict.fromkeys(leaf for rule in every for leaf in rule.leaves))
+        self.columns = list(dict.fromkeys(leaf.name for leaf in self.leaves if leaf.kind == NUMBER))  # kept as scores
+        self._below = {name for rule in every for name in rule.condition.scores_below_zero()}
+        for rule in self.valid if valid == "data.valid_keep" else ():
+            if any(leaf.kind != NUMBER for leaf in rule.leaves):
+                hint = (
+                    "it is asked again of the scores that were kept: compare numbers, and put the rest into data.keep"
+                )
+                raise MinitronError(f"data.valid_keep: '{rule.text}' is not about scores", hint=hint, code=2)
 
     def about(self, column: str) -> Rule:
         """The first rule on a column."""
-        return next(rule for rule in self._every() if rule.column == column)
+        rules = self.keep + self.probes + self.valid
+        return next(rule for rule in rules if column in (leaf.name for leaf in rule.leaves))
 
-    def judged(self, column: str, x: pa.Array) -> list[float | None]:
-        """A column's scores, None where one is missing."""
-        return pc.if_else(self.about(column).missing(x), None, x.cast(pa.float64(), safe=False)).to_pylist()
+    def judged(self, leaf: Leaf, x: pa.Array) -> pa.Array:
+        """A column's values, null where one is missing."""
+        if leaf.kind != NUMBER:
+            return x
+        missing = pc.is_null(x, nan_is_null=True)
+        if leaf.name not in self._below:
+            missing = pc.or_kleene(missing, pc.equal(x, pa.scalar(-1.0, x.type)))
+        return pc.if_else(missing, pa.scalar(None, x.type), x)
 
-    def passing(self, scores: dict[str, pa.Array], *, rows: int, tally: Tally | None = None) -> pa.BooleanArray:
-        """Which of the rows pass all rules; with a tally, the others are counted under the first that drops them."""
+    def passing(self, values: Values, *, rows: int, tally: Tally | None = None) -> pa.BooleanArray:
+        """Which of the rows pass all rules; with a tally, the others are counted under the first that drops them.
+
+        `values` holds an array for each leaf of the rules, as `judged` gives it.
+        """
         alive = pa.repeat(True, rows)
         for rule in self.keep:
-            x = scores[rule.column]
-            held = pc.and_(alive, rule.holds(x, if_missing=self.keep_missing))
+            held = rule.condition.holds(values)
+            passed = pc.and_(alive, pc.fill_null(held, self.keep_missing))
             if tally:
-                failed = alive.true_count - held.true_count
-                unjudged = pc.and_(alive, rule.missing(x)).true_count
-                if self.keep_missing:
-                    tally.kept_without_score[rule.column] += unjudged
-                else:
-                    tally.drop(f"no score: {rule.column}", unjudged)
-                    failed -= unjudged
+                unknown = pc.and_(alive, pc.is_null(held))
+                failed = alive.true_count - pc.and_(alive, pc.fill_null(held, True)).true_count
+                self._count_unknown(rule, unknown, values, tally)
                 tally.drop(rule.text, failed)
-            alive = held
+            alive = passed
         return alive
 
-    def are_probes(self, scores: dict[str, pa.Array], *, rows: int) -> list[bool]:
-        return _all_hold([self.probes], scores, rows=rows) if self.probes else [False] * rows
+    def _count_unknown(self, rule: Rule, unknown: pa.BooleanArray, values: Values, tally: Tally) -> None:
+        """Counts rows of which the rule cannot say anything, under the first of its columns that is missing."""
+        for leaf in rule.leaves:
+            if not unknown.true_count:
+                return
+            here = pc.and_(unknown, pc.is_null(values[leaf]))
+            unknown = pc.and_not(unknown, here)
+            if self.keep_missing:
+                tally.kept_without_score[leaf.name] += here.true_count
+            else:
+                tally.drop(f"no {'score' if leaf.kind == NUMBER else 'value'}: {leaf.name}", here.true_count)
 
-    def may_be_valid(self, scores: dict[str, pa.Array], *, rows: int) -> list[bool]:
-        return _all_hold(self.valid, scores, rows=rows)
+    def are_probes(self, values: Values, *, rows: int) -> pa.BooleanArray:
+        return _all_hold(self.probes, values, rows=rows) if self.probes else pa.repeat(False, rows)
+
+    def may_be_valid(self, values: Values, *, rows: int) -> pa.BooleanArray:
+        return _all_hold(self.valid, values, rows=rows)
 
 
-def _all_hold(rules: list[Rule], scores: dict[str, pa.Array], *, rows: int) -> list[bool]:
-    """Which rows pass all rules; a missing score passes none."""
+def _all_hold(rules: list[Rule], values: Values, *, rows: int) -> pa.BooleanArray:
+    """Which rows pass all rules; a missing value passes none."""
     alive = pa.repeat(True, rows)
     for rule in rules:
-        alive = pc.and_(alive, rule.holds(scores[rule.column], if_missing=False))
-    return pc.fill_null(alive, False).to_pylist()
+        alive = pc.and_(alive, pc.fill_null(rule.condition.holds(values), False))
+    return alive
+
+
+# --- columns as rules read them --------------------------------------------------------------------------------------
 
 
 def to_scores(column: pa.Array, *, name: str) -> pa.Array:
@@ -153,15 +148,100 @@ def to_scores(column: pa.Array, *, name: str) -> pa.Array:
         return column
     if pa.types.is_integer(column.type):
         return column.cast(pa.float64(), safe=False)  # unsafe: beyond 2**53 it rounds instead of failing
+    if is_text(kind):  # of many rows, few values
+        coded = column.dictionary_encode()
+        return pa.array(map(to_number, coded.dictionary.to_pylist()), pa.float64()).take(coded.indices)
     return pa.array([to_number(value) for value in column.to_pylist()], pa.float64())
 
 
+_OUT_OF = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*/\s*\d+(?:\.\d+)?\s*")
+
+
 def to_number(value: Any) -> float | None:
+    """Any value as a number: a text that reads as one, and of "8/10" the 8. None where there is none, NaN included."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        return None
+        match = _OUT_OF.fullmatch(value) if isinstance(value, str) else None
+        return float(match[1]) if match else None
     return None if math.isnan(number) else number
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is one of the kinds of text."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def to_texts(column: pa.Array, *, name: str) -> pa.Array:
+    """A column of texts as strings. MinitronError where it holds something else."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not (is_text(column.type) or pa.types.is_null(column.type)):
+        raise MinitronError(
+            f"a rule compares the column '{name}' with a text, but it holds {column.type}",
+            hint="write numbers without quotes, or compare a column of texts",
+        )
+    return column.cast(pa.large_string())
+
+
+def to_lengths(column: pa.Array, *, name: str) -> pa.Array:
+    """How long a column's lists (in items) and texts (in characters) are. MinitronError where it holds something else."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_null(kind) or is_text(kind):
+        return pc.utf8_length(column.cast(pa.large_string())).cast(pa.float64())
+    if pa.types.is_map(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
+        return pa.array((None if value is None else len(value) for value in column.to_pylist()), pa.float64())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return pc.list_value_length(column).cast(pa.float64())
+    raise MinitronError(
+        f"a rule asks for the length of the column '{name}', but it holds {kind}",
+        hint="len is for texts and lists",
+    )
+
+
+def read_leaf(column: pa.Array, leaf: Leaf) -> pa.Array:
+    """A column as a leaf of a rule reads it."""
+    convert = {NUMBER: to_scores, LENGTH: to_lengths}.get(leaf.kind, to_texts)
+    return convert(column, name=leaf.name)
+
+
+def read_values(values: list[Any], leaf: Leaf) -> pa.Array:
+    """The same of plain values, each of any kind; what is not of the leaf's kind is null."""
+    if leaf.kind == NUMBER:
+        return pa.array(map(to_number, values), pa.float64())
+    if leaf.kind == LENGTH:
+        return pa.array((float(len(v)) if isinstance(v, str | list) else None for v in values), pa.float64())
+    texts = (v.encode(errors="replace").decode() if isinstance(v, str) else None for v in values)
+    return pa.array(texts, pa.large_string())
+
+
+def find_column(name: str, names: Iterable[str]) -> tuple[str, list[str]] | None:
+    """Where a rule's column is among a source's: the column itself, and the fields on the way into it. `a.b.c` is the column of
+    that name, else `c` of `a.b`, else `b` of `a`, and in that `c`. None where there is none."""
+    names, words = set(names), name.split(".")
+    for count in range(len(words), 0, -1):
+        if (column := ".".join(words[:count])) in names:
+            return column, words[count:]
+    return None
+
+
+def field_of(column: pa.Array, fields: list[str], *, where: str, name: str) -> pa.Array:
+    """A field of a column of structs, or what a column of maps has under that key. MinitronError where there is none."""
+    at = name
+    for depth, key in enumerate(fields):
+        at = ".".join([*name.split(".")[: -len(fields)], *fields[:depth]])
+        kind = column.type
+        if pa.types.is_map(kind) and is_text(kind.key_type):
+            column = pc.map_lookup(column, pa.scalar(key, kind.key_type), "first")
+        elif pa.types.is_struct(kind) and kind.get_field_index(key) >= 0:
+            column = pc.struct_field(column, [key])
+        else:
+            has = [f"{at}.{kind.field(i).name}" for i in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+            hint = f"'{at}' has {', '.join(has[:30])}" if has else f"'{at}' holds {kind}"
+            raise MinitronError(f"{where} has no column '{name}'", hint=hint)
+    return column
 
 
 def not_numbers(column: str, *, kind: str) -> MinitronError:

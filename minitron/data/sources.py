@@ -16,12 +16,13 @@ import pyarrow as pa
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import expand
+from minitron.data.expressions import NUMBER, TEXT, Leaf, Values
 from minitron.data.formats import ending, format_of, open_source
 from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Chunk, Source, reading
 from minitron.data.formats.text import Text
 from minitron.data.messages import printable
-from minitron.data.rules import Rules, Tally, not_numbers
+from minitron.data.rules import Rules, Tally, find_column, not_numbers
 from minitron.data.shapes import Shape, no_column
 from minitron.recipe.kinds import INPUTS
 from minitron.recipe.schema import DataConfig
@@ -100,7 +101,7 @@ class Reader:
         self.config = config
         self.rules = rules or Rules(config)
         self.tally = Tally()
-        self._unmet = set(self.rules.columns)  # no source had these columns so far
+        self._unmet = {leaf.name for leaf in self.rules.leaves}  # no source had these columns so far
         self._met: dict[str, None] = {}  # columns of the sources
         self._texts: dict[str, bool] = {}  # rule columns that hold text -> whether any of it reads as a number
 
@@ -118,7 +119,7 @@ class Reader:
 
     def check_columns(self) -> None:
         """Raises MinitronError for a rule whose column none of the sources has, or has numbers in."""
-        for column in self._unmet if self.tally.rows_in else ():
+        for column in sorted(self._unmet) if self.tally.rows_in else ():
             raise column_of_rule_missing(self.rules, column, names=self._met, where="the data")
         for column, any_number in self._texts.items():
             if not any_number:
@@ -138,47 +139,47 @@ class Reader:
 
     def _meet(self, chunk: Chunk, source: Source) -> None:
         self._met |= dict.fromkeys(chunk.names)
-        self._unmet -= self._met.keys()
-        for column in self.rules.columns if source.every_row_has_all_columns else ():
-            if column not in chunk.names:
-                raise column_of_rule_missing(self.rules, column, names=chunk.names, where=source.where)
+        self._unmet -= {name for name in self._unmet if find_column(name, chunk.names)}
+        for leaf in self.rules.leaves if source.every_row_has_all_columns else ():
+            if not find_column(leaf.name, chunk.names):
+                raise column_of_rule_missing(self.rules, leaf.name, names=chunk.names, where=source.where)
 
     def _judge(self, chunk: Chunk, shape: Shape, *, default: str) -> Iterator[list[Row]]:
-        scores = {name: self._scores(chunk, name) for name in self.rules.columns}
+        values = {leaf: self._values(chunk, leaf) for leaf in self.rules.leaves}
         self.tally.rows_in += chunk.rows
         self.tally.files[-1]["rows"] += chunk.rows
-        passing = self.rules.passing(scores, rows=chunk.rows, tally=self.tally)
+        passing = self.rules.passing(values, rows=chunk.rows, tally=self.tally)
         if not passing.true_count:
             return
-        scores = {name: column.filter(passing) for name, column in scores.items()}
+        values = {leaf: column.filter(passing) for leaf, column in values.items()}
         start = 0
         for cells in chunk.cells([*shape.columns, *COPIED_COLUMNS], passing):
             count = len(next(iter(cells.values())))
-            part = {name: column.slice(start, count) for name, column in scores.items()}
+            part = {leaf: column.slice(start, count) for leaf, column in values.items()}
             start += count
             yield self._rows(cells, part, count=count, shape=shape, default=default)
 
-    def _rows(
-        self, cells: dict[str, list], scores: dict[str, pa.Array], *, count: int, shape: Shape, default: str
-    ) -> list[Row]:
+    def _rows(self, cells: dict[str, list], values: Values, *, count: int, shape: Shape, default: str) -> list[Row]:
         source, skill, check = ([printable(v) for v in cells.get(n, [None] * count)] for n in COPIED_COLUMNS)
-        judged = [self.rules.judged(name, scores[name]) for name in self.rules.columns]
+        scores = [values[Leaf(name)].cast(pa.float64(), safe=False).to_pylist() for name in self.rules.columns]
         columns = [
             shape.turns(cells, count),
             [name or default for name in source],
             skill,
             check,
-            list(zip(*judged, strict=True)) if judged else [()] * count,
-            self.rules.are_probes(scores, rows=count),
-            self.rules.may_be_valid(scores, rows=count),
+            list(zip(*scores, strict=True)) if scores else [()] * count,
+            self.rules.are_probes(values, rows=count).to_pylist(),
+            self.rules.may_be_valid(values, rows=count).to_pylist(),
         ]
         return [Row(*values) for values in zip(*columns, strict=True)]
 
-    def _scores(self, chunk: Chunk, name: str) -> pa.Array:
-        scores, any_text = chunk.scores(name)
-        if any_text or name in self._texts:
-            self._texts[name] = self._texts.get(name, False) or scores.null_count < len(scores)
-        return scores
+    def _values(self, chunk: Chunk, leaf: Leaf) -> pa.Array:
+        if not find_column(leaf.name, chunk.names):  # rows of other columns, such as JSON may have
+            return pa.nulls(chunk.rows, pa.float64() if leaf.kind != TEXT else pa.large_string())
+        values, any_text = chunk.values(leaf)
+        if leaf.kind == NUMBER and (any_text or leaf.name in self._texts):
+            self._texts[leaf.name] = self._texts.get(leaf.name, False) or values.null_count < len(values)
+        return self.rules.judged(leaf, values)
 
 
 def column_of_rule_missing(rules: Rules, column: str, *, names: Iterable[str], where: str) -> MinitronError:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_path, write_error
+from minitron.data.expressions import Leaf
 from minitron.data.messages import Message
 from minitron.data.rules import Rules
 from minitron.data.sources import Row
@@ -57,8 +58,8 @@ def read(path: Path, *, rules: Rules | None = None) -> Iterator[dict]:
 
 def _judged_well(rows: list[dict], rules: Rules) -> list[bool]:
     scores = [dict(row.pop("scores") or ()) for row in rows]
-    columns = {name: pa.array([judged.get(name) for judged in scores], pa.float64()) for name in rules.columns}
-    return rules.may_be_valid(columns, rows=len(rows))
+    values = {Leaf(name): pa.array([judged.get(name) for judged in scores], pa.float64()) for name in rules.columns}
+    return rules.may_be_valid(values, rows=len(rows)).to_pylist()
 
 
 class Part:

@@ -106,7 +106,10 @@ class DataConfig:
         "further role names, such as {teacher = 'assistant'}; known are user, human, prompter, assistant, gpt, chatgpt, bot, ai, "
         "model, system, developer",
     )
-    keep: list[str] = option([], "a row stays if all of these hold, such as 'safety >= 8' (any numeric column)")
+    keep: list[str] = option(
+        [],
+        'a row stays if all of these hold, such as \'safety >= 8 and source in ["a", "b"]\' (docs/data.md); any columns',
+    )
     missing_scores: str = option(
         "drop",
         "rows whose score is missing, no number (text that reads as one counts as it), or -1 (not judged, unless a rule on "

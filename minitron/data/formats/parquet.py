@@ -6,7 +6,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from minitron.data.formats.source import CHUNK_ROWS, Chunk, Source, column_scores, one_of
+from minitron.data.expressions import LENGTH, Leaf
+from minitron.data.formats.source import CHUNK_ROWS, Chunk, Source, column_of, column_values, one_of
 
 SCORE_ROWS = 65536  # rows of scores in memory at once, before they are numbers
 BUFFER_BYTES = 1 << 18  # read ahead, per column
@@ -32,15 +33,29 @@ class RowGroup(Chunk):
 
     def __init__(self, file: pq.ParquetFile, group: int, *, where: str, batch_rows: int):
         self.names, self.where, self.batch_rows = file.schema_arrow.names, where, batch_rows
-        self.rows = file.metadata.row_group(group).num_rows
+        self._schema, self._group = file.schema_arrow, file.metadata.row_group(group)
+        self.rows = self._group.num_rows
         self._read = partial(file.iter_batches, row_groups=[group], use_threads=False)
 
-    def scores(self, name: str) -> tuple[pa.Array, bool]:
-        batches = self._read(columns=[one_of(name, self.names, where=self.where)], batch_size=SCORE_ROWS)
-        found = [column_scores(batch[name], name=name) for batch in batches]
+    def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
+        name, fields = column_of(leaf, self.names, where=self.where)
+        batches = self._read(columns=[self._part_of(name, fields, leaf)], batch_size=SCORE_ROWS)
+        found = [column_values(batch[name], fields, leaf, where=self.where) for batch in batches]
         if not found:
             return pa.array([], pa.float64()), False
         return pa.concat_arrays([values for values, _ in found]), any(text for _, text in found)
+
+    def _part_of(self, name: str, fields: list[str], leaf: Leaf) -> str:
+        """What to read of a column: of structs the field that is asked for, for the length of lists what is smallest in them."""
+        kind = self._schema.field(name).type
+        if fields:
+            inside = pa.types.is_struct(kind) and kind.get_field_index(fields[0]) >= 0
+            return f"{name}.{fields[0]}" if inside else name
+        if leaf.kind == LENGTH and pa.types.is_nested(kind):
+            parts = [self._group.column(i) for i in range(self._group.num_columns)]
+            parts = [part for part in parts if part.path_in_schema.startswith(f"{name}.")]
+            return min(parts, key=lambda part: part.total_compressed_size).path_in_schema
+        return name
 
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
         names = [one_of(name, self.names, where=self.where) for name in names if name in self.names]

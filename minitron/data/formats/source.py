@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from minitron.core.errors import MinitronError
-from minitron.data.rules import to_number, to_scores
+from minitron.data.expressions import NUMBER, Leaf
+from minitron.data.rules import field_of, find_column, is_text, read_leaf, read_values
 
 CHUNK_ROWS = 1024  # rows of text in memory at once
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # endings behind a format's own
@@ -28,8 +29,8 @@ class Chunk(ABC):
     rows: int
 
     @abstractmethod
-    def scores(self, name: str) -> tuple[pa.Array, bool]:
-        """A column as float32 or float64 (null: no number), and whether any of it was text."""
+    def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
+        """A column as a rule reads it (numbers: float32 or float64, null where there is none), and whether any of it was text."""
 
     @abstractmethod
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
@@ -82,9 +83,9 @@ class Objects(Chunk):
         self.objects, self.rows = objects, len(objects)
         self.names = list(dict.fromkeys(name for row in objects for name in row))
 
-    def scores(self, name: str) -> tuple[pa.Array, bool]:
-        values = [row.get(name) for row in self.objects]
-        return pa.array(map(to_number, values), pa.float64()), any(isinstance(value, str) for value in values)
+    def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
+        values = [_value(row, leaf.name) for row in self.objects]
+        return read_values(values, leaf), any(isinstance(value, str) for value in values)
 
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
         kept = self.objects if passing is None else list(itertools.compress(self.objects, passing.to_pylist()))
@@ -97,10 +98,11 @@ class Columns(Chunk):
     def __init__(self, table: pa.Table | pa.RecordBatch, *, where: str):
         self.table, self.rows, self.names, self.where = table, table.num_rows, table.schema.names, where
 
-    def scores(self, name: str) -> tuple[pa.Array, bool]:
-        one_of(name, self.names, where=self.where)
+    def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
+        name, fields = column_of(leaf, self.names, where=self.where)
         column = self.table[name]
-        return column_scores(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column, name=name)
+        column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return column_values(column, fields, leaf, where=self.where)
 
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
         table = self.table if passing is None else self.table.filter(passing)
@@ -108,10 +110,29 @@ class Columns(Chunk):
         yield {name: table[name].to_pylist() for name in there}
 
 
-def column_scores(column: pa.Array, *, name: str) -> tuple[pa.Array, bool]:
-    """An Arrow column as `Chunk.scores` gives it."""
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    return to_scores(column, name=name), is_text and column.null_count < len(column)
+def _value(row: dict, name: str) -> Any:
+    """What a row has under a name, or in an object within it; None where there is nothing."""
+    if name in row or "." not in name:
+        return row.get(name)
+    found = find_column(name, row)
+    value = row[found[0]] if found else None
+    for key in found[1] if found else ():
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def column_of(leaf: Leaf, names: list[str], *, where: str) -> tuple[str, list[str]]:
+    """The column of a leaf, which must be there, and the fields on the way into it."""
+    found = find_column(leaf.name, names)
+    assert found, (leaf, names)
+    return one_of(found[0], names, where=where), found[1]
+
+
+def column_values(column: pa.Array, fields: list[str], leaf: Leaf, *, where: str) -> tuple[pa.Array, bool]:
+    """An Arrow column as `Chunk.values` gives it."""
+    column = field_of(column, fields, where=where, name=leaf.name)
+    text = leaf.kind == NUMBER and is_text(column.type) and column.null_count < len(column)
+    return read_leaf(column, leaf), text
 
 
 def one_of(name: str, names: list[str], *, where: str) -> str:
