@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-from minitron.core import distributed
+from minitron.core import distributed, processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,8 +24,7 @@ _here = threading.local()  # .working: this thread is one of the pool's
 
 def cores() -> int:
     """Cores that this process may use; several processes of one run divide them."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, count // distributed.local_world_size())
+    return max(1, processes.cores() // distributed.local_world_size())
 
 
 @functools.cache

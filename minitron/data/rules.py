@@ -38,6 +38,18 @@ class Tally:
         if rows:
             self.dropped[reason] += rows
 
+    def merge(self, other: "Tally") -> None:
+        """Adds what another one counted, of the rows behind these."""
+        self.rows_in += other.rows_in
+        self.dropped.update(other.dropped)
+        self.kept_without_score.update(other.kept_without_score)
+        self.unknown_roles |= other.unknown_roles
+        for file in other.files:
+            if self.files and self.files[-1]["path"] == file["path"]:
+                self.files[-1]["rows"] += file["rows"]
+            else:
+                self.files.append(dict(file))
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -67,6 +67,12 @@ class Shape:
             raise MinitronError(f"{where} has no column with turns ({wanted})", hint=hint)
         return cls(in_turns, pair, tuple(name for name in (*MORE, *SYSTEM, HISTORY) if name in names))
 
+    @property
+    def whole_turns(self) -> str:
+        """The one column that has all of every row's turns; empty where a row's other columns may have some of them."""
+        alone = len(self.in_turns) == 1 and not self.pair and not {*SYSTEM, HISTORY} & set(self.beside)
+        return self.in_turns[0] if alone else ""
+
     def turns(self, cells: dict[str, list], count: int) -> list:
         """Each row's turns, from the cells of `columns`."""
         columns = [cells.get(name, [None] * count) for name in self.columns]

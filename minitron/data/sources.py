@@ -94,6 +94,16 @@ class Row(NamedTuple):
     may_be_valid: bool
 
 
+class Passed(NamedTuple):
+    """Rows of a source that passed the rules: the columns of `shape` and COPIED_COLUMNS, as far as they are there."""
+
+    cells: pa.RecordBatch | dict[str, list]
+    count: int
+    values: Values  # what the rules read
+    shape: Shape
+    source: str  # its name
+
+
 class Reader:
     """Reads sources, applies the rules, and counts what it meets in `tally`. `rules`: those of the recipe's [data] by default."""
 
@@ -103,7 +113,8 @@ class Reader:
         self.tally = Tally()
         self._unmet = {leaf.name for leaf in self.rules.leaves}  # no source had these columns so far
         self._met: dict[str, None] = {}  # columns of the sources
-        self._texts: dict[str, bool] = {}  # rule columns that hold text -> whether any of it reads as a number
+        self._texts: set[str] = set()  # columns that rules compare with numbers and that hold text
+        self._numbers: set[str] = set()  # those of which anything is a number, or reads as one
 
     def read(self, found: Iterable[Source]) -> Iterator[list[Row]]:
         """The rows that pass the rules, in their order."""
@@ -113,19 +124,31 @@ class Reader:
 
     def read_one(self, source: Source) -> Iterator[list[Row]]:
         """Those of one source."""
+        with reading(source.where):
+            yield from map(self._rows, self.passed(source))
+
+    def passed(self, source: Source) -> Iterator[Passed]:
+        """The same, as the source has them."""
         self.tally.files.append({"path": str(source.path), "rows": 0})
         with reading(source.where):
             yield from self._read(source)
+
+    def merge(self, other: "Reader") -> None:
+        """Takes over what another reader met, which read on where this one stopped."""
+        self.tally.merge(other.tally)
+        self._met |= other._met
+        self._unmet &= other._unmet
+        self._texts |= other._texts
+        self._numbers |= other._numbers
 
     def check_columns(self) -> None:
         """Raises MinitronError for a rule whose column none of the sources has, or has numbers in."""
         for column in sorted(self._unmet) if self.tally.rows_in else ():
             raise column_of_rule_missing(self.rules, column, names=self._met, where="the data")
-        for column, any_number in self._texts.items():
-            if not any_number:
-                raise not_numbers(column, kind="text")
+        for column in sorted(self._texts - self._numbers):
+            raise not_numbers(column, kind="text")
 
-    def _read(self, source: Source) -> Iterator[list[Row]]:
+    def _read(self, source: Source) -> Iterator[Passed]:
         names: dict[str, None] = {}
         shape = None
         for chunk in source.chunks():
@@ -144,7 +167,7 @@ class Reader:
             if not find_column(leaf.name, chunk.names):
                 raise column_of_rule_missing(self.rules, leaf.name, names=chunk.names, where=source.where)
 
-    def _judge(self, chunk: Chunk, shape: Shape, *, default: str) -> Iterator[list[Row]]:
+    def _judge(self, chunk: Chunk, shape: Shape, *, default: str) -> Iterator[Passed]:
         values = {leaf: self._values(chunk, leaf) for leaf in self.rules.leaves}
         self.tally.rows_in += chunk.rows
         self.tally.files[-1]["rows"] += chunk.rows
@@ -152,14 +175,16 @@ class Reader:
         if not passing.true_count:
             return
         values = {leaf: column.filter(passing) for leaf, column in values.items()}
-        start = 0
-        for cells in chunk.cells([*shape.columns, *COPIED_COLUMNS], passing):
-            count = len(next(iter(cells.values())))
+        start, columns = 0, [*shape.columns, *COPIED_COLUMNS]
+        for cells in chunk.batches(columns, passing) or chunk.cells(columns, passing):
+            count = cells.num_rows if isinstance(cells, pa.RecordBatch) else len(next(iter(cells.values())))
             part = {leaf: column.slice(start, count) for leaf, column in values.items()}
             start += count
-            yield self._rows(cells, part, count=count, shape=shape, default=default)
+            yield Passed(cells, count, part, shape, default)
 
-    def _rows(self, cells: dict[str, list], values: Values, *, count: int, shape: Shape, default: str) -> list[Row]:
+    def _rows(self, passed: Passed) -> list[Row]:
+        cells, count, values, shape, default = passed
+        cells = cells.to_pydict() if isinstance(cells, pa.RecordBatch) else cells
         source, skill, check = ([printable(v) for v in cells.get(n, [None] * count)] for n in COPIED_COLUMNS)
         scores = [values[Leaf(name)].cast(pa.float64(), safe=False).to_pylist() for name in self.rules.columns]
         columns = [
@@ -177,8 +202,9 @@ class Reader:
         if not find_column(leaf.name, chunk.names):  # rows of other columns, such as JSON may have
             return pa.nulls(chunk.rows, pa.float64() if leaf.kind != TEXT else pa.large_string())
         values, any_text = chunk.values(leaf)
-        if leaf.kind == NUMBER and (any_text or leaf.name in self._texts):
-            self._texts[leaf.name] = self._texts.get(leaf.name, False) or values.null_count < len(values)
+        if leaf.kind == NUMBER:
+            self._texts |= {leaf.name} if any_text else set()
+            self._numbers |= {leaf.name} if values.null_count < len(values) else set()
         return self.rules.judged(leaf, values)
 
 

@@ -1,15 +1,14 @@
 """The dialogues of a run, as the data stage keeps them: train, valid and probes, parquet files of one schema.
 
-    with open_split(folder, score_columns=["safety"]) as split:    # writes; the files appear when the block succeeds
-        split.add(row, messages, digest=digest, part="train")
+    with open_split(folder, valid_fraction=0.02) as split:         # writes; the files appear when the block succeeds
+        split.add(table)                                           # of dialogues, as data.checked has them
     for dialogue in read(folder / "train.parquet"): ...            # {messages, skill, check}
 
 Both stream: never a whole file in memory. Knows nothing about where dialogues come from.
 """
 
-import os
-import sqlite3
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import compress
 from pathlib import Path
@@ -22,9 +21,7 @@ import pyarrow.parquet as pq
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_path, write_error
 from minitron.data.expressions import Leaf
-from minitron.data.messages import Message
 from minitron.data.rules import Rules
-from minitron.data.sources import Row
 
 PARTS = ("train", "valid", "probes")
 LEAST_VALID = 20  # dialogues held out at least, or a tenth of all where there are few
@@ -63,12 +60,14 @@ def _judged_well(rows: list[dict], rules: Rules) -> list[bool]:
 
 
 class Part:
-    """One output file while it is written, a row group at a time."""
+    """One output file while it is written, a row group at a time. `digests` and `may_be_valid` are those of its rows."""
 
-    def __init__(self, temporary: Path, *, path: Path, score_columns: list[str]):
-        self.temporary, self.path, self.score_columns = temporary, path, score_columns
+    def __init__(self, temporary: Path, *, path: Path):
+        self.temporary, self.path = temporary, path
         self.chars = 0  # of what is written
-        self._written, self._buffer, self._buffer_chars = 0, [], 0
+        self.digests: list[bytes] = []
+        self.may_be_valid = bytearray()
+        self._written, self._buffer, self._buffer_rows, self._buffer_chars = 0, [], 0, 0
         self._writer = pq.ParquetWriter(temporary, SCHEMA, compression="zstd")
 
     def __enter__(self) -> "Part":
@@ -80,14 +79,27 @@ class Part:
 
     @property
     def rows(self) -> int:
-        return self._written + len(self._buffer)
+        return self._written + self._buffer_rows
 
-    def add(self, row: Row, messages: list[Message]) -> None:
-        scores = list(zip(self.score_columns, row.scores, strict=True))
-        self._buffer.append((messages, row.source, scores, row.skill, row.check))
-        self._buffer_chars += sum(len(message["content"]) for message in messages)
-        if len(self._buffer) >= BUFFER_ROWS or self._buffer_chars >= BUFFER_CHARS:
-            self._flush()
+    def add(self, table: pa.Table) -> None:
+        """Adds dialogues, of which no row group gets more than BUFFER_ROWS, nor any after those that make up BUFFER_CHARS."""
+        if not len(table):
+            return
+        self.digests += table["digest"].to_pylist()
+        self.may_be_valid += bytes(table["may_be_valid"].to_pylist())
+        table = table.select(SCHEMA.names)
+        chars = np.cumsum(_chars(table))
+        start = 0
+        while start < len(table):
+            before = chars[start - 1] if start else 0
+            reached = np.searchsorted(chars, before + BUFFER_CHARS - self._buffer_chars) + 1
+            end = min(int(reached), start + BUFFER_ROWS - self._buffer_rows, len(table))
+            self._buffer.append(table.slice(start, end - start))
+            self._buffer_rows += end - start
+            self._buffer_chars += int(chars[end - 1] - before)
+            start = end
+            if self._buffer_rows >= BUFFER_ROWS or self._buffer_chars >= BUFFER_CHARS:
+                self._flush()
 
     def write(self, table: pa.Table) -> None:
         contents = table["messages"].combine_chunks().flatten().field("content")
@@ -104,8 +116,7 @@ class Part:
 
     def rewrite(self, *, without: set[int], extra: pa.Table | None) -> None:
         """The closed file once more, less the rows `without`, and then `extra`."""
-        score_columns = self.score_columns
-        with atomic_path(self.temporary) as fresh, Part(fresh, path=self.path, score_columns=score_columns) as part:
+        with atomic_path(self.temporary) as fresh, Part(fresh, path=self.path) as part:
             for start, table in self._tables():
                 part.write(table.filter(pc.invert(_is_in(without, start, len(table)))))
             if extra:
@@ -131,12 +142,20 @@ class Part:
             raise write_error(error, path=self.path) from error
 
     def _flush(self) -> None:
-        if not self._buffer:
-            return
-        rows = zip(*self._buffer, strict=True)  # transposed
-        columns = [pa.array(column, field.type) for column, field in zip(rows, SCHEMA, strict=True)]
-        self._buffer, self._buffer_chars = [], 0
-        self.write(pa.Table.from_arrays(columns, schema=SCHEMA))
+        if self._buffer:
+            table = pa.concat_tables(
+                self._buffer
+            ).combine_chunks()  # one piece, so that bytes do not tell how rows came
+            self._buffer, self._buffer_rows, self._buffer_chars = [], 0, 0
+            self.write(table)
+
+
+def _chars(table: pa.Table) -> np.ndarray:
+    """Characters of each dialogue."""
+    messages = table["messages"].combine_chunks()
+    lengths = pc.utf8_length(messages.flatten().field("content")).to_numpy()
+    ends = messages.offsets.to_numpy()
+    return np.add.reduceat(lengths, ends[:-1] - ends[0])
 
 
 def _is_in(rows: set[int], start: int, count: int) -> pa.BooleanArray:
@@ -145,79 +164,90 @@ def _is_in(rows: set[int], start: int, count: int) -> pa.BooleanArray:
 
 
 class Split:
-    """The three outputs, and where each dialogue went (by its digest, on disk)."""
+    """The three outputs, and which dialogues they have, by their digests (about 120 bytes of memory for each)."""
 
-    def __init__(self, parts: dict[str, Part], seen: sqlite3.Connection):
-        self.parts, self._seen = parts, seen
+    def __init__(self, parts: dict[str, Part], *, valid_fraction: float, max_rows: int = 0):
+        self.parts, self.valid_fraction, self.max_rows = parts, valid_fraction, max_rows
         self.rows = 0  # distinct dialogues
+        self._seen: set[bytes] = set()
+        self._probes: set[bytes] = set()
+        self._became_probes: set[bytes] = set()  # they are in train or valid, too
         self._gone: dict[str, set[int]] = {name: set() for name in PARTS}  # rows that turned out to be probes
-        # A scratch file: no journal, no flushing, one transaction, at most 32 MB of it in memory.
-        for command in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -32768"):
-            seen.execute(f"PRAGMA {command}")
-        columns = "digest BLOB PRIMARY KEY, part TEXT, row INTEGER, may_be_valid INTEGER"
-        seen.execute(f"CREATE TABLE seen ({columns}) WITHOUT ROWID")
-        seen.execute("BEGIN")
 
-    def add(self, row: Row, messages: list[Message], *, digest: bytes, part: str) -> bool:
-        """Adds a dialogue; False if it was there already (if only now it shows to be a probe, it moves there)."""
-        place = (part, self.parts[part].rows)
-        values = (digest, *place, row.may_be_valid)
-        new = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)", values).rowcount > 0
-        if not new:
-            earlier = self._seen.execute("SELECT part, row FROM seen WHERE digest = ?", (digest,)).fetchone()
-            if part != "probes" or earlier[0] == "probes":
-                return False
-            self._gone[earlier[0]].add(earlier[1])
-            self._seen.execute("UPDATE seen SET part = ?, row = ? WHERE digest = ?", (*place, digest))
-        self.parts[part].add(row, messages)
-        self.rows += new
-        return new
+    @property
+    def full(self) -> bool:
+        """Whether there are as many dialogues as are wanted."""
+        return bool(self.max_rows) and self.rows >= self.max_rows
+
+    def add(self, table: pa.Table) -> int:
+        """Adds dialogues (`checked.CHECKED`) until it is full: a probe, what a small digest holds out, or to be trained on.
+
+        Returns how many were there already; if one only now shows to be a probe, it moves there.
+        """
+        digests, probe = table["digest"].to_pylist(), table["probe"].to_pylist()
+        may_be_valid = np.array(table["may_be_valid"].to_pylist(), bool)
+        share = np.frombuffer(b"".join(digests), ">u8")[::2] / 2.0**64
+        part = np.where(probe, 2, np.where(may_be_valid & (share < self.valid_fraction), 1, 0))
+        stays, twice = np.zeros(len(table), bool), 0
+        for i, digest in enumerate(digests):
+            if self.full:
+                break
+            known = digest in self._seen
+            twice += known
+            if known and (not probe[i] or digest in self._probes):
+                continue
+            if known:
+                self._became_probes.add(digest)
+            else:
+                self._seen.add(digest)
+                self.rows += 1
+            if probe[i]:
+                self._probes.add(digest)
+            stays[i] = True
+        for number, name in enumerate(PARTS):
+            self.parts[name].add(table.filter(pa.array(stays & (part == number))))
+        return twice
 
     def settle(self, *, want_valid: bool) -> int:
         """Closes the files; takes out of them what became a probe; leaves neither train nor valid empty, nor valid tiny.
 
         Returns how many dialogues valid got beyond those that it has by their digests.
         """
-        for part in self.parts.values():
+        for name, part in self.parts.items():
             part.close()
+            if self._became_probes and name != "probes":
+                self._gone[name] = {row for row, digest in enumerate(part.digests) if digest in self._became_probes}
         extra: dict[str, pa.Table] = {}
         train, valid = (self.parts[name].rows - len(self._gone[name]) for name in ("train", "valid"))
         least = min(LEAST_VALID, max(1, (train + valid) // 10)) if want_valid and train + valid > 1 else 0
         moved = 0
         if not train:  # the dialogue with the largest digest is the last that valid would take
-            self._move(1, "valid", "train", extra, order="DESC")
+            self._move(1, "valid", "train", extra, choose=heapq.nlargest)
         elif valid < least:
-            moved = self._move(least - valid, "train", "valid", extra, order="ASC")
+            moved = self._move(least - valid, "train", "valid", extra, choose=heapq.nsmallest)
         for name, part in self.parts.items():
             if self._gone[name] or name in extra:
                 part.rewrite(without=self._gone[name], extra=extra.get(name))
         return moved
 
-    def _move(self, count: int, source: str, target: str, extra: dict[str, pa.Table], *, order: str) -> int:
+    def _move(self, count: int, source: str, target: str, extra: dict[str, pa.Table], *, choose: Callable) -> int:
         """Moves up to `count` dialogues that may be held out. Returns how many there were."""
-        query = f"SELECT row FROM seen WHERE part = ? AND may_be_valid ORDER BY digest {order} LIMIT ?"
-        rows = {row for (row,) in self._seen.execute(query, (source, count))}
+        part, gone = self.parts[source], self._gone[source]
+        free = ((part.digests[row], row) for row, may in enumerate(part.may_be_valid) if may and row not in gone)
+        rows = {row for _, row in choose(count, free)}
         if rows:
-            extra[target] = self.parts[source].take(rows)
-            self._gone[source] |= rows
+            extra[target] = part.take(rows)
+            gone |= rows
         return len(rows)
 
 
 @contextmanager
-def open_split(folder: Path, *, score_columns: list[str]) -> Iterator[Split]:
+def open_split(folder: Path, *, valid_fraction: float, max_rows: int = 0) -> Iterator[Split]:
     """A Split of the folder's three files, which appear when the block succeeds."""
     with ExitStack() as stack:
         parts = {}
         for name in PARTS:
             path = folder / f"{name}.parquet"
             temporary = stack.enter_context(atomic_path(path))
-            parts[name] = stack.enter_context(Part(temporary, path=path, score_columns=score_columns))
-        scratch = folder / f".seen.{os.getpid()}.tmp"
-        stack.callback(scratch.unlink, missing_ok=True)
-        seen = sqlite3.connect(scratch, isolation_level=None)
-        stack.callback(seen.close)
-        try:
-            yield Split(parts, seen)
-        except sqlite3.OperationalError as error:  # a full disk, mostly
-            hint = "free some space, then run the same command again"
-            raise MinitronError(f"{error} while writing {folder}", hint=hint) from error
+            parts[name] = stack.enter_context(Part(temporary, path=path))
+        yield Split(parts, valid_fraction=valid_fraction, max_rows=max_rows)

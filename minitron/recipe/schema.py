@@ -128,6 +128,13 @@ class DataConfig:
         "stricter rules for what is held out and for what kto takes as good answers: what fails them is trained on only",
     )
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
+    workers: int = option(
+        0,
+        "processes that read large parquet files; 0: one per core; they all make the same",
+        low=0,
+        high=1024,
+        decides=False,
+    )
     sources: list[Source] = option(
         [], "name, licence and address of what went in; shown by the chat program's `info`", decides=False
     )

@@ -1,32 +1,41 @@
 """Judged dialogues in, train, valid and probes out. Run: minitron data recipes/demo.toml
 
 Writes `train.parquet`, `valid.parquet`, `probes.parquet` (`data.store`, input order) and, last, `report.json`, in which
-every row is counted once: kept, or under the first reason that dropped it. One pass over the data; what it remembers
-of past dialogues is their digests, on disk.
+every row is counted once: kept, or under the first reason that dropped it. One pass over the data: other processes read and
+check parts of large files, this one takes what they found in the order of the input, and remembers past dialogues by their digests.
 
 Which dialogues are kept, and in which file, does not depend on the order of the rows: of equal dialogues one stays; it
-is a probe if any of its copies is; valid takes those whose digest is small. Knows nothing about tokens.
+is a probe if any of its copies is; valid takes those whose digest is small. The bytes written depend neither on the number of
+processes nor on how the rows are cut into files. Knows nothing about tokens.
 """
 
 import json
-from collections.abc import Iterable
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
 
 from minitron import synth
 from minitron.core.console import Progress, progress, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, remove_leftovers
+from minitron.core.processes import cores, ordered
+from minitron.data import checked
+from minitron.data.checked import UNANSWERED
 from minitron.data.formats import open_source
-from minitron.data.formats.source import Source
-from minitron.data.messages import HINTS, NO_ANSWER, UNKNOWN_ROLE, digest_of, role_map, to_messages
+from minitron.data.formats.source import Source, reading
+from minitron.data.messages import HINTS, UNKNOWN_ROLE, role_map
 from minitron.data.rules import Tally
 from minitron.data.sources import Reader, count_rows, sources
 from minitron.data.store import PARTS, Split, open_split
 from minitron.evaluate import checks
 from minitron.recipe.schema import Config
 
+__all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
 DUPLICATE = "exact duplicate"
-UNANSWERED = "a probe without an answer: write one that passes its check"
 BEYOND = "not needed: data.max_rows reached"
+LEAST_BYTES = 64_000_000  # of files, for which it is worth while to begin other processes
 
 
 def run(config: Config) -> None:
@@ -34,7 +43,8 @@ def run(config: Config) -> None:
     if not (data.synth_rows or data.files or data.hub):
         hint = "set data.files, data.hub or data.synth_rows"
         raise MinitronError(f"{config.recipe} names no data", hint=hint, code=2)
-    reader, roles = Reader(data), role_map(data)  # both check the recipe
+    reader = Reader(data)
+    role_map(data)  # both check the recipe
     remove_leftovers(folder)
     if data.synth_rows:
         path = folder / "synth.parquet"
@@ -42,9 +52,10 @@ def run(config: Config) -> None:
         found = [open_source(path)]
     else:
         found = sources(data)
-    with open_split(folder, score_columns=reader.rules.columns) as split:
+    with open_split(folder, valid_fraction=data.valid_fraction, max_rows=data.max_rows) as split:
         with progress("reading dialogues", count_rows(found)) as bar:
-            _fill(split, reader, found, roles=roles, bar=bar)
+            _Filling(split, reader, bar).read(found, folder)
+        reader.check_columns()
         report = _report(split, reader.tally)
         moved = split.settle(want_valid=data.valid_fraction > 0)
         report |= {name: part.rows for name, part in split.parts.items()}
@@ -61,26 +72,62 @@ def run(config: Config) -> None:
         say(f"dialogues held out: {report['valid']} ({share}, too few to tell anything by)")
 
 
-def _fill(split: Split, reader: Reader, found: Iterable[Source], *, roles: dict[str, str], bar: Progress) -> None:
-    data, tally = reader.config, reader.tally
-    for rows in reader.read(found):
-        for row in rows:
-            if data.max_rows and split.rows >= data.max_rows:
-                tally.drop(BEYOND, tally.rows_in - split.rows - tally.dropped.total())
-                return
-            messages = to_messages(row.turns, roles=roles, unknown=tally.unknown_roles)
-            if isinstance(messages, str):
-                tally.drop(UNANSWERED if row.probe and messages == NO_ANSWER else messages)
-                continue
-            if row.probe and row.check:
-                checks.parse(row.check)  # eval would stumble over it, hours later
-            digest = digest_of(messages)
-            share = int.from_bytes(digest[:8], "big") / 2**64
-            valid = row.may_be_valid and share < data.valid_fraction
-            part = "probes" if row.probe else "valid" if valid else "train"
-            if not split.add(row, messages, digest=digest, part=part):
-                tally.drop(DUPLICATE)
-        bar.update(tally.rows_in, f"{split.rows:,} kept")
+class _Filling:
+    """Takes the dialogues of sources into a split."""
+
+    def __init__(self, split: Split, reader: Reader, bar: Progress):
+        self.split, self.reader, self.bar = split, reader, bar
+        self.begun, self.bytes = time.monotonic(), 0
+
+    def read(self, found: list[Source], folder: Path) -> None:
+        """All of them, in order, or as many as are wanted."""
+        data = self.reader.config
+        size = sum(source.size for source in found)
+        workers = 1 if data.max_rows or size < LEAST_BYTES else data.workers or cores()
+        parts = []
+        for source in found:
+            with reading(source.where):
+                parts.append(source.parts() if workers > 1 else [])
+        for source, apart in zip(found, parts, strict=True):
+            if apart:
+                self._read_apart(apart, folder, workers)
+            else:
+                self._read_here(source)
+            if self.split.full:
+                break
+        tally = self.reader.tally
+        tally.drop(BEYOND, tally.rows_in - self.split.rows - tally.dropped.total())
+
+    def _read_here(self, source: Source) -> None:
+        before = self.bytes
+        for table in checked.dialogues(self.reader, source, roles=role_map(self.reader.config)):
+            self._take(table)
+            if self.split.full:
+                break
+        self.bytes = before + source.size
+
+    def _read_apart(self, parts: list[Source], folder: Path, workers: int) -> None:
+        tasks = [(part, self.reader.config, folder / f".part-{i}.{os.getpid()}.tmp") for i, part in enumerate(parts)]
+        try:
+            with ordered(checked.write, tasks, workers=min(workers, len(parts))) as written:
+                for path, reader, size in written:
+                    self.reader.merge(reader)
+                    self.bytes += size
+                    for table in checked.read(path):
+                        self._take(table)
+                    path.unlink()
+        finally:
+            for _, _, path in tasks:
+                path.unlink(missing_ok=True)
+
+    def _take(self, table: pa.Table) -> None:
+        for check in table.filter(table["probe"])["check"].to_pylist():
+            if check:
+                checks.parse(check)  # eval would stumble over it, hours later
+        tally = self.reader.tally
+        tally.drop(DUPLICATE, self.split.add(table))
+        speed = self.bytes / 1e6 / max(0.1, time.monotonic() - self.begun)
+        self.bar.update(tally.rows_in, f"{self.split.rows:,} kept" + (f", {speed:.0f} MB/s" if self.bytes else ""))
 
 
 def _report(split: Split, tally: Tally) -> dict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,18 +12,44 @@ from minitron.data.formats.source import CHUNK_ROWS, Chunk, Source, column_of, c
 
 SCORE_ROWS = 65536  # rows of scores in memory at once, before they are numbers
 BUFFER_BYTES = 1 << 18  # read ahead, per column
+BATCH_BYTES = 16_000_000  # of text in memory at once, unless that is too few or too many rows
+LEAST_ROWS, MOST_ROWS = 64, 8192
+PART_BYTES = 64_000_000  # unpacked, of what one process reads at a time
 
 
 class Parquet(Source):
-    """A parquet file; a chunk is a row group."""
+    """A parquet file, or some of its row groups; a chunk is a row group."""
 
     every_row_has_all_columns = True
+
+    def __init__(self, path: Path, groups: range | None = None):
+        super().__init__(path)
+        self.groups = groups
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
         # A buffer: without it, whole row groups are fetched ahead, and memory grows with their size.
         with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
-            for group in range(file.num_row_groups):
+            for group in range(file.num_row_groups) if self.groups is None else self.groups:
                 yield RowGroup(file, group, where=self.where, batch_rows=rows)
+
+    def parts(self) -> list[Source]:
+        """Its row groups, as many together as make up a part's bytes."""
+        found: list[Source] = []
+        metadata, begin, size = pq.read_metadata(self.path), 0, 0
+        for group in range(metadata.num_row_groups):
+            size += metadata.row_group(group).total_byte_size
+            if size >= PART_BYTES or group == metadata.num_row_groups - 1:
+                found.append(Parquet(self.path, range(begin, group + 1)))
+                begin, size = group + 1, 0
+        return found
+
+    @property
+    def size(self) -> int:
+        if self.groups is None:
+            return super().size
+        metadata = pq.read_metadata(self.path)
+        groups = [metadata.row_group(group) for group in self.groups]
+        return sum(group.column(i).total_compressed_size for group in groups for i in range(group.num_columns))
 
     def count(self) -> int | None:
         return pq.read_metadata(self.path).num_rows
@@ -57,11 +84,18 @@ class RowGroup(Chunk):
             return min(parts, key=lambda part: part.total_compressed_size).path_in_schema
         return name
 
+    def batches(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[pa.RecordBatch]:
+        row_bytes = self._group.total_byte_size // max(1, self.rows)
+        return self._kept(names, passing, rows=min(MOST_ROWS, max(LEAST_ROWS, BATCH_BYTES // max(1, row_bytes))))
+
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
+        yield from map(pa.RecordBatch.to_pydict, self._kept(names, passing, rows=self.batch_rows))
+
+    def _kept(self, names: list[str], passing: pa.BooleanArray | None, *, rows: int) -> Iterator[pa.RecordBatch]:
         names = [one_of(name, self.names, where=self.where) for name in names if name in self.names]
         start = 0
-        for batch in self._read(columns=names, batch_size=self.batch_rows):
+        for batch in self._read(columns=names, batch_size=rows):
             kept = batch if passing is None else batch.filter(passing.slice(start, batch.num_rows))
             start += batch.num_rows
             if kept.num_rows:
-                yield {name: kept[name].to_pylist() for name in names}
+                yield kept.select(names)

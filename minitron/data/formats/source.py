@@ -36,6 +36,10 @@ class Chunk(ABC):
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
         """Values of some columns, as far as they are there, of the rows that pass (None: of all), in parts of bounded size."""
 
+    def batches(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[pa.RecordBatch] | None:
+        """The same as Arrow has it; None where the chunk is not of Arrow."""
+        return None
+
 
 class Source:
     """A file (or a dataset) as rows. `where` names it in messages, `name` is what its dialogues are said to come from."""
@@ -63,6 +67,15 @@ class Source:
     def count(self) -> int | None:
         """The number of rows, about, or None where only reading them all would tell."""
         return None
+
+    def parts(self) -> list["Source"]:
+        """Sources that together have these rows, in order, and can be read by several processes; none where that cannot be."""
+        return []
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk, 0 where it is not there."""
+        return self.path.stat().st_size if self.path.is_file() else 0
 
     def open(self) -> BinaryIO:
         """The file's bytes, unpacked."""
@@ -104,10 +117,13 @@ class Columns(Chunk):
         column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         return column_values(column, fields, leaf, where=self.where)
 
-    def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
+    def batches(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[pa.RecordBatch]:
         table = self.table if passing is None else self.table.filter(passing)
-        there = [one_of(name, self.names, where=self.where) for name in names if name in self.names]
-        yield {name: table[name].to_pylist() for name in there}
+        table = table.select([one_of(name, self.names, where=self.where) for name in names if name in self.names])
+        yield from [table] if isinstance(table, pa.RecordBatch) else table.combine_chunks().to_batches()
+
+    def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
+        yield from map(pa.RecordBatch.to_pydict, self.batches(names, passing))
 
 
 def _value(row: dict, name: str) -> Any:

@@ -1,0 +1,139 @@
+"""Rows that passed the rules, as checked dialogues in the columns that a run keeps, thousands at a time.
+
+    for table in dialogues(reader, source, roles=roles): ...     # of the schema CHECKED; what is malformed is in reader.tally
+
+Columns of turns are checked whole where Arrow has them, other rows one by one. Knows nothing about duplicates and what is written.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from minitron.core.files import write_error
+from minitron.data.columns import MESSAGES, check, digests_of
+from minitron.data.expressions import Leaf
+from minitron.data.formats.source import Source, reading
+from minitron.data.messages import NO_ANSWER, printable, role_map, to_messages
+from minitron.data.rules import is_text
+from minitron.data.sources import COPIED_COLUMNS, Passed, Reader
+from minitron.data.store import SCHEMA
+from minitron.recipe.schema import DataConfig
+
+CHECKED = pa.schema([*SCHEMA, ("digest", pa.binary(16)), ("probe", pa.bool_()), ("may_be_valid", pa.bool_())])
+UNANSWERED = "a probe without an answer: write one that passes its check"
+
+
+class Written(NamedTuple):
+    """What `write` made of a source: a file with its dialogues, and the reader with what it met."""
+
+    path: Path
+    reader: Reader
+    size: int  # of the source, in bytes
+
+
+def write(task: tuple[Source, DataConfig, Path]) -> Written:
+    """Writes the dialogues of a source to a file (Arrow's stream format); for other processes."""
+    source, config, path = task
+    reader = Reader(config)
+    try:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, CHECKED) as stream:
+            for table in dialogues(reader, source, roles=role_map(config)):
+                stream.write_table(table)
+    except OSError as error:  # one of reading is a MinitronError by now
+        raise write_error(error, path=path.parent) from error
+    return Written(path, reader, source.size)
+
+
+def read(path: Path) -> Iterator[pa.Table]:
+    """What `write` wrote, in parts of bounded size."""
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        for batch in stream:
+            yield pa.Table.from_batches([batch])
+
+
+def dialogues(reader: Reader, source: Source, *, roles: dict[str, str]) -> Iterator[pa.Table]:
+    """The dialogues of a source that pass the reader's rules and are well formed, in order."""
+    with reading(source.where):
+        for passed in reader.passed(source):
+            rules, values = reader.rules, passed.values
+            probe = rules.are_probes(values, rows=passed.count)
+            rows, messages = _messages(passed, probe, reader, roles)
+            if not len(rows):
+                continue
+            columns = [
+                messages,
+                *(
+                    _texts(passed, name, rows, default=passed.source if name == "source" else "")
+                    for name in COPIED_COLUMNS
+                ),
+                pa.array(digests_of(messages), pa.binary(16)),
+                probe.take(rows),
+                rules.may_be_valid(values, rows=passed.count).take(rows),
+            ]
+            columns.insert(2, _scores(rules.columns, values, rows))
+            yield pa.Table.from_arrays(columns, schema=CHECKED)
+
+
+def _messages(
+    passed: Passed, probe: pa.BooleanArray, reader: Reader, roles: dict[str, str]
+) -> tuple[pa.Array, pa.Array]:
+    """Which rows are dialogues, by their numbers, and their messages."""
+    cells, column = passed.cells, passed.shape.whole_turns
+    sound, quick = np.zeros(passed.count, bool), None
+    if isinstance(cells, pa.RecordBatch) and column in cells.schema.names:
+        with suppress(pa.ArrowInvalid):  # text that is not UTF-8, of which the rows tell more
+            sound, quick = check(cells[column], roles=roles)
+    rest = np.flatnonzero(~sound)
+    slow, found = [], []
+    tally, probes = reader.tally, probe.to_pylist() if len(rest) else []
+    for row, turns in zip(
+        rest.tolist(), passed.shape.turns(_rows(cells, rest), len(rest)) if len(rest) else (), strict=True
+    ):
+        messages = to_messages(turns, roles=roles, unknown=tally.unknown_roles)
+        if isinstance(messages, list):
+            slow.append(row)
+            found.append(messages)
+        else:
+            tally.drop(UNANSWERED if probes[row] and messages == NO_ANSWER else messages)
+    rows = np.concatenate([np.flatnonzero(sound), np.array(slow, np.int64)])
+    written = pa.array(found, MESSAGES)
+    if quick is not None and len(quick):
+        written = pa.concat_arrays([quick, written]) if slow else quick
+    order = np.argsort(rows)
+    return pa.array(rows[order]), written.take(pa.array(order)) if slow and len(written) > len(slow) else written
+
+
+def _rows(cells: pa.RecordBatch | dict[str, list], rows: np.ndarray) -> dict[str, list]:
+    if isinstance(cells, pa.RecordBatch):
+        return cells.take(pa.array(rows)).to_pydict()
+    return {name: [values[row] for row in rows.tolist()] for name, values in cells.items()}
+
+
+def _texts(passed: Passed, name: str, rows: pa.Array, *, default: str) -> pa.StringArray:
+    """A column as texts, `default` where a row has none."""
+    cells = passed.cells
+    if isinstance(cells, pa.RecordBatch) and name in cells.schema.names and is_text(cells[name].type):
+        texts = cells[name].take(rows).cast(pa.string())
+        texts.validate(full=True)
+        return pc.if_else(pc.equal(pc.fill_null(texts, ""), ""), default, texts)
+    values = cells[name] if name in (cells.schema.names if isinstance(cells, pa.RecordBatch) else cells) else None
+    if values is None:
+        return pa.array([default] * len(rows), pa.string())
+    values = values.to_pylist() if isinstance(values, pa.Array) else values
+    return pa.array([printable(values[row]) or default for row in rows.to_pylist()], pa.string())
+
+
+def _scores(names: list[str], values: dict[Leaf, pa.Array], rows: pa.Array) -> pa.MapArray:
+    """Each row's scores by the names of their columns, null where one is missing."""
+    columns = [values[Leaf(name)].take(rows).cast(pa.float64(), safe=False) for name in names]
+    ends = pa.array(np.arange(len(rows) + 1) * len(names), pa.int32())
+    if not names:
+        return pa.MapArray.from_arrays(ends, pa.array([], pa.string()), pa.array([], pa.float64()))
+    order = pa.array(np.arange(len(rows) * len(names)).reshape(len(names), -1).T.ravel())  # row after row
+    scores = pa.concat_arrays(columns).take(order)
+    return pa.MapArray.from_arrays(ends, pa.array(names * len(rows), pa.string()), scores)

@@ -1,0 +1,156 @@
+"""Columns of turns as Arrow has them, checked whole: what `data.messages` says of a row, for thousands at a time.
+
+    sound, messages = check(turns, roles=roles)      # which rows are dialogues, and those rows' messages
+    digests_of(messages)                             # of each, as `messages.digest_of` gives it
+
+A row that is not sound here is not bad: `to_messages` has to look at it, which knows every shape and tells the reason.
+Knows nothing about files and scores.
+"""
+
+import hashlib
+from json.encoder import encode_basestring
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from minitron.data.messages import tidy
+from minitron.tokenizer.base import ROLES
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+SYSTEM, USER, ASSISTANT, UNKNOWN = range(4)  # places in ROLES, and behind
+NAMES, TEXTS = {"role", "from"}, {"content", "value", "text"}
+WEIGHTS = {"weight", "train"}
+
+_BLANK = [c.encode() for c in map(chr, range(0x80, 0x3001)) if c.isspace()]  # what str.strip takes, beyond ASCII
+_BLANK_ENDS = {size: np.array([int.from_bytes(c, "big") for c in _BLANK if len(c) == size]) for size in (2, 3)}
+_CONTROLS = bytes(c for c in range(32) if c not in b"\n\t")
+
+
+def check(turns: pa.Array, *, roles: dict[str, str]) -> tuple[np.ndarray, pa.ListArray]:
+    """Which rows are dialogues whatever else their source holds, (rows,) bool, and their messages, contents tidied.
+
+    Raises pa.ArrowInvalid where a text is not UTF-8.
+    """
+    none = np.zeros(len(turns), bool), pa.array([], MESSAGES)
+    fields = _fields(turns.type)
+    if not fields:
+        return none
+    offsets = turns.offsets.to_numpy().astype(np.int64)
+    values = turns.values.slice(offsets[0], offsets[-1] - offsets[0])
+    offsets -= offsets[0]
+    names, contents = (values.field(values.type.get_field_index(name)) for name in fields)
+    if not _is_text(names.type) or not _is_text(contents.type):
+        return none
+    contents.validate(full=True)
+
+    count = np.diff(offsets)
+    row = np.repeat(np.arange(len(turns)), count)
+    role = _roles(names, roles)
+    system = np.zeros(len(turns), bool)
+    system[count > 0] = role[offsets[:-1][count > 0]] == SYSTEM
+    place = np.arange(len(role)) - offsets[:-1][row] - system[row]  # -1: the system message
+    wanted = np.where(place < 0, SYSTEM, np.where(place % 2, ASSISTANT, USER))
+    contents = _tidied(contents)
+    empty = pc.equal(pc.fill_null(pc.binary_length(contents), 0), 0).to_numpy(zero_copy_only=False)
+    bad = (role != wanted) | empty
+    if values.null_count:
+        bad |= values.is_null().to_numpy(zero_copy_only=False)
+
+    answered = count - system
+    sound = (answered > 0) & (answered % 2 == 0) & turns.is_valid().to_numpy(zero_copy_only=False)
+    sound[row[bad]] = False
+    kept = sound[row]
+    ends = np.concatenate([[0], np.cumsum(count[sound])])
+    written = pa.array(ROLES).take(pa.array(role[kept]))
+    struct = pa.StructArray.from_arrays([written, contents.filter(pa.array(kept))], fields=list(MESSAGES.value_type))
+    return sound, pa.ListArray.from_arrays(pa.array(ends, pa.int32()), struct, type=MESSAGES)
+
+
+def _fields(kind: pa.DataType) -> tuple[str, str] | None:
+    """The fields with role and content, where turns have one of each and nothing that says whether to learn them."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
+        return None
+    fields = [field.name for field in kind.value_type]
+    names, texts = [n for n in fields if n in NAMES], [n for n in fields if n in TEXTS]
+    return (names[0], texts[0]) if len(names) == len(texts) == 1 and not WEIGHTS & set(fields) else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _roles(names: pa.Array, roles: dict[str, str]) -> np.ndarray:
+    """Each turn's role, as its place in ROLES; UNKNOWN where `roles` has none."""
+    spelled = names.dictionary_encode()
+    found = [roles.get(name) or roles.get(name.strip().lower()) for name in spelled.dictionary.to_pylist()]
+    known = np.array([ROLES.index(role) if role else UNKNOWN for role in found] + [UNKNOWN], np.int8)
+    return known[pc.fill_null(spelled.indices, len(found)).to_numpy()]
+
+
+def _tidied(contents: pa.Array) -> pa.StringArray:
+    """The texts as `messages.tidy` leaves them."""
+    contents = contents.cast(pa.string())
+    mask = pa.array(_untidy(contents))
+    if not mask.true_count:
+        return contents
+    tidied = [text if text is None else tidy(text) for text in contents.filter(mask).to_pylist()]
+    return pc.replace_with_mask(contents, mask, pa.array(tidied, pa.string()))
+
+
+def _untidy(texts: pa.StringArray) -> np.ndarray:
+    """Which texts `tidy` may change, by their first and last characters; (texts,) bool."""
+    _, ends, data = texts.buffers()
+    ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    start, end = ends[:-1], ends[1:]
+    untidy = np.zeros(len(texts), bool)
+    if data is None or start.size == 0 or end[-1] == start[0]:
+        return untidy
+    there = end > start
+    data = np.frombuffer(data, np.uint8)
+    first, last = start[there], end[there] - 1
+    found = (data[first] <= 0x20) | (data[last] <= 0x20)
+    if (data[first] >= 0x80).any() or (data[last] >= 0x80).any():
+        for size, blank in _BLANK_ENDS.items():
+            found |= np.isin(_number(data, first, size), blank) | np.isin(_number(data, last + 1 - size, size), blank)
+    untidy[there] = found
+    if (data[ends[0] : ends[-1]] == ord("\r")).any():
+        untidy |= pc.fill_null(pc.match_substring(texts, "\r"), False).to_numpy(zero_copy_only=False)
+    return untidy
+
+
+def _number(data: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
+    """The bytes from each place on as one number. Beyond the data: nonsense that is no character of this size."""
+    at = at[:, None] + np.arange(size)
+    return (data[at.clip(0, len(data) - 1)].astype(np.int64) << (8 * np.arange(size)[::-1])).sum(axis=1)
+
+
+_TURN = [f'["{role}",'.encode() for role in ROLES]
+
+
+def digests_of(messages: pa.ListArray) -> list[bytes]:
+    """16 bytes for each dialogue: the BLAKE2b of its messages as JSON, as `messages.digest_of` has it."""
+    ends = messages.offsets.to_numpy()
+    turns = messages.values.slice(ends[0], ends[-1] - ends[0])
+    ends = (ends - ends[0]).tolist()
+    texts = _as_json(turns.field(1))
+    roles = turns.field(0).dictionary_encode()
+    heads = [_TURN[ROLES.index(role)] for role in roles.dictionary.to_pylist()]
+    written = [heads[role] + text for role, text in zip(roles.indices.to_pylist(), texts, strict=True)]
+    return [
+        hashlib.blake2b(b"[" + b"],".join(written[begin:end]) + b"]]", digest_size=16).digest()
+        for begin, end in zip(ends, ends[1:], strict=False)
+    ]
+
+
+def _as_json(texts: pa.StringArray) -> list[bytes]:
+    """Each text as JSON has it, in quotes."""
+    if not len(texts):
+        return []
+    every = pa.ListArray.from_arrays([0, len(texts)], texts.cast(pa.binary()))
+    [whole] = pc.binary_join(every, b"\0").to_pylist()
+    if len(whole.translate(None, _CONTROLS)) != len(whole) - len(texts) + 1:  # more than the zeros between them
+        return [encode_basestring(text).encode() for text in texts.to_pylist()]
+    for plain, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\t", b"\\t")):
+        whole = whole.replace(plain, escaped)
+    return [b'"' + text + b'"' for text in whole.split(b"\0")]
