@@ -10,17 +10,25 @@ from minitron.tokenizer.base import Tokenizer
 
 
 def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) -> Iterator[Sequence]:
-    """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts."""
-    for dialogue in store.read(path):
-        messages = dialogue["messages"]
-        ids, mask = chat_template.encode_dialogue(messages, tokenizer)
-        whole = len(messages)
-        while len(ids) > context + 1 and len(messages) > 2:
-            messages = messages[:-2]
-            ids, mask = chat_template.encode_dialogue(messages, tokenizer)
-        if len(ids) > context + 1 or not any(mask):
-            cut["left out"] += 1
-            continue
-        cut["shortened"] += len(messages) < whole
-        answers = sum(len(m["content"].encode()) for m in messages if m["role"] == "assistant")
-        yield Sequence(ids, mask, answers)
+    """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts.
+
+    Contents are encoded a thousand dialogues at a time, so that the tokenizer can use all cores.
+    """
+    around = len(tokenizer.closing)
+    for ends, roles, contents in store.messages(path):
+        encoded = tokenizer.encode_many(contents)
+        for begin, end in zip(ends, ends[1:], strict=False):
+            whole = end
+            size = sum(len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in range(begin, end))
+            while size > context + 1 and end - begin > 2:
+                size -= sum(
+                    len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in (end - 1, end - 2)
+                )
+                end -= 2
+            ids, mask = chat_template.join(roles[begin:end], encoded[begin:end], tokenizer)
+            if len(ids) > context + 1 or not any(mask):
+                cut["left out"] += 1
+                continue
+            cut["shortened"] += end < whole
+            answers = sum(len(contents[i].encode()) for i in range(begin, end) if roles[i] == "assistant")
+            yield Sequence(ids, mask, answers)

@@ -9,7 +9,9 @@ sequences.npy (where each begins), rows.npy and order.npy (which sequences each 
 and every file's size and SHA-256.
 """
 
+import bisect
 import json
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +38,7 @@ class Sequence(NamedTuple):
     """What is packed: ids, whether each is a target of the loss, and the bytes of text the targets stand for."""
 
     ids: list[int]
-    mask: list[bool]
+    mask: list[bool] | bytes
     target_bytes: int = 0
 
 
@@ -98,36 +100,37 @@ def _sealed(file: Path) -> dict:
 
 
 def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work: Path) -> dict:
-    dtype = np.uint16 if vocab_size <= 1 << 16 else np.uint32
-    starts, open_rows, room, order, row_starts = [0], [], np.empty(0, np.int64), [], [0]
+    dtype, code = (np.uint16, "H") if vocab_size <= 1 << 16 else (np.uint32, "I")
+    starts, order, row_starts = [0], [], [0]
+    rooms: list[tuple[int, int]] = []  # of each open row, what it has room for and its number; the fullest first
+    held: dict[int, list[int]] = {}  # which sequences an open row holds
     counts = {"sequences": 0, "tokens": 0, "targets": 0, "target_bytes": 0, "rows": 0, "context": capacity - 1}
 
     def close(row: int) -> None:
-        order.extend(open_rows.pop(row))
+        order.extend(held.pop(row))
         row_starts.append(len(order))
 
     with (work / "tokens.bin").open("wb") as tokens, (work / "targets.bin").open("wb") as targets:
         for number, (ids, mask, target_bytes) in enumerate(sequences):
             assert 2 <= len(ids) == len(mask) <= capacity, (len(ids), len(mask))
-            tokens.write(np.asarray(ids, dtype).tobytes())
-            targets.write(np.asarray(mask, np.uint8).tobytes())
+            marks = bytes(mask)
+            tokens.write(array(code, ids).tobytes())  # of a list: three times as fast as numpy
+            targets.write(marks)
             starts.append(starts[-1] + len(ids))
-            counts["targets"] += sum(mask[1:])  # the first id of a sequence is never predicted
+            counts["targets"] += marks.count(1, 1)  # the first id of a sequence is never predicted
             counts["target_bytes"] += target_bytes
-            fits = np.where(room >= len(ids), room, capacity + 1)
-            if len(fits) and fits.min() <= capacity:
-                row = int(fits.argmin())
-                open_rows[row].append(number)
-                room[row] -= len(ids)
-                continue
-            if len(open_rows) == OPEN_ROWS:
-                fullest = int(room.argmin())
-                close(fullest)
-                room = np.delete(room, fullest)
-            open_rows.append([number])
-            room = np.append(room, capacity - len(ids))
-    while open_rows:
-        close(0)
+            best = bisect.bisect_left(rooms, (len(ids), 0))
+            if best < len(rooms):
+                left, row = rooms.pop(best)
+            else:
+                if len(rooms) == OPEN_ROWS:
+                    close(rooms.pop(0)[1])
+                left, row = capacity, number  # a row has the number of its first sequence
+                held[row] = []
+            held[row].append(number)
+            bisect.insort(rooms, (left - len(ids), row))
+    for row in sorted(held):
+        close(row)
     counts |= {"sequences": len(starts) - 1, "tokens": starts[-1], "rows": len(row_starts) - 1}
     np.save(work / "sequences.npy", np.asarray(starts, np.int64))
     np.save(work / "order.npy", np.asarray(order, np.int64))

@@ -41,12 +41,25 @@ def read(path: Path, *, rules: Rules | None = None) -> Iterator[dict]:
     """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With `rules`
     only those that are judged well enough to be held out (`data.valid_keep`)."""
     strict = rules is not None and bool(rules.valid)
+    for batch in _batches(path, ["messages", "skill", "check", *(["scores"] if strict else [])]):
+        rows = batch.to_pylist()
+        yield from compress(rows, _judged_well(rows, rules)) if strict else rows
+
+
+def messages(path: Path) -> Iterator[tuple[list[int], list[str], list[str]]]:
+    """The messages of the same files, a thousand dialogues at a time: the roles and the contents of all of them, and where each
+    dialogue begins and the last one ends."""
+    for batch in _batches(path, ["messages"]):
+        column = batch["messages"]
+        ends = column.offsets.to_numpy()
+        turns = column.flatten()
+        yield (ends - ends[0]).tolist(), turns.field("role").to_pylist(), turns.field("content").to_pylist()
+
+
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as file:
-            columns = ["messages", "skill", "check", *(["scores"] if strict else [])]
-            for batch in file.iter_batches(batch_size=1024, columns=columns):
-                rows = batch.to_pylist()
-                yield from compress(rows, _judged_well(rows, rules)) if strict else rows
+            yield from file.iter_batches(batch_size=1024, columns=columns)
     except FileNotFoundError:
         raise MinitronError(f"there are no dialogues in {path.parent}", hint="run: minitron data RECIPE") from None
     except (OSError, ValueError) as error:  # pyarrow's errors are both

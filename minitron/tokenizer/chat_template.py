@@ -15,27 +15,34 @@ Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content":
 
 def encode_message(message: Message, tokenizer: Tokenizer) -> list[int]:
     """Marker, content, end. Raises MinitronError for a role that the template does not have."""
-    if not tokenizer.opening:
-        raise MinitronError(
-            f"{tokenizer.path} has no markers of a dialogue", hint='teach it ours: sft.init = "runs/NAME"'
-        )
-    if (role := message["role"]) not in tokenizer.opening:
-        raise MinitronError(f"a message has the unknown role {role!r}", hint=f"roles are {', '.join(ROLES)}")
-    return [*tokenizer.opening[role], *tokenizer.encode(message["content"]), *tokenizer.closing]
+    return join([message["role"]], [tokenizer.encode(message["content"])], tokenizer)[0]
 
 
 def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list[int], list[bool]]:
     """Ids of a whole dialogue and, for each id, whether it is a target that loss is counted on."""
-    ids: list[int] = []
-    mask: list[bool] = []
-    for message in messages:
-        part = encode_message(message, tokenizer)
-        ids += part
-        answer = message["role"] == "assistant"
-        before, after = len(tokenizer.opening[message["role"]]), len(tokenizer.closing) - 1
+    roles = [message["role"] for message in messages]
+    ids, mask = join(roles, [tokenizer.encode(message["content"]) for message in messages], tokenizer)
+    return ids, list(map(bool, mask))
+
+
+def join(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer) -> tuple[list[int], bytes]:
+    """The same of messages whose contents are ids already; of the mask each byte is 1 or 0."""
+    if not tokenizer.opening:
+        raise MinitronError(
+            f"{tokenizer.path} has no markers of a dialogue", hint='teach it ours: sft.init = "runs/NAME"'
+        )
+    opening, closing, ids, mask = tokenizer.opening, tokenizer.closing, list[int](), bytearray()
+    for role, content in zip(roles, contents, strict=True):
+        if role not in opening:
+            raise MinitronError(f"a message has the unknown role {role!r}", hint=f"roles are {', '.join(ROLES)}")
+        ids += opening[role]
+        ids += content
+        ids += closing
         # the marker itself is given, never predicted; nor is what a template has behind the end marker
-        mask += [False] * before + [answer] * (len(part) - before - after) + [False] * after
-    return ids, mask
+        mask += b"\0" * len(opening[role])
+        mask += (b"\1" if role == "assistant" else b"\0") * (len(content) + 1)
+        mask += b"\0" * (len(closing) - 1)
+    return ids, bytes(mask)
 
 
 def encode_prompt(messages: list[Message], tokenizer: Tokenizer) -> list[int]:

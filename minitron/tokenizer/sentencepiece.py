@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from minitron.core.errors import MinitronError
+from minitron.core.processes import cores
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
 from minitron.tokenizer.fast import tokenizer_json
@@ -82,7 +83,7 @@ class SentencePiece(Tokenizer):
         return self.sp.encode(clean(text))
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
-        return self.sp.encode([clean(t) for t in texts], num_threads=2)
+        return self.sp.encode([clean(t) for t in texts], num_threads=cores())
 
     def decode(self, ids: list[int]) -> str:
         return self.sp.decode(list(ids))
