@@ -297,3 +297,17 @@ def test_line_ends_of_windows_are_no_text():
     save("x.jsonl", [{"messages": dialogue("list\r\nit", "one\r\ntwo")}])
     run(files=["x.jsonl"])
     assert part("train")[0]["messages"] == dialogue("list\nit", "one\ntwo")
+
+
+def test_a_source_of_which_nothing_is_kept_is_named(capfd):
+    """Such as one's own dialogues, which nobody judged, among judged ones."""
+    write("judged.parquet", numbered(50), score=[9] * 50)
+    save("mine.jsonl", [{"messages": turns} for turns in numbered(30)])
+    save("bad.jsonl", [{"messages": [A], "score": 9}])
+    report = run(files=["judged.parquet", "mine.jsonl", "bad.jsonl"], keep=["score >= 5"])
+    assert report["all_dropped"] == [
+        {"path": "mine.jsonl", "rows": 30, "reason": "no score: score"},
+        {"path": "bad.jsonl", "rows": 1, "reason": "malformed: the user does not begin"},
+    ]
+    assert "not one of the 30 rows of mine.jsonl is kept; mostly: no score: score" in capfd.readouterr().err
+    assert run(files=["judged.parquet", "judged.parquet"])["all_dropped"] == []

@@ -35,6 +35,7 @@ from minitron.recipe.schema import Config
 __all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
 DUPLICATE = "exact duplicate"
 BEYOND = "not needed: data.max_rows reached"
+MOST_TOLD = 5  # sources of which nothing is kept
 LEAST_BYTES = 64_000_000  # of files, for which it is worth while to begin other processes
 
 
@@ -54,9 +55,10 @@ def run(config: Config) -> None:
         found = sources(data)
     with open_split(folder, valid_fraction=data.valid_fraction, max_rows=data.max_rows) as split:
         with progress("reading dialogues", count_rows(found)) as bar:
-            _Filling(split, reader, bar).read(found, folder)
+            filling = _Filling(split, reader, bar)
+            filling.read(found, folder)
         reader.check_columns()
-        report = _report(split, reader.tally)
+        report = _report(split, reader.tally) | {"all_dropped": filling.all_dropped}
         moved = split.settle(want_valid=data.valid_fraction > 0)
         report |= {name: part.rows for name, part in split.parts.items()}
         report["chars"] = {name: part.chars for name, part in split.parts.items()}
@@ -78,6 +80,10 @@ class _Filling:
     def __init__(self, split: Split, reader: Reader, bar: Progress):
         self.split, self.reader, self.bar = split, reader, bar
         self.begun, self.bytes = time.monotonic(), 0
+        self.dialogues = 0  # well-formed ones, of which some may have been there before
+        self.all_dropped: list[
+            dict
+        ] = []  # sources that have rows and not one such dialogue: {"path", "rows", "reason"}
 
     def read(self, found: list[Source], folder: Path) -> None:
         """All of them, in order, or as many as are wanted."""
@@ -88,14 +94,18 @@ class _Filling:
         for source in found:
             with reading(source.where):
                 parts.append(source.parts() if workers > 1 else [])
+        tally = self.reader.tally
         for source, apart in zip(found, parts, strict=True):
+            rows, dialogues, dropped = tally.rows_in, self.dialogues, tally.dropped.copy()
             if apart:
                 self._read_apart(apart, folder, workers)
             else:
                 self._read_here(source)
+            if tally.rows_in > rows and self.dialogues == dialogues:
+                [(reason, _)] = (tally.dropped - dropped).most_common(1)
+                self.all_dropped.append({"path": str(source.path), "rows": tally.rows_in - rows, "reason": reason})
             if self.split.full:
                 break
-        tally = self.reader.tally
         tally.drop(BEYOND, tally.rows_in - self.split.rows - tally.dropped.total())
 
     def _read_here(self, source: Source) -> None:
@@ -125,6 +135,7 @@ class _Filling:
             if check:
                 checks.parse(check)  # eval would stumble over it, hours later
         tally = self.reader.tally
+        self.dialogues += len(table)
         tally.drop(DUPLICATE, self.split.add(table))
         speed = self.bytes / 1e6 / max(0.1, time.monotonic() - self.begun)
         self.bar.update(tally.rows_in, f"{self.split.rows:,} kept" + (f", {speed:.0f} MB/s" if self.bytes else ""))
@@ -159,5 +170,9 @@ def _show(report: dict) -> None:
         say(f"{text:<{width}} {rows:>12,}")
     for column, rows in report["kept_without_score"].items():
         warn(f"{rows:,} rows have no score '{column}' and passed its rule (data.missing_scores)")
+    for source in report["all_dropped"][:MOST_TOLD]:
+        warn(f"not one of the {source['rows']:,} rows of {source['path']} is kept; mostly: {source['reason']}")
+    if len(report["all_dropped"]) > MOST_TOLD:
+        warn(f"nothing is kept of {len(report['all_dropped']) - MOST_TOLD} more (report.json names them)")
     if report["unknown_roles"]:
         warn(f"unknown roles, to be mapped in data.roles: {', '.join(report['unknown_roles'])}")
