@@ -186,7 +186,7 @@ def test_a_full_disk_leaves_nothing_half_written(limit):
     choose = random.Random(1)
     write("x.parquet", [dialogue(f"{choose.random()}", f"{choose.random()}") for _ in range(20_000)], s=[1] * 20_000)
     assert re.fullmatch(
-        r"(the file is larger than allowed|disk I/O error) while writing runs/t/data\S*",
+        r"the file is larger than allowed while writing runs/t/data\S*",
         child("x.parquet", max_file_bytes=limit),
     )
     assert os.listdir("runs/t/data") == []
