@@ -122,6 +122,7 @@ def test_skill_and_check_are_copied():
 
 
 def test_synth_rows_are_made_in_the_stage_folder(monkeypatch):
+    Path("runs/t/data").mkdir(parents=True)  # as the pipeline does
     fake = types.ModuleType("minitron.synth")
     fake.write = lambda path, *, rows, seed: write(str(path), numbered(rows), seed=[seed] * rows)
     monkeypatch.setattr(stage, "synth", fake)
