@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         "import", _import, "a model that was made elsewhere as a run, which every later stage takes", recipe=False
     )
     bring.add_argument("path", metavar="PATH", help="a folder of Hugging Face's, a ckpt.pt of nanoGPT, or a .gguf file")
+    bring.add_argument("--adapter", metavar="FOLDER", help="of peft's: LoRA on this model, which goes into its weights")
     bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
 
     add("clean", _clean, "show what pretrain.clean takes out of the recipe's text, with samples")
@@ -136,12 +137,12 @@ def parser() -> argparse.ArgumentParser:
         "export",
         _export,
         "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds; "
-        "hf for transformers, gguf for llama.cpp and ollama",
+        "hf for transformers, gguf for llama.cpp and ollama, peft for what LoRA trained",
     )
     export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle, for minitron-chat")
     dtypes = sorted({dtype for kind in EXPORTS.values() for dtype in kind.dtypes})
-    export.add_argument("--dtype", choices=dtypes, help="of the matrices (default: export.dtype; of hf: f32)")
-    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>; of hf: export/<recipe>/hf")
+    export.add_argument("--dtype", choices=dtypes, help="of the matrices (default: export.dtype; of hf and peft: f32)")
+    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>; of hf and peft: a folder in it")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
     binary = add("binary", _binary, "build the chat program around a bundle", recipe=False)
@@ -273,7 +274,7 @@ def _compare(a: argparse.Namespace) -> None:
 def _import(a: argparse.Namespace) -> None:
     from minitron.interop import imported
 
-    imported.run(Path(a.path), Path(a.out))
+    imported.run(Path(a.path), Path(a.out), adapter=Path(a.adapter) if a.adapter else None)
 
 
 def _clean(a: argparse.Namespace) -> None:
