@@ -65,7 +65,7 @@ def test_without_a_terminal_what_is_open_is_told(data):
 
 
 def test_in_a_terminal_it_asks_again_after_a_mistake(data):
-    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new"], encoding="utf-8", timeout=60)
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new"], encoding="utf-8", timeout=250)
     child.expect(r"What shall it be called\? \[Mini\] ")
     child.sendline("Tiko")
     child.expect(r"What shall it learn from\?.*\[built-in\] ")
@@ -82,7 +82,7 @@ def test_in_a_terminal_it_asks_again_after_a_mistake(data):
 
 
 def test_enter_takes_what_is_usual(data):
-    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--minutes", "1"], encoding="utf-8", timeout=120)
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--minutes", "1"], encoding="utf-8", timeout=250)
     for _ in "12":
         child.expect(r"\] $")
         child.sendline("")
