@@ -26,7 +26,7 @@ STAGE_HELP = {
     "eval": "write the report card",
 }
 # What an argument is called that names a file or folder, for a shell to complete.
-FILES = "RECIPE RECIPE|DATA RECIPE|MODEL RUN PATH DATA CORPUS FILE FOLDER DIR".split()
+FILES = ["RECIPE", "RECIPE|DATA", "RECIPE|MODEL", "RUN", "PATH", "DATA", "CORPUS", "FILE", "FOLDER", "DIR"]
 TRAINED = ("pretrain", "sft", "reject", "kto")  # stages that can say what they would need
 
 

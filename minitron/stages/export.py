@@ -77,7 +77,7 @@ def write(
                 f"what {config.recipe} ships is more than an adapter",
                 hint="--format peft is for sft.lora_rank, without [kto]",
             )
-        about = replace(about, adapter=folder, start=inherit.begin(config, tokenizer.vocab_size).eval())
+        about = replace(about, adapter=folder, start=inherit.begin(config, tokenizer).eval())
     with lock.held(Path(out)):
         writer(model, tokenizer, about, Path(out))
 
