@@ -99,7 +99,11 @@ def on_pretrain(tiny_run) -> Path:
     """A recipe whose sft changes pretrain's model, both trained up to the tokenizer and pretrain."""
     Path("book.txt").write_text("\n".join(tiny_texts(600)))
     options = '[sft]\nlora_rank = 4\nsamples = ["say 3"]\noptim = {lr = 2e-2}\n'
-    recipe = tiny_run.read_text().replace("[sft]\nsteps = 24", f"{options}steps = 12").replace("every_steps = 6", "every_steps = 3")
+    recipe = (
+        tiny_run.read_text()
+        .replace("[sft]\nsteps = 24", f"{options}steps = 12")
+        .replace("every_steps = 6", "every_steps = 3")
+    )
     tiny_run.write_text(recipe + PRETRAIN.replace("steps = 24", "steps = 12"))
     run_to("pretrain")
     return tiny_run
