@@ -20,10 +20,10 @@ setup: .venv/.ready ## a virtual environment with everything, the Go toolchain i
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "minitron needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[binary]'
 	@touch $@
 .venv/.ready-test: .venv/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup ## from nothing to a chat program of your own, in ten minutes
@@ -76,7 +76,11 @@ bench: setup ## side-by-side measurements, half an hour (parity.py, apart, needs
 	$(BIN)/python benchmarks/tokenizer.py
 	$(BIN)/python benchmarks/threads.py
 
+site: setup ## the documents as a web site, in site/
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean: ## remove runs, bundles and programs; keep the environment
 	rm -rf runs dist export/*/ export/.*.lock export/*.bin export/*.json
 
-.PHONY: help setup demo chat binaries html test test-all fuzz bench lint fmt clean $(STAGES)
+.PHONY: help setup demo chat binaries html test test-all fuzz bench lint fmt site clean $(STAGES)

@@ -126,7 +126,7 @@ def measure(what: str, who: str, folder: Path, **how) -> dict:
     if done.returncode:
         raise MinitronError(
             f"{what} with {who} ended with status {done.returncode}:\n{done.stderr.strip()[-2000:]}",
-            hint="is the test extra installed? .venv/bin/pip install -e '.[test]'",
+            hint="is the bench extra installed? .venv/bin/pip install -e '.[bench]'",
         )
     return json.loads(done.stdout)
 

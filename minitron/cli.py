@@ -25,6 +25,8 @@ STAGE_HELP = {
     "kto": "align with KTO on those failures, under guards",
     "eval": "write the report card",
 }
+# What an argument is called that names a file or folder, for a shell to complete.
+FILES = ["RECIPE", "RECIPE|DATA", "RECIPE|MODEL", "RUN", "PATH", "DATA", "CORPUS", "FILE", "FOLDER", "DIR"]
 TRAINED = ("pretrain", "sft", "reject", "kto")  # stages that can say what they would need
 
 
@@ -57,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--force", action="store_true", help="run it even if it is done; begin training anew")
         if name in TRAINED:
             stage.add_argument("--dry-run", action="store_true", help="only say sizes, memory and time")
+        if name == "eval":
+            stage.add_argument(
+                "--suite",
+                metavar="lm-eval:TASK.yaml",
+                help="ask the shipped model these tasks of lm-evaluation-harness in place of ours; commas between several",
+            )
 
     plan = add(
         "plan",
@@ -70,6 +78,14 @@ def parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
     plan.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
+
+    new = add("new", _new, "write a first recipe by three questions", recipe=False)
+    new.add_argument("file", metavar="FILE", nargs="?", help="the recipe to write (default: recipes/<name>.toml)")
+    new.add_argument("--name", help="what the chat program shall be called")
+    new.add_argument(
+        "--data", nargs="+", default=[], metavar="DATA", help="files or folders of dialogues or text, or: built-in"
+    )
+    new.add_argument("--minutes", metavar="N", help="for the whole run")
 
     synth = add("synth", _synth, "write the built-in judged dialogues", recipe=False)
     synth.add_argument("out", metavar="OUT.parquet")
@@ -88,6 +104,7 @@ def parser() -> argparse.ArgumentParser:
         "import", _import, "a model that was made elsewhere as a run, which every later stage takes", recipe=False
     )
     bring.add_argument("path", metavar="PATH", help="a folder of Hugging Face's, a ckpt.pt of nanoGPT, or a .gguf file")
+    bring.add_argument("--adapter", metavar="FOLDER", help="of peft's: LoRA on this model, which goes into its weights")
     bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
 
     look = add("look", _look, "show what the data stage keeps and drops, and what becomes of a row")
@@ -148,12 +165,12 @@ def parser() -> argparse.ArgumentParser:
         "export",
         _export,
         "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds; "
-        "hf for transformers, gguf for llama.cpp and ollama",
+        "hf for transformers, gguf for llama.cpp and ollama, peft for what LoRA trained",
     )
     export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle, for minitron-chat")
     dtypes = sorted({dtype for kind in EXPORTS.values() for dtype in kind.dtypes})
-    export.add_argument("--dtype", choices=dtypes, help="of the matrices (default: export.dtype; of hf: f32)")
-    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>; of hf: export/<recipe>/hf")
+    export.add_argument("--dtype", choices=dtypes, help="of the matrices (default: export.dtype; of hf and peft: f32)")
+    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>; of hf and peft: a folder in it")
     export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
 
     binary = add("binary", _binary, "build the chat program around a bundle", recipe=False)
@@ -177,6 +194,9 @@ def parser() -> argparse.ArgumentParser:
         'NDJSON in, NDJSON out: {"messages", "max_tokens"}, or for a base model {"text", "max_tokens"}, '
         '-> {"text", "ids", "stopped"}, greedy',
     )
+
+    completion = add("completion", _completion, "print what lets a shell complete commands and options", recipe=False)
+    completion.add_argument("shell", choices=["bash", "zsh"])
     return top
 
 
@@ -245,6 +265,11 @@ def _stage(a: argparse.Namespace) -> None:
         pipeline.select(config, a.command, a.command)
         distributed.on_rank0(lambda: dry_run.show(config, a.command))
         return
+    if getattr(a, "suite", None):
+        from minitron.stages import suite
+
+        distributed.on_rank0(lambda: suite.run(config, a.suite))
+        return
     from minitron.stages.walk import walk
 
     walk(config, first=a.command, last=a.command, force=a.force)
@@ -254,6 +279,12 @@ def _plan(a: argparse.Namespace) -> None:
     from minitron.plan import propose, request
 
     propose.run(request.read([a.recipe, *a.overrides], params=a.params, minutes=a.minutes))
+
+
+def _new(a: argparse.Namespace) -> None:
+    from minitron.plan import new
+
+    new.run(a.file, new.Answers(a.name, a.data, a.minutes))
 
 
 def _synth(a: argparse.Namespace) -> None:
@@ -285,7 +316,7 @@ def _compare(a: argparse.Namespace) -> None:
 def _import(a: argparse.Namespace) -> None:
     from minitron.interop import imported
 
-    imported.run(Path(a.path), Path(a.out))
+    imported.run(Path(a.path), Path(a.out), adapter=Path(a.adapter) if a.adapter else None)
 
 
 def _look(a: argparse.Namespace) -> None:
@@ -372,6 +403,18 @@ def _html(a: argparse.Namespace) -> None:
     from minitron.program import go, html
 
     html.write(Path(a.bundle or go.last_bundle()), Path(a.out) if a.out else None)
+
+
+def _completion(a: argparse.Namespace) -> None:
+    import shtab
+
+    top = parser()
+    (commands,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
+    for command in commands.choices.values():
+        for action in command._actions:
+            if action.choices is None and action.metavar in FILES:
+                action.complete = shtab.FILE
+    print(shtab.complete(top, a.shell))
 
 
 def _ndjson(a: argparse.Namespace) -> None:

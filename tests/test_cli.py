@@ -60,6 +60,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once(tiny_run):
 
 def test_wrong_commands(tiny_run):
     refused("sft", "tinny.toml", code=2, saying="there is no recipe tinny.toml")
+    refused("sft", "a:x:b.toml", code=2, saying="there is no recipe a:x:b.toml")  # and no picture for :x:
     refused("pretrain", "tiny.toml", code=2, saying="has no [pretrain]")
     refused("sft", "tiny.toml", "optim.rl=1", code=2, saying="did you mean 'optim.lr'?")
     refused("sft", "tiny.toml", "--force", "optim.rl=1", code=2, saying="did you mean 'optim.lr'?")

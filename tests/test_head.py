@@ -12,6 +12,7 @@ from minitron.interop import bundle
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import LoraConfig
 
 WIDE = {"n_heads": 4, "n_kv_heads": 2, "head_dim": 12, "untied_head": True, "qk_norm": True}
 
@@ -33,7 +34,7 @@ def test_the_state_gives_what_the_whole_text_gives():
 
 def test_lora_is_of_blocks_only():
     model = LanguageModel(tiny_shape(**WIDE), 50)
-    lora.attach(model, rank=2, seed=1)
+    lora.attach(model, LoraConfig(2), seed=1)
     assert "lm_head.weight" in dict(model.named_parameters())
     assert len(lora.state(model)) == 2 * 2 * 7
 

@@ -15,7 +15,7 @@ from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.plan import corpus_stats, dry_run, memory
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import ModelConfig, OptimConfig
+from minitron.recipe.schema import LoraConfig, ModelConfig, OptimConfig
 from minitron.recipe.shapes import resolved
 from minitron.train.loop import summed_loss
 from minitron.train.optimizer import make_optimizer
@@ -30,9 +30,21 @@ SHAPES = {
 }
 
 
-def kept_by_torch(shape: ModelConfig, vocab_size: int, rows: int, precision: str, *, recompute: bool = False) -> int:
-    """Bytes of all storages that autograd keeps of a micro-batch, but for weights and the batch itself."""
+def kept_by_torch(
+    shape: ModelConfig,
+    vocab_size: int,
+    rows: int,
+    precision: str,
+    *,
+    recompute: bool = False,
+    low_rank: LoraConfig | None = None,
+    tokens: int = 0,
+) -> int:
+    """Bytes of all storages that autograd keeps of a micro-batch, but for weights and the batch itself. With `low_rank`
+    only that and the rows of the first `tokens` are trained."""
     model, length = LanguageModel(shape, vocab_size), shape.context
+    if low_rank:
+        lora.attach(model, low_rank, seed=1, tokens=range(tokens))
     model.recompute = recompute
     targets = memory.targets_of(rows * length)
     batch = Batch(
@@ -126,7 +138,7 @@ def test_weights_gradients_and_optimizer(arch, name):
 def test_memory_of_kto_with_low_ranks(tiny_run):
     recipe = load_recipe(tiny_run, ["kto.lora_rank=4"])
     model = LanguageModel(recipe.model, recipe.tokenizer.vocab_size)
-    lora.attach(model, rank=4, seed=1)
+    lora.attach(model, recipe.kto, seed=1)
     needs = dry_run.kto_memory(recipe, CPU, dry_run.Lengths(20, 10, ""))
     assert needs["gradients"] == sum(
         p.nbytes for p in model.parameters() if p.requires_grad

@@ -25,7 +25,10 @@ REJECT = pipeline.STAGES[pipeline.NAMES.index("reject")]
 
 
 def rows(path: Path = PAIRS) -> list[dict]:
-    return pq.read_table(path).to_pylist()
+    """With the completion, which is one message, as its text."""
+    found = pq.read_table(path).to_pylist()
+    assert all([message["role"] for message in row["completion"]] == ["assistant"] for row in found)
+    return [row | {"completion": row["completion"][0]["content"]} for row in found]
 
 
 def test_pairs_hold_the_recorded_answer_and_the_failure_that_was_meant(tiny_run):

@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import unicodedata
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -77,6 +80,18 @@ def run(tmp_path_factory) -> Layout:
         for stage in pipeline.select(recipe, None, "eval"):
             pipeline.run_stage(stage, recipe)
     return Layout(folder / "runs/tiny")
+
+
+def test_the_same_run_gives_the_same_page_to_the_byte(run):
+    """In another process, with other hashes of texts."""
+    files = [run.page, run.card]
+    before = [file.read_bytes() for file in files]
+    command = [sys.executable, "-m", "minitron", "eval", "tiny.toml", "--force", *CHANGES]
+    how = {"cwd": run.run.parents[1], "env": os.environ | {"PYTHONHASHSEED": "7"}, "capture_output": True, "text": True}
+    done = subprocess.run(command, **how)
+    assert done.returncode == 0, done.stderr
+    for file, was in zip(files, before, strict=True):
+        assert file.read_bytes() == was, file.name
 
 
 @pytest.fixture

@@ -1,13 +1,21 @@
-"""TRL trains on from a folder that we export, with our loss mask, and on pairs of ours."""
+"""TRL trains on from a folder that we export, with our loss mask, and on pairs of ours; its kinds of rows are read here."""
+
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import tiny_shape, write_dialogues
 
+from minitron.align import pairs
+from minitron.align.pairs import Completion
+from minitron.data import labelled, sources
+from minitron.data.messages import role_map, to_messages
+from minitron.data.sources import Reader
 from minitron.interop import hf
 from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import ExportConfig
+from minitron.recipe.schema import Config, DataConfig, ExportConfig, RejectConfig
 
 pytestmark = pytest.mark.slow  # imports TRL
 trl = pytest.importorskip("trl")
@@ -54,16 +62,71 @@ def test_sft_counts_loss_where_we_do(folder, in_tmp_path):
     assert trainer.train().metrics["train_loss"] > 0
 
 
-def test_kto_trains_on_our_pairs(folder):
+def test_kto_trains_on_our_pairs_as_they_are(folder):
     prompt = [{"role": "user", "content": "say 1"}]
-    rows = [{"prompt": prompt, "completion": f"{i} hello", "label": i % 2 == 0} for i in range(8)]
-    data = datasets.Dataset.from_list(rows)
-    # docs/interop.md: TRL wants the completion as a message, where the prompt is one
-    data = data.map(lambda row: {"completion": [{"role": "assistant", "content": row["completion"]}]})
+    rows = [Completion(prompt, f"{i} hello", i % 2 == 0, "hot", "" if i % 2 == 0 else "loop") for i in range(8)]
+    pairs.write(Path("pairs.parquet"), rows)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     trainer = trl.KTOTrainer(
         str(folder),
         args=trl.KTOConfig(**steps("out")),
-        train_dataset=data,
-        processing_class=transformers.AutoTokenizer.from_pretrained(folder),
+        train_dataset=datasets.load_dataset("parquet", data_files="pairs.parquet", split="train"),
+        processing_class=tokenizer,
     )
+    assert [row["label"] for row in trainer.train_dataset] == [row.label for row in rows]
+    for row, wanted in zip(trainer.train_dataset, rows, strict=True):
+        assert tokenizer.decode(row["completion_ids"], skip_special_tokens=True) == wanted.completion
     assert trainer.train().metrics["train_loss"] > 0
+
+
+ASKED, SAID, WORSE = (
+    [{"role": role, "content": text}]
+    for role, text in (("user", "What color is the sky?"), ("assistant", "It is blue."), ("assistant", "It is green."))
+)
+PAIR = [(ASKED, "It is blue.", True), (ASKED, "It is green.", False)]
+# TRL's own names for what a row may be (its page on dataset formats) -> a row, and what it says to us.
+PREFERENCES = {
+    "preference, standard, explicit prompt": (
+        {"prompt": "What color is the sky?", "chosen": "It is blue.", "rejected": "It is green."}, PAIR),
+    "preference, conversational, explicit prompt": ({"prompt": ASKED, "chosen": SAID, "rejected": WORSE}, PAIR),
+    "preference, conversational, implicit prompt": ({"chosen": ASKED + SAID, "rejected": ASKED + WORSE}, PAIR),
+    "unpaired preference, standard": (
+        {"prompt": "What color is the sky?", "completion": "It is blue.", "label": True}, PAIR[:1]),
+    "unpaired preference, conversational": ({"prompt": ASKED, "completion": WORSE, "label": False}, PAIR[1:]),
+}  # fmt: skip
+DIALOGUES = {
+    "language modeling, conversational": {"messages": ASKED + SAID},
+    "prompt-completion, standard": {"prompt": "What color is the sky?", "completion": "It is blue."},
+    "prompt-completion, conversational": {"prompt": ASKED, "completion": SAID},
+}
+
+
+def as_trl_saves(row: dict, kind: str) -> str:
+    """A dataset of this row ten times, in a file that `datasets` writes."""
+    rows = datasets.Dataset.from_list([row] * 10)
+    name = f"rows.{kind}"
+    rows.to_parquet(name) if kind == "parquet" else rows.to_json(name)
+    return name
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_its_preference_formats_are_labels_as_they_are(in_tmp_path, name, kind):
+    row, want = PREFERENCES[name]
+    if kind == "parquet" and "standard" not in name:
+        assert trl.is_conversational(row)
+    config = Config(name="t", recipe=Path("t.toml"), reject=RejectConfig(files=[as_trl_saves(row, kind)]))
+    dropped: Counter = Counter()
+    found = [(one.prompt, one.completion, one.label) for one in labelled.read(config, dropped)]
+    assert (found, dropped) == (want * 10, {})
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+@pytest.mark.parametrize("name", DIALOGUES)
+def test_its_formats_for_sft_are_dialogues_as_they_are(in_tmp_path, name, kind):
+    data = DataConfig(files=[as_trl_saves(DIALOGUES[name], kind)])
+    (rows, *more) = Reader(data).read(sources.sources(data))
+    assert not more
+    for row in rows:
+        assert to_messages(row.turns, roles=role_map(data), unknown=set()) == ASKED + SAID
+    assert len(rows) == 10

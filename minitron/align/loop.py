@@ -94,7 +94,7 @@ class Alignment:
         self.folder = config.layout.stage("kto")
         self.model, self.reference = model, copy.deepcopy(model).requires_grad_(False)
         if self.settings.lora_rank:
-            lora.attach(model, rank=self.settings.lora_rank, seed=config.seed)
+            lora.attach(model, self.settings, seed=config.seed)
         self.optimizer = make_optimizer(model, self.optim())
         self.state = State()
         self.early = max(1, self.settings.steps // 10)  # the steps in which accuracy should not be perfect
@@ -103,8 +103,7 @@ class Alignment:
         """What kto takes of [optim]; its learning rate is its own."""
         o = self.config.optim
         return OptimConfig(
-            # low-rank factors are no matrices of a block for Muon
-            name="adamw" if self.settings.lora_rank else o.name,
+            name=o.name,
             weight_decay=o.weight_decay,
             beta1=o.beta1,
             beta2=o.beta2,
@@ -122,22 +121,15 @@ class Alignment:
 
     # ---- checkpoints
 
-    def save(self, valid_loss: float | None) -> None:
-        trainer = {
-            "optimizer": self.optimizer.state_dict(),
-            "state": asdict(self.state),
-            "lora": lora.state(self.model),
-        }
+    def save(self, valid_loss: float | None) -> Path:
+        trainer = {"optimizer": self.optimizer.state_dict(), "state": asdict(self.state)}
         info = {"stage": "kto", "valid_loss": valid_loss}
-        checkpoint.save(self.folder, self.model, step=self.state.step, info=info, trainer=trainer)
+        return checkpoint.save(self.folder, self.model, step=self.state.step, info=info, trainer=trainer)
 
     def load(self, folder: Path) -> None:
         """Weights, optimizer and state of a checkpoint."""
         trainer = checkpoint.load_trainer(folder, state=State)
-        if self.settings.lora_rank:
-            self.model.load_state_dict(trainer["lora"], strict=False)
-        else:
-            checkpoint.load_weights(self.model, folder)
+        checkpoint.load_weights(self.model, folder)
         checkpoint.load_optimizer(self.optimizer, trainer, folder)
         self.state = trainer["state"]
 
@@ -178,11 +170,12 @@ class Alignment:
         material = self.training_set(examples, prompts)
         if newest := checkpoint.newest_whole(self.folder, state=State):
             self.load(newest)
-            checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
+            passed = self.config.layout.checkpoint("kto", f"step-{self.state.passed:06d}")
+            if passed == newest or not self.settings.lora_rank:  # LoRA's was written when it passed
+                checkpoint.choose(self.folder, self.model, passed)
             say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
         else:
-            self.save(self.before.loss)
-            checkpoint.point(self.folder, "best", "step-000000")
+            checkpoint.choose(self.folder, self.model, self.save(self.before.loss))
         self.train(material)
 
     def train(self, material: TrainingSet) -> None:
@@ -237,8 +230,7 @@ class Alignment:
             warn(f"kto, step {step}: {self.state.why}. {ends if self.state.breaches > self.method.retries else again}")
             return
         self.state.passed = self.state.step
-        self.save(valid_loss)
-        checkpoint.point(self.folder, "best", f"step-{self.state.passed:06d}")
+        checkpoint.choose(self.folder, self.model, self.save(valid_loss))
         checkpoint.prune(self.folder, keep=2)
 
     def step(self, numbers: list[int], material: TrainingSet) -> dict[str, Any]:

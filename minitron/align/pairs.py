@@ -1,6 +1,7 @@
 """pairs.parquet and apart.parquet: what reject makes and kto learns from. This is the one place that knows their columns.
 
-A row is a completion with its label; those of one prompt stand together, the good one first. Knows nothing about losses.
+A row is a completion with its label; those of one prompt stand together, the good one first. Prompt and completion are lists of
+messages: TRL's KTOTrainer trains on the file as it is. Knows nothing about losses.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 SCHEMA = pa.schema(
     [
         ("prompt", pa.list_(MESSAGE)),
-        ("completion", pa.string()),
+        ("completion", pa.list_(MESSAGE)),
         ("label", pa.bool_()),
         ("preset", pa.string()),
         ("failure", pa.string()),
@@ -47,15 +48,19 @@ def read(path: Path) -> list[Completion]:
     except (OSError, ValueError) as error:  # pyarrow's errors are both
         hint = "run: minitron reject RECIPE --force"
         raise MinitronError(f"{path} cannot be read: {error}", hint=hint) from error
-    return [Completion(**row) for row in rows]
+    return [Completion(**row | {"completion": _text(row["completion"])}) for row in rows]
+
+
+def _text(completion: str | list[Message]) -> str:
+    """The answer of a row; older files hold the text itself."""
+    return completion if isinstance(completion, str) else completion[0]["content"]
 
 
 def write(path: Path, rows: Sequence[Completion]) -> None:
     """Writes all rows, whole or not at all."""
-    columns = [[getattr(row, name) for row in rows] for name in SCHEMA.names]
-    arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
+    made = [vars(row) | {"completion": [{"role": "assistant", "content": row.completion}]} for row in rows]
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), temporary)
+        pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), temporary)
 
 
 def count(path: Path) -> int:

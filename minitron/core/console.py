@@ -62,7 +62,7 @@ def console():
     """The rich console on stderr, made when first used (rich costs 50 ms to import)."""
     from rich.console import Console
 
-    return Console(file=_Stderr(), highlight=False, soft_wrap=True)
+    return Console(file=_Stderr(), highlight=False, soft_wrap=True, emoji=False)
 
 
 _logs: list[TextIO] = []  # where `say` writes, too

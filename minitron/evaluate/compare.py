@@ -85,4 +85,4 @@ def show(comparison: Comparison) -> None:
     table = Table("measure", *comparison.models, "change, 95% (*: beyond chance)")
     for measure in comparison.measures:
         table.add_row(*measure.cells())
-    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(table)
+    Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 140).print(table)

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -30,6 +31,8 @@ class About:
     icon: bytes = b""  # PNG
     prompts: Iterable[list[int]] = ()  # held-out ones, for a format that proves itself
     run: Layout | None = None  # where what the stages say of themselves lies, for a model card
+    adapter: Path | None = None  # the checkpoint with what LoRA trained, for a format that is of that
+    start: LanguageModel | None = None  # and the model that it changes
 
 
 def utc(seconds: float) -> str:

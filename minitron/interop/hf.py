@@ -46,6 +46,13 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
         raise MinitronError(
             f"{out} holds a bundle, whose config.json would go", hint="name another folder: --out DIR", code=2
         )
+    words(model)  # its mistake comes before any file
+    write_model(model, tokenizer, about, out, card=model_card.text(model, tokenizer, about))
+    say(f"export: {about.title}, {model.count_params() / 1e6:.2f}M parameters as {about.dtype} -> {out}")
+
+
+def write_model(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path, *, card: str = "") -> None:
+    """What from_pretrained reads, and a model card where there is one."""
     shape = words(model)
     files: dict[str, str | bytes] = {"model.safetensors": save(tensors(model, shape, about.dtype), {"format": "pt"})}
     if tokenizer:
@@ -58,13 +65,13 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
             )
         files |= tokenizer_files(tokenizer, base=about.base, context=model.config.context)
         files["generation_config.json"] = as_json(generation(tokenizer, about))
-    files["README.md"] = model_card.text(model, tokenizer, about)
+    if card:
+        files["README.md"] = card
     files["config.json"] = as_json(config(model, shape, tokenizer, about))
     # config.json goes away first and comes last: a folder without it is no model, so none is ever half new
     (out / "config.json").unlink(missing_ok=True)
     for name, data in files.items():
         atomic_write(out / name, data)
-    say(f"export: {about.title}, {model.count_params() / 1e6:.2f}M parameters as {about.dtype} -> {out}")
 
 
 def as_json(value: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from minitron.interop.imported import MOST_TEXT_BYTES, Imported, check_names, re
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 
-END_OF_TEXT = 50256  # of GPT-2's pieces
+END_OF_TEXT = "<|endoftext|>"  # of GPT-2's pieces
 
 
 def read(path: Path) -> Imported:
@@ -97,7 +97,10 @@ def read_tokenizer(folder: Path, tensors: dict[str, Tensor], rows: int) -> tuple
         return of_characters(characters(folder / "meta.pkl", rows), tensors, folder / "meta.pkl")
     if (folder / "tokenizer.json").exists():
         whole = read_json(folder / "tokenizer.json")
-        data = file_of(whole, size=rows, end=min(END_OF_TEXT, rows - 1))
+        ends = [token["id"] for token in whole.get("added_tokens") or [] if token.get("content") == END_OF_TEXT]
+        if len(ends) != 1:
+            raise MinitronError(f"{folder / 'tokenizer.json'} has no {END_OF_TEXT}", hint="copy that of GPT-2")
+        data = file_of(whole, size=rows, end=ends[0])
         ByteBPE(data, folder / "tokenizer.json")  # its mistakes are found now
         return data, tensors
     raise MinitronError(

@@ -1,7 +1,7 @@
 """`minitron import PATH --out runs/NAME`: a model that was made elsewhere, as a run that every later stage takes.
 
 PATH is a folder of Hugging Face's (Llama, Qwen3, GPT-2; safetensors, also in shards), a nanoGPT checkpoint (ckpt.pt), or a GGUF
-file. Files of strangers are read with bounds: no pickle runs code, no size in a file is believed before it agrees with the file's
+file; `--adapter` is a folder of peft's. Files of strangers are read with bounds: no pickle runs code, no size in a file is believed before it agrees with the file's
 own size, no name leads out of the folder. Knows nothing about training.
 """
 
@@ -40,14 +40,17 @@ class Imported:
     remark: str = ""  # what the person should know
 
 
-def run(path: Path, out: Path) -> None:
-    """Reads the model at `path` and writes the run `out`. Raises MinitronError for what is not such a model."""
+def run(path: Path, out: Path, *, adapter: Path | None = None) -> None:
+    """Reads the model at `path`, puts the adapter into it, and writes the run `out`. Raises MinitronError for what is not such
+    a model."""
+    from minitron.interop import import_peft
+
     if out.parent.name != "runs" or out.parent.absolute() != Path("runs").absolute():
         raise MinitronError(f"{out} is not in the folder runs of {Path.cwd()}", hint="such as --out runs/smol", code=2)
     if out.exists():
         raise MinitronError(f"{out} is there already", hint="name another, or move it away", code=2)
     found = read(path)
-    write(found, out, source=path)
+    write(import_peft.merged(found, adapter) if adapter else found, out, source=path)
 
 
 def read(path: Path) -> Imported:

@@ -75,7 +75,7 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.embedding.device
+        return next(self.parameters()).device
 
     @property
     def context_limit(self) -> int:

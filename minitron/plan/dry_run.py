@@ -24,14 +24,17 @@ from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data.packing import Batch, PackedRows, collate
+from minitron.model import lora
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
 from minitron.recipe.schema import Config, OptimConfig
 from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import kinds
+from minitron.tokenizer.base import MARKERS
+from minitron.train import inherit
 from minitron.train.choices import Choices, choose
 from minitron.train.loop import accumulate, summed_loss
-from minitron.train.optimizer import make_optimizer, method
+from minitron.train.optimizer import make_optimizer
 from minitron.train.precision import autocast, choose_precision
 
 METHOD = Method()  # as kto stage runs it
@@ -53,6 +56,9 @@ def show(config: Config, stage: str) -> None:
     if stage == "kto":
         _show_kto(config, device)
         return
+    if stage == "sft" and config.sft.lora_rank:
+        trained, _ = memory.low_rank_bytes(config.model, config.tokenizer.vocab_size, config.sft)
+        say(f"LoRA           {trained / memory.FP32 / 1e6:.2f}M are trained: changes of rank {config.sft.lora_rank}")
     settings, context = getattr(config, stage), config.model.context
     tokens = settings.batch_rows * settings.accumulation * context
     say(
@@ -178,6 +184,8 @@ def measure(config: Config, stage: str, device: torch.device, *, chosen: Choices
     rows, accumulation = settings.batch_rows, settings.accumulation
     small, fewer, times = sample_of(config, stage, rows, device)
     model = LanguageModel(small.model, small.tokenizer.vocab_size).to(device).train()
+    if stage == "sft" and small.sft.lora_rank:
+        lora.attach(model, small.sft, seed=0, tokens=range(len(MARKERS) if inherit.untaught(small) else 0))
     model.recompute = settings.recompute
     optimizer = make_optimizer(model, getattr(small, stage).optim)
     batch = random_batch(small, stage, fewer).to(device)
@@ -405,9 +413,8 @@ def kto_memory(config: Config, device: torch.device, lengths: Lengths) -> dict[s
     shape, vocab_size = config.model, config.tokenizer.vocab_size
     weights = memory.FP32 * sum(memory.parameters(shape, vocab_size).values())
     trained, optimizer = weights, memory.optimizer_bytes(shape, vocab_size, config.optim)
-    if rank := config.kto.lora_rank:  # both factors of every matrix, which are matrices of the blocks themselves
-        factors = sum(rank * (m.in_features + m.out_features) for m in memory.linears(shape))
-        trained, optimizer = memory.FP32 * factors, method("adamw").state_bytes(factors, factors)
+    if config.kto.lora_rank:
+        trained, optimizer = memory.low_rank_bytes(shape, vocab_size, config.kto)
     parts = -(-config.kto.batch_rows // MICRO_ROWS)
     at_once = memory.side_by_side(replace(shape, dropout=0.0), device, parts)  # a loaded model is in evaluation mode
     length = min(math.ceil(lengths.dialogue), shape.context)

@@ -17,11 +17,13 @@ from torch import nn
 
 from minitron.core import parallel
 from minitron.data.packing import ROUND_TARGETS
+from minitron.model import lora as low_rank
 from minitron.model.costs import FP32, Load, total
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.model.shape import Block
-from minitron.recipe.schema import Config, ModelConfig, OptimConfig
-from minitron.train import cross_entropy
+from minitron.recipe.schema import Config, LoraConfig, ModelConfig, OptimConfig
+from minitron.tokenizer.base import MARKERS
+from minitron.train import cross_entropy, inherit
 from minitron.train.optimizer import method
 
 TARGET_SHARES = {"pretrain": 1.0, "sft": 0.58}  # of tokens under loss: the reference's dialogues have 57.7%
@@ -53,9 +55,10 @@ def state_bytes(shape: ModelConfig, *, rows: int, slots: int) -> int:
     return meta_model(shape, 1).new_state(rows, slots).nbytes
 
 
-def linears(shape: ModelConfig) -> list[nn.Linear]:
-    """All of the blocks', without numbers."""
-    return [module for module in meta_model(shape, 1).blocks.modules() if isinstance(module, nn.Linear)]
+def names_of_linears(shape: ModelConfig) -> list[str]:
+    """The last part of the name of each Linear of the blocks, such as q_proj."""
+    named = meta_model(shape, 1).blocks.named_modules()
+    return [name.rpartition(".")[2] for name, module in named if isinstance(module, nn.Linear)]
 
 
 def block_matrices(shape: ModelConfig) -> int:
@@ -87,6 +90,8 @@ def training(
     shape, vocab_size = config.model, config.tokenizer.vocab_size
     weights = FP32 * sum(parameters(shape, vocab_size).values())
     at_once = side_by_side(shape, device, accumulation)
+    adapted = stage == "sft" and config.sft.lora_rank > 0
+    tokens = len(MARKERS) if adapted and inherit.untaught(config) else 0
     kept = activations(
         shape,
         vocab_size,
@@ -96,15 +101,28 @@ def training(
         precision=precision,
         recompute=recompute,
         stage=stage,
+        lora=config.sft if adapted else None,
+        head=not adapted or tokens > 0,
     )
     targets = targets_of(rows * shape.context, stage)
+    trained, optimizer = weights, optimizer_bytes(shape, vocab_size, getattr(config, stage).optim)
+    if adapted:
+        trained, optimizer = low_rank_bytes(shape, vocab_size, config.sft, tokens=tokens)
     return {
-        "weights": weights,
-        "gradients": gradient_sets(accumulation, at_once) * weights,
-        "optimizer": optimizer_bytes(shape, vocab_size, getattr(config, stage).optim),
+        "weights": weights + (trained if adapted else 0),
+        "gradients": gradient_sets(accumulation, at_once) * trained,
+        "optimizer": optimizer,
         "activations": at_once * sum(kept.values()),
         "logits": at_once * logits_bytes(targets, vocab_size, shape.d_model, precision=precision),
     }
+
+
+def low_rank_bytes(shape: ModelConfig, vocab_size: int, lora: LoraConfig, *, tokens: int = 0) -> tuple[int, int]:
+    """Bytes of what LoRA trains, and of what AdamW keeps of it; `tokens` rows of the vocabulary are trained too."""
+    model = meta_model(shape, vocab_size)
+    low_rank.attach(model, lora, seed=0, tokens=range(tokens))
+    trained = sum(weight.numel() for weight in low_rank.state(model).values())
+    return FP32 * trained, method("adamw").state_bytes(trained, trained)
 
 
 def low_bytes(precision: str) -> int:
@@ -136,8 +154,11 @@ def activations(
     recompute: bool = False,
     packed: bool = True,
     stage: str = "sft",
+    lora: LoraConfig | None = None,
+    head: bool = True,
 ) -> dict[str, int]:
-    """What autograd keeps of one forward pass over rows of `length` tokens: term -> bytes.
+    """What autograd keeps of one forward pass over rows of `length` tokens: term -> bytes. With `lora` also what its factors
+    read; without `head` the vocabulary is not trained.
 
     With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) the blocks' inputs and what one block keeps.
     `packed`: rows with a mask and `loop.summed_loss`; else completions in fp32 as `preference.token_log_probs` has them.
@@ -164,8 +185,13 @@ def activations(
         "norms": trunk.norm_type.saved_bytes(width, targets, on_cuda=on_cuda),
         "dropout": dropped and n * width * (1 if on_cuda else FP32),
         # `cross_entropy.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
-        "loss": FP32 * (targets + vocab_size) * width if packed else FP32 * targets * (width + vocab_size),
+        "loss": FP32 * (targets + (vocab_size if head else 0)) * width
+        if packed
+        else FP32 * targets * (width + vocab_size),
     }
+    if lora:  # A x, before B
+        changed = [name for name in names_of_linears(shape) if name in lora.lora_targets or not lora.lora_targets]
+        ends["low ranks"] = low * lora.lora_rank * n * len(changed) // (layers if recompute else 1)
     terms |= {name: size + terms.get(name, 0) for name, size in ends.items()}
     return terms | ({"blocks' inputs": FP32 * n * width * layers} if recompute else {})
 

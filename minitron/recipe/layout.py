@@ -103,6 +103,11 @@ class Layout:
         return self.run / "report.html"
 
     @property
+    def suite(self) -> Path:
+        """What somebody else's examination found (`minitron eval --suite`)."""
+        return self.run / "suite.json"
+
+    @property
     def comparison(self) -> Path:
         return self.run / "compare.json"
 

@@ -253,6 +253,10 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     for name, stage in (("pretrain", config.pretrain), ("sft", config.sft)):
         if stage and not stage.steps and not stage.init:
             problems.append(f"{name}.steps must be at least 1, not 0, unless {name}.init names a run")
+    if config.sft.lora_rank and not (config.pretrain or config.sft.init):
+        problems.append("sft.lora_rank changes a model that is there: name a run in sft.init, or add [pretrain]")
+    if config.sft.lora_rank and config.shard:
+        problems.append("sft.lora_rank and shard exclude each other; keep one")
     if config.pretrain and config.pretrain.init and config.sft.init:
         problems.append("pretrain.init and sft.init exclude each other; keep one")
     text = (bool(config.pretrain.files), bool(config.pretrain.hub)) if config.pretrain else (True, False)

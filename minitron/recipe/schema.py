@@ -330,6 +330,22 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class LoraConfig:
+    """What sft and kto share."""
+
+    lora_rank: int = option(
+        0,
+        "train low-rank changes of the blocks' matrices only (LoRA, arXiv 2106.09685), by AdamW; 0: all weights",
+        low=0,
+        high=1 << 12,
+    )
+    lora_alpha: float = option(16.0, "the changes count alpha / rank times", above=0.0, high=1 << 20)
+    lora_targets: list[str] = option(
+        [], "which matrices, such as ['q_proj', 'v_proj'] (nanogpt: 'c_attn'); empty: all of the blocks", max_items=20
+    )
+
+
+@dataclass(frozen=True)
 class PretrainConfig(TrainConfig):
     """Raw text before dialogues. Left out of the recipe, the stage does not run; a recipe with it and without dialogues
     makes a base model, which continues text."""
@@ -353,7 +369,7 @@ class PretrainConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class SftConfig(TrainConfig):
+class SftConfig(LoraConfig, TrainConfig):
     """Supervised training on dialogues, from scratch or from pretrain."""
 
 
@@ -427,7 +443,7 @@ class GuardsConfig:
 
 
 @dataclass(frozen=True)
-class KtoConfig:
+class KtoConfig(LoraConfig):
     """Alignment on the pairs of reject. Left out of the recipe, the stage does not run. How it learns: docs/kto.md."""
 
     steps: int = option(200, "optimizer steps", low=1)
@@ -435,9 +451,6 @@ class KtoConfig:
     lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
     warmup_steps: int = option(20, "steps of linear warm-up", low=0)
     beta: float = option(2.0, "how hard log-ratios (means over a completion's tokens) are pushed; 2 to 10", low=0.0)
-    lora_rank: int = option(
-        0, "train low-rank changes of the blocks' matrices only (arXiv 2106.09685); 0: all weights", low=0
-    )
     eval_every_steps: int = option(20, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
     max_loss_rise: float = option(
         0.01, "what ships has at most this share more held-out loss than the SFT model", low=0.0

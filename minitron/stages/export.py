@@ -20,7 +20,7 @@ from minitron.recipe.kinds import EXPORTS
 from minitron.recipe.schema import Config
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
-from minitron.train import checkpoint
+from minitron.train import checkpoint, inherit
 
 GREETINGS = ("Hello! Who are you?", "The sun", "Привет", "1 + 1 =", "Once upon a time there was")
 EXCERPTS, PROMPT_TOKENS = 5, 32  # of the held-out text, for a base model: how many, and how long
@@ -46,6 +46,8 @@ def write(
         )
     about = About(title, dtype, e, config.name, "untrained", base=config.base, icon=picture)
     writer: Callable[..., None] = kind.load()
+    if untrained and kind.adapter:
+        raise MinitronError(f"--format {format} has nothing to do with --untrained", hint="leave it out", code=2)
     if untrained:
         torch.manual_seed(config.seed)
         model = LanguageModel(config.model, kinds.expected_size(config)).eval()
@@ -69,6 +71,13 @@ def write(
         prompts=prompts(config, tokenizer),
         run=config.layout,
     )
+    if kind.adapter:
+        if checkpoint.ADAPTER not in made["sha256"]:
+            raise MinitronError(
+                f"what {config.recipe} ships is more than an adapter",
+                hint="--format peft is for sft.lora_rank, without [kto]",
+            )
+        about = replace(about, adapter=folder, start=inherit.begin(config, tokenizer).eval())
     with lock.held(Path(out)):
         writer(model, tokenizer, about, Path(out))
 

@@ -14,13 +14,13 @@ from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data import encoding, store
 from minitron.data.packing import PackedRows, is_whole, pack
+from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
 from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint, inherit
-from minitron.train.fresh import fresh_model
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
 
@@ -29,18 +29,18 @@ def run(config: Config) -> None:
     folder = config.layout.stage("sft")
     tokenizer = kinds.load(config.layout.tokenizer)
     train, valid = prepare(config, tokenizer, folder)
-    model = fresh_model(config.model, tokenizer, seed=config.seed)
-    if config.sft.init:
-        inherit.load(model, config.init)
-    elif config.pretrain:
-        checkpoint.load_weights(model, checkpoint.finished(config.layout.stage("pretrain"), "pretrain"))
-    model.to(pick_device(config.device))
+    model = inherit.begin(config, tokenizer).to(pick_device(config.device))
     if not config.sft.steps:
         checkpoint.save(folder, model, step=0, info={"stage": "sft"}, name="step-000000")
         checkpoint.point(folder, "best", "step-000000")
         say(f"sft: the model of {config.init} as it is")
         return
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
+    if config.sft.lora_rank:
+        # a low-rank change of the blocks cannot tell markers apart that nothing has taught
+        tokens = sorted({*tokenizer.markers.values(), tokenizer.end}) if inherit.untaught(config) else []
+        lora.attach(model, config.sft, seed=config.seed, tokens=tokens)
+        say(f"sft: {sum(w.numel() for w in lora.state(model).values()) / 1e6:.2f}M of LoRA are trained")
     sample = partial(answer, config, tokenizer)
     fit(model, train, valid, run=Fit("sft", folder, config.sft, config.sft.optim, config.seed, config.shard, sample))
 

@@ -9,6 +9,8 @@ stages do.
 from minitron.core import distributed
 from minitron.core.errors import MinitronError
 from minitron.data import check as data_check
+from minitron.model import lora
+from minitron.plan import memory
 from minitron.program import go, icon
 from minitron.recipe.schema import Config
 from minitron.stages import pipeline
@@ -34,6 +36,10 @@ def check(config: Config, names: set[str]) -> None:
         data_check.check(config)
     if "tokenizer" in names:
         normalization.Normalizer(config.tokenizer)
+    for stage in ("sft", "kto"):
+        settings = getattr(config, stage)
+        if stage in names and settings and settings.lora_rank:
+            lora.check(memory.meta_model(config.model, 1), settings.lora_targets)
     if "export" in names and config.init:  # the chat program has not every tokenizer
         kinds.read(kinds.inherited(config), config.layout.tokenizer).to_vocab()
     if "export" in names:

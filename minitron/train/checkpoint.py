@@ -3,6 +3,9 @@
     sft/checkpoints/step-000500/   model.safetensors  model.json  trainer.pt
     sft/best  sft/latest           one line: the name of a checkpoint; written last, by rename
 
+Where only a low-rank change is trained (`model.lora`), a step's folder holds adapter.safetensors, A and B, in place of the
+model, and `best` names the one folder `merged`, with the model that they make of what they began with.
+
 model.safetensors carries Hugging Face's (llama) or nanoGPT's (nanogpt) tensor names. A folder is written under a
 temporary name, synced and renamed, and only then are older ones deleted: a crash, a full disk or a power cut leaves the
 earlier checkpoints as they were.
@@ -37,37 +40,49 @@ from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.train import model_json
 
-FILES = ("model.safetensors", "trainer.pt")  # what model.json holds hashes of
+ADAPTER = "adapter.safetensors"
+FILES = ("model.safetensors", ADAPTER, "trainer.pt")  # what model.json holds hashes of
+MERGED = "merged"
 
 
 def save(
     stage_dir: Path, model: LanguageModel, *, step: int, info: dict, trainer: dict | None = None, name: str = ""
 ) -> Path:
     """Writes checkpoint `name` (default: the step) and points `latest` at it. `info` goes into model.json, `trainer` into
-    trainer.pt. Of several processes all must call it and the first writes; a sharded model's files are those of a whole one.
+    trainer.pt. With LoRA what training goes on from is the adapter alone. Of several processes all must call it and the first
+    writes; a sharded model's files are those of a whole one.
     """
     if distributed.sharded(model):
         model.reshard()  # a validation leaves some of the weights whole
-    weights, trainer = distributed.whole(lora.weights(model)), distributed.whole(trainer)
-    final = stage_dir / "checkpoints" / (name or f"step-{step:06d}")
     about = {"model": dataclasses.asdict(model.config), "vocab_size": model.vocab_size, "step": step}
-    distributed.on_rank0(partial(_write, final, weights, trainer, about, info))
+    adapted, files = lora.attached(model), {}
+    if adapted:
+        files[ADAPTER] = lora.state(model)
+        about["lora"] = lora.about(model)
+    if trainer is None or not adapted:
+        files["model.safetensors"] = lora.weights(model)
+    files, trainer = distributed.whole(files), distributed.whole(trainer)
+    final = stage_dir / "checkpoints" / (name or f"step-{step:06d}")
+    distributed.on_rank0(partial(_write, final, files, trainer, about, info))
     return final
 
 
-def _write(final: Path, weights: dict[str, Tensor], trainer: dict | None, about: dict, info: dict) -> None:
+def _write(final: Path, files: dict[str, dict[str, Tensor]], trainer: dict | None, about: dict, info: dict) -> None:
     stage_dir = final.parent.parent
     try:
         with atomic_folder(final) as work:
-            tensors = {key: w.detach().to("cpu", torch.float32).contiguous() for key, w in weights.items()}
-            save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
+            for name, weights in files.items():
+                tensors = {key: w.detach().to("cpu", torch.float32).contiguous() for key, w in weights.items()}
+                save_file(tensors, work / name, metadata={"format": "pt"})
             if trainer is not None:
                 torch.save(trainer, work / "trainer.pt")
             hashes = {"sha256": {p.name: sha256_file(p) for p in sorted(work.iterdir())}}
             (work / "model.json").write_text(json.dumps(about | hashes | info, indent=1), encoding="utf-8")
     except (RuntimeError, safetensors.SafetensorError) as error:
         # torch and safetensors wrap the operating system's reason in errors of their own; ask the disk itself
-        if shutil.disk_usage(stage_dir).free < 16 * sum(w.numel() for w in weights.values()):
+        if shutil.disk_usage(stage_dir).free < 16 * sum(
+            w.numel() for weights in files.values() for w in weights.values()
+        ):
             raise write_error(OSError(errno.ENOSPC, ""), path=final) from error
         raise
     point(stage_dir, "latest", final.name)
@@ -77,6 +92,16 @@ def point(stage_dir: Path, pointer: str, name: str) -> None:
     """Makes `best` or `latest` name a checkpoint."""
     if distributed.rank() == 0:
         atomic_write(stage_dir / pointer, name + "\n")
+
+
+def choose(stage_dir: Path, model: LanguageModel, folder: Path) -> None:
+    """Makes `best` name the checkpoint `folder`, which the model was loaded from or saved to; with LoRA the model itself, written
+    as `merged`."""
+    if lora.attached(model):
+        about = check(folder)
+        info = {key: about[key] for key in ("stage", "valid_loss") if key in about}
+        folder = save(stage_dir, model, step=about["step"], info=info, name=MERGED)
+    point(stage_dir, "best", folder.name)
 
 
 def pointed(stage_dir: Path, pointer: str) -> Path | None:
@@ -148,14 +173,18 @@ def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Lan
 
 
 def load_weights(model: LanguageModel, folder: Path) -> None:
-    """Copies the checkpoint's tensors into a model of the same shape."""
+    """Copies the checkpoint's tensors into a model of the same shape; with LoRA those of the adapter."""
+    adapted = lora.attached(model)
+    file = folder / (ADAPTER if adapted else "model.safetensors")
     try:
-        tensors = load_file(folder / "model.safetensors")
+        tensors = load_file(file)
         if not all(tensor.is_floating_point() for tensor in tensors.values()):
-            raise MinitronError(f"{folder / 'model.safetensors'} holds no weights to train", hint=_MEND)
-        model.load_state_dict(tensors, strict=True)
+            raise MinitronError(f"{file} holds no weights to train", hint=_MEND)
+        if adapted and tensors.keys() != lora.state(model).keys():
+            raise RuntimeError("of other matrices")
+        model.load_state_dict(tensors, strict=not adapted)
     except (safetensors.SafetensorError, OSError) as error:
-        raise MinitronError(f"{folder / 'model.safetensors'} is damaged", hint=_MEND) from error
+        raise MinitronError(f"{file} is damaged", hint=_MEND) from error
     except RuntimeError as error:
         raise MinitronError(
             f"{folder} holds a model of another shape",

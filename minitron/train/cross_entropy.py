@@ -32,7 +32,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with torch.autocast(kind, enabled=False):
             hidden_now, weight_now = hidden.to(dtype), weight.to(dtype)
             if learns:
-                to_hidden, to_weight = torch.empty_like(hidden_now), torch.zeros_like(weight)
+                to_hidden = torch.empty_like(hidden_now)
+                to_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
             for at in range(0, len(targets), rows):
                 part, target = hidden_now[at : at + rows], targets[at : at + rows, None]
                 counted, target = (target >= 0).float(), target.clamp(min=0)
@@ -55,6 +56,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     slope.mul_(1 - bent.square())
                 slope = slope.to(dtype)
                 torch.mm(slope, weight_now, out=to_hidden[at : at + rows])
+                if to_weight is None:
+                    continue
                 if dtype == weight.dtype:
                     to_weight.addmm_(slope.t(), part)
                 else:
@@ -66,4 +69,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, scale: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         to_hidden, to_weight = ctx.saved_tensors
-        return to_hidden * scale, to_weight * scale, None, None, None
+        return to_hidden * scale, None if to_weight is None else to_weight * scale, None, None, None

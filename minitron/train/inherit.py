@@ -11,9 +11,28 @@ from torch import Tensor
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.layout import Layout
+from minitron.recipe.schema import Config
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
+from minitron.train.fresh import fresh_model
 
 ROWS = ("embed_tokens.weight", "wte.weight", "lm_head.weight")  # ends of the names of what has a row for every token
+
+
+def untaught(config: Config) -> bool:
+    """Whether sft begins with a base model: raw text teaches nothing about the markers of a dialogue."""
+    found = Layout(Path(config.sft.init)).last_trained if config.sft.init else None
+    return found[0] == "pretrain" if found else config.pretrain is not None
+
+
+def begin(config: Config, tokenizer: Tokenizer) -> LanguageModel:
+    """The model that sft begins with: that of sft.init, of pretrain, or a fresh one."""
+    model = fresh_model(config.model, tokenizer, seed=config.seed)
+    if config.sft.init:
+        load(model, config.sft.init)
+    elif config.pretrain:
+        checkpoint.load_weights(model, checkpoint.finished(config.layout.stage("pretrain"), "pretrain"))
+    return model
 
 
 def load(model: LanguageModel, run: str) -> None:

@@ -26,6 +26,7 @@ from minitron.core.console import progress, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.interrupt import Interrupt
 from minitron.data.packing import Batch, PackedRows
+from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import Span
 from minitron.recipe.schema import OptimConfig, TrainConfig
@@ -246,7 +247,7 @@ class Training:
         """Makes sure that `best` names a whole checkpoint, where there is one that was validated; returns its loss."""
         stage_dir, best = self.run.stage_dir, self.state.best
         if not self.state.stale and checkpoint.check(folder).get("valid_loss") == best:
-            checkpoint.point(stage_dir, "best", folder.name)  # a kill may have come between the two renames
+            checkpoint.choose(stage_dir, self.model, folder)  # a kill may have come between the two renames
             return best
         if checkpoint.is_whole(checkpoint.pointed(stage_dir, "best")):
             return best
@@ -255,7 +256,11 @@ class Training:
             return math.inf
         best, path = min(there)
         warn(f"the best checkpoint is damaged or gone; the best of those that are left is {path}")
-        checkpoint.point(stage_dir, "best", path.name)
+        if lora.attached(self.model):
+            checkpoint.load_weights(self.model, path)
+        checkpoint.choose(stage_dir, self.model, path)
+        if lora.attached(self.model):
+            checkpoint.load_weights(self.model, folder)
         return best
 
     # ---- training
@@ -379,7 +384,7 @@ class Training:
         state.best, state.stale = min(state.best, state.valid_loss), 0 if improved else state.stale + 1
         saved = self.save(state.valid_loss)
         if improved:
-            checkpoint.point(folder, "best", saved.name)
+            checkpoint.choose(folder, self.model, saved)
         checkpoint.prune(folder, keep=self.run.train.keep_checkpoints)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from minitron.core import distributed
+from minitron.model import lora
 from minitron.recipe.kinds import OPTIMIZERS
 from minitron.recipe.schema import OptimConfig
 
@@ -74,8 +75,8 @@ class MultiplyingOptimizer(torch.optim.Optimizer, ABC):
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> "Optimizers":
-    """What the recipe's optim.name says."""
-    return Optimizers(method(config.name).build(model, config))
+    """What the recipe's optim.name says; for LoRA AdamW, since its factors are not the matrices that Muon is for."""
+    return Optimizers(method("adamw" if lora.attached(model) else config.name).build(model, config))
 
 
 class Optimizers:

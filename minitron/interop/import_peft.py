@@ -1,0 +1,122 @@
+"""A LoRA adapter of Hugging Face's peft, put into the weights of the model that it was trained on.
+
+adapter_config.json and adapter_model.safetensors, with low-rank factors of matrices, with rows of the vocabulary
+(`trainable_token_indices`) and with whole matrices (`modules_to_save`). What minitron would compute otherwise it refuses. Knows
+nothing about runs.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from minitron.core.errors import MinitronError
+from minitron.interop.import_hf import DTYPES, opened
+from minitron.interop.imported import Imported, read_json
+from minitron.interop.peft import PREFIX, ROWS
+
+A, B = ".lora_A.weight", ".lora_B.weight"
+REFUSED = {  # options that change what is computed -> the value at which they do not
+    "use_dora": False,
+    "bias": "none",
+    "lora_bias": False,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "layer_replication": None,
+}
+CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin that subtract from the model itself
+
+
+def merged(found: Imported, folder: Path) -> Imported:
+    """The same model with the adapter in its weights. Raises MinitronError where it is of another model."""
+    if not folder.is_dir():
+        raise MinitronError(f"there is no folder {folder}", hint="name the folder with adapter_config.json", code=2)
+    file = folder / "adapter_config.json"
+    told = read_json(file)
+    scale = scale_of(told, file)
+    tensors, weights = dict(found.tensors), read(folder / "adapter_model.safetensors")
+    for name, factor in weights.items():
+        if name.endswith(B):
+            continue
+        if name.endswith(A):
+            module = name.removesuffix(A)
+            change = weights.get(module + B)
+            if change is None or change.ndim != 2 or factor.ndim != 2 or change.shape[1] != len(factor):
+                raise other(folder, name)
+            matrix = target(tensors, f"{module}.weight", (len(change), factor.shape[1]), folder)
+            tensors[f"{module}.weight"] = matrix + scale * (change @ factor)
+        elif name.endswith(ROWS):
+            module = name.removesuffix(ROWS)
+            rows = rows_of(told, module.rpartition(".")[2], folder)
+            matrix = target(tensors, f"{module}.weight", (max(rows, default=-1) + 1, *factor.shape[1:]), folder)
+            if len(rows) != len(factor):
+                raise other(folder, name)
+            tensors[f"{module}.weight"] = matrix.clone()
+            tensors[f"{module}.weight"][rows] = factor
+        elif name in tensors:  # modules_to_save
+            matrix = target(tensors, name, tuple(factor.shape), folder)
+            tensors[name] = matrix.clone()
+            tensors[name][: len(factor)] = factor
+        else:
+            raise other(folder, name)
+    if spare := [name for name in weights if name.endswith(B) and name.removesuffix(B) + A not in weights]:
+        raise other(folder, spare[0])
+    return replace(found, tensors=tensors)
+
+
+def scale_of(told: dict[str, Any], file: Path) -> float:
+    """By what B A is multiplied."""
+    if told.get("peft_type") != "LORA":
+        raise MinitronError(f"{file} is of the kind {str(told.get('peft_type'))[:40]!r}", hint="minitron reads LORA")
+    for option, usual in REFUSED.items():
+        if told.get(option, usual) not in (usual, None):
+            raise MinitronError(
+                f"{file} has {option}, which minitron does not compute", hint="merge it with peft first"
+            )
+    if str(told.get("init_lora_weights", "")).lower().startswith(CHANGE_THE_BASE):
+        raise MinitronError(f"{file} also changed the model that it is for", hint="merge it with peft first")
+    rank, alpha = told.get("r"), told.get("lora_alpha")
+    if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
+        raise MinitronError(f"{file} has no r and lora_alpha", hint="copy it anew")
+    return alpha / (math.sqrt(rank) if told.get("use_rslora") else rank)
+
+
+def rows_of(told: dict[str, Any], end: str, folder: Path) -> list[int]:
+    """Which rows of the vocabulary the adapter replaces at this end of the model."""
+    rows = told.get("trainable_token_indices")
+    rows = rows.get(end) if isinstance(rows, dict) else rows
+    if not isinstance(rows, list) or not all(type(i) is int and 0 <= i < 1 << 20 for i in rows):
+        raise MinitronError(f"{folder} does not say which rows of {end[:40]} it changes", hint="copy it anew")
+    return rows
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The adapter's tensors, named as those of the model."""
+    found = {}
+    with opened(path) as file:
+        for name in file.keys():  # noqa: SIM118 - no dictionary
+            if file.get_slice(name).get_dtype() not in DTYPES:
+                raise MinitronError(f"{name[:100]} is no matrix of numbers", hint=f"minitron reads {', '.join(DTYPES)}")
+            found[name.removeprefix(PREFIX)] = file.get_tensor(name).float()
+    if not found:
+        raise MinitronError(f"{path} is empty", hint="copy it anew")
+    return found
+
+
+def target(tensors: dict[str, Tensor], name: str, size: tuple[int, ...], folder: Path) -> Tensor:
+    """The model's matrix of that name. Raises MinitronError where it has none of this size; the vocabulary may have more rows."""
+    matrix = tensors.get(name)
+    if matrix is None or len(size) != matrix.ndim or size[1:] != matrix.shape[1:] or size[0] > len(matrix):
+        raise other(folder, name)
+    if size[0] < len(matrix) and name.startswith(("model.layers.", "transformer.h.")):
+        raise other(folder, name)
+    return matrix
+
+
+def other(folder: Path, name: str) -> MinitronError:
+    return MinitronError(
+        f"the adapter in {folder} is of another model: {name[:100]}",
+        hint="import it with the model that it was trained on",
+    )

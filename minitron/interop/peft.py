@@ -1,0 +1,71 @@
+"""`peft`: what sft trained with LoRA, as an adapter that Hugging Face's peft loads onto the model that it began with.
+
+    adapter_config.json  adapter_model.safetensors    A and B under transformers' names, and the rows of the markers
+    base/                                             that model, with its tokenizer, as `hf` writes it
+    README.md  tokenizer.json ...                     as in `hf`
+
+tests/test_peft.py compares all of it with peft. Knows nothing about recipes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from minitron.core.console import say
+from minitron.core.files import atomic_write
+from minitron.interop import hf, model_card
+from minitron.interop.about import About
+from minitron.model.language_model import LanguageModel
+from minitron.tokenizer.base import Tokenizer
+from minitron.train import checkpoint
+
+PREFIX = "base_model.model."  # before the name of a module in peft's files
+ROWS = ".token_adapter.trainable_tokens_delta"  # rows of a vocabulary, whole, in spite of its name
+ENDS = {".lora_a": ".lora_A.weight", ".lora_b": ".lora_B.weight", ".rows": ROWS}  # ours -> peft's
+
+
+def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
+    """The files into the folder `out`; `about` has the checkpoint with the adapter, and the model before it."""
+    assert about.adapter is not None
+    assert about.start is not None
+    lora = checkpoint.check(about.adapter)["lora"]
+    tensors = load_file(about.adapter / checkpoint.ADAPTER)
+    files = hf.tokenizer_files(tokenizer, base=about.base, context=model.config.context) if tokenizer else {}
+    files["README.md"] = model_card.text(model, tokenizer, about)
+    files["adapter_model.safetensors"] = save({their_name(name): t for name, t in tensors.items()}, {"format": "pt"})
+    files["adapter_config.json"] = hf.as_json(config(model, tensors, lora, base=out / "base"))
+    (out / "adapter_config.json").unlink(missing_ok=True)  # a folder without it is no adapter, so none is ever half new
+    hf.write_model(about.start, tokenizer, about, out / "base")
+    for name, data in files.items():
+        atomic_write(out / name, data)
+    count = sum(t.numel() for t in tensors.values())
+    say(f"export: {about.title}, {count / 1e6:.2f}M parameters of LoRA, and the model that they change -> {out}")
+
+
+def their_name(name: str) -> str:
+    """The name of a tensor of ours in adapter_model.safetensors."""
+    end = next(end for end in ENDS if name.endswith(end))
+    return PREFIX + name.removesuffix(end) + ENDS[end]
+
+
+def config(model: LanguageModel, tensors: dict[str, Tensor], lora: dict[str, Any], *, base: Path) -> dict[str, Any]:
+    """adapter_config.json."""
+    modules = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors if name.endswith(".lora_a")}
+    ends = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors if name.endswith(".rows")}
+    found: dict[str, Any] = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base.as_posix(),
+        "r": next(t.shape[0] for name, t in tensors.items() if name.endswith(".lora_a")),
+        "lora_alpha": lora["alpha"],
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": bool(hf.words(model).transposed),
+        "target_modules": sorted(modules),
+        "inference_mode": True,
+    }
+    if ends:
+        found["trainable_token_indices"] = {end: lora["tokens"] for end in sorted(ends)}
+    return found

@@ -1,0 +1,99 @@
+"""`minitron new`: what it asks, what it writes, and that the recipe is sound and trains."""
+
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+from conftest import tiny_texts, write_dialogues
+from test_cli import minitron, refused
+from test_plan import dry
+
+from minitron.core.errors import MinitronError
+from minitron.data import check
+from minitron.plan import new
+from minitron.recipe.load import load_recipe
+
+
+@pytest.fixture
+def data(in_tmp_path) -> Path:
+    write_dialogues(Path("chats.jsonl"), 300)
+    Path("book.txt").write_text("\n".join(tiny_texts(3000)))
+    return in_tmp_path
+
+
+def test_options_answer_all_questions(data):
+    done = minitron("new", "--name", "Тико 2", "--data", "chats.jsonl", "--minutes", "1")
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout
+    path = Path("recipes/тико-2.toml")
+    assert f"make it: minitron run {path}" in done.stderr.replace("'", "")
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(
+        "# Made by `minitron new 'recipes/тико-2.toml' --name 'Тико 2' --data chats.jsonl --minutes 1`.\n"
+    )
+    recipe = load_recipe(path)
+    assert recipe.export.title == "Тико 2"
+    assert recipe.data.files == ["chats.jsonl"]
+    assert (recipe.base, recipe.reject, recipe.kto) == (False, None, None)
+    check.check(recipe)
+    assert "time about" in dry("sft", str(path))
+    assert "is there already" in refused(
+        "new", "--name", "Тико 2", "--data", "chats.jsonl", "--minutes", "1", code=2, saying="тико-2.toml"
+    )
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_text_makes_a_base_model_and_a_file_may_be_named(data):
+    assert minitron("new", "my/book.toml", "--name", "Book", "--data", "book.txt", "--minutes", "1").returncode == 0
+    recipe = load_recipe("my/book.toml")
+    assert recipe.base
+    assert recipe.pretrain.files == ["book.txt"]
+    assert "time about" in dry("pretrain", "my/book.toml")
+
+
+def test_without_a_terminal_what_is_open_is_told(data):
+    refused("new", code=2, saying="there is no terminal")
+    said = refused("new", "--name", "x", "--data", "chats.jsonl", code=2, saying="there is no terminal")
+    assert "--minutes 20" in said
+    refused("new", "--name", "x", "--data", "chats.jsnl", "--minutes", "1", code=2, saying="no file of data")
+    refused("new", "--name", "x", "--data", "nothing.jsonl", "--minutes", "1", saying="nothing.jsonl")
+    refused("new", "--name", "x", "--data", "chats.jsonl", "--minutes", "soon", code=2, saying="'soon' is not a time")
+    refused("new", "--name", "!", "--data", "chats.jsonl", "--minutes", "1", code=2, saying="has no letter")
+    refused("new", "x.tml", code=2, saying="does not end in .toml")
+    assert not Path("recipes").exists()
+
+
+def test_in_a_terminal_it_asks_again_after_a_mistake(data):
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new"], encoding="utf-8", timeout=250)
+    child.expect(r"What shall it be called\? \[Mini\] ")
+    child.sendline("Tiko")
+    child.expect(r"What shall it learn from\?.*\[built-in\] ")
+    child.sendline("chats.jsnl")
+    child.expect("chats.jsnl is no file of data; name a file")
+    child.expect(r"What shall it learn from\?.*\[built-in\] ")
+    child.sendline("chats.jsonl book.txt")
+    child.expect(r"How many minutes may it take\? \[20\] ")
+    child.sendline("1")
+    child.expect("make it: minitron run recipes/tiko.toml")
+    child.expect(pexpect.EOF)
+    recipe = load_recipe("recipes/tiko.toml")
+    assert (recipe.data.files, recipe.pretrain.files) == (["chats.jsonl"], ["book.txt"])
+
+
+def test_enter_takes_what_is_usual(data):
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--minutes", "1"], encoding="utf-8", timeout=250)
+    for _ in "12":
+        child.expect(r"\] $")
+        child.sendline("")
+    child.expect("recipes/mini.toml is written")
+    child.expect(pexpect.EOF)
+    recipe = load_recipe("recipes/mini.toml")
+    assert recipe.data.synth_rows == 135_000
+    assert recipe.data.probes == "probe == 1"
+    assert recipe.export.title == "Mini"
+
+
+def test_built_in_dialogues_stand_alone():
+    with pytest.raises(MinitronError, match="exclude each other"):
+        new.look(["built-in", "built-in"])
