@@ -10,7 +10,8 @@ megabyte of texts that make merging long, and how long the program needs to read
 --texts they are the stories beside the repository, or synthetic dialogues where there are none.
 
 Fuzz: random models of every kind, hostile texts (go_serve/internal/tokenizer/testdata/campaign.py); with --kinds the kinds of
-recipes with every normalisation, as minitron trains and exports them. --laboratory times the commands that look at text.
+recipes with every normalisation, as minitron trains and exports them, and byte-level BPE with every way of splitting, trained by
+the `tokenizers` library, which is the measure there. --laboratory times the commands that look at text.
 
 Prints a table and writes benchmarks/tokenizer.json.
 """
@@ -39,6 +40,7 @@ from minitron.program import go
 from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.schema import NORMALIZATIONS, TokenizerConfig
 from minitron.tokenizer.base import MARKERS, TooManyTokens
+from minitron.tokenizer.byte_level import SPLITTING
 from minitron.tokenizer.kinds import load
 from minitron.tokenizer.kinds import train as train_ours
 
@@ -46,11 +48,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "go_serve/internal/tokenizer/testdata"))
 
 import campaign  # noqa: E402
+import make_byte_vectors  # noqa: E402
 import make_vectors  # noqa: E402
 
 STORIES = ROOT.parent / "shared/data/tinystories_ru.parquet"
 RESULTS = ROOT / "benchmarks/tokenizer.json"
 ROUNDS = 7
+LEARNT = [kind for kind, line in TOKENIZERS.items() if line.learns]
 SYMBOLS = ["—", "«", "»", "…", "ab", "abab", "<|x|>", "<|user", "мыла", "é", "a", "<", "|>", "--", "12", "😀"]
 
 
@@ -196,13 +200,13 @@ def laboratory(texts: list[str]) -> dict:
         return {"megabytes": round(corpus.stat().st_size / 1e6, 1)} | found
 
 
-def fuzz_kinds(program: campaign.Go, *, cases: int, seed: int) -> dict:
+def fuzz_kinds(program: campaign.Go, kinds: list[str], *, cases: int, seed: int) -> dict:
     """At least `cases` texts per kind of tokenizer, over models of every normalisation with user symbols and without. Returns the
     counts; `markers` are control tokens that a text became."""
     counts: dict[str, int] = {}
     variants = [(rules, symbols) for rules in (*NORMALIZATIONS, "rules.tsv") for symbols in (False, True)]
     per_model = -(-cases // len(variants))
-    for kind in (kind for kind, line in TOKENIZERS.items() if line.learns):
+    for kind in kinds:
         for number, (rules, symbols) in enumerate(variants):
             draw = random.Random(f"{seed}-{kind}-{number}")
             if rules == "rules.tsv":
@@ -236,10 +240,41 @@ def fuzz_kinds(program: campaign.Go, *, cases: int, seed: int) -> dict:
     return counts
 
 
+def fuzz_byte_level(program: campaign.Go, *, cases: int, seed: int) -> dict:
+    """At least `cases` texts per way of splitting, half as many lines of real text, and the counts; see `fuzz_kinds`."""
+    counts = {"markers": 0, "wrong": 0}
+    stories = [text.encode() for text in read_texts(None, "story")[0][: cases // 6]]
+    for splitting in SPLITTING:
+        draw = random.Random(f"{seed}-{splitting}")
+        drawn = make_byte_vectors.models(draw, splitting)
+        for whole in drawn:
+            ours, library = make_byte_vectors.read(whole), make_byte_vectors.Library(whole)
+            pieces = [ours.piece_bytes(i).decode(errors="replace") for i in range(ours.vocab_size)]
+            data = campaign.texts(draw, pieces, -(-cases // len(drawn)), make_byte_vectors.atom)
+            ids = library.encode(data + stories)
+            decoded = [text.encode() for text in library.decode(ids)]
+            wrong = campaign.hand_over(program, ours.to_vocab(), data + stories, ids, decoded)
+            counts["markers"] += sum(not ours.special.isdisjoint(found) for found in ids)
+            counts[splitting] = counts.get(splitting, 0) + len(data)
+            counts["wrong"] += wrong
+            rules = " ".join(
+                f"{key}={value}" for key, value in ours.to_vocab().items() if key in ("ignore_merges", "normalization")
+            )
+            print(
+                f"{splitting}, {rules}: {len(data):,} texts, {len(stories):,} stories, {wrong} wrong; {len(pieces)} tokens"
+            )
+    return counts
+
+
 def measured(program: campaign.Go, a: argparse.Namespace) -> dict:
     """What the options ask of the program."""
-    if a.fuzz and a.kinds:
-        return {"fuzz of kinds": fuzz_kinds(program, cases=a.fuzz, seed=a.seed)}
+    if a.fuzz and a.kinds is not None:
+        found = {}
+        if learnt := [kind for kind in LEARNT if kind in (a.kinds or LEARNT)]:
+            found["fuzz of kinds"] = fuzz_kinds(program, learnt, cases=a.fuzz, seed=a.seed)
+        if not a.kinds or "byte-bpe" in a.kinds:
+            found["fuzz of byte-bpe"] = fuzz_byte_level(program, cases=a.fuzz, seed=a.seed)
+        return found
     if a.fuzz:
         return {"fuzz": campaign.run(program, cases=a.fuzz, models=a.models, seed=a.seed)}
     texts, what = read_texts(a.texts, a.column)
@@ -258,7 +293,12 @@ def main() -> None:
     arguments.add_argument("--column", default="story")
     arguments.add_argument("--fuzz", type=int, metavar="TEXTS", help="compare so many texts, and measure nothing")
     arguments.add_argument("--models", type=int, default=60, help="with --fuzz: how many random models")
-    arguments.add_argument("--kinds", action="store_true", help="with --fuzz: so many texts for each kind of recipes")
+    arguments.add_argument(
+        "--kinds",
+        nargs="*",
+        choices=[*LEARNT, "byte-bpe"],
+        help="with --fuzz: so many texts for each of these kinds (all)",
+    )
     arguments.add_argument("--laboratory", action="store_true", help="time inspect and census, and nothing else")
     arguments.add_argument("--seed", type=int, default=1, help="with --fuzz")
     arguments.add_argument("--no-save", action="store_true", help="leave benchmarks/tokenizer.json alone")

@@ -23,6 +23,7 @@ from minitron.recipe.schema import NORMALIZATIONS, TokenizerConfig
 from minitron.stages import export, pipeline
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import MARKERS, Tokenizer, TooManyTokens
+from minitron.tokenizer.byte_level import SPLITTING
 from minitron.tokenizer.normalization import Normalizer, read_rules
 
 ROOT = Path(__file__).parents[1]
@@ -287,7 +288,7 @@ def test_every_kind_and_rule_gives_the_library_s_ids_in_go():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     counts = dict(re.findall(r"^  (\S+) +([\d,]+)$", done.stdout, re.M))
-    assert counts == dict.fromkeys(KINDS, "1,000") | {"markers": "0", "wrong": "0"}
+    assert counts == dict.fromkeys(KINDS, "1,000") | dict.fromkeys(SPLITTING, "1,002") | {"markers": "0", "wrong": "0"}
 
 
 @pytest.mark.parametrize(

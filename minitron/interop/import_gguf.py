@@ -21,7 +21,8 @@ from minitron.interop.import_tokenizer import sentencepiece_of
 from minitron.interop.imported import Imported, check_names, shape
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.base import MARKERS
-from minitron.tokenizer.byte_bpe import CHATML, ByteBPE, byte_level_json, file_of, special_token
+from minitron.tokenizer.byte_bpe import CHATML, ByteBPE, file_of
+from minitron.tokenizer.byte_level import byte_level_json, special_token
 
 BF16 = 30
 SIZES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q8_0: (BLOCK, 34)}  # type -> values, bytes of a block

@@ -1,7 +1,7 @@
 """`byte-bpe`: the byte-level BPE of imported models (GPT-2's, Llama 3's, Qwen's, SmolLM2's), encoded by the `tokenizers` library.
 
 The file is JSON: {"kind": "byte-bpe", "size": rows of the embedding, "end": id, "tokenizer": their tokenizer.json as it was}. Which
-markers it has it says by their names: ours, or ChatML's, `<|im_start|>role\\n` ... `<|im_end|>\\n`; or none, and then there are no
+markers it has it says by their names: ours, or ChatML's, `<|im_start|>role\n` ... `<|im_end|>\n`; or none, and then there are no
 dialogues until `extended` puts ours in. Knows nothing about models.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import TokenizerConfig
+from minitron.tokenizer import byte_level
 from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
 from minitron.tokenizer.sentencepiece import clean
 
@@ -39,7 +40,8 @@ class ByteBPE(Tokenizer):
             about = json.loads(data)
             self.whole: dict[str, Any] = about["tokenizer"]
             self.size, self.end = int(about["size"]), int(about["end"])
-            self.pieces = _pieces(self.whole, self.size)
+            self.pieces = byte_level.texts_of(self.whole, self.size)
+            self.typed = byte_level.without_special(self.whole)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MinitronError(f"{path} is no byte-level BPE: {error}", hint="import the model anew") from error
         self.special = {t["id"] for t in self.whole["added_tokens"] if t["special"]}
@@ -51,7 +53,7 @@ class ByteBPE(Tokenizer):
             self.markers, self.end = dict.fromkeys(ROLES, self.ids[CHATML[0]]), self.ids[CHATML[1]]
         else:
             self.markers = {}
-        self.library = _library(self.whole, path)
+        self.library = _library(self.typed, path)
 
     @property
     def chatml(self) -> bool:
@@ -100,21 +102,34 @@ class ByteBPE(Tokenizer):
         return self.whole
 
     def to_vocab(self) -> dict[str, Any]:
-        raise MinitronError(
-            f"the chat program has no tokenizer like {self.path}, a byte-level BPE",
-            hint="minitron export RECIPE --format hf or gguf; a whole run goes --to eval",
-        )
+        trouble = byte_level.trouble(self.whole)
+        if self.end in self.pieces and self.end not in self.special:
+            trouble = trouble or "ends texts with a token that a text may hold, which the chat program does not"
+        if trouble:
+            raise MinitronError(
+                f"{self.path} {trouble}", hint="minitron export RECIPE --format hf or gguf; a whole run goes --to eval"
+            )
+        names = {i: piece for piece, i in self.whole["model"]["vocab"].items()}
+        names |= {t["id"]: t["content"] for t in self.whole["added_tokens"]}
+        matched = {t["id"] for t in self.typed["added_tokens"]}
+        silent = self.special | {i for i in range(self.size) if i not in names}
+        return {
+            "kind": "byte-bpe",
+            "pieces": [names.get(i, "") for i in range(self.size)],
+            "types": "".join("C" if i in silent else "D" if i in matched else "N" for i in range(self.size)),
+            "merges": byte_level.merge_ids(self.typed["model"]),
+            "ignore_merges": bool(self.typed["model"].get("ignore_merges")),
+            "splitting": byte_level.splitting(self.whole),
+            "normalization": byte_level.normalization(self.whole),
+            "chat": {role: self.opening.get(role, []) for role in ROLES} | {"end": self.closing},
+        }
 
     @property
     def splitting(self) -> str:
-        """How it splits texts before merging, by llama.cpp's name; empty where that has none."""
-        parts = self.whole["pre_tokenizer"] or {}
-        steps = [_told(step) for step in parts.get("pretokenizers", [parts])]
-        normalized = (self.whole["normalizer"] or {}).get("type")
-        for name, known in SPLITTING.items():
-            if steps == [_told(step) for step in known] and normalized == ("NFC" if name in NORMALIZED else None):
-                return name
-        return ""
+        """How it treats texts before merging, by llama.cpp's name; empty where that has none."""
+        name = byte_level.splitting(self.whole)
+        usual = "nfc" if name in byte_level.NORMALIZED else "identity"
+        return name if byte_level.normalization(self.whole) == usual else ""
 
     def extended(self) -> bytes:
         """The file of the same with our markers behind all else, so that it has dialogues; in rows that no token has, as far as
@@ -122,7 +137,7 @@ class ByteBPE(Tokenizer):
         if self.markers:
             return self.data
         first = max(self.pieces) + 1
-        added = [special_token(first + i, marker) for i, marker in enumerate(MARKERS)]
+        added = [byte_level.special_token(first + i, marker) for i, marker in enumerate(MARKERS)]
         whole = self.whole | {"added_tokens": [*self.whole["added_tokens"], *added]}
         return file_of(whole, size=max(self.size, first + len(MARKERS)), end=first + len(MARKERS) - 1)
 
@@ -132,102 +147,8 @@ def file_of(whole: dict[str, Any], *, size: int, end: int) -> bytes:
     return json.dumps({"kind": "byte-bpe", "size": size, "end": end, "tokenizer": whole}, ensure_ascii=False).encode()
 
 
-def special_token(token: int, content: str) -> dict[str, Any]:
-    """An entry of added_tokens."""
-    how = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {"id": token, "content": content, **how, "special": True}
-
-
-# How texts are split before merging, by llama.cpp's names: the patterns of GPT-2, Llama 3 and Qwen 2; digits one by one (SmolLM2).
-_LETTERS = r"[^\r\n\p{L}\p{N}]?\p{L}+|"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
-
-
-def _byte_level(*, use_regex: bool) -> dict[str, Any]:
-    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
-
-
-def _by_pattern(digits: str) -> list[dict[str, Any]]:
-    """Llama 3's pattern with other groups of digits."""
-    pattern = {"Regex": _SHORT + _LETTERS + digits + _REST}
-    split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
-    return [split, _byte_level(use_regex=False)]
-
-
-SPLITTING: dict[str, list[dict[str, Any]]] = {
-    "gpt-2": [_byte_level(use_regex=True)],
-    "smollm": [{"type": "Digits", "individual_digits": True}, _byte_level(use_regex=True)],
-    "llama-bpe": _by_pattern(r"\p{N}{1,3}"),
-    "qwen2": _by_pattern(r"\p{N}"),
-}
-NORMALIZED = ("qwen2",)  # which are brought to NFC first
-
-
-def byte_level_json(
-    pieces: list[str], merges: list[str], special: list[dict[str, Any]], *, splitting: str
-) -> dict[str, Any] | None:
-    """A tokenizer.json of these pieces and merges ("a b"); None where the way of splitting is not known."""
-    if splitting not in SPLITTING:
-        return None
-    names = {token["content"] for token in special}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": special,
-        "normalizer": {"type": "NFC"} if splitting in NORMALIZED else None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": SPLITTING[splitting]},
-        "post_processor": None,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": splitting == "llama-bpe",
-            "vocab": {piece: i for i, piece in enumerate(pieces) if piece not in names},
-            "merges": [merge.split(" ", 1) for merge in merges],
-        },
-    }
-
-
-def _told(step: dict[str, Any]) -> dict[str, Any]:
-    """What of a step of splitting decides the parts."""
-    return {key: value for key, value in step.items() if key != "trim_offsets"}
-
-
-def byte_characters() -> dict[str, int]:
-    """GPT-2's characters for bytes: those that can be seen stand for themselves, the others for U+0100 and on."""
-    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    rest = [b for b in range(256) if b not in seen]
-    return {chr(b): b for b in seen} | {chr(256 + i): b for i, b in enumerate(rest)}
-
-
-def _pieces(whole: dict[str, Any], size: int) -> dict[int, bytes]:
-    """Id -> bytes of text. Raises ValueError where this is none of a byte-level BPE's."""
-    model, added = whole["model"], whole["added_tokens"]
-    if model.get("type") != "BPE" or (whole.get("decoder") or {}).get("type") != "ByteLevel":
-        raise ValueError("its model is not BPE, or its decoder not ByteLevel")
-    table, vocab = byte_characters(), model["vocab"]
-    names = {t["content"] for t in added}
-    if missing := [c for c in table if c not in vocab]:
-        raise ValueError(f"it lacks a token for byte {table[missing[0]]}")
-    found = {}
-    for piece, i in vocab.items():
-        if piece not in names:
-            found[i] = bytes(table[c] for c in piece)
-    found |= {t["id"]: t["content"].encode() for t in added}
-    if not all(type(i) is int and 0 <= i < size for i in found) or len(found) != len(vocab.keys() | names):
-        raise ValueError(f"an id is there twice, or not below the model's {size}")
-    return found
-
-
 def _library(whole: dict[str, Any], path: Path) -> Any:
-    """The library's tokenizer, to which the text of a special token is text."""
+    """The library's tokenizer."""
     try:
         import tokenizers
     except ImportError:
@@ -238,7 +159,6 @@ def _library(whole: dict[str, Any], path: Path) -> Any:
         raise MinitronError(
             f"{path} is not a tokenizer.json: {str(error)[:200]}", hint="import the model anew"
         ) from error
-    made.encode_special_tokens = True
     made.no_truncation()
     made.no_padding()
     return made

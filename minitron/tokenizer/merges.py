@@ -10,6 +10,7 @@ A second implementation beside SentencePiece's, kept simple: it is for looking a
 import heapq
 from typing import NamedTuple
 
+from minitron.core.errors import MinitronError
 from minitron.tokenizer.base import Tokenizer
 
 
@@ -28,10 +29,12 @@ class Merged(NamedTuple):
 
 
 class Merges:
-    """The pieces that merging can form, of any tokenizer that the chat program knows."""
+    """The pieces that merging can form, of any tokenizer that merges by scores. Raises MinitronError for another."""
 
     def __init__(self, tokenizer: Tokenizer):
         vocab = tokenizer.to_vocab()
+        if "scores" not in vocab:
+            raise MinitronError(f"{tokenizer.path} merges bytes by a list", hint="its merges are in its tokenizer.json")
         named = list(zip(vocab["pieces"], vocab["types"], vocab["scores"], strict=True))
         self.scores = {piece: score for piece, type, score in named if type == "N"}
         self.symbols = sorted((piece for piece, type, _ in named if type == "D"), key=len, reverse=True)

@@ -453,7 +453,7 @@ func TestDigest(t *testing.T) {
 
 func TestVocab(t *testing.T) {
 	tests := []struct{ path, value, want string }{
-		{"kind", `"char"`, `vocab.json is not usable: "kind" is "char", this program knows "sentencepiece-bpe"`},
+		{"kind", `"char"`, `vocab.json is not usable: "kind" is "char", this program knows "sentencepiece-bpe" and "byte-bpe"`},
 		{"chat.user", "300", `vocab.json is not usable: "chat.user" is 300, it must be within 0..271`},
 		{"chat.user", "1", "vocab.json is not usable: two chat markers have the id 1"},
 		{"chat.user", "270", `vocab.json is not usable: the chat marker "w9" has the type 'N', it must be a control piece`},

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -76,6 +77,9 @@ func (b *Bundle) readVocab() (err error) {
 	}
 	if len(b.Vocab.Pieces) != b.Config.Model.VocabSize {
 		return unusable("vocab.json", fmt.Errorf("it has %d pieces, config.json says %d", len(b.Vocab.Pieces), b.Config.Model.VocabSize))
+	}
+	if b.Config.Template == ChatML && len(b.Vocab.Chat.User) == 0 {
+		return unusable("vocab.json", errors.New("it has no chat markers, config.json says that the model answers messages"))
 	}
 	return nil
 }

@@ -2,7 +2,9 @@ package bundle
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"slices"
 
 	"minitron/internal/jsonread"
 )
@@ -15,23 +17,44 @@ type Normalizer struct {
 	Charsmap               []byte // precompiled, as SentencePiece stores it; empty: identity
 }
 
-// ChatIDs are the ids of the template's control pieces.
-type ChatIDs struct {
-	System, User, Assistant, End int
+// Chat is what stands around the messages of a dialogue, as ids: a role's marker, and what a template has behind it.
+type Chat struct {
+	System, User, Assistant []int // before a message; none in a vocabulary without dialogues
+	Closing                 []int // behind each: the end marker, which ends an answer, and what may follow it
 }
+
+// End returns the end marker.
+func (c Chat) End() int { return c.Closing[0] }
 
 // Vocab is vocab.json, checked for types and sizes; the tokenizer checks what its pieces mean.
 type Vocab struct {
-	Pieces       []string
+	Pieces []string
+	Types  string // one letter per piece: N, U, C, D, X or B
+	Chat   Chat
+
+	ByteLevel *ByteLevel // how pieces are merged; nil: as SentencePiece does, by what follows
+
 	Scores       []float32 // one per piece
-	Types        string    // one letter per piece: N, U, C, D, X or B
 	UnkID        int
 	UnkSurface   string // what the unknown piece decodes to
 	ByteFallback bool
 	Normalizer   Normalizer
 	SpaceSuffix  bool // the dummy prefix goes behind (SentencePiece: treat_whitespace_as_suffix)
-	Chat         ChatIDs
 }
+
+// ByteLevel says how a byte-level BPE merges.
+type ByteLevel struct {
+	Splitting    string // how texts are cut before merging
+	NFC          bool   // whether they are brought to it first
+	Merges       []int  // three ids per merge, the first merged first: left, right, and what they make
+	IgnoreMerges bool   // a part of the text that is a piece is not merged from its bytes
+}
+
+// Bounds of the ids of a template, and of merges: Llama 3 has 280,147.
+const (
+	maxMarkerIDs = 64
+	maxMerges    = 1 << 20
+)
 
 // ParseVocab reads vocab.json.
 func ParseVocab(data []byte) (*Vocab, error) { return parseVocab(data, maxVocabSize) }
@@ -39,17 +62,28 @@ func ParseVocab(data []byte) (*Vocab, error) { return parseVocab(data, maxVocabS
 // parseVocab reads a vocab.json of so many pieces at most.
 func parseVocab(data []byte, most int) (*Vocab, error) {
 	top := jsonread.Parse(data)
-	if kind := top.Text("kind"); top.Err() == nil && kind != "sentencepiece-bpe" {
-		top.Fail("kind", "is %q, this program knows \"sentencepiece-bpe\"", kind)
+	kind := top.Text("kind")
+	v := &Vocab{Pieces: top.Strings("pieces", most), Types: top.Text("types")}
+	switch {
+	case top.Err() != nil:
+	case kind == "sentencepiece-bpe":
+		v.parseSentencePiece(top, most)
+	case kind == "byte-bpe":
+		v.parseByteLevel(top)
+	default:
+		top.Fail("kind", "is %.100q, this program knows \"sentencepiece-bpe\" and \"byte-bpe\"", kind)
 	}
-	v := &Vocab{
-		Pieces:       top.Strings("pieces", most),
-		Scores:       top.Floats("scores", most),
-		Types:        top.Text("types"),
-		UnkSurface:   top.Text("unk_surface"),
-		ByteFallback: top.Flag("byte_fallback"),
-		SpaceSuffix:  top.Flag("treat_whitespace_as_suffix"),
+	if top.Err() != nil {
+		return nil, top.Err()
 	}
+	return v, v.check()
+}
+
+func (v *Vocab) parseSentencePiece(top jsonread.Object, most int) {
+	v.Scores = top.Floats("scores", most)
+	v.UnkSurface = top.Text("unk_surface")
+	v.ByteFallback = top.Flag("byte_fallback")
+	v.SpaceSuffix = top.Flag("treat_whitespace_as_suffix")
 	last := int64(len(v.Pieces)) - 1
 	v.UnkID = int(top.Integer("unk_id", 0, last))
 
@@ -64,35 +98,65 @@ func parseVocab(data []byte, most int) (*Vocab, error) {
 	v.Normalizer.Charsmap = charsmap
 
 	chat := top.Object("chat")
-	v.Chat = ChatIDs{
-		System:    int(chat.Integer("system", 0, last)),
-		User:      int(chat.Integer("user", 0, last)),
-		Assistant: int(chat.Integer("assistant", 0, last)),
-		End:       int(chat.Integer("end", 0, last)),
+	marker := func(key string) []int { return []int{int(chat.Integer(key, 0, last))} }
+	v.Chat = Chat{System: marker("system"), User: marker("user"), Assistant: marker("assistant"), Closing: marker("end")}
+}
+
+func (v *Vocab) parseByteLevel(top jsonread.Object) {
+	v.ByteLevel = &ByteLevel{
+		Splitting:    top.Text("splitting"),
+		Merges:       top.Integers("merges", 3*maxMerges),
+		IgnoreMerges: top.Flag("ignore_merges"),
 	}
-	if top.Err() != nil {
-		return nil, top.Err()
+	switch rules := top.Text("normalization"); {
+	case rules == "nfc":
+		v.ByteLevel.NFC = true
+	case rules != "identity":
+		top.Fail("normalization", "is %.100q, this program knows \"identity\" and \"nfc\"", rules)
 	}
-	return v, v.check()
+	chat := top.Object("chat")
+	markers := func(key string) []int { return chat.Integers(key, maxMarkerIDs) }
+	v.Chat = Chat{System: markers("system"), User: markers("user"), Assistant: markers("assistant"), Closing: markers("end")}
 }
 
 // check looks at what one value says about another.
 func (v *Vocab) check() error {
 	switch {
-	case len(v.Scores) != len(v.Pieces):
+	case len(v.Scores) != len(v.Pieces) && v.ByteLevel == nil:
 		return fmt.Errorf("it has %d pieces and %d scores", len(v.Pieces), len(v.Scores))
 	case len(v.Types) != len(v.Pieces):
 		return fmt.Errorf("it has %d pieces and %d types", len(v.Pieces), len(v.Types))
 	}
-	seen := make(map[int]bool)
-	for _, id := range []int{v.Chat.System, v.Chat.User, v.Chat.Assistant, v.Chat.End} {
-		if v.Types[id] != 'C' {
-			return fmt.Errorf("the chat marker %q has the type %q, it must be a control piece", v.Pieces[id], v.Types[id])
+	return v.checkChat()
+}
+
+// checkChat holds that whatever begins or ends a message begins with a control piece, which no text becomes, and that one
+// cannot be taken for another.
+func (v *Vocab) checkChat() error {
+	if len(v.Chat.Closing) == 0 {
+		return errors.New("it has no end marker")
+	}
+	roles := [][]int{v.Chat.System, v.Chat.User, v.Chat.Assistant}
+	if none := len(v.Chat.System) == 0; none != (len(v.Chat.User) == 0) || none != (len(v.Chat.Assistant) == 0) {
+		return errors.New("it has chat markers for some of the roles only")
+	}
+	for i, ids := range append(roles, v.Chat.Closing) {
+		for _, id := range ids {
+			if id < 0 || id >= len(v.Pieces) {
+				return fmt.Errorf("a chat marker has the id %d, and there are %d pieces", id, len(v.Pieces))
+			}
 		}
-		if seen[id] {
-			return fmt.Errorf("two chat markers have the id %d", id)
+		if len(ids) == 0 {
+			continue
 		}
-		seen[id] = true
+		if kind := v.Types[ids[0]]; kind != 'C' {
+			return fmt.Errorf("the chat marker %q has the type %q, it must be a control piece", v.Pieces[ids[0]], kind)
+		}
+		for _, earlier := range roles[:min(i, len(roles))] {
+			if slices.Equal(earlier, ids) || i == len(roles) && len(earlier) > 0 && earlier[0] == ids[0] {
+				return fmt.Errorf("two chat markers have the id %d", ids[0])
+			}
+		}
 	}
 	return nil
 }

@@ -90,8 +90,8 @@ func (c *Chat) Tokens() (used, size int) {
 	used = len(c.systemIDs())
 	if n > 0 {
 		before, last := c.split()
-		question := len(last.user) + questionMarkers
-		used += total(c.turns[leftOut(before, question, size-used-c.reserve()):])
+		question := c.asking(turn{user: last.user})
+		used += c.total(c.turns[c.leftOut(before, question, size-used-c.reserve()):])
 	}
 	return used, size
 }
@@ -136,7 +136,7 @@ func (c *Chat) reserveBehind(t turn) int {
 	if c.ContinuesText() {
 		return c.reserve()
 	}
-	return min(c.reserve(), c.engine.Config.Model.Longest()-len(c.systemIDs())-t.asking())
+	return min(c.reserve(), c.engine.Config.Model.Longest()-len(c.systemIDs())-c.asking(t))
 }
 
 func (c *Chat) newTurn(text string) turn {

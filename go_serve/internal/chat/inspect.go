@@ -79,7 +79,7 @@ func (c *Chat) Branch(ctx context.Context, at, other int, onText func(string)) (
 	}
 	before, t := c.split()
 	t.answer = slices.Clone(t.answer[:len(t.answer)-c.Written()+at])
-	if id := odds.Others[other].ID; id != c.engine.Tokenizer.Chat().End {
+	if id := odds.Others[other].ID; id != c.engine.Tokenizer.Chat().End() {
 		t.answer = append(t.answer, id)
 		at++
 	} else { // the answer ends here

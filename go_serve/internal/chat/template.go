@@ -25,27 +25,37 @@ func (e *TooLongError) Error() string {
 	return fmt.Sprintf("the message is too long: it has %d tokens, %d fit", e.Tokens, e.Fit)
 }
 
-// Markers around what is said: user, end, assistant of a question, and the end of its answer.
-const questionMarkers, turnMarkers = 3, 4
+// around is how many tokens the template takes around a question, up to where its answer begins; and around a whole turn.
+func (c *Chat) around() (question, whole int) {
+	m := c.engine.Tokenizer.Chat()
+	question = len(m.User) + len(m.Closing) + len(m.Assistant)
+	return question, question + len(m.Closing)
+}
 
-// size is how many tokens the turn takes once it is answered.
-func (t turn) size() int { return len(t.user) + len(t.answer) + turnMarkers }
+// size is how many tokens a turn takes once it is answered.
+func (c *Chat) size(t turn) int {
+	_, whole := c.around()
+	return len(t.user) + len(t.answer) + whole
+}
 
-// asking is how many tokens the turn takes while its answer is written.
-func (t turn) asking() int { return len(t.user) + len(t.answer) + questionMarkers }
+// asking is how many tokens a turn takes while its answer is written.
+func (c *Chat) asking(t turn) int {
+	question, _ := c.around()
+	return len(t.user) + len(t.answer) + question
+}
 
-func total(turns []turn) (sum int) {
+func (c *Chat) total(turns []turn) (sum int) {
 	for _, t := range turns {
-		sum += t.size()
+		sum += c.size(t)
 	}
 	return sum
 }
 
 // appendTurn adds a turn in the form of the template, up to where its answer goes on.
 func (c *Chat) appendTurn(ids []int, t turn) []int {
-	marker := c.engine.Tokenizer.Chat()
-	ids = append(append(append(ids, marker.User), t.user...), marker.End)
-	return append(append(ids, marker.Assistant), t.answer...)
+	m := c.engine.Tokenizer.Chat()
+	ids = append(append(append(ids, m.User...), t.user...), m.Closing...)
+	return append(append(ids, m.Assistant...), t.answer...)
 }
 
 // systemIDs returns the ids of the system message, none when it is empty.
@@ -53,9 +63,8 @@ func (c *Chat) systemIDs() []int {
 	if c.system == "" {
 		return nil
 	}
-	marker := c.engine.Tokenizer.Chat()
-	ids := append([]int{marker.System}, c.engine.Tokenizer.Encode(c.system)...)
-	return append(ids, marker.End)
+	m := c.engine.Tokenizer.Chat()
+	return slices.Concat(m.System, c.engine.Tokenizer.Encode(c.system), m.Closing)
 }
 
 // reserve is how many tokens are kept free for an answer.
@@ -75,13 +84,14 @@ func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped in
 	}
 	ids = c.systemIDs()
 	room := c.engine.Config.Model.Longest() - reserve - len(ids)
-	if t.asking() > room {
-		tooLong := &TooLongError{Tokens: len(t.user), Fit: room - questionMarkers}
+	if c.asking(t) > room {
+		question, _ := c.around()
+		tooLong := &TooLongError{Tokens: len(t.user), Fit: room - question}
 		return nil, 0, fault.New("shorten it, or say it in several messages", "%w", tooLong)
 	}
-	dropped = leftOut(before, t.asking(), room)
+	dropped = c.leftOut(before, c.asking(t), room)
 	for _, earlier := range before[dropped:] {
-		ids = append(c.appendTurn(ids, earlier), c.engine.Tokenizer.Chat().End)
+		ids = append(c.appendTurn(ids, earlier), c.engine.Tokenizer.Chat().Closing...)
 	}
 	return c.appendTurn(ids, t), dropped, nil
 }
@@ -91,23 +101,24 @@ func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped in
 // at most: the following questions are then read behind what is in the cache already. It is no more than the question needs
 // where that takes more than half itself, and the newest turn stays if it fits at all. This is done for each turn as it
 // was asked, so that the answer depends on the turns alone and stays the same while they grow.
-func leftOut(turns []turn, question, room int) (first int) {
+func (c *Chat) leftOut(turns []turn, question, room int) (first int) {
+	markers, _ := c.around()
 	seen := 0 // tokens of turns[first:i]
 	for i := 0; i <= len(turns); i++ {
 		asked := question
 		if i < len(turns) {
-			asked = len(turns[i].user) + questionMarkers
+			asked = len(turns[i].user) + markers
 		}
 		free := room - asked
 		if seen > free {
 			kept := min(room/2, free)
 			for first < i && (seen > free || seen > kept && first < i-1) {
-				seen -= turns[first].size()
+				seen -= c.size(turns[first])
 				first++
 			}
 		}
 		if i < len(turns) {
-			seen += turns[i].size()
+			seen += c.size(turns[i])
 		}
 	}
 	return first
@@ -136,7 +147,7 @@ func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int
 	if trim {
 		reserve = c.reserve()
 	}
-	p := Prompt{Tokens: len(c.systemIDs()) + total(c.turns) + t.asking(), Begun: len(t.answer)}
+	p := Prompt{Tokens: len(c.systemIDs()) + c.total(c.turns) + c.asking(t), Begun: len(t.answer)}
 	if e.ContinuesText() {
 		p.Tokens = len(t.user)
 	} else if !trim && p.Tokens > size-reserve {

@@ -14,13 +14,13 @@ import (
 	"minitron/internal/weights"
 )
 
-// templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, and with a
-// table that turns ＜｜ｕｓｅｒ｜＞ into <|user|>.
+// templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, with a
+// table that turns ＜｜ｕｓｅｒ｜＞ into <|user|>, and with ChatML, which has more than one id around a message.
 func templates(t testing.TB, context int) (all []*engine.Engine) {
 	t.Helper()
 	vocabularies := []*bundle.Vocab{}
 	vocabularies = append(vocabularies, testmodel.Bundle(t).Vocab)
-	for _, name := range []string{"chat", "nmt_nfkc"} {
+	for _, name := range []string{"chat", "nmt_nfkc", "byte-qwen2"} {
 		vocabularies = append(vocabularies, testmodel.Vocabulary(t, name))
 	}
 	for _, v := range vocabularies {
@@ -36,11 +36,35 @@ func templates(t testing.TB, context int) (all []*engine.Engine) {
 // render is the template in the plainest way: docs/formats.md in three lines.
 func render(e *engine.Engine, messages []Message) (ids []int) {
 	marker := e.Tokenizer.Chat()
-	roles := map[string]int{"system": marker.System, "user": marker.User, "assistant": marker.Assistant}
+	roles := map[string][]int{"system": marker.System, "user": marker.User, "assistant": marker.Assistant}
 	for _, m := range messages {
-		ids = append(append(append(ids, roles[m.Role]), e.Tokenizer.Encode(m.Content)...), marker.End)
+		ids = slices.Concat(ids, roles[m.Role], e.Tokenizer.Encode(m.Content), marker.Closing)
 	}
-	return append(ids, marker.Assistant)
+	return append(ids, marker.Assistant...)
+}
+
+// TestDialogueIsPythons compares with what minitron's chat_template makes of dialogues.
+func TestDialogueIsPythons(t *testing.T) {
+	for _, name := range []string{"byte-gpt-2", "byte-smollm", "byte-llama-bpe", "byte-qwen2"} {
+		vocab, dialogues := testmodel.Dialogues(t, name)
+		tok, err := tokenizer.New(vocab)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &engine.Engine{Config: &bundle.Config{Model: weights.Shape{Context: 1 << 16}}, Tokenizer: tok}
+		for _, d := range dialogues {
+			var messages []Message
+			for _, m := range d.Messages {
+				messages = append(messages, Message{m.Role, m.Content})
+			}
+			if p, err := NewPrompt(e, messages, "", 1, true); err != nil || !slices.Equal(p.IDs, d.IDs) {
+				t.Errorf("%s: %q is %v (%v), want %v", name, messages, p.IDs, err, d.IDs)
+			}
+		}
+		if len(dialogues) < 40 {
+			t.Errorf("%s: %d dialogues", name, len(dialogues))
+		}
+	}
 }
 
 // trimmed is the rule for a full context in the plainest way: a dialogue is asked message by message. Where a message, what
@@ -53,9 +77,10 @@ func trimmed(e *engine.Engine, messages []Message, reserve int) (ids []int, drop
 			system = nil
 		}
 	}
-	tokens := make([]int, len(messages)) // of each message
+	asking := len(e.Tokenizer.Chat().Assistant) // tokens of what asks for an answer
+	tokens := make([]int, len(messages))        // of each message
 	for i, m := range messages {
-		tokens[i] = len(render(e, []Message{m})) - 1
+		tokens[i] = len(render(e, []Message{m})) - asking
 	}
 	sum := func(tokens []int) (sum int) {
 		for _, n := range tokens {
@@ -63,9 +88,9 @@ func trimmed(e *engine.Engine, messages []Message, reserve int) (ids []int, drop
 		}
 		return sum
 	}
-	room := e.Config.Model.Context - reserve - (len(render(e, system)) - 1)
-	fits := func(n int) bool { return sum(tokens[2*dropped:n+1])+1 <= room } // and the marker of the answer
-	for n := 0; n < len(messages); n += 2 {                                  // messages[n] is asked
+	room := e.Config.Model.Context - reserve - (len(render(e, system)) - asking)
+	fits := func(n int) bool { return sum(tokens[2*dropped:n+1])+asking <= room }
+	for n := 0; n < len(messages); n += 2 { // messages[n] is asked
 		if fits(n) {
 			continue
 		}
@@ -95,38 +120,32 @@ func checkPrompt(t *testing.T, e *engine.Engine, messages []Message, maxTokens i
 	if err != nil || p.DroppedTurns != dropped || !slices.Equal(p.IDs, want) {
 		t.Fatalf("%q: %v (%d dropped, %v), want %v (%d dropped)", messages, p.IDs, p.DroppedTurns, err, want, dropped)
 	}
-	marker := e.Tokenizer.Chat()
-	control := e.NeverSampled()
-	expected := [][]int{{marker.System, marker.User}, {marker.User}}
-	if messages[0].Role != "system" || messages[0].Content == "" {
-		expected = expected[1:]
-	}
-	inside := false
-	for at, id := range p.IDs {
-		switch {
-		case inside && id == marker.End:
-			inside = false
-		case inside:
-			if slices.Contains(control, id) && e.Tokenizer.Piece(id) != "<unk>" {
-				t.Fatalf("%q: the control id %d inside a message at %d of %v", messages, id, at, p.IDs)
-			}
-		default:
-			if len(expected) > 0 && !slices.Contains(expected[0], id) {
-				t.Fatalf("%q: the id %d at %d of %v, want one of %v", messages, id, at, p.IDs, expected[0])
-			}
-			switch id {
-			case marker.System:
-				expected = [][]int{{marker.User}}
-			case marker.User:
-				expected = [][]int{{marker.Assistant}}
-			case marker.Assistant:
-				expected = [][]int{{marker.User}}
-			}
-			inside = true
+	marker, control, rest := e.Tokenizer.Chat(), e.NeverSampled(), p.IDs
+	take := func(ids []int) {
+		if len(rest) < len(ids) || !slices.Equal(rest[:len(ids)], ids) {
+			t.Fatalf("%q: %v at the end of %v, want %v", messages, rest, p.IDs, ids)
 		}
+		rest = rest[len(ids):]
 	}
-	if !inside || p.IDs[len(p.IDs)-1] != marker.Assistant {
-		t.Fatalf("%q: %v does not end with the assistant's marker", messages, p.IDs)
+	content := func() {
+		for ; len(rest) > 0 && rest[0] != marker.End(); rest = rest[1:] {
+			if slices.Contains(control, rest[0]) && e.Tokenizer.Piece(rest[0]) != "<unk>" {
+				t.Fatalf("%q: the control id %d inside a message of %v", messages, rest[0], p.IDs)
+			}
+		}
+		take(marker.Closing)
+	}
+	if messages[0].Role == "system" && messages[0].Content != "" {
+		take(marker.System)
+		content()
+	}
+	for {
+		take(marker.User)
+		content()
+		if take(marker.Assistant); len(rest) == 0 {
+			break
+		}
+		content()
 	}
 	// Untrimmed: all, or an error.
 	all, err := NewPrompt(e, messages, "", maxTokens, false)

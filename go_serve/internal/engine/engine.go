@@ -90,6 +90,6 @@ func (e *Engine) Window(ids []int) []int {
 
 // NeverSampled returns the ids that no answer may hold: unknown and every control piece but the end marker.
 func (e *Engine) NeverSampled() []int {
-	end := e.Tokenizer.Chat().End
+	end := e.Tokenizer.Chat().End()
 	return slices.DeleteFunc(e.Tokenizer.Silent(), func(id int) bool { return id == end })
 }

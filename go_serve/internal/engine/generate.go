@@ -76,7 +76,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 		fits = math.MaxInt
 	}
 	answer := Answer{Stats: Stats{PromptTokens: r.Unseen + len(r.Prompt)}}
-	end := q.engine.Tokenizer.Chat().End
+	end := q.engine.Tokenizer.Chat().End()
 	w := newWriter(q.engine, r, on)
 	began := time.Now()
 	for answer.Stopped == "" {

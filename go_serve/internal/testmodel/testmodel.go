@@ -52,8 +52,21 @@ func IDs(parts ...any) (all []int) {
 	return all
 }
 
+// Dialogue is messages with the ids that Python makes of them to ask for an answer.
+type Dialogue struct {
+	Messages []struct{ Role, Content string }
+	IDs      []int
+}
+
 // Vocabulary reads one of those in the tokenizer's testdata: chat, char, nmt_nfkc, ...
 func Vocabulary(t testing.TB, name string) *bundle.Vocab {
+	t.Helper()
+	v, _ := Dialogues(t, name)
+	return v
+}
+
+// Dialogues reads one of them with its dialogues; those of a byte-level BPE have some.
+func Dialogues(t testing.TB, name string) (*bundle.Vocab, []Dialogue) {
 	t.Helper()
 	packed, err := os.ReadFile("../tokenizer/testdata/" + name + ".json.gz")
 	if err != nil {
@@ -63,7 +76,10 @@ func Vocabulary(t testing.TB, name string) *bundle.Vocab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file struct{ Vocab json.RawMessage }
+	var file struct {
+		Vocab     json.RawMessage
+		Dialogues []Dialogue
+	}
 	if err := json.NewDecoder(unzip).Decode(&file); err != nil {
 		t.Fatal(err)
 	}
@@ -71,5 +87,5 @@ func Vocabulary(t testing.TB, name string) *bundle.Vocab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return vocab
+	return vocab, file.Dialogues
 }

@@ -7,6 +7,9 @@ import "strings"
 // Decode takes off again, is there.
 func (t *Tokenizer) Bytes(id int) []byte {
 	piece := t.vocab.Pieces[id]
+	if t.byteLevel != nil && t.vocab.Types[id] != control {
+		return []byte(t.byteLevel.texts[id])
+	}
 	switch t.vocab.Types[id] {
 	case control, unknown:
 		return nil

@@ -31,6 +31,10 @@ func (t *Tokenizer) Decode(ids []int) string {
 
 // Push adds one id and returns the text that is certain now, possibly none.
 func (d *Decoder) Push(id int) string {
+	if d.t.byteLevel != nil {
+		d.pending = append(d.pending, d.t.byteLevel.texts[id]...)
+		return d.characters(false)
+	}
 	piece := d.t.vocab.Pieces[id]
 	if d.t.vocab.Types[id] == byteType {
 		b, _ := byteOf(piece)
@@ -46,11 +50,11 @@ func (d *Decoder) Push(id int) string {
 	return text + own
 }
 
-// Flush ends a run of byte pieces: what is no character by now becomes U+FFFD, one per byte.
+// Flush ends a run of byte pieces: what is no character by now becomes U+FFFD.
 func (d *Decoder) Flush() string { return d.characters(true) }
 
-// characters takes whole characters off the pending bytes; an invalid byte is U+FFFD. Unless final, it leaves a tail
-// that further bytes may complete.
+// characters takes whole characters off the pending bytes. U+FFFD stands for an invalid byte; in a byte-level BPE, as for
+// Python, for all of what began well as a character. Unless final, it leaves a tail that further bytes may complete.
 func (d *Decoder) characters(final bool) string {
 	if len(d.pending) == 0 {
 		return ""
@@ -59,6 +63,9 @@ func (d *Decoder) characters(final bool) string {
 	rest := d.pending
 	for len(rest) > 0 && (final || utf8.FullRune(rest)) {
 		r, n := utf8.DecodeRune(rest)
+		if n == 1 && r == utf8.RuneError && d.t.byteLevel != nil {
+			n = begunCharacter(rest)
+		}
 		text.WriteRune(r)
 		rest = rest[n:]
 	}

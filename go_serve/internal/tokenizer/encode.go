@@ -22,6 +22,9 @@ func (t *Tokenizer) Encode(text string) []int { return t.AppendEncode(nil, text)
 // AppendEncode appends the ids of text to ids. It allocates nothing but what ids is too small for, once it has seen a text
 // as long.
 func (t *Tokenizer) AppendEncode(ids []int, text string) []int {
+	if t.byteLevel != nil {
+		return t.byteLevel.appendEncode(ids, text)
+	}
 	e, _ := t.encoders.Get().(*encoder)
 	if e == nil {
 		e = &encoder{t: t}

@@ -13,7 +13,7 @@ import (
 // FuzzEncode looks for a panic, for an id that text must never give, and for text that does not come back.
 func FuzzEncode(f *testing.F) {
 	var toks []*Tokenizer
-	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled", "spaces", "bytes"} {
+	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled", "spaces", "bytes", "byte-gpt-2", "byte-smollm", "byte-llama-bpe", "byte-qwen2"} {
 		tok, v := readVectors(f, "testdata/"+name+".json.gz")
 		toks = append(toks, tok)
 		for _, c := range v.Cases[:20] {
@@ -50,6 +50,13 @@ func FuzzEncode(f *testing.F) {
 // slowDecode says what a list of ids stands for with the whole list at hand, in the order of sentencepiece_processor.cc.
 func slowDecode(t *Tokenizer, ids []int) string {
 	v := t.vocab
+	if t.byteLevel != nil {
+		var data []byte
+		for _, id := range ids {
+			data = append(data, t.Bytes(id)...)
+		}
+		return characters(string(data))
+	}
 	text, atStart, sawSpace := "", true, false
 	for len(ids) > 0 {
 		var run []byte
@@ -89,7 +96,7 @@ func slowDecode(t *Tokenizer, ids []int) string {
 // all together what the list stands for.
 func FuzzDecode(f *testing.F) {
 	var toks []*Tokenizer
-	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled", "spaces", "bytes"} {
+	for _, name := range []string{"chat", "nmt_nfkc", "rules", "unused", "char", "shuffled", "spaces", "bytes", "byte-gpt-2", "byte-smollm", "byte-llama-bpe", "byte-qwen2"} {
 		tok, v := readVectors(f, "testdata/"+name+".json.gz")
 		toks = append(toks, tok)
 		for _, c := range v.Cases[:20] {

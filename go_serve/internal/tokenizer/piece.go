@@ -1,4 +1,23 @@
 package tokenizer
 
-// Piece returns how the vocabulary spells an id: ▁ stands for a space, <0x0A> for a byte.
-func (t *Tokenizer) Piece(id int) string { return t.vocab.Pieces[id] }
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Piece returns how an id is spelt for people: ▁ stands for a space, <0x0A> for a byte that is no character.
+func (t *Tokenizer) Piece(id int) string {
+	if t.byteLevel == nil || t.vocab.Types[id] == control {
+		return t.vocab.Pieces[id]
+	}
+	text := t.byteLevel.texts[id]
+	if utf8.ValidString(text) {
+		return strings.ReplaceAll(text, " ", spaceSymbol)
+	}
+	var spelt strings.Builder
+	for _, b := range []byte(text) {
+		fmt.Fprintf(&spelt, "<0x%02X>", b)
+	}
+	return spelt.String()
+}

@@ -1,6 +1,7 @@
 // Package tokenizer turns text into ids and back exactly as SentencePiece's BPE does, for any input bytes. The measure is
 // version 0.2.3 (bpe_model.cc, normalizer.cc, sentencepiece_processor.cc); older versions differ where a piece is marked
-// unused. It knows nothing of chat templates: the text of a control piece is ordinary text here, whoever wrote it.
+// unused. A byte-level BPE (byte_level.go) is measured by the `tokenizers` library. It knows nothing of chat templates: the
+// text of a control piece is ordinary text here, whoever wrote it.
 package tokenizer
 
 import (
@@ -29,7 +30,9 @@ const maxPieceBytes = 8000
 
 // Tokenizer is immutable, but for buffers and caches that hold no state, and safe for concurrent use.
 type Tokenizer struct {
-	vocab        *bundle.Vocab
+	vocab     *bundle.Vocab
+	byteLevel *byteLevel // nil: it is SentencePiece's, by what follows
+
 	table        *pieceTable
 	bytes        [256]int32   // ids of the byte pieces
 	chars        [0x800]int32 // ids of the characters below U+0800 that are pieces, else -1
@@ -44,6 +47,10 @@ type Tokenizer struct {
 
 // New checks what the pieces mean and builds the tables.
 func New(v *bundle.Vocab) (*Tokenizer, error) {
+	if v.ByteLevel != nil {
+		b, err := newByteLevel(v)
+		return &Tokenizer{vocab: v, byteLevel: b}, err
+	}
 	t := &Tokenizer{vocab: v, table: newPieceTable(v.Pieces), joins: newJoins(len(v.Pieces))}
 	for char := range t.chars {
 		t.chars[char] = -1
@@ -126,8 +133,8 @@ func byteOf(piece string) (byte, bool) {
 // Size returns the number of pieces.
 func (t *Tokenizer) Size() int { return len(t.vocab.Pieces) }
 
-// Chat returns the ids of the chat template's markers.
-func (t *Tokenizer) Chat() bundle.ChatIDs { return t.vocab.Chat }
+// Chat returns the ids of the chat template.
+func (t *Tokenizer) Chat() bundle.Chat { return t.vocab.Chat }
 
 // Silent returns the ids that stand for no text: all control pieces and the unknown one. Encode never returns a control
 // id; an answer must hold none of them but the end marker.

@@ -17,7 +17,7 @@ func small(pieces ...string) *bundle.Vocab {
 		Pieces: []string{"<unk>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"},
 		Scores: make([]float32, 5), Types: "UCCCC", UnkSurface: " \u2047 ",
 		Normalizer: bundle.Normalizer{EscapeWhitespaces: true},
-		Chat:       bundle.ChatIDs{System: 1, User: 2, Assistant: 3, End: 4},
+		Chat:       bundle.Chat{System: []int{1}, User: []int{2}, Assistant: []int{3}, Closing: []int{4}},
 	}
 	for _, piece := range pieces {
 		score := -float32(len(v.Pieces))

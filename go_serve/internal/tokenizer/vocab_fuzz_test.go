@@ -20,7 +20,7 @@ func FuzzNew(f *testing.F) {
 			"kind": "sentencepiece-bpe", "pieces": v.Pieces, "scores": v.Scores, "types": v.Types, "unk_id": v.UnkID, "unk_surface": v.UnkSurface,
 			"byte_fallback": v.ByteFallback, "treat_whitespace_as_suffix": v.SpaceSuffix,
 			"normalizer": map[string]any{"add_dummy_prefix": true, "remove_extra_whitespaces": true, "escape_whitespaces": true, "precompiled_charsmap": charsmap},
-			"chat":       map[string]int{"system": v.Chat.System, "user": v.Chat.User, "assistant": v.Chat.Assistant, "end": v.Chat.End},
+			"chat":       map[string]int{"system": v.Chat.System[0], "user": v.Chat.User[0], "assistant": v.Chat.Assistant[0], "end": v.Chat.End()},
 		})
 		if err != nil {
 			f.Fatal(err)

@@ -64,9 +64,9 @@ def pack_ids(lists: list[list[int]]) -> bytes:
     return np.uint32(len(lists)).tobytes() + lengths.tobytes() + flat.tobytes()
 
 
-def texts(draw: random.Random, pieces: list[str], count: int) -> list[bytes]:
+def texts(draw: random.Random, pieces: list[str], count: int, atom=make_vectors.atom) -> list[bytes]:
     """Texts of a few atoms each; every tenth is nothing but random bytes, and some repeat a few atoms many times."""
-    atoms = [make_vectors.atom(draw, pieces) for _ in range(ATOMS)]
+    atoms = [atom(draw, pieces) for _ in range(ATOMS)]
     atoms += [(draw.choice(atoms) + draw.choice(atoms))[:20] * draw.randint(3, 60) for _ in range(ATOMS // 100)]
     chance = np.random.default_rng(draw.randrange(2**32))
     sizes = chance.choice([0, 1, 1, 2, 3, 5, 8, 13], count)
@@ -84,9 +84,15 @@ def compare(go: Go, proto, data: list[bytes], *, vocab: dict | None = None) -> i
     library = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     ids = library.encode(data, out_type=int, num_threads=1)
     decoded = [text.encode() for text in library.decode(ids, num_threads=1)]
-    vocab_json = json.dumps(vocab or make_vectors.vocab_json(proto), ensure_ascii=False).encode()
+    return hand_over(go, vocab or make_vectors.vocab_json(proto), data, ids, decoded)
+
+
+def hand_over(go: Go, vocab: dict, data: list[bytes], ids: list[list[int]], decoded: list[bytes]) -> int:
+    """Has Go encode the texts and decode the ids; returns how many come out otherwise."""
     path = go.folder / "campaign.bin"
-    path.write_bytes(pack([vocab_json]) + pack(data) + pack_ids(ids) + pack(decoded))
+    path.write_bytes(
+        pack([json.dumps(vocab, ensure_ascii=False).encode()]) + pack(data) + pack_ids(ids) + pack(decoded)
+    )
     said = go.run("-test.run=^TestCampaign$", "-test.v", MINITRON_CAMPAIGN=str(path))
     print("\n".join(line for line in said.splitlines() if "differs" in line), end="", flush=True)
     found = re.search(r"campaign: (\d+) texts, (\d+) wrong", said)
