@@ -77,14 +77,6 @@ def test_one_word_is_one_word():
     assert expected("дом", "ДОМ") > 0.6
 
 
-def test_numbers_are_told_by_waves():
-    """Neighbours are alike, and so are those that end alike."""
-    near, far = expected("17", "18"), expected("17", "43")
-    assert near > 0.35 > 0.15 > far
-    assert expected("17", "67") > far
-    assert expected("17", " 17") > 0.7
-
-
 def test_what_has_no_letters_is_like_nothing():
     assert not list(spelling(b"")) + list(spelling(b"\xd1")) + list(spelling(b"  "))
     for other in (b"\xd1", b"the", " Дом".encode()):

@@ -3,9 +3,8 @@
     model = fresh_model(config.model, tokenizer, seed=config.seed)
 
 A small model spends much of its training on finding out what its tokenizer could have told it: that "Дом", " дом" and "ДОМ" are
-one word, which letter a piece begins with, how long it is, that 7 comes before 8. So an embedding begins as a sum over what
-shows in a piece's spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606), a number's as waves
-of several lengths, which large models come to by themselves and add with (Zhou et al., arXiv 2406.03445). Keys begin as queries do, so that
+one word, which letter a piece begins with, how long it is. So an embedding begins as a sum over what shows in a piece's
+spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606). Keys begin as queries do, so that
 at first a head looks for what is like what it stands on, which copying needs (the first half of Trockman & Kolter's mimetic
 initialisation, arXiv 2305.09828). docs/training-notes.md says what each is worth. Knows nothing about stages.
 """
@@ -23,7 +22,6 @@ from minitron.recipe.schema import ModelConfig
 from minitron.tokenizer.base import Tokenizer
 
 SPELT = 0.8  # share of an embedding's variance that its spelling decides; the rest is the piece's own
-PERIODS = (2, 5, 10, 20, 50, 100, 1000)  # of the waves that a number is told by
 LENGTH = 2.25  # of an embedding's vector: what the logits of the first step vary by, since the last norm gives them unit inputs
 
 
@@ -70,12 +68,6 @@ def spelling(piece: bytes) -> Iterator[tuple[tuple, float]]:
         return
     yield ("word", letters), 1.0
     yield ("blank before or after", text != word), 0.5
-    if word.isascii() and word.isdigit():
-        for period in PERIODS:
-            turn = 2 * math.pi * int(word) / period
-            yield ("cos", period), math.cos(turn)
-            yield ("sin", period), math.sin(turn)
-        return
     yield ("first", letters[0]), 1.0
     yield ("last", letters[-1]), 1.0
     for letter in letters:
