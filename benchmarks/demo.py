@@ -1,7 +1,8 @@
 """How long `make demo` takes from a fresh clone, stage by stage, as the machine is and as a processor with AVX2 only.
 
-Run: .venv/bin/python benchmarks/demo.py [--setting NAME] [--recipe FILE]. Writes benchmarks/demo.json and the table in
-docs/performance.md. A fresh clone is made beside this one and removed. `avx2` hides what a processor has beyond AVX2 from
+Run: .venv/bin/python benchmarks/demo.py [--setting NAME] [--recipe FILE] [--keep FOLDER]. Writes benchmarks/demo.json and the table in
+docs/performance.md. A fresh clone is made in the folder for temporary
+files and removed; --keep has a folder for the runs' report.json. `avx2` hides what a processor has beyond AVX2 from
 torch and its libraries, bf16 instructions among them.
 """
 
@@ -9,6 +10,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import tempfile
 import time
@@ -33,7 +35,7 @@ def timed(command: list[str], folder: Path, environment: dict[str, str]) -> floa
     return round(time.perf_counter() - start, 1)
 
 
-def measure(setting: str, recipe: str) -> dict:
+def measure(setting: str, recipe: str, keep: Path | None) -> dict:
     """Seconds of set-up and of each stage, the largest process, and what the model can do."""
     environment = SETTINGS[setting]
     with tempfile.TemporaryDirectory() as folder:
@@ -44,6 +46,10 @@ def measure(setting: str, recipe: str) -> dict:
             seconds[stage] = timed([".venv/bin/minitron", "run", recipe, "--to", stage], clone, environment)
         run = clone / "runs" / Path(recipe).stem
         card = json.loads((run / "report.json").read_text())
+        if keep:
+            keep.mkdir(parents=True, exist_ok=True)
+            for of in ("", "kto", "binary"):
+                shutil.copy(run / of / "report.json", keep / f"{setting}-{of or 'card'}.json")
         choices = json.loads((run / "sft" / "report.json").read_text())
         last = (run / "sft" / "metrics.jsonl").read_text().splitlines()[-1]
     probes = {stage: model["probes"]["accuracy"] for stage, model in card["models"].items()}
@@ -76,10 +82,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--setting", choices=SETTINGS, action="append", help="default: all")
     parser.add_argument("--recipe", default="recipes/demo.toml")
+    parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for setting in arguments.setting or SETTINGS:
-        results[setting] = measure(setting, arguments.recipe)
+        results[setting] = measure(setting, arguments.recipe, arguments.keep)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     found = tables(results)
     show_all(found)
