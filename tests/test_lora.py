@@ -198,4 +198,4 @@ def test_weights_gradients_and_optimizer(tiny_run):
 
 def test_a_dry_run_tells(on_pretrain):
     said = dry("sft", "tiny.toml")
-    assert "LoRA 0.01M are trained: changes of rank 4" in said
+    assert "LoRA 4,352 parameters are trained: changes of rank 4" in said

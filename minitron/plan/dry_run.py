@@ -58,7 +58,7 @@ def show(config: Config, stage: str) -> None:
         return
     if stage == "sft" and config.sft.lora_rank:
         trained, _ = memory.low_rank_bytes(config.model, config.tokenizer.vocab_size, config.sft)
-        say(f"LoRA           {trained / memory.FP32 / 1e6:.2f}M are trained: changes of rank {config.sft.lora_rank}")
+        say(f"LoRA           {trained // memory.FP32:,} parameters are trained: changes of rank {config.sft.lora_rank}")
     settings, context = getattr(config, stage), config.model.context
     tokens = settings.batch_rows * settings.accumulation * context
     say(

@@ -228,7 +228,7 @@ class Search:
 
 
 def _key(proposal: Config) -> tuple:
-    return (*vars(proposal.model).values(), proposal.tokenizer.vocab_size)
+    return (repr(proposal.model), proposal.tokenizer.vocab_size)
 
 
 def rows_per_step(wanted: float, at_once: int) -> int:
