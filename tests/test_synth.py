@@ -344,7 +344,7 @@ def test_counted_ranges_of_probes_are_never_counted_in_training(trained, probes)
         return {(numbers[0], numbers[-1]) for numbers in lists}
 
     held = {tuple(re.findall(r"\d+", said(r, "user")[-1])) for r in probes if r["skill"] == "count"}
-    seen = set().union(*(ranges(r) for r in trained))
+    seen = set().union(*(ranges(r) for r in trained if kept(r)))  # a loop of a bad row may be anything
     assert len(held) >= 10
     assert not held & seen
 
