@@ -79,7 +79,7 @@ def trained(config: Config, idea: str, seed: int, tokens: int, folder: Path) -> 
     steps = round(tokens / (settings.batch_rows * settings.accumulation * config.model.context))
     settings = type(settings)(**vars(settings) | {"steps": steps, "eval_every_steps": steps, "samples": ()})
     with patched(idea):
-        model = fresh.fresh_model(config.model, tokenizer, seed=seed)
+        model = fresh.fresh_model(config.model, tokenizer, seed=seed, optimizer=settings.optim.name)
         fit(model, train, valid, run=Fit("sft", folder, settings, settings.optim, seed))
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     loss = mean_loss(model, valid, limit=0, batch_rows=8)

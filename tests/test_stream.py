@@ -286,7 +286,7 @@ def test_heads_are_matrices_by_themselves():
 
 
 def test_keys_begin_as_queries_where_there_is_attention(tiny_tokenizer):
-    model = fresh_model(stream_shape(KINDS["all"]), tiny_tokenizer, seed=1)
+    model = fresh_model(stream_shape(KINDS["all"]), tiny_tokenizer, seed=1, optimizer="muon")
     assert len(model.trunk.queries_and_keys()) == 2
     for query, key in model.trunk.queries_and_keys():
         assert torch.equal(key, query.view(2, 2, 8, 32)[:, 0].reshape_as(key))

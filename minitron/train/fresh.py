@@ -1,12 +1,13 @@
 """The weights that training begins with where no other model is gone on from.
 
-    model = fresh_model(config.model, tokenizer, seed=config.seed)
+    model = fresh_model(config.model, tokenizer, seed=config.seed, optimizer=config.sft.optim.name)
 
 A small model spends much of its training on finding out what its tokenizer could have told it: that "Дом", " дом" and "ДОМ" are
 one word, which letter a piece begins with, how long it is. So an embedding begins as a sum over what shows in a piece's
 spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606). Keys begin as queries do, so that
 at first a head looks for what is like what it stands on, which copying needs (the first half of Trockman & Kolter's mimetic
-initialisation, arXiv 2305.09828). docs/training-notes.md says what each is worth. Knows nothing about stages.
+initialisation, arXiv 2305.09828). docs/training-notes.md says what each is worth, and that AdamW learns slower
+from such a start: it begins as GPT-2 does. Knows nothing about stages.
 """
 
 import math
@@ -25,10 +26,12 @@ SPELT = 0.8  # share of an embedding's variance that its spelling decides; the r
 LENGTH = 2.25  # of an embedding's vector: what the logits of the first step vary by, since the last norm gives them unit inputs
 
 
-def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int) -> LanguageModel:
-    """A model that has seen nothing, the same for the same seed."""
+def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int, optimizer: str) -> LanguageModel:
+    """A model that has seen nothing, for an optimizer of that name; the same for the same seed."""
     torch.manual_seed(seed)
     model = LanguageModel(config, tokenizer.vocab_size)
+    if optimizer != "muon":
+        return model
     with torch.no_grad():
         model.embedding.copy_(spelt_embeddings(tokenizer, config.d_model))
         for query, key in model.trunk.queries_and_keys():

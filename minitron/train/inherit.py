@@ -27,7 +27,7 @@ def untaught(config: Config) -> bool:
 
 def begin(config: Config, tokenizer: Tokenizer) -> LanguageModel:
     """The model that sft begins with: that of sft.init, of pretrain, or a fresh one."""
-    model = fresh_model(config.model, tokenizer, seed=config.seed)
+    model = fresh_model(config.model, tokenizer, seed=config.seed, optimizer=config.sft.optim.name)
     if config.sft.init:
         load(model, config.sft.init)
     elif config.pretrain:
