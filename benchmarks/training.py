@@ -31,10 +31,10 @@ RESULTS, NOTES = Path(__file__).with_suffix(".json"), ROOT / "docs" / "training-
 # name -> what it changes of the recipe; an idea that is no option is a patch below
 IDEAS: dict[str, list[str]] = {
     "the default": [],
-    "half as many tokens a step": ["sft.batch_rows=4"],
-    "a quarter of the tokens a step": ["sft.batch_rows=2"],
-    "twice the learning rate": ["optim.lr=6e-3"],
-    "half the learning rate": ["optim.lr=1.5e-3"],
+    "twice as many tokens a step": ["sft.batch_rows=8"],
+    "half as many tokens a step": ["sft.batch_rows=2"],
+    "twice the learning rate": ["optim.lr=8e-3"],
+    "half the learning rate": ["optim.lr=2e-3"],
     "embeddings without spelling": [],
     "those at GPT-2's 0.02": [],
     "keys apart from queries": [],
@@ -44,7 +44,7 @@ IDEAS: dict[str, list[str]] = {
     "QK-norm": ["model.qk_norm=true"],
     "flat, then straight down": ["optim.schedule=wsd", "optim.min_lr=0.0"],
     "weight decay 0.01": ["optim.weight_decay=0.01"],
-    "width 128": ["model.d_model=128", "model.n_heads=2", "model.d_ff=352", "optim.lr=4e-3"],
+    "width 192": ["model.d_model=192", "model.n_heads=3", "model.d_ff=512", "optim.lr=3e-3"],
     "width 96": ["model.d_model=96", "model.n_heads=3", "model.d_ff=256", "optim.lr=5e-3"],
 }
 
@@ -59,7 +59,7 @@ def patched(idea: str) -> Iterator[None]:
         with patch.object(fresh, "SPELT", 0.0):
             yield
     elif idea == "those at GPT-2's 0.02":
-        with patch.object(fresh, "SPELT", 0.0), patch.object(fresh, "LENGTH", 0.02 * 192**0.5):
+        with patch.object(fresh, "SPELT", 0.0), patch.object(fresh, "LENGTH", 0.02 * 128**0.5):
             yield
     elif idea == "keys apart from queries":
         with patch.object(Llama, "queries_and_keys", lambda trunk: []):
