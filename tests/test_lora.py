@@ -1,5 +1,6 @@
 """LoRA: what it computes and trains, sft with it from one model to the next, checkpoints that hold an adapter."""
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -150,7 +151,10 @@ def test_a_stopped_one_ends_with_the_same_numbers(on_pretrain):
 
 def test_kto_with_it_too(on_pretrain):
     options = "[kto]\nlora_rank = 2\nlora_targets = ['q_proj']\nforce = true\n"
-    on_pretrain.write_text(on_pretrain.read_text().replace("[kto]\n", options))
+    rows = [{"prompt": f"say {n}", "completion": str(n % 7), "label": n % 3 > 0} for n in range(60)]
+    Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labels = 'prompts = 0\nfiles = ["labels.jsonl"]'  # the model's own answers may hold too few failures
+    on_pretrain.write_text(on_pretrain.read_text().replace("[kto]\n", options).replace("prompts = 40", labels))
     minitron("run", "tiny.toml", "--to", "kto")
     want = outcome("kto")
     shutil.rmtree("runs/tiny/kto")
