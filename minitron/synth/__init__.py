@@ -6,7 +6,8 @@ that the data stage's filter exists for; and probes, held out by combination, wh
 
     scene        what all skills share; what is held out; how people type
     numbers knowledge words memory chatter    the skills: each makes a scene
-    lexicon talk_en talk_ru                   their words
+    border       what no skill covers: an honest answer
+    lexicon talk_en talk_ru topics            their words
     flaws        how good answers are spoilt, and the judge's scores
     compose      scenes -> dialogues -> rows
 """

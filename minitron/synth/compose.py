@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from minitron.evaluate.checks import passes
-from minitron.synth import chatter, flaws, knowledge, memory, numbers, words
+from minitron.synth import border, chatter, flaws, knowledge, memory, numbers, words
 from minitron.synth.scene import Scene
 
 # skill -> (function, share of the dialogues that are about it)
@@ -49,7 +49,8 @@ SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
     "smalltalk": (chatter.small_talk("smalltalk"), 6),
     "joke": (chatter.joke, 1.5),
     "riddle": (chatter.riddle, 3.2),
-    "unknown": (chatter.unknown, 4),
+    "unknown": (chatter.unknown, 3),
+    "open": (border.open_question, 13),
 }
 NOT_PROBED = ("smalltalk", "joke")  # no single answer is the right one
 NOT_SPOILT = ("joke", "greeting", "thanks", "goodbye", "smalltalk", "repeat")  # too little to be wrong about
@@ -79,6 +80,11 @@ SYSTEM = {
 
 # Shares of the rows; the rest are good.
 PROBES, BAD, UNJUDGED, REPEATED, HABITS = 0.016, 0.118, 0.003, 0.01, 0.08
+MARATHONS, MOST_TURNS, MARATHON_LETTERS = (
+    0.03,
+    14,
+    500,
+)  # of the good ones; a context of 256 tokens holds about 600 letters
 SYSTEM_SHARE = 0.2  # beside the scenes that bring their own
 
 
@@ -111,10 +117,15 @@ def _compose(rng: Random, main: Scene, *, last: bool, extra: int) -> list[dict[s
         messages.append({"role": "system", "content": main.system})
     elif rng.random() < SYSTEM_SHARE:
         messages.append({"role": "system", "content": rng.choice(SYSTEM[language])})
-    for user, assistant in (*opening, *before, *after, *closing):
-        messages.append({"role": "user", "content": user})
-        messages.append({"role": "assistant", "content": assistant})
-    return messages
+    return messages + _messages([*opening, *before, *after, *closing])
+
+
+def _messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [
+        {"role": role, "content": text}
+        for turn in turns
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
 
 
 def _free(rng: Random, main: Scene) -> list[tuple[str, str]]:
@@ -212,9 +223,22 @@ def dialogues(rows: int, seed: int) -> Iterator[dict]:
 
 
 def _good(rng: Random, language: str) -> dict:
+    if rng.random() < MARATHONS:
+        return _marathon(rng, language)
     skill = rng.choices(_NAMES, _WEIGHTS)[0]
     scene = SKILLS[skill][0](rng, language, False)
     return _row(_compose(rng, scene, last=False, extra=_extra_turns(rng, scene)), scene, flaws.scores("", rng))
+
+
+def _marathon(rng: Random, language: str) -> dict:
+    """A row of many short turns: what is asked late in a talk is answered as well as what is asked first."""
+    pool = rng.choices(_FREE, _FREE_WEIGHTS, k=rng.choice((1, 1, 2, 4)))
+    turns, letters = [], 0
+    while letters < MARATHON_LETTERS:
+        scene = SKILLS[rng.choice(pool)][0](rng, language, False)
+        turns += scene.turns
+        letters += sum(len(user) + len(said) + 12 for user, said in scene.turns)
+    return _row(_messages(turns[:MOST_TURNS]), scene, flaws.scores("", rng))
 
 
 def _indulgent(rng: Random, language: str) -> dict:

@@ -53,6 +53,8 @@ def _ask(rng: Random, phrasings: tuple, a: int, b: int, language: str, held: boo
     text = rng.choice(phrasings).format(a=a, b=b)
     if rng.random() < 0.15:
         text = text.replace(" + ", "+").replace(" - ", "-")
+    elif rng.random() < 0.1 and not held:
+        text = text.replace("-", rng.choice("−–—"))  # as phones and word processors write it
     return typed(rng, text, language, held=held)
 
 

@@ -108,6 +108,8 @@ def typed(rng: Random, text: str, language: str, *, held: bool = False, level: i
     if language == "ru" and roll() < 0.3:
         stem = stem.replace("ё", "е").replace("Ё", "Е")
     text = (stem or text) + mark
+    if level >= 2 and roll() < DECORATED:
+        text = decorated(rng, text)
     r = roll()
     if level >= 2 and r < 0.25:
         return text.lower()
@@ -116,6 +118,31 @@ def typed(rng: Random, text: str, language: str, *, held: bool = False, level: i
     if r < 0.30:
         return text[0].lower() + text[1:]
     return text
+
+
+DECORATED = 0.1  # of what is typed
+HELD_EMOJI = "🥳🤗🐸🍕😴"  # not in training: what reads emoji should read them all
+EMOJI = [chr(code) for code in (*range(0x1F300, 0x1F650), *range(0x1F900, 0x1F9FF)) if chr(code) not in HELD_EMOJI]
+EMOJI += [*"😀😂🤣😊😍😎🤔😢😭👍🙏💪🎉🔥"] * 12 + ["❤️", "☀️", "✨", "⭐", "☕", "✅", "❌"] * 4
+SMILEYS = (":)", ":-)", ";)", ":D", ":(", "XD", "^_^", ":P", ")", "))", ")))", "(")
+
+
+def decorated(rng: Random, text: str) -> str:
+    """The text with an emoji, a smiley, quotes, spaces or marks of typography that change nothing of what is meant."""
+    roll = rng.random()
+    if roll < 0.4:
+        return f"{text} {rng.choice(EMOJI)}" if rng.random() < 0.8 else f"{rng.choice(EMOJI)} {text}"
+    if roll < 0.6:
+        return text.rstrip(".") + rng.choice(("", " ")) + rng.choice(SMILEYS)
+    if roll < 0.7:
+        return text + rng.choice(("!", "!!!", "...", "…", "?!", "??", "."))
+    if roll < 0.8:
+        left, right = rng.choice(("“”", "«»", '""', "„“"))
+        return left + text + right
+    if roll < 0.9:
+        return text.replace("'", "’").replace(" - ", " — ").replace("?", " ?")
+    before, after = rng.choice((("  ", ""), ("", " "), ("", "\n"), ("- ", "")))
+    return before + text + after
 
 
 def _typo(rng: Random, text: str) -> str:
