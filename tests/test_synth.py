@@ -267,7 +267,11 @@ def test_a_probes_own_answer_passes_and_another_answer_fails(probes):
     answers = [(r["skill"], said(r, "assistant")[-1]) for r in probes]
     for shift in (2, 7, 501):  # against the answers of other skills
         others = zip(probes, answers[shift:] + answers[:shift], strict=True)
-        pairs = [passes(answer, row["check"]) for row, (skill, answer) in others if skill != row["skill"]]
+        pairs = [
+            passes(answer, row["check"])
+            for row, (skill, answer) in others
+            if skill != row["skill"] and not {skill, row["skill"]} <= {"open", "unknown", "abilities"}  # one truth
+        ]
         assert len(pairs) > 1000
         assert sum(pairs) <= 0.02 * len(pairs)
 
