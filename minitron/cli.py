@@ -85,6 +85,12 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--data", nargs="+", default=[], metavar="DATA", help="files or folders of dialogues or text, or: built-in"
     )
+    new.add_argument(
+        "--fact",
+        action="append",
+        metavar="'QUESTION? ANSWER'",
+        help="what it knows about itself; again for more (built-in dialogues)",
+    )
     new.add_argument("--minutes", metavar="N", help="for the whole run")
 
     synth = add("synth", _synth, "write the built-in judged dialogues", recipe=False)
@@ -284,7 +290,7 @@ def _plan(a: argparse.Namespace) -> None:
 def _new(a: argparse.Namespace) -> None:
     from minitron.plan import new
 
-    new.run(a.file, new.Answers(a.name, a.data, a.minutes))
+    new.run(a.file, new.Answers(a.name, a.data, a.minutes, a.fact))
 
 
 def _synth(a: argparse.Namespace) -> None:

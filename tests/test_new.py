@@ -65,7 +65,7 @@ def test_without_a_terminal_what_is_open_is_told(data):
 
 
 def test_in_a_terminal_it_asks_again_after_a_mistake(data):
-    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new"], encoding="utf-8", timeout=250)
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new"], encoding="utf-8", timeout=100)
     child.expect(r"What shall it be called\? \[Mini\] ")
     child.sendline("Tiko")
     child.expect(r"What shall it learn from\?.*\[built-in\] ")
@@ -82,10 +82,12 @@ def test_in_a_terminal_it_asks_again_after_a_mistake(data):
 
 
 def test_enter_takes_what_is_usual(data):
-    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--minutes", "1"], encoding="utf-8", timeout=250)
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--minutes", "1"], encoding="utf-8", timeout=100)
     for _ in "12":
         child.expect(r"\] $")
         child.sendline("")
+    child.expect("What shall it know about itself")
+    child.sendline("")
     child.expect("recipes/mini.toml is written")
     child.expect(pexpect.EOF)
     recipe = load_recipe("recipes/mini.toml")
@@ -97,3 +99,44 @@ def test_enter_takes_what_is_usual(data):
 def test_built_in_dialogues_stand_alone():
     with pytest.raises(MinitronError, match="exclude each other"):
         new.look(["built-in", "built-in"])
+
+
+def test_the_built_in_dialogues_get_a_person(data):
+    child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--name", "Bruno"], encoding="utf-8", timeout=100)
+    child.expect(r"What shall it learn from\?.*\[built-in\] ")
+    child.sendline("")
+    child.expect("What shall it know about itself")
+    child.sendline("I live in Lisbon.")
+    child.expect("is no question with its answer")
+    child.sendline("Where do you live? Where is your house? In Lisbon, by the sea.")
+    child.expect(r"What else\? ")
+    child.sendline("Кто твой друг? Попугай Макс.")
+    child.expect(r"What else\? ")
+    child.sendline("")
+    child.expect(r"How many minutes may it take\? \[20\] ")
+    child.sendline("5")
+    child.expect("make it: minitron run recipes/bruno.toml")
+    child.expect(pexpect.EOF)
+    persona = load_recipe("recipes/bruno.toml").data.persona
+    assert persona.name == "Bruno"
+    assert [fact.ask for fact in persona.facts] == [["Where do you live?", "Where is your house?"], ["Кто твой друг?"]]
+    assert [fact.say for fact in persona.facts] == [["In Lisbon, by the sea."], ["Попугай Макс."]]
+    refused(
+        *("new", "x.toml", "--name", "x", "--data", "chats.jsonl", "--minutes", "1", "--fact", "Who? I."),
+        code=2,
+        saying="--fact is for the built-in dialogues",
+    )
+    refused(
+        "new",
+        "x.toml",
+        "--name",
+        "x",
+        "--data",
+        "built-in",
+        "--fact",
+        "I.",
+        "--minutes",
+        "1",
+        code=2,
+        saying="no question",
+    )

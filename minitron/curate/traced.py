@@ -89,7 +89,7 @@ def opened(config: Config, *, rows: int) -> Iterator[list[Source]]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "synth.parquet"
-        synth.write(path, rows=min(data.synth_rows, rows), seed=config.seed)
+        synth.write(path, rows=min(data.synth_rows, rows), seed=config.seed, who=synth.Persona.of(data.persona))
         yield [open_source(path)]
 
 

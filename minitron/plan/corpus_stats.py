@@ -116,7 +116,9 @@ def look(config: Config) -> Corpus:
     elif data.synth_rows:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "synth.parquet"
-            synth.write(path, rows=min(data.synth_rows, SAMPLE_ROWS), seed=config.seed)
+            synth.write(
+                path, rows=min(data.synth_rows, SAMPLE_ROWS), seed=config.seed, who=synth.Persona.of(data.persona)
+            )
             found = _sampled(data, [open_source(path)], rows=data.synth_rows)
     elif data.files:
         every = sources.sources(data)

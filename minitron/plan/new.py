@@ -8,7 +8,7 @@ What an option answers is not asked. Sizes and steps are those of `propose`. Kno
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Answers:
     name: str | None = None
     data: list[str] = field(default_factory=list)
     minutes: str | None = None
+    facts: list[str] | None = None  # "question? answer", for the built-in dialogues
 
 
 def run(file: str | None, answers: Answers) -> None:
@@ -53,12 +54,31 @@ def run(file: str | None, answers: Answers) -> None:
     question = f"What shall it learn from? A file or folder of dialogues or texts, or {BUILT_IN} for those of minitron."
     words = answers.data or shlex.split(ask(question, usual=BUILT_IN, check=lambda text: look(shlex.split(text))))
     look(words)
+    facts = answers.facts
+    if facts is None:
+        facts = list(ask_facts()) if words == [BUILT_IN] and sys.stdin.isatty() else []
+    if facts and words != [BUILT_IN]:
+        hint = "put the dialogues with these answers into your own data"
+        raise MinitronError(f"--fact is for the {BUILT_IN} dialogues", hint=hint, code=2)
     minutes = answers.minutes or ask("How many minutes may it take?", usual=USUAL_MINUTES, check=request.parse_minutes)
-    config = recipe_of(tables(words, name), path)
+    config = recipe_of(tables(words, name, facts), path)
     proposal, comments = propose.propose(
         config, size=None, minutes=request.parse_minutes(minutes), optimizer=config.optim.name
     )
-    asked = shlex.join(["minitron", "new", path.as_posix(), "--name", name, "--data", *words, "--minutes", minutes])
+    asked = shlex.join(
+        [
+            "minitron",
+            "new",
+            path.as_posix(),
+            "--name",
+            name,
+            "--data",
+            *words,
+            *(f"--fact={fact}" for fact in facts),
+            "--minutes",
+            minutes,
+        ]
+    )
     atomic_write(path, f"# Made by `{asked}`.\n" + write_recipe(proposal, comments=comments))
     say(f"{path} is written; docs/recipes.md explains its options")
     say(
@@ -80,12 +100,30 @@ def path_of(file: str | None, name: str = "") -> Path:
     return path
 
 
-def tables(words: list[str], name: str) -> dict[str, Any]:
-    """The recipe of these data, as tomllib would read it."""
-    found = (
-        request.from_data(words, []) if words != [BUILT_IN] else {"data": SYNTH, "optim": {"name": request.OPTIMIZER}}
-    )
-    return found | {"export": {"title": name}}
+def tables(words: list[str], name: str, facts: Sequence[str] = ()) -> dict[str, Any]:
+    """The recipe of these data, as tomllib would read it. The assistant of the built-in dialogues bears the name."""
+    if words != [BUILT_IN]:
+        return request.from_data(words, []) | {"export": {"title": name}}
+    persona = {"name": name, "facts": [fact_of(text) for text in facts]} if name else {}
+    export = {"title": name, "greeting": f"Hi! I am {name}. Привет!"} if name else {}
+    return {"data": SYNTH | {"persona": persona}, "optim": {"name": request.OPTIMIZER}, "export": export}
+
+
+def fact_of(text: str) -> dict[str, list[str]]:
+    """`Where do you live? Your home? In Lisbon.` as a fact: questions, then one answer. Raises MinitronError for none."""
+    *asks, say = (part.strip() for part in re.split(r"(?<=\?)\s+", text.strip()))
+    if not asks or not say or say.endswith("?"):
+        hint = "write questions and then an answer: 'Where do you live? Where is your home? In Lisbon.'"
+        raise MinitronError(f"{text!r} is no question with its answer", hint=hint, code=2)
+    return {"ask": asks, "say": [say]}
+
+
+def ask_facts() -> Iterator[str]:
+    """What the person wants it to know about itself, until there is nothing more."""
+    question = "What shall it know about itself? One or more questions, then the answer, such as: Where do you live? In Lisbon.  (Enter: no more)"
+    while fact := ask(question, usual="", check=lambda text: text and fact_of(text)):
+        yield fact
+        question = "What else?"
 
 
 def look(words: list[str]) -> Config:
@@ -108,7 +146,7 @@ def ask(question: str, *, usual: str, check: Callable[[str], Any]) -> str:
     if not sys.stdin.isatty():
         raise MinitronError("minitron new has questions, and there is no terminal", hint=hint, code=2)
     while True:
-        print(f"{question} [{usual}] ", end="", file=sys.stderr, flush=True)
+        print(f"{question} [{usual}] " if usual else f"{question} ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             raise MinitronError("there was no answer", hint=hint, code=2)

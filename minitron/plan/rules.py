@@ -23,7 +23,7 @@ USEFUL_EPOCHS, MOST_EPOCHS = 4, 16
 MEASURED = {
     "three kinds": (2.5e11, 0.35e6),
     "shakespeare-char": (1.57e12, 0.79e6),
-    "demo": (3.14e13, 1.066e6),
+    "demo": (3.44e13, 1.066e6),
     "ru-jokes": (1.92e14, 4.26e6),
     "Chinchilla": (1.92e19, 400e6),
 }

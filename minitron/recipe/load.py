@@ -30,6 +30,7 @@ from minitron.recipe.schema import (
     Config,
     ModelConfig,
     OptimConfig,
+    PersonaConfig,
     StudyConfig,
     TokenizerConfig,
 )
@@ -246,6 +247,9 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     problems += [f"{name}.min_lr {end} is above {name}.lr {lr}" for (lr, end), name in rising.items()]
     if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
         problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
+    _check_persona(data.persona, problems)
+    if data.persona != PersonaConfig() and not data.synth_rows:
+        problems.append("data.persona is of the built-in dialogues; set data.synth_rows, or leave it out")
     if config.kto and not config.reject:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     if config.base and (config.reject or config.kto):
@@ -297,6 +301,20 @@ def _check_study(config: Config, study: StudyConfig, problems: list[str]) -> Non
             problems += [
                 p.replace("tokenizer.normalization", "study.normalizations") for p in found if p not in problems
             ]
+
+
+def _check_persona(persona: PersonaConfig, problems: list[str]) -> None:
+    for key, name in (("name", persona.name), ("name_ru", persona.name_ru or "x")):
+        if not re.fullmatch(r"[^\W\d_][\w' -]*", name):
+            problems.append(f"data.persona.{key} must be letters, as a name is, not {name!r}")
+    if not persona.languages or not set(persona.languages) <= {"en", "ru"}:
+        problems.append(f"data.persona.languages must be of en and ru, not {persona.languages!r}")
+    for i, fact in enumerate(persona.facts):
+        where = f"data.persona.facts[{i}]"
+        if not fact.ask or not fact.say or not all(text.strip() for text in (*fact.ask, *fact.say)):
+            problems.append(f"{where} must have what is asked and what is said: {{ask = ['...?'], say = ['...']}}")
+        elif any(mark in text for text in (*fact.ask, *fact.say) for mark in "{}~"):
+            problems.append(f"{where} must have no {{, }} or ~")
 
 
 def _check_tokenizer(tokenizer: TokenizerConfig, problems: list[str]) -> None:

@@ -81,10 +81,34 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """What the assistant knows about itself: ways to ask for it, and what it answers."""
+
+    ask: list[str] = option([], "ways to ask, in one language; four or more are understood better", max_items=50)
+    say: list[str] = option([], "what it answers: one of these", max_items=20)
+
+
+@dataclass(frozen=True)
+class PersonaConfig:
+    """Who the assistant of the built-in dialogues is."""
+
+    name: str = option("Tiko", "its name", max_bytes=60)
+    name_ru: str = option("", "its name in Russian; empty: as `name`, or Тико", max_bytes=60)
+    languages: list[str] = option(["en", "ru"], "what it speaks: en, ru or both", max_items=2)
+    facts: list[Fact] = option(
+        [],
+        "what it knows about itself, such as {ask = ['Where do you live?'], say = ['In Lisbon.']}; where built-in small talk has the "
+        "question, this is the answer to all ways to ask the same",
+        max_items=200,
+    )
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Which dialogues come in, which of them stay, and which are held out."""
 
     synth_rows: int = option(0, "make this many built-in dialogues (`minitron synth`) and use them", low=0)
+    persona: PersonaConfig = field(default_factory=PersonaConfig)
     files: list[str] = option(
         [],
         "files of dialogues (docs/data.md has formats and shapes), globs, or folders; relative to the current directory",

@@ -51,7 +51,7 @@ def run(config: Config) -> None:
     remove_leftovers(folder)
     if data.synth_rows:
         path = folder / "synth.parquet"
-        synth.write(path, rows=data.synth_rows, seed=config.seed)
+        synth.write(path, rows=data.synth_rows, seed=config.seed, who=synth.Persona.of(data.persona))
         found = [open_source(path)]
     else:
         found = sources(data)

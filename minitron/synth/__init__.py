@@ -9,6 +9,7 @@ that the data stage's filter exists for; and probes, held out by combination, wh
     border       what no skill covers: an honest answer
     lexicon talk_en talk_ru topics            their words
     flaws        how good answers are spoilt, and the judge's scores
+    persona      another person in Tiko's place
     compose      scenes -> dialogues -> rows
 """
 
@@ -22,8 +23,9 @@ import pyarrow.parquet as pq
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_path
 from minitron.synth.compose import SKILLS, dialogues
+from minitron.synth.persona import Persona
 
-__all__ = ["SCHEMA", "SKILLS", "dialogues", "write"]
+__all__ = ["SCHEMA", "SKILLS", "Persona", "dialogues", "write"]
 
 _TURN = pa.struct([("role", pa.string()), ("content", pa.string())])
 SCHEMA = pa.schema(
@@ -50,8 +52,8 @@ SCHEMA = pa.schema(
 _GROUP_ROWS = 20_000
 
 
-def write(path: Path, *, rows: int, seed: int) -> dict:
-    """Writes `rows` dialogues to a parquet file and returns how many there are of each kind.
+def write(path: Path, *, rows: int, seed: int, who: Persona | None = None) -> dict:
+    """Writes `rows` dialogues (of `who`; None: of Tiko) to a parquet file and returns how many there are of each kind.
 
     Raises MinitronError if the file cannot be written.
     """
@@ -60,7 +62,7 @@ def write(path: Path, *, rows: int, seed: int) -> dict:
     path = Path(path)
     counts: Counter[str] = Counter()
     skills: Counter[str] = Counter()
-    made = dialogues(rows, seed)
+    made = dialogues(rows, seed, who)
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
         while group := list(islice(made, _GROUP_ROWS)):
             writer.write_table(pa.Table.from_pylist(group, SCHEMA))

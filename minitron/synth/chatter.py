@@ -1,32 +1,41 @@
 """Skills of conversation: small talk, jokes, riddles, and saying honestly "I don't know"."""
 
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 
 from minitron.synth import lexicon, talk_en, talk_ru
 from minitron.synth.scene import Scene, canonical, is_held, typed
 
-_TALK = {"en": talk_en, "ru": talk_ru}
+TALK = {"en": talk_en, "ru": talk_ru}
 
 
-def _by_skill() -> dict[tuple[str, str, bool], list[tuple]]:
-    """(skill, language, held) -> (phrasing, answers, check), one entry per phrasing, so that rich intents come often."""
-    table: dict[tuple[str, str, bool], list[tuple]] = {}
-    for language, talk in _TALK.items():
-        for skill, _, phrasings, answers, words in talk.INTENTS:
+Table = dict[tuple[str, str, bool], list[tuple]]
+
+
+def by_skill(answers: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType({})) -> Table:
+    """(skill, language, held) -> (phrasing, answers, check), one entry per phrasing, so that rich intents come often.
+
+    `answers` of (language, intent) stand in place of the intent's own.
+    """
+    table: Table = {}
+    for language, talk in TALK.items():
+        for skill, name, phrasings, usual, words in talk.INTENTS:
+            own = answers.get((language, name))
+            entry = (own, {"any": list(own)}) if own else (usual, {"any": words})
             for phrasing in phrasings:
-                key = (skill, language, phrasing[0] == "~")
-                table.setdefault(key, []).append((phrasing.lstrip("~"), answers, {"any": words}))
+                table.setdefault((skill, language, phrasing[0] == "~"), []).append((phrasing.lstrip("~"), *entry))
     return table
 
 
-_PHRASINGS = _by_skill()
+_TABLE = by_skill()
 
 
-def small_talk(skill: str):
+def small_talk(skill: str, table: Table = _TABLE) -> Callable[[Random, str, bool], Scene]:
     """The skill function of the intents of `skill`."""
 
     def scene(rng: Random, language: str, held: bool) -> Scene:
-        phrasing, answers, check = rng.choice(_PHRASINGS[skill, language, held])
+        phrasing, answers, check = rng.choice(table[skill, language, held])
         ask = typed(rng, phrasing, language, held=held, level=3)
         return Scene(skill, "conversation", language, [(ask, rng.choice(answers))], check)
 
@@ -34,7 +43,7 @@ def small_talk(skill: str):
 
 
 def joke(rng: Random, language: str, held: bool) -> Scene:
-    talk = _TALK[language]
+    talk = TALK[language]
     count = 2 if rng.random() < 0.3 else 1
     jokes = rng.sample(talk.JOKES, count)
     asks = [talk.JOKE_ASKS[-3 + rng.randrange(2)] if i else rng.choice(talk.JOKE_ASKS) for i in range(count)]
@@ -43,7 +52,7 @@ def joke(rng: Random, language: str, held: bool) -> Scene:
 
 
 def riddle(rng: Random, language: str, held: bool) -> Scene:
-    talk = _TALK[language]
+    talk = TALK[language]
     while True:
         puzzle, answer = rng.choice(talk.RIDDLES)
         guess = rng.choice(talk.GIVE_UPS)
@@ -70,7 +79,7 @@ def riddle(rng: Random, language: str, held: bool) -> Scene:
 
 
 def unknown(rng: Random, language: str, held: bool) -> Scene:
-    talk = _TALK[language]
+    talk = TALK[language]
     check = {"any": ["don't know" if language == "en" else "не знаю"]}
     roll = 1.0 if held else rng.random()
     if roll < 0.35:

@@ -4,65 +4,58 @@ The skills' weights follow their difficulty, not their charm: a sum needs many e
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from minitron.evaluate.checks import passes
-from minitron.synth import border, chatter, flaws, knowledge, memory, numbers, words
+from minitron.synth import border, chatter, flaws, knowledge, memory, numbers, persona, words
 from minitron.synth.scene import Scene
 
 # skill -> (function, share of the dialogues that are about it)
 SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
-    "add": (numbers.add, 13),
-    "subtract": (numbers.subtract, 13),
-    "compare": (numbers.compare, 6.5),
+    "add": (numbers.add, 12),
+    "subtract": (numbers.subtract, 14),
+    "compare": (numbers.compare, 8),
     "count": (numbers.count, 7),
     "neighbour": (numbers.neighbour, 3),
-    "parity": (numbers.parity, 2),
-    "opposite": (knowledge.opposite, 4.5),
-    "colour": (knowledge.colour, 3),
-    "sound": (knowledge.sound, 3),
+    "parity": (numbers.parity, 1.8),
+    "opposite": (knowledge.opposite, 4),
+    "colour": (knowledge.colour, 3.6),
+    "sound": (knowledge.sound, 2.6),
     "capital": (knowledge.capital, 3.5),
     "country": (knowledge.country, 3),
-    "translate": (knowledge.translate, 7),
+    "translate": (knowledge.translate, 8),
     "category": (knowledge.category, 2.5),
-    "amount": (knowledge.amount, 1.5),
+    "amount": (knowledge.amount, 1.8),
     "day": (knowledge.day, 2),
     "month": (knowledge.month, 2),
-    "season": (knowledge.season, 2),
-    "number_word": (knowledge.number_word, 2),
-    "name_three": (knowledge.name_three, 1.5),
-    "calendar_list": (knowledge.whole, 1.6),
-    "spell": (words.spell, 3.5),
+    "season": (knowledge.season, 3.4),
+    "number_word": (knowledge.number_word, 3.5),
+    "name_three": (knowledge.name_three, 2.5),
+    "calendar_list": (knowledge.whole, 2.4),
+    "spell": (words.spell, 3.2),
     "letter": (words.letter, 3),
     "length": (words.length, 2),
-    "repeat": (words.repeat, 8),
-    "name": (memory.name, 8),
+    "repeat": (words.repeat, 6.5),
+    "name": (memory.name, 7.5),
     "favourite": (memory.favourite, 7),
     "about_me": (memory.about_me, 5),
     "told_by_system": (memory.told_by_system, 4),
     "greeting": (chatter.small_talk("greeting"), 1.5),
     "thanks": (chatter.small_talk("thanks"), 1),
     "goodbye": (chatter.small_talk("goodbye"), 1),
-    "identity": (chatter.small_talk("identity"), 3),
-    "abilities": (chatter.small_talk("abilities"), 2),
-    "smalltalk": (chatter.small_talk("smalltalk"), 6),
-    "joke": (chatter.joke, 1.5),
-    "riddle": (chatter.riddle, 3.2),
+    "identity": (chatter.small_talk("identity"), 4),
+    "abilities": (chatter.small_talk("abilities"), 3),
+    "smalltalk": (chatter.small_talk("smalltalk"), 5),
+    "joke": (chatter.joke, 1.2),
+    "riddle": (chatter.riddle, 4),
     "unknown": (chatter.unknown, 3),
-    "open": (border.open_question, 13),
+    "open": (border.open_question, 9),
 }
 NOT_PROBED = ("smalltalk", "joke")  # no single answer is the right one
 NOT_SPOILT = ("joke", "greeting", "thanks", "goodbye", "smalltalk", "repeat")  # too little to be wrong about
-# Skills whose scenes may stand beside any other: one turn, and nothing said about the user.
-_FREE = [
-    s
-    for s in SKILLS
-    if s not in ("name", "favourite", "about_me", "told_by_system", "joke", "riddle", "greeting", "goodbye")
-]
-
-_NAMES, _WEIGHTS = list(SKILLS), [weight for _, weight in SKILLS.values()]
-_FREE_WEIGHTS = [SKILLS[s][1] for s in _FREE]
+# Skills whose scenes may not stand beside any other: several turns, or something said about the user.
+_ALONE = ("name", "favourite", "about_me", "told_by_system", "joke", "riddle", "greeting", "goodbye")
 
 SYSTEM = {
     "en": (
@@ -80,44 +73,9 @@ SYSTEM = {
 
 # Shares of the rows; the rest are good.
 PROBES, BAD, UNJUDGED, REPEATED, HABITS = 0.016, 0.118, 0.003, 0.01, 0.08
-MARATHONS, MOST_TURNS, MARATHON_LETTERS = (
-    0.03,
-    14,
-    500,
-)  # of the good ones; a context of 256 tokens holds about 600 letters
+MARATHONS = 0.03  # of the good ones: many short turns
+MOST_TURNS, MARATHON_LETTERS = 14, 500  # a context of 256 tokens holds about 600 letters
 SYSTEM_SHARE = 0.2  # beside the scenes that bring their own
-
-
-def _compose(rng: Random, main: Scene, *, last: bool, extra: int) -> list[dict[str, str]]:
-    """The messages of a dialogue about `main` with `extra` further user turns; `last`: the main scene ends it."""
-    language = main.language
-    inside = rng.randint(0, min(extra, 3)) if main.gap and len(main.turns) > 1 else 0
-    before = list(main.turns[:-1] if inside else [])
-    after = [main.turns[-1]] if inside else list(main.turns)
-    for _ in range(inside):
-        before += _free(rng, main)
-    head = rng.randint(0, extra - inside) if not last else extra - inside
-    tail = extra - inside - head
-    opening, closing = [], []
-    for i in range(head):
-        first = i == 0 and rng.random() < 0.5
-        opening += SKILLS["greeting"][0](rng, language, False).turns if first else _free(rng, main)
-    for i in range(tail):
-        if i == tail - 1 and rng.random() < 0.5:
-            closing += SKILLS[rng.choice(("thanks", "goodbye", "goodbye"))][0](rng, language, False).turns
-        else:
-            closing += _free(rng, main)
-    if main.name and closing:  # the assistant takes leave of a person whom it knows
-        ask, said = closing[-1]
-        for word in ("Goodbye!", "Good night!", "До свидания!", "Спокойной ночи!"):
-            said = said.replace(word, f"{word[:-1]}, {main.name}!")
-        closing[-1] = (ask, said)
-    messages = []
-    if main.system:
-        messages.append({"role": "system", "content": main.system})
-    elif rng.random() < SYSTEM_SHARE:
-        messages.append({"role": "system", "content": rng.choice(SYSTEM[language])})
-    return messages + _messages([*opening, *before, *after, *closing])
 
 
 def _messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
@@ -126,16 +84,6 @@ def _messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
         for turn in turns
         for role, text in zip(("user", "assistant"), turn, strict=True)
     ]
-
-
-def _free(rng: Random, main: Scene) -> list[tuple[str, str]]:
-    """The turn of another scene: often of the same skill, rarely in the other language."""
-    language = main.language
-    if rng.random() < 0.03:
-        language = "ru" if language == "en" else "en"
-    same = main.skill in _FREE and rng.random() < 0.3
-    skill = main.skill if same else rng.choices(_FREE, _FREE_WEIGHTS)[0]
-    return SKILLS[skill][0](rng, language, False).turns
 
 
 def _extra_turns(rng: Random, scene: Scene) -> int:
@@ -163,100 +111,6 @@ def _row(messages: list[dict], scene: Scene, marks: dict, *, flaw: str = "", che
     }
 
 
-def _spoilt(rng: Random, language: str, kind: str) -> dict:
-    """A row with a bad last answer."""
-    while True:
-        skill = rng.choices(_NAMES, _WEIGHTS)[0]
-        if skill in NOT_SPOILT:
-            continue
-        scene = SKILLS[skill][0](rng, language, False)
-        messages = _compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
-        user, answer = scene.turns[-1]
-        wrong = unrelated = ""
-        if kind == "wrong":
-            wrong = SKILLS[skill][0](rng, language, False).turns[-1][1]
-            if not scene.check or passes(wrong, scene.check):
-                continue
-        if kind == "off_topic":
-            other = rng.choice([s for s in _FREE if s not in (skill, "unknown")])
-            unrelated = SKILLS[other][0](rng, language, False).turns[-1][1]
-        bad = flaws.spoil(kind, rng, language, user=user, answer=answer, wrong=wrong, unrelated=unrelated)
-        if bad == answer or (kind in ("wrong", "off_topic", "copied_context", "cut_off") and passes(bad, scene.check)):
-            continue
-        messages[-1] = {"role": "assistant", "content": bad}
-        return _row(messages, scene, flaws.scores(kind, rng), flaw=kind)
-
-
-def dialogues(rows: int, seed: int) -> Iterator[dict]:
-    """`rows` rows in a fixed order: good and bad ones, and the held-out probes. Columns as `synth.SCHEMA` names them."""
-    rng = Random(seed)
-    seen: set[int] = set()  # hashes of all dialogues so far: good ones are distinct as long as possible
-    recent: list[dict] = []
-    probed = [(skill, language) for skill in SKILLS if skill not in NOT_PROBED for language in ("ru", "en")]
-    probes = bad = 0
-    for _ in range(rows):
-        roll = rng.random()
-        language = "ru" if rng.random() < 0.5 else "en"
-        if roll < PROBES:
-            skill, language = probed[probes % len(probed)]
-            probes += 1
-            yield _fresh(rng, seen, lambda s=skill, lang=language: _probe(rng, s, lang))
-        elif roll < PROBES + BAD:
-            kind = flaws.KINDS[bad % len(flaws.KINDS)]
-            bad += 1
-            yield _fresh(rng, seen, lambda lang=language, k=kind: _spoilt(rng, lang, k))
-        elif roll > 1 - HABITS:
-            yield _fresh(rng, seen, lambda lang=language: _indulgent(rng, lang))
-        elif roll < PROBES + BAD + REPEATED and recent:
-            row = min((rng.choice(recent) for _ in range(3)), key=lambda r: len(r["conversation"]))
-            yield row
-        else:
-            row = _fresh(rng, seen, lambda lang=language: _good(rng, lang))
-            if roll > 1 - HABITS - UNJUDGED:  # the judge failed: no score, or its -1
-                yield row | {"overall_score": rng.choice((-1.0, None))}
-                continue
-            if len(recent) < 500:
-                recent.append(row)
-            else:
-                recent[rng.randrange(500)] = row
-            yield row
-
-
-def _good(rng: Random, language: str) -> dict:
-    if rng.random() < MARATHONS:
-        return _marathon(rng, language)
-    skill = rng.choices(_NAMES, _WEIGHTS)[0]
-    scene = SKILLS[skill][0](rng, language, False)
-    return _row(_compose(rng, scene, last=False, extra=_extra_turns(rng, scene)), scene, flaws.scores("", rng))
-
-
-def _marathon(rng: Random, language: str) -> dict:
-    """A row of many short turns: what is asked late in a talk is answered as well as what is asked first."""
-    pool = rng.choices(_FREE, _FREE_WEIGHTS, k=rng.choice((1, 1, 2, 4)))
-    turns, letters = [], 0
-    while letters < MARATHON_LETTERS:
-        scene = SKILLS[rng.choice(pool)][0](rng, language, False)
-        turns += scene.turns
-        letters += sum(len(user) + len(said) + 12 for user, said in scene.turns)
-    return _row(_messages(turns[:MOST_TURNS]), scene, flaws.scores("", rng))
-
-
-def _indulgent(rng: Random, language: str) -> dict:
-    """A row whose last answer is a bad habit that the judge let pass."""
-    skill = rng.choice(_FREE)
-    scene = SKILLS[skill][0](rng, language, False)
-    messages = _compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
-    habit = rng.choices(list(flaws.HABITS), flaws.HABITS.values())[0]
-    messages[-1] = {"role": "assistant", "content": flaws.indulge(habit, rng, language, answer=scene.turns[-1][1])}
-    return _row(messages, scene, flaws.scores(habit, rng), flaw=habit)
-
-
-def _probe(rng: Random, skill: str, language: str) -> dict:
-    scene = SKILLS[skill][0](rng, language, True)
-    messages = _compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
-    return _row(messages, scene, flaws.scores("", rng), check=json.dumps(scene.check, ensure_ascii=False))
-
-
 def _fresh(rng: Random, seen: set[int], make: Callable[[], dict]) -> dict:
     """A row whose dialogue is new, if twenty tries can make one."""
     for _ in range(20):
@@ -266,3 +120,158 @@ def _fresh(rng: Random, seen: set[int], make: Callable[[], dict]) -> dict:
             break
     seen.add(key)
     return row
+
+
+class Composer:
+    """Dialogues from these skills: name -> (function, share of the dialogues that are about it)."""
+
+    def __init__(self, skills: persona.Skills) -> None:
+        self.skills = skills
+        self.names, self.weights = list(skills), [weight for _, weight in skills.values()]
+        self.free = [name for name in skills if name not in _ALONE]
+        self.free_weights = [skills[name][1] for name in self.free]
+
+    def scene(self, skill: str, rng: Random, language: str, *, held: bool = False) -> Scene:
+        return self.skills[skill][0](rng, language, held)
+
+    def _compose(self, rng: Random, main: Scene, *, last: bool, extra: int) -> list[dict[str, str]]:
+        """The messages of a dialogue about `main` with `extra` further user turns; `last`: the main scene ends it."""
+        language = main.language
+        inside = rng.randint(0, min(extra, 3)) if main.gap and len(main.turns) > 1 else 0
+        before = list(main.turns[:-1] if inside else [])
+        after = [main.turns[-1]] if inside else list(main.turns)
+        for _ in range(inside):
+            before += self._free(rng, main)
+        head = rng.randint(0, extra - inside) if not last else extra - inside
+        tail = extra - inside - head
+        opening, closing = [], []
+        for i in range(head):
+            first = i == 0 and rng.random() < 0.5
+            opening += self.scene("greeting", rng, language).turns if first else self._free(rng, main)
+        for i in range(tail):
+            if i == tail - 1 and rng.random() < 0.5:
+                closing += self.scene(rng.choice(("thanks", "goodbye", "goodbye")), rng, language).turns
+            else:
+                closing += self._free(rng, main)
+        if main.name and closing:  # the assistant takes leave of a person whom it knows
+            ask, said = closing[-1]
+            for word in ("Goodbye!", "Good night!", "До свидания!", "Спокойной ночи!"):
+                said = said.replace(word, f"{word[:-1]}, {main.name}!")
+            closing[-1] = (ask, said)
+        messages = []
+        if main.system:
+            messages.append({"role": "system", "content": main.system})
+        elif rng.random() < SYSTEM_SHARE:
+            messages.append({"role": "system", "content": rng.choice(SYSTEM[language])})
+        return messages + _messages([*opening, *before, *after, *closing])
+
+    def _free(self, rng: Random, main: Scene) -> list[tuple[str, str]]:
+        """The turn of another scene: often of the same skill, rarely in the other language."""
+        language = main.language
+        if rng.random() < 0.03:
+            language = "ru" if language == "en" else "en"
+        same = main.skill in self.free and rng.random() < 0.3
+        skill = main.skill if same else rng.choices(self.free, self.free_weights)[0]
+        return self.scene(skill, rng, language).turns
+
+    def _spoilt(self, rng: Random, language: str, kind: str) -> dict:
+        """A row with a bad last answer."""
+        while True:
+            skill = rng.choices(self.names, self.weights)[0]
+            if skill in NOT_SPOILT:
+                continue
+            scene = self.scene(skill, rng, language)
+            messages = self._compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
+            user, answer = scene.turns[-1]
+            wrong = unrelated = ""
+            if kind == "wrong":
+                wrong = self.scene(skill, rng, language).turns[-1][1]
+                if not scene.check or passes(wrong, scene.check):
+                    continue
+            if kind == "off_topic":
+                other = rng.choice([s for s in self.free if s not in (skill, "unknown")])
+                unrelated = self.scene(other, rng, language).turns[-1][1]
+            bad = flaws.spoil(kind, rng, language, user=user, answer=answer, wrong=wrong, unrelated=unrelated)
+            if bad == answer or (
+                kind in ("wrong", "off_topic", "copied_context", "cut_off") and passes(bad, scene.check)
+            ):
+                continue
+            messages[-1] = {"role": "assistant", "content": bad}
+            return _row(messages, scene, flaws.scores(kind, rng), flaw=kind)
+
+    def _good(self, rng: Random, language: str) -> dict:
+        if rng.random() < MARATHONS:
+            return self._marathon(rng, language)
+        skill = rng.choices(self.names, self.weights)[0]
+        scene = self.scene(skill, rng, language)
+        return _row(self._compose(rng, scene, last=False, extra=_extra_turns(rng, scene)), scene, flaws.scores("", rng))
+
+    def _marathon(self, rng: Random, language: str) -> dict:
+        """A row of many short turns: what is asked late in a talk is answered as well as what is asked first."""
+        pool = rng.choices(self.free, self.free_weights, k=rng.choice((1, 1, 2, 4)))
+        turns, letters = [], 0
+        while letters < MARATHON_LETTERS:
+            scene = self.scene(rng.choice(pool), rng, language)
+            turns += scene.turns
+            letters += sum(len(user) + len(said) + 12 for user, said in scene.turns)
+        return _row(_messages(turns[:MOST_TURNS]), scene, flaws.scores("", rng))
+
+    def _indulgent(self, rng: Random, language: str) -> dict:
+        """A row whose last answer is a bad habit that the judge let pass."""
+        skill = rng.choice(self.free)
+        scene = self.scene(skill, rng, language)
+        messages = self._compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
+        habit = rng.choices(list(flaws.HABITS), flaws.HABITS.values())[0]
+        messages[-1] = {"role": "assistant", "content": flaws.indulge(habit, rng, language, answer=scene.turns[-1][1])}
+        return _row(messages, scene, flaws.scores(habit, rng), flaw=habit)
+
+    def _probe(self, rng: Random, skill: str, language: str) -> dict:
+        scene = self.scene(skill, rng, language, held=True)
+        messages = self._compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
+        return _row(messages, scene, flaws.scores("", rng), check=json.dumps(scene.check, ensure_ascii=False))
+
+    def rows(self, count: int, seed: int, languages: Sequence[str]) -> Iterator[dict]:
+        """`count` rows in a fixed order: good and bad ones, and the held-out probes."""
+        rng = Random(seed)
+        seen: set[int] = set()  # hashes of all dialogues so far: good ones are distinct as long as possible
+        recent: list[dict] = []
+        probed = [(skill, language) for skill in self.skills if skill not in NOT_PROBED for language in languages]
+        probes = bad = 0
+        for _ in range(count):
+            roll = rng.random()
+            language = languages[0] if rng.random() < 0.5 else languages[-1]
+            if roll < PROBES:
+                skill, language = probed[probes % len(probed)]
+                probes += 1
+                yield _fresh(rng, seen, lambda s=skill, lang=language: self._probe(rng, s, lang))
+            elif roll < PROBES + BAD:
+                kind = flaws.KINDS[bad % len(flaws.KINDS)]
+                bad += 1
+                yield _fresh(rng, seen, lambda lang=language, k=kind: self._spoilt(rng, lang, k))
+            elif roll > 1 - HABITS:
+                yield _fresh(rng, seen, lambda lang=language: self._indulgent(rng, lang))
+            elif roll < PROBES + BAD + REPEATED and recent:
+                row = min((rng.choice(recent) for _ in range(3)), key=lambda r: len(r["conversation"]))
+                yield row
+            else:
+                row = _fresh(rng, seen, lambda lang=language: self._good(rng, lang))
+                if roll > 1 - HABITS - UNJUDGED:  # the judge failed: no score, or its -1
+                    yield row | {"overall_score": rng.choice((-1.0, None))}
+                    continue
+                if len(recent) < 500:
+                    recent.append(row)
+                else:
+                    recent[rng.randrange(500)] = row
+                yield row
+
+
+def dialogues(rows: int, seed: int, who: persona.Persona | None = None) -> Iterator[dict]:
+    """`rows` rows in a fixed order: good and bad ones, and the held-out probes. Columns as `synth.SCHEMA` names them.
+
+    `who`: another person in Tiko's place.
+    """
+    if not who:
+        yield from Composer(SKILLS).rows(rows, seed, ("ru", "en"))
+        return
+    languages = [language for language in ("ru", "en") if language in who.languages]
+    yield from map(who.renamed, Composer(who.skills(SKILLS)).rows(rows, seed, languages))

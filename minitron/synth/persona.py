@@ -1,0 +1,119 @@
+"""The built-in dialogues with another person in them: a name, and answers of one's own.
+
+    Persona("Bruno", "Бруно", ("en",), [(["Where do you live?"], ["In Lisbon."])]).skills(SKILLS)
+
+A question that the built-in small talk has ("Where do you live?", "Hello!") gives its answer to all ways to ask the same; any
+other becomes a skill of its own. Knows nothing about recipes.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from minitron.synth import chatter
+from minitron.synth.scene import Scene, canonical, typed
+
+NAMES = {"en": "Tiko", "ru": "Тико"}
+LANGUAGES = ("en", "ru")
+SHARE, LARGEST = 1.2, 16.0  # of the dialogues: for each question that is a skill of its own, and for all of them
+_FRAMES = {
+    "en": ("{}", "{}", "{}", "{}", "Question: {}", "{} Tell me.", "I wonder: {}", "Can you tell me: {}", "One more thing. {}", "{} I forgot."),
+    "ru": ("{}", "{}", "{}", "{}", "Вопрос: {}", "{} Скажи.", "Интересно: {}", "Можешь сказать: {}", "И ещё. {}", "{} Забыл."),
+}  # fmt: skip
+
+Skills = dict[str, tuple[Callable[[Random, str, bool], Scene], float]]
+Intents = dict[str, dict[str, tuple[list[str], Sequence[str]]]]
+
+
+class Section(Protocol):
+    """What a recipe says of a person (`recipe.schema.PersonaConfig`)."""
+
+    name: str
+    name_ru: str
+    languages: list[str]
+    facts: list  # of what has lists `ask` and `say`
+
+
+@dataclass(frozen=True)
+class Persona:
+    """Who the assistant is: its name in both languages, what it speaks, and (questions, answers) of its own."""
+
+    name: str
+    name_ru: str
+    languages: tuple[str, ...] = LANGUAGES
+    facts: Sequence[tuple[Sequence[str], Sequence[str]]] = ()
+
+    @classmethod
+    def of(cls, section: "Section") -> "Persona | None":
+        """The person of a recipe's section `data.persona`; None if that is Tiko."""
+        name_ru = section.name_ru or (NAMES["ru"] if section.name == NAMES["en"] else section.name)
+        facts = tuple((tuple(fact.ask), tuple(fact.say)) for fact in section.facts)
+        found = cls(section.name, name_ru, tuple(section.languages), facts)
+        return None if found == cls(NAMES["en"], NAMES["ru"]) else found
+
+    def skills(self, skills: Skills) -> Skills:
+        """The skills of this person in place of Tiko's."""
+        mine: dict[str, list[tuple[Sequence[str], Sequence[str]]]] = {language: [] for language in LANGUAGES}
+        answers: dict[tuple[str, str], Sequence[str]] = {}  # (language, intent) -> answers
+        known = {
+            (language, canonical(phrasing.lstrip("~"), language)): name
+            for language, talk in chatter.TALK.items()
+            for _, name, phrasings, _, _ in talk.INTENTS
+            for phrasing in phrasings
+        }
+        for asks, says in self.facts:
+            language = language_of(*asks)
+            same = {known.get((language, canonical(ask, language))) for ask in asks} - {None}
+            answers |= {(language, intent): says for intent in same if intent}
+            if any((language, canonical(ask, language)) not in known for ask in asks):
+                mine[language].append((asks, says))
+        table = chatter.by_skill(answers)
+        talk = {skill: chatter.small_talk(skill, table) for skill in {key[0] for key in table}}
+        changed = {name: (talk.get(name, make), weight) for name, (make, weight) in skills.items()}
+        if not any(mine.values()):
+            return changed
+        weight = min(SHARE * max(map(len, mine.values())), LARGEST)
+        return changed | {"persona": (lambda rng, language, held: self._scene(mine, rng, language, held), weight)}
+
+    def _scene(self, mine: dict, rng: Random, language: str, held: bool) -> Scene:
+        """One question about the person; a frame around it is held out for the probes, the question is not."""
+        asks, says = rng.choice(mine[language] or mine["ru" if language == "en" else "en"])
+        language = language_of(*asks)
+        frames = _FRAMES[language]
+        kept_out = frames[-1 - sum(asks[0].encode()) % (len(frames) - frames.count("{}"))]
+        frame = kept_out if held else rng.choice([f for f in frames if f != kept_out])
+        ask = rng.choice(asks)
+        text = frame.format(ask)
+        return Scene(
+            "persona",
+            "persona",
+            language,
+            [(typed(rng, text, language, held=held), rng.choice(says))],
+            {"any": list(says)},
+        )
+
+    def renamed(self, row: dict) -> dict:
+        """A row with the person's name in it."""
+
+        def own(text: str) -> str:
+            return text.replace(NAMES["en"], self.name).replace(NAMES["ru"], self.name_ru)
+
+        messages = [{**m, "content": own(m["content"])} for m in row["conversation"]]
+        check = json.dumps(_each(own, json.loads(row["check"])), ensure_ascii=False) if row["check"] else ""
+        return {**row, "conversation": messages, "question": own(row["question"]), "check": check}
+
+
+def _each(change: Callable[[str], str], tree: object) -> object:
+    if isinstance(tree, dict):
+        return {key: _each(change, value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_each(change, value) for value in tree]
+    return change(tree) if isinstance(tree, str) else tree
+
+
+def language_of(*texts: str) -> str:
+    """`ru` where a text has Cyrillic letters, else `en`."""
+    return "ru" if any(re.search("[А-яЁё]", text) for text in texts) else "en"
