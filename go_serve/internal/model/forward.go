@@ -25,6 +25,9 @@ func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool)
 		st.forEach((*State).normRow)
 		st.product(l.mixer.in(), st.rows)
 		memory.read(st.rows, start, st.tokens)
+		if st.watcher != nil {
+			st.watcher.look(n, l.mixer, st.rows, start, st.tokens)
+		}
 		if last && !wanted {
 			break
 		}

@@ -45,6 +45,8 @@ type State struct {
 	input  *kernel.Input
 	matmul kernel.MatMul
 	each   eachToken
+
+	watcher *watcher // nil, but in Model.Attention
 }
 
 // NewState makes an empty sequence. All its memory but the table of rotations is allocated here.
