@@ -10,29 +10,48 @@ import (
 	"minitron/internal/api"
 )
 
-// chat answers a request of OpenAI's form, in a goroutine of its own; stop(id) ends it.
+// chat answers a request of OpenAI's form, chunk by chunk.
 func (e *loaded) chat(id int, request []byte, onChunk js.Value) {
+	e.work(id, onChunk, func(ctx context.Context, send func(any)) error {
+		work, err := e.server.Chat(request)
+		if err != nil {
+			return err
+		}
+		return work(ctx, func(chunk any) error {
+			if chunk != any(api.Waiting{}) {
+				send(chunk)
+			}
+			return nil
+		})
+	})
+}
+
+// explain answers a request of internal/explain, in one chunk.
+func (e *loaded) explain(id int, request []byte, onChunk js.Value) {
+	e.work(id, onChunk, func(ctx context.Context, send func(any)) error {
+		found, err := e.explainer.Answer(ctx, request)
+		if err == nil {
+			send(found)
+		}
+		return err
+	})
+}
+
+// work does something in a goroutine of its own; stop(id) ends it. What went wrong becomes the last chunk, of OpenAI's form.
+func (e *loaded) work(id int, onChunk js.Value, do func(ctx context.Context, send func(any)) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel[id] = cancel
 	go func() {
 		defer onChunk.Invoke(nil)
 		defer delete(e.cancel, id)
 		defer cancel()
-		work, err := e.server.Chat(request)
-		if err == nil {
-			err = work(yieldingContext{ctx, e.browser}, func(chunk any) error {
-				if chunk != any(api.Waiting{}) {
-					onChunk.Invoke(marshal(chunk))
-				}
-				return nil
-			})
-		}
-		if err != nil && !errors.Is(err, context.Canceled) {
+		send := func(chunk any) { onChunk.Invoke(marshal(chunk)) }
+		if err := do(yieldingContext{ctx, e.browser}, send); err != nil && !errors.Is(err, context.Canceled) {
 			refusal := new(api.Error)
 			if !errors.As(err, &refusal) {
 				refusal = api.Refuse(500, "engine_failed", "", "%s", sentence(err))
 			}
-			onChunk.Invoke(marshal(api.ErrorBody{Error: refusal}))
+			send(api.ErrorBody{Error: refusal})
 		}
 	}()
 }

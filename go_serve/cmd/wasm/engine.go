@@ -12,6 +12,7 @@ import (
 	"minitron/internal/api"
 	"minitron/internal/bundle"
 	"minitron/internal/engine"
+	"minitron/internal/explain"
 	"minitron/internal/fault"
 	"minitron/internal/weights"
 )
@@ -27,6 +28,7 @@ type loaded struct {
 	weights       []byte // what is there of weights.bin, at a multiple of 64 bytes; its capacity is all of it
 	about         about.Model
 	server        *api.Server
+	explainer     *explain.Server
 	browser       *browser
 	cancel        map[int]context.CancelFunc // of the answers that are being written
 }
@@ -70,6 +72,7 @@ func (e *loaded) open() error {
 	}
 	e.about = about.Describe(b.Config, version)
 	e.server = api.New(model, api.Limits{Slots: slots})
+	e.explainer = explain.New(model)
 	e.browser, e.cancel = newBrowser(), make(map[int]context.CancelFunc)
 	return model.Ready()
 }

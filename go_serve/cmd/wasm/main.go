@@ -37,6 +37,11 @@ func main() {
 			e.chat(args[0].Int(), []byte(args[1].String()), args[2])
 			return nil
 		}),
+		// explain(id, request, onChunk): the same for requests of internal/explain, which have one chunk.
+		"explain": js.FuncOf(func(_ js.Value, args []js.Value) any {
+			e.explain(args[0].Int(), []byte(args[1].String()), args[2])
+			return nil
+		}),
 		// stop(id): ends an answer early.
 		"stop": js.FuncOf(func(_ js.Value, args []js.Value) any {
 			e.stop(args[0].Int())

@@ -1,5 +1,5 @@
 // The engine of the one-file page: the same program in WebAssembly, in a worker made from this file's own text. It has the
-// same two functions as http-engine.js, and early: what about() will say, known before the engine runs. Nothing is fetched:
+// same two functions as http-engine.js, explain, and early: what about() will say, known before the engine runs. Nothing is fetched:
 // the parts lie in the page as <script type="application/octet-stream;base64" data-file="NAME">, up to a megabyte of text
 // each, the last one of a file with data-last; first of all worker.js.
 "use strict";
@@ -102,27 +102,36 @@ minitron.workerEngine = () => {
     fail("old_browser", "no vectors in WebAssembly, or no DecompressionStream");
   }
 
+  // ask sends requests to one of the engine's functions.
+  const ask = (to) => (request, { signal, onChunk }) =>
+    new Promise((resolve, reject) => {
+      const abort = () => new DOMException("the answer was stopped", "AbortError");
+      if (signal?.aborted) return reject(abort());
+      if (broken) return reject(broken);
+      const id = ++last;
+      const stop = () => {
+        running.delete(id);
+        post({ stop: id });
+        reject(abort());
+      };
+      const end = (settle) => (value) => {
+        signal?.removeEventListener("abort", stop);
+        settle(value);
+      };
+      signal?.addEventListener("abort", stop, { once: true });
+      running.set(id, { onChunk, resolve: end(resolve), reject: end(reject) });
+      return post({ id, to, request: JSON.stringify(request) });
+    });
+
   return {
     early,
     about: () => about,
-    chat: (request, { signal, onChunk }) =>
-      new Promise((resolve, reject) => {
-        const abort = () => new DOMException("the answer was stopped", "AbortError");
-        if (signal?.aborted) return reject(abort());
-        if (broken) return reject(broken);
-        const id = ++last;
-        const stop = () => {
-          running.delete(id);
-          post({ stop: id });
-          reject(abort());
-        };
-        const end = (settle) => (value) => {
-          signal?.removeEventListener("abort", stop);
-          settle(value);
-        };
-        signal?.addEventListener("abort", stop, { once: true });
-        running.set(id, { onChunk, resolve: end(resolve), reject: end(reject) });
-        return post({ id, request: JSON.stringify(request) });
-      }),
+    chat: ask("chat"),
+    // explain(request, {signal}) -> Promise of what internal/explain answers
+    explain: async (request, { signal } = {}) => {
+      let found;
+      await ask("explain")(request, { signal, onChunk: (chunk) => { found = chunk; } });
+      return found;
+    },
   };
 };

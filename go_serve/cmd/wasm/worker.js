@@ -52,8 +52,9 @@
     open();
   };
 
-  const chat = ({ id, request }) => {
-    if (!broken) engine.chat(id, request, (chunk) => postMessage(chunk === null ? { id, done: true } : { id, chunk }));
+  // answer hands a request on to one of the engine's functions: chat or explain.
+  const answer = ({ id, to, request }) => {
+    if (!broken) engine[to](id, request, (chunk) => postMessage(chunk === null ? { id, done: true } : { id, chunk }));
   };
 
   // The parts of the file are taken one after the other; requests wait for all of them, and may be stopped while they wait.
@@ -66,7 +67,7 @@
       taken = taken.then(() => broken || take(data)).catch(fail);
     } else if (data.request) {
       waiting.add(data.id);
-      opened.then(() => waiting.delete(data.id) && chat(data));
+      opened.then(() => waiting.delete(data.id) && answer(data));
     } else if (!waiting.delete(data.stop)) {
       engine?.stop(data.stop);
     }
