@@ -192,6 +192,9 @@ def parser() -> argparse.ArgumentParser:
     )
     page.add_argument("--out", metavar="FILE", help="default: dist/<recipe>/<title>-<version>.html")
 
+    explain = add("explain", _explain, "write one HTML file that shows how this model was made and what it does")
+    explain.add_argument("--out", metavar="FILE", help="default: runs/<recipe>/explain.html")
+
     add("tokenize", _ndjson, 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
     add("logits", _ndjson, 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
     add(
@@ -409,6 +412,14 @@ def _html(a: argparse.Namespace) -> None:
     from minitron.program import go, html
 
     html.write(Path(a.bundle or go.last_bundle()), Path(a.out) if a.out else None)
+
+
+def _explain(a: argparse.Namespace) -> None:
+    from minitron.lab import explain
+
+    if a.out and Path(a.out).is_dir():
+        raise MinitronError(f"{a.out} is a folder", hint=f"name a file, such as {Path(a.out) / 'explain.html'}", code=2)
+    explain.run(_recipe(a), Path(a.out) if a.out else None)
 
 
 def _completion(a: argparse.Namespace) -> None:

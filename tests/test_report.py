@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -19,6 +20,7 @@ from minitron.evaluate.failures import FailureRates
 from minitron.evaluate.intervals import Share
 from minitron.evaluate.markup import Html, el
 from minitron.evaluate.plots import CURVE_POINTS, Row, Series, bars, plot, ticks
+from minitron.evaluate.style import STYLE
 from minitron.recipe.layout import Layout
 from minitron.recipe.load import load_recipe
 from minitron.stages import pipeline
@@ -403,3 +405,23 @@ def test_smoothing_starts_at_the_first_value_and_keeps_a_constant():
     rising = report._smooth([(n, float(n)) for n in range(200)])
     assert rising[0] == (0, 0.0)
     assert 194 < rising[-1][1] < 198  # it lags by three steps: decay 3/4
+
+
+def test_it_has_the_colours_of_the_chat_page():
+    chat = (Path(__file__).parents[1] / "go_serve/internal/page/assets/style.css").read_text()
+    names = {
+        "page": "paper",
+        "box": "tint",
+        "ink": "ink",
+        "soft": "soft",
+        "line": "line",
+        "c0": "accent",
+        "worse": "alarm",
+    }
+    themes = {":root {": STYLE.partition("@media")[0], ':root[data-theme="dark"] {': STYLE.partition("@media")[2]}
+    for theme, ours in themes.items():
+        theirs = chat.partition(theme)[2].partition("}")[0]
+        for name, same in names.items():
+            if (theme, name) == (':root[data-theme="dark"] {', "box"):
+                same = "raised"  # a box stands out of the dark
+            assert re.search(rf"--{name}: (#\w+)", ours)[1] == re.search(rf"--{same}: (#\w+)", theirs)[1], (theme, name)

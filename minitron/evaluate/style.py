@@ -1,16 +1,20 @@
-"""The report page's look: light and dark, no fonts and nothing else to load. Knows nothing about what it shows."""
+"""The report page's look: the chat page's colours and type (go_serve/internal/page/assets/style.css), light and dark, nothing to load.
+
+Knows nothing about what it shows.
+"""
 
 STYLE = """
-:root { color-scheme: light dark; --page: #fff; --box: #f4f5f7; --ink: #1c2126; --soft: #59626b; --line: #d5d9de;
-  --c0: #1d5fbf; --c1: #b4540a; --better: #18702f; --worse: #b3261e }
-@media (prefers-color-scheme: dark) { :root { --page: #14171a; --box: #1e2328; --ink: #e6e9ec; --soft: #a3adb6;
-  --line: #363d44; --c0: #7db3ff; --c1: #f2a65a; --better: #63d489; --worse: #ff8f85 } }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
+:root { color-scheme: light dark; --page: #fdfcfa; --box: #f5f2ec; --ink: #23201b; --soft: #665f54; --line: #e5dfd4;
+  --c0: #1d6b58; --c1: #b4540a; --better: #1d6b58; --worse: #a3331f }
+@media (prefers-color-scheme: dark) { :root { --page: #1a1917; --box: #242220; --ink: #ebe7df; --soft: #aba397;
+  --line: #33302b; --c0: #7fd0b5; --c1: #f2a65a; --better: #7fd0b5; --worse: #f3a48f } }
+body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.6 -apple-system, "Segoe UI Variable Text", "Segoe UI", Inter,
+  Roboto, "Noto Sans", system-ui, sans-serif }
 main { max-width: 60rem; margin: auto; padding: 1rem }
 h1, h2, h3, p { overflow-wrap: anywhere }
 h1 { margin: 0 0 .5rem } h2 { margin: 2.5rem 0 .5rem } h3 { margin: 0; font-size: .85rem; color: var(--soft) }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .5rem; margin: 0 }
-dl div, article { background: var(--box); border-radius: .5rem; padding: .6rem .8rem }
+dl div, article { background: var(--box); border-radius: .9rem; padding: .6rem .8rem }
 dt { font-size: .8rem; color: var(--soft) } dd { margin: 0; font-size: 1.15rem; font-weight: 600 }
 .wide { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-size: .85rem }
 th, td { text-align: left; vertical-align: top; padding: .25rem .5rem .25rem 0; border-bottom: 1px solid var(--line) }

@@ -1,4 +1,4 @@
-"""The tokenizer laboratory: what a tokenizer does to a text, which of its tokens live, and studies that compare tokenizers.
+"""The laboratory: what a tokenizer does to a text, which of its tokens live, studies that compare tokenizers, and a page that explains a model.
 
-Knows nothing about the chat program.
+Knows nothing about talking to one.
 """

@@ -1,4 +1,4 @@
-"""One HTML file with the page, the engine in WebAssembly and the model. Run: minitron html.
+"""One HTML file with a page, the engine in WebAssembly and the model. Run: minitron html.
 
 It opens from disk in a browser, for friends who cannot run programs. The page is the one that `minitron-chat web` serves
 (go_serve/internal/page), its scripts and styles put inline; the engine is go_serve/cmd/wasm, which runs in a worker. The
@@ -11,8 +11,9 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from minitron.core.console import say
 from minitron.core.errors import MinitronError
@@ -31,18 +32,65 @@ POLICY = (
 
 def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
     """Writes the file (default: dist/<recipe>/<title>-<version>.html) for the q8 or q4 bundle in that folder; returns its path."""
-    about = go.describe(bundle) | {"verified": False, "kernel": "wasm", "platform": "js/wasm"}
-    dtype, title, version = about["dtype"], about["name"], about["about"]["version"]
-    if dtype not in ("q8", "q4"):
-        raise MinitronError(
-            f"the bundle in {bundle} is {dtype}, too large and slow for a browser",
-            hint="export it in fewer bits: minitron export RECIPE --dtype q8 (or q4)",
-        )
-    text = _page(page, title=title, about=about, parts=_parts(bundle, go.build_wasm()))
-    out = out or Path("dist") / go.read_about(bundle).recipe / f"{friends.folder_name(title, version)}.html"
-    atomic_write(out, text)
+    about = describe(bundle)
+    out = (
+        out
+        or Path("dist")
+        / go.read_about(bundle).recipe
+        / f"{friends.folder_name(about['name'], about['about']['version'])}.html"
+    )
+    atomic_write(out, whole(bundle, about, folders=[page]))
     say(f"html: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return out
+
+
+def describe(bundle: Path) -> dict[str, Any]:
+    """What the page knows of a bundle before the engine runs. Raises MinitronError where it is damaged, or too large for a browser."""
+    about = go.describe(bundle) | {"verified": False, "kernel": "wasm", "platform": "js/wasm"}
+    if about["dtype"] not in ("q8", "q4"):
+        raise MinitronError(
+            f"the bundle in {bundle} is {about['dtype']}, too large and slow for a browser",
+            hint="export it in fewer bits: minitron export RECIPE --dtype q8 (or q4)",
+        )
+    return about
+
+
+def whole(
+    bundle: Path,
+    about: Mapping[str, Any],
+    *,
+    folders: Sequence[Path],
+    title: str = "",
+    told: Mapping[str, Any] | None = None,
+    packed: Mapping[str, bytes] | None = None,
+) -> str:
+    """The page of the first folder's index.html with everything inside: its scripts and styles, each from the first folder that has
+    it, the engine, and the bundle with what `describe` says of it. `told` are values and `packed` bytes (gzip) for its scripts, by
+    the id of the element that has them: JSON, and base64. Nothing in them can end their element."""
+    # What the engine says of itself is known before it runs, so that the greeting need not wait for it.
+    page = _head(folders, title=title or about["name"], icon=about["about"]["icon"])
+    nodes = [
+        f'<script type="application/json" id="{name}">{_json(value)}</script>\n'
+        for name, value in {"minitron-about": about, **(told or {})}.items()
+    ]
+    nodes += [
+        f'<script type="application/octet-stream;base64" id="{name}">{base64.b64encode(data).decode()}</script>\n'
+        for name, data in (packed or {}).items()
+    ]
+    licence = (ENGINE / "GO-LICENSE.txt").read_text("utf-8")
+    body = f"<!-- The engine holds Go's runtime, the worker its glue.\n\n{licence}-->\n" + "".join(
+        f'<script type="application/octet-stream;base64" data-file="{name}"{" data-last" * last}>{text}</script>\n'
+        for name, text, last in _parts(bundle, go.build_wasm())
+    )
+    # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
+    first, end = page.index("<script>"), page.rindex("</body>")
+    return page[:first] + "".join(nodes) + page[first:end] + body + page[end:]
+
+
+def _json(value: Any) -> str:
+    """A value as the text of an element; half a surrogate pair, which no file can hold, becomes U+FFFD."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:
@@ -56,27 +104,16 @@ def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:
             yield name, base64.b64encode(data[at : at + PART]).decode(), at + PART >= len(data)
 
 
-def _page(folder: Path, *, title: str, about: dict, parts: Iterator[tuple[str, str, bool]]) -> str:
-    """index.html with everything inside. What the engine says of itself is known before it runs, so that the greeting need
-    not wait for it."""
-    page = (folder / "index.html").read_text("utf-8")
+def _head(folders: Sequence[Path], *, title: str, icon: str) -> str:
+    """index.html with its title, icon, styles and scripts."""
+    page = (folders[0] / "index.html").read_text("utf-8")
     page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{html.escape(title)}</title>", page, count=1)
-    if icon := about["about"]["icon"]:
+    if icon:
         page = page.replace('href="data:,"', f'href="data:image/png;base64,{html.escape(icon)}"', 1)
-    page = _put_inline(folder, page)
-    told = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")
-    told = f'<script type="application/json" id="minitron-about">{told}</script>\n'
-    licence = (ENGINE / "GO-LICENSE.txt").read_text("utf-8")
-    body = f"<!-- The engine holds Go's runtime, the worker its glue.\n\n{licence}-->\n" + "".join(
-        f'<script type="application/octet-stream;base64" data-file="{name}"{" data-last" * last}>{text}</script>\n'
-        for name, text, last in parts
-    )
-    # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
-    first, end = page.index("<script>"), page.rindex("</body>")
-    return page[:first] + told + page[first:end] + body + page[end:]
+    return _put_inline(folders, page)
 
 
-def _put_inline(folder: Path, page: str) -> str:
+def _put_inline(folders: Sequence[Path], page: str) -> str:
     """The page with the text of its styles and scripts in their places, and the policy that allows these and no others."""
     digests = {"script": [], "style": []}
 
@@ -86,18 +123,22 @@ def _put_inline(folder: Path, page: str) -> str:
         digests[kind].append(f"'sha256-{digest}'")
         return f"<{kind}>{text}</{kind}>"
 
+    def text_of(name: str) -> str:
+        found = OURS.get(name) or next((f for folder in folders if (f := folder / name).is_file()), folders[0] / name)
+        return found.read_text("utf-8")
+
     def style(found: re.Match) -> str:
-        return element("style", (folder / found[1]).read_text("utf-8"))
+        return element("style", text_of(found[1]))
 
     def script(found: re.Match) -> str:
-        return element("script", (OURS.get(found[1]) or folder / found[1]).read_text("utf-8"))
+        return element("script", text_of(found[1]))
 
     page = re.sub(r'<link rel="stylesheet" href="([\w.-]+)">', style, page)
     page = re.sub(r'<script src="([\w.-]+)"></script>', script, page)
     policy = POLICY.format(scripts=" ".join(digests["script"]), styles=" ".join(digests["style"]) or "'none'")
     head = '<meta charset="utf-8">\n'
     if not digests["script"] or head not in page:
-        raise MinitronError(f"the page in {folder} is not as expected", hint="use a whole clone of minitron")
+        raise MinitronError(f"the page in {folders[0]} is not as expected", hint="use a whole clone of minitron")
     return page.replace(head, f'{head}<meta http-equiv="Content-Security-Policy" content="{policy}">\n', 1)
 
 

@@ -103,6 +103,11 @@ class Layout:
         return self.run / "report.html"
 
     @property
+    def explained(self) -> Path:
+        """The page that shows how the model was made and what it does, with the model inside (`minitron explain`)."""
+        return self.run / "explain.html"
+
+    @property
     def suite(self) -> Path:
         """What somebody else's examination found (`minitron eval --suite`)."""
         return self.run / "suite.json"

@@ -54,6 +54,20 @@ def write(
         with lock.held(Path(out)):
             writer(model, None, about, Path(out))
         return
+    model, tokenizer, about = shipped(config, about)
+    if kind.adapter:
+        if about.adapter is None:
+            raise MinitronError(
+                f"what {config.recipe} ships is more than an adapter",
+                hint="--format peft is for sft.lora_rank, without [kto]",
+            )
+        about = replace(about, start=inherit.begin(config, tokenizer).eval())
+    with lock.held(Path(out)):
+        writer(model, tokenizer, about, Path(out))
+
+
+def shipped(config: Config, about: About) -> tuple[LanguageModel, Tokenizer, About]:
+    """The model that the recipe ships, its tokenizer, and `about` with what is known of it. Raises MinitronError where there is none."""
     tokenizer = kinds.load(config.layout.tokenizer)
     folder = checkpoint.finished(config.layout.stage(config.shipped), config.shipped)
     model, made = checkpoint.load_model(folder)
@@ -70,16 +84,9 @@ def write(
         sources=config.data.sources,
         prompts=prompts(config, tokenizer),
         run=config.layout,
+        adapter=folder if checkpoint.ADAPTER in made["sha256"] else None,
     )
-    if kind.adapter:
-        if checkpoint.ADAPTER not in made["sha256"]:
-            raise MinitronError(
-                f"what {config.recipe} ships is more than an adapter",
-                hint="--format peft is for sft.lora_rank, without [kto]",
-            )
-        about = replace(about, adapter=folder, start=inherit.begin(config, tokenizer).eval())
-    with lock.held(Path(out)):
-        writer(model, tokenizer, about, Path(out))
+    return model, tokenizer, about
 
 
 def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:

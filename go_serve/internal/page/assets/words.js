@@ -194,6 +194,8 @@ window.minitron = minitron;
     set continues(yes) { continues = yes; },
     get lang() { return lang; },
     set lang(code) { lang = code in words ? code : "en"; document.documentElement.lang = lang; },
+    // add takes more texts, of another page that stands on these: {en: {key: text}, ru: …}.
+    add(more) { for (const [code, texts] of Object.entries(more)) Object.assign(words[code], texts); },
     keys: () => Object.fromEntries(Object.entries(words).map(([code, texts]) => [code, Object.keys(texts)])),
   };
 })();

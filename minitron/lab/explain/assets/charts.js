@@ -1,0 +1,64 @@
+// Curves and bars, drawn as SVG and elements with the page's own colours.
+"use strict";
+(() => {
+  const { words, text: { node } } = minitron;
+  const SPACE = "http://www.w3.org/2000/svg";
+  const WIDTH = 560, HEIGHT = 220, LEFT = 46, RIGHT = 10, TOP = 10, BOTTOM = 26;
+
+  function svg(tag, attributes, text) {
+    const element = document.createElementNS(SPACE, tag);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    return element;
+  }
+
+  // ticks are about four round numbers from low to high.
+  function ticks(low, high) {
+    const rough = (high - low) / 4 || 1;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+    const found = [];
+    for (let value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) found.push(Number(value.toPrecision(10)));
+    return found;
+  }
+
+  // curves is a figure of lines: series are {name, points: [[step, value], …]}; what has no points is left out.
+  function curves(title, series, unit) {
+    const lines = series.filter(({ points }) => points?.length);
+    if (!lines.length) return null;
+    const all = lines.flatMap(({ points }) => points);
+    const [left, right] = [Math.min(...all.map(([x]) => x)), Math.max(...all.map(([x]) => x))];
+    let [low, high] = [Math.min(...all.map(([, y]) => y)), Math.max(...all.map(([, y]) => y))];
+    if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
+    const x = (value) => LEFT + ((value - left) / (right - left || 1)) * (WIDTH - LEFT - RIGHT);
+    const y = (value) => HEIGHT - BOTTOM - ((value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
+    const told = lines.map(({ name, points }) => `${name}: ${words.number(points[0][1])} → ${words.number(points.at(-1)[1])}`).join("; ");
+    const picture = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}. ${told}` });
+    for (const value of ticks(low, high)) {
+      picture.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }));
+      picture.append(svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, words.number(value)));
+    }
+    for (const value of ticks(left, right)) picture.append(svg("text", { x: x(value), y: HEIGHT - 8, "text-anchor": "middle" }, words.number(value)));
+    lines.forEach(({ points }, i) => picture.append(svg("polyline", { class: `curve curve-${i}`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") })));
+    const key = node("span", { class: "key" }, ...lines.map(({ name }, i) => node("span", {}, node("i", { class: `curve-${i}` }), name)), node("span", { text: `${unit} · ${words.t("steps")}` }));
+    return node("figure", {}, node("figcaption", { text: title }), picture, key);
+  }
+
+  // bars is a list of named shares: rows are {name, share, text}.
+  function bars(rows) {
+    return node("ul", { class: "bars" }, ...rows.map(({ name, share, text }) => {
+      const bar = node("span", { class: "bar" }, node("i"));
+      bar.firstChild.style.width = `${Math.min(100, 100 * share)}%`;
+      return node("li", {}, node("span", { class: "what", text: name }), bar, node("span", { class: "much", text }));
+    }));
+  }
+
+  // table is one of texts; it scrolls by itself on a phone.
+  function table(heads, rows) {
+    const head = heads.some(Boolean) ? [node("thead", {}, node("tr", {}, ...heads.map((text) => node("th", { scope: "col", text }))))] : [];
+    const body = node("tbody", {}, ...rows.map((cells) => node("tr", {}, ...cells.map((text) => node("td", { text, dir: "auto" })))));
+    return node("div", { class: "wide", tabindex: "0", role: "region", "aria-label": heads.filter(Boolean).join(", ") || rows[0].join(" ") }, node("table", {}, ...head, body));
+  }
+
+  minitron.charts = { curves, bars, table };
+})();

@@ -1,0 +1,53 @@
+// minitron.start(engine): the page that explains a model. The chapters that the run's files tell are there at once; those that one tries out
+// wait for the engine, which is worker-engine.js with its function explain.
+"use strict";
+(() => {
+  const { words, look, frame, told, tries, attention, nearest, text: { node } } = minitron;
+  const { t } = words;
+  const $ = (id) => document.getElementById(id);
+  const chapters = ["read", "tokens", "next", "look", "nearest", "training", "aligned", "fails", "card"];
+  const themes = () => t("theme", { name: t(look.theme) });
+  let ready = false;
+
+  // trouble says in a sentence what failed; without an error it is over.
+  minitron.trouble = (error) => {
+    if (error?.name === "AbortError") return;
+    $("trouble").hidden = !error;
+    $("trouble").textContent = error?.message ?? "";
+  };
+
+  function show() {
+    words.fill(document.body);
+    document.title = $("title").textContent = t("pageTitle", { name: told.name });
+    $("theme-name").textContent = themes();
+    $("language").textContent = t("otherLanguage");
+    $("chapters").replaceChildren(...chapters.map((id) => {
+      const link = node("a", { class: "chat", href: `#${id}`, text: t(`${id}Title`) });
+      link.addEventListener("click", frame.closeSide);
+      return node("li", {}, link);
+    }));
+    told.show();
+    nearest.show();
+    if (!ready) return;
+    tries.show();
+    attention.show();
+  }
+
+  minitron.start = (engine) => {
+    minitron.engine = engine;
+    const { early } = engine;
+    const question = early?.questions?.[0] ?? (told.base ? "Once upon a time" : words.lang === "ru" ? "Привет! Как дела?" : "Hello! How are you?");
+    document.querySelector(".brand-name").textContent = told.name;
+    document.body.classList.toggle("base", told.base);
+    minitron.context = early?.model?.arch === "stream" ? Infinity : early?.model?.context;
+    if (early) frame.showFace(early);
+    tries.start(question);
+    attention.start(question);
+    nearest.start(question);
+    $("theme").addEventListener("click", () => { look.next(); $("theme-name").textContent = themes(); attention.repaint(); });
+    $("language").addEventListener("click", () => { look.speak(words.lang === "ru" ? "en" : "ru"); show(); });
+    show();
+    $("next-told").textContent = $("tokens-told").textContent = $("look-told").textContent = t("waking");
+    engine.about().then(() => { ready = true; tries.show(); attention.show(); performance.mark("minitron-explained"); }, minitron.trouble);
+  };
+})();

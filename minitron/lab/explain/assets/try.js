@@ -1,0 +1,93 @@
+// Two chapters that one tries out: how a text becomes tokens, and what could come next.
+"use strict";
+(() => {
+  const { words, pieces: { textOf, shown, named, piece, percent, later, fresh }, text: { node } } = minitron;
+  const { t, number, count } = words;
+  const $ = (id) => document.getElementById(id);
+  const TOP = 12; // likely tokens
+  const MORE = 24; // tokens that it goes on by itself
+
+  // tokensOf asks for the tokens of a text; asked: with the markers that ask for an answer.
+  const tokensOf = (text, asked) => minitron.engine.explain({ do: "tokens", text, chat: asked });
+
+  const showTokens = fresh(async (current) => {
+    const text = $("tokens-text").value;
+    const tokens = await tokensOf(text, $("tokens-chat").checked);
+    if (!current()) return;
+    $("tokens-pieces").replaceChildren(...tokens.map((token, at) => piece(token, at)));
+    const characters = Array.from(text).length;
+    const values = { tokens: count("tokens", tokens.length), characters: count("characters", characters), bytes: count("bytes", new TextEncoder().encode(text).length) };
+    $("tokens-told").textContent = tokens.length ? t("tokensTold", { ...values, ratio: number(characters / tokens.length, { maximumFractionDigits: 1 }) }) : "";
+  });
+
+  // --- what comes next
+  let prompt = [], path = [], likely = []; // tokens that were given, tokens that were taken, what could follow them
+
+  const ids = () => [...prompt, ...path].map(({ id }) => id);
+
+  const step = fresh(async (current) => {
+    const found = await minitron.engine.explain({ do: "next", ids: ids(), top: TOP });
+    if (current()) show(found);
+  });
+
+  // take adds a token, or goes back to the first so many.
+  function take(token) { path.push(token); step(); }
+  function back(to) { path.length = Math.max(0, to); step(); }
+
+  const over = () => path.at(-1)?.end || prompt.length + path.length >= minitron.context;
+
+  function show({ top, entropy }) {
+    likely = top;
+    const ended = over();
+    const made = path.map((token, at) => piece(token, at, "button", { type: "button" }));
+    made.forEach((button, at) => button.addEventListener("click", () => back(at + 1)));
+    $("next-path").replaceChildren(...(made.length ? made : [node("span", { class: "empty", text: t("nextEmpty") })]));
+    const doubt = () => t("nextTold", { bits: number(entropy, { maximumFractionDigits: 2 }), among: number(2 ** entropy, { maximumFractionDigits: 1 }) });
+    $("next-told").textContent = path.at(-1)?.end ? t("nextEnd") : ended ? t("nextFull") : doubt();
+    $("next-odds").replaceChildren(...(ended ? [] : top.map(row)));
+    $("next-go").disabled = ended;
+    $("next-back").disabled = $("next-reset").disabled = !path.length;
+  }
+
+  function row(token) {
+    const p = Math.exp(token.logprob);
+    const bar = node("span", { class: "bar" }, node("i"));
+    bar.firstChild.style.width = `${100 * p}%`;
+    const parts = [node("span", { class: "what", text: token.end ? t("end") : named(token) }), bar, node("span", { class: "much", text: percent(p) })];
+    if (token.never) return node("li", {}, node("span", { class: "odds-row" }, ...parts));
+    const button = node("button", { type: "button", class: "odds-row", "data-id": token.id }, ...parts);
+    button.addEventListener("click", () => take(token));
+    return node("li", {}, button);
+  }
+
+  const begin = fresh(async (current) => {
+    const given = await tokensOf($("next-text").value, true);
+    if (!current()) return;
+    [prompt, path] = [given, []];
+    if (prompt.length) step();
+    else { $("next-odds").replaceChildren(); $("next-path").replaceChildren(); $("next-told").textContent = ""; }
+  });
+
+  async function goOn() {
+    $("next-go").disabled = true;
+    for (let n = 0; n < MORE && !over(); n++) {
+      const best = likely.find(({ never }) => !never);
+      if (!best) break;
+      path.push(best);
+      await step();
+    }
+  }
+
+  function start(question) {
+    $("tokens-text").value ||= question;
+    $("next-text").value ||= question;
+    $("tokens-text").addEventListener("input", later(showTokens, 60));
+    $("tokens-chat").addEventListener("change", showTokens);
+    $("next-text").addEventListener("input", later(begin, 200));
+    $("next-go").addEventListener("click", goOn);
+    $("next-back").addEventListener("click", () => back(path.length - 1));
+    $("next-reset").addEventListener("click", () => back(0));
+  }
+
+  minitron.tries = { start, tokensOf, show() { showTokens(); begin(); }, textOf, shown };
+})();

@@ -1,0 +1,125 @@
+"""What the files of a run tell to the page: data, training, the report card.
+
+All of it is JSON; the page's scripts make text nodes of it and nothing else. A file that is missing leaves its part out. Knows nothing
+about pages.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minitron.core.errors import MinitronError
+from minitron.curate.traced import Traced, trace
+from minitron.lab.explain.dialogues import shortened
+from minitron.recipe.schema import Config
+from minitron.train import metrics
+
+ROWS = 2000  # of the data that examples are taken from
+EXAMPLES, REASONS, TURNS = 3, 12, 6  # rows of a kind, kinds, turns of a row
+POINTS = 240  # of a curve
+MOMENTS, PROMPTS = 12, 6  # of the samples during training
+ANSWERS = 8  # with each way of sampling
+
+
+def of(config: Config, *, card: str) -> dict[str, Any]:
+    """Everything; `card` is the model card, Markdown with metadata before it."""
+    layout = config.layout
+    return {
+        "name": config.export.title or config.name,
+        "recipe": config.name,
+        "base": config.base,
+        "shipped": config.shipped,
+        "data": data(config),
+        "training": {stage: curves(metrics.read(layout.metrics(stage))) for stage in ("pretrain", "sft", "kto")},
+        "report": report(_json(layout.card)),
+        "kto": _json(layout.stage_report("kto")),
+        "card": card.removeprefix("---").partition("\n---\n")[2].strip() if card.startswith("---") else card,
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file's object, empty where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# ---- data
+
+
+def data(config: Config) -> dict[str, Any]:
+    """The data stage's report, the sources that the recipe names, and rows with what became of them."""
+    try:
+        rows = [] if config.base else list(trace(config, rows=ROWS))
+    except MinitronError:  # the files may be gone since
+        rows = []
+    return {
+        "report": _json(config.layout.stage_report("data")),
+        "sources": [{"name": s.name, "licence": s.licence, "address": s.address} for s in config.data.sources],
+        "kept": [example(row) for row in rows if not row.reason][:EXAMPLES],
+        "dropped": [
+            {"reason": reason, "rows": [example(row) for row in rows if row.reason == reason][:EXAMPLES]}
+            for reason, _ in Counter(row.reason for row in rows if row.reason).most_common(REASONS)
+        ],
+    }
+
+
+def example(row: Traced) -> dict[str, Any]:
+    turns = [{"role": m["role"], "content": shortened(m["content"])} for m in (row.messages or [])[:TURNS]]
+    return {"source": row.source, "scores": row.scores, "messages": turns, "raw": "" if turns else shortened(row.raw)}
+
+
+# ---- training
+
+
+def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """metrics.jsonl as curves, [[step, value], ...] by name, and as samples, [{"step", "said": [{"prompt", "text"}]}]."""
+    names = ("loss", "valid_loss", "raw_z", "chosen_log_ratio", "rejected_log_ratio")
+    found = {name: list(thinned(points)) for name in names if (points := finite(rows, name))}
+    said = [
+        {
+            "step": row["step"],
+            "said": [{"prompt": s["prompt"], "text": shortened(s["text"])} for s in row["samples"][:PROMPTS]],
+        }
+        for row in rows
+        if row.get("samples")
+    ]
+    return {"curves": found, "samples": spread(said)}
+
+
+def finite(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    return [
+        (row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float) and math.isfinite(row[name])
+    ]
+
+
+def thinned(points: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+    """At most POINTS of them, each the mean of its neighbours, at the last one's step."""
+    size = -(-len(points) // POINTS)
+    for at in range(0, len(points), size):
+        some = points[at : at + size]
+        yield some[-1][0], round(sum(value for _, value in some) / len(some), 5)
+
+
+def spread(values: Sequence[Any]) -> list[Any]:
+    """At most MOMENTS of them, the first and the last included."""
+    if len(values) <= MOMENTS:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (MOMENTS - 1))] for i in range(MOMENTS)]
+
+
+# ---- the report card
+
+
+def report(card: dict[str, Any]) -> dict[str, Any]:
+    """report.json with no more answers than a page shows."""
+    for model in card.get("models", {}).values():
+        for found in model.get("failures", {}).values():
+            found["samples"] = found.get("samples", [])[:ANSWERS]
+        model["continuations"] = model.get("continuations", [])[:ANSWERS]
+    return card
