@@ -9,6 +9,7 @@
   let tokens = [], layers = []; // [{kind, window, weights: [Uint8Array of T·T]}]
   let layer = 0, head = 0, token = 0; // chosen
 
+  const quoted = (each) => t("quoted", { x: named(each) });
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
   const read = fresh(async (current) => {
@@ -90,8 +91,8 @@
       button.setAttribute("aria-pressed", String(i === at));
     });
     const most = row.map((weight, i) => ({ weight, i })).filter(({ weight }) => weight).sort((a, b) => b.weight - a.weight).slice(0, OTHERS);
-    const others = most.map(({ weight, i }) => `“${named(tokens[i])}” ${percent(weight / 255)}`).join(", ");
-    $("look-told").textContent = t("lookTold", { token: named(tokens[at]), others });
+    const others = most.map(({ weight, i }) => `${quoted(tokens[i])} ${percent(weight / 255)}`).join(", ");
+    $("look-told").textContent = t("lookTold", { token: quoted(tokens[at]), others });
   }
 
   function start(question) {

@@ -22,7 +22,15 @@
     return found;
   }
 
-  // curves is a figure of lines: series are {name, points: [[step, value], …]}; what has no points is left out.
+  // powers are 1, 2 and 5 times powers of ten from low to high.
+  function powers(low, high) {
+    const found = [];
+    for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10) found.push(...[1, 2, 5].map((n) => Number((n * power).toPrecision(3))));
+    return found.filter((value) => value >= low && value <= high);
+  }
+
+  // curves is a figure of lines: series are {name, points: [[step, value], …]}; what has no points is left out. What falls to less than a
+  // tenth is drawn on a logarithmic scale, as else its end would be a flat line.
   function curves(title, series, unit) {
     const lines = series.filter(({ points }) => points?.length);
     if (!lines.length) return null;
@@ -31,16 +39,18 @@
     let [low, high] = [Math.min(...all.map(([, y]) => y)), Math.max(...all.map(([, y]) => y))];
     if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];
     const x = (value) => LEFT + ((value - left) / (right - left || 1)) * (WIDTH - LEFT - RIGHT);
-    const y = (value) => HEIGHT - BOTTOM - ((value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
+    const log = low > 0 && high > 10 * low;
+    const scale = log ? Math.log : (value) => value;
+    const y = (value) => HEIGHT - BOTTOM - ((scale(value) - scale(low)) / (scale(high) - scale(low))) * (HEIGHT - TOP - BOTTOM);
     const told = lines.map(({ name, points }) => `${name}: ${words.number(points[0][1])} → ${words.number(points.at(-1)[1])}`).join("; ");
     const picture = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}. ${told}` });
-    for (const value of ticks(low, high)) {
+    for (const value of log ? powers(low, high) : ticks(low, high)) {
       picture.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }));
       picture.append(svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, words.number(value)));
     }
     for (const value of ticks(left, right)) picture.append(svg("text", { x: x(value), y: HEIGHT - 8, "text-anchor": "middle" }, words.number(value)));
     lines.forEach(({ points }, i) => picture.append(svg("polyline", { class: `curve curve-${i}`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") })));
-    const key = node("span", { class: "key" }, ...lines.map(({ name }, i) => node("span", {}, node("i", { class: `curve-${i}` }), name)), node("span", { text: `${unit} · ${words.t("steps")}` }));
+    const key = node("span", { class: "key" }, ...lines.map(({ name }, i) => node("span", {}, node("i", { class: `curve-${i}` }), name)), node("span", { text: [unit, ...(log ? [words.t("logScale")] : []), words.t("steps")].join(" · ") }));
     return node("figure", {}, node("figcaption", { text: title }), picture, key);
   }
 
@@ -55,7 +65,7 @@
 
   // table is one of texts; it scrolls by itself on a phone.
   function table(heads, rows) {
-    const head = heads.some(Boolean) ? [node("thead", {}, node("tr", {}, ...heads.map((text) => node("th", { scope: "col", text }))))] : [];
+    const head = heads.some(Boolean) ? [node("thead", {}, node("tr", {}, ...heads.map((text) => (text ? node("th", { scope: "col", text }) : node("td")))))] : [];
     const body = node("tbody", {}, ...rows.map((cells) => node("tr", {}, ...cells.map((text) => node("td", { text, dir: "auto" })))));
     return node("div", { class: "wide", tabindex: "0", role: "region", "aria-label": heads.filter(Boolean).join(", ") || rows[0].join(" ") }, node("table", {}, ...head, body));
   }

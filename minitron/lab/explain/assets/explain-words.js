@@ -19,8 +19,8 @@ minitron.words.add({
     nextTold: "Doubt: {bits} bits, as when guessing among {among} equally likely tokens.", nextEnd: "The answer ends here.", nextFull: "The model's memory is full.", nextEmpty: "nothing yet",
     marker: "marker {name}",
 
-    lookTitle: "Where it looks", lookLead: "For every token, each head of each layer decides how much it takes from the tokens before it. Choose a head, then a token: the darker another token is, the more is taken from it.",
-    lookHeads: "Heads, a row for each layer", lookHead: "Layer {layer}, head {head}", lookPieces: "Tokens", lookTold: "“{token}” looks at {others}", lookWindow: "; this layer sees the last {n} tokens only",
+    lookTitle: "Where it looks", lookLead: "For every token, each head of each layer decides how much it takes from the tokens before it. Choose a head, then a token: the stronger another token's colour, the more is taken from it.",
+    lookHeads: "Heads, a row for each layer", lookHead: "Layer {layer}, head {head}", lookPieces: "Tokens", quoted: "“{x}”", lookTold: "{token} looks at {others}", lookWindow: "; this layer sees the last {n} tokens only",
     lookNone: "Layer {layer} has no attention: it is of the kind “{kind}”, which keeps a summary in place of looking back.", lookMap: "Who looks at whom: a row for each token, a column for what it looks at",
 
     nearestTitle: "The nearest in its data", nearestLead: "Did it make this up, or read it? These are the questions in the training data that are most like yours.",
@@ -29,18 +29,17 @@ minitron.words.add({
     similar: "{n} alike",
 
     trainingTitle: "How it learned", trainingLead: "The loss says how surprised the model is by the next token of a text, in nats: the lower, the better it predicts. Held-out text is text that it never learns from.",
-    stage_pretrain: "Raw text (pretrain)", stage_sft: "Dialogues (sft)", stage_kto: "Alignment (kto)", lossTrain: "training", lossValid: "held out", step: "step {n}", steps: "steps", unitLoss: "nats per token", samplesAt: "What it said at step {n}", samplesMove: "Move through training",
+    stage_pretrain: "Raw text (pretrain)", stage_sft: "Dialogues (sft)", stage_kto: "Alignment (kto)", lossTrain: "training", lossValid: "held out", step: "step {n}", steps: "steps", unitLoss: "nats per token", logScale: "logarithmic", samplesAt: "What it said at step {n}", samplesMove: "Move through training",
     trainingNone: "The run holds no record of its training.",
 
     alignedTitle: "Before and after alignment", alignedLead: "After learning to talk, the model is shown its own bad answers beside good ones (KTO): good ones become likelier, bad ones less. Guards take care that nothing else breaks.",
-    before: "before", after: "after", wanted: "recorded answer", asked: "question", share: "share", measure: "measure", verdict: "Verdict: {outcome}.", outcome_improved: "improved", alignedNone: "This model was not aligned.", way: "Drawn as in “{name}”",
+    before: "before", after: "after", wanted: "recorded answer", asked: "question", measure: "measure", verdict: "Verdict: {outcome}.", outcome_improved: "improved", alignedNone: "This model was not aligned.", way: "Drawn as in “{name}”",
     rate_failing: "answers with a failure", rate_loop: "loops", rate_runaway: "runs on and on", rate_canned: "stock phrases", rate_ended: "ends by itself", probesRight: "test questions answered right", bitsPerByte: "bits per byte of held-out text", heldOut: "held-out loss", chosen: "good answers", rejected: "bad answers", ratios: "How much likelier than before", rawZ: "Drift from the model before (raw z)",
 
     failsTitle: "How it fails", failsLead: "Every model of this size is wrong often. These are the kinds of questions that it is worst at, and answers that it got wrong in its examination.",
     weakest: "Right answers by skill", wrong: "Wrong answers", skill: "skill", answer: "answer", rule: "what was wanted", failsNone: "The examination found nothing wrong, or has not been held.", checkAll: "has all of: {x}", checkAny: "has one of: {x}", checkNone: "lacks: {x}", checkEquals: "is: {x}",
 
     cardTitle: "The model card", cardLead: "What whoever uses the model should know.",
-    tooLongText: "The text is too long to show.",
   },
   ru: {
     skipMenu: "Пропустить меню", chapters: "Главы", openMenu: "Показать главы", closeMenu: "Скрыть главы", explanation: "Как работает эта модель",
@@ -60,8 +59,8 @@ minitron.words.add({
     nextTold: "Сомнение: {bits} бита, как при выборе из {among} равновероятных токенов.", nextEnd: "На этом ответ кончается.", nextFull: "Память модели заполнена.", nextEmpty: "пока ничего",
     marker: "метка {name}",
 
-    lookTitle: "Куда она смотрит", lookLead: "Для каждого токена каждая голова каждого слоя решает, сколько взять от токенов перед ним. Выберите голову, потом токен: чем темнее другой токен, тем больше от него взято.",
-    lookHeads: "Головы, каждый ряд — слой", lookHead: "Слой {layer}, голова {head}", lookPieces: "Токены", lookTold: "«{token}» смотрит на {others}", lookWindow: "; этот слой видит только последние {n} токенов",
+    lookTitle: "Куда она смотрит", lookLead: "Для каждого токена каждая голова каждого слоя решает, сколько взять от токенов перед ним. Выберите голову, потом токен: чем ярче цвет другого токена, тем больше от него взято.",
+    lookHeads: "Головы, каждый ряд — слой", lookHead: "Слой {layer}, голова {head}", lookPieces: "Токены", quoted: "«{x}»", lookTold: "{token} смотрит на {others}", lookWindow: "; этот слой видит только последние {n} токенов",
     lookNone: "В слое {layer} нет внимания: он вида «{kind}» и вместо взгляда назад хранит краткий итог.", lookMap: "Кто на кого смотрит: строка — токен, столбец — на что он смотрит",
 
     nearestTitle: "Ближайшее в её данных", nearestLead: "Она это придумала или прочитала? Вот вопросы из обучающих данных, больше всего похожие на ваш.",
@@ -70,17 +69,16 @@ minitron.words.add({
     similar: "похоже на {n}",
 
     trainingTitle: "Как она училась", trainingLead: "Потеря (loss) показывает, насколько модель удивлена следующим токеном, в натах: чем меньше, тем лучше она предсказывает. На отложенном тексте она никогда не учится.",
-    stage_pretrain: "Простой текст (pretrain)", stage_sft: "Диалоги (sft)", stage_kto: "Выравнивание (kto)", lossTrain: "обучение", lossValid: "отложенное", step: "шаг {n}", steps: "шаги", unitLoss: "нат на токен", samplesAt: "Что она говорила на шаге {n}", samplesMove: "Двигайтесь по обучению",
+    stage_pretrain: "Простой текст (pretrain)", stage_sft: "Диалоги (sft)", stage_kto: "Выравнивание (kto)", lossTrain: "обучение", lossValid: "отложенное", step: "шаг {n}", steps: "шаги", unitLoss: "нат на токен", logScale: "логарифмически", samplesAt: "Что она говорила на шаге {n}", samplesMove: "Двигайтесь по обучению",
     trainingNone: "В папке модели нет записей об обучении.",
 
     alignedTitle: "До и после выравнивания", alignedLead: "Когда модель научилась говорить, ей показывают её же плохие ответы рядом с хорошими (KTO): хорошие становятся вероятнее, плохие — реже. Сторожа следят, чтобы остальное не сломалось.",
-    before: "до", after: "после", wanted: "записанный ответ", asked: "вопрос", share: "доля", measure: "мера", verdict: "Итог: {outcome}.", outcome_improved: "стало лучше", alignedNone: "Эту модель не выравнивали.", way: "Ответы в режиме «{name}»",
+    before: "до", after: "после", wanted: "записанный ответ", asked: "вопрос", measure: "мера", verdict: "Итог: {outcome}.", outcome_improved: "стало лучше", alignedNone: "Эту модель не выравнивали.", way: "Ответы в режиме «{name}»",
     rate_failing: "ответы с ошибкой поведения", rate_loop: "зацикливания", rate_runaway: "не может остановиться", rate_canned: "заготовленные фразы", rate_ended: "заканчивает сама", probesRight: "верные ответы на проверочные вопросы", bitsPerByte: "бит на байт отложенного текста", heldOut: "потеря на отложенном", chosen: "хорошие ответы", rejected: "плохие ответы", ratios: "Насколько вероятнее, чем раньше", rawZ: "Уход от прежней модели (raw z)",
 
     failsTitle: "Как она ошибается", failsLead: "Любая модель такого размера часто неправа. Вот что ей даётся хуже всего и что она ответила неверно на экзамене.",
     weakest: "Верные ответы по навыкам", wrong: "Неверные ответы", skill: "навык", answer: "ответ", rule: "что требовалось", failsNone: "Экзамен ничего не нашёл или его ещё не было.", checkAll: "есть всё: {x}", checkAny: "есть одно из: {x}", checkNone: "нет: {x}", checkEquals: "равно: {x}",
 
     cardTitle: "Карточка модели", cardLead: "Что стоит знать тому, кто пользуется моделью.",
-    tooLongText: "Текст слишком длинный, чтобы его показать.",
   },
 });

@@ -36,7 +36,9 @@
   minitron.start = (engine) => {
     minitron.engine = engine;
     const { early } = engine;
-    const question = early?.questions?.[0] ?? (told.base ? "Once upon a time" : words.lang === "ru" ? "Привет! Как дела?" : "Hello! How are you?");
+    const ours = (text) => /[а-яё]/i.test(text) === (words.lang === "ru"); // in the language of the page
+    const asked = early?.questions ?? [];
+    const question = asked.find(ours) ?? asked[0] ?? (told.base ? "Once upon a time" : ["Hello! How are you?", "Привет! Как дела?"].find(ours));
     document.querySelector(".brand-name").textContent = told.name;
     document.body.classList.toggle("base", told.base);
     minitron.context = early?.model?.arch === "stream" ? Infinity : early?.model?.context;
