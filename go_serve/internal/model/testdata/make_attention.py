@@ -22,7 +22,7 @@ def main():
         ids = torch.randint(4, TINY["vocab_size"], (TOKENS,), generator=torch.Generator().manual_seed(100 + seed))
         seen = []
         hooks = [
-            part.register_forward_hook(lambda _, __, out: seen.append(out[1]))
+            part.register_forward_hook(lambda _, __, out, seen=seen: seen.append(out[1]))
             for path, part in model.named_modules()
             if path.endswith((".self_attn", ".attn"))
         ]
