@@ -43,7 +43,21 @@ COVERED = re.compile(
     re.IGNORECASE,
 )
 # None of these marks is in training (`minitron.synth.scene`).
-MARKS = ("{} 🥳", "{} 🤗🤗", "🐸 {}", "{} 🍕", "{} 😴", "{} :-D", "{} =)", "{} ;-)", "‘{}’", "{}…?", "{}?!?", "… {}", "– {}")
+MARKS = (
+    "{} 🥳",
+    "{} 🤗🤗",
+    "🐸 {}",
+    "{} 🍕",
+    "{} 😴",
+    "{} :-D",
+    "{} =)",
+    "{} ;-)",
+    "‘{}’",
+    "{}…?",
+    "{}?!?",
+    "… {}",
+    "– {}",
+)
 REFUSED = [word for words in border.HONEST.values() for word in words]
 
 
