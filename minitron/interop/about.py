@@ -1,7 +1,7 @@
 """What a format may say of a model beside its weights and its tokenizer."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
+from minitron.quant.panels import Matrix
 from minitron.recipe.layout import Layout
 from minitron.recipe.schema import ExportConfig, Source
 
@@ -29,6 +30,7 @@ class About:
     trained: str = ""  # when, as `utc` writes it
     sources: list[Source] = field(default_factory=list)
     icon: bytes = b""  # PNG
+    matrices: Mapping[str, Matrix] | None = None  # as they are stored, where they have been rounded already
     prompts: Iterable[list[int]] = ()  # held-out ones, for a format that proves itself
     run: Layout | None = None  # where what the stages say of themselves lies, for a model card
     adapter: Path | None = None  # the checkpoint with what LoRA trained, for a format that is of that

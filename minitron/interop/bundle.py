@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from minitron.core.files import atomic_write
 from minitron.interop.about import ANSWER_TOKENS, About, check_fp16, utc
 from minitron.model.language_model import LanguageModel
 from minitron.quant import arithmetic
+from minitron.quant.panels import Matrix
 from minitron.recipe.schema import Sampling
 from minitron.sample.generate import filter_logits
 from minitron.tokenizer.base import MARKERS, Tokenizer
@@ -36,7 +37,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     the weights know nothing either."""
     e = about.settings
     vocab = tokenizer.to_vocab() if tokenizer else invented_vocab(model.vocab_size)
-    tensors, weights = lay_out(model, about.dtype)
+    tensors, weights = lay_out(model, about.dtype, about.matrices)
     tests = []
     if tokenizer:
         arithmetic.round_activations(model, about.dtype)
@@ -96,11 +97,13 @@ def sealed(config: str) -> str:
     return before + f'"crc32": "{zlib.crc32(before.encode()):08x}"\n}}\n'
 
 
-def lay_out(model: LanguageModel, dtype: str) -> tuple[list[dict[str, Any]], bytes]:
-    """The tensor table and weights.bin: packed matrices, vectors in fp32, each at a multiple of ALIGN. The model's weights
-    become what is written."""
+def lay_out(
+    model: LanguageModel, dtype: str, matrices: Mapping[str, Matrix] | None = None
+) -> tuple[list[dict[str, Any]], bytes]:
+    """The tensor table and weights.bin: packed matrices, vectors in fp32, each at a multiple of ALIGN. Without `matrices` the model's are
+    rounded here, and its weights become what is written."""
     check_fp16(model)
-    matrices = arithmetic.shrink(model, dtype)
+    matrices = matrices or arithmetic.shrink(model, dtype)
     table, blob = [], bytearray()
     for name, parameter in model.named_parameters():
         matrix = matrices.get(name)

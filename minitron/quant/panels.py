@@ -20,9 +20,9 @@ Q8_ZERO = 128  # a q8 value is stored with this added
 # The values of IQ4_NL in llama.cpp (ggml-common.h); ones fitted to our models lower the error by one percent only.
 Q4_CODEBOOK = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 Q4_ZERO = min(range(16), key=lambda code: abs(Q4_CODEBOOK[code]))  # what fills up a q4 matrix
-_CODEBOOK = np.array(Q4_CODEBOOK, np.float32)
+CODEBOOK = np.array(Q4_CODEBOOK, np.float32)
 # Code of a value v: _NEAREST[floor(2v) + 256]. Values and so twice the borders between them are whole numbers.
-_BORDERS = _CODEBOOK[1:] + _CODEBOOK[:-1]  # doubled
+_BORDERS = CODEBOOK[1:] + CODEBOOK[:-1]  # doubled
 _NEAREST = np.searchsorted(_BORDERS, np.arange(-256, 257), side="right").astype(np.uint8)
 
 
@@ -39,7 +39,7 @@ class Matrix:
         """fp32 (R, C), exactly what the stored numbers mean."""
         if self.dtype == "f16":
             return self.codes.astype(np.float32)
-        numbers = _CODEBOOK[self.codes] if self.dtype == "q4" else self.codes.astype(np.float32)
+        numbers = CODEBOOK[self.codes] if self.dtype == "q4" else self.codes.astype(np.float32)
         rows, cols = numbers.shape
         whole = _fill(numbers, cols=GROUP).reshape(rows, -1, GROUP) * self.scales[:, :, None].astype(np.float32)
         return whole.reshape(rows, -1)[:, :cols]
@@ -96,40 +96,54 @@ def _fill(array: np.ndarray, *, rows: int = 1, cols: int = 1, value: float = 0) 
     return np.pad(array, ((0, missing[0]), (0, missing[1])), constant_values=value)
 
 
-def nearest(values: np.ndarray, dtype: str) -> Matrix:
-    """The stored matrix nearest to `values`, fp32 (R, C): for q4 also over the scale, of either sign, of each group."""
+def nearest(values: np.ndarray, dtype: str, weights: np.ndarray | None = None) -> Matrix:
+    """The stored matrix nearest to `values`, fp32 (R, C): of q4 the scale of each group is that with the least squared error,
+    which `weights` (C,) weigh by column (default: all alike)."""
     if dtype == "f16":
         return Matrix(dtype, values.astype(np.float16))
-    rows, cols = values.shape
-    groups = _fill(values, cols=GROUP).reshape(rows, -1, GROUP)
+    groups = grouped(values)
     if dtype == "q8":
         scales = (np.abs(groups).max(-1) / 127).astype(np.float16)
-        codes = np.rint(groups / _divisor(scales)).clip(-127, 127).astype(np.int8)
+        codes = np.rint(groups / divisor(scales)).clip(-127, 127).astype(np.int8)
     else:
-        scales, codes = _search_q4(groups)
-    return Matrix(dtype, codes.reshape(rows, -1)[:, :cols], scales)
+        scales = search_q4(groups, grouped(np.ones_like(values[:1]) if weights is None else weights[None]))
+        codes = q4_codes(groups / divisor(scales))
+    return Matrix(dtype, codes.reshape(len(values), -1)[:, : values.shape[1]], scales)
 
 
-def _divisor(scales: np.ndarray) -> np.ndarray:
+def grouped(values: np.ndarray) -> np.ndarray:
+    """(R, C) -> (R, G, 32), the last group filled up with zeros."""
+    return _fill(values, cols=GROUP).reshape(len(values), -1, GROUP)
+
+
+def divisor(scales: np.ndarray) -> np.ndarray:
+    """Scales (R, G) -> what values (R, G, 32) are divided by: a group of zeros has the scale 0."""
     wide = scales.astype(np.float32)
     return np.where(wide == 0, 1, wide)[..., None]
+
+
+def q4_codes(quotients: np.ndarray) -> np.ndarray:
+    """The codes (uint8) of the codebook's values that are nearest."""
+    return _NEAREST[np.floor(2 * quotients).clip(-256, 255).astype(np.int16) + 256]
 
 
 # What the largest weight of a group may become: the ends of the codebook, and somewhat beyond or short of them.
 _TRIES = [sign * end for end in range(96, 153, 6) for sign in (1, -1)]
 
 
-def _search_q4(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scales (R, G) and codes (R, G, 32) with the least squared error."""
+def search_q4(groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The scales (R, G), of either sign, with which `groups` (R, G, 32) have the least squared error, weighed by `weights` (1, G, 32)."""
     peaks = np.take_along_axis(groups, np.abs(groups).argmax(-1)[..., None], -1)[..., 0]
-    best = np.full(peaks.shape, np.inf, np.float32)
-    scales, codes = np.zeros(peaks.shape, np.float16), np.full(groups.shape, Q4_ZERO, np.uint8)
+    least = np.full(peaks.shape, np.inf, np.float32)
+    best = np.zeros(peaks.shape, np.float16)
     for peak in _TRIES:
         tried = (peaks / peak).astype(np.float16)
-        divisor = _divisor(tried)
-        found = _NEAREST[(2 * groups / divisor).clip(-256, 255).astype(np.int16) + 256 - (groups / divisor < 0)]
-        error = ((_CODEBOOK[found] * tried[..., None].astype(np.float32) - groups) ** 2).sum(-1)
-        better = error < best
-        best = np.where(better, error, best)
-        scales, codes = np.where(better, tried, scales), np.where(better[..., None], found, codes)
-    return scales, codes
+        for _ in range(2):  # as it is, then the best one for the values that came out
+            numbers = CODEBOOK[q4_codes(groups / divisor(tried))]
+            error = (weights * (numbers * tried[..., None].astype(np.float32) - groups) ** 2).sum(-1)
+            best = np.where(error < least, tried, best)
+            least = np.minimum(error, least)
+            size = (weights * numbers**2).sum(-1)
+            tried = np.divide((weights * numbers * groups).sum(-1), size, where=size > 0, out=np.zeros_like(size))
+            tried = tried.astype(np.float16)
+    return best

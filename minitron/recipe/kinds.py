@@ -57,12 +57,14 @@ class Export(Kind):
 
     `dtypes` are how it can store matrices, `usual` how it does unless told (empty: as export.dtype says).
     `apart`: it writes into a folder of its own unless told, beside the bundle's.
+    `compensates`: its q4 is rounded by what the matrices multiply (`train.calibrate`).
     `adapter`: it writes what LoRA trained in sft, and is for nothing else.
     """
 
     dtypes: tuple[str, ...] = ("f16", "q8", "q4")
     usual: str = ""
     apart: bool = False
+    compensates: bool = False
     adapter: bool = False
 
 
@@ -111,7 +113,7 @@ CLEANINGS = {
 
 # Functions write(model, tokenizer, about: minitron.interop.about.About, out: Path).
 EXPORTS = {
-    "bundle": Export("minitron.interop.bundle:write"),
+    "bundle": Export("minitron.interop.bundle:write", compensates=True),
     "hf": Export("minitron.interop.hf:write", dtypes=("f32", "f16", "bf16"), usual="f32", apart=True),
     "peft": Export("minitron.interop.peft:write", dtypes=("f32",), usual="f32", apart=True, adapter=True),
     "gguf": Export("minitron.interop.gguf:write"),

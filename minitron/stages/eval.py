@@ -1,7 +1,7 @@
 """The report card: held-out loss, probes, failure rates, before and after kto. Run: minitron eval recipes/demo.toml.
 
 Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best and kto/best (of a base model pretrain/best and the held-out
-text that pretrain packed); writes report.json and report.html into the run's folder. Knows nothing about training.
+text that pretrain packed), and for what q4 costs packed training rows; writes report.json and report.html into the run's folder. Knows nothing about training.
 """
 
 import json
@@ -18,7 +18,7 @@ from minitron.quant import arithmetic
 from minitron.quant.panels import DTYPES
 from minitron.recipe.schema import Config
 from minitron.tokenizer import kinds
-from minitron.train import checkpoint
+from minitron.train import calibrate, checkpoint
 
 
 def run(config: Config) -> None:
@@ -51,7 +51,8 @@ def cost_of_bits(examiner: Examiner, model: LanguageModel, exact: Figures) -> di
     """Held-out bits per byte with the matrices and the arithmetic of each dtype that export can write."""
     costs: dict[str, DtypeCost] = {}
     for dtype in DTYPES if exact.held_out else ():
-        held_out = examiner.loss(arithmetic.as_program(model, dtype))
+        moments = calibrate.of_run(examiner.config, model) if dtype == "q4" else None
+        held_out = examiner.loss(arithmetic.as_program(model, dtype, moments))
         costs[dtype] = DtypeCost(held_out.bits_per_byte, held_out.bits_per_byte / exact.held_out.bits_per_byte - 1)
     return costs
 

@@ -1,6 +1,6 @@
 """Writes the model that a recipe ships in another program's format. Run: minitron export recipes/demo.toml [--format gguf].
 
-Reads the tokenizer, the shipped checkpoint and held-out dialogues; the formats are in minitron/interop. Knows nothing about
+Reads the tokenizer, the shipped checkpoint, held-out dialogues, and for q4 packed training rows; the formats are in minitron/interop. Knows nothing about
 what is in their files.
 """
 
@@ -20,7 +20,7 @@ from minitron.recipe.kinds import EXPORTS
 from minitron.recipe.schema import Config
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
-from minitron.train import checkpoint, inherit
+from minitron.train import calibrate, checkpoint, inherit
 
 GREETINGS = ("Hello! Who are you?", "The sun", "Привет", "1 + 1 =", "Once upon a time there was")
 EXCERPTS, PROMPT_TOKENS = 5, 32  # of the held-out text, for a base model: how many, and how long
@@ -55,6 +55,8 @@ def write(
             writer(model, None, about, Path(out))
         return
     model, tokenizer, about = shipped(config, about)
+    if kind.compensates and dtype == "q4":
+        about = replace(about, matrices=calibrate.round_q4(config, model))
     if kind.adapter:
         if about.adapter is None:
             raise MinitronError(

@@ -93,6 +93,11 @@ def _packed(config: Config, stage: str) -> Path:
     return config.layout.packed(stage, "valid") / "pack.json"
 
 
+def _trained_on(config: Config) -> Path:
+    """Stands for the rows that the recipe trains on last but for kto, which q4 is rounded by."""
+    return config.layout.packed("pretrain" if config.base else "sft", "train") / "pack.json"
+
+
 def _inherited(config: Config, *stages: str) -> list[Path]:
     """What a run goes on from: its tokenizer, or for one of these stages its weights."""
     if not config.init:
@@ -213,6 +218,7 @@ STAGES = [
             *_data(c, "train", "valid", "probes"),
             *([*_best(c, "pretrain"), _packed(c, "pretrain")] if c.base else _best(c, "sft")),
             *(_best(c, "kto") if c.kto else []),
+            _trained_on(c),
         ],
         makes=lambda c: [c.layout.card, c.layout.page],
         lower="lower eval.batch_rows",
@@ -224,6 +230,7 @@ STAGES = [
             _tokenizer(c),
             *([_packed(c, "pretrain")] if c.base else _data(c, "valid")),
             *_best(c, c.shipped),
+            _trained_on(c),
             *([Path(c.export.icon)] if c.export.icon else []),
         ],
         makes=_bundle,

@@ -1,0 +1,85 @@
+"""What a model's matrices multiply on rows of its own training data, so that they can be rounded by it (`quant.gptq`).
+
+    matrices = round_q4(config, model)   # by name, as export stores them
+    moments = of_run(config, model)      # empty where there are no rows, as with an imported model
+
+Knows nothing about how a matrix is rounded.
+"""
+
+import copy
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minitron.core.console import say
+from minitron.data.packing import Batch, PackedRows, is_whole
+from minitron.model.language_model import LanguageModel
+from minitron.quant import arithmetic
+from minitron.quant.panels import Matrix
+from minitron.recipe.schema import Config
+from minitron.train.loop import summed_loss
+
+TOKENS = 16_384  # that are looked at, at least
+BATCH_ROWS = 8
+
+
+def of_run(config: Config, model: LanguageModel) -> arithmetic.Moments:
+    """The moments of a recipe's model on rows that the recipe trains on; none where there are no rows. Says which."""
+    rows = training_rows(config)
+    if rows is None:
+        say("q4: there are no training rows to round by: every weight becomes the nearest value")
+        return {}
+    say(f"q4: rounded by what the matrices meet in {sample_size(rows):,} training rows of {rows.context} tokens")
+    return second_moments(model, batches(rows, seed=config.seed))
+
+
+def round_q4(config: Config, model: LanguageModel) -> dict[str, Matrix]:
+    """Rounds the model's matrices in place, by the recipe's training rows where there are any; returns them by name."""
+    return arithmetic.shrink(model, "q4", of_run(config, model))
+
+
+def training_rows(config: Config) -> PackedRows | None:
+    """The rows that the recipe's last training on text packed; None where it has none, as an imported model."""
+    folder = config.layout.packed("pretrain" if config.base else "sft", "train")
+    return PackedRows(folder) if is_whole(folder) else None
+
+
+def sample_size(rows: PackedRows) -> int:
+    """How many rows are looked at."""
+    return min(len(rows), -(-TOKENS // rows.context))
+
+
+def batches(rows: PackedRows, *, seed: int) -> Iterator[Batch]:
+    """Batches of rows drawn from anywhere, the same for the same seed."""
+    count = sample_size(rows)
+    drawn = random.Random(seed).sample(range(len(rows)), count)
+    for begin in range(0, count, BATCH_ROWS):
+        yield rows.batch(drawn[begin : begin + BATCH_ROWS])
+
+
+@torch.no_grad()
+def second_moments(model: LanguageModel, batches: Iterable[Batch]) -> arithmetic.Moments:
+    """The sum of x xᵀ (C, C), fp64, over all x that each matrix multiplies, by its name. x is rounded to 8 bits as the program
+    does. A matrix that is also looked up in, as an embedding, is left out: its rows matter by themselves too."""
+    model = copy.deepcopy(model).float().eval()
+    found: dict[str, np.ndarray] = {}
+
+    def add(name: str, x: Tensor) -> None:
+        flat = arithmetic.rounded(x).flatten(0, -2)
+        found[name] = found.get(name, 0.0) + (flat.T @ flat).double().cpu().numpy()
+
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module.weight is not model.output:
+            module.register_forward_pre_hook(lambda _, inputs, name=f"{name}.weight": add(name, inputs[0]))
+    if model.config.untied_head:
+        model.trunk.register_forward_hook(lambda _, inputs, hidden: add("lm_head.weight", hidden))
+    arithmetic.round_activations(model, "q4")
+    for batch in batches:
+        batch = batch.to(model.device)
+        # without the filling, which would be counted as well
+        summed_loss(model, replace(batch, select=batch.select[: batch.count], targets=batch.targets[: batch.count]))
+    return found
