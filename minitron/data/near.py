@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from minitron.core.console import progress
 from minitron.core.errors import MinitronError
 
 WORDS = 3  # in a run
@@ -49,7 +50,12 @@ def near_pairs(tables: Callable[[], Iterable[tuple[int, pa.Table]]], *, order: n
     `tables` gives tables with a column `messages` and the row that each begins with, as often as it is called. Of many rows that are
     all similar not every pair is found, but each row with the first of them in `order` and with its neighbour.
     """
-    parts = [bands(*runs(_messages(table))) for _, table in tables() if len(table)]
+    parts = []
+    with progress("looking for near duplicates", len(order)) as bar:
+        for start, table in tables():
+            if len(table):
+                parts.append(bands(*runs(_messages(table))))
+                bar.update(start + len(table))
     if not parts:
         return Pairs(np.empty((0, 2), np.int64), np.empty(0), {})
     pairs = _candidates(np.concatenate(parts), order)

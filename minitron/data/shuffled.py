@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from minitron.core.console import progress
 from minitron.data.buckets import Buckets
 from minitron.data.near import near_pairs
 from minitron.data.store import LEAST_VALID, PARTS, Part, Settled
@@ -210,12 +211,13 @@ class Shuffled:
 
     def _write(self, kept: list[np.ndarray], found: Dialogues, copies: np.ndarray) -> None:
         """Bucket after bucket, each in the order of its keys; further copies of a dialogue have keys of their own."""
-        with Buckets(self.folder, "copies") as more:
+        with Buckets(self.folder, "copies") as more, progress("writing dialogues", len(found.key)) as bar:
             if copies.max(initial=1) > 1:
                 for start, table in self._kept(kept):
                     self._repeat(table, copies[start : start + len(table)], more)
             added = more.tables()
             for start, table in self._kept(kept):
+                bar.update(start)
                 part = found.part[start : start + len(table)]
                 for number, name in enumerate(PARTS):
                     chosen = table.filter(pa.array(part == number))

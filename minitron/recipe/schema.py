@@ -222,7 +222,7 @@ class DataConfig(DialogueConfig):
     max_rows: int = option(0, "stop after this many kept dialogues; 0: all", low=0)
     workers: int = option(
         0,
-        "processes that read large parquet files; 0: one per core; they all make the same",
+        "processes that read large parquet files and JSON lines; 0: one per core; they all make the same",
         low=0,
         high=1024,
         decides=False,
