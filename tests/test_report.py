@@ -236,6 +236,7 @@ def rates(**shares: Share) -> FailureRates:
 def test_differences_are_marked_in_words_if_they_are_beyond_chance(run, card):
     before = {"held_out": HeldOut(1.5, 0.75), "probes": Probes(Share.of(500, 1000), {"add": Share.of(34, 50)})}
     after = {"held_out": HeldOut(1.6, 0.8), "probes": Probes(Share.of(750, 1000), {"add": Share.of(28, 50)})}
+    before["sources"] = after["sources"] = {}
     before["failures"] = {"chat": Failures(rates(loop=Share.of(200, 1000), ended=Share.of(800, 1000)), 0.5)}
     after["failures"] = {"chat": Failures(rates(loop=Share.of(190, 1000), ended=Share.of(900, 1000)), 0.5)}
     page = page_of(run, changed(changed(card, "sft", **before), "kto", **after))
