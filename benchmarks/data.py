@@ -11,6 +11,11 @@ filter   minitron's data stage with the reference's rules (keep, check, normalis
 packed   the data stage, then every dialogue as ids and loss mask in packed rows, against SentencePiece that encodes the same texts
          in lists of a thousand dialogues with as many threads as there are cores
 
+With --near instead:
+
+near     near duplicates among the dialogues that the data stage kept (data.near_duplicates = 0.8), of which one of a hundred has a
+         copy with some words replaced; how many of these are found is told beside a comparison word by word
+
 Counts must be the same on both sides. CPU seconds are those of all processes of a side; where other programs share the machine they
 tell more than the time on the clock. Prints a table and writes benchmarks/data.json.
 """
@@ -168,6 +173,58 @@ def sentencepiece(train: str) -> Callable[[], dict]:
     return work
 
 
+def near(train: str) -> Callable[[], dict]:
+    """Near duplicates, the planted ones among them."""
+    import numpy as np
+
+    from minitron.data.near import near_pairs
+
+    file, choose = pq.ParquetFile(train), random.Random(2)
+    originals, planted = [], []
+    for start, table in row_groups(file):
+        for row in range(-start % 100, len(table), 100):
+            turns = table["messages"][row].as_py()
+            originals.append((start + row, turns))
+            planted.append([{**turn, "content": replaced(turn["content"], choose)} for turn in turns])
+    rows = file.metadata.num_rows
+    copies = pa.table({"messages": pa.array(planted, table.schema.field("messages").type)})
+    similar = [
+        len(a & b) / len(a | b)
+        for a, b in ((triples(t), triples(c)) for (_, t), c in zip(originals, planted, strict=True))
+    ]
+    want = {(row, rows + i) for i, (row, _) in enumerate(originals) if similar[i] >= 0.8}
+    print(f"planted {len(planted)}, of which {len(want)} are at 0.8 or above", file=sys.stderr)
+
+    def work() -> dict:
+        def tables():
+            yield from row_groups(file)
+            yield rows, copies
+
+        pairs = near_pairs(tables, order=np.arange(rows + len(planted)), threshold=0.8)
+        found = {tuple(sorted(pair)) for pair in pairs.rows.tolist()}
+        return {"rows": rows, "pairs": len(found), "recall": round(len(found & want) / max(1, len(want)), 4)}
+
+    return work
+
+
+def row_groups(file: pq.ParquetFile):
+    start = 0
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group, columns=["messages"])
+        yield start, table
+        start += len(table)
+
+
+def replaced(text: str, choose: random.Random) -> str:
+    """About one word of forty is another."""
+    return " ".join(f"new{choose.random():.6f}" if choose.random() < 0.025 else word for word in text.split())
+
+
+def triples(turns: list[dict]) -> set[tuple[str, ...]]:
+    words = [word for turn in turns for word in turn["content"].lower().split()]
+    return {tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
+
+
 def spent_cpu() -> float:
     """Seconds of this process and of the children that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -176,7 +233,9 @@ def spent_cpu() -> float:
 
 def do(side: str, data: str) -> dict:
     """What a side found, its seconds, CPU seconds, and the megabytes of its largest process."""
-    prepare = {"ours": ours, "packed": packed, "sentencepiece": sentencepiece}.get(side, partial(in_duckdb, side))
+    prepare = {"ours": ours, "packed": packed, "sentencepiece": sentencepiece, "near": near}.get(
+        side, partial(in_duckdb, side)
+    )
     work = prepare(data)
     begun, cpu = time.monotonic(), spent_cpu()
     found = work()
@@ -202,6 +261,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=171_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "minitron-bench-data")
+    parser.add_argument("--near", action="store_true", help="near duplicates, in place of all else")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -214,6 +274,12 @@ def main() -> None:
         make(folder / "made.tmp", args.rows)
         (folder / "made.tmp").rename(folder / "data")
     data, train = str(folder / "data/*.parquet"), str(folder / "train.parquet")
+    if args.near:
+        if not Path(train).exists():
+            measure(folder, "ours", data)
+        for figures in (measure(folder, "near", train) for _ in range(args.rounds)):
+            print(json.dumps(figures))
+        return
     found = {side: [] for side in ("ours", "copy", "distinct", "packed", "sentencepiece")}
     for _ in range(args.rounds):
         for side, rounds in found.items():

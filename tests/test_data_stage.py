@@ -5,7 +5,6 @@ import random
 import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import duckdb
@@ -16,6 +15,7 @@ from dialogues import SHARED, TURNS, A, U, dialogue, everything, numbered, part,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minitron import synth
 from minitron.core.errors import MinitronError
 from minitron.data.messages import EMPTY, NO_ANSWER, WEIGHT_0, digest_of
 from minitron.recipe.schema import Config, DataConfig
@@ -121,13 +121,11 @@ def test_skill_and_check_are_copied():
     assert [(row["skill"], row["check"]) for row in part("train")] == [("sum", "equals 4"), ("", "")]
 
 
-def test_synth_rows_are_made_in_the_stage_folder(monkeypatch):
+def test_synth_rows_are_made_in_the_stage_folder():
     Path("runs/t/data").mkdir(parents=True)  # as the pipeline does
-    fake = types.ModuleType("minitron.synth")
-    fake.write = lambda path, *, rows, seed: write(str(path), numbered(rows), seed=[seed] * rows)
-    monkeypatch.setattr(stage, "synth", fake)
-    assert run(synth_rows=30, keep=["seed == 1"])["kept"] == 30
-    assert Path("runs/t/data/synth.parquet").exists()
+    assert run(synth_rows=300, probes="probe == 1")["rows_in"] == 300
+    synth.write(Path("want.parquet"), rows=300, seed=1)
+    assert Path("runs/t/data/synth.parquet").read_bytes() == Path("want.parquet").read_bytes()
 
 
 def test_errors_of_the_recipe():

@@ -1,15 +1,19 @@
 """What models are asked: eval's questions and spare ones, the same dialogues as sft, probes whose rules are sound."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import tiny_texts
 
 from minitron.core.errors import MinitronError
 from minitron.data import encoding
 from minitron.data.packing import PackedRows, pack
 from minitron.evaluate.examiner import Examiner
+from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.stages import pipeline
@@ -26,7 +30,14 @@ def prepared(*overrides: str, turns: int = 1, check: str = '{"any": ["am"]}') ->
                 for turn in range(turns)
                 for role, said in (("user", f"say {i} {turn}"), ("assistant", text))
             ]
-            row = {"messages": messages, "probe": int(i % 10 == 0), "check": check, "skill": f"skill {i % 3}"}
+            source = "mine" if i % 4 == 1 else "theirs"
+            row = {
+                "source": source,
+                "messages": messages,
+                "probe": int(i % 10 == 0),
+                "check": check,
+                "skill": f"skill {i % 3}",
+            }
             file.write(json.dumps(row) + "\n")
     recipe = load_recipe("tiny.toml", ['data.probes="probe == 1"', *overrides])
     for stage in pipeline.select(recipe, None, "tokenizer"):
@@ -68,6 +79,23 @@ def test_held_out_loss_is_of_the_dialogues_that_sft_validates_on(tiny_run, tmp_p
     rows, want = Examiner(recipe, tokenizer).rows, PackedRows(tmp_path / "want")
     assert (len(rows), rows.targets, rows.target_bytes) == (len(want), want.targets, want.target_bytes)
     assert rows.targets > 0
+
+
+def test_the_loss_by_source_is_that_of_the_whole_in_parts(tiny_run):
+    """Each source's loss counts as many targets as it has; so they make up the loss of all."""
+    recipe, tokenizer = prepared()
+    examiner = Examiner(recipe, tokenizer)
+    torch.manual_seed(1)
+    model = LanguageModel(recipe.model, tokenizer.vocab_size).eval()
+    found, whole = examiner.losses_by_source(model), examiner.loss(model)
+    held_out = Counter(pq.read_table(recipe.layout.dialogues("valid"))["source"].to_pylist())
+    assert {name: loss.dialogues for name, loss in found.items()} == dict(held_out)
+    assert list(found) == ["theirs", "mine"]
+    targets = {name: rows.targets for name, (rows, _) in examiner.rows_by_source.items()}
+    assert sum(targets.values()) == examiner.rows.targets
+    total = sum(found[name].loss * targets[name] for name in targets)
+    assert total / examiner.rows.targets == pytest.approx(whole.loss, rel=1e-4)
+    assert found["mine"].loss != found["theirs"].loss
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,12 @@ def run(tmp_path_factory) -> Layout:
             if i % 3 == 0:
                 more = ({"role": "user", "content": "what said i?"}, {"role": "assistant", "content": f"say {i}"})
                 messages += more
-            probe = {"probe": int(i % 12 == 1), "skill": ["repeat", "count"][i % 2], "check": '{"any": ["lima"]}'}
+            probe = {
+                "source": "mine" if i % 5 == 2 else "theirs",
+                "probe": int(i % 12 == 1),
+                "skill": ["repeat", "count"][i % 2],
+                "check": '{"any": ["lima"]}',
+            }
             file.write(json.dumps({"messages": messages, **probe}) + "\n")
     with contextlib.chdir(folder):
         recipe = load_recipe("tiny.toml", CHANGES)
@@ -121,7 +126,8 @@ def test_a_card_is_read_as_it_was_written(run, card):
     assert value["probe_accuracy"] == value["models"]["kto"]["probes"]["accuracy"]
     assert set(value["dtypes"]) == {"f16", "q8", "q4"}
     for model in value["models"].values():
-        assert {"step", "loss", "bits_per_byte", "probes", "failures", "continuations"} == set(model)
+        assert {"step", "loss", "bits_per_byte", "probes", "failures", "continuations", "sources"} == set(model)
+        assert set(model["sources"]) == {"mine", "theirs"}
         assert list(model["failures"]) == ["all", "chat", "loops", "canned", "tutorial"]
         for found in model["failures"].values():
             assert {"loop", "runaway", "canned", "ended", "failing", "distinct_2", "answers"} < set(found)
@@ -230,6 +236,7 @@ def rates(**shares: Share) -> FailureRates:
 def test_differences_are_marked_in_words_if_they_are_beyond_chance(run, card):
     before = {"held_out": HeldOut(1.5, 0.75), "probes": Probes(Share.of(500, 1000), {"add": Share.of(34, 50)})}
     after = {"held_out": HeldOut(1.6, 0.8), "probes": Probes(Share.of(750, 1000), {"add": Share.of(28, 50)})}
+    before["sources"] = after["sources"] = {}
     before["failures"] = {"chat": Failures(rates(loop=Share.of(200, 1000), ended=Share.of(800, 1000)), 0.5)}
     after["failures"] = {"chat": Failures(rates(loop=Share.of(190, 1000), ended=Share.of(900, 1000)), 0.5)}
     page = page_of(run, changed(changed(card, "sft", **before), "kto", **after))
@@ -317,12 +324,24 @@ def test_the_data_section_counts_every_row(run, card, tmp_path):
     other.stage("data").mkdir()
     counts = {"rows_in": 1000, "kept": 750, "train": 700, "valid": 30, "probes": 20}
     dropped = {"dropped": {"safety >= 8": 200, "exact duplicate": 50}, "kept_without_score": {"pii_leak": 3}}
-    other.stage_report("data").write_text(json.dumps(counts | dropped))
+    sources = [
+        {"name": "mine", "rows_in": 50, "train": 40, "valid": 5, "probes": 0, "written": 175},
+        {"name": "built-in", "rows_in": 950, "train": 525, "valid": 25, "probes": 20, "written": 525},
+    ]
+    other.stage_report("data").write_text(json.dumps(counts | dropped | {"sources": sources}))
     page = page_of(other, card)
+    assert "mine: 45 of 50 rows kept, 25.0% of what is trained on." in page.said("p")
     assert "1,000 rows read, 750 dialogues kept (700 train, 30 valid, 20 probes)." in page.said("p")
     assert "3 rows have no score 'pii_leak' and were kept all the same." in page.said("p")
     told = "kept: rows 750 (75.0%); dropped: safety >= 8: rows 200 (20.0%); dropped: exact duplicate: rows 50 (5.0%)."
     assert any(told in text for text in page.said("desc"))
+
+
+def test_the_loss_of_each_source_is_a_group(run, card):
+    page, sources = page_of(run, card), card.models["kto"].figures.sources
+    for name, loss in sources.items():
+        assert f"held out of {name} ({loss.dialogues})" in page.said("th")
+        assert f"{loss.loss:.4f}" in page.said("td")
 
 
 def test_missing_parts_are_left_out(card, tmp_path):

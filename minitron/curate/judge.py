@@ -162,21 +162,24 @@ class Answers:
         self.found[key] = answer
 
 
+ALL_ROWS = 1 << 62
+
+
 def dialogues(config: Config, left_out: Counter[str] | None = None) -> Iterator[tuple[list[Message], str, str, str]]:
     """All that the recipe names, whatever its rules: messages, source, skill, check. What is no dialogue is counted."""
-    data = replace(config.data, keep=[], valid_keep=[], probes="")
-    reader, roles, count = Reader(data), role_map(data), 0
-    most = (config.judge or JudgeConfig()).max_rows
-    with opened(config, rows=data.synth_rows) as found:
-        for rows in reader.read(found):
-            for row in rows:
+    count, most = 0, (config.judge or JudgeConfig()).max_rows
+    with opened(config, rows=ALL_ROWS) as found:
+        for part, sources in found:
+            data = replace(part.config, keep=[], valid_keep=[], probes="")
+            roles = role_map(data)
+            for row in (row for rows in Reader(data).read(sources) for row in rows):
                 messages = to_messages(row.turns, roles=roles, unknown=set())
                 if isinstance(messages, str):
                     if left_out is not None:
                         left_out[messages] += 1
                 elif not most or count < most:
                     count += 1
-                    yield messages, row.source, row.skill, row.check
+                    yield messages, part.name or row.source, row.skill, row.check
                 else:
                     return
 

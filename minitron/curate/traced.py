@@ -21,7 +21,9 @@ from minitron.data.messages import Message, digest_of, parse, printable, role_ma
 from minitron.data.quality import Quality
 from minitron.data.rules import to_number
 from minitron.data.shapes import Shape
-from minitron.data.sources import Reader, sources
+from minitron.data.sources import Reader
+from minitron.data.sources import sources as sources_of
+from minitron.recipe import mixture
 from minitron.recipe.schema import Config, DataConfig
 
 DUPLICATE = "exact duplicate"
@@ -45,9 +47,9 @@ class Traced:
 class OneByOne(Source):
     """The first rows of a source, in chunks of one, so that what a reader does with each can be seen."""
 
-    def __init__(self, inner: Source, reader: Reader, *, most: int):
+    def __init__(self, inner: Source, reader: Reader, *, most: int, name: str = ""):
         self.inner, self.reader, self.most = inner, reader, most
-        self.path, self.where, self.name = inner.path, inner.where, inner.name
+        self.path, self.where, self.name = inner.path, inner.where, name or inner.name
         self.every_row_has_all_columns = inner.every_row_has_all_columns
         self.row: dict[str, Any] = {}
         self.whole = False  # whether there are no further rows
@@ -66,31 +68,42 @@ class OneByOne(Source):
 def trace(config: Config, *, rows: int) -> Iterator[Traced]:
     """The first rows of each source, about `rows` in all. Raises MinitronError where the recipe names no dialogues, and for what the
     data stage would not read either."""
-    data = config.data
+    seen = set[bytes]()
     with opened(config, rows=rows) as found:
-        some = found[:: -(-len(found) // MOST_FILES)]
-        reader, seen = Reader(data), set[bytes]()
-        parts = [OneByOne(source, reader, most=max(1, rows // len(some))) for source in some]
-        for part in parts:
-            yield from _of_part(part, data, seen)
-        if len(some) == len(found) and all(part.whole for part in parts):  # else rows that were not read may have them
-            reader.check_columns()
+        whole = sum(len(sources) for _, sources in found)
+        some = [(part, sources[:: -(-whole // MOST_FILES)]) for part, sources in found]
+        most = max(1, rows // max(1, sum(len(sources) for _, sources in some)))
+        for (part, sources), (_, every) in zip(some, found, strict=True):
+            reader = Reader(part.config)
+            ones = [OneByOne(source, reader, most=most, name=part.name) for source in sources]
+            for one in ones:
+                yield from _of_part(one, part.config, seen)
+            if len(sources) == len(every) and all(
+                one.whole for one in ones
+            ):  # else rows that were not read may have them
+                reader.check_columns()
 
 
 @contextmanager
-def opened(config: Config, *, rows: int) -> Iterator[list[Source]]:
-    """The recipe's sources; of the built-in dialogues as many as are looked at."""
-    data, made = config.data, config.layout.stage("data") / "synth.parquet"
-    if not (data.synth_rows or data.files or data.hub):
+def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Part, list[Source]]]]:
+    """The recipe's parts with their sources; of the built-in dialogues as many as are looked at."""
+    made = config.layout.stage("data") / "synth.parquet"
+    if not config.data.given:
         hint = "set data.files, data.hub or data.synth_rows; for raw text see: minitron clean"
         raise MinitronError(f"{config.recipe} names no dialogues", hint=hint, code=2)
-    if not data.synth_rows or made.exists():
-        yield [open_source(made)] if data.synth_rows else sources(data)
-        return
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "synth.parquet"
-        synth.write(path, rows=min(data.synth_rows, rows), seed=config.seed, who=synth.Persona.of(data.persona))
-        yield [open_source(path)]
+        found = []
+        for part in mixture.parts(config.data):
+            path = made if made.exists() else Path(scratch) / "synth.parquet"
+            if part.config.synth_rows and path != made:
+                synth.write(
+                    path,
+                    rows=min(part.config.synth_rows, rows),
+                    seed=config.seed,
+                    who=synth.Persona.of(part.config.persona),
+                )
+            found.append((part, [open_source(path)] if part.config.synth_rows else sources_of(part.config)))
+        yield found
 
 
 def _of_part(one: OneByOne, data: DataConfig, seen: set[bytes]) -> Iterator[Traced]:

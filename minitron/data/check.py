@@ -18,6 +18,7 @@ from minitron.data.quality import Quality
 from minitron.data.rules import Rules, find_column
 from minitron.data.shapes import Shape
 from minitron.data.sources import column_of_rule_missing, sources
+from minitron.recipe import mixture
 from minitron.recipe.schema import Config, DataConfig
 
 MOST_FILES = 32  # whose heads are read, evenly spread; all of them are looked for
@@ -28,12 +29,15 @@ def check(config: Config) -> None:
     """Raises MinitronError for what a stage would stumble over: files that are missing, empty or unreadable, columns that are
     not there, rules and labels that are none, and nothing to be held out. Datasets of a hub are not looked at.
     """
-    data, rules = config.data, Rules(config.data)
-    role_map(data)
-    Quality(data.clean)
+    data = config.data
     _held_out(config)
-    if data.files:
-        _dialogues(sources(replace(data, hub="")), data, rules, option="data.files")
+    for part in mixture.parts(data):
+        rules = Rules(part.config)
+        role_map(part.config)
+        Quality(part.config.clean)
+        if part.config.files:
+            option = f"the source '{part.name}'" if part.name else "data.files"
+            _dialogues(sources(replace(part.config, hub="")), part.config, rules, option=option)
     if config.pretrain and config.pretrain.files:
         found = documents.sources(config.pretrain)
         texts = (next(documents.documents_of(source, column=config.pretrain.column), "") for source in _some(found))

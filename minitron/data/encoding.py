@@ -9,13 +9,16 @@ from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 
 
-def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) -> Iterator[Sequence]:
-    """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts.
+def encode(
+    path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int], *, source: str | None = None
+) -> Iterator[Sequence]:
+    """Dialogues (with `source` only its own) as ids and masks; those longer than context + 1 lose whole last turns, which `cut`
+    counts.
 
     Contents are encoded a thousand dialogues at a time, so that the tokenizer can use all cores.
     """
     around = len(tokenizer.closing)
-    for ends, roles, contents in store.messages(path):
+    for ends, roles, contents in store.messages(path, source=source):
         encoded = tokenizer.encode_many(contents)
         for begin, end in zip(ends, ends[1:], strict=False):
             whole = end

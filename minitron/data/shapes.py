@@ -7,6 +7,7 @@ Knows nothing about files and scores.
 """
 
 import difflib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -32,46 +33,47 @@ HISTORY = "history"  # earlier turns: [[question, answer], ...]
 
 @dataclass(frozen=True)
 class Shape:
-    """The columns of a source's dialogues: those with turns, the first that is filled counts; else a question and its answer."""
+    """The columns of a source's dialogues: those with turns, the first that is filled counts; else a question and its answer, the
+    first two that are both there. So what a row means does not depend on the rows around it."""
 
     in_turns: tuple[str, ...]
-    pair: tuple[str, str] | None
+    pairs: tuple[tuple[str, str], ...]
     beside: tuple[str, ...]  # input, system and history, as far as they are there
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.in_turns, *(self.pair or ()), *self.beside)))
+        return tuple(dict.fromkeys((*self.in_turns, *itertools.chain(*self.pairs), *self.beside)))
 
     @classmethod
     def find(cls, names: list[str], *, config: DataConfig, where: str) -> "Shape":
         """By the recipe's `format` and `column`, else by the usual names. MinitronError where there are none."""
-        pair = next((pair for pair in PAIRS if set(pair) <= set(names)), None)
+        pairs = tuple(pair for pair in PAIRS if set(pair) <= set(names))
         in_turns = tuple(name for name in TURNS if name in names)
         if config.column != "auto" and config.format != "alpaca":
             if config.column not in names:
                 raise no_column(config.column, names=names, where=where)
-            in_turns, pair = (config.column,), None
+            in_turns, pairs = (config.column,), ()
         if config.format == "alpaca":
             in_turns = ()
         if config.format == "messages":
-            pair = None
-        kto = pair == ("prompt", "completion") and "label" in names
-        if not in_turns and (kto or (not pair and {"chosen", "rejected"} <= set(names))):
+            pairs = ()
+        kto = pairs[:1] == (("prompt", "completion"),) and "label" in names
+        if not in_turns and (kto or (not pairs and {"chosen", "rejected"} <= set(names))):
             hint = "name the file in reject.files; data.files is for dialogues to learn from"
             raise MinitronError(f"{where} holds labelled answers", hint=hint)
-        if not in_turns and not pair:
+        if not in_turns and not pairs:
             wanted = "instruction and output" if config.format == "alpaca" else ", ".join(TURNS)
             known = ", ".join(f"{question} and {answer}" for question, answer in PAIRS)
             hint = f"it has {listed(names)}; name the one with the turns in data.column, or rename two columns: {known}"
             if names == ["text"]:
                 hint = "raw text belongs into pretrain.files; in a text with dialogues each message begins as in 'Anna: hello'"
             raise MinitronError(f"{where} has no column with turns ({wanted})", hint=hint)
-        return cls(in_turns, pair, tuple(name for name in (*MORE, *SYSTEM, HISTORY) if name in names))
+        return cls(in_turns, pairs, tuple(name for name in (*MORE, *SYSTEM, HISTORY) if name in names))
 
     @property
     def whole_turns(self) -> str:
         """The one column that has all of every row's turns; empty where a row's other columns may have some of them."""
-        alone = len(self.in_turns) == 1 and not self.pair and not {*SYSTEM, HISTORY} & set(self.beside)
+        alone = len(self.in_turns) == 1 and not self.pairs and not {*SYSTEM, HISTORY} & set(self.beside)
         return self.in_turns[0] if alone else ""
 
     def turns(self, cells: dict[str, list], count: int) -> list:
@@ -81,9 +83,10 @@ class Shape:
 
     def _of_row(self, row: dict[str, Any]) -> Any:
         found = next((row[name] for name in self.in_turns if row[name]), None)
-        if found is None and self.pair:
-            question, answer = (row[name] for name in self.pair)
-            more = next((row[n] for n in MORE if n in row and n not in self.pair), None)
+        if found is None and self.pairs:
+            pair = next((p for p in self.pairs if all(row[name] is not None for name in p)), self.pairs[0])
+            question, answer = (row[name] for name in pair)
+            more = next((row[n] for n in MORE if row.get(n) is not None and n not in pair), None)
             found = [*question_turns(question, more), *answer_turns(answer)]
         return with_earlier(found, row)
 

@@ -155,7 +155,7 @@ class Reader:
             raise not_numbers(column, kind="text")
 
     def _read(self, source: Source) -> Iterator[Passed]:
-        names: dict[str, None] = {}
+        names: dict[str, None] = dict.fromkeys(source.names_before)
         shape = None
         for chunk in source.chunks():
             if not chunk.rows:

@@ -1,17 +1,21 @@
 """The dialogues of a run, as the data stage keeps them: train, valid and probes, parquet files of one schema.
 
-    with open_split(folder, valid_fraction=0.02) as split:         # writes; the files appear when the block succeeds
+    with open_parts(folder) as parts:                              # writes; the files appear when the block succeeds
+        split = Split(parts, valid_fraction=0.02)
         split.add(table)                                           # of dialogues, as data.checked has them
+        split.settle(want_valid=True)
     for dialogue in read(folder / "train.parquet"): ...            # {messages, skill, check}
 
 Both stream: never a whole file in memory. Knows nothing about where dialogues come from.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import compress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +26,8 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_path, write_error
 from minitron.data.expressions import Leaf
 from minitron.data.rules import Rules
+from minitron.recipe import mixture
+from minitron.recipe.schema import DataConfig
 
 PARTS = ("train", "valid", "probes")
 LEAST_VALID = 20  # dialogues held out at least, or a tenth of all where there are few
@@ -37,20 +43,31 @@ SCHEMA = pa.schema(
 )
 
 
-def read(path: Path, *, rules: Rules | None = None) -> Iterator[dict]:
-    """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With `rules`
-    only those that are judged well enough to be held out (`data.valid_keep`)."""
-    strict = rules is not None and bool(rules.valid)
-    for batch in _batches(path, ["messages", "skill", "check", *(["scores"] if strict else [])]):
+def read(path: Path, *, well_judged: DataConfig | None = None) -> Iterator[dict]:
+    """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With `well_judged`
+    only those that its `valid_keep` would hold out, each by the rules of its source."""
+    rules = {part.name: Rules(part.config) for part in mixture.parts(well_judged)} if well_judged else {}
+    strict = any(each.valid for each in rules.values())
+    for batch in _batches(path, ["messages", "skill", "check", *(["scores", "source"] if strict else [])]):
         rows = batch.to_pylist()
         yield from compress(rows, _judged_well(rows, rules)) if strict else rows
 
 
-def messages(path: Path) -> Iterator[tuple[list[int], list[str], list[str]]]:
+def sources(path: Path) -> Counter[str]:
+    """How many dialogues the same files have of each source."""
+    found: Counter[str] = Counter()
+    for batch in _batches(path, ["source"]):
+        found.update(batch["source"].to_pylist())
+    return found
+
+
+def messages(path: Path, *, source: str | None = None) -> Iterator[tuple[list[int], list[str], list[str]]]:
     """The messages of the same files, a thousand dialogues at a time: the roles and the contents of all of them, and where each
-    dialogue begins and the last one ends."""
-    for batch in _batches(path, ["messages"]):
+    dialogue begins and the last one ends. With `source` only its dialogues."""
+    for batch in _batches(path, ["messages", *([] if source is None else ["source"])]):
         column = batch["messages"]
+        if source is not None:
+            column = column.filter(pc.equal(batch["source"], source))
         ends = column.offsets.to_numpy()
         turns = column.flatten()
         yield (ends - ends[0]).tolist(), turns.field("role").to_pylist(), turns.field("content").to_pylist()
@@ -66,14 +83,21 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise MinitronError(f"{path} cannot be read: {error}", hint="run: minitron data RECIPE --force") from error
 
 
-def _judged_well(rows: list[dict], rules: Rules) -> list[bool]:
+def _judged_well(rows: list[dict], rules: dict[str, Rules]) -> list[bool]:
+    """Which rows pass the rules of their source, or the only ones."""
+    well = [False] * len(rows)
     scores = [dict(row.pop("scores") or ()) for row in rows]
-    values = {Leaf(name): pa.array([judged.get(name) for judged in scores], pa.float64()) for name in rules.columns}
-    return rules.may_be_valid(values, rows=len(rows)).to_pylist()
+    sources = [row.pop("source") for row in rows]
+    for name, each in rules.items():
+        mine = [i for i, source in enumerate(sources) if source == name or not name]
+        values = {Leaf(n): pa.array([scores[i].get(n) for i in mine], pa.float64()) for n in each.columns}
+        for i, passes in zip(mine, each.may_be_valid(values, rows=len(mine)).to_pylist(), strict=True):
+            well[i] = passes
+    return well
 
 
 class Part:
-    """One output file while it is written, a row group at a time. `digests` and `may_be_valid` are those of its rows."""
+    """One output file while it is written, a row group at a time. `digests` and `may_be_valid` are those of the rows `add` took."""
 
     def __init__(self, temporary: Path, *, path: Path):
         self.temporary, self.path = temporary, path
@@ -95,11 +119,15 @@ class Part:
         return self._written + self._buffer_rows
 
     def add(self, table: pa.Table) -> None:
+        """Adds dialogues and remembers their digests."""
+        self.digests += table["digest"].to_pylist()
+        self.may_be_valid += bytes(table["may_be_valid"].to_pylist())
+        self.append(table)
+
+    def append(self, table: pa.Table) -> None:
         """Adds dialogues, of which no row group gets more than BUFFER_ROWS, nor any after those that make up BUFFER_CHARS."""
         if not len(table):
             return
-        self.digests += table["digest"].to_pylist()
-        self.may_be_valid += bytes(table["may_be_valid"].to_pylist())
         table = table.select(SCHEMA.names)
         chars = np.cumsum(_chars(table))
         start = 0
@@ -176,8 +204,18 @@ def _is_in(rows: set[int], start: int, count: int) -> pa.BooleanArray:
     return pa.array(np.isin(np.arange(start, start + count), list(rows)))
 
 
+class Settled(NamedTuple):
+    """What settling decided: how many dialogues valid got beyond those that it has by their digests, how many were dropped only
+    then, by reason, and of each origin {"name", "train", "valid", "probes", "written"}."""
+
+    moved: int
+    dropped: Counter[str]
+    origins: list[dict[str, Any]]
+    near: dict[str, Any] | None = None  # near-duplicates, where they were looked for
+
+
 class Split:
-    """The three outputs, and which dialogues they have, by their digests (about 120 bytes of memory for each)."""
+    """The three outputs in the order of the input, and which dialogues they have, by their digests (about 120 bytes of memory for each)."""
 
     def __init__(self, parts: dict[str, Part], *, valid_fraction: float, max_rows: int = 0):
         self.parts, self.valid_fraction, self.max_rows = parts, valid_fraction, max_rows
@@ -192,7 +230,7 @@ class Split:
         """Whether there are as many dialogues as are wanted."""
         return bool(self.max_rows) and self.rows >= self.max_rows
 
-    def add(self, table: pa.Table) -> int:
+    def add(self, table: pa.Table, *, origin: int = 0) -> int:
         """Adds dialogues (`checked.CHECKED`) until it is full: a probe, what a small digest holds out, or to be trained on.
 
         Returns how many were there already; if one only now shows to be a probe, it moves there.
@@ -221,11 +259,8 @@ class Split:
             self.parts[name].add(table.filter(pa.array(stays & (part == number))))
         return twice
 
-    def settle(self, *, want_valid: bool) -> int:
-        """Closes the files; takes out of them what became a probe; leaves neither train nor valid empty, nor valid tiny.
-
-        Returns how many dialogues valid got beyond those that it has by their digests.
-        """
+    def settle(self, *, want_valid: bool) -> Settled:
+        """Closes the files; takes out of them what became a probe; leaves neither train nor valid empty, nor valid tiny."""
         for name, part in self.parts.items():
             part.close()
             if self._became_probes and name != "probes":
@@ -241,7 +276,7 @@ class Split:
         for name, part in self.parts.items():
             if self._gone[name] or name in extra:
                 part.rewrite(without=self._gone[name], extra=extra.get(name))
-        return moved
+        return Settled(moved, Counter(), [])
 
     def _move(self, count: int, source: str, target: str, extra: dict[str, pa.Table], *, choose: Callable) -> int:
         """Moves up to `count` dialogues that may be held out. Returns how many there were."""
@@ -255,12 +290,12 @@ class Split:
 
 
 @contextmanager
-def open_split(folder: Path, *, valid_fraction: float, max_rows: int = 0) -> Iterator[Split]:
-    """A Split of the folder's three files, which appear when the block succeeds."""
+def open_parts(folder: Path) -> Iterator[dict[str, Part]]:
+    """The folder's three files, which appear when the block succeeds."""
     with ExitStack() as stack:
         parts = {}
         for name in PARTS:
             path = folder / f"{name}.parquet"
             temporary = stack.enter_context(atomic_path(path))
             parts[name] = stack.enter_context(Part(temporary, path=path))
-        yield Split(parts, valid_fraction=valid_fraction, max_rows=max_rows)
+        yield parts

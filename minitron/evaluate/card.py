@@ -26,6 +26,13 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class SourceLoss(HeldOut):
+    """The same of the held-out dialogues of one source, and how many there are."""
+
+    dialogues: int
+
+
+@dataclass(frozen=True)
 class ProbeAnswer:
     """A probe's dialogue up to the question, its rules (`checks`), and what a model answered."""
 
@@ -136,6 +143,7 @@ class Figures:
     probes: Probes | None
     failures: Mapping[str, Failures]  # by way of sampling: all, chat, and every preset of reject
     continuations: Sequence[Continuation] = ()
+    sources: Mapping[str, SourceLoss] = field(default_factory=dict)  # empty where all are of one
 
     def to_json(self) -> dict[str, Any]:
         held_out = vars(self.held_out) if self.held_out else {"loss": None, "bits_per_byte": None}
@@ -144,6 +152,7 @@ class Figures:
             "probes": self.probes.to_json() if self.probes else {},
             "failures": {way: f.to_json() for way, f in self.failures.items()},
             "continuations": [dict(vars(c)) for c in self.continuations],
+            "sources": {name: dict(vars(loss)) for name, loss in self.sources.items()},
         }
 
     @classmethod
@@ -153,6 +162,7 @@ class Figures:
             Probes.from_json(value["probes"]) if value["probes"] else None,
             {way: Failures.from_json(f) for way, f in value["failures"].items()},
             [Continuation(**c) for c in value.get("continuations", [])],
+            {name: SourceLoss(**loss) for name, loss in value.get("sources", {}).items()},
         )
 
 

@@ -29,7 +29,7 @@ from minitron.core.errors import MinitronError
 from minitron.data import documents, encoding, store
 from minitron.data.packing import PackedRows, pack
 from minitron.evaluate import checks, failures
-from minitron.evaluate.card import Continuation, Failures, Figures, HeldOut, ProbeAnswer, Probes, Sample
+from minitron.evaluate.card import Continuation, Failures, Figures, HeldOut, ProbeAnswer, Probes, Sample, SourceLoss
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Sampling
 from minitron.sample.generate import Decoding, ask, generate
@@ -41,6 +41,7 @@ from minitron.train.loop import mean_loss
 SAMPLES = 12  # answers shown side by side in the report
 CONTINUATIONS = 6  # of held-out text, shown in a base model's report
 BATCH_ROWS = 16
+SOURCES = 12  # whose held-out loss is measured apart
 Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
@@ -54,6 +55,12 @@ class OnPolicy:
     loop: float  # share of answers
     ended: float  # share of answers
     real_words: float  # share of the words that the training data has
+
+
+def _loss(model: LanguageModel, rows: PackedRows, *, limit: int = 0) -> tuple[float, float]:
+    """Of the first `limit` rows (0: all): loss in nats per target, and bits per byte."""
+    loss = mean_loss(model, rows, limit=limit, batch_rows=BATCH_ROWS)
+    return loss, loss * rows.targets / math.log(2) / max(1, rows.target_bytes)
 
 
 class Examiner:
@@ -70,29 +77,45 @@ class Examiner:
     def figures(self, model: LanguageModel, *, probes: Probes | None = None) -> Figures:
         """Everything that is asked of a model; `probes` are asked unless they are given."""
         probes = probes or self.probes(model)
-        return Figures(self.loss(model), probes, self.failures(model), self.continuations(model))
+        failures, continuations = self.failures(model), self.continuations(model)
+        return Figures(self.loss(model), probes, failures, continuations, self.losses_by_source(model))
 
     # ---- held-out loss
 
     def loss(self, model: LanguageModel, *, rows: int = 0) -> HeldOut | None:
         """Over the first `rows` packed rows (0: all); None where nothing is held out."""
-        if not len(self.rows):
-            return None
-        loss, held_out = mean_loss(model, self.rows, limit=rows, batch_rows=BATCH_ROWS), self.rows
-        return HeldOut(loss, loss * held_out.targets / math.log(2) / max(1, held_out.target_bytes))
+        return HeldOut(*_loss(model, self.rows, limit=rows)) if len(self.rows) else None
+
+    def losses_by_source(self, model: LanguageModel) -> dict[str, SourceLoss]:
+        """The same of each source's dialogues, the sources with most of them first; none where all are of one source."""
+        return {name: SourceLoss(*_loss(model, rows), count) for name, (rows, count) in self.rows_by_source.items()}
 
     @cached_property
     def rows(self) -> PackedRows:
         """The validation dialogues as sft encodes them, packed once for all models; of a base model the held-out text, as
         pretrain packed it."""
-        if self.config.base:
-            return documents.held_out(self.config)
-        self._folder = tempfile.TemporaryDirectory()  # is there as long as the examiner
-        out = Path(self._folder.name) / "valid"
-        path, tokenizer = self.config.layout.dialogues("valid"), self.tokenizer
-        sequences = encoding.encode(path, tokenizer, self.context, {"shortened": 0, "left out": 0})
+        return documents.held_out(self.config) if self.config.base else self._packed("valid")
+
+    @cached_property
+    def rows_by_source(self) -> dict[str, tuple[PackedRows, int]]:
+        """Those of each source, and how many dialogues it holds out."""
+        counts = {} if self.config.base else store.sources(self.config.layout.dialogues("valid"))
+        if len(counts) < 2:
+            return {}
+        most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SOURCES]
+        packed = {name: (self._packed(f"source-{i}", source=name), count) for i, (name, count) in enumerate(most)}
+        return {name: (rows, count) for name, (rows, count) in packed.items() if len(rows)}
+
+    def _packed(self, name: str, *, source: str | None = None) -> PackedRows:
+        out, tokenizer = Path(self._folder.name) / name, self.tokenizer
+        path, cut = self.config.layout.dialogues("valid"), {"shortened": 0, "left out": 0}
+        sequences = encoding.encode(path, tokenizer, self.context, cut, source=source)
         pack(sequences, context=self.context, vocab_size=tokenizer.vocab_size, out=out)
         return PackedRows(out)
+
+    @cached_property
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        return tempfile.TemporaryDirectory()  # is there as long as the examiner
 
     # ---- probes
 

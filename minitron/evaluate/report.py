@@ -141,6 +141,8 @@ def _figures(model: Figures) -> dict[str, dict[str, Share | float]]:
         groups[""] |= {LOSS: model.held_out.loss, BITS: model.held_out.bits_per_byte}
     if model.probes:
         groups[""][ACCURACY] = model.probes.accuracy
+    for name, loss in model.sources.items():
+        groups[f"held out of {name} ({loss.dialogues:,})"] = {LOSS: loss.loss, BITS: loss.bits_per_byte}
     for name, found in model.failures.items():
         title = "answers with all presets" if name == "all" else f"answers with preset {name}"
         shares = found.rates.shares()
@@ -274,6 +276,15 @@ def _data(report: Mapping[str, Any]) -> Html | None:
         return None
     parts = ", ".join(f"{report[name]:,} {name}" for name in ("train", "valid", "probes") if name in report)
     told = [el("p", f"{report['rows_in']:,} rows read, {report['kept']:,} dialogues kept ({parts}).")]
+    for source in sources if len(sources := report.get("sources", [])) > 1 else ():
+        kept = source["train"] + source["valid"] + source["probes"]
+        share = source["written"] / max(1, report["train"])
+        told.append(
+            el(
+                "p",
+                f"{source['name']}: {kept:,} of {source['rows_in']:,} rows kept, {share:.1%} of what is trained on.",
+            )
+        )
     for column, count in report.get("kept_without_score", {}).items():
         told.append(el("p", f"{count:,} rows have no score '{column}' and were kept all the same."))
     counts, whole = {"kept": report["kept"]} | report["dropped"], max(1, report["rows_in"])

@@ -13,7 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 from minitron import synth
@@ -23,6 +23,7 @@ from minitron.data.formats import open_source
 from minitron.data.formats.source import Source, reading
 from minitron.data.messages import digest_of, role_map, to_messages
 from minitron.data.sources import Reader
+from minitron.recipe import mixture
 from minitron.recipe.schema import Config, DataConfig
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer, TooManyTokens
@@ -108,21 +109,9 @@ def look(config: Config) -> Corpus:
         count = json.loads((folder / "report.json").read_text(encoding="utf-8"))["train"]
         read = islice(store.read(folder / "train.parquet"), SAMPLE_ROWS)
         found = Corpus(count, [d["messages"] for d in read], where="the data stage's report")
-    elif data.hub:
-        raise MinitronError(
-            f"how much the dataset {data.hub} holds is not known before it has been read",
-            hint=f"run: minitron data {config.recipe}",
-        )
-    elif data.synth_rows:
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / "synth.parquet"
-            synth.write(
-                path, rows=min(data.synth_rows, SAMPLE_ROWS), seed=config.seed, who=synth.Persona.of(data.persona)
-            )
-            found = _sampled(data, [open_source(path)], rows=data.synth_rows)
-    elif data.files:
-        every = sources.sources(data)
-        found = _sampled(data, every, rows=sum(map(_rows, every)))
+    elif data.given:
+        parts = mixture.parts(data)
+        found = _mixed(parts, [_of_part(part, config) for part in parts])
     elif not config.pretrain:
         raise MinitronError(
             f"{config.recipe} names no data", hint="set data.files, data.hub or data.synth_rows", code=2
@@ -130,6 +119,38 @@ def look(config: Config) -> Corpus:
     if config.pretrain:
         found.text_chars, found.text_sample = _texts_of(config)
     return found
+
+
+def _of_part(part: mixture.Part, config: Config) -> Corpus:
+    data = part.config
+    if data.hub:
+        raise MinitronError(
+            f"how much the dataset {data.hub} holds is not known before it has been read",
+            hint=f"run: minitron data {config.recipe}",
+        )
+    if data.synth_rows:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "synth.parquet"
+            synth.write(
+                path, rows=min(data.synth_rows, SAMPLE_ROWS), seed=config.seed, who=synth.Persona.of(data.persona)
+            )
+            found = _sampled(data, [open_source(path)], rows=data.synth_rows)
+    else:
+        every = sources.sources(data)
+        found = _sampled(data, every, rows=sum(map(_rows, every)))
+    return replace(found, dialogues=min(found.dialogues, part.cap or found.dialogues))
+
+
+def _mixed(parts: list[mixture.Part], found: list[Corpus]) -> Corpus:
+    """Corpora of several sources as one, with as much of each in the sample as is trained on."""
+    if len(found) == 1:
+        return found[0]
+    times = mixture.repeats(parts, [corpus.dialogues for corpus in found])
+    counts = [round(corpus.dialogues * each) for corpus, each in zip(found, times, strict=True)]
+    sizes = [-(-SAMPLE_ROWS * count // max(1, sum(counts))) for count in counts]
+    sample = [row for corpus, size in zip(found, sizes, strict=True) for row in islice(cycle(corpus.sample), size)]
+    where = "; ".join(f"{part.name}: {corpus.where}" for part, corpus in zip(parts, found, strict=True))
+    return Corpus(sum(counts), sample, where=where)
 
 
 def _is_of(config: Config, folder: Path) -> bool:

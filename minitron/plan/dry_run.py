@@ -307,7 +307,7 @@ class Aligning:
 
     def look(self) -> float:
         """Seconds of a look at the policy (`align.look`): held-out loss, on-policy samples and their KL, probes."""
-        probes = METHOD.probes_asked if self.config.data.probes else 0
+        probes = METHOD.probes_asked if self.config.data.any_probes else 0
         apart = METHOD.on_policy_prompts * 2 * self.scored * FORWARD_SHARE  # how far it is from the reference
         drawn = self.answers(METHOD.on_policy_prompts + probes, self.config.eval.max_tokens)
         return self.forward(METHOD.held_out_rows) + drawn + apart
@@ -317,7 +317,7 @@ class Aligning:
         settings, presets = self.config.eval, self.config.reject.presets if self.config.reject else {}
         limits = [self.config.export.max_tokens, *(preset.max_tokens for preset in presets.values())]
         ways = sum(self.answers(settings.prompts, min(limit, settings.max_tokens)) for limit in limits)
-        probes = self.answers(settings.probes if self.config.data.probes else 0, settings.max_tokens)
+        probes = self.answers(settings.probes if self.config.data.any_probes else 0, settings.max_tokens)
         return ways + probes + self.forward(EVAL_ROWS)
 
     def kto(self) -> dict[str, float]:

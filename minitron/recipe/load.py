@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from minitron.core.errors import MinitronError
-from minitron.recipe import shapes
+from minitron.recipe import mixture, shapes
 from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
 from minitron.recipe.layout import Layout
 from minitron.recipe.schema import (
     NORMALIZATIONS,
     REMOVED,
     Config,
+    Fetch,
     ModelConfig,
     OptimConfig,
     PersonaConfig,
@@ -52,6 +53,7 @@ def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = Non
     for text in overrides or []:
         _apply_override(raw, text, problems)
     _inherit_optim(raw)
+    _inherit_reading(raw)
     config = _fill(Config, raw, "", problems, extra={"name": name or path.stem, "recipe": path})
     if not problems:
         _check_whole(config, problems)
@@ -74,6 +76,15 @@ def _inherit_optim(raw: dict[str, Any]) -> None:
         section = raw.setdefault(stage, {}) if stage == "sft" else raw.get(stage)
         if isinstance(section, dict) and isinstance(section.get("optim", {}), dict):
             section["optim"] = shared | section.get("optim", {})
+
+
+def _inherit_reading(raw: dict[str, Any]) -> None:
+    """Lays what each [[data.source]] says over how [data] says that dialogues are read."""
+    data = raw.get("data", {})
+    found = data.get("source") if isinstance(data, dict) else None
+    if isinstance(found, list):
+        shared = {key: value for key, value in data.items() if key in mixture.SHARED}
+        data["source"] = [shared | source if isinstance(source, dict) else source for source in found]
 
 
 def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Config:
@@ -248,8 +259,13 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
         problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
     _check_persona(data.persona, problems)
-    if data.persona != PersonaConfig() and not data.synth_rows:
-        problems.append("data.persona is of the built-in dialogues; set data.synth_rows, or leave it out")
+    if data.persona != PersonaConfig() and not (data.synth_rows or any(one.builtin for one in data.source)):
+        problems.append(
+            "data.persona is of the built-in dialogues; set data.synth_rows (or builtin of a source), or leave it out"
+        )
+    problems += mixture.check(data)
+    for i, one in enumerate(data.fetch):
+        problems += [f"data.fetch[{i}]: {wrong}" for wrong in _wrong_with(one)]
     if config.kto and not config.reject:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     if config.base and (config.reject or config.kto):
@@ -272,6 +288,20 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     _check_tokenizer(config.tokenizer, problems)
     if config.study:
         _check_study(config, config.study, problems)
+
+
+def _wrong_with(one: Fetch) -> list[str]:
+    if not one.path or not (one.address or one.about):
+        return ["needs path, and address or about"]
+    if not one.address:
+        return []
+    problems = (
+        []
+        if re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", one.address)
+        else ["address must begin with https://"]
+    )
+    problems += [] if re.fullmatch("[0-9a-fA-F]{64}", one.sha256) else ["sha256 must be 64 hex digits"]
+    return problems + ([] if one.bytes else ["bytes must be the file's size"])
 
 
 def _check_study(config: Config, study: StudyConfig, problems: list[str]) -> None:

@@ -12,6 +12,7 @@ processes nor on how the rows are cut into files. Knows nothing about tokens.
 import json
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,52 +22,64 @@ from minitron.core.console import Progress, progress, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, remove_leftovers
 from minitron.core.processes import cores, ordered
-from minitron.data import checked
+from minitron.data import checked, near
 from minitron.data.checked import UNANSWERED
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Source, reading
 from minitron.data.messages import HINTS, UNKNOWN_ROLE, role_map
 from minitron.data.quality import Quality
 from minitron.data.rules import Tally
+from minitron.data.shuffled import BEYOND, DUPLICATE, NEAR_HELD_OUT, Shuffled
 from minitron.data.sources import Reader, count_rows, sources
-from minitron.data.store import PARTS, Split, open_split
+from minitron.data.store import PARTS, Part, Split, open_parts
 from minitron.evaluate import checks
-from minitron.recipe.schema import Config
+from minitron.recipe import mixture
+from minitron.recipe.schema import Config, DataConfig
 
 __all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
-DUPLICATE = "exact duplicate"
-BEYOND = "not needed: data.max_rows reached"
 MOST_TOLD = 5  # sources of which nothing is kept
 LEAST_BYTES = 64_000_000  # of files, for which it is worth while to begin other processes
 
 
 def run(config: Config) -> None:
     data, folder = config.data, config.layout.stage("data")
-    if not (data.synth_rows or data.files or data.hub):
-        hint = "set data.files, data.hub or data.synth_rows"
+    if not data.given:
+        hint = "set data.files, data.hub or data.synth_rows, or add tables [[data.source]]"
         raise MinitronError(f"{config.recipe} names no data", hint=hint, code=2)
-    reader = Reader(data)
-    role_map(data)
-    Quality(data.clean)  # all check the recipe
+    parts = mixture.parts(data)
+    readers = [Reader(part.config) for part in parts]
+    for part in parts:
+        role_map(part.config)
+        Quality(part.config.clean)  # all check the recipe
+    if data.near_duplicates:
+        near.check_installed()
     remove_leftovers(folder)
-    if data.synth_rows:
-        path = folder / "synth.parquet"
-        synth.write(path, rows=data.synth_rows, seed=config.seed, who=synth.Persona.of(data.persona))
-        found = [open_source(path)]
-    else:
-        found = sources(data)
-    with open_split(folder, valid_fraction=data.valid_fraction, max_rows=data.max_rows) as split:
-        with progress("reading dialogues", count_rows(found)) as bar:
-            filling = _Filling(split, reader, bar)
-            filling.read(found, folder)
-        reader.check_columns()
-        if not reader.tally.rows_in:
-            for error in filter(None, (source.why_empty() for source in found)):
+    found = [_sources(part.config, folder, config.seed) for part in parts]
+    every = [source for some in found for source in some]
+    with open_parts(folder) as files, _split(files, config, parts) as split:
+        with progress("reading dialogues", count_rows(every)) as bar:
+            filling = _Filling(split, bar, folder, size=sum(source.size for source in every))
+            for origin, (part, reader, some) in enumerate(zip(parts, readers, found, strict=True)):
+                filling.read(some, reader, part, origin)
+                if split.full:
+                    break
+        tally = Tally()
+        for reader in readers:
+            reader.check_columns()
+            tally.merge(reader.tally)
+        if not tally.rows_in:
+            for error in filter(None, (source.why_empty() for source in every)):
                 raise error
-        report = _report(split, reader.tally) | {"all_dropped": filling.all_dropped}
-        report["masked"] = dict(reader.tally.masked)
-        report["messages"] = [about for source in found if (about := source.about())]
-        moved = split.settle(want_valid=data.valid_fraction > 0)
+        settled = split.settle(want_valid=data.valid_fraction > 0)
+        tally.dropped.update({reason: rows for reason, rows in settled.dropped.items() if rows})
+        tally.drop(BEYOND, tally.rows_in - split.rows - tally.dropped.total())
+        report = _report(split, tally) | {"all_dropped": filling.all_dropped}
+        report["sources"] = [
+            {"rows_in": reader.tally.rows_in, **about} for reader, about in zip(readers, settled.origins, strict=False)
+        ]
+        report |= {"near": settled.near} if settled.near else {}
+        report["masked"] = dict(tally.masked)
+        report["messages"] = [about for source in every if (about := source.about())]
         report |= {name: part.rows for name, part in split.parts.items()}
         report["chars"] = {name: part.chars for name, part in split.parts.items()}
         if data.valid_fraction and report["train"] > 1 and not report["valid"]:
@@ -76,38 +89,64 @@ def run(config: Config) -> None:
         config.layout.stage_report("data").unlink(missing_ok=True)
     atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
     _show(report)
-    for line in (line for source in found for line in source.told()):
+    for line in (line for source in every for line in source.told()):
         say(line)
-    if moved:
-        share = f"data.valid_fraction = {data.valid_fraction:g} would give {report['valid'] - moved}"
+    if settled.moved:
+        share = f"data.valid_fraction = {data.valid_fraction:g} would give {report['valid'] - settled.moved}"
         say(f"dialogues held out: {report['valid']} ({share}, too few to tell anything by)")
 
 
+def _sources(data: DataConfig, folder: Path, seed: int) -> list[Source]:
+    """What a part of the recipe names; the built-in dialogues are made first."""
+    if not data.synth_rows:
+        return sources(data)
+    path = folder / "synth.parquet"
+    synth.write(path, rows=data.synth_rows, seed=seed, who=synth.Persona.of(data.persona))
+    return [open_source(path)]
+
+
+def _split(
+    files: dict[str, Part], config: Config, parts: list[mixture.Part]
+) -> AbstractContextManager[Split | Shuffled]:
+    data = config.data
+    if data.order == "input" and not data.source and not data.near_duplicates:
+        return nullcontext(Split(files, valid_fraction=data.valid_fraction, max_rows=data.max_rows))
+    return Shuffled(
+        files,
+        config.layout.stage("data"),
+        origins=parts,
+        seed=config.seed,
+        valid_fraction=data.valid_fraction,
+        max_rows=data.max_rows,
+        near=data.near_duplicates,
+        near_drop=data.near_drop,
+    )
+
+
 class _Filling:
-    """Takes the dialogues of sources into a split."""
+    """Takes the dialogues of sources into a split. `size`: bytes of all sources."""
 
-    def __init__(self, split: Split, reader: Reader, bar: Progress):
-        self.split, self.reader, self.bar = split, reader, bar
-        self.begun, self.bytes = time.monotonic(), 0
+    def __init__(self, split: Split | Shuffled, bar: Progress, folder: Path, *, size: int):
+        self.split, self.bar, self.folder, self.size = split, bar, folder, size
+        self.begun, self.bytes, self.rows = time.monotonic(), 0, 0
         self.dialogues = 0  # well-formed ones, of which some may have been there before
-        self.all_dropped: list[
-            dict
-        ] = []  # sources that have rows and not one such dialogue: {"path", "rows", "reason"}
+        # sources that have rows and not one such dialogue: {"path", "rows", "reason"}
+        self.all_dropped: list[dict] = []
 
-    def read(self, found: list[Source], folder: Path) -> None:
-        """All of them, in order, or as many as are wanted."""
-        data = self.reader.config
-        size = sum(source.size for source in found)
-        workers = 1 if data.max_rows or size < LEAST_BYTES else data.workers or cores()
+    def read(self, found: list[Source], reader: Reader, part: mixture.Part, origin: int) -> None:
+        """All of a part's, in order, or as many as are wanted."""
+        self.reader, self.part, self.origin = reader, part, origin
+        data, before = reader.config, self.rows
+        workers = 1 if data.max_rows or self.size < LEAST_BYTES else data.workers or cores()
         parts = []
         for source in found:
             with reading(source.where):
                 parts.append(source.parts() if workers > 1 else [])
-        tally = self.reader.tally
+        tally = reader.tally
         for source, apart in zip(found, parts, strict=True):
             rows, dialogues, dropped = tally.rows_in, self.dialogues, tally.dropped.copy()
             if apart:
-                self._read_apart(apart, folder, workers)
+                self._read_apart(apart, workers)
             else:
                 self._read_here(source)
             if tally.rows_in > rows and self.dialogues == dialogues:
@@ -115,7 +154,7 @@ class _Filling:
                 self.all_dropped.append({"path": str(source.path), "rows": tally.rows_in - rows, "reason": reason})
             if self.split.full:
                 break
-        tally.drop(BEYOND, tally.rows_in - self.split.rows - tally.dropped.total())
+        self.rows = before + tally.rows_in
 
     def _read_here(self, source: Source) -> None:
         before = self.bytes
@@ -125,8 +164,9 @@ class _Filling:
                 break
         self.bytes = before + source.size
 
-    def _read_apart(self, parts: list[Source], folder: Path, workers: int) -> None:
-        tasks = [(part, self.reader.config, folder / f".part-{i}.{os.getpid()}.tmp") for i, part in enumerate(parts)]
+    def _read_apart(self, parts: list[Source], workers: int) -> None:
+        paths = [self.folder / f".part-{i}.{os.getpid()}.tmp" for i in range(len(parts))]
+        tasks = [(part, self.reader.config, path) for part, path in zip(parts, paths, strict=True)]
         try:
             with ordered(checked.write, tasks, workers=min(workers, len(parts))) as written:
                 for path, reader, size in written:
@@ -145,12 +185,17 @@ class _Filling:
                 checks.parse(check)  # eval would stumble over it, hours later
         tally = self.reader.tally
         self.dialogues += len(table)
-        tally.drop(DUPLICATE, self.split.add(table))
+        if self.part.name:
+            place = table.schema.get_field_index("source")
+            table = table.set_column(place, "source", pa.array([self.part.name] * len(table), pa.string()))
+        tally.drop(DUPLICATE, self.split.add(table, origin=self.origin))
         speed = self.bytes / 1e6 / max(0.1, time.monotonic() - self.begun)
-        self.bar.update(tally.rows_in, f"{self.split.rows:,} kept" + (f", {speed:.0f} MB/s" if self.bytes else ""))
+        self.bar.update(
+            self.rows + tally.rows_in, f"{self.split.rows:,} kept" + (f", {speed:.0f} MB/s" if self.bytes else "")
+        )
 
 
-def _report(split: Split, tally: Tally) -> dict:
+def _report(split: Split | Shuffled, tally: Tally) -> dict:
     """What became of every row; raises if nothing is left to train on."""
     dropped = dict(tally.dropped.most_common())
     assert split.rows + sum(dropped.values()) == tally.rows_in, "every row is counted exactly once"
@@ -170,6 +215,19 @@ def _report(split: Split, tally: Tally) -> dict:
     return report | {"files": tally.files}
 
 
+def _show_source(source: dict, *, of: int) -> None:
+    kept = source["train"] + source["valid"] + source["probes"]
+    if not kept:
+        warn(f"nothing of the source '{source['name']}' is kept, of {source['rows_in']:,} rows")
+        return
+    share, times = source["written"] / max(1, of), source["written"] / max(1, source["train"])
+    repeated = f", each {times:.3g} times" if times > 1 else ""
+    say(
+        f"source '{source['name']}': {kept:,} of {source['rows_in']:,} rows are kept; {source['train']:,} to train on{repeated}, "
+        f"{share:.1%} of all; {source['valid']:,} held out, {source['probes']:,} probes"
+    )
+
+
 def _show(report: dict) -> None:
     lines = [("rows read", report["rows_in"])]
     lines += [(f"- {reason}", rows) for reason, rows in report["dropped"].items()]
@@ -177,10 +235,16 @@ def _show(report: dict) -> None:
     width = max(len(text) for text, _ in lines)
     for text, rows in lines:
         say(f"{text:<{width}} {rows:>12,}")
+    for source in report["sources"] if len(report["sources"]) > 1 else ():
+        _show_source(source, of=sum(one["written"] for one in report["sources"]))
     for name, rows in report["masked"].items():
         say(f"data.clean masked {name} in {rows:,} dialogues")
     for column, rows in report["kept_without_score"].items():
         warn(f"{rows:,} rows have no score '{column}' and passed its rule (data.missing_scores)")
+    if (leaks := report.get("near", {}).get(NEAR_HELD_OUT)) and report["near"]["drop"] == "none":
+        warn(
+            f"{leaks:,} dialogues to train on are near duplicates of held-out ones (data.near_drop = 'held-out' drops them)"
+        )
     for source in report["all_dropped"][:MOST_TOLD]:
         warn(f"not one of the {source['rows']:,} rows of {source['path']} is kept; mostly: {source['reason']}")
     if len(report["all_dropped"]) > MOST_TOLD:

@@ -67,6 +67,9 @@ def tell(card: Card) -> None:
         if found.probes:
             figures.append(f"probes {found.probes.accuracy.value:.1%} of {found.probes.accuracy.count}")
         say(f"eval: {stage}: " + "; ".join(figures))
+        if found.sources:
+            losses = ", ".join(f"{name} {loss.loss:.4f} ({loss.dialogues:,})" for name, loss in found.sources.items())
+            say("eval: " + " " * len(stage) + f"  held-out loss by source: {losses}")
         if found.failures:
             whole = found.failures["all"]
             rates = whole.rates.values() | {"distinct_2": whole.distinct_2}

@@ -22,7 +22,7 @@ from minitron.core.files import atomic_write, sha256_json
 from minitron.core.hashes import Hashes
 from minitron.data.sources import find_files
 from minitron.program import go
-from minitron.recipe import schema
+from minitron.recipe import mixture, schema
 from minitron.recipe.layout import Layout
 from minitron.recipe.schema import Config
 from minitron.recipe.view import View
@@ -64,6 +64,12 @@ class Stage:
 
 def _data(config: Config, *names: str) -> list[Path]:
     return [] if config.base else [config.layout.dialogues(name) for name in names]
+
+
+def _dialogues(config: Config) -> list[Path]:
+    """Files that the data stage reads; a dataset of a hub counts as unchanged."""
+    found = (find_files(part.config.files) for part in mixture.parts(config.data))
+    return list(dict.fromkeys(path for files in found for path in files))
 
 
 def _text(config: Config) -> list[Path]:
@@ -132,7 +138,7 @@ STAGES = [
     Stage(
         "data",
         ("data",),
-        reads=lambda c: find_files(c.data.files),
+        reads=_dialogues,
         makes=lambda c: _data(c, "train", "valid", "probes"),
         lower="give it less: data.max_rows",
         dialogues=True,

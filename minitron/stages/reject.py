@@ -19,7 +19,6 @@ from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.core.files import append_line, atomic_write, sha256_json, whole_lines
 from minitron.data import labelled, store
-from minitron.data.rules import Rules
 from minitron.evaluate import failures
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Preset, Sampling
@@ -195,7 +194,7 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
     chance = random.Random(seed)
     chosen: list[dict] = []
     path = config.layout.dialogues("train")
-    for number, dialogue in enumerate(store.read(path, rules=Rules(config.data))):
+    for number, dialogue in enumerate(store.read(path, well_judged=config.data)):
         if number < count:
             chosen.append(dialogue)
         elif (slot := chance.randrange(number + 1)) < count:

@@ -9,6 +9,7 @@ stages do.
 from minitron.core import distributed
 from minitron.core.errors import MinitronError
 from minitron.data import check as data_check
+from minitron.data import fetch
 from minitron.model import lora
 from minitron.plan import memory
 from minitron.program import go, icon
@@ -33,6 +34,7 @@ def walk(config: Config, *, first: str | None, last: str | None, force: bool) ->
 def check(config: Config, names: set[str]) -> None:
     """Raises MinitronError for what one of these stages would stumble over, data, rules, picture and Go toolchain included."""
     if names & READ_DATA:
+        fetch.fetch_missing(config.data.fetch)
         data_check.check(config)
     if "tokenizer" in names:
         normalization.Normalizer(config.tokenizer)

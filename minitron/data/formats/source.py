@@ -7,7 +7,7 @@ A format is a subclass of `Source` with `rows`, which yields dicts. One whose da
 import io
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -47,6 +47,7 @@ class Source:
     """A file (or a dataset) as rows. `where` names it in messages, `name` is what its dialogues are said to come from."""
 
     every_row_has_all_columns = False  # true of tables: a column that is missing at the start stays so
+    names_before: Sequence[str] = ()  # of a part: columns that its file is known to have
     only_column = ""  # the column's name where there is but one
     chat: Chat | None = None  # set where dialogues are wanted: then a chat's messages become some
 

@@ -1,0 +1,85 @@
+"""A recipe's dialogues as one source or several: [data] itself, or its tables [[data.source]].
+
+    for part in parts(config.data): Reader(part.config) ...
+
+Knows nothing about files.
+"""
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from minitron.recipe.schema import DataConfig, DataSource, DialogueConfig
+
+PLACES = ("files", "hub", "hub_config", "hub_split")
+RULES = ("keep", "probes", "valid_keep")  # stand with each source: one without scores asks for none
+SHARED = [
+    spec.name for spec in dataclasses.fields(DialogueConfig) if spec.name not in (*PLACES, *RULES)
+]  # a source takes them from [data] where it does not say them itself
+BUILTIN = "built-in"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source: `config` is [data] with its options. `name` is empty where the recipe has no [[data.source]]."""
+
+    name: str
+    config: DataConfig
+    weight: float = 0.0
+    repeats: float = 1.0
+    cap: int = 0
+
+
+def parts(data: DataConfig) -> list[Part]:
+    """All sources, in the recipe's order."""
+    if not data.source:
+        return [Part("", data)]
+    return [
+        Part(name_of(one), _as_data(data, one), weight=one.weight, repeats=one.repeats, cap=one.cap)
+        for one in data.source
+    ]
+
+
+def repeats(parts: list[Part], rows: list[int]) -> list[float]:
+    """How often the dialogues of each part, which has so many to train on, are written. By weights: those of the part that has
+    most for its weight once, the others as often as it takes."""
+    if not any(part.weight for part in parts):
+        return [part.repeats for part in parts]
+    wanted = [part.weight / count if count else 0.0 for part, count in zip(parts, rows, strict=True)]
+    least = min(filter(None, wanted), default=1.0)
+    return [max(1.0, each / least) for each in wanted]
+
+
+def name_of(source: DataSource) -> str:
+    """What a source is called."""
+    if source.name or not source.files:
+        return source.name or source.hub or BUILTIN
+    first = source.files[0]
+    return first if set(first) & set("*?[") else Path(first).name.partition(".")[0] or first
+
+
+def _as_data(data: DataConfig, source: DataSource) -> DataConfig:
+    own = {spec.name: getattr(source, spec.name) for spec in dataclasses.fields(DialogueConfig)}
+    return replace(data, source=[], synth_rows=source.builtin, **own)
+
+
+def check(data: DataConfig) -> list[str]:
+    """What is wrong with a recipe's [[data.source]], in a line each."""
+    found = data.source
+    if not found:
+        return []
+    beside = [name for name in ("synth_rows", "files", "hub", *RULES) if getattr(data, name)]
+    problems = [f"data.{name} stands in a [[data.source]] where there are such" for name in beside]
+    for i, one in enumerate(found):
+        if sum((bool(one.builtin), bool(one.files), bool(one.hub))) != 1:
+            problems.append(f"data.source[{i}] needs one of builtin, files and hub")
+        if one.weight and one.repeats != 1:
+            problems.append(f"data.source[{i}]: weight and repeats exclude each other; keep one")
+    if 0 < sum(bool(one.weight) for one in found) < len(found):
+        problems.append("data.source: all have a weight, or none")
+    if sum(bool(one.builtin) for one in found) > 1:
+        problems.append("data.source: only one can be builtin")
+    twice = [name for name, count in Counter(map(name_of, found)).items() if count > 1]
+    problems += [f"data.source: two are called '{name}'; say names" for name in twice]
+    return problems
