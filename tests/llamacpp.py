@@ -47,3 +47,8 @@ class LlamaCpp:
         for token in first["top_logprobs"]:
             found[token["id"]] = token["logprob"]
         return found
+
+    def answer(self, ids: list[int], most: int, *, never: list[int]) -> list[int]:
+        """The greedy ids behind a prompt, the end marker not among them; ids of `never` are none of them."""
+        how = {"n_predict": most, "temperature": 0.0, "return_tokens": True, "cache_prompt": False}
+        return self.ask("completion", prompt=ids, logit_bias=[[i, False] for i in never], **how)["tokens"]

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
+from minitron.tokenizer import chat_template
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.tokenizer.byte_level import SPLITTING, byte_characters, byte_level_json, special_token
 from minitron.tokenizer.merges import Merges
@@ -56,6 +57,30 @@ def test_what_the_chat_program_gets():
         "chat": asked | {"end": [2, newline]},
     }
     assert found.encode("a the cat") == [names.index("a"), names.index("Ġ"), 265]
+
+
+def test_dialogues_as_llama_3_has_them():
+    text = (
+        json.dumps(whole("llama-bpe")).replace("<|im_start|>", "<|begin_of_text|>").replace("<|im_end|>", "<|eot_id|>")
+    )
+    tokenizer = json.loads(text)
+    for i, name in enumerate(("<|start_header_id|>", "<|end_header_id|>"), 265):
+        tokenizer["added_tokens"].append(special_token(i, name))
+    found = made(tokenizer, end=0)
+    role = {role: [265, *found.encode(role), 266, *found.encode("\n\n")] for role in ("system", "user", "assistant")}
+    messages = [{"role": "user", "content": "\u2003\x1c ab \n b\t"}, {"role": "assistant", "content": " a\n"}]
+    user, answer = [*role["user"], *found.encode("ab \n b"), 2], [*role["assistant"], *found.encode("a"), 2]
+    assert chat_template.encode_prompt(messages[:1], found) == [1, *user, *role["assistant"]]
+    assert chat_template.encode_message(messages[0], found) == user
+    ids, mask = chat_template.encode_dialogue(messages, found)
+    assert ids == [1, *user, *answer]
+    assert [i for i, m in zip(ids, mask, strict=True) if m] == [*found.encode("a"), 2]
+    assert found.to_vocab()["chat"] == role | {"end": [2], "start": [1], "strip": True}
+    assert found.end == 2
+    room = len(ids) + len(role["user"]) + len(role["assistant"]) + 1 + len(found.encode("b")) + 1  # one token of answer
+    more = [*messages, {"role": "user", "content": " b"}]
+    for context, left_out in ((room, 0), (room - 1, 2)):
+        assert chat_template.fit(more, found, context=context, max_tokens=1)[1] == left_out
 
 
 def test_of_a_merge_that_is_listed_twice_the_last_one_counts():

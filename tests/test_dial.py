@@ -1,5 +1,6 @@
 """One dial: rules against the figures they come from, and proposals that a run can use."""
 
+import json
 import math
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import torch
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
-from minitron.plan import corpus_stats, dry_run, memory, propose, request, rules
+from minitron.plan import corpus_stats, dry_run, memory, propose, request, rules, studied
 from minitron.plan.corpus_stats import Corpus
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config, ModelConfig
@@ -240,6 +241,47 @@ def test_what_cannot_be_planned(tiny_run, capsys, params, minutes, overrides, co
     assert failure.value.code == code
     assert failure.value.hint
     assert not capsys.readouterr().out
+
+
+def cells(*figures: tuple[str, int, float, int, float]) -> str:
+    """A study's results.json: kind, vocabulary, learning rate, seed, bits per byte."""
+    about = {"body": 1_000_000, "head": 1, "curve": []}
+    found = []
+    for kind, size, lr, seed, bits in figures:
+        point = {"kind": kind, "vocab_size": size, "normalization": "identity", "lr": lr}
+        found.append({"point": point, "seed": seed, "bits_per_byte": bits} | about)
+    return json.dumps(found)
+
+
+def test_a_study_of_the_text_decides_its_vocabulary(tiny_run):
+    recipe = load_recipe("tiny.toml")
+    assert studied.read(recipe) is None
+    results = recipe.layout.study_results
+    results.parent.mkdir(parents=True)
+    results.write_text(cells(("bpe", 512, 0.1, 1, 1.5), ("bpe-spaces", 2048, 0.1, 1, 1.4)))
+    assert studied.read(recipe) is None  # one size says nothing
+    lucky = [("bpe", 4096, 0.1, 1, 1.2), ("bpe", 4096, 0.1, 2, 1.9), ("bpe-spaces", 512, 0.1, 1, 0.1)]
+    results.write_text(
+        cells(
+            *lucky,
+            *(("bpe", size, 0.2, seed, 1.4) for size in (512, 2048) for seed in (1, 2)),
+            ("bpe", 2048, 0.1, 1, 1.3),
+            ("bpe", 2048, 0.1, 2, 1.3),
+        )
+    )
+    found = studied.read(recipe)
+    assert (found.vocab_size, found.body, found.sizes, found.seeds) == (2048, 1_000_000, (512, 2048, 4096), 2)
+    assert found.told.startswith("2,048 of 512, 2,048, 4,096 needed the fewest bits per byte with 1.00M parameters")
+    assert rules.vocabulary(1_000_000, studied=found) == 2048
+    assert rules.vocabulary(10_000_000, studied=found) == 64 * round(2048 * 4500 / 1300 / 64)
+    shape = rules.shape_for(1_500_000, ModelConfig(), length=256, limit=512, studied=found)
+    assert (
+        512 < shape.vocab_size <= 2048
+    )  # what was seen to be best, though the rule would say that the data cannot teach it
+    for damaged in ("[", '[{"point": 3}]', "[1]", "3"):
+        results.write_text(damaged)
+        with pytest.raises(MinitronError, match="is not what a study writes"):
+            studied.read(recipe)
 
 
 def test_a_dial_must_be_turned(tiny_run):

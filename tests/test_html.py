@@ -15,9 +15,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from conftest import tiny_shape
+from test_tokenizer_kinds import KINDS, made
 
 from minitron.core.errors import MinitronError
+from minitron.interop import bundle
+from minitron.interop.about import About
+from minitron.model.language_model import LanguageModel
 from minitron.program import go, html
+from minitron.recipe.schema import ExportConfig
+from minitron.tokenizer.chat_template import encode_prompt
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM = shutil.which("chromium")
@@ -33,7 +41,7 @@ APP = """
 globalThis.minitron ??= {};
 const ask = (text, settings = {}, signal) => {
   const r = { text: "", times: [] };
-  const onChunk = (c) => { r.text += c.choices[0].delta.content ?? ""; r.times.push(performance.now()); r.last = c; };
+  const onChunk = (c) => { r.text += c.choices[0]?.delta.content ?? ""; r.times.push(performance.now()); r.last = c; };
   const messages = [{ role: "user", content: text }];
   return minitron.engine.chat({ messages, stream: true, ...settings }, { signal, onChunk })
     .then(() => r, (e) => Object.assign(r, { error: e.message, code: e.code, name: e.name }));
@@ -147,6 +155,41 @@ def test_it_answers_as_the_program_does(dtype, files, bundles, program, opened):
         assert got["last"]["minitron"]["stopped"] == "max_tokens"
     assert page.requests
     assert {url.split(":")[0] for url in page.requests} <= {"file", "blob", "data"}
+
+
+TYPED = [
+    "Привет, «Ещё раз»... как дела — 12?",
+    "e\u0301 ｆｕｌｌ 👩‍👩‍👧 \u00ad漢",
+    "<|end|><|user|>＜｜end｜＞<0x41><unk>",
+    "  two  spaces\n\n\ttab \u2581",
+]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "byte-bpe"])
+def test_every_kind_of_tokenizer_reads_and_writes_as_in_the_program(kind, plain, program, opened, tmp_path):
+    if kind == "byte-bpe":
+        tokenizer = pytest.importorskip("test_byte_bpe").PLAIN["qwen2"]
+    else:
+        tokenizer = made(tmp_path, kind=kind, normalization="ru-classics")
+    torch.manual_seed(1)
+    model = LanguageModel(tiny_shape(context=128), tokenizer.vocab_size).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += torch.randn_like(weight) * 0.1
+    (folder := tmp_path / "bundle").mkdir()
+    greedy = ExportConfig(temperature=0.0, repeat_penalty=1.0)
+    bundle.write(model, tokenizer, About("Kind", "q8", greedy, "kind", "sft"), folder)
+    page = opened(html.write(folder, tmp_path / "kind.html", page=plain))
+    dialogues = [[{"role": "user", "content": text}] for text in TYPED]
+    lines = "".join(json.dumps({"messages": messages, "max_tokens": 30}) + "\n" for messages in dialogues)
+    done = subprocess.run(
+        [program, "--model", folder, "complete"], input=lines.encode(), check=True, capture_output=True
+    )
+    settings = {"temperature": 0, "max_tokens": 30, "stream_options": {"include_usage": True}}
+    for messages, line in zip(dialogues, done.stdout.splitlines(), strict=True):
+        got = page.evaluate("([text, settings]) => ask(text, settings)", [messages[0]["content"], settings])
+        assert got["text"] == json.loads(line)["text"]
+        assert got["last"]["usage"]["prompt_tokens"] == len(encode_prompt(messages, tokenizer))
 
 
 def test_the_page_is_not_blocked(files, opened):

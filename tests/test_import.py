@@ -20,7 +20,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ExportConfig
 from minitron.stages import export, pipeline, walk
-from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer import chat_template, forms, kinds
 from minitron.tokenizer.byte_bpe import file_of
 from minitron.tokenizer.byte_level import SPLITTING, byte_level_json
 from minitron.train import checkpoint
@@ -34,6 +34,16 @@ CHATML = (
     "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}"
     "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
+
+
+# Llama 3's, as its tokenizer_config.json has it
+LLAMA_3 = (
+    "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + "
+    "message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}"
+    "{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+LLAMA_3_SPECIAL = ("<|end_of_text|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
 
 def byte_level(splitting: str, *, special: tuple[str, ...] = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")) -> dict:
@@ -156,10 +166,13 @@ def test_every_way_of_splitting_gives_the_librarys_ids_and_no_special_one(tmp_pa
 
 @pytest.mark.parametrize("splitting", SPLITTING)
 def test_llama_cpp_has_its_ids_too(in_tmp_path, splitting):
-    whole = byte_level(splitting)
+    form, special = forms.CHATML, ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    if splitting == "llama-bpe":
+        form, special = forms.LLAMA_3, LLAMA_3_SPECIAL
+    whole = byte_level(splitting, special=special)
     Path("tokenizer.model").write_bytes(file_of(whole, size=len(whole["model"]["vocab"]) + 3, end=2))
     ours = kinds.load(Path("tokenizer.model"))
-    assert (ours.splitting, ours.chatml) == (splitting, True)
+    assert (ours.splitting, ours.form) == (splitting, form)
     Path("m.gguf").write_bytes(gguf.encode(LanguageModel(tiny_shape(), ours.vocab_size), ours, dtype="f16"))
     theirs = LlamaCpp(Path("m.gguf"))
     texts = [*tiny_texts(50), *random_texts(500, seed=9)]
@@ -170,17 +183,27 @@ def test_llama_cpp_has_its_ids_too(in_tmp_path, splitting):
     messages = [
         {"role": "user", "content": "hello"},
         {"role": "assistant", "content": "hi"},
-        {"role": "user", "content": "?"},
+        {"role": "user", "content": " ?\n" if form.strip else "?"},
     ]
     assert theirs.ids(theirs.prompt(messages), markers=True) == chat_template.encode_prompt(messages, ours)
-    assert imported.read(Path("m.gguf")).tokenizer.count(b"<|im_end|>") >= 1
+    back = imported.read(Path("m.gguf"))
+    assert not back.base
+    Path("again.model").write_bytes(back.tokenizer)
+    assert chat_template.encode_prompt(messages, kinds.load(Path("again.model"))) == chat_template.encode_prompt(
+        messages, ours
+    )
 
 
-def test_chatml_gives_what_its_template_gives(in_tmp_path):
-    whole = byte_level("qwen2")
+@pytest.mark.parametrize("template", [CHATML, LLAMA_3], ids=["ChatML", "Llama 3"])
+def test_a_known_template_gives_what_it_gives_in_transformers(in_tmp_path, template):
+    splitting, special, stripped = "qwen2", ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), False
+    if template == LLAMA_3:
+        splitting, special, stripped = "llama-bpe", LLAMA_3_SPECIAL, True
+    whole = byte_level(splitting, special=special)
     rows = len(whole["model"]["vocab"])
-    theirs = their_model("llama", rows, tie_word_embeddings=True, eos_token_id=2)
-    imported.run(save_folder(in_tmp_path / "theirs", theirs, whole, template=CHATML), Path("runs/x"))
+    # Llama 3 says two ends, of which its dialogues have the second
+    theirs = their_model("llama", rows, tie_word_embeddings=True, eos_token_id=[0, 4] if stripped else 2)
+    imported.run(save_folder(in_tmp_path / "theirs", theirs, whole, template=template), Path("runs/x"))
     recipe = load_recipe("runs/x/x.toml")
     assert not recipe.base
     ours = kinds.load(recipe.layout.tokenizer)
@@ -190,7 +213,11 @@ def test_chatml_gives_what_its_template_gives(in_tmp_path):
         {"role": "assistant", "content": "hello you"},
     ]
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizers.Tokenizer.from_str(json.dumps(whole)))
-    tokenizer.chat_template = CHATML
+    tokenizer.chat_template = template
+    tokenizer.bos_token = special[1]
+    if stripped:
+        messages[1]["content"] = "\n \x1c\u2003привет  "
+        messages[2]["content"] = " hello you\n"
     ids, mask = chat_template.encode_dialogue(messages, ours)
     assert ids == tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
     supervised = [i for i, m in zip(ids, mask, strict=True) if m]
@@ -202,11 +229,16 @@ def test_chatml_gives_what_its_template_gives(in_tmp_path):
     found = loaded.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
     assert found["input_ids"] == ids
     assert [bool(m) for m in found["assistant_masks"]] == mask
+    for text in random_texts(200, seed=6) if stripped else ():
+        messages[1]["content"] = text
+        want = tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
+        assert chat_template.encode_dialogue(messages, ours)[0] == want
 
 
 PROGRAMS = {
     "qwen2, ChatML": ("qwen2", "llama", {"tie_word_embeddings": True, "eos_token_id": 2}, CHATML),
     "smollm, ChatML": ("smollm", "llama", {"tie_word_embeddings": True, "eos_token_id": 2}, CHATML),
+    "llama-bpe, Llama 3": ("llama-bpe", "llama", {"tie_word_embeddings": True, "eos_token_id": 4}, LLAMA_3),
     "llama-bpe, text": ("llama-bpe", "llama", {"tie_word_embeddings": False}, ""),
     "gpt-2, text": ("gpt-2", "gpt2", {}, ""),
 }
@@ -215,7 +247,7 @@ PROGRAMS = {
 @pytest.mark.parametrize("case", PROGRAMS)
 def test_it_becomes_a_program_that_answers_as_python_does(in_tmp_path, program, case):
     splitting, kind, changes, template = PROGRAMS[case]
-    whole = byte_level(splitting)
+    whole = byte_level(splitting, **({"special": LLAMA_3_SPECIAL} if template == LLAMA_3 else {}))
     theirs = their_model(kind, len(whole["model"]["vocab"]) + 3, **changes)
     imported.run(save_folder(in_tmp_path / "theirs", theirs, whole, template=template), Path("runs/x"))
     recipe = load_recipe("runs/x/x.toml")
@@ -230,6 +262,7 @@ def test_it_becomes_a_program_that_answers_as_python_does(in_tmp_path, program, 
     system = [{"role": "system", "content": "be small"}]
     before = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]
     questions += [q | {"messages": system + before + q["messages"]} for q in questions[:4]]
+    questions.append({"messages": [{"role": "user", "content": " \n\x1cwhite space around\u2003"}], "max_tokens": 8})
     lines = "".join(json.dumps(q) + "\n" for q in questions)
     command = [sys.executable, "-m", "minitron", "complete", "runs/x"]
     told = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)

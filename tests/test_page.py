@@ -248,6 +248,45 @@ def test_probabilities(window, size):
     assert tokens.count() == 0
 
 
+@BOTH
+def test_another_branch(window, size):
+    """An alternative that is clicked, or whose number is typed, stands in its token's place, and the answer goes on from there."""
+    w = window(size)
+    w.ask("hello")
+    w.page.locator(".theirs").get_by_label("How sure was it?").click()
+    tokens, card = w.page.locator(".token"), w.page.locator("#odds-card")
+    others = card.locator(".takeable").filter(has=w.page.locator(".what", has_text=re.compile(r"^\S$")))
+    before = tokens.all_text_contents()
+    for at in range(len(before)):  # the first one for which a letter could stand
+        (tokens.nth(at).tap if size == "phone" else tokens.nth(at).click)()
+        if others.count():
+            break
+    taken = others.first.locator(".what").text_content()
+    with w.page.expect_request("**/chat/completions") as asked:
+        others.first.click()
+    request = asked.value.post_data_json
+    begun = request["messages"][-1]["content"]
+    assert (request["messages"][-1]["role"], request["continue_final_message"]) == ("assistant", True)
+    assert re.fullmatch(
+        re.escape("".join(before[:at])) + "\ufffd*" + re.escape(taken), begun
+    )  # a byte may have been open
+    w.answer()
+    tokens.first.wait_for()
+    after = tokens.all_text_contents()
+    assert after[:at] == before[:at]
+    assert after[at].endswith(taken)
+    assert after[at] != before[at]
+    assert w.stored()[0]["messages"][-1]["content"].startswith(begun)
+    tokens.nth(at).focus()
+    lines = [line.get_attribute("class") for line in card.locator("li").all()]
+    number = next(n for n, name in enumerate(lines) if name and "takeable" in name)
+    with w.page.expect_request("**/chat/completions") as asked:
+        w.page.keyboard.press(str(number + 1))
+    again = asked.value.post_data_json["messages"][-1]["content"]
+    assert again.startswith("".join(before[:at]))
+    assert again != begun
+
+
 @pytest.mark.parametrize(("stopped", "per_second"), [("max_tokens", 10), ("end", 11)])
 def test_speed_counts_passes(window, stopped, per_second):
     """The first token is the prompt's; the end marker takes a pass and is none of the 11."""

@@ -24,17 +24,19 @@ def encode_pairs(
     longest: dict[int, int] = {}  # number of a prompt -> tokens of its chosen completion
     encoded = []
     for row in rows:
-        prompt, completion = chat_template.encode_prompt(row.prompt, tokenizer), tokenizer.encode(row.completion)
+        prompt = chat_template.encode_prompt(row.prompt, tokenizer)
+        text = tokenizer.content(row.completion)
+        completion = tokenizer.encode(text)
         if row.label or "runaway" not in row.failure:
             completion.append(tokenizer.end)
         number = known.setdefault(tuple(prompt), len(known))
         if row.label:
             longest[number] = max(longest.get(number, 0), len(completion))
-        encoded.append((row, prompt, number, completion))
+        encoded.append((row, prompt, number, text, completion))
     examples, prompts = [], []
-    for row, prompt, number, completion in encoded:
+    for row, prompt, number, text, completion in encoded:
         skip = 0
-        if method.mask_loops and not row.label and (repeat := failures.first_repeat(row.completion)):
+        if method.mask_loops and not row.label and (repeat := failures.first_repeat(text)):
             skip = min(tokenizer.tokens_within(completion, repeat), len(completion) - 1)
         if method.cut_rejected and not row.label and number in longest:
             completion = completion[: skip + longest[number]]

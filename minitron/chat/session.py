@@ -184,7 +184,8 @@ class Session:
 
     def _used(self) -> int:
         """Tokens of the conversation."""
-        return sum(len(chat_template.encode_message(m, self.tokenizer)) for m in self.messages())
+        sizes = [len(chat_template.encode_message(m, self.tokenizer)) for m in self.messages()]
+        return len(self.tokenizer.start) + sum(sizes) if sizes else 0
 
     def _fitting(self, text: str) -> list[chat_template.Message]:
         """The messages of the next prompt, the oldest turns left out where they do not fit."""

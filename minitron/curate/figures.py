@@ -83,7 +83,8 @@ def covered(dialogues: Iterable[list[Message]], tokenizer: Tokenizer, *, context
     for messages in dialogues:
         sizes = [len(chat_template.encode_message(message, tokenizer)) for message in messages]
         first = 3 if messages[0]["role"] == "system" else 2
-        lengths.append((sum(sizes[:first]), sum(sizes)))
+        before = len(tokenizer.start)
+        lengths.append((before + sum(sizes[:first]), before + sum(sizes)))
     found = []
     for context in contexts:
         whole = sum(every <= context + 1 for _, every in lengths)

@@ -19,10 +19,11 @@ def encode(
     """
     around = len(tokenizer.closing)
     for ends, roles, contents in store.messages(path, source=source):
-        encoded = tokenizer.encode_many(contents)
+        encoded = tokenizer.encode_many([tokenizer.content(text) for text in contents])
         for begin, end in zip(ends, ends[1:], strict=False):
             whole = end
-            size = sum(len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in range(begin, end))
+            size = len(tokenizer.start)
+            size += sum(len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in range(begin, end))
             while size > context + 1 and end - begin > 2:
                 size -= sum(
                     len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in (end - 1, end - 2)

@@ -31,19 +31,6 @@ TYPES = {"f16": F16, "q8": Q8_0, "q4": Q4_0}
 FILE_TYPES = {"f16": 1, "q8": 7, "q4": 2}  # GGUF's numbers for files
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9  # GGUF's numbers for metadata types
 PIECES = {"N": 1, "U": 2, "C": 3, "D": 4, "X": 5, "B": 6}  # a piece's type in vocab.json -> llama.cpp's
-TEMPLATE = (  # docs/formats.md, in Jinja
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
-)
-CHATML_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-# The same for ollama. Its own text/template: what it does not know it leaves out.
-OLLAMA_TEMPLATE = "{{ range .Messages }}<|{{ .Role }}|>{{ .Content }}<|end|>{{ end }}<|assistant|>"
-OLLAMA_CHATML = (
-    "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
-)
 
 
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
@@ -63,9 +50,7 @@ def modelfile(tokenizer: Tokenizer, about: About, weights: str) -> str:
     """What `ollama create` reads: the file, the template as Go's text/template has it, and how the chat program draws."""
     e = about.settings
     lines = [f"FROM ./{weights}"]
-    chatml = isinstance(tokenizer, ByteBPE) and tokenizer.chatml
-    dialogue = OLLAMA_CHATML if chatml else OLLAMA_TEMPLATE
-    lines.append(f'TEMPLATE """{"{{ .Prompt }}" if about.base else dialogue}"""')
+    lines.append(f'TEMPLATE """{"{{ .Prompt }}" if about.base else tokenizer.form.ollama()}"""')
     if e.system and not about.base:
         lines.append(f'SYSTEM """{e.system.replace(chr(34) * 3, chr(39) * 3)}"""')
     numbers: dict[str, int | float] = {
@@ -180,7 +165,7 @@ def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
         "add_eos_token": number(False),
     }
     whole = {f"tokenizer.ggml.{key}": value for key, value in found.items()}
-    return whole if base else whole | {"tokenizer.chat_template": string(template(tokenizer))}
+    return whole if base else whole | {"tokenizer.chat_template": string(tokenizer.form.jinja())}
 
 
 def sentencepiece(tokenizer: Tokenizer) -> dict[str, bytes]:
@@ -230,11 +215,6 @@ def strings(values: list[str]) -> bytes:
 
 def integers(values: list[int]) -> bytes:
     return struct.pack(f"<IIQ{len(values)}i", ARRAY, INT32, len(values), *values)
-
-
-def template(tokenizer: Tokenizer) -> str:
-    """The dialogue in Jinja, as llama.cpp knows it."""
-    return CHATML_TEMPLATE if isinstance(tokenizer, ByteBPE) and tokenizer.chatml else TEMPLATE
 
 
 def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float32]]:

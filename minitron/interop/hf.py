@@ -28,11 +28,12 @@ from minitron.tokenizer.sentencepiece import SentencePiece
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 # docs/formats.md, in Jinja. What stands in `generation` is what loss is counted on (transformers' assistant mask).
 TEMPLATE = """\
+{start}\
 {{%- for message in messages -%}}
 {{%- if message['role'] == 'assistant' -%}}
-{{{{- {assistant} -}}}}{{%- generation -%}}{{{{- message['content'] + {end} -}}}}{{%- endgeneration -%}}{after}
+{{{{- {assistant} -}}}}{{%- generation -%}}{{{{- {content} + {end} -}}}}{{%- endgeneration -%}}{after}
 {{%- elif message['role'] == 'user' or (message['role'] == 'system' and loop.first) -%}}
-{{{{- ({system} if message['role'] == 'system' else {user}) + message['content'] + {closing} -}}}}
+{{{{- ({system} if message['role'] == 'system' else {user}) + {content} + {closing} -}}}}
 {{%- else -%}}
 {{{{- raise_exception('roles are system (first), user and assistant') -}}}}
 {{%- endif -%}}
@@ -148,9 +149,10 @@ def template(tokenizer: Tokenizer, names: dict[int, str]) -> str:
         return json.dumps("".join(names.get(i) or tokenizer.decode([i]) for i in ids), ensure_ascii=False)
 
     roles = {role: quoted(ids) for role, ids in tokenizer.opening.items()}
-    behind = tokenizer.closing[1:]
-    after = f"{{{{- {quoted(behind)} -}}}}" if behind else ""
-    return TEMPLATE.format(**roles, end=quoted(tokenizer.closing[:1]), closing=quoted(tokenizer.closing), after=after)
+    start, after = (f"{{{{- {quoted(ids)} -}}}}" if ids else "" for ids in (tokenizer.start, tokenizer.closing[1:]))
+    content = "(message['content'] | trim)" if tokenizer.form.strip else "message['content']"
+    ends = {"end": quoted(tokenizer.closing[:1]), "closing": quoted(tokenizer.closing)}
+    return TEMPLATE.format(**roles, **ends, start=start, after=after, content=content)
 
 
 def generation(tokenizer: Tokenizer, about: About) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from minitron.interop.gguf import ALIGN, BLOCK, F16, F32, PIECES, Q8_0
 from minitron.interop.import_tokenizer import sentencepiece_of
 from minitron.interop.imported import Imported, check_names, shape
 from minitron.model.language_model import LanguageModel
-from minitron.tokenizer.base import MARKERS
-from minitron.tokenizer.byte_bpe import CHATML, ByteBPE, file_of
+from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.tokenizer.byte_level import byte_level_json, special_token
+from minitron.tokenizer.forms import FORMS
 
 BF16 = 30
 SIZES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q8_0: (BLOCK, 34)}  # type -> values, bytes of a block
@@ -131,7 +131,7 @@ def _read(reader: Reader, path: Path) -> Imported:
         tensors[names[name]] = torch.from_numpy(values)
     data, tensors, had = tokenizer(keys, tensors, rows, path)
     template = str(keys.get("tokenizer.chat_template", ""))
-    known = had and any(marker in template for marker in (CHATML[0], MARKERS[2]))
+    known = had and any(form.opener in template for form in FORMS)
     return Imported(config, tensors, data, base=not known)
 
 

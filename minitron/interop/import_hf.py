@@ -18,8 +18,8 @@ from minitron.interop.import_tokenizer import with_markers
 from minitron.interop.imported import Imported, check_names, read_json, shape
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import ModelConfig
-from minitron.tokenizer.base import MARKERS
-from minitron.tokenizer.byte_bpe import CHATML, ByteBPE, file_of
+from minitron.tokenizer.byte_bpe import ByteBPE, file_of
+from minitron.tokenizer.forms import OURS
 
 # What else old checkpoints hold: masks and angles, which are computed.
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
@@ -199,10 +199,10 @@ def read_tokenizer(
         if jinja.exists()
         else settings.get("chat_template")
     )
-    known = isinstance(template, str) and any(marker in template for marker in (CHATML[0], MARKERS[2]))
+    template = template if isinstance(template, str) else ""
     if (folder / "tokenizer.model").exists():
         data, tensors, had = with_markers(folder / "tokenizer.model", tensors)
-        return data, tensors, not (known and had)
+        return data, tensors, not (had and OURS.opener in template)
     whole = read_json(folder / "tokenizer.json")
     end = about.get("eos_token_id")
     end = end[0] if isinstance(end, list) and end else end
@@ -213,4 +213,4 @@ def read_tokenizer(
         )
     data = file_of(whole, size=rows, end=end)
     made = ByteBPE(data, folder / "tokenizer.json")
-    return data, tensors, not (known and made.markers)
+    return data, tensors, not (made.markers and made.form.opener in template)

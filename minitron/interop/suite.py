@@ -28,13 +28,14 @@ def tasks_of(text: str) -> list[str]:
 
 
 def harness() -> Any:
-    """The package. Raises MinitronError where it is not installed."""
+    """The package. Raises MinitronError where it, or what it needs, is not installed."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):  # read when it is imported
         os.environ[name] = "1"
     try:
         import lm_eval.tasks
-    except ImportError:
-        raise MinitronError("--suite needs the package lm-eval", hint="pip install 'minitron[eval]'") from None
+    except ImportError as error:
+        missing = (error.name or SUITE).partition(".")[0].replace("_", "-")
+        raise MinitronError(f"--suite needs the package {missing}", hint="pip install 'minitron[eval]'") from None
     return lm_eval
 
 

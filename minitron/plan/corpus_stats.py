@@ -72,7 +72,7 @@ class Corpus:
         lengths, answers = [], []
         for messages in self.sample:
             sizes = [len(chat_template.encode_message(m, counted_by)) for m in messages]
-            lengths.append(sum(sizes))
+            lengths.append(len(counted_by.start) + sum(sizes))
             answers += [size for size, m in zip(sizes, messages, strict=True) if m["role"] == "assistant"]
         characters = sum(map(len, self.text_sample))
         ids = sum(len(counted_by.encode(text)) for text in self.text_sample)

@@ -17,7 +17,7 @@ from minitron.core import parallel
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.plan import corpus_stats, dry_run, memory, rules
+from minitron.plan import corpus_stats, dry_run, memory, rules, studied
 from minitron.plan.corpus_stats import Corpus, Counts
 from minitron.plan.request import Request
 from minitron.plan.rules import MOST_EPOCHS, USEFUL_EPOCHS, Shape
@@ -77,7 +77,10 @@ def propose(
             "for half of them (fewer reject.prompts and eval.prompts help)"
         )
     _tell(proposal, parts, shape, search)
-    return proposal, _comments(parts, shape, proposal)
+    comments = _comments(parts, shape, proposal)
+    if search.studied:
+        comments["tokenizer.vocab_size"] += f", by {search.studied.file.as_posix()}"
+    return proposal, comments
 
 
 def stages_of(config: Config) -> list[str]:
@@ -100,6 +103,7 @@ class Search:
     def __init__(self, config: Config, device: torch.device, found: Corpus, optimizer: str):
         self.config, self.device, self.found, self.optimizer = config, device, found, optimizer
         self.stages = stages_of(config)
+        self.studied = studied.read(config) if TOKENIZERS[config.tokenizer.kind].sized else None
         self.aligning = 0.0  # seconds of reject, kto and eval
         self._counts: dict[int, Counts] = {}  # vocabulary -> the data in its tokens
         self._speeds: dict[tuple, dry_run.Speed] = {}
@@ -124,6 +128,7 @@ class Search:
             limit=rules.vocabulary_limit(counts.sft + counts.pretrain),
             fixed=0 if TOKENIZERS[self.config.tokenizer.kind].sized else counts.vocab_size,
             at_least=at_least,
+            studied=self.studied,
         )
 
     def settled(self, shape: Shape) -> Config:
@@ -285,6 +290,8 @@ def _tell(proposal: Config, parts: dict[str, Part], shape: Shape, search: Search
         f"shape          {shape.params / 1e6:.2f}M parameters: {model.n_layers} layers of width {model.d_model}, "
         f"{proposal.tokenizer.vocab_size:,} tokens, context {model.context}"
     )
+    if search.studied:
+        say(f"vocabulary     {search.studied.told}")
     for name, part in parts.items():
         passes = part.tokens / max(1, part.unique)
         say(f"{name:<14} {part.steps:,} steps: {part.tokens:,.0f} tokens, {passes:.1f} passes over {part.unique:,}")

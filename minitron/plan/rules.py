@@ -11,6 +11,7 @@ from functools import cache
 
 from minitron.plan import memory
 from minitron.plan.corpus_stats import Counts
+from minitron.plan.studied import Studied
 from minitron.recipe.schema import ModelConfig
 from minitron.recipe.shapes import resolved
 from minitron.train.optimizer import method
@@ -32,11 +33,15 @@ MEASURED = {
 SPEAKS = 1_000_000
 
 
-def vocabulary(body: int) -> int:
+def vocabulary(body: int, *, studied: Studied | None = None) -> int:
     """Tokens for so many parameters outside the embedding: between the raw results of Tao et al. (arXiv 2407.13623), straight
-    lines in logarithms, and on beyond them. A multiple of 64."""
+    lines in logarithms, and on beyond them; a study of one's own text moves these to where its best vocabulary lies on them. A
+    multiple of 64."""
     points = [(1e6, 1300), (3e6, 2200), (10e6, 4500), (30e6, 5700), (100e6, 10_000)]
-    return max(512, 64 * round(between(points, body) / 64))
+    if not studied:
+        return max(512, 64 * round(between(points, body) / 64))
+    moved = studied.vocab_size * between(points, body) / between(points, studied.body)
+    return max(min(512, studied.vocab_size), 64 * round(moved / 64))
 
 
 def between(points: list[tuple[float, float]], x: float) -> float:
@@ -118,19 +123,28 @@ class Shape:
 
 
 def shape_for(
-    params: float, base: ModelConfig, *, length: int, limit: int, fixed: int = 0, at_least: bool = False
+    params: float,
+    base: ModelConfig,
+    *,
+    length: int,
+    limit: int,
+    fixed: int = 0,
+    at_least: bool = False,
+    studied: Studied | None = None,
 ) -> Shape:
     """The rules' shape for so many parameters, or with `at_least` no fewer; what they do not speak of stays as in `base`.
 
     Widths alone leave gaps, so the depth may differ from what `depth` says: a size 10% off is as bad as twice the depth.
-    `limit` is the largest vocabulary that the data can teach; `fixed` the one that it has whatever the size, where it has one.
+    `limit` is the largest vocabulary that the data can teach, but for what a study found; `fixed` the one that it has whatever the
+    size, where it has one.
     """
     best, least = None, math.inf
+    limit = max(limit, studied.vocab_size) if studied else limit
     for width in [*range(32, 192, 32), *range(192, 3073, 64)]:
         usual = depth(width)
         for layers in range(max(3, usual // 2), 2 * usual + 1):
             body = layers * block_size(base.arch, width)
-            vocab_size = fixed or min(limit, vocabulary(body))
+            vocab_size = fixed or min(limit, vocabulary(body, studied=studied))
             size = body + vocab_size * width
             if at_least and size < params:
                 continue

@@ -38,7 +38,9 @@ def run(config: Config) -> None:
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     if config.sft.lora_rank:
         # a low-rank change of the blocks cannot tell markers apart that nothing has taught
-        tokens = sorted({*tokenizer.markers.values(), tokenizer.end}) if inherit.untaught(config) else []
+        around = {i for ids in (*tokenizer.opening.values(), tokenizer.closing) for i in ids}
+        markers = sorted(i for i in around if not tokenizer.piece_bytes(i))
+        tokens = markers if inherit.untaught(config) else []
         lora.attach(model, config.sft, seed=config.seed, tokens=tokens)
         say(f"sft: {sum(w.numel() for w in lora.state(model).values()) / 1e6:.2f}M of LoRA are trained")
     sample = partial(answer, config, tokenizer)

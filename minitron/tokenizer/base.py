@@ -16,8 +16,8 @@ import numpy as np
 
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import TokenizerConfig
+from minitron.tokenizer.forms import OURS, ROLES, Form
 
-ROLES = ("system", "user", "assistant")
 MARKERS = tuple(f"<|{name}|>" for name in (*ROLES, "end"))
 
 
@@ -35,6 +35,7 @@ class Tokenizer(ABC):
     path: Path
     markers: dict[str, int]
     end: int
+    form: Form = OURS  # how it writes dialogues
 
     @classmethod
     @abstractmethod
@@ -120,6 +121,15 @@ class Tokenizer(ABC):
     def tokens_within(self, ids: list[int], length: int) -> int:
         """How many of the first ids make up a text of at most `length` characters."""
         return bisect.bisect_right(range(len(ids) + 1), length, key=lambda count: len(self.decode(ids[:count]))) - 1
+
+    def content(self, text: str) -> str:
+        """What the template takes of a message's text: all of it, or what some imported ones leave."""
+        return text.strip() if self.form.strip else text
+
+    @cached_property
+    def start(self) -> list[int]:
+        """What stands before the first message of a dialogue: nothing, but in some imported templates."""
+        return []
 
     @cached_property
     def opening(self) -> dict[str, list[int]]:

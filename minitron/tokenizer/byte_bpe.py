@@ -1,8 +1,8 @@
 """`byte-bpe`: the byte-level BPE of imported models (GPT-2's, Llama 3's, Qwen's, SmolLM2's), encoded by the `tokenizers` library.
 
 The file is JSON: {"kind": "byte-bpe", "size": rows of the embedding, "end": id, "tokenizer": their tokenizer.json as it was}. Which
-markers it has it says by their names: ours, or ChatML's, `<|im_start|>role\n` ... `<|im_end|>\n`; or none, and then there are no
-dialogues until `extended` puts ours in. Knows nothing about models.
+markers it has it says by their names: those of a form of dialogues (`forms`), or none, and then there are no dialogues until
+`extended` puts ours in. Knows nothing about models.
 """
 
 import json
@@ -13,12 +13,12 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import TokenizerConfig
-from minitron.tokenizer import byte_level
-from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
+from minitron.tokenizer import byte_level, forms
+from minitron.tokenizer.base import MARKERS, Tokenizer
+from minitron.tokenizer.forms import ROLES
 from minitron.tokenizer.sentencepiece import clean
 
 HEAD = b'{"kind": "byte-bpe"'
-CHATML = ("<|im_start|>", "<|im_end|>")
 
 
 class ByteBPE(Tokenizer):
@@ -46,29 +46,30 @@ class ByteBPE(Tokenizer):
             raise MinitronError(f"{path} is no byte-level BPE: {error}", hint="import the model anew") from error
         self.special = {t["id"] for t in self.whole["added_tokens"] if t["special"]}
         self.ids = {t["content"]: t["id"] for t in self.whole["added_tokens"] if t["special"]}
-        if all(marker in self.ids for marker in MARKERS):
-            found = [self.ids[marker] for marker in MARKERS]
-            self.markers, self.end = dict(zip(ROLES, found[:-1], strict=True)), found[-1]
-        elif self.chatml:
-            self.markers, self.end = dict.fromkeys(ROLES, self.ids[CHATML[0]]), self.ids[CHATML[1]]
-        else:
-            self.markers = {}
         self.library = _library(self.typed, path)
+        self.markers = {}
+        for form in forms.FORMS:
+            if not self.markers and all(name in self.ids for name in form.special):
+                self.form = form
+                self.markers = {role: self._written(form.before.format(role=role))[0] for role in ROLES}
+                self.end = self._written(form.after)[0]
 
-    @property
-    def chatml(self) -> bool:
-        """Whether its dialogues are ChatML's."""
-        return all(marker in self.ids for marker in CHATML) and not all(marker in self.ids for marker in MARKERS)
+    def _written(self, text: str) -> list[int]:
+        """Ids of what a form has around messages."""
+        parts = forms.split(text)
+        return [i for part in parts for i in ([self.ids[part]] if part in self.ids else self.encode(part))]
+
+    @cached_property
+    def start(self) -> list[int]:
+        return self._written(self.form.start) if self.markers else []
 
     @cached_property
     def opening(self) -> dict[str, list[int]]:
-        if self.chatml:
-            return {role: [self.markers[role], *self.encode(f"{role}\n")] for role in ROLES}
-        return super().opening
+        return {role: self._written(self.form.before.format(role=role)) for role in self.markers}
 
     @cached_property
     def closing(self) -> list[int]:
-        return [self.end, *self.encode("\n")] if self.chatml else super().closing
+        return self._written(self.form.after) if self.markers else [self.end]
 
     @property
     def vocab_size(self) -> int:
@@ -121,8 +122,13 @@ class ByteBPE(Tokenizer):
             "ignore_merges": bool(self.typed["model"].get("ignore_merges")),
             "splitting": byte_level.splitting(self.whole),
             "normalization": byte_level.normalization(self.whole),
-            "chat": {role: self.opening.get(role, []) for role in ROLES} | {"end": self.closing},
+            "chat": self._chat(),
         }
+
+    def _chat(self) -> dict[str, Any]:
+        """vocab.json's `chat`."""
+        found: dict[str, Any] = {role: self.opening.get(role, []) for role in ROLES} | {"end": self.closing}
+        return found | ({"start": self.start} if self.start else {}) | ({"strip": True} if self.form.strip else {})
 
     @property
     def splitting(self) -> str:

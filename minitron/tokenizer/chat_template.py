@@ -1,8 +1,8 @@
 """Messages -> ids and loss mask: the one place that knows the chat template (docs/formats.md).
 
 <|user|>hello<|end|><|assistant|>hi!<|end|>: every message is its role's marker, its content, the end marker; an imported
-tokenizer may have ChatML's in their place (`Tokenizer.opening`, `closing`). Loss is counted on the ids of an assistant's content
-and on its end marker, nowhere else.
+tokenizer may have another form (`forms`; `Tokenizer.start`, `opening`, `content`, `closing`). Loss is counted on the ids of an
+assistant's content and on its end marker, nowhere else.
 """
 
 from itertools import pairwise
@@ -15,18 +15,25 @@ Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content":
 
 def encode_message(message: Message, tokenizer: Tokenizer) -> list[int]:
     """Marker, content, end. Raises MinitronError for a role that the template does not have."""
-    return join([message["role"]], [tokenizer.encode(message["content"])], tokenizer)[0]
+    return _messages([message["role"]], [tokenizer.encode(tokenizer.content(message["content"]))], tokenizer)[0]
 
 
 def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list[int], list[bool]]:
     """Ids of a whole dialogue and, for each id, whether it is a target that loss is counted on."""
     roles = [message["role"] for message in messages]
-    ids, mask = join(roles, [tokenizer.encode(message["content"]) for message in messages], tokenizer)
+    contents = [tokenizer.encode(tokenizer.content(message["content"])) for message in messages]
+    ids, mask = join(roles, contents, tokenizer)
     return ids, list(map(bool, mask))
 
 
 def join(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer) -> tuple[list[int], bytes]:
     """The same of messages whose contents are ids already; of the mask each byte is 1 or 0."""
+    ids, mask = _messages(roles, contents, tokenizer)
+    return [*tokenizer.start, *ids], bytes(len(tokenizer.start)) + mask
+
+
+def _messages(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer) -> tuple[list[int], bytes]:
+    """Messages of a dialogue without what stands before the first."""
     if not tokenizer.opening:
         raise MinitronError(
             f"{tokenizer.path} has no markers of a dialogue", hint='teach it ours: sft.init = "runs/NAME"'
@@ -48,7 +55,7 @@ def join(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer) -> t
 def encode_prompt(messages: list[Message], tokenizer: Tokenizer) -> list[int]:
     """Ids that ask for the next answer: the dialogue so far and the assistant's marker."""
     ids = [i for message in messages for i in encode_message(message, tokenizer)]
-    return [*ids, *tokenizer.opening["assistant"]]
+    return [*tokenizer.start, *ids, *tokenizer.opening["assistant"]]
 
 
 def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_tokens: int) -> tuple[list[Message], int]:
@@ -60,7 +67,8 @@ def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_toke
     reserve = max(1, min(max_tokens, context // 4))
     lengths = [len(encode_message(m, tokenizer)) for m in messages]
     first = 1 if messages and messages[0]["role"] == "system" else 0
-    room, asking = context - reserve - sum(lengths[:first]), len(tokenizer.opening["assistant"])
+    room = context - reserve - len(tokenizer.start) - sum(lengths[:first])
+    asking = len(tokenizer.opening["assistant"])
     if lengths[-1] + asking > room:
         raise MinitronError(
             f"the message has {lengths[-1]} tokens and the model has room for {max(0, room - asking)}",

@@ -27,6 +27,13 @@ func TestByteVocab(t *testing.T) {
 	if !slices.Equal(v.Chat.Assistant, []int{1, 4}) || !slices.Equal(v.Chat.Closing, []int{0, 3}) || v.Chat.End() != 0 {
 		t.Errorf("%+v", v.Chat)
 	}
+	if v.Chat.Start != nil || v.Chat.Strip {
+		t.Errorf("%+v", v.Chat)
+	}
+	v, err = ParseVocab(set(t, set(t, []byte(byteVocab), "chat.start", "[5]"), "chat.strip", "true"))
+	if err != nil || !slices.Equal(v.Chat.Start, []int{5}) || !v.Chat.Strip {
+		t.Errorf("%v, %v", v, err)
+	}
 }
 
 func TestByteVocabRefused(t *testing.T) {
@@ -45,6 +52,10 @@ func TestByteVocabRefused(t *testing.T) {
 		{"chat.user", "[1, 6]", "a chat marker has the id 6, and there are 6 pieces"},
 		{"chat.user", "[-1]", "a chat marker has the id -1, and there are 6 pieces"},
 		{"chat.user", "[" + strings.Repeat("1,", 64) + "2]", `"chat.user" has more than 64 elements`},
+		{"chat.start", "[2]", `the chat marker "a" has the type 'N', it must be a control piece`},
+		{"chat.start", "[1]", "two chat markers have the id 1"},
+		{"chat.start", "[6]", "a chat marker has the id 6, and there are 6 pieces"},
+		{"chat.strip", "1", `"chat.strip" is not true or false`},
 		{"pieces", "[]", "it has 0 pieces and 6 types"},
 	}
 	for _, test := range tests {

@@ -21,6 +21,8 @@ type Normalizer struct {
 type Chat struct {
 	System, User, Assistant []int // before a message; none in a vocabulary without dialogues
 	Closing                 []int // behind each: the end marker, which ends an answer, and what may follow it
+	Start                   []int // before the first message; often none
+	Strip                   bool  // white space around a message's text is left out
 }
 
 // End returns the end marker.
@@ -117,6 +119,10 @@ func (v *Vocab) parseByteLevel(top jsonread.Object) {
 	chat := top.Object("chat")
 	markers := func(key string) []int { return chat.Integers(key, maxMarkerIDs) }
 	v.Chat = Chat{System: markers("system"), User: markers("user"), Assistant: markers("assistant"), Closing: markers("end")}
+	if chat.Has("start") {
+		v.Chat.Start = markers("start")
+	}
+	v.Chat.Strip = chat.Has("strip") && chat.Flag("strip")
 }
 
 // check looks at what one value says about another.
@@ -140,7 +146,7 @@ func (v *Vocab) checkChat() error {
 	if none := len(v.Chat.System) == 0; none != (len(v.Chat.User) == 0) || none != (len(v.Chat.Assistant) == 0) {
 		return errors.New("it has chat markers for some of the roles only")
 	}
-	for i, ids := range append(roles, v.Chat.Closing) {
+	for i, ids := range append(roles, v.Chat.Closing, v.Chat.Start) {
 		for _, id := range ids {
 			if id < 0 || id >= len(v.Pieces) {
 				return fmt.Errorf("a chat marker has the id %d, and there are %d pieces", id, len(v.Pieces))
@@ -153,7 +159,7 @@ func (v *Vocab) checkChat() error {
 			return fmt.Errorf("the chat marker %q has the type %q, it must be a control piece", v.Pieces[ids[0]], kind)
 		}
 		for _, earlier := range roles[:min(i, len(roles))] {
-			if slices.Equal(earlier, ids) || i == len(roles) && len(earlier) > 0 && earlier[0] == ids[0] {
+			if slices.Equal(earlier, ids) || i >= len(roles) && len(earlier) > 0 && earlier[0] == ids[0] {
 				return fmt.Errorf("two chat markers have the id %d", ids[0])
 			}
 		}

@@ -87,7 +87,7 @@ func (c *Chat) Tokens() (used, size int) {
 		}
 		return used, size
 	}
-	used = len(c.systemIDs())
+	used = len(c.head())
 	if n > 0 {
 		before, last := c.split()
 		question := c.asking(turn{user: last.user})
@@ -136,11 +136,11 @@ func (c *Chat) reserveBehind(t turn) int {
 	if c.ContinuesText() {
 		return c.reserve()
 	}
-	return min(c.reserve(), c.engine.Config.Model.Longest()-len(c.systemIDs())-c.asking(t))
+	return min(c.reserve(), c.engine.Config.Model.Longest()-len(c.head())-c.asking(t))
 }
 
 func (c *Chat) newTurn(text string) turn {
-	return turn{user: c.engine.Tokenizer.Encode(text), text: text}
+	return turn{user: c.encode(text), text: text}
 }
 
 // split returns the turns before the last one, and that.

@@ -85,10 +85,9 @@ func (c *Chat) replace(system string, texts []string) {
 	if c.ContinuesText() {
 		system = ""
 	}
-	encode := c.engine.Tokenizer.Encode
 	var turns []turn
 	for pair := range slices.Chunk(texts, 2) {
-		turns = append(turns, turn{encode(pair[0]), encode(pair[1]), pair[0]})
+		turns = append(turns, turn{c.encode(pair[0]), c.encode(pair[1]), pair[0]})
 	}
 	c.system = system
 	c.setTurns(turns)

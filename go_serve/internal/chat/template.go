@@ -3,6 +3,8 @@ package chat
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"minitron/internal/bundle"
 	"minitron/internal/engine"
@@ -58,13 +60,22 @@ func (c *Chat) appendTurn(ids []int, t turn) []int {
 	return append(append(ids, m.Assistant...), t.answer...)
 }
 
-// systemIDs returns the ids of the system message, none when it is empty.
-func (c *Chat) systemIDs() []int {
-	if c.system == "" {
-		return nil
-	}
+// head returns the ids before the first turn: what begins a dialogue, and the system message, where there is one.
+func (c *Chat) head() []int {
 	m := c.engine.Tokenizer.Chat()
-	return slices.Concat(m.System, c.engine.Tokenizer.Encode(c.system), m.Closing)
+	if c.system == "" {
+		return m.Start
+	}
+	return slices.Concat(m.Start, m.System, c.encode(c.system), m.Closing)
+}
+
+// encode returns the ids of a message's text, of which the template may leave out the white space around it: all that
+// Python's str.strip does, which the templates of imported models are written for.
+func (c *Chat) encode(text string) []int {
+	if c.engine.Tokenizer.Chat().Strip && !c.ContinuesText() {
+		text = strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
+	}
+	return c.engine.Tokenizer.Encode(text)
 }
 
 // reserve is how many tokens are kept free for an answer.
@@ -82,7 +93,7 @@ func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped in
 		}
 		return slices.Concat(t.user, t.answer), 0, nil
 	}
-	ids = c.systemIDs()
+	ids = slices.Clone(c.head())
 	room := c.engine.Config.Model.Longest() - reserve - len(ids)
 	if c.asking(t) > room {
 		question, _ := c.around()
@@ -147,7 +158,7 @@ func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int
 	if trim {
 		reserve = c.reserve()
 	}
-	p := Prompt{Tokens: len(c.systemIDs()) + c.total(c.turns) + c.asking(t), Begun: len(t.answer)}
+	p := Prompt{Tokens: len(c.head()) + c.total(c.turns) + c.asking(t), Begun: len(t.answer)}
 	if e.ContinuesText() {
 		p.Tokens = len(t.user)
 	} else if !trim && p.Tokens > size-reserve {

@@ -15,12 +15,13 @@ import (
 )
 
 // templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, with a
-// table that turns ＜｜ｕｓｅｒ｜＞ into <|user|>, and with ChatML, which has more than one id around a message.
+// table that turns ＜｜ｕｓｅｒ｜＞ into <|user|>, with ChatML, which has more than one id around a message, and with Llama 3's
+// template, which has one before all and strips texts.
 func templates(t testing.TB, context int) (all []*engine.Engine) {
 	t.Helper()
 	vocabularies := []*bundle.Vocab{}
 	vocabularies = append(vocabularies, testmodel.Bundle(t).Vocab)
-	for _, name := range []string{"chat", "nmt_nfkc", "byte-qwen2"} {
+	for _, name := range []string{"chat", "nmt_nfkc", "byte-qwen2", "byte-llama-bpe"} {
 		vocabularies = append(vocabularies, testmodel.Vocabulary(t, name))
 	}
 	for _, v := range vocabularies {
@@ -33,14 +34,18 @@ func templates(t testing.TB, context int) (all []*engine.Engine) {
 	return all
 }
 
-// render is the template in the plainest way: docs/formats.md in three lines.
+// render is the template in the plainest way: docs/formats.md in some lines.
 func render(e *engine.Engine, messages []Message) (ids []int) {
 	marker := e.Tokenizer.Chat()
 	roles := map[string][]int{"system": marker.System, "user": marker.User, "assistant": marker.Assistant}
 	for _, m := range messages {
-		ids = slices.Concat(ids, roles[m.Role], e.Tokenizer.Encode(m.Content), marker.Closing)
+		text := m.Content
+		if marker.Strip {
+			text = strings.TrimSpace(text)
+		}
+		ids = slices.Concat(ids, roles[m.Role], e.Tokenizer.Encode(text), marker.Closing)
 	}
-	return append(ids, marker.Assistant...)
+	return slices.Concat(marker.Start, ids, marker.Assistant)
 }
 
 // TestDialogueIsPythons compares with what minitron's chat_template makes of dialogues.
@@ -77,10 +82,11 @@ func trimmed(e *engine.Engine, messages []Message, reserve int) (ids []int, drop
 			system = nil
 		}
 	}
+	before := len(e.Tokenizer.Chat().Start)
 	asking := len(e.Tokenizer.Chat().Assistant) // tokens of what asks for an answer
 	tokens := make([]int, len(messages))        // of each message
 	for i, m := range messages {
-		tokens[i] = len(render(e, []Message{m})) - asking
+		tokens[i] = len(render(e, []Message{m})) - before - asking
 	}
 	sum := func(tokens []int) (sum int) {
 		for _, n := range tokens {
@@ -135,6 +141,7 @@ func checkPrompt(t *testing.T, e *engine.Engine, messages []Message, maxTokens i
 		}
 		take(marker.Closing)
 	}
+	take(marker.Start)
 	if messages[0].Role == "system" && messages[0].Content != "" {
 		take(marker.System)
 		content()

@@ -158,6 +158,13 @@
     answer(current);
   }
 
+  // branch lets the last answer go on from an earlier place, in another way.
+  const canBranch = (message) => message === current.messages.at(-1) && !running.has(current);
+  function branch(message, content) {
+    message.content = content;
+    more();
+  }
+
   // edit replaces a message of mine and everything after it.
   async function edit(message, content) {
     const chat = current;
@@ -402,7 +409,7 @@
 
   minitron.start = (given) => {
     engine = given;
-    messages.setup({ regenerate, more, retry, edit, explain });
+    messages.setup({ regenerate, more, retry, edit, explain, branch, canBranch });
     if (messages.touched.matches) $("message").enterKeyHint = "enter";
     store.onTrouble((trouble) => { $("storage-note").hidden = !trouble; $("storage-note").textContent = trouble && t(trouble); });
     store.onChange(otherTab);

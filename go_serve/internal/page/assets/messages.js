@@ -9,7 +9,7 @@
   const toEnd = document.getElementById("to-end");
 
   let name = "";
-  let handlers = {}; // {regenerate(), more(), retry(), edit(message, text)}
+  let handlers = {}; // {regenerate(), more(), retry(), edit(message, text), branch(message, text), canBranch(message)}
   let shown = new Map(); // message -> {item, update}
   const tokensOf = new WeakMap(); // message -> tokens with their probabilities; not stored: they would fill the storage
   const statsOf = new WeakMap();
@@ -88,7 +88,7 @@
       item.classList.toggle("writing", writing);
       item.classList.toggle("empty", !message.content);
       if (open) {
-        body.replaceChildren(odds.view(tokens, statsOf.get(message)));
+        body.replaceChildren(odds.view(tokens, statsOf.get(message), handlers.canBranch(message) && ((at, other) => branch(message, at, other))));
         write = null;
       } else {
         if (!write) { body.replaceChildren(); write = newWriter(); }
@@ -115,6 +115,18 @@
       if (message.forgot) below.append(node("p", { class: "note forgot", text: t("forgot", { name, n: words.number(message.forgot) }) }));
     }
     return { item, update };
+  }
+
+  // branch takes another token in the place of one of an answer's, which goes on from there.
+  function branch(message, at, other) {
+    if (!handlers.canBranch(message)) return;
+    const tokens = tokensOf.get(message);
+    const kept = [...tokens.slice(0, at), { ...other, top_logprobs: tokens[at].top_logprobs }];
+    const decode = (some) => new TextDecoder().decode(Uint8Array.from(some.flatMap((token) => token.bytes ?? [])));
+    const lead = decode(tokens).startsWith(" ") && !message.content.startsWith(" ") ? 1 : 0; // a space that the tokenizer put there
+    tokensOf.set(message, kept);
+    statsOf.delete(message);
+    handlers.branch(message, decode(kept).slice(lead));
   }
 
   function dots() {

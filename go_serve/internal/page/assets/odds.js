@@ -49,12 +49,24 @@
     return node("li", { class: chosen ? "chosen" : "" }, node("span", { class: "what", text: visible(token) }), bar, node("span", { class: "much", text: percent(p) }));
   }
 
-  function table(token) {
+  // takeable reports whether an answer can go on from this token: it stands for whole characters.
+  const takeable = (token) => token.bytes?.length > 0 && !new TextDecoder().decode(bytesOf(token)).includes("\uFFFD");
+  const same = (a, b) => a.token === b.token && String(a.bytes) === String(b.bytes);
+
+  // table lists a token and the others; take (or nothing) gets the one that is clicked.
+  function table(token, take) {
     const list = node("ul");
     const others = token.top_logprobs ?? [];
-    const same = (other) => other.token === token.token && String(other.bytes) === String(token.bytes);
-    const all = others.some(same) ? others : [...others, token];
-    for (const other of all) list.append(row(other, same(other)));
+    const all = others.some((other) => same(other, token)) ? others : [...others, token];
+    for (const other of all) {
+      const line = row(other, same(other, token));
+      if (take && !same(other, token) && takeable(other)) {
+        line.classList.add("takeable");
+        line.title = t("take");
+        line.addEventListener("click", () => take(other));
+      }
+      list.append(line);
+    }
     const left = 1 - all.reduce((sum, other) => sum + Math.exp(other.logprob), 0);
     if (left > 0.005) list.append(node("li", { class: "rest" }, node("span", { class: "what", text: t("rest") }), node("span", { class: "bar" }), node("span", { class: "much", text: percent(left) })));
     return list;
@@ -63,9 +75,10 @@
   let shownAt = 0; // how far the conversation was scrolled then
 
   // show places the card below the token, above it where there is no room.
-  function show(span, found) {
+  function show(span, found, take) {
     card.replaceChildren(node("p", { class: "card-title", text: found.tokens.length > 1 ? t("joint", { n: found.tokens.length }) : t("instead") }));
-    for (const token of found.tokens) card.append(table(token));
+    for (const token of found.tokens) card.append(table(token, take && found.tokens.length === 1 && take));
+    card.classList.toggle("pinned", document.activeElement === span); // else the mouse only passes
     card.hidden = false;
     shownAt = scroll.scrollTop;
     const at = span.getClientRects()[0] ?? span.getBoundingClientRect();
@@ -80,9 +93,11 @@
     card.hidden = true;
   }
 
-  // view returns the nodes of an answer. stats: {tokens, perSecond} or nothing.
-  function view(tokens, stats) {
+  // view returns the nodes of an answer. stats: {tokens, perSecond} or nothing. take (or nothing) gets the number of a token and
+  // the other that a person wants in its place: by a click on it, or its number typed while the token has the focus.
+  function view(tokens, stats, take) {
     const groups = group(tokens);
+    const taking = (found) => take && ((other) => { hide(); take(tokens.indexOf(found.tokens[0]), other); });
     const body = node("div", { class: "tokens", role: "group", "aria-label": t("ofTokens") });
     const spans = groups.map((found, i) => {
       const newline = /\n/.test(found.text);
@@ -91,21 +106,27 @@
       body.append(span);
       return span;
     });
+    let shut = false; // by Escape, until a token is chosen again
     const at = (event) => spans.indexOf(event.target.closest(".token"));
-    const on = (event) => { const i = at(event); if (i >= 0) show(spans[i], groups[i]); };
+    const on = (event) => { const i = at(event); if (i >= 0) show(spans[i], groups[i], taking(groups[i])); };
     body.addEventListener("pointerover", (event) => event.pointerType === "mouse" && on(event));
     body.addEventListener("pointerleave", (event) => {
       const focused = spans.indexOf(document.activeElement);
       if (event.pointerType !== "mouse") return;
-      if (focused >= 0) show(spans[focused], groups[focused]);
+      if (focused >= 0 && !shut) show(spans[focused], groups[focused], taking(groups[focused]));
       else hide();
     });
-    body.addEventListener("click", on);
-    body.addEventListener("focusin", on);
+    const choose = (event) => { shut = false; on(event); };
+    body.addEventListener("click", choose);
+    body.addEventListener("focusin", choose);
     body.addEventListener("focusout", hide);
     body.addEventListener("keydown", (event) => {
       const to = { ArrowRight: at(event) + 1, ArrowLeft: at(event) - 1, Home: 0, End: spans.length - 1 }[event.key];
-      if (event.key === "Escape" && !card.hidden) { hide(); event.stopPropagation(); }
+      if (event.key === "Escape" && !card.hidden) { shut = true; hide(); event.stopPropagation(); }
+      const found = groups[at(event)];
+      const alone = !event.ctrlKey && !event.metaKey && !event.altKey;
+      const other = take && alone && found?.tokens.length === 1 && found.tokens[0].top_logprobs?.[Number(event.key) - 1];
+      if (other && takeable(other) && !same(other, found.tokens[0])) taking(found)(other);
       if (to === undefined || !spans[to]) return;
       event.preventDefault();
       for (const span of spans) span.tabIndex = -1;
@@ -126,6 +147,7 @@
   }
 
   scroll.addEventListener("scroll", () => { if (Math.abs(scroll.scrollTop - shownAt) > 4) hide(); }, { passive: true });
+  card.addEventListener("mousedown", (event) => event.preventDefault()); // the token keeps the focus, and the card stays
   document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".token, .odds-card")) hide(); });
 
   minitron.odds = { view, group };

@@ -17,7 +17,8 @@ from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.tokenizer.byte_level import SPLITTING, byte_level_json
 from minitron.tokenizer.chat_template import encode_prompt
 
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")  # ChatML's
+LLAMA_3 = ("<|end_of_text|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 MATCHED = ("<tool_call>", "the cat", "<|x|>", "мыла", "ab", "abab")
 CUTS = [  # what the patterns cut at
     "'s", "'S", "'ſ", "'t", "'re", "'RE", "'rE", "'ve", "'m", "'ll", "'lL", "'d", "'D", "'x", "'", "''", "’s", "it's", "I'LL'VE",
@@ -48,7 +49,7 @@ def train(
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=pieces,
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=list(SPECIAL),
+        special_tokens=list(LLAMA_3 if splitting == "llama-bpe" else SPECIAL),
         show_progress=False,
     )
     lines = make_vectors.corpus(draw, invented=200)
@@ -82,7 +83,7 @@ def atom(draw: random.Random, pieces: list[str]) -> bytes:
         case 2:
             return draw.choice(COMPOSED + [chr(draw.randrange(0x300, 0x345)) for _ in range(9)]).encode()
         case 3:
-            return draw.choice([*SPECIAL, *MATCHED, "<|im_", "t_call>", *pieces]).encode()
+            return draw.choice([*SPECIAL, *LLAMA_3, *MATCHED, "<|im_", "t_call>", *pieces]).encode()
     return make_vectors.atom(draw, pieces)
 
 
