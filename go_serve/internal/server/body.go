@@ -44,7 +44,7 @@ func (g gate) leave() { <-g }
 
 // readRequest receives a body of JSON and reads it; nothing of it stays in memory but what read returns.
 func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.Work, error)) (api.Work, error) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	if !isJSON(r) {
 		return nil, api.Refuse(415, "unsupported_media_type", "", "The Content-Type of the request must be application/json.")
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -74,6 +74,14 @@ func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.
 		}
 	}
 	return read(body.Bytes())
+}
+
+// isJSON reports whether a body is said to be JSON. What curl -d calls a form is one, too, as in the examples of ollama's
+// documentation, but not from a browser: there any page may send a form, but only its own server's pages may send JSON.
+func isJSON(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Referer") != ""
+	return err == nil && (kind == "application/json" || kind == "application/x-www-form-urlencoded" && !browser)
 }
 
 func tooLarge() *api.Error {

@@ -26,6 +26,13 @@ func newAPI(t testing.TB) *api.Server {
 	return api.New(e, api.Limits{})
 }
 
+// newOpen serves this machine, without a key.
+func newOpen(t testing.TB) *API {
+	model := about.Describe(testmodel.Bundle(t).Config, "1.2.3")
+	model.Made.Date = "2026-11-20T15:00:00Z"
+	return &API{Server: newAPI(t), About: model, Loopback: true}
+}
+
 // request describes one; header lines are "Name: value".
 type request struct {
 	method, path, body string
@@ -75,7 +82,7 @@ func code(t *testing.T, w *httptest.ResponseRecorder) string {
 const completions = "/v1/chat/completions"
 
 func TestAPI(t *testing.T) {
-	open := &API{Server: newAPI(t), Loopback: true, Context: 64, Made: "2026-11-20T15:00:00Z"}
+	open := newOpen(t)
 	locked := &API{Server: open.Server, Key: "secret"}
 	tests := []struct {
 		name   string
