@@ -189,14 +189,15 @@ def test_llm(recorder, want, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_litellm(recorder, want):
+def test_litellm(recorder, want, monkeypatch):
     """By both of its ways: as a server of OpenAI's kind, and of ollama's."""
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks GitHub for prices
     litellm = pytest.importorskip(
         "litellm",
         reason="litellm is 37 MB and pins what others use: pip install litellm into an environment of its own",
     )
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
-    settings = {"messages": messages, "max_tokens": 12, "temperature": 1, "seed": 5, "user": "me", "num_retries": 0}
+    settings = {"messages": messages, "max_tokens": 12, "temperature": 1, "seed": 5, "num_retries": 0}
     for model, base, key in (
         ("openai/llama", recorder.address + "/v1", {"api_key": "none"}),
         ("ollama_chat/llama", recorder.address, {}),

@@ -87,16 +87,24 @@ def test_another_folder_and_environment(elsewhere, tmp_path):
     assert done.returncode == 2
 
 
+def another_user() -> dict[str, int]:
+    """For subprocess: to run as nobody, where we may and they may run this Python; else as ourselves."""
+    try:
+        subprocess.run([sys.executable, "-c", "import minitron.program.go"], user=65534, check=True, cwd="/")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}
+    return {"user": 65534}
+
+
 # slow: the standard library is compiled twelve times, once for each user and target
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can build as another user")
 def test_another_user_and_every_target(elsewhere, tmp_path):
     done = minitron("binary", "--target", "all", "--bundle", TINY, "--out", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     home = elsewhere / "home"
     home.mkdir()
-    os.chown(home, 65534, 65534)
+    home.chmod(0o777)
     own = {
         "HOME": str(home),
         "GOCACHE": str(home / "cache"),
@@ -104,7 +112,7 @@ def test_another_user_and_every_target(elsewhere, tmp_path):
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = ("binary", "--target", "all", "--bundle", "bundle", "--out", "out")
-    done = minitron(*command, cwd=elsewhere, root=elsewhere, env=own, user=65534, umask=0o77)
+    done = minitron(*command, cwd=elsewhere, root=elsewhere, env=own, umask=0o77, **another_user())
     assert done.returncode == 0, done.stderr
     theirs = sums(elsewhere / "out")
     assert sums(tmp_path) == theirs

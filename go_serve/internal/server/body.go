@@ -76,12 +76,13 @@ func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.
 	return read(body.Bytes())
 }
 
-// isJSON reports whether a body is said to be JSON. What curl -d calls a form is one, too, as in the examples of ollama's
-// documentation, but not from a browser: there any page may send a form, but only its own server's pages may send JSON.
+// isJSON reports whether a body may be JSON. Clients that say nothing of it (litellm) or call it a form (curl -d) send JSON, too,
+// but a browser must say so: any page may send a form, but only its own server's pages may send JSON.
 func isJSON(r *http.Request) bool {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	said := r.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(said)
 	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Referer") != ""
-	return err == nil && (kind == "application/json" || kind == "application/x-www-form-urlencoded" && !browser)
+	return err == nil && kind == "application/json" || !browser && (said == "" || kind == "application/x-www-form-urlencoded")
 }
 
 func tooLarge() *api.Error {

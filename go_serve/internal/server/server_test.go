@@ -146,7 +146,8 @@ func TestAPI(t *testing.T) {
 
 		{"no JSON", open, request{"POST", completions, "hi", nil}, 400, "invalid_json"},
 		{"a form", open, request{"POST", completions, hi, []string{"Content-Type: text/plain"}}, 415, "unsupported_media_type"},
-		{"no type", open, request{"POST", completions, hi, []string{"Content-Type: "}}, 415, "unsupported_media_type"},
+		{"no type", open, request{"POST", completions, hi, []string{"Content-Type: "}}, 200, ""},
+		{"no type, a page", open, request{"POST", completions, hi, []string{"Content-Type: ", "Origin: http://localhost:8080"}}, 415, "unsupported_media_type"},
 		{"with a charset", open, request{"POST", completions, hi, []string{"Content-Type: application/json; charset=utf-8"}}, 200, ""},
 		{"compressed", open, request{"POST", completions, hi, []string{"Content-Encoding: gzip"}}, 415, "unsupported_media_type"},
 		{"a giant", open, request{"POST", completions, strings.Repeat(" ", maxBodyBytes+1), nil}, 413, "request_too_large"},
