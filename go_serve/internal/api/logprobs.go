@@ -35,16 +35,16 @@ func newTopLogprob(l engine.Likely) topLogprob {
 	return t
 }
 
-func newChatLogprobs(tokens []engine.Token) *chatLogprobs {
-	l := &chatLogprobs{Content: []tokenLogprob{}}
+func tokenLogprobs(tokens []engine.Token) []tokenLogprob {
+	told := []tokenLogprob{}
 	for _, t := range tokens {
 		one := tokenLogprob{newTopLogprob(t.Likely), []topLogprob{}}
 		for _, other := range t.Top {
 			one.Top = append(one.Top, newTopLogprob(other))
 		}
-		l.Content = append(l.Content, one)
+		told = append(told, one)
 	}
-	return l
+	return told
 }
 
 // textLogprobs is the older shape, of completions: parallel lists.

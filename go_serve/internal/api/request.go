@@ -15,9 +15,10 @@ import (
 
 // Bounds of a request.
 const (
-	maxStops     = 4
+	maxStops     = 16 // OpenAI takes 4, but who writes code sends more
 	maxStopBytes = 1 << 10
 	maxMaxTokens = math.MaxInt32
+	maxChoices   = 16
 	maxContinued = 1 << 14 // tokens that a text grows by in one answer, or any answer of a stream: there, no context ends it
 )
 
@@ -30,6 +31,7 @@ type request struct {
 	stops        []string
 	logprobs     bool
 	topLogprobs  int
+	choices      int // how many answers are written, each with the next seed
 
 	messages []chat.Message // of a chat
 	begun    string         // the answer to them, as far as it is there
@@ -50,21 +52,23 @@ type settings struct {
 // (null, false, "", [], {}) or for what happens anyway.
 var refused = map[string]string{
 	"tools": "", "functions": "", "logit_bias": "", "audio": "", "prediction": "", "web_search_options": "", "suffix": "", "echo": "",
-	"tool_choice": "none auto", "function_call": "none auto", "n": "1", "best_of": "1", "reasoning_effort": "none", "verbosity": "medium",
-	"modalities": `["text"]`, "response_format": `{"type":"text"}`,
+	"moderation": "", "tool_choice": "none auto", "function_call": "none auto", "best_of": "1", "modalities": `["text"]`,
+	"response_format": `{"type":"text"}`,
 }
 
-// Members that change nothing in the answer: OpenAI's, and what clients of llama.cpp and Ollama send to everyone.
+// Members that change nothing in the answer, or ask for more or less of what this model does not do: OpenAI's, and what clients
+// of llama.cpp, vLLM and ollama send to everyone.
 var ignored = []string{
-	"user", "store", "metadata", "service_tier", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
-	"cache_prompt", "timings_per_token", "return_progress", "keep_alive",
+	"user", "store", "metadata", "service_tier", "parallel_tool_calls", "safety_identifier", "reasoning_effort", "reasoning", "verbosity",
+	"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
+	"cache_prompt", "timings_per_token", "return_progress", "keep_alive", "chat_template_kwargs", "think",
 }
 
 // Members that mean something: of both kinds, of chats, of completions.
 var (
 	known = []string{
 		"model", "stream", "stream_options", "temperature", "top_p", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty",
-		"logprobs", "top_k", "min_p", "repeat_penalty",
+		"logprobs", "n", "top_k", "min_p", "repeat_penalty",
 	}
 	knownInChats       = []string{"messages", "max_completion_tokens", "top_logprobs", "truncation", "continue_final_message"}
 	knownInCompletions = []string{"prompt", "echo"}
@@ -83,6 +87,15 @@ func (f fields) checkMembers(more []string) {
 			f.fail(Refuse(400, "unsupported_parameter", key, "Unsupported parameter: '%s' is not supported with this model.", key))
 		case !isSame(value, same):
 			f.fail(Refuse(400, "unsupported_value", key, "Unsupported value: '%s' can only be %s with this model.", key, strings.Join(strings.Fields(same), " or ")))
+		}
+	}
+}
+
+// checkMeaningless refuses members that change the answer in ways that this program does not know, unless they are empty.
+func (f fields) checkMeaningless(keys ...string) {
+	for _, key := range keys {
+		if value, ok := f.get(key); ok && !isEmpty(value) {
+			f.fail(Refuse(400, "unsupported_parameter", f.path+key, "Unsupported parameter: '%s' is not supported with this model.", f.path+key))
 		}
 	}
 }
@@ -113,14 +126,9 @@ func (f fields) parseShared(defaults settings) request {
 		r.includeUsage = f.inner("stream_options", value).flag("include_usage", false)
 	}
 	s := &r.settings
-	s.Sampling.Temperature = f.number("temperature", 0, 100, s.Sampling.Temperature)
-	s.Sampling.TopP = f.number("top_p", 0, 1, s.Sampling.TopP)
-	s.Sampling.TopK = f.integer("top_k", 0, 1<<20, s.Sampling.TopK)
-	s.Sampling.MinP = f.number("min_p", 0, 1, s.Sampling.MinP)
-	s.Sampling.RepeatPenalty = f.number("repeat_penalty", 0.01, 100, s.Sampling.RepeatPenalty)
-	s.presence = f.number("presence_penalty", -2, 2, 0)
-	s.frequency = f.number("frequency_penalty", -2, 2, 0)
+	f.parseSampling(s)
 	s.maxTokens = f.integer("max_tokens", 1, maxMaxTokens, s.maxTokens)
+	r.choices = f.integer("n", 1, maxChoices, 1)
 	if seed, ok := f.seed("seed"); ok {
 		s.seed = seed
 	}
@@ -130,24 +138,36 @@ func (f fields) parseShared(defaults settings) request {
 	return r
 }
 
+// parseSampling reads how tokens are chosen; what is missing stays.
+func (f fields) parseSampling(s *settings) {
+	s.Sampling.Temperature = f.number("temperature", 0, 100, s.Sampling.Temperature)
+	s.Sampling.TopP = f.number("top_p", 0, 1, s.Sampling.TopP)
+	s.Sampling.TopK = f.integer("top_k", 0, 1<<20, s.Sampling.TopK)
+	s.Sampling.MinP = f.number("min_p", 0, 1, s.Sampling.MinP)
+	s.Sampling.RepeatPenalty = f.number("repeat_penalty", 0.01, 100, s.Sampling.RepeatPenalty)
+	s.presence = f.number("presence_penalty", -2, 2, 0)
+	s.frequency = f.number("frequency_penalty", -2, 2, 0)
+}
+
 func (f fields) parseStops(value []byte) (stops []string) {
 	if value[0] == '"' {
-		stops = []string{f.string("stop", value)}
+		stops = []string{f.string(f.path+"stop", value)}
 	} else if value[0] == '[' {
-		values := f.list("stop", value)
+		values := f.list(f.path+"stop", value)
 		if len(values) > maxStops {
 			f.failValue("stop", "it must have at most %d strings.", maxStops)
 			return nil
 		}
 		for i, v := range values {
-			stops = append(stops, f.string(fmt.Sprintf("stop[%d]", i), v))
+			stops = append(stops, f.string(fmt.Sprintf("%sstop[%d]", f.path, i), v))
 		}
 	} else {
-		f.failType("stop", "a string or an array of strings", value)
+		f.failType(f.path+"stop", "a string or an array of strings", value)
 	}
+	stops = slices.DeleteFunc(stops, func(stop string) bool { return stop == "" })
 	for _, stop := range stops {
-		if stop == "" || len(stop) > maxStopBytes {
-			f.failValue("stop", "a stop sequence must have 1 to %d bytes.", maxStopBytes)
+		if len(stop) > maxStopBytes {
+			f.failValue("stop", "a stop sequence must have at most %d bytes.", maxStopBytes)
 		}
 	}
 	return stops
@@ -178,14 +198,33 @@ func parseChat(body []byte, defaults settings) (request, *Error) {
 		f.failValue("truncation", "it must be 'auto' or 'disabled'.")
 	}
 	r.messages = f.parseMessages()
-	if f.flag("continue_final_message", false) {
-		last := len(r.messages) - 1
-		if r.messages[last].Role != "assistant" {
-			f.failValue("continue_final_message", "there is no assistant's message at the end to continue.")
-		}
-		r.messages, r.begun = r.messages[:last], r.messages[last].Content
+	rest, begun, isBegun := splitBegun(r.messages)
+	goesOn := f.flag("continue_final_message", isBegun)
+	switch {
+	case goesOn && !isBegun:
+		f.failValue("continue_final_message", "there is no assistant's message at the end to continue.")
+	case goesOn:
+		r.messages, r.begun = rest, begun
 	}
 	return r, *f.failed
+}
+
+// splitBegun takes off a dialogue the assistant's messages at its end, which are the begin of an answer; system messages
+// have no place in the order.
+func splitBegun(messages []chat.Message) (rest []chat.Message, begun string, ok bool) {
+	var end []string
+	spoken := false // somebody spoke before the end
+	for _, m := range slices.Backward(messages) {
+		if m.Role == "assistant" && !spoken {
+			end = append(end, m.Content)
+			continue
+		}
+		spoken = spoken || m.Role == "user"
+		rest = append(rest, m)
+	}
+	slices.Reverse(rest)
+	slices.Reverse(end)
+	return rest, chat.Lines(end...), len(end) > 0
 }
 
 // parseMessages reads the dialogue.
@@ -215,14 +254,12 @@ func (f fields) parseMessage() chat.Message {
 	case "user", "assistant", "system":
 	case "developer": // the newer name
 		m.Role = "system"
+	case "tool", "function":
+		f.failValue("role", "this model calls no tools, so there is no answer of one; it must be 'system', 'developer', 'user' or 'assistant'.")
 	default:
 		f.failValue("role", "it must be 'system', 'developer', 'user' or 'assistant'.")
 	}
-	for _, key := range []string{"tool_calls", "function_call", "audio"} {
-		if value, ok := f.get(key); ok && !isEmpty(value) {
-			f.fail(Refuse(400, "unsupported_parameter", f.path+key, "Unsupported parameter: '%s' is not supported with this model.", f.path+key))
-		}
-	}
+	f.checkMeaningless("tool_calls", "function_call", "audio", "images")
 	value, ok := f.get("content")
 	switch {
 	case !ok && m.Role == "assistant": // OpenAI's own may be null
@@ -238,7 +275,7 @@ func (f fields) parseMessage() chat.Message {
 	return m
 }
 
-// parseParts joins the texts of [{"type": "text", "text": ...}].
+// parseParts joins the texts of [{"type": "text", "text": ...}]. A string is such a part, and so is an assistant's refusal.
 func (f fields) parseParts(value []byte) string {
 	var text strings.Builder
 	for i, v := range f.list(f.path+"content", value) {
@@ -246,14 +283,19 @@ func (f fields) parseParts(value []byte) string {
 			return ""
 		}
 		path := fmt.Sprintf("%scontent[%d]", f.path, i)
+		if v.Kind() == '"' {
+			text.WriteString(f.string(path, v))
+			continue
+		}
 		part := f.inner(path, v)
-		if kind := part.text("type", ""); kind != "text" {
-			part.failValue("type", "only parts of type 'text' are supported with this model.")
+		kind := part.text("type", "")
+		if kind != "text" && kind != "refusal" {
+			part.failValue("type", "only parts of type 'text' are supported with this model, which reads neither images nor sound.")
 		}
-		if !part.has("text") {
-			part.fail(Refuse(400, "missing_required_parameter", path+".text", "Missing required parameter: '%s.text'.", path))
+		if !part.has(kind) {
+			part.fail(Refuse(400, "missing_required_parameter", path+"."+kind, "Missing required parameter: '%s.%s'.", path, kind))
 		}
-		text.WriteString(part.text("text", ""))
+		text.WriteString(part.text(kind, ""))
 	}
 	return text.String()
 }

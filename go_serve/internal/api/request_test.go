@@ -36,7 +36,7 @@ func TestRefusals(t *testing.T) {
 		{message(``), "invalid_value", "messages", "at least one message"},
 		{message(`"hi"`), "invalid_type", "messages[0]", "expected an object, but got a string"},
 		{message(`{"content": "hi"}`), "invalid_value", "messages[0].role", ""},
-		{message(`{"role": "tool", "content": "hi"}`), "invalid_value", "messages[0].role", ""},
+		{message(`{"role": "tool", "content": "hi"}`), "invalid_value", "messages[0].role", "this model calls no tools"},
 		{message(`{"role": 1, "content": "hi"}`), "invalid_type", "messages[0].role", ""},
 		{message(`{"role": "user"}`), "missing_required_parameter", "messages[0].content", ""},
 		{message(`{"role": "user", "content": 7}`), "invalid_type", "messages[0].content", "a string or an array of parts, but got a number"},
@@ -45,10 +45,8 @@ func TestRefusals(t *testing.T) {
 		{message(`{"role": "user", "content": [7]}`), "invalid_type", "messages[0].content[0]", ""},
 		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": [{}]}`), "unsupported_parameter", "messages[1].tool_calls", ""},
 		{message(`{"role": "user", "content": null}`), "missing_required_parameter", "messages[0].content", ""},
-		{message(`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}`), "invalid_value", "messages", "the last message must be a user's"},
-		{message(`{"role": "system", "content": "a"}`), "invalid_value", "messages", "the last message must be a user's"},
+		{`{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "continue_final_message": false}`, "invalid_value", "messages", "the last message must be a user's"},
 		{chat(`"continue_final_message": true`), "invalid_value", "continue_final_message", "no assistant's message at the end"},
-		{`{"messages": [{"role": "assistant", "content": "a"}], "continue_final_message": true}`, "invalid_value", "messages", "the last message must be a user's"},
 		{chat(`"continue_final_message": 1`), "invalid_type", "continue_final_message", ""},
 
 		{chat(`"model": "gpt-x"`), "model_not_found", "model", "The model 'gpt-x' does not exist. The one that is here is 'llama-qknorm'."},
@@ -71,18 +69,20 @@ func TestRefusals(t *testing.T) {
 		{chat(`"seed": 18446744073709551616`), "invalid_value", "seed", ""},
 		{chat(`"seed": "1"`), "invalid_type", "seed", ""},
 		{chat(`"stop": 5`), "invalid_type", "stop", "a string or an array of strings"},
-		{chat(`"stop": ""`), "invalid_value", "stop", "1 to 1024 bytes"},
+		{chat(`"stop": "` + strings.Repeat("x", 1025) + `"`), "invalid_value", "stop", "at most 1024 bytes"},
 		{chat(`"stop": ["a", 5]`), "invalid_type", "stop[1]", ""},
-		{chat(`"stop": ["a", "b", "c", "d", "e"]`), "invalid_value", "stop", "at most 4"},
+		{chat(`"stop": [` + strings.Repeat(`"a", `, 16) + `"a"]`), "invalid_value", "stop", "at most 16"},
 		{chat(`"logprobs": 5`), "invalid_type", "logprobs", "expected a boolean"},
 		{chat(`"top_logprobs": 5`), "invalid_value", "top_logprobs", "needs 'logprobs'"},
 		{chat(`"logprobs": true, "top_logprobs": 21`), "invalid_value", "top_logprobs", "within 0 to 20"},
 		{chat(`"truncation": "some"`), "invalid_value", "truncation", "'auto' or 'disabled'"},
 
-		{chat(`"n": 2`), "unsupported_value", "n", "can only be 1"},
-		{chat(`"n": 1.5`), "unsupported_value", "n", "can only be 1"},
+		{chat(`"n": 0`), "invalid_value", "n", "within 1 to 16"},
+		{chat(`"n": 17`), "invalid_value", "n", "within 1 to 16"},
+		{chat(`"n": 1.5`), "invalid_type", "n", "expected an integer"},
 		{chat(`"zzz": 1, "tools": [{}], "aaa": 1`), "unknown_parameter", "zzz", ""}, // the first of them
 		{chat(`"tools": [{}], "zzz": 1, "n": 2`), "unsupported_parameter", "tools", ""},
+		{chat(`"moderation": {"model": "x"}`), "unsupported_parameter", "moderation", ""},
 		{chat(`"tools": [{}]`), "unsupported_parameter", "tools", "'tools' is not supported"},
 		{chat(`"tool_choice": "required"`), "unsupported_value", "tool_choice", "can only be none or auto"},
 		{chat(`"logit_bias": {"5": 100}`), "unsupported_parameter", "logit_bias", ""},
@@ -132,6 +132,8 @@ func TestHarmless(t *testing.T) {
 		`"model": "llama-qknorm", "temperature": null, "stop": [], "seed": -9223372036854775808, "top_logprobs": 0`,
 		`"max_tokens": 8.0, "seed": 18446744073709551615, "n": 1.0`,
 		`"n": 1e0, "cache_prompt": true, "truncation": null, "continue_final_message": false`,
+		`"stop": "", "reasoning_effort": "high", "verbosity": "low", "prompt_cache_options": {"mode": "auto"}, "stream_options": null`,
+		`"chat_template_kwargs": {"enable_thinking": false}, "think": false, "stop": ["", "\u0000never"]`,
 	} {
 		if got := one(t, s, "{"+hi+", "+members+"}").text(); got != want {
 			t.Errorf("%s: %q, want %q", members, got, want)
@@ -154,11 +156,13 @@ func TestOrder(t *testing.T) {
 	const u, a, sys = `{"role": "user", "content": "`, `{"role": "assistant", "content": "`, `{"role": "system", "content": "`
 	for given, want := range map[string]string{
 		u + `a"}, ` + u + `b"}`: u + `a\nb"}`,
-		u + `a"}, {"role": "assistant", "content": null}, ` + u + `b"}`:       u + `a"}, ` + a + `"}, ` + u + `b"}`,
-		u + `a"}, {"role": "assistant"}, ` + u + `b"}`:                        u + `a"}, ` + a + `"}, ` + u + `b"}`,
-		a + `hey"}, ` + u + `b"}`:                                             u + `"}, ` + a + `hey"}, ` + u + `b"}`,
-		u + `a"}, ` + a + `x"}, ` + a + `y"}, ` + u + `b"}`:                   u + `a"}, ` + a + `x\ny"}, ` + u + `b"}`,
-		u + `a"}, ` + sys + `be"}, ` + u + `"}, ` + u + `b"}`:                 sys + `be"}, ` + u + `a\nb"}`,
+		u + `a"}, {"role": "assistant", "content": null}, ` + u + `b"}`:                                       u + `a"}, ` + a + `"}, ` + u + `b"}`,
+		u + `a"}, {"role": "assistant"}, ` + u + `b"}`:                                                        u + `a"}, ` + a + `"}, ` + u + `b"}`,
+		a + `hey"}, ` + u + `b"}`:                                                                             u + `"}, ` + a + `hey"}, ` + u + `b"}`,
+		u + `a"}, ` + a + `x"}, ` + a + `y"}, ` + u + `b"}`:                                                   u + `a"}, ` + a + `x\ny"}, ` + u + `b"}`,
+		u + `a"}, ` + sys + `be"}, ` + u + `"}, ` + u + `b"}`:                                                 sys + `be"}, ` + u + `a\nb"}`,
+		u + `a"}, {"role": "assistant", "content": ["x", {"type": "refusal", "refusal": "y"}]}, ` + u + `b"}`: u + `a"}, ` + a + `xy"}, ` + u + `b"}`,
+		sys + `be"}`: sys + `be"}, ` + u + `"}`,
 		sys + `be"}, ` + u + `b"}, {"role": "developer", "content": "brief"}`: sys + `be\nbrief"}, ` + u + `b"}`,
 	} {
 		got, as := one(t, s, `{"messages": [`+given+`]}`), one(t, s, `{"messages": [`+want+`]}`)
@@ -185,9 +189,11 @@ func TestGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rest := ask(question+`, {"role": "assistant", "content": `+string(quoted)+`}`, `"continue_final_message": true, "max_tokens": 3`)
-		if begun+rest != whole {
-			t.Errorf("%q + %q, want %q", begun, rest, whole)
+		for _, more := range []string{`"continue_final_message": true`, `"n": 1`} {
+			rest := ask(question+`, {"role": "assistant", "content": `+string(quoted)+`}, {"role": "system", "content": ""}`, more+`, "max_tokens": 3`)
+			if begun+rest != whole {
+				t.Errorf("%s: %q + %q, want %q", more, begun, rest, whole)
+			}
 		}
 		compared++
 	}
@@ -228,7 +234,8 @@ func FuzzBodies(f *testing.F) {
 	for _, body := range []string{
 		"{" + hi + "}", "{" + hi + `, "stream": true, "logprobs": true, "top_logprobs": 2, "stop": ["a", "б"], "seed": 5, "temperature": 2}`,
 		`{"prompt": "hi", "logprobs": 3, "presence_penalty": 1, "frequency_penalty": -1, "max_tokens": 1000}`,
-		`{"prompt": "hi", "echo": true, "stream": true}`, `{"messages": [{"role": "assistant", "content": null}], "continue_final_message": true}`,
+		`{"messages": [{"role": "user"}], "options": {"seed": -1, "num_predict": -2, "stop": "a"}, "logprobs": true}`, `{"prompt": "hi", "raw": true, "stream": false}`,
+		`{"prompt": "hi", "echo": true, "stream": true, "n": 3}`, `{"messages": [{"role": "assistant", "content": null}], "continue_final_message": true}`,
 		`{"prompt": ["\ud83d\ude00"], "top_p": 0, "min_p": 1, "top_k": 1, "repeat_penalty": 100}`,
 		`{"messages": [{"role": "system", "content": ""}, {"role": "user", "content": [{"type": "text", "text": ""}]}], "truncation": "auto"}`,
 		`{"messages": [{"role": "user", "content": "` + strings.Repeat("x", 70) + `"}], "n": 1e0}`,
@@ -238,7 +245,7 @@ func FuzzBodies(f *testing.F) {
 	}
 	s := newServer(f, Limits{})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		for _, read := range []func([]byte) (Work, error){s.Chat, s.Complete} {
+		for _, read := range []func([]byte) (Work, error){s.Chat, s.Complete, s.OllamaChat, s.OllamaGenerate} {
 			answered := false
 			work, err := read(body)
 			if err == nil {

@@ -6,7 +6,7 @@ import (
 	"minitron/internal/engine"
 )
 
-// Chunk is a part of an answer that streams.
+// Chunk is a part of an answer that streams to OpenAI's clients.
 type Chunk struct {
 	head
 	Choices  []any  `json:"choices"`
@@ -14,7 +14,7 @@ type Chunk struct {
 	Minitron *Extra `json:"minitron,omitempty"`
 }
 
-// Completion is a whole answer.
+// Completion is a whole answer for OpenAI's clients.
 type Completion struct {
 	head
 	Choices  []any  `json:"choices"`
@@ -34,9 +34,15 @@ type promptDetails struct {
 	Cached int `json:"cached_tokens"`
 }
 
-func newUsage(a engine.Answer) *Usage {
-	s := a.Stats
-	return &Usage{s.PromptTokens, s.AnswerTokens, s.PromptTokens + s.AnswerTokens, promptDetails{s.CachedTokens}}
+// newUsage counts the prompt once, however many answers it got.
+func newUsage(written []choice) *Usage {
+	first := written[0].stats
+	u := &Usage{Prompt: first.PromptTokens, Details: promptDetails{first.CachedTokens}}
+	for _, c := range written {
+		u.Completion += c.stats.AnswerTokens
+	}
+	u.Total = u.Prompt + u.Completion
+	return u
 }
 
 // Extra is what OpenAI's shape has no place for.
@@ -55,23 +61,57 @@ func newExtra(a engine.Answer, dropped int, seed uint64) *Extra {
 	return &Extra{dropped, a.Stopped, seed, ms(a.Stats.Prefill), ms(a.Stats.Decode), a.Stats.CachedTokens, a.DroppedTokens}
 }
 
+// choice is one of the answers to a request, as far as its shape is the client's.
+type choice struct {
+	index  int
+	text   string
+	tokens []engine.Token // where they were asked for, and did not stream
+	finish string         // "stop" or "length"
+	stats  engine.Stats
+	extra  *Extra
+	waited time.Duration // for a slot
+}
+
+// form puts answers into the shape of one kind of request. What is nil is not sent.
+type form interface {
+	first(index int) any                  // of a stream, before the first part of a choice
+	next(index int, part engine.Part) any // of a stream
+	last(c choice) any                    // of a stream, behind the last part of a choice
+	usage(written []choice) any           // of a stream, at its end, where it was asked for
+	whole(written []choice) any           // without a stream
+}
+
+// wholeOf makes the answer that does not stream. What else is said of it is of the first choice.
+func (h head) wholeOf(written []choice, one func(choice) any) *Completion {
+	whole := &Completion{head: h, Usage: newUsage(written), Minitron: written[0].extra}
+	for _, c := range written {
+		whole.Choices = append(whole.Choices, one(c))
+	}
+	return whole
+}
+
+func (h head) usage(written []choice) any {
+	return &Chunk{head: h, Choices: []any{}, Usage: newUsage(written)}
+}
+
 // chatForm is the shape of /v1/chat/completions.
 type chatForm struct {
-	head          head
+	head
 	wantsLogprobs bool
 }
 
-func newChatForm(s *Server, r request) *chatForm {
+func newChatForm(s *Server, r request) chatForm {
 	object := "chat.completion"
 	if r.stream {
 		object += ".chunk"
 	}
-	return &chatForm{s.newHead("chatcmpl-", object), r.logprobs}
+	return chatForm{s.newHead("chatcmpl-", object), r.logprobs}
 }
 
 type message struct {
-	Role    string `json:"role"`
-	Content string `json:"content"`
+	Role    string  `json:"role"`
+	Content string  `json:"content"`
+	Refusal *string `json:"refusal"` // always null, but some clients look
 }
 
 type delta struct {
@@ -93,39 +133,44 @@ type chatChunkChoice struct {
 	Finish   *string       `json:"finish_reason"`
 }
 
-func (f *chatForm) chunk(c chatChunkChoice) *Chunk { return &Chunk{head: f.head, Choices: []any{c}} }
-
-func (f *chatForm) first() *Chunk {
-	return f.chunk(chatChunkChoice{Delta: delta{Role: "assistant", Content: new(string)}})
+func (f chatForm) chunk(c chatChunkChoice, extra *Extra) *Chunk {
+	return &Chunk{head: f.head, Choices: []any{c}, Minitron: extra}
 }
 
-func (f *chatForm) next(p engine.Part) *Chunk {
-	return f.chunk(chatChunkChoice{Delta: delta{Content: &p.Text}, Logprobs: f.logprobs(p.Tokens)})
+func (f chatForm) first(index int) any {
+	return f.chunk(chatChunkChoice{Index: index, Delta: delta{Role: "assistant", Content: new(string)}}, nil)
 }
 
-func (f *chatForm) last(finish string) *Chunk { return f.chunk(chatChunkChoice{Finish: &finish}) }
-
-func (f *chatForm) whole(tokens []engine.Token, text, finish string) *Completion {
-	c := chatChoice{Message: message{"assistant", text}, Logprobs: f.logprobs(tokens), Finish: finish}
-	return &Completion{head: f.head, Choices: []any{c}}
+func (f chatForm) next(index int, p engine.Part) any {
+	return f.chunk(chatChunkChoice{Index: index, Delta: delta{Content: &p.Text}, Logprobs: f.logprobs(p.Tokens)}, nil)
 }
 
-func (f *chatForm) logprobs(tokens []engine.Token) *chatLogprobs {
+func (f chatForm) last(c choice) any {
+	return f.chunk(chatChunkChoice{Index: c.index, Finish: &c.finish}, c.extra)
+}
+
+func (f chatForm) whole(written []choice) any {
+	return f.wholeOf(written, func(c choice) any {
+		return chatChoice{Index: c.index, Message: message{Role: "assistant", Content: c.text}, Logprobs: f.logprobs(c.tokens), Finish: c.finish}
+	})
+}
+
+func (f chatForm) logprobs(tokens []engine.Token) *chatLogprobs {
 	if !f.wantsLogprobs {
 		return nil
 	}
-	return newChatLogprobs(tokens)
+	return &chatLogprobs{tokenLogprobs(tokens)}
 }
 
 // textForm is the shape of /v1/completions.
 type textForm struct {
-	head          head
+	head
 	wantsLogprobs bool
 	echo          string // what comes before the continuation
 }
 
-func newTextForm(s *Server, r request) *textForm {
-	f := &textForm{head: s.newHead("cmpl-", "text_completion"), wantsLogprobs: r.logprobs}
+func newTextForm(s *Server, r request) textForm {
+	f := textForm{head: s.newHead("cmpl-", "text_completion"), wantsLogprobs: r.logprobs}
 	if r.echo {
 		f.echo = r.prompt
 	}
@@ -139,27 +184,32 @@ type textChoice struct {
 	Finish   *string       `json:"finish_reason"`
 }
 
-func (f *textForm) chunk(c textChoice) *Chunk { return &Chunk{head: f.head, Choices: []any{c}} }
+func (f textForm) chunk(c textChoice, extra *Extra) *Chunk {
+	return &Chunk{head: f.head, Choices: []any{c}, Minitron: extra}
+}
 
-func (f *textForm) first() *Chunk {
+func (f textForm) first(index int) any {
 	if f.echo == "" {
 		return nil
 	}
-	return f.chunk(textChoice{Text: f.echo})
+	return f.chunk(textChoice{Text: f.echo, Index: index}, nil)
 }
 
-func (f *textForm) next(p engine.Part) *Chunk {
-	return f.chunk(textChoice{Text: p.Text, Logprobs: f.logprobs(p.Tokens)})
+func (f textForm) next(index int, p engine.Part) any {
+	return f.chunk(textChoice{Text: p.Text, Index: index, Logprobs: f.logprobs(p.Tokens)}, nil)
 }
 
-func (f *textForm) last(finish string) *Chunk { return f.chunk(textChoice{Finish: &finish}) }
-
-func (f *textForm) whole(tokens []engine.Token, text, finish string) *Completion {
-	c := textChoice{Text: f.echo + text, Logprobs: f.logprobs(tokens), Finish: &finish}
-	return &Completion{head: f.head, Choices: []any{c}}
+func (f textForm) last(c choice) any {
+	return f.chunk(textChoice{Index: c.index, Finish: &c.finish}, c.extra)
 }
 
-func (f *textForm) logprobs(tokens []engine.Token) *textLogprobs {
+func (f textForm) whole(written []choice) any {
+	return f.wholeOf(written, func(c choice) any {
+		return textChoice{Text: f.echo + c.text, Index: c.index, Logprobs: f.logprobs(c.tokens), Finish: &c.finish}
+	})
+}
+
+func (f textForm) logprobs(tokens []engine.Token) *textLogprobs {
 	if !f.wantsLogprobs {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"minitron/internal/bundle"
@@ -69,8 +70,8 @@ func (s *Server) Name() string { return s.engine.Config.Name }
 func (s *Server) Ready() error { return s.engine.Ready() }
 
 // Work is a request that was read: its prompt is tokens, and nothing of its body is kept. Calling it writes the answer: send
-// gets each *Chunk of one that streams, before that perhaps Waiting, or else the one *Completion; its error ends the work and is
-// returned. A cancelled ctx ends the work with its error.
+// gets each *Chunk or *Line of one that streams, before that perhaps Waiting, or else the one *Completion or *Line; its error
+// ends the work and is returned. A cancelled ctx ends the work with its error.
 type Work func(ctx context.Context, send func(any) error) error
 
 // Waiting says that an answer that streams still waits for its turn.
@@ -82,6 +83,11 @@ func (s *Server) Chat(body []byte) (Work, error) {
 	if refusal != nil {
 		return nil, refusal
 	}
+	return s.chat(r, newChatForm(s, r))
+}
+
+// chat makes the work of a dialogue.
+func (s *Server) chat(r request, f form) (Work, error) {
 	if err := s.checkModel(r.model); err != nil {
 		return nil, err
 	}
@@ -89,7 +95,10 @@ func (s *Server) Chat(body []byte) (Work, error) {
 	if !slices.ContainsFunc(r.messages, isSystem) && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
-	if last := len(r.messages) - 1; s.engine.ContinuesText() && last >= 0 { // all of it is text that goes on
+	if !slices.ContainsFunc(r.messages, func(m chat.Message) bool { return !isSystem(m) }) { // it may begin
+		r.messages = append(r.messages, chat.Message{Role: "user"})
+	}
+	if last := len(r.messages) - 1; s.engine.ContinuesText() { // all of it is text that goes on
 		r.messages[last].Content += r.begun
 		r.begun = ""
 	}
@@ -105,7 +114,7 @@ func (s *Server) Chat(body []byte) (Work, error) {
 		return nil, Refuse(400, "invalid_value", "messages", "Invalid value for 'messages': %v.", err)
 	}
 	r.messages = nil
-	return s.work(r, prompt.IDs, prompt.Begun, prompt.DroppedTurns, newChatForm(s, r)), nil
+	return s.work(r, prompt.IDs, prompt.Begun, prompt.DroppedTurns, f), nil
 }
 
 // Complete reads the body of a POST to /v1/completions, as Chat does: the prompt is text, no template is put around it.
@@ -114,6 +123,11 @@ func (s *Server) Complete(body []byte) (Work, error) {
 	if refusal != nil {
 		return nil, refusal
 	}
+	return s.complete(r, newTextForm(s, r))
+}
+
+// complete makes the work of a text; f has the prompt, where it is echoed.
+func (s *Server) complete(r request, f form) (Work, error) {
 	if err := s.checkModel(r.model); err != nil {
 		return nil, err
 	}
@@ -127,8 +141,7 @@ func (s *Server) Complete(body []byte) (Work, error) {
 	case len(ids) >= s.engine.Config.Model.Longest() && !s.engine.ContinuesText():
 		return nil, s.tooLong("prompt", len(ids))
 	}
-	f := newTextForm(s, r)
-	r.prompt = "" // f has it, if it is echoed
+	r.prompt = ""
 	return s.work(r, ids, len(ids), 0, f), nil
 }
 
@@ -142,8 +155,11 @@ func (s *Server) defaults() settings {
 	return d
 }
 
+// Latest is what ollama's clients put behind a name.
+const Latest = ":latest"
+
 func (s *Server) checkModel(name string) error {
-	if name != "" && name != s.Name() {
+	if name != "" && !strings.EqualFold(strings.TrimSuffix(name, Latest), s.Name()) {
 		return s.ModelNotFound(name)
 	}
 	return nil
@@ -185,14 +201,6 @@ func (s *Server) checkBytes(r request) error {
 		s.engine.Config.Model.Longest(), bytes, param, param)
 }
 
-// form is how an answer is put into JSON.
-type form interface {
-	first() *Chunk                                               // of a stream; nil where there is none
-	next(engine.Part) *Chunk                                     // of a stream
-	last(finish string) *Chunk                                   // of a stream
-	whole(parts []engine.Token, text, finish string) *Completion // without a stream
-}
-
 // work returns what answers a prompt, whose last tokens, as many as begun, are text that goes on.
 func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work {
 	ask := engine.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs}
@@ -205,8 +213,9 @@ func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work 
 	return func(ctx context.Context, send func(any) error) error { return s.answer(ctx, r, ask, dropped, f, send) }
 }
 
-// answer writes an answer to what ask begins with.
+// answer writes the answers to what ask begins with, one after the other: each but the first finds the prompt in the cache.
 func (s *Server) answer(ctx context.Context, r request, ask engine.Request, dropped int, f form, send func(any) error) error {
+	began := time.Now()
 	slot, err := s.pool.take(ctx, ask.Prompt, func() error {
 		if r.stream {
 			return send(Waiting{})
@@ -217,57 +226,69 @@ func (s *Server) answer(ctx context.Context, r request, ask engine.Request, drop
 		return err
 	}
 	defer s.pool.give(slot)
-	slot.sampler.Seed(r.settings.seed)
 	slot.sampler.Params = engine.Params(r.settings.Sampling)
 	slot.sampler.PresencePenalty, slot.sampler.FrequencyPenalty = r.settings.presence, r.settings.frequency
 
-	var tokens []engine.Token
+	waited := time.Since(began)
+	written := make([]choice, r.choices)
+	for i := range written {
+		c := choice{index: i, waited: waited}
+		seed := r.settings.seed + uint64(i)
+		slot.sampler.Seed(seed)
+		answer, err := s.write(ctx, slot, ask, &c, f, r.stream, send)
+		if err != nil {
+			return err
+		}
+		c.text, c.stats, c.extra, c.finish = answer.Text, answer.Stats, newExtra(answer, dropped, seed), "length"
+		if answer.Stopped == engine.StopEnd || answer.Stopped == engine.StopSequence {
+			c.finish = "stop"
+		}
+		if r.stream {
+			if err := send(f.last(c)); err != nil {
+				return err
+			}
+		}
+		written[i] = c
+	}
+	if !r.stream {
+		return send(f.whole(written))
+	}
+	if usage := f.usage(written); r.includeUsage && usage != nil {
+		return send(usage)
+	}
+	return nil
+}
+
+// write writes one answer: its parts are sent where it streams, else their tokens are kept in c.
+func (s *Server) write(ctx context.Context, slot *slot, ask engine.Request, c *choice, f form, stream bool, send func(any) error) (engine.Answer, error) {
 	begun := false
 	begin := func() error {
-		if begun || !r.stream {
+		if begun || !stream {
 			return nil
 		}
 		begun = true
-		if first := f.first(); first != nil {
+		if first := f.first(c.index); first != nil {
 			return send(first)
 		}
 		return nil
 	}
 	answer, err := slot.sequence.Generate(ctx, ask, slot.sampler, func(part engine.Part) error {
-		if !r.stream {
-			tokens = append(tokens, part.Tokens...)
+		if !stream {
+			c.tokens = append(c.tokens, part.Tokens...)
 			return nil
 		}
 		if err := begin(); err != nil {
 			return err
 		}
-		return send(f.next(part))
+		return send(f.next(c.index, part))
 	})
-	if err != nil {
-		return err
+	if err == nil && answer.Stopped == engine.StopInterrupted {
+		err = ctx.Err()
 	}
-	if answer.Stopped == engine.StopInterrupted {
-		return ctx.Err()
+	if err == nil {
+		err = begin()
 	}
-	usage, extra := newUsage(answer), newExtra(answer, dropped, r.settings.seed)
-	finish := "length"
-	if answer.Stopped == engine.StopEnd || answer.Stopped == engine.StopSequence {
-		finish = "stop"
-	}
-	if !r.stream {
-		whole := f.whole(tokens, answer.Text, finish)
-		whole.Usage, whole.Minitron = usage, extra
-		return send(whole)
-	}
-	if err := begin(); err != nil {
-		return err
-	}
-	last := f.last(finish)
-	last.Minitron = extra
-	if err := send(last); err != nil || !r.includeUsage {
-		return err
-	}
-	return send(&Chunk{head: last.head, Choices: []any{}, Usage: usage})
+	return answer, err
 }
 
 // head is what every response begins with.

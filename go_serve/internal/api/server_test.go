@@ -115,6 +115,49 @@ func TestStreamEqualsWhole(t *testing.T) {
 	}
 }
 
+// TestSeveralChoices holds that n answers are those of n requests with the following seeds, whole and streamed.
+func TestSeveralChoices(t *testing.T) {
+	s := newServer(t, Limits{})
+	for _, body := range []string{
+		"{" + hi + `, "logprobs": true, "temperature": 3, "max_tokens": 12`,
+		`{"prompt": "hi", "echo": true, "temperature": 3, "max_tokens": 12`,
+	} {
+		var want [3]string
+		written := 0
+		for i := range want {
+			single := one(t, s, fmt.Sprintf(`%s, "seed": %d}`, body, 7+i))
+			want[i] = single.text()
+			written += single.Usage.Completion
+		}
+		whole := one(t, s, body+`, "seed": 7, "n": 3}`)
+		if len(whole.Choices) != 3 || whole.Usage.Completion != written || whole.Usage.Total != whole.Usage.Prompt+written || want[0] == want[1] {
+			t.Errorf("%d choices, %+v, want %d tokens", len(whole.Choices), whole.Usage, written)
+		}
+		for i, c := range whole.Choices {
+			if c.Text+c.Message.Content != want[i] || c.Index != i || c.Finish == "" {
+				t.Errorf("choice %d: %+v, want %q", i, c, want[i])
+			}
+		}
+		parts, err := ask(context.Background(), s, body+`, "seed": 7, "n": 3, "stream": true, "stream_options": {"include_usage": true}}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [3]string
+		finished := 0
+		for _, p := range parts {
+			for _, c := range p.Choices {
+				got[c.Index] += c.Text + c.Delta.Content
+				if c.Finish != "" {
+					finished++
+				}
+			}
+		}
+		if usage := parts[len(parts)-1].Usage; got != want || finished != 3 || usage.Completion != written {
+			t.Errorf("streamed %q with %d ends, %+v, want %q", got, finished, usage, want)
+		}
+	}
+}
+
 func TestStopAndPenalties(t *testing.T) {
 	s := newServer(t, Limits{})
 	s.Settings.Sampling.MaxTokens = 30

@@ -69,14 +69,14 @@ func arrange(messages []Message) (system string, texts []string, err error) {
 		case len(texts) == 0:
 			texts = []string{"", m.Content}
 		default:
-			texts[len(texts)-1] = lines(texts[len(texts)-1], m.Content)
+			texts[len(texts)-1] = Lines(texts[len(texts)-1], m.Content)
 		}
 	}
-	return lines(systems...), texts, nil
+	return Lines(systems...), texts, nil
 }
 
-// lines joins the texts that are not empty.
-func lines(texts ...string) string {
+// Lines joins the texts that are not empty, each a line.
+func Lines(texts ...string) string {
 	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), "\n")
 }
 

@@ -1,13 +1,17 @@
 package repl
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"minitron/internal/chat"
 	"minitron/internal/lang"
 )
 
@@ -63,6 +67,39 @@ func TestCause(t *testing.T) {
 	for _, err := range []error{&fs.PathError{Op: "open", Path: "x.json", Err: errors.New(reason + ".")}, errors.New(reason)} {
 		if got := cause(err); got != reason {
 			t.Errorf("%q", got)
+		}
+	}
+}
+
+// TestSavedPastTheEnd holds that /save has all of a talk that the model has long forgotten the begin of, /load too.
+func TestSavedPastTheEnd(t *testing.T) {
+	const turns = 110
+	first, second := filepath.Join(t.TempDir(), "a.json"), filepath.Join(t.TempDir(), "b.json")
+	var in strings.Builder
+	for n := range turns {
+		fmt.Fprintf(&in, "message %d\n", n)
+	}
+	_, notes := talk(t, in.String()+"/save "+first+"\n/stats\n", 3, &lang.English)
+	if !strings.Contains(notes, "it forgets the oldest turns") {
+		t.Errorf("nothing was forgotten: %s", notes)
+	}
+	talk(t, "/load "+first+"\n/save "+second+"\n", 3, &lang.English)
+	var kept, again saved
+	for path, into := range map[string]*saved{first: &kept, second: &again} {
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(data, into)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(kept.Messages) != 2*turns || !slices.Equal(kept.Messages, again.Messages) {
+		t.Fatalf("%d messages are saved, then %d, want %d", len(kept.Messages), len(again.Messages), 2*turns)
+	}
+	for n := range turns {
+		if got, want := kept.Messages[2*n], (chat.Message{Role: "user", Content: fmt.Sprintf("message %d", n)}); got != want {
+			t.Errorf("message %d: %+v", n, got)
 		}
 	}
 }

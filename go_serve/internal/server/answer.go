@@ -31,18 +31,26 @@ func writeJSON(w http.ResponseWriter, status int, value any) error {
 	return err
 }
 
-func refuse(w http.ResponseWriter, e *api.Error) {
+func refuse(w http.ResponseWriter, r *http.Request, e *api.Error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
-	writeJSON(w, e.Status, api.ErrorBody{Error: e})
+	writeJSON(w, e.Status, errorBody(r, e))
+}
+
+// errorBody is a refusal in the shape of those whose path was asked for: OpenAI's, or ollama's, which is a sentence.
+func errorBody(r *http.Request, e *api.Error) any {
+	if isOllama(r) {
+		return map[string]string{"error": e.Message}
+	}
+	return api.ErrorBody{Error: e}
 }
 
 // answering makes a handler of one of api's methods.
 func answering(read func(body []byte) (api.Work, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
-		out := &stream{w: w, control: control}
+		out := &stream{w: w, control: control, lines: isOllama(r)}
 		work, err := readRequest(w, r, read)
 		if err == nil {
 			control.SetReadDeadline(time.Time{}) // the time to read is over; from now on only a disconnect counts
@@ -52,41 +60,53 @@ func answering(read func(body []byte) (api.Work, error)) http.HandlerFunc {
 		}
 		if err != nil {
 			out.fail(r, err)
-		} else if out.begun {
-			out.event([]byte("[DONE]"))
+		} else if out.begun && !out.lines {
+			out.part([]byte("[DONE]"))
 		}
 	}
 }
 
-// stream writes what api sends: one JSON, or server-sent events.
+// stream writes what api sends: one JSON, server-sent events, or lines of JSON.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	begun   bool // of events
+	lines   bool // ollama's clients get lines
+	begun   bool // of a stream
 }
 
 func (s *stream) send(value any) error {
-	switch value.(type) {
-	case *api.Chunk:
+	line, isLine := value.(*api.Line)
+	_, isChunk := value.(*api.Chunk)
+	switch {
+	case isChunk || isLine && (!line.Done || s.begun):
 		data, err := json.Marshal(value)
 		if err != nil {
 			panic(err) // our own structs
 		}
-		return s.event(data)
-	case api.Waiting:
+		return s.part(data)
+	case value == any(api.Waiting{}):
+		if s.lines { // where each line is JSON there are no comments
+			return nil
+		}
 		return s.write(": waiting\n\n") // a comment, which clients pass over
 	}
 	s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	return writeJSON(s.w, 200, value)
 }
 
-func (s *stream) event(data []byte) error { return s.write("data: " + string(data) + "\n\n") }
+// part sends a part of a stream.
+func (s *stream) part(data []byte) error {
+	if s.lines {
+		return s.write(string(data) + "\n")
+	}
+	return s.write("data: " + string(data) + "\n\n")
+}
 
-// write sends a part of an event stream.
+// write sends what a part of a stream is written as.
 func (s *stream) write(text string) error {
 	if !s.begun {
 		s.begun = true
-		s.w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		s.w.Header().Set("Content-Type", s.contentType())
 		s.w.WriteHeader(200)
 	}
 	s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -94,6 +114,13 @@ func (s *stream) write(text string) error {
 		return err
 	}
 	return s.control.Flush()
+}
+
+func (s *stream) contentType() string {
+	if s.lines {
+		return "application/x-ndjson"
+	}
+	return "text/event-stream; charset=utf-8"
 }
 
 // fail tells the client, if it is still there, what went wrong.
@@ -112,10 +139,10 @@ func (s *stream) fail(r *http.Request, err error) {
 	}
 	if !s.begun {
 		s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		refuse(s.w, e)
+		refuse(s.w, r, e)
 		return
 	}
-	if data, err := json.Marshal(api.ErrorBody{Error: e}); err == nil {
-		s.event(data)
+	if data, err := json.Marshal(errorBody(r, e)); err == nil {
+		s.part(data)
 	}
 }

@@ -44,7 +44,7 @@ func (g gate) leave() { <-g }
 
 // readRequest receives a body of JSON and reads it; nothing of it stays in memory but what read returns.
 func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.Work, error)) (api.Work, error) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	if !isJSON(r) {
 		return nil, api.Refuse(415, "unsupported_media_type", "", "The Content-Type of the request must be application/json.")
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -74,6 +74,15 @@ func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.
 		}
 	}
 	return read(body.Bytes())
+}
+
+// isJSON reports whether a body may be JSON. Clients that say nothing of it (litellm) or call it a form (curl -d) send JSON, too,
+// but a browser must say so: any page may send a form, but only its own server's pages may send JSON.
+func isJSON(r *http.Request) bool {
+	said := r.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(said)
+	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Referer") != ""
+	return err == nil && kind == "application/json" || !browser && (said == "" || kind == "application/x-www-form-urlencoded")
 }
 
 func tooLarge() *api.Error {

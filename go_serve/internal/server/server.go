@@ -10,15 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"minitron/internal/about"
 	"minitron/internal/api"
 	"minitron/internal/lang"
 )
 
-// API answers OpenAI's clients.
+// API answers OpenAI's clients, and ollama's below /api/.
 type API struct {
 	Server   *api.Server
-	Made     string   // when the model was made, RFC 3339
-	Context  int      // tokens
+	About    about.Model
 	Key      string   // that every request must bear; "" is none
 	Loopback bool     // only this machine is served: foreign names of hosts are refused
 	Origins  []string // of pages that may ask, beside its own: see IsOrigin
@@ -31,16 +31,16 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	allowed := allow(a.Origins, w, r)
 	switch {
 	case a.Loopback && !isThisMachine(r.Host):
-		refuse(w, api.Refuse(403, "host_not_allowed", "", "This server answers at localhost only, not at the host of this request."))
+		refuse(w, r, api.Refuse(403, "host_not_allowed", "", "This server answers at localhost only, not at the host of this request."))
 	case !allowed && !sameOrigin(r):
-		refuse(w, foreignOrigin())
+		refuse(w, r, foreignOrigin())
 	case allowed && isPreflight(r):
 		allowPreflight(w, r)
 	case path == "/" || path == "/v1" || path == "/v1/":
 		only(w, r, a.root, "GET", "HEAD")
 	case path != "/health" && !a.hasKey(r):
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		refuse(w, api.Refuse(401, "invalid_api_key", "", "Incorrect or missing API key. Send it as 'Authorization: Bearer KEY'."))
+		refuse(w, r, api.Refuse(401, "invalid_api_key", "", "Incorrect or missing API key. Send it as 'Authorization: Bearer KEY'."))
 	case path == "/health":
 		only(w, r, a.health, "GET", "HEAD")
 	case path == "/v1/models":
@@ -51,8 +51,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		only(w, r, answering(a.Server.Chat), "POST")
 	case path == "/v1/completions":
 		only(w, r, answering(a.Server.Complete), "POST")
+	case isOllama(r):
+		a.ollama(w, r, path)
 	default:
-		refuse(w, notFound(r))
+		refuse(w, r, notFound(r))
 	}
 }
 
@@ -79,7 +81,7 @@ func only(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc, metho
 		return
 	}
 	w.Header().Set("Allow", strings.Join(methods, ", "))
-	refuse(w, api.Refuse(405, "method_not_allowed", "", "Not allowed to %s here; allowed: %s.", shortMethod(r), strings.Join(methods, ", ")))
+	refuse(w, r, api.Refuse(405, "method_not_allowed", "", "Not allowed to %s here; allowed: %s.", shortMethod(r), strings.Join(methods, ", ")))
 }
 
 func (a *API) health(w http.ResponseWriter, _ *http.Request) {
@@ -104,8 +106,8 @@ type modelInfo struct {
 }
 
 func (a *API) info() modelInfo {
-	m := modelInfo{ID: a.Server.Name(), Object: "model", OwnedBy: "minitron", Context: a.Context}
-	if made, err := time.Parse(time.RFC3339, a.Made); err == nil {
+	m := modelInfo{ID: a.Server.Name(), Object: "model", OwnedBy: "minitron", Context: a.About.Shape.Longest()}
+	if made, err := time.Parse(time.RFC3339, a.About.Made.Date); err == nil {
 		m.Created = max(0, made.Unix())
 	}
 	return m
@@ -117,7 +119,7 @@ func (a *API) models(w http.ResponseWriter, _ *http.Request) {
 
 func (a *API) model(w http.ResponseWriter, r *http.Request) {
 	if id := strings.TrimPrefix(r.URL.Path, "/v1/models/"); id != a.Server.Name() {
-		refuse(w, a.Server.ModelNotFound(id))
+		refuse(w, r, a.Server.ModelNotFound(id))
 		return
 	}
 	writeJSON(w, 200, a.info())

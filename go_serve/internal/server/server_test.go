@@ -26,6 +26,13 @@ func newAPI(t testing.TB) *api.Server {
 	return api.New(e, api.Limits{})
 }
 
+// newOpen serves this machine, without a key.
+func newOpen(t testing.TB) *API {
+	model := about.Describe(testmodel.Bundle(t).Config, "1.2.3")
+	model.Made.Date = "2026-11-20T15:00:00Z"
+	return &API{Server: newAPI(t), About: model, Loopback: true}
+}
+
 // request describes one; header lines are "Name: value".
 type request struct {
 	method, path, body string
@@ -75,7 +82,7 @@ func code(t *testing.T, w *httptest.ResponseRecorder) string {
 const completions = "/v1/chat/completions"
 
 func TestAPI(t *testing.T) {
-	open := &API{Server: newAPI(t), Loopback: true, Context: 64, Made: "2026-11-20T15:00:00Z"}
+	open := newOpen(t)
 	locked := &API{Server: open.Server, Key: "secret"}
 	tests := []struct {
 		name   string
@@ -139,7 +146,8 @@ func TestAPI(t *testing.T) {
 
 		{"no JSON", open, request{"POST", completions, "hi", nil}, 400, "invalid_json"},
 		{"a form", open, request{"POST", completions, hi, []string{"Content-Type: text/plain"}}, 415, "unsupported_media_type"},
-		{"no type", open, request{"POST", completions, hi, []string{"Content-Type: "}}, 415, "unsupported_media_type"},
+		{"no type", open, request{"POST", completions, hi, []string{"Content-Type: "}}, 200, ""},
+		{"no type, a page", open, request{"POST", completions, hi, []string{"Content-Type: ", "Origin: http://localhost:8080"}}, 415, "unsupported_media_type"},
 		{"with a charset", open, request{"POST", completions, hi, []string{"Content-Type: application/json; charset=utf-8"}}, 200, ""},
 		{"compressed", open, request{"POST", completions, hi, []string{"Content-Encoding: gzip"}}, 415, "unsupported_media_type"},
 		{"a giant", open, request{"POST", completions, strings.Repeat(" ", maxBodyBytes+1), nil}, 413, "request_too_large"},

@@ -53,15 +53,15 @@ func (p *Web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, rest, found := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	switch {
 	case r.Host != "127.0.0.1"+port && !strings.EqualFold(r.Host, "localhost"+port):
-		refuse(w, api.Refuse(403, "host_not_allowed", "", "This page is at localhost only, not at the host of this request."))
+		refuse(w, r, api.Refuse(403, "host_not_allowed", "", "This page is at localhost only, not at the host of this request."))
 	case !sameOrigin(r):
-		refuse(w, foreignOrigin())
+		refuse(w, r, foreignOrigin())
 	case !found || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1:
 		if wantsPage(r) { // a bookmark, say
 			writePage(w, r, 404, language(r).WebGone)
 			return
 		}
-		refuse(w, api.Refuse(404, "unknown_url", "", "There is nothing here. Open the address that the program has printed."))
+		refuse(w, r, api.Refuse(404, "unknown_url", "", "There is nothing here. Open the address that the program has printed."))
 	case rest == "about":
 		only(w, r, p.about, "GET", "HEAD")
 	case rest == "v1/chat/completions":
@@ -83,7 +83,7 @@ func (p *Web) file(w http.ResponseWriter, r *http.Request, name string) {
 	data, err := fs.ReadFile(p.Files, name) // refuses any name that is not plain
 	kind, known := kinds[path.Ext(name)]
 	if err != nil || !known {
-		refuse(w, api.Refuse(404, "unknown_url", "", "There is no such file in the page."))
+		refuse(w, r, api.Refuse(404, "unknown_url", "", "There is no such file in the page."))
 		return
 	}
 	w.Header().Set("Content-Type", kind)
