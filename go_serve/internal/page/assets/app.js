@@ -402,7 +402,10 @@
 
   minitron.start = (given) => {
     engine = given;
-    messages.setup({ regenerate, more, retry, edit, explain });
+    messages.setup({
+      regenerate, more, retry, edit, explain,
+      keep: (message) => { message.at = Date.now(); keep(current); },
+    });
     if (messages.touched.matches) $("message").enterKeyHint = "enter";
     store.onTrouble((trouble) => { $("storage-note").hidden = !trouble; $("storage-note").textContent = trouble && t(trouble); });
     store.onChange(otherTab);

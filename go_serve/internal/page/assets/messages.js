@@ -2,14 +2,14 @@
 // at most once per frame.
 "use strict";
 (() => {
-  const { words, text: { node, iconButton, writer, continuation, copy }, odds } = minitron;
+  const { words, text: { node, iconButton, writer, continuation, copy }, odds, actions } = minitron;
   const { t } = words;
   const list = document.getElementById("messages");
   const scroll = document.getElementById("scroll");
   const toEnd = document.getElementById("to-end");
 
   let name = "";
-  let handlers = {}; // {regenerate(), more(), retry(), edit(message, text)}
+  let handlers = {}; // {regenerate(), more(), retry(), edit(message, text), keep(message)}
   let shown = new Map(); // message -> {item, update}
   const tokensOf = new WeakMap(); // message -> tokens with their probabilities; not stored: they would fill the storage
   const statsOf = new WeakMap();
@@ -51,55 +51,61 @@
 
   function mine(message) {
     const bubble = node("div", { class: "bubble", text: message.content });
-    const actions = node("div", { class: "actions" });
     const copyButton = iconButton("copy", t("copy"), () => copy(message.content, copyButton));
-    actions.append(copyButton, iconButton("edit", t("edit"), () => edit(message)));
-    const item = node("li", { class: "message mine" }, node("h2", { class: "sr", text: t("you") }), bubble, actions);
+    const buttons = node("div", { class: "actions" }, copyButton, iconButton("edit", t("edit"), () => edit(message)));
+    const item = node("li", { class: "message mine" }, node("h2", { class: "sr", text: t("you") }), bubble, buttons);
     return { item, update() {} };
   }
+
+  // isOpen: whether the probabilities of an answer are shown.
+  const isOpen = (message) => showsOdds.has(message) && tokensOf.has(message);
+  function toggleOdds({ message, redraw }) {
+    if (!showsOdds.delete(message)) showsOdds.add(message);
+    redraw();
+  }
+
+  actions.list.push(
+    { icon: "copy", title: "copy", shown: (message) => message.content,
+      press: ({ message, begun, button }) => copy((words.continues ? begun : "") + message.content, button) },
+    { icon: "odds", title: "odds", press: toggleOdds, shown: (message) => tokensOf.has(message), pressed: isOpen },
+    { icon: "again", title: "regenerate", last: true, press: () => handlers.regenerate() },
+    { icon: "down", title: "more", last: true, class: "more", press: () => handlers.more(),
+      shown: (message) => words.continues || (message.content && UNFINISHED.includes(message.note)) },
+  );
 
   // theirs is an answer, or how the text that was begun goes on.
   function theirs(message, begun) {
     const body = node("div", { class: "text" });
     const below = node("div", { class: "below" });
-    const actions = node("div", { class: "actions" });
     const badge = node("span", { class: "badge", "aria-hidden": "true" });
-    const item = node("li", { class: "message theirs" }, badge,
-      node("div", { class: "said" }, node("h2", { class: "sr", text: t("said", { name }) }), body, below, actions));
+    const said = node("div", { class: "said" }, node("h2", { class: "sr", text: t("said", { name }) }), body, below);
+    const item = node("li", { class: "message theirs" }, badge, said);
+    const { bar, update: updateBar } = actions.bar({ message, begun, item, body, redraw, keep: () => handlers.keep(message) });
+    said.append(bar);
     const newWriter = () => (words.continues ? continuation(body, begun) : writer(body));
     let write = newWriter();
-    const copyButton = iconButton("copy", t("copy"), () => copy((words.continues ? begun : "") + message.content, copyButton));
-    const oddsButton = iconButton("odds", t("odds"), toggleOdds);
-    actions.append(copyButton, oddsButton, iconButton("again", t("regenerate"), () => handlers.regenerate(), "icon-button again"));
-    const moreButton = iconButton("down", t("more"), () => handlers.more(), "icon-button again more");
-    actions.append(moreButton);
 
-    function toggleOdds() {
-      if (showsOdds.has(message)) showsOdds.delete(message);
-      else showsOdds.add(message);
+    // redraw shows the answer anew, where it is on the screen.
+    function redraw() {
       const scrolled = scroll.scrollTop;
       update();
       scroll.scrollTop = scrolled;
     }
 
     function update(writing = false) {
-      const tokens = tokensOf.get(message) ?? [];
-      const open = showsOdds.has(message) && tokens.length > 0 && !writing;
+      const open = isOpen(message) && !writing;
       item.classList.toggle("writing", writing);
       item.classList.toggle("empty", !message.content);
       if (open) {
-        body.replaceChildren(odds.view(tokens, statsOf.get(message)));
+        body.replaceChildren(odds.view(tokensOf.get(message), statsOf.get(message)));
         write = null;
       } else {
         if (!write) { body.replaceChildren(); write = newWriter(); }
         write(message.content);
       }
       if (writing && !message.content && !body.firstChild) body.append(dots());
-      oddsButton.hidden = !tokens.length;
-      oddsButton.setAttribute("aria-pressed", String(open));
-      copyButton.hidden = !message.content;
-      moreButton.hidden = !words.continues && !(message.content && UNFINISHED.includes(message.note));
-      actions.hidden = writing;
+      updateBar();
+      bar.hidden = writing;
       if (!writing || message.error) notes();
     }
 
