@@ -220,10 +220,18 @@ def test_list_of_chats(window, size):
 @BOTH
 def test_probabilities(window, size):
     w = window(size)
-    w.ask("hello")
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        w.ask("hello")
+    assert not {"logprobs", "top_logprobs"} & set(sent.value.post_data_json)  # they cost time, and few look at them
     button = w.page.locator(".theirs").get_by_label("How sure was it?")
-    button.click()
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        button.click()
+    assert (sent.value.post_data_json["logprobs"], sent.value.post_data_json["top_logprobs"]) == (True, 5)
     tokens = w.page.locator(".token")
+    tokens.first.wait_for()
+    kept = w.stored()[0]["messages"][1]["content"]
+    plain = re.compile("[\ufffd·]")  # what stands for broken letters, and for nothing
+    assert plain.sub("", "".join(tokens.all_text_contents())) == plain.sub("", kept)
     assert tokens.count() > 10
     assert "24 tokens" in w.page.inner_text(".legend")
     classes = tokens.evaluate_all(
@@ -263,6 +271,7 @@ def test_speed_counts_passes(window, stopped, per_second):
     w.page.route("**/v1/chat/completions", lambda route: route.fulfill(content_type="text/event-stream", body=stream))
     w.ask("hello")
     w.page.locator(".theirs").get_by_label("How sure was it?").click()
+    w.page.wait_for_selector(".legend")
     assert f"11 tokens · 61% on average · {per_second} per second" in w.page.inner_text(".legend")
 
 
