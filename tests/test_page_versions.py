@@ -38,7 +38,7 @@ def test_versions_of_an_answer(window, size):
     assert first != second
     place = w.page.locator(".place")
     assert place.inner_text() == "2/2"
-    later, earlier = w.page.get_by_label("Later version"), w.page.get_by_label("Earlier version")
+    later, earlier = w.page.get_by_label("Later version").first, w.page.get_by_label("Earlier version").first
     later.click(force=True)  # there is none
     assert w.answers() == [second]
     earlier.click()
