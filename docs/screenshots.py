@@ -60,6 +60,7 @@ def pictures(browser, address: str) -> None:
     window.page.keyboard.press("Alt+n")
     window.ask("Why do cats sleep?")
     window.page.locator(".theirs").get_by_label("How sure was it?").click()
+    window.page.wait_for_selector(".token")
     levels = window.page.locator(".token").evaluate_all(
         "(all) => all.map((e) => Number(/level-(.)/.exec(e.className)[1]))"
     )

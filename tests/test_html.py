@@ -276,6 +276,14 @@ def test_the_real_page_on_a_phone(language, bundles, browser, tmp_path):
         language
     ]
     assert files in page.inner_text("#fine")  # browsers share one storage among all files
+    lasting = {
+        "en-US": "The browser may clear what is kept here",
+        "ru-RU": "Браузер может стереть то, что здесь хранится",
+    }
+    assert page.text_content("#storage-note").startswith(lasting[language])
+    page.locator(".theirs [aria-pressed]").first.tap()  # the worker writes the answer once more
+    page.wait_for_selector(".token")
+    page.locator(".theirs [aria-pressed]").first.tap()
     page.reload(wait_until="commit")
     page.wait_for_selector(".theirs")
     assert page.locator(".theirs .text").text_content() == said

@@ -208,7 +208,7 @@ def test_list_of_chats(window, size):
     assert titles.first.inner_text() == MARKUP
     assert w.page.locator(".side img, .side b").count() == 0
     w.page.get_by_label(re.compile("Delete “<img")).click()
-    assert titles.all_inner_texts() == ["first"]
+    assert titles.all_text_contents() == ["first"]
     assert len(w.stored()) == 1
     w.page.click("#toast button")
     assert titles.all_text_contents() == [MARKUP, "first"]
@@ -220,10 +220,18 @@ def test_list_of_chats(window, size):
 @BOTH
 def test_probabilities(window, size):
     w = window(size)
-    w.ask("hello")
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        w.ask("hello")
+    assert not {"logprobs", "top_logprobs"} & set(sent.value.post_data_json)  # they cost time, and few look at them
     button = w.page.locator(".theirs").get_by_label("How sure was it?")
-    button.click()
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        button.click()
+    assert (sent.value.post_data_json["logprobs"], sent.value.post_data_json["top_logprobs"]) == (True, 5)
     tokens = w.page.locator(".token")
+    tokens.first.wait_for()
+    kept = w.stored()[0]["messages"][1]["content"]
+    plain = re.compile("[\ufffd·]")  # what stands for broken letters, and for nothing
+    assert plain.sub("", "".join(tokens.all_text_contents())) == plain.sub("", kept)
     assert tokens.count() > 10
     assert "24 tokens" in w.page.inner_text(".legend")
     classes = tokens.evaluate_all(
@@ -271,6 +279,8 @@ def test_another_branch(window, size):
         re.escape("".join(before[:at])) + "\ufffd*" + re.escape(taken), begun
     )  # a byte may have been open
     w.answer()
+    assert w.page.locator(".pages .place").text_content() == "2/2"  # the answer as it was is the first
+    w.page.locator(".theirs").get_by_label("How sure was it?").click()
     tokens.first.wait_for()
     after = tokens.all_text_contents()
     assert after[:at] == before[:at]
@@ -302,6 +312,7 @@ def test_speed_counts_passes(window, stopped, per_second):
     w.page.route("**/v1/chat/completions", lambda route: route.fulfill(content_type="text/event-stream", body=stream))
     w.ask("hello")
     w.page.locator(".theirs").get_by_label("How sure was it?").click()
+    w.page.wait_for_selector(".legend")
     assert f"11 tokens · 61% on average · {per_second} per second" in w.page.inner_text(".legend")
 
 

@@ -130,13 +130,25 @@ def test_nothing_that_axe_finds_serious(window, size, scheme):
 
     look("welcome")
     w.ask("hello")
+    w.page.click(".theirs .again")
+    w.page.wait_for_selector(".pages", state="visible")
+    look("versions")
+    markdown = "# T\\n| a | b |\\n|-|-|\\n| 1 | [x](y) |\\n\\n> q\\n\\n- a\\n  1. b\\n\\n```\\nx\\n```"
+    w.page.evaluate(f"minitron.markdown.writer(document.querySelector('.theirs .text'))('{markdown}')")
+    look("markdown")
     w.page.locator(".theirs").get_by_label("How sure was it?").click()
+    w.page.wait_for_selector(".token")
     look("chat")
     w.page.locator(".token").nth(2).focus()
     look("probabilities")
     w.page.keyboard.press("Escape")
+    w.page.click("#open-save")
+    look("save")
+    w.page.keyboard.press("Escape")
     w.side()
     look("list")
+    w.page.fill("#search", "no such chat")
+    look("search")
     if size == "phone":
         w.page.click("#close-side")
     for name in ("settings", "about", "help"):

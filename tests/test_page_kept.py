@@ -302,5 +302,95 @@ def test_the_browser_is_asked_to_keep_chats(window):
     )
     w.open()
     assert w.page.evaluate("window.asked") == 0
+    w.page.click(".chip")
+    w.answer()
     w.ask("hello")
     assert w.page.evaluate("window.asked") == 1
+    assert w.page.locator("#storage-note").is_hidden()
+
+
+@pytest.mark.parametrize(
+    "promise", ["async () => false", "async () => { throw new TypeError('an opaque origin'); }", "undefined"]
+)
+def test_a_browser_that_may_forget_says_so(window, promise):
+    """A private window, a page from a file, or a browser without a promise to give."""
+    w = window()
+    w.page.add_init_script(f"StorageManager.prototype.persist = {promise}")
+    w.open()
+    assert w.page.locator("#storage-note").is_hidden()
+    w.ask("hello")
+    assert w.page.inner_text("#storage-note").startswith(
+        "The browser may clear what is kept here, and a private window does"
+    )
+    w.page.click("#language")
+    assert "приватное окно стирает при закрытии" in w.page.inner_text("#storage-note")
+
+
+def test_each_chat_has_its_draft(window):
+    w = window()
+    w.ask("one")
+    w.page.fill("#message", "more of one")
+    w.page.click("#new-chat")
+    assert w.page.input_value("#message") == ""
+    w.page.fill("#message", "a new one")
+    w.page.click(".chat")
+    assert w.page.input_value("#message") == "more of one"
+    w.page.reload()
+    w.until("document.querySelectorAll('.message').length === 2")
+    assert w.page.input_value("#message") == "more of one"
+    w.page.click("#new-chat")
+    assert w.page.input_value("#message") == "a new one"
+    w.page.click(".chip")  # the chat is no new one then, and the draft is its own
+    w.answer()
+    assert w.page.input_value("#message") == "a new one"
+    w.page.click("#new-chat")
+    assert w.page.input_value("#message") == ""
+
+
+@BOTH
+def test_all_chats_in_one_file(window, size, tmp_path):
+    w = window(size)
+    w.ask("hello")
+    w.page.click(".theirs .again")
+    w.page.wait_for_selector(".place:has-text('2/2')")
+    w.answer()
+    w.page.click("#new-chat-top" if size == "phone" else "#new-chat")
+    w.ask("Привет\nвсем")
+    w.page.click("#new-chat-top" if size == "phone" else "#new-chat")
+    w.page.click("#open-save")
+    assert w.page.locator("#save .choice:visible").count() == 1  # there is no chat to save but those in the list
+    with w.page.expect_download() as loaded:
+        w.page.click("#save-all")
+    assert loaded.value.suggested_filename == "Pip-Chats.jsonl"
+    file = tmp_path / "all.jsonl"
+    file.write_bytes(Path(loaded.value.path()).read_bytes())
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    stored = sorted(w.stored(), key=lambda chat: -chat["updated"])
+    assert [line["title"] for line in lines] == ["Привет всем", "hello"]
+    assert lines[1]["messages"] == [
+        {"role": "user", "content": "hello"},
+        {
+            "role": "assistant",
+            "content": stored[1]["messages"][1]["content"],
+            "versions": [stored[1]["messages"][1]["versions"][0]["content"], None],
+        },
+    ]
+    w.page.set_input_files("#file", file)
+    w.page.wait_for_selector("#toast:has-text('All of it is here already')")
+    w.page.evaluate("localStorage.clear()")
+    w.page.reload()
+    w.until("document.querySelector('#no-chats:not([hidden])')")
+    w.page.set_input_files("#file", file)
+    w.page.wait_for_selector("#toast:has-text('Opened: 2')")
+    again = sorted(w.stored(), key=lambda chat: -chat["updated"])
+    for before, after in zip(stored, again, strict=True):
+        assert (before["title"], before["updated"]) == (after["title"], after["updated"])
+        assert turns(before) == turns(after)
+    w.side()
+    w.page.click(".chat >> nth=1")
+    w.page.get_by_label("Earlier version").click()
+    assert w.answers() == [lines[1]["messages"][1]["versions"][0]]
+    file.write_text(json.dumps(lines[0]) + "\n[1]\n")
+    w.page.set_input_files("#file", file)
+    w.page.wait_for_selector("#toast:has-text('all.jsonl holds no saved chat')")
+    assert len(w.stored()) == 2

@@ -22,7 +22,7 @@ func web(o *options, stdout io.Writer) error {
 	}
 	s := newServer(o, engine)
 	model := about.Describe(engine.Config, version)
-	model.Sampling, model.System = s.Settings.Sampling, s.Settings.System
+	model.Sampling, model.System, model.Seed = s.Settings.Sampling, s.Settings.System, s.Seed
 	handler := &server.Web{Server: s, About: model, Files: page.Files, Port: port, Token: server.NewToken()}
 	forget := func() {}
 	defer func() { forget() }()

@@ -31,6 +31,7 @@ type Model struct {
 	Go        string          `json:"go"`
 	Platform  string          `json:"platform"`
 	Made      bundle.Made     `json:"made"`
+	Seed      *uint64         `json:"seed,omitempty"` // of every answer of this program; nil: each has its own
 }
 
 // Describe says what is in a bundle; program is the version of the program.

@@ -6,12 +6,10 @@
 // model takes time.
 "use strict";
 (() => {
-  const { words, look, frame, store, text, messages, chats, panels } = minitron;
+  const { words, look, frame, store, text, messages, chats, panels, versions, request, files, search } = minitron;
   const { closeSide } = frame;
   const { t } = words;
   const $ = (id) => document.getElementById(id);
-  const TOP = 5; // alternatives per token in the probability view
-  const MOST_FILE_BYTES = 5 << 20; // of a saved chat: browsers store about as much
   const LONGEST = 2000; // tokens that a text may be continued by at once, if its model's context is smaller or has no end
 
   let engine, about = {}, all = [], current, settings = {};
@@ -19,41 +17,36 @@
   let ready; // a promise: about() is there
   const running = new Map(); // chat -> {controller, message}
   let leaving = false; // the page is being closed or reloaded
-
-  // explain says in plain words what failed: {code, message}.
-  function explain({ code, message }) {
-    const known = {
-      unreachable: "unreachable", server_stopping: "unreachable", unknown_url: "restarted", context_length_exceeded: "tooLong", request_too_large: "tooLong",
-      server_busy: "busy", timeout: "busy", invalid_value: "badSetting", unsupported_value: "badSetting",
-    };
-    return t(known[code] ?? "wrong", { message });
-  }
+  let trouble = "", mayGo = false; // with the browser's storage
 
   // --- one answer
-  // messagesFor is what is sent to have a message written, or written on.
-  function messagesFor(chat, message) {
-    const at = chat.messages.indexOf(message);
-    const question = chat.messages[at - 1];
-    if (words.continues) return [{ role: "user", content: question.content + message.content }];
-    const system = chat.system ?? settings.system ?? about.system ?? "";
-    const turns = chats.answered(chat.messages.slice(0, at - 1));
-    const begun = message.content ? [{ role: "assistant", content: message.content }] : [];
-    return [...(system ? [{ role: "system", content: system }] : []), ...turns, { role: "user", content: question.content }, ...begun];
-  }
-
-  function requestFor(chat, message) {
-    const { system: _, ...sampling } = settings;
-    const goesOn = message.content && !words.continues ? { continue_final_message: true } : {};
-    return {
-      model: about.name, truncation: "auto", logprobs: true, top_logprobs: TOP, stream: true, stream_options: { include_usage: true },
-      messages: messagesFor(chat, message), ...goesOn, ...sampling,
-    };
-  }
-
   // keep stores a chat. What another tab has added to it meanwhile comes to the screen.
   function keep(chat) {
     const changed = store.save(chat, running.get(chat)?.message);
     if (changed && chat === current) messages.show(chat, running.get(chat)?.message);
+    store.persist().then((lasts) => { mayGo = !lasts; showStorage(); });
+  }
+
+  // showStorage says what is wrong with the storage, or else that it may not last.
+  function showStorage() {
+    const note = trouble || (mayGo ? "storeMayGo" : "");
+    $("storage-note").hidden = !note;
+    $("storage-note").classList.toggle("trouble", Boolean(trouble));
+    $("storage-note").textContent = note && t(note);
+  }
+
+  const systemOf = (chat) => chat.system ?? settings.system ?? about.system;
+
+  // weigh gives the probabilities of an answer, or says that they cannot be had.
+  async function weigh(message) {
+    try {
+      const tokens = await request.weigh(engine, message);
+      if (!tokens) minitron.toast(t("oddsGone"));
+      return tokens;
+    } catch (error) {
+      minitron.toast(request.explain(error));
+      return null;
+    }
   }
 
   // answer writes on at the last message of a chat, which is empty but where it goes on. The chat may leave the screen meanwhile.
@@ -65,25 +58,28 @@
     minitron.announce(t("writing", { name: about.name }));
     const began = performance.now();
     const last = {}; // how it went: what minitron and usage say
+    let asked;
     try {
       await ready;
-      await engine.chat(requestFor(chat, message), {
+      const body = request.body(chat, message, about, settings);
+      asked = request.remember(message, body);
+      await engine.chat(body, {
         signal: controller.signal,
         onChunk(chunk) {
           if (controller.signal.aborted) return;
           const choice = chunk.choices?.[0];
           if (choice?.delta?.content) message.content += choice.delta.content;
-          if (choice?.logprobs?.content) messages.record(message, choice.logprobs.content);
           Object.assign(last, chunk.minitron, chunk.usage); // usage may come in a chunk of its own
           if (choice) messages.update(message, true);
         },
       });
       finish(chat, message, last, began);
     } catch (error) {
+      if (asked) asked.stopped = true;
       // A page that is left breaks its requests off: that is nobody's failure.
       if (error.name === "AbortError" || controller.signal.aborted || leaving) message.note = "stopped";
       else message.error = { code: String(error.code ?? ""), message: error.message };
-      minitron.announce(message.error ? explain(message.error) : t("stoppedLive"));
+      minitron.announce(message.error ? request.explain(message.error) : t("stoppedLive"));
     }
     if (running.get(chat)?.controller === controller) running.delete(chat); // else an edit has begun the next answer
     chat.updated = message.at = Date.now();
@@ -104,7 +100,7 @@
     const tokens = last.completion_tokens;
     const passes = last.stopped === "end" ? tokens : tokens - 1; // that decode_ms took: the first token is prefill's
     const ms = last.decode_ms || performance.now() - began;
-    if (tokens) messages.setStats(message, { tokens, perSecond: (1000 * passes) / ms });
+    if (tokens) versions.memory(message).stats = { tokens, perSecond: (1000 * passes) / ms };
     minitron.announce(`${t("said", { name: about.name })} ${message.content}`);
   }
 
@@ -126,6 +122,8 @@
     messages.append(turn[0]);
     messages.append(turn[1], true);
     messages.toBottom();
+    store.tab.set("draft:", "");
+    keepDraft(); // it belongs to this chat now
     answer(chat);
     keep(chat);
     showChats();
@@ -134,9 +132,7 @@
   function regenerate() {
     const message = current.messages.at(-1);
     if (!message || running.has(current)) return;
-    for (const key of ["note", "error", "forgot"]) delete message[key];
-    message.content = "";
-    messages.forget(message);
+    versions.begin(message);
     messages.show(current, message);
     focusField();
     answer(current);
@@ -160,8 +156,10 @@
 
   // branch lets the last answer go on from an earlier place, in another way.
   const canBranch = (message) => message === current.messages.at(-1) && !running.has(current);
-  function branch(message, content) {
+  function branch(message, tokens, content) {
+    versions.begin(message); // the answer as it was stays one
     message.content = content;
+    request.begun(message, tokens);
     more();
   }
 
@@ -192,14 +190,26 @@
     return all.find((chat) => chat.id === id) ?? store.create();
   }
 
-  function openChat(chat, focus = true) {
+  // A draft belongs to its chat; those without a message yet are one.
+  const draftKey = () => `draft:${current.messages.length ? current.id : ""}`;
+  const keepDraft = () => store.tab.set(draftKey(), $("message").value);
+  function showDraft() {
+    $("message").value = store.tab.get(draftKey());
+    messages.grow($("message"));
+  }
+
+  // openChat shows a chat, from a message on if one is given.
+  function openChat(chat, focus = true, message = null) {
+    const another = current && current !== chat;
     current = chat;
+    if (another) showDraft();
     $("welcome").hidden = chat.messages.length > 0;
     messages.show(chat, running.get(chat)?.message);
     showChats();
     showState();
     closeSide();
     if (focus) focusField();
+    if (message) messages.reveal(message);
   }
 
   function newChat() {
@@ -208,12 +218,13 @@
 
   function removeChat(chat) {
     stop(chat);
-    const at = all.indexOf(chat);
+    const at = all.indexOf(chat), place = chats.placeOf(chat);
     all.splice(at, 1);
     store.remove(chat);
+    store.tab.set(`draft:${chat.id}`, "");
     if (chat === current) openChat(store.create(), false);
     else showChats();
-    ($("chats").children[Math.min(at, all.length - 1)]?.querySelector("button") ?? $("new-chat")).focus();
+    if (!chats.focus(null, place)) $("new-chat").focus();
     minitron.toast(t("removed"), t("undo"), () => {
       all.splice(at, 0, chat);
       store.restore(chat);
@@ -222,10 +233,14 @@
   }
 
   function showChats() {
-    chats.show(all, current, {
-      open: openChat, remove: removeChat,
-      renamed: (chat) => { keep(chat); showChats(); showState(); $("chats").children[all.indexOf(chat)]?.querySelector("button").focus(); },
+    const found = search.find(all, $("search").value);
+    chats.show(found, current, {
+      open: (chat, message) => openChat(chat, !message, message), remove: removeChat,
+      renamed: (chat) => { keep(chat); showChats(); showState(); chats.focus(chat); },
     });
+    $("search-row").hidden = !all.length;
+    $("no-chats").hidden = found.length > 0;
+    $("no-chats").textContent = t(all.length ? "noneFound" : "noChats");
   }
 
   function showState() {
@@ -234,7 +249,8 @@
     $("stop").hidden = !busy;
     $("send").hidden = busy;
     if (focused) $("message").focus();
-    $("open-save").hidden = !current.messages.length;
+    $("open-save").hidden = !all.length;
+    for (const id of ["save-text", "save-json", "copy-all"]) $(id).hidden = !current.messages.length;
     $("title").textContent = current.title || about.name || "";
     $("title").classList.toggle("bare", !current.title);
     store.tab.set("chat", current.messages.length ? current.id : "");
@@ -274,8 +290,7 @@
     showAbout();
     if (current) { showChats(); showState(); return; }
     openChat(opened(), matchMedia("(hover: hover)").matches);
-    $("message").value ||= store.tab.get("draft");
-    messages.grow($("message"));
+    if (!$("message").value) showDraft(); // else something is typed already
   }
 
   function load() {
@@ -289,7 +304,7 @@
       const retry = text.node("button", { type: "button", class: "quiet", text: t("retry") });
       retry.addEventListener("click", load);
       $("loading").hidden = true;
-      $("trouble").replaceChildren(text.node("p", { text: ["unreachable", "unknown_url"].includes(error.code) ? explain(error) : `${t("cannotStart")} ${error.message}` }), retry);
+      $("trouble").replaceChildren(text.node("p", { text: ["unreachable", "unknown_url"].includes(error.code) ? request.explain(error) : `${t("cannotStart")} ${error.message}` }), retry);
       $("trouble").hidden = false;
     });
   }
@@ -302,6 +317,7 @@
     $("theme").querySelector("use").setAttribute("href", `#i-${look.theme}`);
     $("language").textContent = t("otherLanguage");
     $("language").lang = words.lang === "en" ? "ru" : "en";
+    showStorage();
     if (current) {
       showAbout();
       messages.show(current, running.get(current)?.message);
@@ -315,17 +331,22 @@
     const content = $("message").value;
     if (!content.trim() || running.has(current)) return;
     $("message").value = "";
-    store.tab.set("draft", "");
     messages.grow($("message"));
     ask(current, content);
-    store.persist();
   }
 
   function listen() {
     const on = (id, what) => $(id).addEventListener("click", what);
     $("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
     $("composer").addEventListener("click", (event) => { if (event.target === $("composer")) $("message").focus(); });
-    $("message").addEventListener("input", () => { messages.grow($("message")); store.tab.set("draft", $("message").value); });
+    $("message").addEventListener("input", () => { messages.grow($("message")); if (current) keepDraft(); });
+    $("search").addEventListener("input", showChats);
+    $("search").addEventListener("keydown", (event) => {
+      if (!messages.isEscape(event) || !$("search").value) return;
+      event.stopPropagation();
+      $("search").value = "";
+      showChats();
+    });
     $("message").addEventListener("keydown", (event) => {
       if (messages.sends(event)) {
         event.preventDefault();
@@ -350,11 +371,7 @@
     on("theme", () => { look.next(); speak(); });
     on("language", () => { look.speak(words.lang === "en" ? "ru" : "en"); speak(); });
     on("reset", () => { for (const key of Object.keys(settings)) delete settings[key]; store.saveSettings(settings); showAbout(); });
-    on("save-text", () => save("txt", "text/plain", chats.asText(current, about.name)));
-    on("save-json", () => save("json", "application/json", chats.asJSON(current, current.system ?? settings.system ?? about.system)));
-    on("open-file", () => $("file").click());
-    $("file").addEventListener("change", () => { const [file] = $("file").files; if (file) openFile(file); $("file").value = ""; });
-    on("copy-all", () => { text.copy(chats.asText(current, about.name)); $("save").close(); });
+    files.listen({ current: () => current, all: () => all, name: () => about.name, systemOf, opened: openSaved });
     // A reload in the middle of an answer keeps what is there, and so does a phone that ends a page in the background without a
     // word. The page may come back as it is, from the browser's memory.
     document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") keepParts(); });
@@ -372,19 +389,13 @@
     }
   }
 
-  // openFile goes on with a chat that was saved, here or in the terminal.
-  async function openFile(file) {
-    const saved = file.size <= MOST_FILE_BYTES ? chats.fromJSON(await file.text(), store.turn) : null;
-    if (!saved) return minitron.toast(t("notAChat", { name: file.name }));
-    const chat = Object.assign(store.create(), saved);
-    all.unshift(chat);
-    keep(chat);
-    return openChat(chat);
-  }
-
-  function save(ending, type, content) {
-    chats.download(chats.fileName(current, ending), type, content);
-    $("save").close();
+  // openSaved takes chats of a file to the list; one is the chat to show, if the file held a single one.
+  function openSaved(fresh, one) {
+    all = [...fresh, ...all].sort((a, b) => b.updated - a.updated);
+    for (const chat of fresh) keep(chat);
+    if (one) return openChat(one);
+    minitron.toast(fresh.length ? t("opened", { n: words.number(fresh.length) }) : t("nothingNew"));
+    return showChats();
   }
 
   // otherTab takes over what another tab did with a chat; null: it deleted it. What is open here stays open.
@@ -409,9 +420,15 @@
 
   minitron.start = (given) => {
     engine = given;
-    messages.setup({ regenerate, more, retry, edit, explain, branch, canBranch });
-    if (messages.touched.matches) $("message").enterKeyHint = "enter";
-    store.onTrouble((trouble) => { $("storage-note").hidden = !trouble; $("storage-note").textContent = trouble && t(trouble); });
+    messages.setup({
+      regenerate, more, retry, edit, branch, canBranch, weigh, explain: request.explain,
+      keep: (message) => { message.at = Date.now(); keep(current); },
+      isBusy: (message) => running.get(current)?.message === message,
+    });
+    const hint = () => { $("message").enterKeyHint = messages.touched.matches ? "enter" : "send"; };
+    messages.touched.addEventListener("change", hint); // a tablet gets its keyboard and mouse
+    hint();
+    store.onTrouble((now) => { trouble = now; showStorage(); });
     store.onChange(otherTab);
     listen();
     speak();

@@ -2,18 +2,16 @@
 // at most once per frame.
 "use strict";
 (() => {
-  const { words, text: { node, iconButton, writer, continuation, copy }, odds } = minitron;
+  const { words, text: { node, iconButton, continuation, copy }, markdown: { writer }, odds, actions, versions, request } = minitron;
   const { t } = words;
   const list = document.getElementById("messages");
   const scroll = document.getElementById("scroll");
   const toEnd = document.getElementById("to-end");
 
   let name = "";
-  let handlers = {}; // {regenerate(), more(), retry(), edit(message, text), branch(message, text), canBranch(message)}
+  let handlers = {}; // {regenerate(), more(), retry(), edit(message, text), branch(message, tokens, text), canBranch(message), keep(message), weigh(message), isBusy(message)}
   let shown = new Map(); // message -> {item, update}
-  const tokensOf = new WeakMap(); // message -> tokens with their probabilities; not stored: they would fill the storage
-  const statsOf = new WeakMap();
-  const showsOdds = new WeakSet(); // the answers whose probabilities are open
+  const memory = versions.memory; // of an answer: {asked, tokens: with their probabilities, stats, shown: whether those are open}
 
   // --- scrolling: the end stays in view until the person scrolls up.
   let following = true;
@@ -51,55 +49,73 @@
 
   function mine(message) {
     const bubble = node("div", { class: "bubble", text: message.content });
-    const actions = node("div", { class: "actions" });
     const copyButton = iconButton("copy", t("copy"), () => copy(message.content, copyButton));
-    actions.append(copyButton, iconButton("edit", t("edit"), () => edit(message)));
-    const item = node("li", { class: "message mine" }, node("h2", { class: "sr", text: t("you") }), bubble, actions);
+    const buttons = node("div", { class: "actions" }, copyButton, iconButton("edit", t("edit"), () => edit(message)));
+    const item = node("li", { class: "message mine" }, node("h2", { class: "sr", text: t("you") }), bubble, buttons);
     return { item, update() {} };
   }
+
+  // isOpen: whether the probabilities of an answer are shown.
+  const isOpen = (message) => Boolean(memory(message).shown && memory(message).tokens);
+  async function toggleOdds({ message, redraw, button }) {
+    const known = memory(message);
+    known.shown = !known.shown;
+    if (known.shown && !known.tokens) {
+      button.setAttribute("aria-busy", "true");
+      const tokens = await handlers.weigh(message);
+      button.removeAttribute("aria-busy");
+      known.tokens = tokens;
+      if (!tokens) known.shown = false;
+      if (memory(message) !== known) return; // another version is shown meanwhile
+    }
+    redraw();
+  }
+
+  actions.list.push(
+    { icon: "copy", title: "copy", shown: (message) => message.content,
+      press: ({ message, begun, button }) => copy((words.continues ? begun : "") + message.content, button) },
+    { icon: "odds", title: "odds", press: toggleOdds, shown: request.canWeigh, pressed: isOpen },
+    { icon: "again", title: "regenerate", last: true, press: () => handlers.regenerate() },
+    { icon: "down", title: "more", last: true, class: "more", press: () => handlers.more(),
+      shown: (message) => words.continues || (message.content && UNFINISHED.includes(message.note)) },
+  );
 
   // theirs is an answer, or how the text that was begun goes on.
   function theirs(message, begun) {
     const body = node("div", { class: "text" });
     const below = node("div", { class: "below" });
-    const actions = node("div", { class: "actions" });
     const badge = node("span", { class: "badge", "aria-hidden": "true" });
-    const item = node("li", { class: "message theirs" }, badge,
-      node("div", { class: "said" }, node("h2", { class: "sr", text: t("said", { name }) }), body, below, actions));
+    const said = node("div", { class: "said" }, node("h2", { class: "sr", text: t("said", { name }) }), body, below);
+    const item = node("li", { class: "message theirs" }, badge, said);
+    const { bar, update: updateBar } = actions.bar({ message, begun, item, body, redraw, keep: () => handlers.keep(message) });
+    const turner = pager(message, redraw);
+    bar.prepend(turner.pages);
+    said.append(bar);
     const newWriter = () => (words.continues ? continuation(body, begun) : writer(body));
     let write = newWriter();
-    const copyButton = iconButton("copy", t("copy"), () => copy((words.continues ? begun : "") + message.content, copyButton));
-    const oddsButton = iconButton("odds", t("odds"), toggleOdds);
-    actions.append(copyButton, oddsButton, iconButton("again", t("regenerate"), () => handlers.regenerate(), "icon-button again"));
-    const moreButton = iconButton("down", t("more"), () => handlers.more(), "icon-button again more");
-    actions.append(moreButton);
 
-    function toggleOdds() {
-      if (showsOdds.has(message)) showsOdds.delete(message);
-      else showsOdds.add(message);
+    // redraw shows the answer anew, where it is on the screen.
+    function redraw() {
       const scrolled = scroll.scrollTop;
       update();
       scroll.scrollTop = scrolled;
     }
 
     function update(writing = false) {
-      const tokens = tokensOf.get(message) ?? [];
-      const open = showsOdds.has(message) && tokens.length > 0 && !writing;
+      const open = isOpen(message) && !writing;
       item.classList.toggle("writing", writing);
       item.classList.toggle("empty", !message.content);
       if (open) {
-        body.replaceChildren(odds.view(tokens, statsOf.get(message), handlers.canBranch(message) && ((at, other) => branch(message, at, other))));
+        body.replaceChildren(odds.view(memory(message).tokens, memory(message).stats, handlers.canBranch(message) && ((at, other) => branch(message, at, other))));
         write = null;
       } else {
         if (!write) { body.replaceChildren(); write = newWriter(); }
         write(message.content);
       }
       if (writing && !message.content && !body.firstChild) body.append(dots());
-      oddsButton.hidden = !tokens.length;
-      oddsButton.setAttribute("aria-pressed", String(open));
-      copyButton.hidden = !message.content;
-      moreButton.hidden = !words.continues && !(message.content && UNFINISHED.includes(message.note));
-      actions.hidden = writing;
+      updateBar();
+      if (!writing) turner.update();
+      bar.hidden = writing;
       if (!writing || message.error) notes();
     }
 
@@ -120,13 +136,33 @@
   // branch takes another token in the place of one of an answer's, which goes on from there.
   function branch(message, at, other) {
     if (!handlers.canBranch(message)) return;
-    const tokens = tokensOf.get(message);
+    const { tokens } = memory(message);
     const kept = [...tokens.slice(0, at), { ...other, top_logprobs: tokens[at].top_logprobs }];
     const decode = (some) => new TextDecoder().decode(Uint8Array.from(some.flatMap((token) => token.bytes ?? [])));
     const lead = decode(tokens).startsWith(" ") && !message.content.startsWith(" ") ? 1 : 0; // a space that the tokenizer put there
-    tokensOf.set(message, kept);
-    statsOf.delete(message);
-    handlers.branch(message, decode(kept).slice(lead));
+    handlers.branch(message, kept, decode(kept).slice(lead));
+  }
+
+  // pager goes from version to version of an answer: ‹ 1/2 ›.
+  function pager(message, redraw) {
+    const turn = (by) => {
+      if (handlers.isBusy(message)) return;
+      versions.show(message, versions.place(message).at + by);
+      handlers.keep(message);
+      redraw();
+      minitron.announce(`${label.textContent} ${message.content}`);
+    };
+    const back = iconButton("back", t("earlier"), () => turn(-1)), on = iconButton("forth", t("later"), () => turn(1));
+    const label = node("span", { class: "place" });
+    const pages = node("span", { class: "pages", role: "group", "aria-label": t("versions") }, back, label, on);
+    function update() {
+      const { at, of } = versions.place(message);
+      pages.hidden = of < 2;
+      label.textContent = `${words.number(at + 1)}/${words.number(of)}`;
+      back.setAttribute("aria-disabled", String(at === 0)); // not disabled: that would take the focus away
+      on.setAttribute("aria-disabled", String(at === of - 1));
+    }
+    return { pages, update };
   }
 
   function dots() {
@@ -224,19 +260,23 @@
     made.update(writing);
   }
 
+  // reveal scrolls to a message and marks it for a moment.
+  function reveal(message) {
+    const item = shown.get(message)?.item;
+    if (!item) return;
+    following = false;
+    item.scrollIntoView({ block: "center" });
+    item.classList.add("revealed");
+    item.addEventListener("animationend", () => item.classList.remove("revealed"), { once: true });
+  }
+
   function removeFrom(message) {
     let item = shown.get(message)?.item;
     while (item) { const next = item.nextSibling; item.remove(); item = next; }
   }
 
   minitron.messages = {
-    show, append, update, removeFrom, toBottom, grow, isEnter, isEscape, sends, touched, edit,
-    record(message, tokens) {
-      if (!tokensOf.has(message)) tokensOf.set(message, []);
-      tokensOf.get(message).push(...tokens);
-    },
-    forget: (message) => { tokensOf.delete(message); statsOf.delete(message); },
-    setStats: (message, stats) => statsOf.set(message, stats),
+    show, append, update, removeFrom, toBottom, reveal, grow, isEnter, isEscape, sends, touched, edit,
     setup(options) { name = options.name ?? name; handlers = { ...handlers, ...options }; },
   };
 })();

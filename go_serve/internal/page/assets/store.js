@@ -5,9 +5,10 @@
 // A chat: {id, title, named, created, updated, told, system, removed, messages}; system only where the chat came from a file
 // with one; removed are the ids of turns that were taken away, so that no other tab brings them back.
 // Messages are those of user and assistant in turn: {role, content, id} with an id that sorts by time, and {role, content, at,
-// note, error, forgot} with the time in ms of the last change.
+// note, error, forgot, versions} with the time in ms of the last change.
 "use strict";
 (() => {
+  const soundVersions = minitron.versions.sound;
   let prefix = "minitron:";
   let trouble = ""; // "", "storeBlocked" or "storeFull"
   const listeners = [];
@@ -50,8 +51,10 @@
     const right = (m, i) => m && m.role === ["user", "assistant"][i % 2] && typeof m.content === "string";
     if (!chat.messages.every(right) || chat.messages.length % 2) return null;
     chat.messages.forEach((m, i) => { // older versions had neither
-      if (i % 2) m.at = Number(m.at) || 0;
-      else m.id = String(m.id ?? i).padStart(6, "0");
+      if (i % 2) {
+        m.at = Number(m.at) || 0;
+        soundVersions(m);
+      } else m.id = String(m.id ?? i).padStart(6, "0");
     });
     const removed = Array.isArray(chat.removed) ? chat.removed : [];
     return { ...chat, title: String(chat.title ?? ""), updated: Number(chat.updated) || 0, removed };
@@ -118,6 +121,18 @@
     save(chat);
   }
 
+  // persist asks the browser, once, not to throw chats away when it is short of room: whether it will keep them. In a private window
+  // it will not, nor for a page from a file.
+  let kept;
+  async function ask() {
+    try {
+      return (await navigator.storage.persisted()) || (await navigator.storage.persist());
+    } catch {
+      return false; // there is nothing to ask, or no right to
+    }
+  }
+  const persist = () => { kept ??= ask(); return kept; };
+
   const random = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, "0")).join("");
 
   function create() {
@@ -134,15 +149,19 @@
   // What belongs to this tab and outlives its reload, as phones do it: which chat is open, and what is typed.
   const tab = {
     get: (key) => { try { return sessionStorage.getItem(prefix + key) ?? ""; } catch { return ""; } },
-    set: (key, value) => { try { sessionStorage.setItem(prefix + key, value); } catch { /* then it is gone */ } },
+    set: (key, value) => {
+      try {
+        if (value) sessionStorage.setItem(prefix + key, value);
+        else sessionStorage.removeItem(prefix + key);
+      } catch { /* then it is gone */ }
+    },
   };
 
   minitron.store = {
     open, save, merge, remove, restore, create, turn, tab,
     settings: () => read(`${prefix}settings`) ?? {},
     saveSettings: (settings) => write("settings", settings),
-    // persist asks the browser not to throw chats away when it is short of room.
-    persist: () => navigator.storage?.persist?.().catch(() => {}),
+    persist,
     onTrouble: (tell) => listeners.push(tell),
     // onChange tells of a chat that another tab wrote (or removed: null).
     onChange: (tell) => window.addEventListener("storage", (event) => {

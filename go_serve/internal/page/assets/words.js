@@ -10,6 +10,8 @@ window.minitron = minitron;
     en: {
       language: "English", otherLanguage: "Русский",
       skip: "Skip to the message field", chats: "Chats", newChat: "New chat", openFile: "Open a saved chat", notAChat: "{name} holds no saved chat (JSON).", noChats: "Your chats will be listed here.",
+      search: "Search", noneFound: "Nothing was found.", opened: "Opened: {n}", nothingNew: "All of it is here already.",
+      versions: "Versions of the answer", earlier: "Earlier version", later: "Later version",
       openList: "Show the chats", closeList: "Hide the chats", rename: "Rename", renameThis: "Rename “{title}”",
       remove: "Delete", removeThis: "Delete “{title}”", removed: "Chat deleted", undo: "Undo", chatName: "Name of the chat",
       settings: "Settings", about: "About", help: "Keyboard", close: "Close", done: "Done",
@@ -33,9 +35,11 @@ window.minitron = minitron;
       wrong: "Something went wrong: {message}", cannotStart: "The model could not be opened.",
       storeBlocked: "This browser keeps nothing for this page: the chats are gone when you close it.",
       storeFull: "The browser has no room for more chats. Delete some, or save them to files.",
-      saveChat: "Save this chat", saveText: "Text", saveTextHint: "A .txt file that anyone can read",
-      saveJSON: "JSON", saveJSONHint: "Opens here again, and in the terminal chat with /load", copyAll: "Copy everything",
-      copyAllHint: "To paste it somewhere",
+      storeMayGo: "The browser may clear what is kept here, and a private window does so when it is closed: save to a file what should last.",
+      saveChat: "Save to a file", saveText: "This chat as text", saveTextHint: "A .txt file that anyone can read",
+      saveJSON: "This chat as JSON", saveJSONHint: "Opens here again, and in the terminal chat with /load", copyAll: "Copy this chat",
+      copyAllHint: "To paste it somewhere", saveAll: "All chats", saveAllHint: "One .jsonl file that opens here again, also in another browser",
+      oddsGone: "This answer cannot be looked into any more.",
       sure: "sure", guess: "a guess", ofTokens: "How likely each token was", instead: "What it could have said instead", take: "Go on with this instead",
       joint: "One character of {n} tokens", space: "space", newline: "new line", end: "the end",
       perSecond: "{n} per second", onAverage: "{n} on average", rest: "others",
@@ -72,7 +76,10 @@ window.minitron = minitron;
       storeBlocked_text: "This browser keeps nothing for this page: the texts are gone when you close it.",
       storeFull_text: "The browser has no room for more texts. Delete some, or save them to files.",
       restarted_text: "The program was started anew, and this page is an old one. Go on in the page that it opened: your texts are there.",
-      saveChat_text: "Save this text", ofTokens_text: "How likely each token was", instead_text: "What could have come instead",
+      saveText_text: "This text as text", saveJSON_text: "This text as JSON", copyAll_text: "Copy this text", saveAll_text: "All texts",
+      versions_text: "Versions of the continuation",
+      oddsGone_text: "This continuation cannot be looked into any more.",
+      ofTokens_text: "How likely each token was", instead_text: "What could have come instead",
       max_tokens_text: "Length of a continuation", seedHint_text: "The same seed continues the same text alike",
       promiseMore_text: "The model is part of what you opened and computes right here. No account, no network, no counting of visits. Your texts are kept in this browser only.",
       memoryValue_text: "{n} tokens of text", kSend_text: "Continue the text", kStop_text: "Stop the writing, close a panel",
@@ -81,6 +88,9 @@ window.minitron = minitron;
     ru: {
       language: "Русский", otherLanguage: "English",
       skip: "К полю сообщения", chats: "Беседы", newChat: "Новая беседа", openFile: "Открыть сохранённую беседу", notAChat: "В файле {name} нет сохранённой беседы (JSON).", noChats: "Здесь появятся ваши беседы.",
+      search: "Поиск", noneFound: "Ничего не нашлось.",
+      opened: "Открыто: {n}", nothingNew: "Всё это здесь уже есть.",
+      versions: "Варианты ответа", earlier: "Предыдущий вариант", later: "Следующий вариант",
       openList: "Показать беседы", closeList: "Скрыть беседы", rename: "Переименовать", renameThis: "Переименовать «{title}»",
       remove: "Удалить", removeThis: "Удалить «{title}»", removed: "Беседа удалена", undo: "Вернуть", chatName: "Название беседы",
       settings: "Настройки", about: "О модели", help: "Клавиши", close: "Закрыть", done: "Готово",
@@ -104,9 +114,11 @@ window.minitron = minitron;
       wrong: "Что-то пошло не так: {message}", cannotStart: "Модель не удалось открыть.",
       storeBlocked: "Браузер ничего не хранит для этой страницы: беседы исчезнут, когда вы её закроете.",
       storeFull: "В браузере нет места для новых бесед. Удалите ненужные или сохраните их в файлы.",
-      saveChat: "Сохранить беседу", saveText: "Текст", saveTextHint: "Файл .txt, который прочтёт любой",
-      saveJSON: "JSON", saveJSONHint: "Открывается снова здесь, а в терминале — командой /load", copyAll: "Скопировать всё",
-      copyAllHint: "Чтобы куда-нибудь вставить",
+      storeMayGo: "Браузер может стереть то, что здесь хранится, а приватное окно стирает при закрытии: что хотите сберечь, сохраните в файл.",
+      saveChat: "Сохранить в файл", saveText: "Эта беседа текстом", saveTextHint: "Файл .txt, который прочтёт любой",
+      saveJSON: "Эта беседа в JSON", saveJSONHint: "Открывается снова здесь, а в терминале — командой /load", copyAll: "Скопировать беседу",
+      copyAllHint: "Чтобы куда-нибудь вставить", saveAll: "Все беседы", saveAllHint: "Один файл .jsonl, который откроется здесь снова, и в другом браузере тоже",
+      oddsGone: "В этот ответ уже не заглянуть.",
       sure: "уверенно", guess: "наугад", ofTokens: "Вероятность каждого токена", instead: "Что могло быть вместо", take: "Продолжить с этим",
       joint: "Один символ из {n} токенов", space: "пробел", newline: "новая строка", end: "конец",
       perSecond: "{n} в секунду", onAverage: "в среднем {n}", rest: "прочее",
@@ -143,7 +155,10 @@ window.minitron = minitron;
       storeBlocked_text: "Этот браузер ничего не хранит для этой страницы: тексты исчезнут, когда вы её закроете.",
       storeFull_text: "В браузере нет места для новых текстов. Удалите ненужные или сохраните их в файлы.",
       restarted_text: "Программу запустили заново, и эта страница устарела. Продолжайте на той, что открылась: тексты там.",
-      saveChat_text: "Сохранить текст", ofTokens_text: "Вероятность каждого токена", instead_text: "Что могло быть вместо",
+      saveText_text: "Этот текст как .txt", saveJSON_text: "Этот текст в JSON", copyAll_text: "Скопировать текст", saveAll_text: "Все тексты",
+      versions_text: "Варианты продолжения",
+      oddsGone_text: "В это продолжение уже не заглянуть.",
+      ofTokens_text: "Вероятность каждого токена", instead_text: "Что могло быть вместо",
       max_tokens_text: "Длина продолжения", seedHint_text: "С одним зерном тот же текст продолжается так же",
       promiseMore_text: "Модель — часть того, что вы открыли, и считает прямо здесь. Ни регистрации, ни сети, ни подсчёта посещений. Тексты хранятся только в этом браузере.",
       memoryValue_text: "{n} токенов текста", kSend_text: "Продолжить текст", kStop_text: "Остановить, закрыть окно",
@@ -177,6 +192,7 @@ window.minitron = minitron;
 
   function fill(root) {
     for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+    for (const node of root.querySelectorAll("[data-hint]")) node.placeholder = t(node.dataset.hint);
     for (const node of root.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
     for (const node of root.querySelectorAll("[data-title]")) name(node, t(node.dataset.title));
   }

@@ -1,0 +1,108 @@
+// Chats in files: one as text or JSON, all of them as one file, and what was saved opened again.
+"use strict";
+(() => {
+  const { words, versions, request, store, chats, text: { node, copy } } = minitron;
+  const { t } = words;
+  const $ = (id) => document.getElementById(id);
+  const MOST_BYTES = 1 << 24; // of a file: more than any browser stores
+
+  function asText(chat, name) {
+    if (words.continues) return chat.messages.map((m) => (m.role === "user" ? m.content : `${m.content}\n\n`)).join("");
+    const parts = chat.messages.filter((m) => m.content).map((m) => `${m.role === "user" ? t("you") : name}:\n${m.content}`);
+    return `${chat.title}\n\n${parts.join("\n\n")}\n`;
+  }
+
+  // saved is "A saved chat" of docs/formats.md.
+  function saved(chat, system) {
+    const message = (m) => ({ role: m.role, content: m.content, ...(m.versions && { versions: m.versions.map((each) => each && each.content) }) });
+    return { messages: [...(system ? [{ role: "system", content: system }] : []), ...request.turns(chat.messages).map(message)] };
+  }
+
+  const asJSON = (chat, system) => `${JSON.stringify(saved(chat, system), null, 1)}\n`;
+
+  // asLines is all chats, each a line of JSON: a saved chat with its title and the time of its last change.
+  function asLines(all, systemOf) {
+    const whole = all.filter((chat) => request.turns(chat.messages).length);
+    return whole.map((chat) => `${JSON.stringify({ title: chat.title, updated: chat.updated, ...saved(chat, systemOf(chat)) })}\n`).join("");
+  }
+
+  function parse(content) {
+    try {
+      return [JSON.parse(content)];
+    } catch { /* then it is lines */ }
+    try {
+      return content.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line));
+    } catch {
+      return [];
+    }
+  }
+
+  // chatOf makes a chat of what `saved` and /save write; null where it is none.
+  function chatOf(found) {
+    const messages = Array.isArray(found?.messages) ? [...found.messages] : [];
+    if (!messages.length || !messages.every((m) => typeof m?.content === "string")) return null;
+    const first = messages[0].role === "system" ? messages.shift() : null;
+    if (!messages.length || messages.length % 2 || !messages.every((m, i) => m.role === ["user", "assistant"][i % 2])) return null;
+    const turns = messages.flatMap((m, i) => (i % 2 ? [] : turnOf(m, messages[i + 1])));
+    const title = chats.titleOf(messages[0].content);
+    const given = typeof found.title === "string" ? chats.titleOf(found.title) : "";
+    return Object.assign(store.create(), {
+      title: given || title, named: Boolean(given) && given !== title, system: first?.content, messages: turns,
+      ...(Number.isFinite(found.updated) && { updated: found.updated }),
+    });
+  }
+
+  function turnOf(question, answer) {
+    const turn = store.turn(question.content, answer.content);
+    const texts = Array.isArray(answer.versions) ? answer.versions : [];
+    turn[1].versions = texts.map((content) => (content === null ? null : { content }));
+    versions.sound(turn[1]);
+    return turn;
+  }
+
+  // read gives the chats of a file's text; none where there is no saved chat, or one that is none among them.
+  function read(content) {
+    const found = parse(content.replace(/^\uFEFF/, "")).map(chatOf); // Windows' editors put that before a text
+    return found.includes(null) ? [] : found;
+  }
+
+  function download(name, type, content) {
+    const address = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
+    const link = node("a", { href: address, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  }
+
+  // fileName keeps letters and digits of any script.
+  function fileName(title, ending) {
+    const name = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
+    return `${name || "chat"}.${ending}`;
+  }
+
+  // listen connects the buttons. page: {current(), all(), name(), systemOf(chat), opened(chats)}.
+  function listen(page) {
+    const save = (id, title, ending, type, content) => $(id).addEventListener("click", () => {
+      download(fileName(title(), ending), type, content());
+      $("save").close();
+    });
+    const title = () => page.current().title;
+    save("save-text", title, "txt", "text/plain", () => asText(page.current(), page.name()));
+    save("save-json", title, "json", "application/json", () => asJSON(page.current(), page.systemOf(page.current())));
+    save("save-all", () => `${page.name()} ${t("chats")}`, "jsonl", "application/jsonl", () => asLines(page.all(), page.systemOf));
+    $("copy-all").addEventListener("click", () => { copy(asText(page.current(), page.name())); $("save").close(); });
+    $("open-file").addEventListener("click", () => $("file").click());
+    $("file").addEventListener("change", () => { const [file] = $("file").files; if (file) open(file, page); $("file").value = ""; });
+  }
+
+  // open takes the chats of a file to the list, but for those that are there already.
+  async function open(file, page) {
+    const found = file.size <= MOST_BYTES ? read(await file.text()) : [];
+    if (!found.length) return minitron.toast(t("notAChat", { name: file.name }));
+    const same = (chat) => JSON.stringify([chat.system ?? "", saved(chat)]);
+    const there = new Map(page.all().map((chat) => [same(chat), chat]));
+    const fresh = found.filter((chat) => !there.has(same(chat)));
+    return page.opened(fresh, found.length === 1 ? fresh[0] ?? there.get(same(found[0])) : null);
+  }
+
+  minitron.files = { listen };
+})();
