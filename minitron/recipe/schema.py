@@ -486,8 +486,8 @@ class KtoConfig(LoraConfig):
 
 @dataclass(frozen=True)
 class FeedbackConfig(KtoConfig):
-    """What is learnt from labels that people gave (docs/loop.md), at the end, from the finished model. The stage runs where there
-    are labels, with these defaults where the recipe has no such section; how it learns: docs/loop.md."""
+    """What is learnt from labels that people gave, at the end, from the finished model (docs/loop.md). The stage runs where there
+    are labels, by its defaults where the recipe has no such section."""
 
     file: str = option(
         "",
