@@ -259,6 +259,8 @@ class Alignment:
         ratios, per_token = (torch.cat([more[i] for _, more in results]) for i in (0, 1))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf).item()
         lr = settings.lr * state.lr_scale * min(1.0, (state.step + 1) / max(1, settings.warmup_steps))
+        if method.decay:
+            lr *= 1 - state.step / settings.steps
         self.optimizer.step(lr)
         chosen, rejected = mean_of(ratios[good]), mean_of(ratios[~good])
         # how often a chosen completion of the step is above a rejected one

@@ -28,7 +28,9 @@ from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
-METHOD = Method(weights=(1.0, 1.0))  # a step has the completions that it has: neither class is raised
+# A step has the completions that it has: neither class is raised. The learning rate falls to 0, so that what replay brings back is
+# not shaken off again at the end.
+METHOD = Method(weights=(1.0, 1.0), decay=True)
 
 
 def run(config: Config, *, method: Method = METHOD) -> None:
