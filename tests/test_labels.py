@@ -129,6 +129,8 @@ def test_a_mark_before_the_text_is_no_harm():
 def test_add_keeps_each_label_once_and_shows_the_new_ones(recipe, capsys):
     config = load_recipe(recipe)
     assert (config.labelled, config.shipped) == (False, "sft")
+    Path("export/bob").mkdir(parents=True)
+    Path("export/bob/config.json").write_text('{"weights": {"sha256": "cd"}}')
     first, second = (
         save("a.json", [FIXED, row(), FIXED, 7]),
         save("b.json", [FIXED, row(prompt="x\u202e <b>", kind=GOOD)]),
@@ -138,20 +140,29 @@ def test_add_keeps_each_label_once_and_shows_the_new_ones(recipe, capsys):
     keeping.add(config, [first, second, other, Path("d.json")])
     said = capsys.readouterr()
     told = " ".join(said.err.split())
-    assert "a.json: 2 new labels; 1 left out: not a label; 1 left out: there already" in told
-    assert "b.json: 1 new labels; 1 left out: there already" in told
-    assert "c.json: 0 new labels; 1 left out: of another model, 'Eliza' (--any-model takes them)" in told
+    assert (
+        "a.json: 2 new labels (said to another version of the model); 1 left out: not a label; 1 left out: there already"
+        in told
+    )
+    assert "b.json: 1 new labels (said to another version of the model); 1 left out: there already" in told
+    assert (
+        "c.json: 0 new labels (said to another version of the model); 1 left out: of another model, 'Eliza' (--any-model takes them)"
+        in told
+    )
     assert "d.json is not JSON" in told
     assert "recipes/labels/bob.jsonl: 1 good, 1 bad, 1 fixes: 2 answers to learn, 1 to unlearn" in told
     assert said.out.count("who are you") == 2
+    same = save("same.json", [row("said to this one")], model={"name": "Tiko", "sha256": "cd"})
+    keeping.add(config, [same])
+    assert "same.json: 1 new labels\n" in capsys.readouterr().err
     again = load_recipe(recipe)
-    assert [label.kind for label in labels.load(again.labels_file)] == [FIX, BAD, GOOD]
+    assert [label.kind for label in labels.load(again.labels_file)] == [FIX, BAD, GOOD, BAD]
     assert (again.labelled, again.shipped, again.finished) == (True, "feedback", "sft")
     before = Path("recipes/labels/bob.jsonl").read_bytes()
     keeping.add(again, [first])
     assert Path("recipes/labels/bob.jsonl").read_bytes() == before
     keeping.add(again, [other], any_model=True)
-    assert [label.model for label in labels.load(again.labels_file)] == ["Tiko", "Tiko", "Tiko", "Eliza"]
+    assert [label.model for label in labels.load(again.labels_file)] == ["Tiko"] * 4 + ["Eliza"]
 
 
 def test_a_run_remembers_where_its_labels_are(recipe):

@@ -4,6 +4,7 @@ They are kept in labels/<recipe>.jsonl beside the recipe, a label per line, whic
 what is learnt from them.
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
     path = config.labels_file
     kept = labels.load(path)
     known, before, unread = {label.key for label in kept}, len(kept), 0
+    now = versions(config)
     for file in files:
         try:
             model, found, dropped = labels.read(file)
@@ -42,8 +44,9 @@ def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
                 known.add(label.key)
                 new.append(label)
         kept += new
+        version = "" if model.sha256 in now else " (said to another version of the model)"
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in dropped.most_common())
-        say(f"{file}: {len(new)} new labels{left_out}")
+        say(f"{file}: {len(new)} new labels{version}{left_out}")
         for label in new:
             show(label)
     if len(kept) == before and unread:
@@ -55,6 +58,24 @@ def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
         say(f"{html} of the new ones hold HTML, which the model would learn to write")
     if len(kept) > before:
         say(f"the next run learns from them: minitron run {config.recipe}")
+
+
+def versions(config: Config) -> set[str]:
+    """SHA-256 of the weights that the recipe has now: as the chat program has them, and as `minitron chat` does."""
+    found = set()
+    trained = config.layout.last_trained
+    for path, keys in (
+        (config.layout.bundle / "config.json", ("weights", "sha256")),
+        *([(trained[1] / "model.json", ("sha256", "model.safetensors"))] if trained else []),
+    ):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            for key in keys:
+                value = value[key]
+            found.add(value)
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return found
 
 
 def show_all(config: Config) -> None:
