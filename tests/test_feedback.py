@@ -99,6 +99,14 @@ def test_answers_that_people_do_not_want_are_not_replayed():
     assert labelled.without_contradictions(replay, wishes) == replay[2:]
 
 
+def test_held_out_dialogues_that_contradict_labels_are_not_measured_on():
+    """A renamed assistant no longer finds its old name likely, and shall not."""
+    skip = labelled.against([wish("Who are you?", ("I am Bob.",), ("I am Tiko.",))])
+    assert skip(["hi", "who are you", "Bob"])
+    assert skip(["hi", "I am Tiko!"])
+    assert not skip(["hi", "I am Bob.", "2 + 2", "4"])
+
+
 def test_labelled_prompts_come_whole_beside_replayed_ones(tiny_tokenizer):
     wishes = [wish(f"q {i}", (f"good {i}",), (f"bad {i}",)) for i in range(3)]
     replay = [(user(f"r {i}"), f"answer {i}") for i in range(5)]

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from minitron.align.examples import encode_pairs
@@ -124,13 +124,15 @@ def granted(
 def without_contradictions(replay: Sequence[Prompt], wishes: Sequence[Wish]) -> list[Prompt]:
     """The answers to replay but for those that people do not want: to a labelled prompt, or the very words of a bad answer
     that has a better one."""
-    prompts = {_plain(wish.prompt[-1]["content"]) for wish in wishes}
-    unwished = {_plain(text) for wish in wishes if wish.good for text in wish.bad}
-    return [
-        (prompt, answer)
-        for prompt, answer in replay
-        if _plain(prompt[-1]["content"]) not in prompts and _plain(answer) not in unwished
-    ]
+    unwished = against(wishes)
+    return [(prompt, answer) for prompt, answer in replay if not unwished([prompt[-1]["content"], answer])]
+
+
+def against(wishes: Sequence[Wish]) -> Callable[[list[str]], bool]:
+    """Whether among the contents of a dialogue's messages there is a labelled prompt, or a bad answer that has a better one."""
+    texts = {_plain(wish.prompt[-1]["content"]) for wish in wishes}
+    texts |= {_plain(text) for wish in wishes if wish.good for text in wish.bad}
+    return lambda contents: any(_plain(content) in texts for content in contents)
 
 
 def _plain(text: str) -> str:

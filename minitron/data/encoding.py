@@ -1,6 +1,6 @@
 """Dialogues as token ids and loss masks, as sft trains on them and eval measures on them. Knows nothing about packing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from minitron.data import store
@@ -9,8 +9,16 @@ from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 
 
-def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) -> Iterator[Sequence]:
-    """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts.
+def encode(
+    path: Path,
+    tokenizer: Tokenizer,
+    context: int,
+    cut: dict[str, int],
+    *,
+    skip: Callable[[list[str]], bool] = lambda contents: False,
+) -> Iterator[Sequence]:
+    """Dialogues as ids and masks; those longer than context + 1 lose whole last turns, which `cut` counts. Those of which `skip` says so
+    are left out.
 
     Contents are encoded a thousand dialogues at a time, so that the tokenizer can use all cores.
     """
@@ -18,6 +26,8 @@ def encode(path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int]) 
     for ends, roles, contents in store.messages(path):
         encoded = tokenizer.encode_many(contents)
         for begin, end in zip(ends, ends[1:], strict=False):
+            if skip(contents[begin:end]):
+                continue
             whole = end
             size = sum(len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in range(begin, end))
             while size > context + 1 and end - begin > 2:

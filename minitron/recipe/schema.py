@@ -499,7 +499,7 @@ class FeedbackConfig(KtoConfig):
     replay_rows: int = option(
         24, "answers of the training data per step, so that what was known stays known; 0: none", low=0
     )
-    lr: float = option(2e-4, "learning rate after warm-up, from which it falls to 0", low=0.0)
+    lr: float = option(1e-3, "learning rate after warm-up, from which it falls to 0", low=0.0)
     warmup_steps: int = option(5, "steps of linear warm-up", low=0)
     eval_every_steps: int = option(10, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
 

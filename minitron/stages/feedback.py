@@ -77,11 +77,11 @@ def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
 
 
 def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: Method) -> Alignment:
-    """The finished model as policy and reference, and an examiner that asks what eval does not, and no probe that wants what
-    people do not."""
+    """The finished model as policy and reference, and an examiner that asks what eval does not, and neither a probe nor a
+    held-out dialogue that wants what people do not."""
     folder = checkpoint.finished(config.layout.stage(config.finished), config.finished)
     model, _ = checkpoint.load_model(folder, device=pick_device(config.device))
-    examiner = Examiner(config, tokenizer, spare=True, title="feedback")
+    examiner = Examiner(config, tokenizer, spare=True, title="feedback", skip=labelled.against(wishes))
     agreeing = [probe for probe in examiner.questions if not labelled.contradicts(wishes, probe["check"])]
     if left := len(examiner.questions) - len(agreeing):
         say(f"feedback: {left} of {len(examiner.questions)} probes want what the labels do not: they are not asked")
