@@ -110,7 +110,7 @@ class Alignment:
         """What kto takes of [optim]; its learning rate is its own."""
         o = self.config.optim
         return OptimConfig(
-            name=o.name,
+            name=self.method.optimizer or o.name,
             weight_decay=o.weight_decay,
             beta1=o.beta1,
             beta2=o.beta2,

@@ -494,12 +494,12 @@ class FeedbackConfig(KtoConfig):
         "the labels; empty: labels/<recipe>.jsonl beside the recipe, where `minitron labels add RECIPE FILE` puts them",
         decides=False,
     )
-    steps: int = option(60, "optimizer steps", low=1)
+    steps: int = option(40, "optimizer steps", low=1)
     batch_rows: int = option(8, "labelled prompts per step, with the answers to learn and to unlearn", low=1)
     replay_rows: int = option(
-        24, "answers of the training data per step, so that what was known stays known; 0: none", low=0
+        32, "answers of the training data per step, so that what was known stays known; 0: none", low=0
     )
-    lr: float = option(1e-3, "learning rate after warm-up, from which it falls to 0", low=0.0)
+    lr: float = option(3e-4, "AdamW's learning rate after warm-up, from which it falls to 0", low=0.0)
     warmup_steps: int = option(5, "steps of linear warm-up", low=0)
     eval_every_steps: int = option(10, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
 

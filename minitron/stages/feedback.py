@@ -29,8 +29,8 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 # A step has the completions that it has: neither class is raised. The learning rate falls to 0, so that what replay brings back is
-# not shaken off again at the end.
-METHOD = Method(weights=(1.0, 1.0), decay=True)
+# not shaken off again at the end; a few labels are learnt by AdamW sooner than by Muon (docs/loop.md).
+METHOD = Method(weights=(1.0, 1.0), optimizer="adamw", decay=True)
 
 
 def run(config: Config, *, method: Method = METHOD) -> None:
