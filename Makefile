@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 TYPED := minitron/recipe minitron/model minitron/align minitron/evaluate minitron/interop
 GOROOT = $(shell $(BIN)/python -m minitron.program.go)
 GO = GOTOOLCHAIN=local CGO_ENABLED=0 "$(GOROOT)/bin/go"
-STAGES := data tokenizer pretrain sft reject kto eval export binary
+STAGES := data tokenizer pretrain sft reject kto feedback eval export binary
 
 help: ## this list
 	@grep -E '^[a-z -]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 36
@@ -35,6 +35,7 @@ pretrain: ## train a base model on raw text, if RECIPE has [pretrain]
 sft: ## train on the dialogues
 reject: ## sample the model's own failures
 kto: ## align the model on those failures
+feedback: ## learn from the labels that people gave to answers
 eval: ## write the report card
 export: ## write what the chat program embeds
 binary: ## build the chat program for this machine

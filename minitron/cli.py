@@ -23,6 +23,7 @@ STAGE_HELP = {
     "sft": "train on dialogues, from scratch or from pretrain's model",
     "reject": "sample the model's own failures",
     "kto": "align with KTO on those failures, under guards",
+    "feedback": "learn from the labels that people gave to answers, under guards",
     "eval": "write the report card",
 }
 # What an argument is called that names a file or folder, for a shell to complete.
@@ -99,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
     synth.add_argument("--seed", type=int, default=1, metavar="S", help="of the generator (default: 1)")
 
     chat = add("chat", _chat, "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
-    chat.add_argument("--stage", choices=["pretrain", "sft", "kto"], help="whose model (default: the last one trained)")
+    chat.add_argument(
+        "--stage", choices=["pretrain", "sft", "kto", "feedback"], help="whose model (default: the last one trained)"
+    )
 
     compare = add("compare", _compare, "two models on the same prompts, with confidence intervals", recipe=False)
     compare.add_argument("first", metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint")
@@ -124,6 +127,14 @@ def parser() -> argparse.ArgumentParser:
     judge.add_argument("overrides", nargs="*", default=[], metavar="section.key=value", help="changes to the recipe")
     judge.add_argument("--out", metavar="FILE", help="default: runs/<recipe>/judge/judged.parquet")
     judge.add_argument("--dry-run", action="store_true", help="only say how much there is to ask")
+
+    labels = add("labels", _labels, "keep what people think of answers, for the next run to learn from", recipe=False)
+    labels.add_argument("action", choices=["add", "show"], help="add files to a recipe's labels, or show these")
+    labels.add_argument("recipe", metavar="RECIPE", help="a file such as recipes/demo.toml")
+    labels.add_argument(
+        "files", nargs="*", default=[], metavar="FILE", help="of /labels FILE in a chat, or of the button on the page"
+    )
+    labels.add_argument("--any-model", action="store_true", help="also what was said to a model of another name")
 
     add("clean", _clean, "show what pretrain.clean takes out of the recipe's text, with samples")
 
@@ -255,7 +266,7 @@ def _recipe(a: argparse.Namespace):
     path = Path(a.recipe)
     if os.path.isfile(path / f"{path.name}.toml"):  # the folder of an imported run has its recipe in it
         path = path / f"{path.name}.toml"
-    return load_recipe(path, a.overrides)
+    return load_recipe(path, getattr(a, "overrides", []))
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -347,6 +358,19 @@ def _judge(a: argparse.Namespace) -> None:
     of_file = path.suffix != ".toml" and not os.path.isfile(path / f"{path.name}.toml")
     config = recipe_of({"data": {"files": [a.recipe]}}, path, a.overrides) if of_file else _recipe(a)
     judge.run(config, out=Path(a.out) if a.out else None, dry_run=a.dry_run)
+
+
+def _labels(a: argparse.Namespace) -> None:
+    from minitron.curate import labels
+
+    if a.action == "show":
+        if a.files:
+            raise MinitronError("labels show takes a recipe alone", hint="minitron labels add RECIPE FILE", code=2)
+        labels.show_all(_recipe(a))
+        return
+    if not a.files:
+        raise MinitronError("there is nothing to add", hint="name the files that friends sent", code=2)
+    labels.add(_recipe(a), [Path(file) for file in a.files], any_model=a.any_model)
 
 
 def _clean(a: argparse.Namespace) -> None:

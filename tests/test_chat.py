@@ -168,6 +168,10 @@ def test_commands(tokenizer):
         "/branch",
         "/tokens",
         "/stats",
+        "/good",
+        "/bad",
+        "/fix",
+        "/labels",
         "/quit",
     ]
     assert told("/system") == "The model is told nothing first."

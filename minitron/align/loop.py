@@ -23,13 +23,13 @@ from minitron.align import losses
 from minitron.align.guards import Signals, check
 from minitron.align.look import Look
 from minitron.align.method import Method
-from minitron.align.preference import Batches, Example, Scored, deal, mismatch, scored, token_log_probs
+from minitron.align.preference import Batches, Example, Scored, WithReplay, deal, mismatch, scored, token_log_probs
 from minitron.core.console import progress, say, warn
 from minitron.core.interrupt import Interrupt
 from minitron.evaluate.examiner import Examiner
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, OptimConfig
+from minitron.recipe.schema import Config, KtoConfig, OptimConfig
 from minitron.train import checkpoint
 from minitron.train.loop import accumulate
 from minitron.train.metrics import MetricsLog
@@ -76,6 +76,11 @@ class State:
     why: str = ""  # the last breach
 
 
+def mean_of(values: Tensor) -> float:
+    """The mean; 0 where there are none, as in a step without rejected completions."""
+    return values.mean().item() if values.numel() else 0.0
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Completions, each prompt with another one's completion, and the weights of chosen and rejected ones."""
@@ -88,10 +93,12 @@ class TrainingSet:
 class Alignment:
     """A policy on its way from the SFT model, which stays as its frozen reference."""
 
-    def __init__(self, config: Config, model: LanguageModel, examiner: Examiner, *, method: Method) -> None:
-        assert config.kto is not None
-        self.config, self.settings, self.method, self.examiner = config, config.kto, method, examiner
-        self.folder = config.layout.stage("kto")
+    def __init__(
+        self, config: Config, model: LanguageModel, examiner: Examiner, *, method: Method, stage: str = "kto"
+    ) -> None:
+        self.config, self.method, self.examiner, self.stage = config, method, examiner, stage
+        self.settings: KtoConfig = getattr(config, stage)
+        self.folder = config.layout.stage(stage)
         self.model, self.reference = model, copy.deepcopy(model).requires_grad_(False)
         if self.settings.lora_rank:
             lora.attach(model, self.settings, seed=config.seed)
@@ -103,7 +110,7 @@ class Alignment:
         """What kto takes of [optim]; its learning rate is its own."""
         o = self.config.optim
         return OptimConfig(
-            name=o.name,
+            name=self.method.optimizer or o.name,
             weight_decay=o.weight_decay,
             beta1=o.beta1,
             beta2=o.beta2,
@@ -123,7 +130,7 @@ class Alignment:
 
     def save(self, valid_loss: float | None) -> Path:
         trainer = {"optimizer": self.optimizer.state_dict(), "state": asdict(self.state)}
-        info = {"stage": "kto", "valid_loss": valid_loss}
+        info = {"stage": self.stage, "valid_loss": valid_loss}
         return checkpoint.save(self.folder, self.model, step=self.state.step, info=info, trainer=trainer)
 
     def load(self, folder: Path) -> None:
@@ -135,7 +142,7 @@ class Alignment:
 
     def load_passed(self) -> None:
         """The last checkpoint that passed the guards."""
-        self.load(self.config.layout.checkpoint("kto", f"step-{self.state.passed:06d}"))
+        self.load(self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}"))
 
     def go_back(self, why: str) -> None:
         """The last good checkpoint again, with half the learning rate; the data goes on."""
@@ -159,39 +166,41 @@ class Alignment:
         chosen = sum(e.label for e in examples)
         weights = self.method.weights or losses.class_weights(chosen, len(examples) - chosen)
         say(
-            f"kto: {chosen} chosen and {len(examples) - chosen} rejected completions, "
+            f"{self.stage}: {chosen} chosen and {len(examples) - chosen} rejected completions, "
             f"weights {weights[0]:.2f} and {weights[1]:.2f}"
         )
         mixed = mismatch(examples, prompts, self.config.model.context)
         return TrainingSet(Scored(self.reference, examples), Scored(self.reference, mixed), weights)
 
-    def align(self, examples: list[Example], prompts: list[int]) -> None:
-        """All steps on these examples, or what is left of them."""
+    def align(
+        self, examples: list[Example], prompts: list[int], *, batches: Batches | WithReplay | None = None
+    ) -> None:
+        """All steps on these examples, or what is left of them, by default as many of each class as there are."""
         material = self.training_set(examples, prompts)
         if newest := checkpoint.newest_whole(self.folder, state=State):
             self.load(newest)
-            passed = self.config.layout.checkpoint("kto", f"step-{self.state.passed:06d}")
+            passed = self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}")
             if passed == newest or not self.settings.lora_rank:  # LoRA's was written when it passed
                 checkpoint.choose(self.folder, self.model, passed)
             say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
         else:
             checkpoint.choose(self.folder, self.model, self.save(self.before.loss))
-        self.train(material)
+        self.train(material, batches or Batches.of(examples, rows=self.settings.batch_rows, seed=self.config.seed))
 
-    def train(self, material: TrainingSet) -> None:
+    def train(self, material: TrainingSet, batches: Batches | WithReplay) -> None:
         """To the last step, or to the breach that ends it. Raises Stopped after saving."""
         settings, method = self.settings, self.method
-        batches = Batches(material.pairs.labels.tolist(), rows=settings.batch_rows, seed=self.config.seed)
         with (
-            MetricsLog(self.config.layout.metrics("kto"), from_step=self.state.step) as log,
+            MetricsLog(self.config.layout.metrics(self.stage), from_step=self.state.step) as log,
             Interrupt() as interrupt,
-            progress("kto", settings.steps, done=self.state.step) as bar,
+            progress(self.stage, settings.steps, done=self.state.step) as bar,
         ):
             while self.state.step < settings.steps and self.state.breaches <= method.retries:
                 row = self.step(batches.step(self.state.step), material)
                 bar.update(self.state.step, f"loss {row['loss']:.3f}  raw z {row['raw_z']:+.3f}")
                 last = self.state.step == settings.steps
-                if self.state.step == self.early and statistics.fmean(self.state.accuracy) >= TOO_GOOD:
+                told_apart = self.stage == "kto" and self.state.step == self.early
+                if told_apart and statistics.fmean(self.state.accuracy) >= TOO_GOOD:
                     warn(
                         "kto: after a tenth of the steps chosen and rejected are told apart without an error; something "
                         "trivial may do that, see the shares said at the start"
@@ -221,13 +230,15 @@ class Alignment:
         if not self.settings.guards.on:
             warnings, breaches = warnings + breaches, []
         for text in warnings:
-            warn(f"kto, step {self.state.step}: {text}")
+            warn(f"{self.stage}, step {self.state.step}: {text}")
         if breaches:
             step, passed = self.state.step, self.state.passed
             self.go_back("; ".join(breaches))
             ends = f"Stopped; the model of step {passed} is kept"
             again = f"Back to step {passed}, with half the learning rate"
-            warn(f"kto, step {step}: {self.state.why}. {ends if self.state.breaches > self.method.retries else again}")
+            warn(
+                f"{self.stage}, step {step}: {self.state.why}. {ends if self.state.breaches > self.method.retries else again}"
+            )
             return
         self.state.passed = self.state.step
         checkpoint.choose(self.folder, self.model, self.save(valid_loss))
@@ -248,12 +259,14 @@ class Alignment:
         ratios, per_token = (torch.cat([more[i] for _, more in results]) for i in (0, 1))
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf).item()
         lr = settings.lr * state.lr_scale * min(1.0, (state.step + 1) / max(1, settings.warmup_steps))
+        if method.decay:
+            lr *= 1 - state.step / settings.steps
         self.optimizer.step(lr)
-        chosen, rejected = ratios[good].mean().item(), ratios[~good].mean().item()
+        chosen, rejected = mean_of(ratios[good]), mean_of(ratios[~good])
         # how often a chosen completion of the step is above a rejected one
-        accuracy = (ratios[good][:, None] > ratios[~good][None, :]).float().mean().item()
+        accuracy = mean_of((ratios[good][:, None] > ratios[~good][None, :]).float())
         state.norms.append(norm)
-        state.chosen.append(per_token[good].mean().item())
+        state.chosen.append(mean_of(per_token[good]))
         if len(state.first_norms) < FIRST_STEPS:
             state.first_norms.append(norm)
         if state.step < self.early:

@@ -35,6 +35,8 @@ class Method:
     nll_weight: float = (
         1.0  # of the cross-entropy on chosen completions (arXiv 2404.19733): keeps held-out loss in its limits
     )
+    optimizer: Literal["", "adamw", "muon"] = ""  # empty: the recipe's
+    decay: bool = False  # the learning rate falls to 0 in a straight line, in place of staying where it is
 
     # ---- looks at the policy
     held_out_rows: int = 64  # packed rows of the validation set that its loss is measured on; 0: all

@@ -160,10 +160,33 @@ class Batches:
         self.per_step = (min(max(chosen, 1), rows - 1), rows - min(max(chosen, 1), rows - 1))
         self.seed = seed
 
+    @classmethod
+    def of(cls, examples: list[Example], *, rows: int, seed: int) -> "Batches":
+        return cls([e.label for e in examples], rows=rows, seed=seed)
+
     def step(self, step: int) -> list[int]:
         numbers = []
         for members, count in zip(self.classes, self.per_step, strict=True):
             numbers += [members[i] for i in rows_of_step(step, rows=len(members), per_step=count, seed=self.seed)]
+        return numbers
+
+
+class WithReplay:
+    """Which examples each step reads where few are to be learnt beside many that are known: `labelled` prompts, with all their
+    completions, and `replayed` examples. The examples behind the first `labels` are those to replay."""
+
+    def __init__(self, examples: list[Example], *, labels: int, labelled: int, replayed: int, seed: int):
+        self.groups, self.labels, self.seed = by_prompt(examples[:labels]), labels, seed
+        self.others = len(examples) - labels
+        self.labelled, self.replayed = min(labelled, len(self.groups)), min(replayed, self.others)
+
+    def step(self, step: int) -> list[int]:
+        numbers = []
+        for i in rows_of_step(step, rows=len(self.groups), per_step=self.labelled, seed=self.seed):
+            numbers += self.groups[i]
+        if self.others:
+            replay = rows_of_step(step, rows=self.others, per_step=self.replayed, seed=self.seed)
+            numbers += [self.labels + i for i in replay.tolist()]
         return numbers
 
 

@@ -7,6 +7,7 @@ would look better than it is. Knows nothing about how the weights were trained.
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -52,6 +53,10 @@ def objection(now: Candidate, before: Candidate, *, settings: KtoConfig, method:
     fewest = (before.distinct_2 or 0.0) * (1 - method.max_distinct_drop)
     if now.distinct_2 is not None and now.distinct_2 < fewest:
         return f"distinct-2 {now.distinct_2:.3f}, before {before.distinct_2:.3f}"
+    if now.labels and now.failures and before.failures:  # where labels decide, failures must not pay for them
+        failing, then = now.failures.failing, before.failures.failing
+        if change(then, failing)[0] > 0:
+            return f"failing answers {failing.value:.1%}, before {then.value:.1%}"
     return ""
 
 
@@ -63,14 +68,15 @@ def choose(
     why: str,
     settings: KtoConfig,
     method: Method,
+    measure: Callable[..., Candidate] = measured,
 ) -> tuple[LanguageModel, Verdict]:
     """The model that ships, and the verdict. `trained` are the weights that passed the guards, None where none did and `why`
     says what the last breach was."""
-    table = [measured(examiner, sft, blend=0.0)]
+    table = [measure(examiner, sft, blend=0.0)]
     for share in sorted(method.blends, reverse=True):
         if trained is None:
             break
-        now = measured(examiner, blended(sft, trained, share), blend=share)
+        now = measure(examiner, blended(sft, trained, share), blend=share)
         table.append(replace(now, objection=objection(now, table[0], settings=settings, method=method)))
         if not table[-1].objection:
             break
@@ -87,6 +93,10 @@ def decide(table: list[Candidate], *, why: str, force: bool) -> Verdict:
         outcome = REFUSED
     elif best.objection:
         outcome, why = REFUSED, "; ".join(f"blend {row.blend:g}: {row.objection}" for row in table[1:])
+    elif best.labels and before.labels:
+        now, then = best.labels, before.labels
+        outcome = IMPROVED if now.value > then.value else NO_CHANGE
+        why = f"answers as wished {then.value:.1%} -> {now.value:.1%} of {now.count}"
     elif not (before.failures and best.failures):
         outcome, why = NO_CHANGE, "there is no prompt to compare answers on"
     else:
@@ -101,18 +111,19 @@ def decide(table: list[Candidate], *, why: str, force: bool) -> Verdict:
     return Verdict(outcome, why, shipped, table)
 
 
-def tell(verdict: Verdict) -> None:
-    """The table and the outcome."""
+def tell(verdict: Verdict, *, stage: str = "kto", before: str = "the SFT model") -> None:
+    """The table and the outcome. `before` says what the model was that the stage began with."""
     for row in verdict.table:
-        figures = [] if row.loss is None else [f"held-out loss {row.loss:.4f}"]
+        figures = [f"answers as wished {row.labels.value:.1%} of {row.labels.count}"] if row.labels else []
+        figures += [] if row.loss is None else [f"held-out loss {row.loss:.4f}"]
         figures += [f"probes {row.probes.value:.1%}"] if row.probes else []
         if row.failures:
             rates = row.failures.values()
             kinds = ", ".join(f"{kind} {rates[kind]:.1%}" for kind in KINDS)
             figures.append(f"failing {rates['failing']:.1%} ({kinds}), distinct-2 {row.distinct_2:.3f}")
         figures += [f"may not ship: {row.objection}"] if row.objection else []
-        name = f"blend {row.blend:g}" if row.blend else "SFT model"
-        say(f"kto: {name}: " + ", ".join(figures))
+        name = f"blend {row.blend:g}" if row.blend else before.removeprefix("the ")
+        say(f"{stage}: {name}: " + ", ".join(figures))
     shipped = verdict.shipped.blend
-    blend = f"blend {shipped:g} of step {verdict.shipped_step}" if shipped else "the SFT model"
-    say(f"kto: {verdict.outcome}: {verdict.why}; {blend} ships")
+    blend = f"blend {shipped:g} of step {verdict.shipped_step}" if shipped else before
+    say(f"{stage}: {verdict.outcome}: {verdict.why}; {blend} ships")

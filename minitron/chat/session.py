@@ -20,6 +20,7 @@ from itertools import accumulate
 from torch import Tensor
 
 from minitron.chat import odds
+from minitron.chat.labels import Book
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Sampling
@@ -38,9 +39,12 @@ HELP = """\
 /branch N [K]    go back to token N of the last answer, take the K-th of its others, and go on from there
 /tokens [text]   how a text is cut into tokens, or all that the model saw and wrote last
 /stats           sizes and speeds
+/good, /bad [why]  label the last answer
+/fix [text]      write what it should have answered
+/labels [FILE]   how many labels there are, or write them to a file, for `minitron labels add RECIPE FILE`
 /quit            leave (Ctrl-D too)
 Ctrl-C stops an answer."""
-COMMANDS = [line.split()[0] for line in HELP.splitlines() if line.startswith("/")]
+COMMANDS = [word.rstrip(",") for line in HELP.splitlines() for word in line.split() if word.startswith("/")]
 MAX_TEMPERATURE, MAX_MAX_TOKENS = 10, 1 << 20
 
 
@@ -80,6 +84,8 @@ class Session:
         self.last: Reply | None = None
         self.asked: list[int] = []  # the prompt of the conversation's last answer
         self.written: list[int] = []  # and its ids
+        self.book: Book | None = None  # where labels are kept
+        self.fixing = False  # the next line is what the last answer should have been
         self.watched = False  # whether tokens are told with their odds while they are written: /probs on
         self.watch: Callable[[str], None] = lambda line: None  # where they are told
 
@@ -232,11 +238,32 @@ class Session:
                 return f"tokens: {len(ids)}\n{spelt}" if ids else NOTHING_YET
             case "/stats":
                 return self._stats()
+            case "/good" | "/bad" | "/fix" | "/labels":
+                return self._label(name[1:], rest)
             case "/quit":
                 raise EOFError
         near = [c for c in COMMANDS if len(name) > 1 and c.startswith(name)]
         near = near or difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
         return f"There is no command {name}." + (f" Did you mean {near[0]}?" if near else " /help shows the commands.")
+
+    def _label(self, kind: str, rest: str) -> str:
+        self.fixing = False
+        if self.book is None:
+            return "Labels are not kept here."
+        if kind == "labels":
+            return self.book.command(rest)
+        if not self.turns:
+            return NOTHING_YET
+        if kind == "fix" and not rest:
+            self.fixing = True
+            return "Type what it should have said; an empty line takes that back."
+        messages, answer = self.messages()[:-1], self.turns[-1]["content"]
+        return self.book.add(messages, answer, kind=kind, **{"fix" if kind == "fix" else "why": rest})
+
+    def fix(self, text: str) -> str:
+        """Takes the line behind /fix."""
+        self.fixing = False
+        return self.command(f"/fix {text}") if text.strip() else "Nothing is noted."
 
     def _set_system(self, text: str) -> str:
         if text:
@@ -282,6 +309,9 @@ class TextSession(Session):
     def _used(self) -> int:
         written = len(self.tokenizer.encode("".join(turn["content"] for turn in self.turns[-2:])))
         return written - window(written, self.model.context_limit)
+
+    def _label(self, kind: str, rest: str) -> str:
+        return "This model goes on with a text: there are no answers to label."
 
     def _set_system(self, text: str) -> str:
         return "This model goes on with a text and is told nothing first."

@@ -12,10 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 
+from minitron.chat.labels import Book
 from minitron.chat.session import Reply, Session, TextSession
 from minitron.core.console import console, interactive, say, visible
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
+from minitron.data.labels import Model
 from minitron.recipe.schema import Config, Sampling
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
@@ -25,6 +27,8 @@ def run(config: Config, *, stage: str | None = None) -> None:
     """Chats until the person leaves or the input ends. `stage` None: the one that ships, or sft while kto has no model."""
     if stage is None:
         stage = config.shipped
+        if stage == "feedback" and not checkpoint.pointed(config.layout.stage("feedback"), "best"):
+            stage = config.finished
         if stage == "kto" and not checkpoint.pointed(config.layout.stage("kto"), "best"):
             stage = "sft"
     folder = checkpoint.finished(config.layout.stage(stage), stage)
@@ -36,8 +40,9 @@ def run(config: Config, *, stage: str | None = None) -> None:
         session, what = TextSession(tokenizer, model, **how), "how a text begins"
     else:
         session, what = Session(tokenizer, model, system=config.export.system, **how), "a message"
+        session.book = Book(config.layout.labels, Model(config.title, about["sha256"]["model.safetensors"]))
     say(
-        f"This is {config.export.title or config.name} ({stage}, step {about['step']:,}). "
+        f"This is {config.title} ({stage}, step {about['step']:,}). "
         f"Type {what} and press Enter. /help shows the commands, /quit leaves.",
         style="bold",
     )
@@ -77,7 +82,9 @@ def _talk(session: Session, lines: Iterator[str], *, on_terminal: bool) -> None:
             text = line.rstrip("\r\n")
             try:
                 name, _, rest = text.partition(" ")
-                if name == "/branch":
+                if session.fixing:
+                    say(session.fix(text), style="dim")
+                elif name == "/branch":
                     answer(session.branch, rest)
                 elif text.startswith("/"):
                     say(session.command(text), style="dim")

@@ -1,6 +1,6 @@
 """Dialogues as token ids and loss masks, as sft trains on them and eval measures on them. Knows nothing about packing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from minitron.data import store
@@ -10,10 +10,16 @@ from minitron.tokenizer.base import Tokenizer
 
 
 def encode(
-    path: Path, tokenizer: Tokenizer, context: int, cut: dict[str, int], *, source: str | None = None
+    path: Path,
+    tokenizer: Tokenizer,
+    context: int,
+    cut: dict[str, int],
+    *,
+    source: str | None = None,
+    skip: Callable[[list[str]], bool] = lambda contents: False,
 ) -> Iterator[Sequence]:
     """Dialogues (with `source` only its own) as ids and masks; those longer than context + 1 lose whole last turns, which `cut`
-    counts.
+    counts. Those of which `skip` says so are left out.
 
     Contents are encoded a thousand dialogues at a time, so that the tokenizer can use all cores.
     """
@@ -21,6 +27,8 @@ def encode(
     for ends, roles, contents in store.messages(path, source=source):
         encoded = tokenizer.encode_many([tokenizer.content(text) for text in contents])
         for begin, end in zip(ends, ends[1:], strict=False):
+            if skip(contents[begin:end]):
+                continue
             whole = end
             size = len(tokenizer.start)
             size += sum(len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in range(begin, end))

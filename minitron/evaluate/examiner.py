@@ -15,6 +15,7 @@ import math
 import random
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,8 +67,17 @@ def _loss(model: LanguageModel, rows: PackedRows, *, limit: int = 0) -> tuple[fl
 class Examiner:
     """The questions of a recipe. `spare` takes prompts and probes that eval does not ask, where there are enough."""
 
-    def __init__(self, config: Config, tokenizer: Tokenizer, *, spare: bool = False, title: str = "eval") -> None:
-        self.config, self.tokenizer, self.spare, self.title = config, tokenizer, spare, title
+    def __init__(
+        self,
+        config: Config,
+        tokenizer: Tokenizer,
+        *,
+        spare: bool = False,
+        title: str = "eval",
+        skip: Callable[[list[str]], bool] = lambda contents: False,
+    ) -> None:
+        """Held-out dialogues whose contents `skip` is true of are not measured on."""
+        self.config, self.tokenizer, self.spare, self.title, self.skip = config, tokenizer, spare, title, skip
         self.context = config.model.context
 
     @cached_property
@@ -109,7 +119,7 @@ class Examiner:
     def _packed(self, name: str, *, source: str | None = None) -> PackedRows:
         out, tokenizer = Path(self._folder.name) / name, self.tokenizer
         path, cut = self.config.layout.dialogues("valid"), {"shortened": 0, "left out": 0}
-        sequences = encoding.encode(path, tokenizer, self.context, cut, source=source)
+        sequences = encoding.encode(path, tokenizer, self.context, cut, source=source, skip=self.skip)
         pack(sequences, context=self.context, vocab_size=tokenizer.vocab_size, out=out)
         return PackedRows(out)
 

@@ -33,7 +33,7 @@ def html(layout: Layout, card: Card) -> str:
     """The whole page."""
     kto, compared = _read_json(layout.stage_report("kto")), _read_json(layout.comparison)
     # what an older version wrote has no limits, and less of all else
-    verdict = Verdict.from_json(kto) if "limits" in kto and "kto" in card.models else None
+    verdict = Verdict.from_json(kto) if "limits" in kto and card.shipped == "kto" else None
     data = _read_json(layout.stage_report("data"))
     sections = (
         _headline(card, verdict),
@@ -104,7 +104,11 @@ def _comparison(card: Card, verdict: Verdict | None, *, held_out: int | None) ->
     """Every figure of the first and the last model, and whether it became better."""
     first, last = card.first, card.last
     compared = first is not last
-    heads = ["measure", "before kto", "after kto", "difference"] if compared else ["measure", card.shipped]
+    heads = (
+        ["measure", f"before {card.shipped}", f"after {card.shipped}", "difference"]
+        if compared
+        else ["measure", card.shipped]
+    )
     bodies = []
     for (group, before), after in zip(_figures(first).items(), _figures(last).values(), strict=True):
         rows = [el("tr", el("th", group, colspan=len(heads), scope="rowgroup"), class_="group")] if group else []
@@ -121,7 +125,7 @@ def _comparison(card: Card, verdict: Verdict | None, *, held_out: int | None) ->
             el("p", f"kto: {verdict.outcome}{why}. {blend if verdict.shipped.blend else 'The SFT model'} ships.")
         )
     table = el("table", el("thead", el("tr", [el("th", h, scope="col") for h in heads])), bodies)
-    title = "Before and after kto" if compared else "Figures"
+    title = f"Before and after {card.shipped}" if compared else "Figures"
     return _section(title, notes, el("div", table, class_="wide"), el("p", "In brackets: 95% confidence intervals."))
 
 
@@ -178,7 +182,7 @@ def _skills(card: Card) -> Html | None:
     if not card.last.probes:
         return None
     compared = card.first is not card.last and card.first.probes is not None
-    names = ["before kto", "after kto"] if compared else [card.shipped]
+    names = [f"before {card.shipped}", f"after {card.shipped}"] if compared else [card.shipped]
     rows = []
     for skill, after in card.last.probes.skills.items():
         shares = [after]
@@ -324,7 +328,10 @@ def _samples(card: Card) -> Html | None:
             cards = [_sample(after, {card.shipped: after}) for after in found.samples]
         else:  # both models were asked the same prompts in the same order
             pairs = zip(card.first.failures[name].samples, found.samples, strict=False)
-            cards = [_sample(after, {"before kto": before, "after kto": after}) for before, after in pairs]
+            cards = [
+                _sample(after, {f"before {card.shipped}": before, f"after {card.shipped}": after})
+                for before, after in pairs
+            ]
         opened = {} if folds else {"open": ""}
         folds.append(el("details", el("summary", f"preset {name}"), cards, **opened))
     return _section("Answers", folds) if folds else None

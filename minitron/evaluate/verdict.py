@@ -26,10 +26,12 @@ class Candidate:
     failures: FailureRates | None  # over all ways of sampling
     distinct_2: float | None  # of chat answers
     objection: str = ""
+    labels: Share | None = None  # held-out labels that are answered as people wished; of stage feedback
 
     def to_json(self) -> dict[str, Any]:
         shares = self.failures.shares() if self.failures else {}
         named = shares | ({"probes": self.probes} if self.probes else {})
+        named |= {"labels": self.labels} if self.labels else {}
         return {
             "blend": self.blend,
             "objection": self.objection,
@@ -38,6 +40,7 @@ class Candidate:
             "asked": self.probes.count if self.probes else 0,
             "answers": self.failures.failing.count if self.failures else 0,
             "distinct_2": self.distinct_2,
+            **({"labels": self.labels.value, "labels_asked": self.labels.count} if self.labels else {}),
             **{name: share.value for name, share in shares.items()},
             "intervals": {name: [share.low, share.high] for name, share in named.items()},
         }
@@ -50,7 +53,8 @@ class Candidate:
 
         rates = FailureRates(**{name: share(name, "answers") for name in RATES}) if value["answers"] else None
         probes = share("probes", "asked") if value["asked"] else None
-        return cls(value["blend"], value["loss"], probes, rates, value["distinct_2"], value["objection"])
+        labels = share("labels", "labels_asked") if "labels" in value else None
+        return cls(value["blend"], value["loss"], probes, rates, value["distinct_2"], value["objection"], labels)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,12 @@ from minitron.recipe.schema import Config, TrainConfig
 from minitron.tokenizer.base import Tokenizer
 
 SAMPLES, WRONG, SHOWN_CHARS = 5, 5, 600  # what is quoted: answers, wrong answers, characters of each at most
-STAGES = {"pretrain": "raw text", "sft": "dialogues", "kto": "alignment on its own failures"}
+STAGES = {
+    "pretrain": "raw text",
+    "sft": "dialogues",
+    "kto": "alignment on its own failures",
+    "feedback": "answers that people labelled",
+}
 
 
 def text(model: LanguageModel, tokenizer: Tokenizer | None, about: About) -> str:

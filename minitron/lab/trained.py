@@ -16,7 +16,7 @@ from minitron.recipe.schema import Config
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
-STAGES = ("kto", "sft", "pretrain")
+STAGES = ("feedback", "kto", "sft", "pretrain")
 ROWS = 256  # held-out rows of the model's context that are measured
 BATCH_ROWS = 8
 

@@ -57,7 +57,7 @@ class Layout:
     @property
     def last_trained(self) -> tuple[str, Path] | None:
         """The last stage that has a finished model, and the folder of its checkpoint."""
-        for stage in ("kto", "sft", "pretrain"):
+        for stage in ("feedback", "kto", "sft", "pretrain"):
             pointer = self.run / stage / "best"
             if pointer.is_file():
                 return stage, self.checkpoint(stage, pointer.read_text(encoding="utf-8").strip())
@@ -124,6 +124,11 @@ class Layout:
     @property
     def study_page(self) -> Path:
         return self.run / "study" / "study.html"
+
+    @property
+    def labels(self) -> Path:
+        """What was said of answers in `minitron chat`."""
+        return self.run / "labels.json"
 
     @property
     def chat_history(self) -> Path:

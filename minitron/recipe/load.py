@@ -28,6 +28,7 @@ from minitron.recipe.schema import (
     NORMALIZATIONS,
     REMOVED,
     Config,
+    FeedbackConfig,
     Fetch,
     ModelConfig,
     OptimConfig,
@@ -113,7 +114,10 @@ def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Confi
 
 def resolve(config: Config) -> Config:
     """The same with derived values in place of zeros, so that nobody below has to know about them."""
-    return replace(config, model=shapes.resolved(config.model))
+    feedback = config.feedback or (FeedbackConfig() if config.labels_file.is_file() else None)
+    if feedback:  # a run's saved settings lie elsewhere than the recipe
+        feedback = replace(feedback, file=str(config.labels_file))
+    return replace(config, model=shapes.resolved(config.model), feedback=feedback)
 
 
 def tables_of(path: Path) -> dict[str, Any]:

@@ -555,6 +555,26 @@ class KtoConfig(LoraConfig):
 
 
 @dataclass(frozen=True)
+class FeedbackConfig(KtoConfig):
+    """What is learnt from labels that people gave, at the end, from the finished model (docs/loop.md). The stage runs where there
+    are labels, by its defaults where the recipe has no such section."""
+
+    file: str = option(
+        "",
+        "the labels; empty: labels/<recipe>.jsonl beside the recipe, where `minitron labels add RECIPE FILE` puts them",
+        decides=False,
+    )
+    steps: int = option(40, "optimizer steps", low=1)
+    batch_rows: int = option(8, "labelled prompts per step, with the answers to learn and to unlearn", low=1)
+    replay_rows: int = option(
+        32, "answers of the training data per step, so that what was known stays known; 0: none", low=0
+    )
+    lr: float = option(3e-4, "AdamW's learning rate after warm-up, from which it falls to 0", low=0.0)
+    warmup_steps: int = option(5, "steps of linear warm-up", low=0)
+    eval_every_steps: int = option(10, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
+
+
+@dataclass(frozen=True)
 class EvalConfig:
     """The report card."""
 
@@ -668,6 +688,7 @@ class Config:
     sft: SftConfig = field(default_factory=SftConfig)
     reject: RejectConfig | None = None
     kto: KtoConfig | None = None
+    feedback: FeedbackConfig | None = None
     eval: EvalConfig = field(default_factory=EvalConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     study: StudyConfig | None = None
@@ -689,9 +710,30 @@ class Config:
         return self.pretrain is not None and not self.data.given
 
     @property
+    def title(self) -> str:
+        """The program's name."""
+        return self.export.title or self.name
+
+    @property
+    def labels_file(self) -> Path:
+        """Where the labels are that people gave to the model's answers."""
+        own = self.feedback.file if self.feedback else ""
+        return Path(own) if own else self.recipe.parent / "labels" / f"{self.name}.jsonl"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labels to learn from."""
+        return self.feedback is not None and not self.base and self.labels_file.is_file()
+
+    @property
+    def finished(self) -> str:
+        """The stage whose model learns from labels, and is exported where there are none."""
+        return "pretrain" if self.base else "kto" if self.kto else "sft"
+
+    @property
     def shipped(self) -> str:
         """The stage whose model is exported."""
-        return "pretrain" if self.base else "kto" if self.kto else "sft"
+        return "feedback" if self.labelled else self.finished
 
     def with_optim(self, **changes: Any) -> "Config":
         """The same with other options of [optim], also for the stages that train by it."""

@@ -12,7 +12,7 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 
 # From the last stage to the first: where a run's newest settings are.
-STAGE_DIRS = ("binary", "export", "eval", "kto", "reject", "sft", "pretrain", "tokenizer", "data")
+STAGE_DIRS = ("binary", "export", "eval", "feedback", "kto", "reject", "sft", "pretrain", "tokenizer", "data")
 
 
 def load_target(text: str, overrides: list[str], *, command: str = "chat") -> Config:

@@ -13,8 +13,13 @@ from typing import Any
 
 from minitron.recipe.schema import Config
 
-# What every stage may read: names and places, and where it computes. `base` and `shipped` show in what a stage reads.
-GENERAL = ("name", "recipe", "seed", "device", "shard", "layout", "base", "shipped", "init")
+# What every stage may read: names and places, and where it computes. `base`, `shipped` and the like show in what
+# a stage reads.
+GENERAL = ("name", "recipe", "seed", "device", "shard", "layout", "base", "shipped", "init") + (
+    "finished",
+    "labels_file",
+    "labelled",
+)
 
 
 class Undeclared(RuntimeError):

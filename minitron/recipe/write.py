@@ -21,7 +21,7 @@ USUAL: dict[str, Any] = {
     "window": 0,
     "conv_width": 0,
 }  # what stands for others
-OPTIONAL_SECTIONS = ("pretrain", "reject", "kto", "study", "judge")
+OPTIONAL_SECTIONS = ("pretrain", "reject", "kto", "feedback", "study", "judge")
 
 
 def dump_recipe(config: Config) -> str:

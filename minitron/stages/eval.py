@@ -1,6 +1,6 @@
-"""The report card: held-out loss, probes, failure rates, before and after kto. Run: minitron eval recipes/demo.toml.
+"""The report card: held-out loss, probes, failure rates, before and after kto, or before and after what people labelled. Run: minitron eval recipes/demo.toml.
 
-Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best and kto/best (of a base model pretrain/best and the held-out
+Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best, kto/best and feedback/best (of a base model pretrain/best and the held-out
 text that pretrain packed), and for what q4 costs packed training rows; writes report.json and report.html into the run's folder. Knows nothing about training.
 """
 
@@ -23,7 +23,7 @@ from minitron.train import calibrate, checkpoint
 
 def run(config: Config) -> None:
     tokenizer = kinds.load(config.layout.tokenizer)
-    stages = ["sft", "kto"] if config.kto else [config.shipped]
+    stages = [config.finished, "feedback"] if config.labelled else ["sft", "kto"] if config.kto else [config.shipped]
     examiner, models = Examiner(config, tokenizer), {}
     for stage in stages:
         folder = checkpoint.finished(config.layout.stage(stage), stage)
@@ -80,4 +80,4 @@ def tell(card: Card) -> None:
     if card.first.failures:
         before, after = (figures.failures["all"].rates.values() for figures in (card.first, card.last))
         if worse := [kind for kind in KINDS if after[kind] > before[kind]]:
-            warn(f"after kto there are more answers of the kind {', '.join(worse)}")
+            warn(f"after {card.shipped} there are more answers of the kind {', '.join(worse)}")

@@ -5,7 +5,6 @@ blend that ships, the SFT model itself where none may: `selection`) and kto/repo
 come from.
 """
 
-import json
 from dataclasses import replace
 
 from minitron.align import pairs, selection
@@ -14,9 +13,9 @@ from minitron.align.leakage import audit_label_leakage
 from minitron.align.loop import Alignment
 from minitron.align.method import Method
 from minitron.align.preference import Example
+from minitron.align.shipping import ship
 from minitron.core.console import warn
 from minitron.core.device import pick_device
-from minitron.core.files import atomic_write
 from minitron.evaluate.examiner import Examiner
 from minitron.evaluate.verdict import NO_CHANGE
 from minitron.recipe.schema import Config
@@ -59,28 +58,14 @@ def enough_for(config: Config, examples: list[Example]) -> bool:
 
 def finish(config: Config, alignment: Alignment, *, told_apart_by: dict[str, float], enough: bool) -> None:
     """Chooses what ships, points `best` at it, and says and records why."""
-    method, state, folder = alignment.method, alignment.state, config.layout.stage("kto")
     model, verdict = selection.choose(
         alignment.examiner,
         alignment.reference,
         alignment.trained(),
-        why=state.why,
+        why=alignment.state.why,
         settings=config.kto,
-        method=method,
-    )
-    verdict = replace(
-        verdict,
-        shipped_step=state.passed if verdict.shipped.blend else 0,
-        breaches=state.breaches,
-        raw_z=state.raw_z_per_token.value,
-        told_apart_by=told_apart_by,
-        limits={name: (limits.warn, limits.stop) for name, limits in method.limits.items()},
+        method=alignment.method,
     )
     if not enough:
         verdict = replace(verdict, outcome=NO_CHANGE, why="too few pairs")
-    name = f"blend-{verdict.shipped.blend:.2f}"
-    info = {"stage": "kto", "valid_loss": verdict.shipped.loss}
-    checkpoint.save(folder, model, step=verdict.shipped_step, info=info, name=name)
-    checkpoint.point(folder, "best", name)
-    atomic_write(config.layout.stage_report("kto"), json.dumps(verdict.to_json(), indent=1))
-    selection.tell(verdict)
+    ship(alignment, model, verdict, told_apart_by=told_apart_by, before="the SFT model")

@@ -49,6 +49,7 @@ class Stage:
     shared: bool = False  # by all processes of torchrun; other stages are the first one's, while the rest wait
     optional: bool = False
     dialogues: bool = False
+    needed: Callable[[Config], bool] = lambda config: True  # by more than the recipe
 
     def decide(self, config: Config) -> tuple[str, ...]:
         """The options in the fingerprint."""
@@ -59,7 +60,8 @@ class Stage:
         return View(config, (*self.decide(config), *self.beside))
 
     def wanted(self, config: Config) -> bool:
-        return not (self.dialogues and config.base) and (not self.optional or getattr(config, self.name) is not None)
+        there = not self.optional or getattr(config, self.name) is not None
+        return there and not (self.dialogues and config.base) and self.needed(config)
 
 
 def _data(config: Config, *names: str) -> list[Path]:
@@ -217,6 +219,22 @@ STAGES = [
         dialogues=True,
     ),
     Stage(
+        "feedback",
+        (*KTO_OPTIM, "data", "feedback", "eval", "reject.presets", "model.context", *CHAT),
+        reads=lambda c: [
+            _tokenizer(c),
+            c.labels_file,
+            *_data(c, "train", "valid", "probes"),
+            *_best(c, c.finished),
+        ],
+        makes=lambda c: _best(c, "feedback"),
+        lower="lower feedback.batch_rows, feedback.replay_rows and eval.batch_rows",
+        resumable=True,
+        optional=True,
+        dialogues=True,
+        needed=lambda c: c.labelled,
+    ),
+    Stage(
         "eval",
         ("eval", "reject.presets", "model.context", *CHAT),
         reads=lambda c: [
@@ -225,6 +243,7 @@ STAGES = [
             *([*_best(c, "pretrain"), _packed(c, "pretrain")] if c.base else _best(c, "sft")),
             *(_best(c, "kto") if c.kto else []),
             _trained_on(c),
+            *(_best(c, "feedback") if c.labelled else []),
         ],
         makes=lambda c: [c.layout.card, c.layout.page],
         lower="lower eval.batch_rows",
@@ -419,6 +438,9 @@ def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
         if stage.dialogues and config.base:
             hint = "name some in data.files, data.hub or data.synth_rows"
             raise MinitronError(f"{config.recipe} has text and no dialogues: a base model", hint=hint, code=2)
+        if not stage.needed(config):
+            hint = "add what people sent you: minitron labels add RECIPE FILE"
+            raise MinitronError(f"there are no labels in {config.labels_file}", hint=hint, code=2)
         if not stage.wanted(config):
             what = "with files or hub" if stage.name == "pretrain" else "empty if the defaults suit"
             hint = f"add a section [{stage.name}], {what}"

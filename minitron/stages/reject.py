@@ -7,28 +7,26 @@ apart.parquet. Stopped at any moment and started again, it goes on and makes the
 """
 
 import json
-import random
 import re
 from collections import Counter
 from dataclasses import dataclass
 
 from minitron.align import pairs
 from minitron.align.pairs import Completion
+from minitron.align.prompts import Prompt, choose_prompts
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
-from minitron.core.errors import MinitronError
 from minitron.core.files import append_line, atomic_write, sha256_json, whole_lines
-from minitron.data import labelled, store
+from minitron.data import labelled
 from minitron.evaluate import failures
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Preset, Sampling
 from minitron.sample.generate import ask
-from minitron.tokenizer import chat_template, kinds
+from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 CHUNK = 512  # prompts whose answers are kept together: at most that much is lost when the stage is stopped
-Prompt = tuple[list[dict], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
 @dataclass(frozen=True)
@@ -183,39 +181,3 @@ def recorded_rows(config: Config) -> tuple[list[Completion], dict]:
     left_out = "".join(f", {count} left out ({reason})" for reason, count in dropped.items())
     say(f"reject: {chosen} chosen and {len(rows) - chosen} rejected recorded completions{left_out}")
     return rows, report
-
-
-def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[Prompt]:
-    """`count` training dialogues, each cut before one of its answers: (messages so far, that answer).
-
-    The recorded answer becomes the chosen one, so it has to be as good as what is held out (`data.valid_keep`).
-    Reservoir sampling (Vitter's algorithm R): one pass, memory for `count` dialogues only.
-    """
-    chance = random.Random(seed)
-    chosen: list[dict] = []
-    path = config.layout.dialogues("train")
-    for number, dialogue in enumerate(store.read(path, well_judged=config.data)):
-        if number < count:
-            chosen.append(dialogue)
-        elif (slot := chance.randrange(number + 1)) < count:
-            chosen[slot] = dialogue
-    if not chosen:
-        raise MinitronError("no training dialogue passes data.valid_keep", hint="make those rules less strict")
-    asked, known = [], set()
-    for dialogue in chosen:
-        messages = dialogue["messages"]
-        at = chance.choice([i for i, m in enumerate(messages) if m["role"] == "assistant"])
-        # At least a quarter of the context stays free for the answer.
-        try:
-            prompt, _ = chat_template.fit(
-                messages[:at], tokenizer, context=config.model.context, max_tokens=config.model.context
-            )
-        except MinitronError:
-            continue  # a single message longer than that is no use as a prompt
-        text = json.dumps(prompt)
-        if text not in known:  # many people say just "hi"
-            known.add(text)
-            asked.append((prompt, messages[at]["content"]))
-    if not asked:
-        raise MinitronError("no training prompt fits into the context", hint="raise model.context")
-    return asked

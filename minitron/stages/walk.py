@@ -38,7 +38,7 @@ def check(config: Config, names: set[str]) -> None:
         data_check.check(config)
     if "tokenizer" in names:
         normalization.Normalizer(config.tokenizer)
-    for stage in ("sft", "kto"):
+    for stage in ("sft", "kto", "feedback"):
         settings = getattr(config, stage)
         if stage in names and settings and settings.lora_rank:
             lora.check(memory.meta_model(config.model, 1), settings.lora_targets)

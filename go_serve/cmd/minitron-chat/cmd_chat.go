@@ -17,6 +17,7 @@ import (
 	"minitron/internal/engine"
 	"minitron/internal/fault"
 	"minitron/internal/home"
+	"minitron/internal/labels"
 	"minitron/internal/lang"
 	"minitron/internal/repl"
 	"minitron/internal/term"
@@ -44,6 +45,7 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		Name:       e.Config.Name,
 		Greeting:   e.Config.Greeting,
 		Questions:  e.Config.Questions,
+		Labels:     labels.Open(labels.Model{Name: e.Config.Name, SHA256: e.Config.Weights.SHA256}),
 	}
 	if term.IsTerminal(os.Stdout) {
 		r.Columns = func() int { return term.Columns(os.Stdout) }

@@ -70,6 +70,19 @@ type Strings struct {
 	NotSavedChat string
 	Loaded       string // turns
 
+	// /good, /bad, /fix and /labels.
+	FixPrompt   string
+	NotedGood   string // labels
+	NotedBad    string // labels
+	NotedFix    string // labels
+	NotLabelled string
+	NoLabels    string
+	LabelsOff   string
+	LabelsBegin string // file
+	LabelsNone  string
+	LabelsCount string // good, bad, fixes, file
+	LabelsSaved string // file, labels
+
 	NoModel     string
 	NoModelHint string
 
@@ -96,6 +109,9 @@ var (
 /more              let the last answer go on
 /undo              take the last message and its answer back
 /edit [text]       change the last message and send it again
+/good, /bad [why]  label the last answer; kept on this computer alone
+/fix [text]        write what it should have answered
+/labels [FILE]     how many labels there are, or write them to a file that you can send to whoever made the model
 /save FILE         write the conversation to a file (JSON)
 /load FILE         go on with a saved conversation
 /system [text]     show or set what the model is told first ("/system -" removes it)
@@ -188,6 +204,18 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 		NotSavedChat: `%s holds no conversation: it must be {"messages": [...]} with messages of user and assistant in turn.`,
 		Loaded:       "%s goes on here; turns: %d.",
 
+		FixPrompt:   "it should have said> ",
+		NotedGood:   "Noted as good; labels: %d.",
+		NotedBad:    "Noted as bad; labels: %d.",
+		NotedFix:    "Noted what it should have said; labels: %d.",
+		NotLabelled: "Nothing is noted.",
+		NoLabels:    "This model continues text: there are no answers to label.",
+		LabelsOff:   "Nothing may be kept here (MINITRON_HISTORY=off, or no folder for settings): answers cannot be labelled.",
+		LabelsBegin: "(Labels are kept on this computer alone, in %s. /labels FILE writes a file that you can send to whoever made the model.)",
+		LabelsNone:  "No answer is labelled yet: /good, /bad [why] and /fix [text] label the last one.",
+		LabelsCount: "good: %d, bad: %d, fixes: %d; on this computer alone, in %s. To send them: /labels FILE",
+		LabelsSaved: "Written to %s; labels: %d. Whoever made the model teaches it with: minitron labels add",
+
 		NoModel:     "there is no model inside this program",
 		NoModelHint: "name one with --model DIR, or build a program with one: make binary",
 
@@ -211,6 +239,9 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 /more              продолжить последний ответ
 /undo              взять назад последнее сообщение и ответ на него
 /edit [текст]      изменить последнее сообщение и послать снова
+/good, /bad [почему] отметить последний ответ; остаётся только на этом компьютере
+/fix [текст]       написать, как надо было ответить
+/labels [ФАЙЛ]     сколько отметок, или записать их в файл, который можно послать тому, кто сделал модель
 /save ФАЙЛ         записать разговор в файл (JSON)
 /load ФАЙЛ         продолжить записанный разговор
 /system [текст]    показать или задать, что модели сказано вначале («/system -» убирает)
@@ -302,6 +333,18 @@ Ctrl-C останавливает модель. Вверх и вниз возв�
 		CannotRead:   "%s не прочитать: %v.",
 		NotSavedChat: `В %s нет разговора: там должно быть {"messages": [...]}, сообщения user и assistant по очереди.`,
 		Loaded:       "Разговор из %s продолжается; реплик: %d.",
+
+		FixPrompt:   "надо было ответить> ",
+		NotedGood:   "Отмечено: хорошо; всего отметок: %d.",
+		NotedBad:    "Отмечено: плохо; всего отметок: %d.",
+		NotedFix:    "Записано, как надо было ответить; всего отметок: %d.",
+		NotLabelled: "Ничего не отмечено.",
+		NoLabels:    "Эта модель продолжает текст: ответов, которые можно отметить, у неё нет.",
+		LabelsOff:   "Здесь ничего нельзя хранить (MINITRON_HISTORY=off или нет папки для настроек), поэтому ответы не отметить.",
+		LabelsBegin: "(Отметки хранятся только на этом компьютере, в %s. /labels ФАЙЛ запишет их в файл, который можно послать тому, кто сделал модель.)",
+		LabelsNone:  "Ни один ответ ещё не отмечен: последний отмечают /good, /bad [почему] и /fix [текст].",
+		LabelsCount: "хорошо: %d, плохо: %d, исправлено: %d; только на этом компьютере, в %s. Чтобы послать: /labels ФАЙЛ",
+		LabelsSaved: "Записано в %s; отметок: %d. Кто сделал модель, учит её этим: minitron labels add",
 
 		NoModel:     "в этой программе нет модели",
 		NoModelHint: "укажите её: --model DIR — или соберите программу с моделью: make binary",

@@ -69,30 +69,38 @@ func (r *repl) save(typed string) {
 		r.tell(r.Lang.NothingYet)
 		return
 	}
-	name := fileName(typed)
-	path := expandHome(name)
-	there, err := os.Stat(path)
-	switch {
-	case err == nil && !there.Mode().IsRegular(): // before it is asked whether to replace it
-		r.say(r.Lang.NoFile, name)
-		return
-	case err == nil && !r.ask(fmt.Sprintf(r.Lang.Overwrite, name)):
-		r.say(r.Lang.NotSaved, name)
-		return
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		r.say(r.Lang.CannotWrite, name, cause(err))
-		return
-	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	encoder.Encode(saved{r.chat.Messages()})
-	if err := home.WriteFile(path, text.Bytes()); err != nil {
-		r.say(r.Lang.CannotWrite, name, cause(err))
-		return
+	if name, ok := r.write(typed, text.Bytes()); ok {
+		r.say(r.Lang.Saved, name, r.chat.Turns())
 	}
-	r.say(r.Lang.Saved, name, r.chat.Turns())
+}
+
+// write puts data into a file that a person has named, and asks before it replaces one. It returns the name that they mean, and
+// tells why where nothing was written.
+func (r *repl) write(typed string, data []byte) (name string, ok bool) {
+	name = fileName(typed)
+	path := expandHome(name)
+	there, err := os.Stat(path)
+	switch {
+	case err == nil && !there.Mode().IsRegular(): // before it is asked whether to replace it
+		r.say(r.Lang.NoFile, name)
+		return name, false
+	case err == nil && !r.ask(fmt.Sprintf(r.Lang.Overwrite, name)):
+		r.say(r.Lang.NotSaved, name)
+		return name, false
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		r.say(r.Lang.CannotWrite, name, cause(err))
+		return name, false
+	}
+	if err := home.WriteFile(path, data); err != nil {
+		r.say(r.Lang.CannotWrite, name, cause(err))
+		return name, false
+	}
+	return name, true
 }
 
 func (r *repl) load(typed string) {

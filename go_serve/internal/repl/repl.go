@@ -12,6 +12,7 @@ import (
 	"minitron/internal/chat"
 	"minitron/internal/edit"
 	"minitron/internal/engine"
+	"minitron/internal/labels"
 	"minitron/internal/lang"
 	"minitron/internal/term"
 )
@@ -28,8 +29,9 @@ type Options struct {
 	Columns    func() int // how wide the window is in which Out shows; nil: it is a file, and lines stay whole
 	ErrColumns func() int // the same for Err
 	Name       string
-	Greeting   string   // what the model says first; may be empty
-	Questions  []string // what a person may ask it first
+	Greeting   string       // what the model says first; may be empty
+	Questions  []string     // what a person may ask it first
+	Labels     *labels.Book // where labels are kept; nil: nowhere
 }
 
 type repl struct {
@@ -123,7 +125,12 @@ func (r *repl) offer() {
 func (r *repl) message() (string, error) {
 	draft := r.draft
 	r.draft = ""
-	text, err := r.source.Read(r.Lang.Prompt, draft, true)
+	return r.read(r.Lang.Prompt, draft, true)
+}
+
+// read reads a text, of several lines where quotes are around it.
+func (r *repl) read(prompt, draft string, remember bool) (string, error) {
+	text, err := r.source.Read(prompt, draft, remember)
 	for err == nil && r.Prompt && goesOn(text) { // only where lines are not edited
 		var more string
 		more, err = r.source.Read("  ", "", false)

@@ -1,0 +1,145 @@
+// Package labels keeps what a person thinks of a model's answers, in one small JSON file on this computer, which is there once
+// the first answer is labelled. The file can be sent to whoever made the model. Knows nothing of models and terminals.
+package labels
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"minitron/internal/chat"
+	"minitron/internal/home"
+)
+
+// Format and Version stand at the begin of each file (docs/loop.md).
+const (
+	Format  = "minitron-labels"
+	Version = 1
+)
+
+// Kinds of a label.
+const (
+	Good = "good"
+	Bad  = "bad"
+	Fix  = "fix" // with the answer that the model should have given
+)
+
+// maxFileBytes bounds the file: thousands of labels.
+const maxFileBytes = 1 << 23
+
+// ErrFull is for a label that no longer fits.
+var ErrFull = errors.New("there are too many labels: send them, then delete the file")
+
+// Model says whose answers are labelled.
+type Model struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"` // of its weights, as in config.json
+}
+
+// Label is what a person thinks of one answer.
+type Label struct {
+	Messages []chat.Message `json:"messages"` // up to the person's message that was answered
+	Answer   string         `json:"answer"`
+	Kind     string         `json:"kind"`
+	Why      string         `json:"why,omitzero"`
+	Fix      string         `json:"fix,omitzero"`
+	Time     string         `json:"time"` // UTC, RFC 3339
+}
+
+// file is what a file holds.
+type file struct {
+	Format  string  `json:"format"`
+	Version int     `json:"version"`
+	Model   Model   `json:"model"`
+	Labels  []Label `json:"labels"`
+}
+
+// Book is the file with the labels of one model. What other chats write there meanwhile stays.
+type Book struct {
+	model Model
+	path  string
+}
+
+// Open returns the book of a model among what the program remembers, nil where it may remember nothing. It makes no file.
+func Open(model Model) *Book {
+	path := home.Path("labels-" + model.SHA256[:min(16, len(model.SHA256))] + ".json")
+	if path == "" {
+		return nil
+	}
+	return &Book{model, path}
+}
+
+// Path is where the labels are kept.
+func (b *Book) Path() string { return b.path }
+
+// Add keeps a label in place of an earlier one of the same answer. It returns how many there are then.
+func (b *Book) Add(label Label) (count int, err error) {
+	all, err := b.Labels()
+	if err != nil {
+		return 0, err
+	}
+	all = slices.DeleteFunc(all, func(other Label) bool {
+		return other.Answer == label.Answer && slices.Equal(other.Messages, label.Messages)
+	})
+	label.Time = time.Now().UTC().Format(time.RFC3339)
+	all = append(all, label)
+	data := b.encode(all)
+	if len(data) > maxFileBytes {
+		return 0, ErrFull
+	}
+	if err := os.MkdirAll(filepath.Dir(b.path), 0o700); err != nil {
+		return 0, err
+	}
+	return len(all), home.WriteFile(b.path, data)
+}
+
+// Labels returns all, oldest first.
+func (b *Book) Labels() ([]Label, error) {
+	data, err := read(b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var kept file
+	if err := json.Unmarshal(data, &kept); err != nil || kept.Format != Format || kept.Version != Version {
+		return nil, fmt.Errorf("%s holds no labels of this program: move it away", b.path)
+	}
+	return kept.Labels, nil
+}
+
+// Export returns the file that can be sent.
+func (b *Book) Export() ([]byte, error) {
+	all, err := b.Labels()
+	return b.encode(all), err
+}
+
+func (b *Book) encode(all []Label) []byte {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	encoder.Encode(file{Format, Version, b.model, all})
+	return text.Bytes()
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(data) > maxFileBytes {
+		err = ErrFull
+	}
+	return data, err
+}

@@ -1,0 +1,118 @@
+"""Labels from friends: checked, counted, and kept for the next run. Run: minitron labels add recipes/demo.toml anna.json
+
+They are kept in labels/<recipe>.jsonl beside the recipe, a label per line, which a person may read and edit. Knows nothing about
+what is learnt from them.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from minitron.core.console import say, tell, visible, warn
+from minitron.core.errors import MinitronError
+from minitron.data import labels
+from minitron.data.labels import Label, NoLabels
+from minitron.recipe.schema import Config
+
+ANOTHER_MODEL = "of another model"
+DUPLICATE = "there already"
+SHOWN_CHARACTERS = 300  # of a text, where labels are shown
+
+
+def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
+    """Adds what the files hold, says what became of each label, and shows the new ones. Raises MinitronError where there is
+    nothing new to learn from and a file was no use."""
+    path = config.labels_file
+    kept = labels.load(path)
+    known, before, unread = {label.key for label in kept}, len(kept), 0
+    now = versions(config)
+    for file in files:
+        try:
+            model, found, dropped = labels.read(file)
+        except NoLabels as error:
+            warn(f"{error}: {error.hint}")
+            unread += 1
+            continue
+        if not any_model and model.name != config.title:
+            dropped[f"{ANOTHER_MODEL}, '{model.name}' (--any-model takes them)"] += len(found)
+            found = []
+        new = []
+        for label in found:
+            if label.key in known:
+                dropped[DUPLICATE] += 1
+            else:
+                known.add(label.key)
+                new.append(label)
+        kept += new
+        version = "" if model.sha256 in now else " (said to another version of the model)"
+        left_out = "".join(f"; {count} left out: {reason}" for reason, count in dropped.most_common())
+        say(f"{file}: {len(new)} new labels{version}{left_out}")
+        for label in new:
+            show(label)
+    if len(kept) == before and unread:
+        raise MinitronError("there is nothing new to learn from in these files", hint="see the lines above")
+    if len(kept) > before:
+        labels.keep(path, kept)
+    summary(config, kept)
+    if html := sum(label.has_html for label in kept[before:]):
+        say(f"{html} of the new ones hold HTML, which the model would learn to write")
+    if len(kept) > before:
+        say(f"the next run learns from them: minitron run {config.recipe}")
+
+
+def versions(config: Config) -> set[str]:
+    """SHA-256 of the weights that the recipe has now: as the chat program has them, and as `minitron chat` does."""
+    found = set()
+    trained = config.layout.last_trained
+    for path, keys in (
+        (config.layout.bundle / "config.json", ("weights", "sha256")),
+        *([(trained[1] / "model.json", ("sha256", "model.safetensors"))] if trained else []),
+    ):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            for key in keys:
+                value = value[key]
+            found.add(value)
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return found
+
+
+def show_all(config: Config) -> None:
+    """All labels that are kept."""
+    kept = labels.load(config.labels_file)
+    for label in kept:
+        show(label)
+    summary(config, kept)
+
+
+def summary(config: Config, kept: list[Label]) -> None:
+    """How many there are, and what they come to."""
+    if not kept:
+        say(f"there are no labels in {config.labels_file}")
+        return
+    count, dropped = Counter(label.kind for label in kept), Counter[str]()
+    said = labels.chosen_and_rejected(kept, dropped)
+    chosen = sum(one.label for one in said)
+    contradictions = "".join(f"; {n} answers are neither: {reason}" for reason, n in dropped.items())
+    say(
+        f"{config.labels_file}: {count['good']} good, {count['bad']} bad, {count['fix']} fixes: "
+        f"{chosen} answers to learn, {len(said) - chosen} to unlearn{contradictions}"
+    )
+
+
+def show(label: Label) -> None:
+    """A label in a few lines, on stdout."""
+
+    def line(name: str, text: str) -> None:
+        text = " ".join(visible(text).split())
+        tell(f"  {name:<9} {text[:SHOWN_CHARACTERS] + ('...' if len(text) > SHOWN_CHARACTERS else '')}")
+
+    earlier = len(label.messages) - 1
+    tell(f"{label.kind}{f', {label.time}' if label.time else ''}{f', after {earlier} messages' if earlier else ''}")
+    line("user", label.messages[-1]["content"])
+    line("answer", label.answer)
+    if label.fix:
+        line("fix", label.fix)
+    if label.why:
+        line("why", label.why)

@@ -1,0 +1,110 @@
+"""What people said of answers is learnt: a fix as the answer to give, what it replaces and what is bad as answers to unlearn.
+Run: minitron feedback recipes/demo.toml.
+
+Reads labels/<recipe>.jsonl, data/ and kto/best (sft/best of a recipe without kto), from which it goes on beside answers of the
+training data; writes feedback/checkpoints, feedback/best (the blend that ships, the model as it was where none may) and
+feedback/report.json. Knows nothing about where the labels come from.
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+from minitron.align import labelled, selection
+from minitron.align.labelled import Material, Wish
+from minitron.align.loop import Alignment
+from minitron.align.method import Method
+from minitron.align.preference import WithReplay
+from minitron.align.prompts import choose_prompts
+from minitron.align.shipping import ship
+from minitron.core.console import say, warn
+from minitron.core.device import pick_device
+from minitron.core.errors import MinitronError
+from minitron.data import labels
+from minitron.evaluate.examiner import Examiner
+from minitron.evaluate.verdict import Candidate
+from minitron.model.language_model import LanguageModel
+from minitron.recipe.schema import Config
+from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
+from minitron.train import checkpoint
+
+# A step has the completions that it has: neither class is raised. The learning rate falls to 0, so that what replay brings back is
+# not shaken off again at the end; a few labels are learnt by AdamW sooner than by Muon (docs/loop.md).
+METHOD = Method(weights=(1.0, 1.0), optimizer="adamw", decay=True)
+
+
+def run(config: Config, *, method: Method = METHOD) -> None:
+    settings, tokenizer = config.feedback, kinds.load(config.layout.tokenizer)
+    wishes = read(config, tokenizer)
+    taught, asked = labelled.divided(wishes)
+    replay = []
+    if settings.replay_rows:
+        count = settings.steps * settings.replay_rows
+        replay = labelled.without_contradictions(
+            choose_prompts(config, tokenizer, count=count, seed=config.seed), wishes
+        )
+    material = Material.of(taught, replay, tokenizer, context=config.model.context, method=method)
+    if not material.labels:
+        raise MinitronError(f"no label of {config.labels_file} fits the context", hint="raise model.context")
+    how = "held out" if len(wishes) >= labelled.FEWEST_TO_DIVIDE else "those in other wordings"
+    say(
+        f"feedback: {len(taught)} labelled prompts to learn, {len(asked)} to ask ({how}), {len(replay)} answers to replay"
+    )
+    alignment = begin(config, tokenizer, wishes, method=method)
+    batches = WithReplay(
+        material.examples,
+        labels=material.labels,
+        labelled=settings.batch_rows,
+        replayed=settings.replay_rows,
+        seed=config.seed,
+    )
+    alignment.align(material.examples, material.prompts, batches=batches)
+    finish(alignment, asked)
+
+
+def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
+    """The labels by prompt. Raises MinitronError where none is of use."""
+    dropped: Counter[str] = Counter()
+    said = labels.chosen_and_rejected(labels.load(config.labels_file), dropped)
+    wishes, unfit = labelled.wishes_of(said, tokenizer, context=config.model.context)
+    dropped += Counter({"too long for the context": unfit})
+    for reason, count in dropped.items():
+        warn(f"feedback: {count} left out: {reason}")
+    if not wishes:
+        hint = "see minitron labels show; or move that file away, to go without"
+        raise MinitronError(f"{config.labels_file} holds no label that is of use", hint=hint)
+    return wishes
+
+
+def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: Method) -> Alignment:
+    """The finished model as policy and reference, and an examiner that asks what eval does not, and neither a probe nor a
+    held-out dialogue that wants what people do not."""
+    folder = checkpoint.finished(config.layout.stage(config.finished), config.finished)
+    model, _ = checkpoint.load_model(folder, device=pick_device(config.device))
+    examiner = Examiner(config, tokenizer, spare=True, title="feedback", skip=labelled.against(wishes))
+    agreeing = [probe for probe in examiner.questions if not labelled.contradicts(wishes, probe["check"])]
+    if left := len(examiner.questions) - len(agreeing):
+        say(f"feedback: {left} of {len(examiner.questions)} probes want what the labels do not: they are not asked")
+    examiner.questions = agreeing
+    return Alignment(config, model, examiner, method=method, stage="feedback")
+
+
+def finish(alignment: Alignment, asked: list[Wish]) -> None:
+    """Chooses what ships by the labels that were held out, points `best` at it, and says and records why."""
+    examiner, config = alignment.examiner, alignment.config
+
+    def measure(examiner: Examiner, model: LanguageModel, *, blend: float) -> Candidate:
+        how = {"max_tokens": config.eval.max_tokens, "batch_rows": config.eval.batch_rows, "title": "feedback: labels"}
+        share = labelled.granted(model, examiner.tokenizer, asked, **how)
+        return replace(selection.measured(examiner, model, blend=blend), labels=share)
+
+    model, verdict = selection.choose(
+        examiner,
+        alignment.reference,
+        alignment.trained(),
+        why=alignment.state.why,
+        settings=config.feedback,
+        method=alignment.method,
+        measure=measure,
+    )
+    ship(alignment, model, verdict, told_apart_by={}, before=f"the model of {config.finished}")

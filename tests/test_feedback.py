@@ -1,0 +1,204 @@
+"""What is learnt from labels: what they are divided into, what decides, and the whole loop with the real programs."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_RECIPE, write_dialogues
+
+from minitron.align import labelled, selection
+from minitron.align.labelled import Material, Wish
+from minitron.align.method import Method
+from minitron.align.preference import WithReplay
+from minitron.data.labelled import Labelled
+from minitron.evaluate.intervals import Share
+from minitron.evaluate.verdict import IMPROVED, NO_CHANGE, REFUSED, Candidate, Verdict
+
+RECIPE = (
+    TINY_RECIPE[: TINY_RECIPE.index("[reject]")]
+    + """
+[feedback]
+steps = 100
+lr = 1e-2
+replay_rows = 2
+eval_every_steps = 100
+max_loss_rise = 10.0
+[feedback.guards]
+on = false
+[eval]
+prompts = 8
+max_tokens = 24
+[export]
+temperature = 0.0
+max_tokens = 24
+"""
+)
+
+
+def user(text: str) -> list[dict]:
+    return [{"role": "user", "content": text}]
+
+
+def wish(prompt: str, good: tuple = (), bad: tuple = ()) -> Wish:
+    return Wish(user(prompt), good, bad)
+
+
+def test_completions_of_a_prompt_are_one_wish(tiny_tokenizer):
+    said = [
+        Labelled(user("a"), "x", True), Labelled(user("b"), "z", False), Labelled(user("a"), "y", False),
+        Labelled(user("hello " * 200), "x", True),
+    ]  # fmt: skip
+    wishes, unfit = labelled.wishes_of(said, tiny_tokenizer, context=64)
+    assert (wishes, unfit) == ([wish("a", ("x",), ("y",)), wish("b", (), ("z",))], 1)
+
+
+def test_words_decide_whether_a_wish_is_granted():
+    assert labelled.likeness("I am Bob.", "i am bob .") == 1
+    assert labelled.likeness("I am Bob.", "No") == 0
+    fixed = wish("who", ("I am Bob.",), ("I am Tiko.",))
+    assert fixed.granted("I am Bob!")
+    assert fixed.granted("Hi, I am Bob.")
+    assert not fixed.granted("I am Tiko.")
+    assert not fixed.granted("I am Ann.")
+    assert not fixed.granted("")
+    bad = wish("who", (), ("Go away!",))
+    assert bad.granted("Hello.")
+    assert not bad.granted("go away")
+
+
+def test_every_fifth_of_many_is_held_out_and_few_are_asked_in_other_wordings():
+    many = [wish(f"q{i}", ("a",)) for i in range(20)]
+    taught, asked = labelled.divided(many)
+    assert len(asked) == 4
+    assert sorted(map(repr, taught + asked)) == sorted(map(repr, many))
+    assert labelled.divided(many[::-1]) == (taught, asked)
+    few = [wish("What is your name?", ("Bob",)), wish("Как тебя зовут?", ("Боб",))]
+    taught, asked = labelled.divided(few)
+    assert taught == few
+    assert [w.prompt[-1]["content"] for w in asked] == [
+        "what is your name", "Hi! What is your name?", "Tell me, what is your name?", "What is your name??",
+        "как тебя зовут", "Привет! Как тебя зовут?", "Скажи, как тебя зовут?", "Как тебя зовут??",
+    ]  # fmt: skip
+
+
+def test_probes_that_want_what_people_do_not_are_left_out():
+    wishes = [wish("who", ("I am Bob.",), ("I am Tiko.",)), wish("x", (), ("4",))]
+    assert labelled.contradicts(wishes, '{"any": ["Tiko"]}')
+    assert not labelled.contradicts(wishes, '{"any": ["I am"]}')  # both answers pass
+    assert not labelled.contradicts(wishes, '{"all": ["4"]}')  # nobody knows what is right there
+
+
+def test_answers_that_people_do_not_want_are_not_replayed():
+    wishes = [wish("Who are you?", ("I am Bob.",), ("I am Tiko.",))]
+    replay = [(user("who are you"), "Tiko!"), (user("your name"), "I am Tiko!"), (user("2 + 2"), "4")]
+    assert labelled.without_contradictions(replay, wishes) == replay[2:]
+
+
+def test_held_out_dialogues_that_contradict_labels_are_not_measured_on():
+    """A renamed assistant no longer finds its old name likely, and shall not."""
+    skip = labelled.against([wish("Who are you?", ("I am Bob.",), ("I am Tiko.",))])
+    assert skip(["hi", "who are you", "Bob"])
+    assert skip(["hi", "I am Tiko!"])
+    assert not skip(["hi", "I am Bob.", "2 + 2", "4"])
+
+
+def test_labelled_prompts_come_whole_beside_replayed_ones(tiny_tokenizer):
+    wishes = [wish(f"q {i}", (f"good {i}",), (f"bad {i}",)) for i in range(3)]
+    replay = [(user(f"r {i}"), f"answer {i}") for i in range(5)]
+    m = Material.of(wishes, replay, tiny_tokenizer, context=64, method=Method())
+    assert m.labels == 6
+    assert len(m.examples) == 11
+    assert m.prompts == [0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 7]
+    batches = WithReplay(m.examples, labels=6, labelled=2, replayed=3, seed=1)
+    seen = Counter()
+    for step in range(15):
+        numbers = batches.step(step)
+        of_labels = [n for n in numbers if n < 6]
+        assert len(numbers) == 7
+        assert {n ^ 1 for n in of_labels} == set(of_labels)
+        seen.update(numbers)
+    assert {seen[n] for n in range(6)} == {10}
+    assert {seen[n] for n in range(6, 11)} == {9}
+    assert WithReplay(m.examples[:6], labels=6, labelled=8, replayed=3, seed=1).step(0).__len__() == 6
+
+
+def candidate(blend: float, granted: int, *, objection: str = "") -> Candidate:
+    return Candidate(blend, 1.0, None, None, None, objection, Share.of(granted, 10))
+
+
+def test_held_out_labels_decide():
+    before = candidate(0.0, 2)
+    for best, outcome in ((candidate(1.0, 3), IMPROVED), (candidate(1.0, 2), NO_CHANGE)):
+        verdict = selection.decide([before, best], why="", force=False)
+        assert verdict.outcome == outcome
+        assert verdict.shipped == (best if outcome == IMPROVED else before)
+        assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
+    assert selection.decide([before, candidate(1.0, 9, objection="loss")], why="", force=False).outcome == REFUSED
+
+
+def test_a_step_without_rejected_completions_has_no_nan():
+    from minitron.align.loop import mean_of
+
+    assert mean_of(torch.tensor([])) == 0.0
+    assert mean_of(torch.tensor([1.0, 3.0])) == 2.0
+
+
+# ---- the whole loop
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loop")
+    write_dialogues(folder / "dialogues.jsonl")
+    (folder / "tiny.toml").write_text(RECIPE)
+    minitron(folder, "run", "tiny.toml")
+    return folder
+
+
+def minitron(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "minitron", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def answer(folder: Path, text: str) -> str:
+    (program,) = (p for p in (folder / "dist/tiny").iterdir() if os.access(p, os.X_OK) and p.is_file())
+    done = subprocess.run([program, "-p", text], capture_output=True, text=True, cwd=folder, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.timeout(900)  # two programs are built, and a model is trained
+def test_a_fix_in_the_chat_is_what_the_next_program_says(place):
+    from terminal import Terminal
+
+    wanted = "i am bob and this is what you said"
+    assert answer(place, "who are you") != wanted
+    (program,) = (p for p in (place / "dist/tiny").iterdir() if os.access(p, os.X_OK) and p.is_file())
+    t = Terminal([program], home=place)
+    t.prompt()
+    t.type("who are you\r")
+    t.until(lambda: t.rows[-1:] == [">"] and len(t.rows) > 2)
+    t.type("/fix\r")
+    t.until("it should have said>")
+    t.type("\x01\x0b" + wanted + "\r")  # Ctrl-A, Ctrl-K: the answer that stands there is replaced
+    t.until("Noted what it should have said; labels: 1.")
+    t.prompt()
+    t.ask(f"/labels {place / 'mine.json'}", "Whoever made the model teaches it with: minitron labels add")
+    t.type("/quit\r")
+    assert t.ended() == 0
+
+    minitron(place, "labels", "add", "tiny.toml", "mine.json")
+    log = minitron(place, "run", "tiny.toml")
+    assert "sft: done already" in log
+    assert "[feedback]" in log
+    assert "feedback: improved" in log, log
+    assert answer(place, "who are you") == wanted
+    assert json.loads((place / "runs/tiny/report.json").read_text())["shipped"] == "feedback"
+    assert "feedback: done already" in minitron(place, "run", "tiny.toml", "--to", "feedback")
