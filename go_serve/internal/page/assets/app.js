@@ -6,7 +6,7 @@
 // model takes time.
 "use strict";
 (() => {
-  const { words, look, frame, store, text, messages, chats, panels, versions, request, files, search } = minitron;
+  const { words, look, frame, store, text, messages, chats, labels, panels, versions, request, files, search } = minitron;
   const { closeSide } = frame;
   const { t } = words;
   const $ = (id) => document.getElementById(id);
@@ -425,6 +425,7 @@
       keep: (message) => { message.at = Date.now(); keep(current); },
       isBusy: (message) => running.get(current)?.message === message,
     });
+    labels.setup({ about: () => about, all: () => all, system: () => systemOf(current) ?? "" });
     const hint = () => { $("message").enterKeyHint = messages.touched.matches ? "enter" : "send"; };
     messages.touched.addEventListener("change", hint); // a tablet gets its keyboard and mouse
     hint();

@@ -104,5 +104,5 @@
     return page.opened(fresh, found.length === 1 ? fresh[0] ?? there.get(same(found[0])) : null);
   }
 
-  minitron.files = { listen };
+  minitron.files = { listen, download };
 })();

@@ -5,7 +5,7 @@
 // A chat: {id, title, named, created, updated, told, system, removed, messages}; system only where the chat came from a file
 // with one; removed are the ids of turns that were taken away, so that no other tab brings them back.
 // Messages are those of user and assistant in turn: {role, content, id} with an id that sorts by time, and {role, content, at,
-// note, error, forgot, versions} with the time in ms of the last change.
+// note, error, forgot, versions, label} with the time in ms of the last change (label: labels.js).
 "use strict";
 (() => {
   const soundVersions = minitron.versions.sound;

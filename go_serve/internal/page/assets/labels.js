@@ -1,0 +1,95 @@
+// What a person thinks of answers: good, bad, or what it should have been. Off until the first one; kept with the chat in this
+// browser, and written to a file that can be sent (docs/loop.md) by a button among those that save.
+//
+// A label is stored in its message, of each version of an answer its own: {kind: "good", "bad" or "fix", fix, of: the answer that was
+// labelled, system, time}.
+"use strict";
+(() => {
+  const { words, actions, request, files, text: { node } } = minitron;
+  const { t } = words;
+
+  let page = {}; // {about(), all(): the chats, system(): what the model is told first in the open chat}
+  const setup = (given) => { page = given; };
+
+  // labelOf is the label of the answer as it is now: one that was written anew or went on has none.
+  const labelOf = (message) => (message.label?.of === message.content ? message.label : null);
+  const possible = (message) => !words.continues && Boolean(message.content);
+  const has = (kind) => (message) => labelOf(message)?.kind === kind;
+
+  function put({ message, redraw, keep }, label) {
+    const first = !file().labels.length;
+    if (label) message.label = { ...label, of: message.content, system: page.system(), time: new Date().toISOString() };
+    else delete message.label;
+    keep();
+    redraw();
+    if (label && first) minitron.toast(t("labelsKept"));
+  }
+
+  const toggle = (kind) => (answer) => put(answer, has(kind)(answer.message) ? null : { kind });
+
+  // fix opens a field with the answer to be changed; emptied, or as it was, it takes a fix back.
+  function fix(answer) {
+    const { message, item } = answer;
+    if (item.querySelector(".fixing")) return;
+    const field = node("textarea", { "aria-label": t("fixLabel"), rows: "3" });
+    field.value = labelOf(message)?.fix ?? message.content;
+    const cancel = node("button", { type: "button", class: "quiet", text: t("cancel") });
+    const form = node("form", { class: "fixing" }, field,
+      node("div", { class: "editing-foot" }, cancel, node("button", { type: "submit", class: "solid", text: t("keepFix") })));
+    const close = () => { form.remove(); answer.button.focus(); };
+    cancel.addEventListener("click", close);
+    form.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.isComposing) return;
+      event.stopPropagation();
+      close();
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = field.value.trim();
+      close();
+      if (text && text !== message.content.trim()) put(answer, { kind: "fix", fix: text });
+      else if (has("fix")(message)) put(answer, null);
+    });
+    item.querySelector(".actions").before(form);
+    field.focus();
+    field.select();
+  }
+
+  actions.list.push(
+    { icon: "good", title: "good", shown: possible, pressed: has("good"), press: toggle("good") },
+    { icon: "bad", title: "bad", shown: possible, pressed: has("bad"), press: toggle("bad") },
+    { icon: "edit", title: "fix", shown: possible, pressed: has("fix"), press: fix },
+  );
+
+  // file is what can be sent: all labels of all chats with this model.
+  function file() {
+    const labels = page.all().flatMap((chat) => chat.messages.flatMap((message, i) => {
+      const answers = i % 2 ? (message.versions ?? [null]).map((version) => version ?? message) : [];
+      return answers.filter(labelOf).map((answer) => {
+        const { kind, fix, system, time } = answer.label;
+        const first = system ? [{ role: "system", content: system }] : [];
+        const before = [...request.turns(chat.messages.slice(0, i - 1)), chat.messages[i - 1]].map(({ role, content }) => ({ role, content }));
+        return { messages: [...first, ...before], answer: answer.content, kind, ...(fix && { fix }), time };
+      });
+    }));
+    const { name, weights } = page.about();
+    return { format: "minitron-labels", version: 1, model: { name: name ?? "", sha256: weights?.sha256 ?? "" }, labels };
+  }
+
+  // The button stands with those that save a chat, where there is something to save.
+  const count = node("span");
+  const button = node("button", { type: "button", class: "choice", id: "save-labels" }, node("strong"), count);
+  button.addEventListener("click", () => {
+    files.download("labels.json", "application/json", `${JSON.stringify(file(), null, 1)}\n`);
+    document.getElementById("save").close();
+  });
+  document.querySelector("#save .choices").append(button);
+  document.getElementById("open-save").addEventListener("click", () => {
+    const { labels } = file();
+    button.hidden = !labels.length;
+    button.firstChild.textContent = t("saveLabels");
+    count.textContent = t("saveLabelsHint", { n: labels.length });
+  });
+
+  minitron.labels = { setup, file };
+})();

@@ -1,0 +1,84 @@
+"""Labels on the chat page: thumbs and a pencil below each answer, kept in the browser, written to a file. In headless Chromium."""
+
+import json
+from pathlib import Path
+
+import pytest
+from browser import SIZES
+
+from minitron.data import labels
+
+
+def saved(w) -> dict:
+    w.page.click("#open-save")
+    with w.page.expect_download() as loaded:
+        w.page.click("#save-labels")
+    assert loaded.value.suggested_filename == "labels.json"
+    return json.loads(Path(loaded.value.path()).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_labels_are_kept_and_written_to_a_file(window, tmp_path, size):
+    w = window(size)
+    first = w.ask("hello")
+    w.page.click("#open-save")
+    assert w.page.locator("#save-labels").is_hidden()  # nothing is labelled yet
+    w.page.keyboard.press("Escape")
+    press = lambda title, at=0: w.page.locator(f".theirs >> nth={at} >> role=button[name='{title}']").click()  # noqa: E731
+    press("Good answer")
+    w.until("document.querySelector('#toast:not([hidden])')")
+    assert w.page.locator("[aria-pressed=true]").count() == 1
+    press("Bad answer")  # in its place
+    second = w.ask("again")
+    press("Write what it should have said", 1)
+    field = w.page.locator(".fixing textarea")
+    assert field.input_value() == second.replace("\r", "\n")
+    field.fill("I am <b>Bob</b>.")
+    w.page.click(".fixing [type=submit]")
+    w.page.reload()
+    w.until("document.querySelectorAll('[aria-pressed=true]').length === 2")
+    file = saved(w)
+    assert (file["format"], file["version"], file["model"]["name"]) == ("minitron-labels", 1, "Pip")
+    said = [(o["kind"], o["answer"], o.get("fix"), [m["role"][0] for m in o["messages"]]) for o in file["labels"]]
+    assert said == [("bad", first, None, ["u"]), ("fix", second, "I am <b>Bob</b>.", ["u", "a", "u"])]
+    for row in file["labels"]:  # the random model writes control characters, which nobody shall learn
+        row["answer"] = "No."
+        row["messages"] = [m | {"content": "plain"} for m in row["messages"]]
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(file), encoding="utf-8")
+    model, found, dropped = labels.read(path)
+    assert not dropped
+    assert len(model.sha256) == 64
+    assert [(o.kind, o.fix, bool(o.time)) for o in found] == [("bad", "", True), ("fix", "I am <b>Bob</b>.", True)]
+
+
+def test_a_label_is_of_the_answer_as_it_was(window):
+    """One that was written anew, or went on, has none."""
+    w = window()
+    w.ask("hello")
+    w.page.click(".theirs >> role=button[name='Good answer']")
+    w.page.evaluate(
+        """() => { const key = Object.keys(localStorage).find((key) => key.includes(':chat:'));
+        const chat = JSON.parse(localStorage[key]);
+        chat.messages[1].content += ' more';
+        localStorage[key] = JSON.stringify(chat); }"""
+    )
+    w.page.reload()
+    w.until("document.querySelectorAll('.message').length === 2")
+    w.until("!document.querySelector('[aria-pressed=true]')")
+    w.page.click(".theirs >> role=button[name='Bad answer']")
+    w.page.click(".theirs >> role=button[name='Bad answer']")  # twice takes it back
+    w.page.click("#open-save")
+    assert w.page.locator("#save-labels").is_hidden()
+
+
+def test_a_fix_that_changes_nothing_is_none(window):
+    w = window()
+    w.ask("hello")
+    pencil = ".theirs >> role=button[name='Write what it should have said']"
+    w.page.click(pencil)
+    w.page.click(".fixing [type=submit]")
+    w.page.click(pencil)
+    w.page.keyboard.press("Escape")
+    assert w.page.locator(".fixing").count() == 0
+    assert w.page.locator("[aria-pressed=true]").count() == 0
