@@ -1,7 +1,7 @@
 // The chapters that the run's files tell: data, training, alignment, failures, the card. Whatever is in them becomes text nodes only.
 "use strict";
 (() => {
-  const { words, text: { node, writer }, charts: { curves, bars, table }, pieces: { percent } } = minitron;
+  const { words, text: { node }, markdown: { writer }, charts: { curves, bars, table }, pieces: { percent } } = minitron;
   const { t, number } = words;
   const told = JSON.parse(document.getElementById("minitron-told").textContent);
   const $ = (id) => document.getElementById(id);
