@@ -130,7 +130,7 @@ def _candidates(band: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def _sketches(tables: Iterable[tuple[int, pa.Table]], rows: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, str]]:
-    """Of some rows the sorted hashes of their runs, and how they begin."""
+    """The sorted hashes of the runs of these rows, and how each row begins."""
     sketches, texts = {}, {}
     for start, table in tables:
         mine = rows[(rows >= start) & (rows < start + len(table))]
