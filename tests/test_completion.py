@@ -32,7 +32,7 @@ def test_bash_completes_commands_options_choices_and_files(in_tmp_path):
     Path("completion").write_text(done.stdout)
     Path("recipes").mkdir()
     Path("recipes/demo.toml").write_text("")
-    assert completed("ex") == {"export"}
+    assert completed("exp") == {"explain", "export"}
     assert completed("pre") == {"pretrain"}
     assert {"run", "new", "sft", "import", "completion"} <= completed("")
     assert completed("export", "recipes/demo.toml", "--fo") == {"--format"}

@@ -59,7 +59,7 @@ class OnPolicy:
 
 
 def _loss(model: LanguageModel, rows: PackedRows, *, limit: int = 0) -> tuple[float, float]:
-    """Of the first `limit` rows (0: all): loss in nats per target, and bits per byte."""
+    """Loss in nats per target, and bits per byte, of the first `limit` rows (0: all)."""
     loss = mean_loss(model, rows, limit=limit, batch_rows=BATCH_ROWS)
     return loss, loss * rows.targets / math.log(2) / max(1, rows.target_bytes)
 
