@@ -14,6 +14,9 @@ import (
 	"minitron/internal/weights"
 )
 
+// pythonSpace is all for which Python 3 says str.isspace, and so what str.strip takes.
+const pythonSpace = "\x09\x0a\x0b\x0c\x0d\x1c\x1d\x1e\x1f\x20\u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+
 // templates are engines that make prompts but compute nothing: with bytes only, with the pieces of a chat model, with a
 // table that turns ＜｜ｕｓｅｒ｜＞ into <|user|>, with ChatML, which has more than one id around a message, and with Llama 3's
 // template, which has one before all and strips texts.
@@ -41,7 +44,7 @@ func render(e *engine.Engine, messages []Message) (ids []int) {
 	for _, m := range messages {
 		text := m.Content
 		if marker.Strip {
-			text = strings.TrimSpace(text)
+			text = strings.Trim(text, pythonSpace)
 		}
 		ids = slices.Concat(ids, roles[m.Role], e.Tokenizer.Encode(text), marker.Closing)
 	}
