@@ -93,11 +93,6 @@ def honest(answer: str, language: str) -> bool:
     return checks.passes(answer, {"any": border.HONEST[language]})
 
 
-def modest(answer: str) -> bool:
-    """Honest, or the answer to sums that are too big."""
-    return checks.passes(answer, {"any": [*border.HONEST["en"], "too big"]})
-
-
 def open_questions(asked: Questions, rng: random.Random) -> dict[str, Share]:
     """Honest answers in the right language to open questions that training never saw."""
     found = {}
@@ -178,7 +173,7 @@ def real(asked: Questions, data: Path) -> dict[str, Share]:
         fit = [t for t in texts if asked.fits(user(t))]
         answers = asked.answers([user(t) for t in fit], file.stem)
         for text, answer in list(zip(fit, answers, strict=True))[::7]:
-            if not modest(answer):
+            if not honest(answer, "en"):
                 print(f"  not honest: {text[:90]!r} -> {answer!r}")
         found[f"{file.stem} ({len(texts) - len(fit)} too long): honest"] = Share.of(
             sum(honest(a, "en") for a in answers), len(fit)

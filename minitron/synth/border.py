@@ -5,10 +5,13 @@ saw in words that it never saw. Some topics are invented words and some are word
 question that decides, not the noun.
 """
 
+from collections.abc import Callable
+from operator import itemgetter
 from random import Random
+from typing import Any
 
 from minitron.synth import lexicon, topics
-from minitron.synth.scene import Scene, invented_word, is_held, typed
+from minitron.synth.scene import Scene, invented_word, pick_held, typed
 
 # {x}: a topic, {o}: the same in the prepositional case, {p}: a kind of text
 _ABOUT = {
@@ -190,21 +193,16 @@ def open_question(rng: Random, language: str, held: bool) -> Scene:
     return Scene("open", "honesty", language, [(ask, said)], {"any": HONEST[language]})
 
 
-def _pick(rng: Random, items: list, held: bool) -> str:
-    while True:
-        item = rng.choice(items)
-        if is_held("open", item) == held:
-            return item
+def _pick(rng: Random, items: list, held: bool, name: Callable[[Any], str] = str) -> Any:
+    """An item on the wanted side; `name` tells what of it is held out."""
+    return pick_held(rng, held, lambda r: r.choice(items), lambda item: ("open", name(item)))
 
 
 def _topic(rng: Random, language: str, held: bool) -> tuple[str, str]:
     """A topic, and its prepositional case."""
     roll = 0.0 if held else rng.random()
     if roll < 0.72:
-        while True:
-            pair = rng.choice(topics.TOPICS[language])
-            if is_held("open", pair[0]) == held:
-                return pair
+        return _pick(rng, topics.TOPICS[language], held, name=itemgetter(0))
     if roll < 0.87:
         word = invented_word(rng, language)
         return word, word
@@ -234,64 +232,8 @@ def _sentence(rng: Random, language: str, held: bool) -> str:
         elif roll < 0.55:
             words.append(_topic(rng, language, held)[0])
         elif roll < 0.8:
-            words.append(rng.choice(_GLUE[language]))
+            words.append(rng.choice(topics.GLUE[language]))
         else:
             words.append(invented_word(rng, language))
     text = " ".join(words)
     return text[0].upper() + text[1:] + "."
-
-
-_GLUE = {
-    "en": [
-        "the",
-        "a",
-        "is",
-        "was",
-        "to",
-        "of",
-        "in",
-        "and",
-        "he",
-        "she",
-        "they",
-        "we",
-        "it",
-        "very",
-        "not",
-        "with",
-        "for",
-        "on",
-        "at",
-        "my",
-        "his",
-        "were",
-        "has",
-        "had",
-        "will",
-    ],
-    "ru": [
-        "и",
-        "в",
-        "не",
-        "на",
-        "он",
-        "она",
-        "они",
-        "мы",
-        "это",
-        "очень",
-        "с",
-        "для",
-        "по",
-        "был",
-        "была",
-        "его",
-        "мой",
-        "у",
-        "за",
-        "от",
-        "как",
-        "но",
-        "что",
-    ],
-}

@@ -182,3 +182,9 @@ PIECES = {
         """
     ),
 }
+
+# Small words between the others, where any text will do.
+GLUE = {
+    "en": _rows("the; a; is; was; to; of; in; and; he; she; they; we; it; very; not; with; for; on; at; my; his; were; has; had; will"),
+    "ru": _rows("и; в; не; на; он; она; они; мы; это; очень; с; для; по; был; была; его; мой; у; за; от; как; но; что"),
+}  # fmt: skip
