@@ -85,7 +85,6 @@ class Window:
         page.on("console", lambda m: self.problems.append(f"{m.type}: {m.text}") if m.type != "log" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("request", self._request)
-        page.on("requestfailed", lambda request: self.requests.append(f"failed {request.url}"))
         watch = (
             "document.addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective))"
         )
@@ -168,12 +167,12 @@ class Window:
         self.page.click(f"#open-{name}")
         self.page.wait_for_selector(f"#{name}[open]")
 
-    def slow(self, bytes_per_second: int):
-        """The line to the program becomes slow, so that an answer takes time; -1 is as fast as can be."""
+    def slow(self, on: bool = True):
+        """The line to the program becomes so slow that an answer takes some ten seconds, or as fast as it can be."""
         if not self.network:
             self.network = self.context.new_cdp_session(self.page)
             self.network.send("Network.enable")
-        limits = {"offline": False, "latency": 0, "downloadThroughput": bytes_per_second, "uploadThroughput": -1}
+        limits = {"offline": False, "latency": 0, "downloadThroughput": 600 if on else -1, "uploadThroughput": -1}
         self.network.send("Network.emulateNetworkConditions", limits)
 
 

@@ -53,7 +53,7 @@ def test_welcome_ask_and_reload(window, size):
 def test_stop_and_regenerate(window, size):
     w = window(size)
     whole = w.ask("hello")
-    w.slow(6000)
+    w.slow()
     w.page.click(".theirs .again")
     w.until("document.querySelector('.theirs .text').textContent.length > 3")
     assert w.page.locator("#send").is_hidden()
@@ -62,7 +62,7 @@ def test_stop_and_regenerate(window, size):
     assert w.page.inner_text(".note") == "Stopped"
     assert len(part) < len(whole)
     assert [m["content"] == "hello" for m in w.stored()[0]["messages"]] == [True, False]
-    w.slow(-1)
+    w.slow(False)
     w.page.click(".theirs .again")
     w.page.wait_for_selector(".note:has-text('longest answer')")
     assert w.answer() == whole  # the seed of --seed
@@ -71,11 +71,12 @@ def test_stop_and_regenerate(window, size):
 
 def test_an_answer_goes_on_while_another_chat_is_open(window):
     w = window()
-    w.slow(8000)
+    w.slow()
     w.send("first")
     w.page.wait_for_selector(".writing:not(.empty)")
     w.page.click("#new-chat")
     assert w.page.locator(".message").count() == 0
+    w.slow(False)
     w.until('Object.values(localStorage).some((v) => /"note":"length"/.test(v))')
     w.page.click(".chat")
     assert w.said() == ["first"]
@@ -84,11 +85,11 @@ def test_an_answer_goes_on_while_another_chat_is_open(window):
 
 def test_reload_in_the_middle_keeps_what_is_there(window):
     w = window()
-    w.slow(5000)
+    w.slow()
     w.send("first")
     w.until("document.querySelector('.theirs .text').textContent.length > 3")
     w.page.goto("about:blank")
-    w.slow(-1)
+    w.slow(False)
     w.open()
     [chat] = w.stored()
     assert chat["messages"][1]["note"] == "stopped"
@@ -118,7 +119,7 @@ def test_edit_goes_on_from_there(window, size):
 
 def test_edit_while_an_answer_is_written(window):
     w = window()
-    w.slow(6000)
+    w.slow()
     w.send("one")
     w.page.wait_for_selector(".writing:not(.empty)")
     w.page.keyboard.press("ArrowUp")
@@ -126,7 +127,7 @@ def test_edit_while_an_answer_is_written(window):
     w.page.press(".editing textarea", "Enter")
     w.page.wait_for_selector(".writing:not(.empty)")
     assert w.page.locator("#stop").is_visible()
-    w.slow(-1)
+    w.slow(False)
     w.answer()
     assert w.said() == ["uno"]
     assert [m["content"] for m in w.stored()[0]["messages"]][0] == "uno"
@@ -264,6 +265,7 @@ def test_another_branch(window, size):
     w.page.locator(".theirs").get_by_label("How sure was it?").click()
     tokens, card = w.page.locator(".token"), w.page.locator("#odds-card")
     others = card.locator(".takeable").filter(has=w.page.locator(".what", has_text=re.compile(r"^\S$")))
+    tokens.first.wait_for()
     before = tokens.all_text_contents()
     for at in range(len(before)):  # the first one for which a letter could stand
         (tokens.nth(at).tap if size == "phone" else tokens.nth(at).click)()

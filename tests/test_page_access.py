@@ -29,14 +29,14 @@ def test_the_keyboard_alone(window):
     w.page.keyboard.press("Enter")
     w.answer()
     assert w.said() == ["one\nmore"]
-    w.slow(6000)
+    w.slow()
     w.page.keyboard.type("two")
     w.page.keyboard.press("Enter")
     w.page.wait_for_selector(".writing:not(.empty)")
     w.page.keyboard.press("Escape")
     w.answer()
     assert w.page.locator(".note").last.inner_text() == "Stopped"
-    w.slow(-1)
+    w.slow(False)
     w.page.keyboard.press("ArrowUp")
     w.page.wait_for_selector(".editing textarea:focus")
     w.page.keyboard.press("End")

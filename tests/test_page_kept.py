@@ -40,7 +40,7 @@ def test_a_reload_in_mid_answer_is_nobodys_failure(page_setup, window):
 def test_a_page_in_the_background_keeps_what_is_there(window):
     """A phone may end it without a word."""
     w = window()
-    w.slow(6000)
+    w.slow()
     w.send("first")
     w.until("document.querySelector('.theirs .text').textContent.length > 3")
     hide = """() => { Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true});
@@ -49,7 +49,7 @@ def test_a_page_in_the_background_keeps_what_is_there(window):
     part = w.stored()[0]["messages"][1]
     assert part["note"] == "stopped"
     assert len(part["content"]) > 3
-    w.slow(-1)
+    w.slow(False)
     whole = w.answer()
     assert whole.startswith(part["content"])
     assert w.stored()[0]["messages"][1]["note"] == "length"
@@ -285,7 +285,7 @@ def test_keys_that_belong_to_others(window):
     w.ask("hello")
     assert not w.page.evaluate(press, {"key": "n", "code": "KeyN", "altKey": True})
     assert w.page.locator(".message").count() == 0
-    w.slow(6000)
+    w.slow()
     w.send("first")
     w.page.wait_for_selector(".writing:not(.empty)")
     w.page.evaluate(press, {"key": "Escape", "isComposing": True})

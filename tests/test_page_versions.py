@@ -144,12 +144,12 @@ def test_how_sure_each_version_was(window):
     sure.click()
     assert tokens(w) == long
     limit(w, 24)
-    w.slow(6000)
+    w.slow()
     w.page.click(".theirs .again")
     w.until("document.querySelector('.theirs .text').textContent.length > 3")
     w.page.click("#stop")
     w.answer()
-    w.slow(-1)
+    w.slow(False)
     assert w.page.locator(".token").count() == 0
     part = said(w)
     assert part
