@@ -80,17 +80,23 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
     plan.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
 
-    new = add("new", _new, "write a first recipe by three questions", recipe=False)
+    new = add("new", _new, "write a first recipe by a few questions", recipe=False)
     new.add_argument("file", metavar="FILE", nargs="?", help="the recipe to write (default: recipes/<name>.toml)")
     new.add_argument("--name", help="what the chat program shall be called")
     new.add_argument(
-        "--data", nargs="+", default=[], metavar="DATA", help="files or folders of dialogues or text, or: built-in"
+        "--data",
+        nargs="+",
+        default=[],
+        metavar="DATA",
+        help="files or folders of dialogues or text; built-in for minitron's own dialogues, or beside files for both",
     )
+    new.add_argument("--language", nargs="+", default=[], metavar="en|ru", help="what it speaks (built-in dialogues)")
+    new.add_argument("--name-ru", metavar="NAME", help="its name in Russian (built-in dialogues)")
     new.add_argument(
         "--fact",
         action="append",
         metavar="'QUESTION? ANSWER'",
-        help="what it knows about itself; again for more (built-in dialogues)",
+        help="what it knows about itself, or 'Hello! = Ahoy.'; again for more (built-in dialogues)",
     )
     new.add_argument("--minutes", metavar="N", help="for the whole run")
 
@@ -307,7 +313,7 @@ def _plan(a: argparse.Namespace) -> None:
 def _new(a: argparse.Namespace) -> None:
     from minitron.plan import new
 
-    new.run(a.file, new.Answers(a.name, a.data, a.minutes, a.fact))
+    new.run(a.file, new.Answers(a.name, a.data, a.minutes, a.fact, a.language, a.name_ru))
 
 
 def _synth(a: argparse.Namespace) -> None:

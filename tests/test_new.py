@@ -1,5 +1,6 @@
 """`minitron new`: what it asks, what it writes, and that the recipe is sound and trains."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_in_a_terminal_it_asks_again_after_a_mistake(data):
 
 def test_enter_takes_what_is_usual(data):
     child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--minutes", "1"], encoding="utf-8", timeout=100)
-    for _ in "12":
+    for _ in range(4):  # name, data, languages, name in Russian
         child.expect(r"\] $")
         child.sendline("")
     child.expect("What shall it know about itself")
@@ -96,15 +97,45 @@ def test_enter_takes_what_is_usual(data):
     assert recipe.export.title == "Mini"
 
 
-def test_built_in_dialogues_stand_alone():
-    with pytest.raises(MinitronError, match="exclude each other"):
-        new.look(["built-in", "built-in"])
+def test_ones_own_dialogues_stand_beside_the_built_in_ones(data):
+    """A mixture: a seventh of what is trained on is one's own, and who speaks is the person that was named."""
+    who = ("--language", "ru", "--name-ru", "Бруно", "--fact", "Привет! = Салют, матрос!")
+    done = minitron("new", "--name", "Bruno", "--data", "built-in", "chats.jsonl", "book.txt", *who, "--minutes", "5")
+    assert done.returncode == 0, done.stderr
+    recipe = load_recipe("recipes/bruno.toml")
+    own, skills = recipe.data.source
+    assert (own.files, own.weight, own.keep) == (["chats.jsonl"], 1.0, [])
+    assert (skills.builtin, skills.weight, skills.probes) == (135_000, 6.0, "probe == 1")
+    assert recipe.pretrain.files == ["book.txt"]
+    persona = recipe.data.persona
+    assert (persona.name, persona.name_ru, persona.languages) == ("Bruno", "Бруно", ["ru"])
+    assert [(fact.ask, fact.say) for fact in persona.facts] == [(["Привет!"], ["Салют, матрос!"])]
+    assert recipe.export.greeting == "Привет! Я Бруно."
+    check.check(recipe)
+    command = Path("recipes/bruno.toml").read_text(encoding="utf-8").splitlines()[0]
+    again = shlex.split(command.removeprefix("# Made by `").removesuffix("`."))
+    Path("recipes/bruno.toml").unlink()
+    assert minitron(*again[1:]).returncode == 0  # the same data; sizes depend on how fast the machine was
+    assert load_recipe("recipes/bruno.toml").data == recipe.data
+
+
+def test_languages_are_those_that_there_are():
+    assert new.languages_of("ru, en") == ["en", "ru"]
+    for wrong in ("", "de", "en de"):
+        with pytest.raises(MinitronError, match="are not in"):
+            new.languages_of(wrong)
 
 
 def test_the_built_in_dialogues_get_a_person(data):
     child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--name", "Bruno"], encoding="utf-8", timeout=100)
     child.expect(r"What shall it learn from\?.*\[built-in\] ")
     child.sendline("")
+    child.expect(r"Which languages shall it speak\? \[en ru\] ")
+    child.sendline("de")
+    child.expect("are not in 'de'; write en or ru, or both")
+    child.sendline("ru en")
+    child.expect(r"What is its name in Russian\? \[Bruno\] ")
+    child.sendline("Бруно")
     child.expect("What shall it know about itself")
     child.sendline("I live in Lisbon.")
     child.expect("is no question with its answer")
@@ -118,13 +149,13 @@ def test_the_built_in_dialogues_get_a_person(data):
     child.expect("make it: minitron run recipes/bruno.toml")
     child.expect(pexpect.EOF)
     persona = load_recipe("recipes/bruno.toml").data.persona
-    assert persona.name == "Bruno"
+    assert (persona.name, persona.name_ru, persona.languages) == ("Bruno", "Бруно", ["en", "ru"])
     assert [fact.ask for fact in persona.facts] == [["Where do you live?", "Where is your house?"], ["Кто твой друг?"]]
     assert [fact.say for fact in persona.facts] == [["In Lisbon, by the sea."], ["Попугай Макс."]]
     refused(
         *("new", "x.toml", "--name", "x", "--data", "chats.jsonl", "--minutes", "1", "--fact", "Who? I."),
         code=2,
-        saying="--fact is for the built-in dialogues",
+        saying="--fact, --language and --name-ru are for the built-in dialogues",
     )
     refused(
         "new",

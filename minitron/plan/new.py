@@ -1,4 +1,4 @@
-"""A first recipe by three questions: its name, its data, its time. Run: minitron new [recipes/tiko.toml]
+"""A first recipe by a few questions: its name, its data, its time, and of the built-in dialogues who speaks in them. Run: minitron new [recipes/tiko.toml]
 
     new.run(None, new.Answers(name="Tiko", data=["my/chats.jsonl"], minutes="20"))
 
@@ -8,7 +8,7 @@ What an option answers is not asked. Sizes and steps are those of `propose`. Kno
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from minitron.plan import propose, request
 from minitron.recipe.load import recipe_of
 from minitron.recipe.schema import Config
 from minitron.recipe.write import write_recipe
+from minitron.synth import persona
 
 BUILT_IN = "built-in"
 USUAL_NAME, USUAL_MINUTES = "Mini", "20"
@@ -30,9 +31,10 @@ SYNTH: dict[str, Any] = {
     "synth_rows": 135_000,
     "keep": ["overall_score >= 6", "safety >= 8", "pii_leak == 0"],
     "probes": "probe == 1",
-    "valid_fraction": 0.015,
-    "sources": [{"name": "minitron synth", "licence": "CC0-1.0", "address": "made by the program itself"}],
 }
+SOURCES = [{"name": "minitron synth", "licence": "CC0-1.0", "address": "made by the program itself"}]
+VALID_FRACTION = 0.015
+OWN_SHARE, SKILLS_SHARE = 1.0, 6.0  # of what is trained on, where dialogues of one's own stand beside the built-in ones
 
 
 @dataclass
@@ -42,7 +44,10 @@ class Answers:
     name: str | None = None
     data: list[str] = field(default_factory=list)
     minutes: str | None = None
-    facts: list[str] | None = None  # "question? answer", for the built-in dialogues
+    # of the built-in dialogues
+    facts: list[str] | None = None  # "question? answer"
+    languages: list[str] = field(default_factory=list)
+    name_ru: str | None = None
 
 
 def run(file: str | None, answers: Answers) -> None:
@@ -51,17 +56,15 @@ def run(file: str | None, answers: Answers) -> None:
         path_of(file)  # its mistake comes before the questions
     name = answers.name or ask("What shall it be called?", usual=USUAL_NAME, check=lambda text: path_of(file, text))
     path = path_of(file, name)
-    question = f"What shall it learn from? A file or folder of dialogues or texts, or {BUILT_IN} for those of minitron."
+    question = f"What shall it learn from? Files or folders of dialogues or texts, {BUILT_IN} for the dialogues of minitron, or both."
     words = answers.data or shlex.split(ask(question, usual=BUILT_IN, check=lambda text: look(shlex.split(text))))
     look(words)
-    facts = answers.facts
-    if facts is None:
-        facts = list(ask_facts()) if words == [BUILT_IN] and sys.stdin.isatty() else []
-    if facts and words != [BUILT_IN]:
-        hint = "put the dialogues with these answers into your own data"
-        raise MinitronError(f"--fact is for the {BUILT_IN} dialogues", hint=hint, code=2)
+    who = person(name, answers) if BUILT_IN in words else None
+    if not who and (answers.facts or answers.languages or answers.name_ru):
+        hint = f"name {BUILT_IN} too (--data {BUILT_IN} {shlex.join(words)}), or put dialogues with these answers into your data"
+        raise MinitronError(f"--fact, --language and --name-ru are for the {BUILT_IN} dialogues", hint=hint, code=2)
     minutes = answers.minutes or ask("How many minutes may it take?", usual=USUAL_MINUTES, check=request.parse_minutes)
-    config = recipe_of(tables(words, name, facts), path)
+    config = recipe_of(tables(words, name, who), path)
     proposal, comments = propose.propose(
         config, size=None, minutes=request.parse_minutes(minutes), optimizer=config.optim.name
     )
@@ -74,7 +77,7 @@ def run(file: str | None, answers: Answers) -> None:
             name,
             "--data",
             *words,
-            *(f"--fact={fact}" for fact in facts),
+            *(who.options() if who else ()),
             "--minutes",
             minutes,
         ]
@@ -100,27 +103,95 @@ def path_of(file: str | None, name: str = "") -> Path:
     return path
 
 
-def tables(words: list[str], name: str, facts: Sequence[str] = ()) -> dict[str, Any]:
-    """The recipe of these data, as tomllib would read it. The assistant of the built-in dialogues bears the name."""
-    if words != [BUILT_IN]:
-        return request.from_data(words, []) | {"export": {"title": name}}
-    persona = {"name": name, "facts": [fact_of(text) for text in facts]} if name else {}
-    export = {"title": name, "greeting": f"Hi! I am {name}. Привет!"} if name else {}
-    return {"data": SYNTH | {"persona": persona}, "optim": {"name": request.OPTIMIZER}, "export": export}
+@dataclass(frozen=True)
+class Person:
+    """Who speaks in the built-in dialogues."""
+
+    name: str
+    name_ru: str
+    languages: list[str]
+    facts: list[str]
+
+    def options(self) -> Iterator[str]:
+        """The options of `minitron new` that say the same."""
+        if self.languages != list(persona.LANGUAGES):
+            yield from ("--language", *self.languages)
+        if self.name_ru != self.name:
+            yield from ("--name-ru", self.name_ru)
+        yield from (f"--fact={fact}" for fact in self.facts)
+
+    def table(self) -> dict[str, Any]:
+        """The recipe's section `data.persona`."""
+        facts = [fact_of(text) for text in self.facts]
+        return {"name": self.name, "name_ru": self.name_ru, "languages": self.languages, "facts": facts}
+
+
+def person(name: str, answers: Answers) -> Person:
+    """Asks what is open of it, where there is somebody to ask."""
+    languages, name_ru, facts = answers.languages, answers.name_ru, answers.facts
+    there = sys.stdin.isatty()
+    if not languages and there:
+        languages = ask(
+            "Which languages shall it speak?", usual=" ".join(persona.LANGUAGES), check=languages_of
+        ).split()
+    languages = languages_of(" ".join(languages or persona.LANGUAGES))
+    if name_ru is None:
+        asked = there and "ru" in languages and persona.language_of(name) != "ru"
+        name_ru = ask("What is its name in Russian?", usual=name, check=lambda text: None) if asked else name
+    if facts is None:
+        facts = list(ask_facts()) if there else []
+    return Person(name, name_ru, languages, facts)
+
+
+def languages_of(text: str) -> list[str]:
+    """`ru en` as a list in the usual order. Raises MinitronError for others."""
+    words = text.replace(",", " ").split()
+    if not words or not set(words) <= set(persona.LANGUAGES):
+        hint = f"write {' or '.join(persona.LANGUAGES)}, or both"
+        raise MinitronError(f"the {BUILT_IN} dialogues are not in {text!r}", hint=hint, code=2)
+    return [language for language in persona.LANGUAGES if language in words]
+
+
+def tables(words: list[str], name: str = "", who: Person | None = None) -> dict[str, Any]:
+    """The recipe of these data, as tomllib would read it. The assistant of the built-in dialogues bears the name; dialogues
+    of one's own stand beside them."""
+    own = [word for word in words if word != BUILT_IN]
+    found = request.from_data(own, [])
+    if BUILT_IN not in words:
+        return found | {"export": {"title": name}}
+    data: dict[str, Any] = {"valid_fraction": VALID_FRACTION, "sources": SOURCES}
+    if files := found.get("data", {}).get("files"):
+        skills = {"name": "skills", "builtin": SYNTH["synth_rows"], "weight": SKILLS_SHARE}
+        skills |= {key: SYNTH[key] for key in ("keep", "probes")}
+        data["source"] = [{"name": "own", "files": files, "weight": OWN_SHARE}, skills]
+    else:
+        data |= SYNTH
+    if who:
+        data["persona"] = who.table()
+    greetings = {"en": f"Hi! I am {name}.", "ru": f"Привет! Я {who.name_ru if who else name}."}
+    greeting = " ".join(greetings[language] for language in (who.languages if who else ()))
+    return found | {"data": data} | ({"export": {"title": name, "greeting": greeting}} if name else {})
 
 
 def fact_of(text: str) -> dict[str, list[str]]:
-    """`Where do you live? Your home? In Lisbon.` as a fact: questions, then one answer. Raises MinitronError for none."""
-    *asks, say = (part.strip() for part in re.split(r"(?<=\?)\s+", text.strip()))
-    if not asks or not say or say.endswith("?"):
-        hint = "write questions and then an answer: 'Where do you live? Where is your home? In Lisbon.'"
+    """`Where do you live? Your home? In Lisbon.` as a fact: questions, then one answer. `Hello! = Ahoy.` is one too, of what
+    is no question. Raises MinitronError for none."""
+    said, sign, say = text.partition(" = ")
+    asks = [part for part in re.split(r"(?<=[?!.])\s+", said.strip()) if part]
+    if not sign:
+        *asks, say = (part.strip() for part in re.split(r"(?<=\?)\s+", text.strip()))
+    if not asks or not say.strip() or say.strip().endswith("?"):
+        hint = "write questions and then an answer: 'Where do you live? Where is your home? In Lisbon.', or 'Hello! = Ahoy.'"
         raise MinitronError(f"{text!r} is no question with its answer", hint=hint, code=2)
-    return {"ask": asks, "say": [say]}
+    return {"ask": asks, "say": [say.strip()]}
 
 
 def ask_facts() -> Iterator[str]:
-    """What the person wants it to know about itself, until there is nothing more."""
-    question = "What shall it know about itself? One or more questions, then the answer, such as: Where do you live? In Lisbon.  (Enter: no more)"
+    """What the person wants it to know about itself, and its manners, until there is nothing more."""
+    question = (
+        "What shall it know about itself, and how does it talk? One or more questions, then the answer: "
+        "Where do you live? In Lisbon.  Or: Hello! = Ahoy.  (Enter: no more)"
+    )
     while fact := ask(question, usual="", check=lambda text: text and fact_of(text)):
         yield fact
         question = "What else?"
@@ -132,9 +203,7 @@ def look(words: list[str]) -> Config:
         if word != BUILT_IN and not request.names_data(word):
             hint = f"name a file such as chats.jsonl or book.txt, a folder, or {BUILT_IN}"
             raise MinitronError(f"{word} is no file of data", hint=hint, code=2)
-    if BUILT_IN in words and len(words) > 1:
-        raise MinitronError(f"{BUILT_IN} and files exclude each other", hint="name one of them", code=2)
-    config = recipe_of(tables(words, ""), Path("new.toml"))
+    config = recipe_of(tables(words), Path("new.toml"))
     check.check(config)
     return config
 
