@@ -20,10 +20,10 @@ setup: .venv/.ready ## a virtual environment with everything, the Go toolchain i
 .venv/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "minitron needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "could not make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[binary]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[binary]'
 	@touch $@
 .venv/.ready-test: .venv/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: setup ## from nothing to a chat program of your own, in ten minutes
