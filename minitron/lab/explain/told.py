@@ -27,15 +27,16 @@ ANSWERS = 8  # with each way of sampling
 def of(config: Config, *, card: str) -> dict[str, Any]:
     """Everything; `card` is the model card, Markdown with metadata before it."""
     layout = config.layout
+    aligned = "feedback" if config.labelled else "kto"  # what the report card compares before and after
     return {
         "name": config.export.title or config.name,
         "recipe": config.name,
         "base": config.base,
         "shipped": config.shipped,
         "data": data(config),
-        "training": {stage: curves(metrics.read(layout.metrics(stage))) for stage in ("pretrain", "sft", "kto")},
+        "training": {stage: curves(metrics.read(layout.metrics(stage))) for stage in ("pretrain", "sft")},
         "report": report(_json(layout.card)),
-        "kto": _json(layout.stage_report("kto")),
+        "aligned": _json(layout.stage_report(aligned)) | curves(metrics.read(layout.metrics(aligned))),
         "card": card.removeprefix("---").partition("\n---\n")[2].strip() if card.startswith("---") else card,
     }
 

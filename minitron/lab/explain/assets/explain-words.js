@@ -29,7 +29,7 @@ minitron.words.add({
     similar: "{n} alike",
 
     trainingTitle: "How it learned", trainingLead: "The loss says how surprised the model is by the next token of a text, in nats: the lower, the better it predicts. Held-out text is text that it never learns from.",
-    stage_pretrain: "Raw text (pretrain)", stage_sft: "Dialogues (sft)", stage_kto: "Alignment (kto)", lossTrain: "training", lossValid: "held out", step: "step {n}", steps: "steps", unitLoss: "nats per token", logScale: "logarithmic", samplesAt: "What it said at step {n}", samplesMove: "Move through training",
+    stage_pretrain: "Raw text (pretrain)", stage_sft: "Dialogues (sft)", lossTrain: "training", lossValid: "held out", step: "step {n}", steps: "steps", unitLoss: "nats per token", logScale: "logarithmic", samplesAt: "What it said at step {n}", samplesMove: "Move through training",
     trainingNone: "The run holds no record of its training.",
 
     alignedTitle: "Before and after alignment", alignedLead: "After learning to talk, the model is shown its own bad answers beside good ones (KTO): good ones become likelier, bad ones less. Guards take care that nothing else breaks.",
@@ -69,7 +69,7 @@ minitron.words.add({
     similar: "похоже на {n}",
 
     trainingTitle: "Как она училась", trainingLead: "Потеря (loss) показывает, насколько модель удивлена следующим токеном, в натах: чем меньше, тем лучше она предсказывает. На отложенном тексте она никогда не учится.",
-    stage_pretrain: "Простой текст (pretrain)", stage_sft: "Диалоги (sft)", stage_kto: "Выравнивание (kto)", lossTrain: "обучение", lossValid: "отложенное", step: "шаг {n}", steps: "шаги", unitLoss: "нат на токен", logScale: "логарифмически", samplesAt: "Что она говорила на шаге {n}", samplesMove: "Двигайтесь по обучению",
+    stage_pretrain: "Простой текст (pretrain)", stage_sft: "Диалоги (sft)", lossTrain: "обучение", lossValid: "отложенное", step: "шаг {n}", steps: "шаги", unitLoss: "нат на токен", logScale: "логарифмически", samplesAt: "Что она говорила на шаге {n}", samplesMove: "Двигайтесь по обучению",
     trainingNone: "В папке модели нет записей об обучении.",
 
     alignedTitle: "До и после выравнивания", alignedLead: "Когда модель научилась говорить, ей показывают её же плохие ответы рядом с хорошими (KTO): хорошие становятся вероятнее, плохие — реже. Сторожа следят, чтобы остальное не сломалось.",

@@ -79,8 +79,8 @@
     if (all.length < 2) return $("aligned-body").replaceChildren(note("alignedNone"));
     const [first, last] = [all[0], all.at(-1)];
     const parts = [];
-    const outcome = told.kto.outcome;
-    if (outcome) parts.push(node("p", { class: "told", text: t("verdict", { outcome: outcome === "improved" ? t("outcome_improved") : outcome }) + (told.kto.why ? ` ${told.kto.why}` : "") }));
+    const outcome = told.aligned.outcome;
+    if (outcome) parts.push(node("p", { class: "told", text: t("verdict", { outcome: outcome === "improved" ? t("outcome_improved") : outcome }) + (told.aligned.why ? ` ${told.aligned.why}` : "") }));
     const decimals = (value) => number(value, { minimumFractionDigits: 4, maximumFractionDigits: 4 });
     const rows = [["heldOut", "loss", decimals], ["bitsPerByte", "bits_per_byte", decimals]]
       .filter(([, key]) => first[key] != null && last[key] != null)
@@ -91,11 +91,11 @@
       if (values.every((value) => value != null)) rows.push([t(`rate_${rate}`), ...values.map(percent)]);
     }
     parts.push(table([t("measure"), t("before"), t("after")], rows));
-    const kto = told.training.kto.curves;
+    const found = told.aligned.curves;
     parts.push(...[
-      curves(t("heldOut"), [{ name: t("lossValid"), points: kto.valid_loss }], t("unitLoss")),
-      curves(t("ratios"), [{ name: t("chosen"), points: kto.chosen_log_ratio }, { name: t("rejected"), points: kto.rejected_log_ratio }], t("unitLoss")),
-      curves(t("rawZ"), [{ name: "raw z", points: kto.raw_z }], t("unitLoss")),
+      curves(t("heldOut"), [{ name: t("lossValid"), points: found.valid_loss }], t("unitLoss")),
+      curves(t("ratios"), [{ name: t("chosen"), points: found.chosen_log_ratio }, { name: t("rejected"), points: found.rejected_log_ratio }], t("unitLoss")),
+      curves(t("rawZ"), [{ name: "raw z", points: found.raw_z }], t("unitLoss")),
     ].filter(Boolean));
     for (const [way, { samples: after = [] }] of Object.entries(last.failures ?? {})) {
       const before = first.failures?.[way]?.samples ?? [];
