@@ -6,11 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from commands import minitron
 from conftest import run_to
 from dialogues import dialogue, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cli import minitron
 from test_inspect import CHANCE_WORDS
 from test_tokenizer_kinds import KINDS, TEXTS, made
 

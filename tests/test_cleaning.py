@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import minitron
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cli import minitron
 from test_recipe import DATA, refused
 from test_tokenizer_stage import RECIPE
 

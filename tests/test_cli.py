@@ -5,30 +5,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-COMMAND = [sys.executable, "-m", "minitron"]
-
-
-def minitron(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, input=stdin)
-
-
-def refused(*arguments: str, code: int = 1, saying: str, stdin: str | None = None) -> str:
-    """Runs a command that must fail politely; returns what it said."""
-    done = minitron(*arguments, stdin=stdin)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("minitron: error: ") == 1
-    assert "hint: " in done.stderr
-    assert saying in done.stderr
-    assert not list(Path().rglob(".*.tmp"))
-    return done.stderr
+from commands import COMMAND, minitron, refused
 
 
 @pytest.mark.parametrize(

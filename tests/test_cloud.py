@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import minitron, refused
 from conftest import tiny_shape, tiny_texts
-from test_cli import minitron, refused
 from test_tokenizer_stage import RECIPE
 
 from minitron.lab import cloud

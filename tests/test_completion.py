@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_cli import minitron
+from commands import minitron
 
 pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 

@@ -2,12 +2,11 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from commands import minitron
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
@@ -180,10 +179,6 @@ def test_recipes_are_written_as_they_are_read(path, tmp_path):
     assert dump_recipe(load_recipe(again)) == dump_recipe(recipe)
     assert "  # a comment\n" in again.read_text()
     assert f"d_model = {recipe.model.d_model}\n" in again.read_text()
-
-
-def minitron(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "minitron", *arguments], capture_output=True, text=True)
 
 
 # slow: measures, then trains

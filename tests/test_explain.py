@@ -7,16 +7,15 @@ import base64
 import gzip
 import json
 import math
-import os
 import random
 import re
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
 from browser import SIZES, Window, chromium
+from commands import refused
 from conftest import TINY_RECIPE, run_to, tiny_texts
 
 from minitron.core.errors import MinitronError
@@ -343,10 +342,5 @@ def test_three_megabytes_beside_the_model(explained):
 def test_without_a_model_it_says_so(tiny_run):
     with pytest.raises(MinitronError, match="no"):
         explain.run(load_recipe("tiny.toml"))
-    command = [sys.executable, "-m", "minitron", "explain", "tiny.toml"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
-    assert done.returncode == 1
-    assert "hint: run: minitron" in done.stderr
-    done = subprocess.run([*command, "--out", "."], capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
-    assert done.returncode == 2
-    assert "is a folder" in done.stderr
+    refused("explain", "tiny.toml", saying="hint: run: minitron")
+    refused("explain", "tiny.toml", "--out", ".", code=2, saying="is a folder")

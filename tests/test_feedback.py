@@ -3,10 +3,10 @@
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
+import commands
 import pytest
 import torch
 from conftest import TINY_RECIPE, write_dialogues
@@ -161,9 +161,7 @@ def place(tmp_path_factory):
 
 
 def minitron(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "minitron", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = commands.minitron(*arguments, folder=folder)
     assert done.returncode == 0, done.stderr
     return done.stderr
 

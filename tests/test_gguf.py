@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import minitron
 from conftest import char_tokenizer, random_texts, tiny_shape, tiny_texts
 from llamacpp import LlamaCpp
-from test_cli import minitron
 
 from minitron.core.errors import MinitronError
 from minitron.interop import gguf

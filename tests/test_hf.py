@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import minitron
 from conftest import TINY_RECIPE, char_tokenizer, random_texts, run_to, tiny_shape, tiny_texts
-from test_cli import minitron
 
 from minitron.core.errors import MinitronError
 from minitron.interop import hf, model_card

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import minitron
 
 from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe
@@ -63,9 +64,7 @@ def test_every_recipe_is_sound_and_written_back_the_same(path, tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
 def test_every_recipe_runs_dry(path):
     stage = "pretrain" if load_recipe(path).base else "sft"
-    done = subprocess.run(
-        [sys.executable, "-m", "minitron", stage, str(path), "--dry-run"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = minitron(stage, str(path), "--dry-run", folder=ROOT)
     assert done.returncode == 0, done.stderr
     for word in ("parameters", "tokens", "memory", "time"):
         assert f"\n{word} " in "\n" + done.stderr

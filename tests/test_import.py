@@ -2,16 +2,15 @@
 
 import json
 import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 import torch
+from commands import minitron
 from conftest import random_texts, tiny_shape, tiny_texts, write_dialogues
 from llamacpp import LlamaCpp
 from safetensors.torch import load_file, save_file
-from test_cli import minitron
 
 from minitron.core.errors import MinitronError
 from minitron.interop import gguf, imported
@@ -264,8 +263,8 @@ def test_it_becomes_a_program_that_answers_as_python_does(in_tmp_path, program, 
     questions += [q | {"messages": system + before + q["messages"]} for q in questions[:4]]
     questions.append({"messages": [{"role": "user", "content": " \n\x1cwhite space around\u2003"}], "max_tokens": 8})
     lines = "".join(json.dumps(q) + "\n" for q in questions)
-    command = [sys.executable, "-m", "minitron", "complete", "runs/x"]
-    told = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    told = minitron("complete", "runs/x", stdin=lines)
+    assert told.returncode == 0, told.stderr
     python = [json.loads(line) for line in told.stdout.splitlines()]
     found = ask(program, "complete", questions)
     assert sum(p == g for p, g in zip(python, found, strict=True)) >= len(questions) - 1  # fp16's rounding may turn one

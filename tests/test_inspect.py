@@ -7,7 +7,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from test_cli import minitron
+from commands import minitron
 from test_tokenizer_kinds import HOSTILE, KINDS, made
 
 from minitron.core.errors import MinitronError

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from commands import minitron
 from dialogues import A, U, dialogue, save
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -145,11 +145,9 @@ def test_built_in_dialogues_need_no_data_stage(capsys):
 def test_the_command_in_a_pipe():
     save("x.jsonl", ROWS)
     Path("t.toml").write_text('[data]\nfiles = ["x.jsonl"]\nkeep = ["s >= 5"]\n')
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-m", "minitron", "look", "t.toml"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, encoding="utf-8")
+    done = minitron("look", "t.toml")
     assert (done.returncode, "50 rows looked at, 25 of them stay" in done.stdout) == (0, True), done.stderr
-    done = subprocess.run([*command, "data.keep=['t > 1']"], env=env, capture_output=True, text=True)
+    done = minitron("look", "t.toml", "data.keep=['t > 1']")
     assert (done.returncode, done.stdout) == (1, "")
     assert "has no column 't'" in done.stderr
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import refused
 from conftest import run_to, tiny_shape, tiny_texts
 from safetensors.torch import load_file
-from test_cli import refused
 from test_plan import SHAPES, dry, kept_by_torch
 from test_resume import PRETRAIN, minitron, outcome, stop_at
 from torch._subclasses.fake_tensor import FakeTensorMode

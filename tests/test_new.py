@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from commands import minitron, refused
 from conftest import tiny_texts, write_dialogues
-from test_cli import minitron, refused
 from test_plan import dry
 
 from minitron.core.errors import MinitronError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import minitron
 from conftest import TINY_RECIPE, tiny_texts, write_dialogues
-from test_cli import minitron
 from test_import import CHATML, byte_level, our_logits, save_folder, their_model
 from test_resume import PRETRAIN
 

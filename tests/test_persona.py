@@ -6,8 +6,8 @@ from random import Random
 
 import pyarrow.parquet as pq
 import pytest
+from commands import refused
 from conftest import run_to
-from test_cli import refused
 
 from minitron.evaluate.checks import passes
 from minitron.recipe.load import load_recipe

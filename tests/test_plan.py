@@ -1,12 +1,11 @@
 """Dry runs: what they say about memory is what torch counts, and what they say at all."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from commands import minitron
 from conftest import tiny_shape
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -194,7 +193,7 @@ def test_speed_is_counted_in_rounds():
 
 
 def dry(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "minitron", *arguments, "--dry-run"], capture_output=True, text=True)
+    done = minitron(*arguments, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert not done.stdout
     return re.sub(" +", " ", done.stderr)
@@ -220,9 +219,7 @@ def test_the_sample_counts_what_the_data_stage_keeps(tiny_run):
     recipe = load_recipe(tiny_run)
     before = corpus_stats.look(recipe)
     assert before.where == "a sample of 200 of 200 rows"
-    subprocess.run(
-        [sys.executable, "-m", "minitron", "run", "tiny.toml", "--to", "sft"], check=True, capture_output=True
-    )
+    assert minitron("run", "tiny.toml", "--to", "sft").returncode == 0
     after = corpus_stats.look(recipe)
     assert after.where == "the data stage's report"
     assert before.dialogues == pytest.approx(after.dialogues, rel=0.15)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import refused as refused_command
 from conftest import tiny_shape, tiny_texts
-from test_cli import refused as refused_command
 from test_recipe import recipe, refused
 from test_tokenizer_kinds import made
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import minitron, refused
 from conftest import run_to
-from test_cli import minitron, refused
 
 from minitron.core.errors import MinitronError
 from minitron.interop import suite

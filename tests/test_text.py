@@ -3,15 +3,14 @@
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from commands import minitron, refused
 from conftest import TINY_RECIPE, char_tokenizer, tiny_texts, write_dialogues
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_cli import minitron, refused
 
 from minitron.chat import session as conversation
 from minitron.core.errors import MinitronError
@@ -177,9 +176,7 @@ def built(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("base")
     (folder / "book.txt").write_text(BOOK)
     (folder / "base.toml").write_text(BASE_RECIPE)
-    done = subprocess.run(
-        [sys.executable, "-m", "minitron", "run", "base.toml"], cwd=folder, capture_output=True, text=True
-    )
+    done = minitron("run", "base.toml", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "its selftest passes" in done.stderr
     return folder

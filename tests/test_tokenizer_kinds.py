@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import minitron
 from conftest import TINY_RECIPE, tiny_texts, write_dialogues
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -234,8 +235,7 @@ def test_rules_that_are_none_are_told_before_the_first_stage(in_tmp_path, rules,
     Path("tiny.toml").write_text(TINY_RECIPE)
     if rules is not None:
         Path("rules.tsv").write_bytes(rules)
-    command = [sys.executable, "-m", "minitron", "run", "tiny.toml", "tokenizer.normalization=rules.tsv"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = minitron("run", "tiny.toml", "tokenizer.normalization=rules.tsv")
     assert done.returncode == 2, done.stderr
     assert told in done.stderr
     assert not Path("runs/tiny/data").exists()
@@ -320,8 +320,8 @@ def test_every_kind_goes_from_dialogues_to_the_program(in_tmp_path, program, kin
     assert [answer["ids"] for answer in answers] == [found.encode(text) for text in texts]
     questions = [{"messages": [{"role": "user", "content": f"say {n} ё"}], "max_tokens": 8} for n in range(20)]
     lines = "".join(json.dumps(q) + "\n" for q in questions)
-    command = [sys.executable, "-m", "minitron", "complete", "tiny.toml"]
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    done = minitron("complete", "tiny.toml", stdin=lines)
+    assert done.returncode == 0, done.stderr
     python = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum(p == g for p, g in zip(python, ask(program, "complete", questions), strict=True)) >= 19
     said = subprocess.run([program, "--model", "export/tiny", "selftest"], capture_output=True, text=True)

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import minitron, refused
 from conftest import tiny_texts
-from test_cli import minitron, refused
 from test_recipe import DATA
 from test_recipe import refused as recipe_refused
 from test_tokenizer_kinds import made
