@@ -61,7 +61,13 @@ def test_every_recipe_is_sound_and_written_back_the_same(path, tmp_path):
     assert dump_recipe(loaded) == dump_recipe(recipe)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem != "demo"), id=path.name)  # slow: measures the machine
+        for path in sorted((ROOT / "recipes").glob("*.toml"))
+    ],
+)
 def test_every_recipe_runs_dry(path):
     stage = "pretrain" if load_recipe(path).base else "sft"
     done = minitron(stage, str(path), "--dry-run", folder=ROOT)

@@ -134,6 +134,7 @@ def test_sft_learns_and_leaves_all_other_weights_as_they_were(on_pretrain):
     assert checkpoint.check(folder / "merged")["valid_loss"] == min(row.get("valid_loss", 9) for row in rows)
 
 
+@pytest.mark.slow  # six runs
 def test_a_stopped_one_ends_with_the_same_numbers(on_pretrain):
     minitron("sft", "tiny.toml")
     want = outcome("sft")
@@ -149,6 +150,7 @@ def test_a_stopped_one_ends_with_the_same_numbers(on_pretrain):
     assert outcome("sft") == want
 
 
+@pytest.mark.slow  # three runs
 def test_kto_with_it_too(on_pretrain):
     options = "[kto]\nlora_rank = 2\nlora_targets = ['q_proj']\nforce = true\n"
     rows = [{"prompt": f"say {n}", "completion": str(n % 7), "label": n % 3 > 0} for n in range(60)]
