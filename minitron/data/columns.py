@@ -125,7 +125,7 @@ def _number(data: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
     return (data[at.clip(0, len(data) - 1)].astype(np.int64) << (8 * np.arange(size)[::-1])).sum(axis=1)
 
 
-_HEADS = pa.array([f'["{role}","' for role in ROLES])
+_HEADS = [f'["{role}","' for role in ROLES]
 
 
 def digests_of(messages: pa.ListArray) -> list[bytes]:
@@ -133,7 +133,7 @@ def digests_of(messages: pa.ListArray) -> list[bytes]:
     if not len(messages):
         return []
     turns, ends = messages.flatten(), messages.offsets.to_numpy()
-    heads = _HEADS.take(pc.index_in(turns.field(0), pa.array(ROLES)))
+    heads = pa.array(_HEADS).take(pc.index_in(turns.field(0), pa.array(ROLES)))
     written = pc.binary_join_element_wise(heads, _escaped(turns.field(1)), '"]', "")
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends - ends[0]), written), ",")
     whole = pc.binary_join_element_wise("[", joined, "]", "")
