@@ -48,7 +48,7 @@ class Words:
         space = " "
         if self._changes:
             texts, space = [self._whole.normalize(text) for text in texts], SPACE
-        split = pc.split_pattern(pa.array(texts, pa.string()), space)  # a list of words for each text
+        split = pc.split_pattern(pa.array(texts, pa.large_string()), space)  # a list of words for each text
         begins = split.offsets.to_numpy()
         coded = split.flatten().dictionary_encode()
         words, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy().copy()
