@@ -75,10 +75,10 @@ def test_every_id_is_predicted_once(tiny_tokenizer, texts, context):
     whole = [[*t.encode(text), t.end] for text in texts if text]
     predicted = [i for ids, mask, _ in found for i, counted in zip(ids, mask, strict=True) if counted]
     assert predicted == [i for ids in whole for i in ids[1:]]
-    assert all(len(ids) <= context + 1 and mask[0] is False for ids, mask, _ in found)
+    assert all(len(ids) <= context + 1 and not mask[0] for ids, mask, _ in found)
     assert sum(s.target_bytes for s in found) == sum(t.byte_counts[ids[1:]].sum() for ids in whole)
     for ids, _, _ in found:  # each begins with what the one before ended with, or with a document
-        assert any(ids == w[at : at + len(ids)] for w in whole for at in range(0, len(w), context))
+        assert any(ids.tolist() == w[at : at + len(ids)] for w in whole for at in range(0, len(w), context))
 
 
 def test_a_vocabulary_beyond_16_bits(tmp_path):

@@ -41,7 +41,7 @@ def test_batches_change_nothing(kind, context):
         said = sum(len(m["content"].encode()) for m in kept if m["role"] == "assistant")
         want.append((*chat_template.encode_dialogue(kept, tokenizer), said))
     cut = {"shortened": 0, "left out": 0}
-    found = [(ids, list(map(bool, mask)), size) for ids, mask, size in encode(TRAIN, tokenizer, context, cut)]
+    found = [(ids.tolist(), list(map(bool, mask)), size) for ids, mask, size in encode(TRAIN, tokenizer, context, cut)]
     assert found == want
     assert cut == {"shortened": shortened, "left out": left_out}
     assert (bool(shortened), bool(left_out)) == (context < 100, context < 20)

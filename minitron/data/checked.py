@@ -5,6 +5,8 @@
 Columns of turns are checked whole where Arrow has them, other rows one by one. Knows nothing about duplicates and what is written.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from minitron import __version__
 from minitron.core.files import write_error
 from minitron.data.columns import MESSAGES, check, digests_of
 from minitron.data.expressions import Leaf
@@ -38,21 +41,49 @@ class Written(NamedTuple):
 
 
 def write(task: tuple[Source, DataConfig, Path]) -> Written:
-    """Writes the dialogues of a source to a file (Arrow's stream format); for other processes."""
-    source, config, path = task
+    """Writes the dialogues of a source into the folder (Arrow's stream format), unless an earlier run left them there; for other
+    processes. What was met is written last, beside them: without it a file is not whole."""
+    source, config, folder = task
+    path = folder / f"{_key(source, config)}.arrow"
+    met = path.with_suffix(".json")
+    if reader := _left(path, met, config):
+        return Written(path, reader, source.size)
     reader = Reader(config)
     try:
+        met.unlink(missing_ok=True)
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, CHECKED) as stream:
             for table in dialogues(reader, source, roles=role_map(config)):
                 stream.write_table(table)
+        met.write_text(json.dumps(reader.to_json()), encoding="utf-8")
     except OSError as error:  # one of reading is a MinitronError by now
-        raise write_error(error, path=path.parent) from error
+        raise write_error(error, path=folder) from error
     return Written(path, reader, source.size)
+
+
+def _key(source: Source, config: DataConfig) -> str:
+    """Stands for all that decides what is read: of the file its size and times, as in `core.hashes`, and which part of it."""
+    stat = source.path.stat()
+    file = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    decides = (__version__, str(CHECKED), type(source).__name__, vars(source), file, config)
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
+
+
+def _left(path: Path, met: Path, config: DataConfig) -> Reader | None:
+    """What was met while a file was written; None where it is not there, or damaged, as a power cut leaves it."""
+    try:
+        reader = Reader.of_json(config, json.loads(met.read_text(encoding="utf-8")))
+        for table in read(path):
+            table.validate(full=True)
+            if digests_of(table["messages"].combine_chunks()) != table["digest"].to_pylist():
+                return None
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException):
+        return None
+    return reader
 
 
 def read(path: Path) -> Iterator[pa.Table]:
     """What `write` wrote, in parts of bounded size."""
-    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
         for batch in stream:
             yield pa.Table.from_batches([batch])
 

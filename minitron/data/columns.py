@@ -8,6 +8,7 @@ Knows nothing about files and scores.
 """
 
 import hashlib
+from itertools import pairwise
 from json.encoder import encode_basestring
 
 import numpy as np
@@ -24,7 +25,6 @@ WEIGHTS = {"weight", "train"}
 
 _BLANK = [c.encode() for c in map(chr, range(0x80, 0x3001)) if c.isspace()]  # what str.strip takes, beyond ASCII
 _BLANK_ENDS = {size: np.array([int.from_bytes(c, "big") for c in _BLANK if len(c) == size]) for size in (2, 3)}
-_CONTROLS = bytes(c for c in range(32) if c not in b"\n\t")
 
 
 def check(turns: pa.Array, *, roles: dict[str, str]) -> tuple[np.ndarray, pa.ListArray]:
@@ -125,32 +125,32 @@ def _number(data: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
     return (data[at.clip(0, len(data) - 1)].astype(np.int64) << (8 * np.arange(size)[::-1])).sum(axis=1)
 
 
-_TURN = [f'["{role}",'.encode() for role in ROLES]
+_HEADS = [f'["{role}","' for role in ROLES]
 
 
 def digests_of(messages: pa.ListArray) -> list[bytes]:
     """16 bytes for each dialogue: the BLAKE2b of its messages as JSON, as `messages.digest_of` has it."""
-    ends = messages.offsets.to_numpy()
-    turns = messages.values.slice(ends[0], ends[-1] - ends[0])
-    ends = (ends - ends[0]).tolist()
-    texts = _as_json(turns.field(1))
-    roles = turns.field(0).dictionary_encode()
-    heads = [_TURN[ROLES.index(role)] for role in roles.dictionary.to_pylist()]
-    written = [heads[role] + text for role, text in zip(roles.indices.to_pylist(), texts, strict=True)]
-    return [
-        hashlib.blake2b(b"[" + b"],".join(written[begin:end]) + b"]]", digest_size=16).digest()
-        for begin, end in zip(ends, ends[1:], strict=False)
-    ]
-
-
-def _as_json(texts: pa.StringArray) -> list[bytes]:
-    """Each text as JSON has it, in quotes."""
-    if not len(texts):
+    if not len(messages):
         return []
-    every = pa.ListArray.from_arrays([0, len(texts)], texts.cast(pa.binary()))
-    [whole] = pc.binary_join(every, b"\0").to_pylist()
-    if len(whole.translate(None, _CONTROLS)) != len(whole) - len(texts) + 1:  # more than the zeros between them
-        return [encode_basestring(text).encode() for text in texts.to_pylist()]
-    for plain, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\t", b"\\t")):
-        whole = whole.replace(plain, escaped)
-    return [b'"' + text + b'"' for text in whole.split(b"\0")]
+    turns, ends = messages.flatten(), messages.offsets.to_numpy()
+    heads = pa.array(_HEADS).take(pc.index_in(turns.field(0), pa.array(ROLES)))
+    written = pc.binary_join_element_wise(heads, _escaped(turns.field(1)), '"]', "")
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends - ends[0]), written), ",")
+    whole = pc.binary_join_element_wise("[", joined, "]", "")
+    _, ends, data = whole.buffers()
+    data, ends = memoryview(data), np.frombuffer(ends, np.int32)[: len(whole) + 1].tolist()
+    return [hashlib.blake2b(data[begin:end], digest_size=16).digest() for begin, end in pairwise(ends)]
+
+
+def _escaped(texts: pa.StringArray) -> pa.StringArray:
+    """Each text as JSON has it between quotes."""
+    _, ends, data = texts.buffers()
+    ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    whole = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+    controls = set(np.unique(whole[whole < 0x20]).tolist())
+    if controls - {ord("\n"), ord("\t")}:
+        return pa.array([encode_basestring(text)[1:-1] for text in texts.to_pylist()], pa.string())
+    for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t")):
+        if ord(plain) in controls or (whole == ord(plain)).any():
+            texts = pc.replace_substring(texts, plain, escaped)
+    return texts

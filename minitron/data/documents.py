@@ -95,15 +95,15 @@ def texts(config: PretrainConfig, split: str, *, cleaner: Cleaner | None = None)
 def sequences(documents: Iterable[str], tokenizer: Tokenizer, context: int) -> Iterator[Sequence]:
     """Text, end marker; longer than the context: cut so that every id but a document's first is predicted exactly once."""
     for document in documents:
-        ids = [i for part in tokenizer.encode_many(list(parts(document))) for i in part] + [tokenizer.end]
+        ids = np.append(tokenizer.encode_flat(list(parts(document)))[0], tokenizer.end)
         until = _raw_bytes(document, ids, tokenizer)
         for at in range(0, len(ids) - 1, context):
             piece = ids[at : at + context + 1]
             target_bytes = int(until[at + len(piece)] - until[at + 1])
-            yield Sequence(piece, [False] + [True] * (len(piece) - 1), target_bytes)
+            yield Sequence(piece, np.arange(len(piece)) > 0, target_bytes)
 
 
-def _raw_bytes(document: str, ids: list[int], tokenizer: Tokenizer) -> np.ndarray:
+def _raw_bytes(document: str, ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """(len(ids) + 1,) how many bytes of the document, as it was before any normalisation, stand before each id, and all of them.
 
     What normalisation added or took away, and what an unknown id stands for, is spread over the ids, so that all of a document's

@@ -1,6 +1,7 @@
 """Dialogues as token ids and loss masks, as sft trains on them and eval measures on them. Knows nothing about packing."""
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from minitron.data import store
@@ -23,24 +24,20 @@ def encode(
 
     Contents are encoded a thousand dialogues at a time, so that the tokenizer can use all cores.
     """
-    around = len(tokenizer.closing)
     for ends, roles, contents in store.messages(path, source=source):
-        encoded = tokenizer.encode_many([tokenizer.content(text) for text in contents])
-        for begin, end in zip(ends, ends[1:], strict=False):
+        encoded = tokenizer.encode_flat([tokenizer.content(text) for text in contents])
+        ids, mask, written = chat_template.write_all(ends[:-1], roles, *encoded, tokenizer)
+        places = written.tolist()
+        for begin, end in pairwise(ends):
             if skip(contents[begin:end]):
                 continue
-            whole = end
-            size = len(tokenizer.start)
-            size += sum(len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in range(begin, end))
-            while size > context + 1 and end - begin > 2:
-                size -= sum(
-                    len(encoded[i]) + len(tokenizer.opening.get(roles[i], ())) + around for i in (end - 1, end - 2)
-                )
+            whole, room = end, places[begin] + context + 1
+            while places[end] > room and end - begin > 2:
                 end -= 2
-            ids, mask = chat_template.join(roles[begin:end], encoded[begin:end], tokenizer)
-            if len(ids) > context + 1 or not any(mask):
+            own = slice(places[begin], places[end])
+            if places[end] > room or not mask[own].any():
                 cut["left out"] += 1
                 continue
             cut["shortened"] += end < whole
             answers = sum(len(contents[i].encode()) for i in range(begin, end) if roles[i] == "assistant")
-            yield Sequence(ids, mask, answers)
+            yield Sequence(ids[own], mask[own], answers)

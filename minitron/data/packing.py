@@ -11,7 +11,6 @@ and every file's size and SHA-256.
 
 import bisect
 import json
-from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,8 +36,8 @@ NO_TARGET = -100  # what cross_entropy ignores
 class Sequence(NamedTuple):
     """What is packed: ids, whether each is a target of the loss, and the bytes of text the targets stand for."""
 
-    ids: list[int]
-    mask: list[bool] | bytes
+    ids: np.ndarray  # (n,) integers
+    mask: np.ndarray  # (n,) bool or uint8
     target_bytes: int = 0
 
 
@@ -100,7 +99,7 @@ def _sealed(file: Path) -> dict:
 
 
 def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work: Path) -> dict:
-    dtype, code = (np.uint16, "H") if vocab_size <= 1 << 16 else (np.uint32, "I")
+    dtype = np.uint16 if vocab_size <= 1 << 16 else np.uint32
     starts, order, row_starts = [0], [], [0]
     rooms: list[tuple[int, int]] = []  # of each open row, what it has room for and its number; the fullest first
     held: dict[int, list[int]] = {}  # which sequences an open row holds
@@ -113,8 +112,8 @@ def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work
     with (work / "tokens.bin").open("wb") as tokens, (work / "targets.bin").open("wb") as targets:
         for number, (ids, mask, target_bytes) in enumerate(sequences):
             assert 2 <= len(ids) == len(mask) <= capacity, (len(ids), len(mask))
-            marks = bytes(mask)
-            tokens.write(array(code, ids).tobytes())  # of a list: three times as fast as numpy
+            marks = np.asarray(mask, np.uint8).tobytes()
+            tokens.write(np.asarray(ids, dtype).tobytes())
             targets.write(marks)
             starts.append(starts[-1] + len(ids))
             counts["targets"] += marks.count(1, 1)  # the first id of a sequence is never predicted

@@ -35,6 +35,14 @@ class Tally:
     unknown_roles: set[str] = field(default_factory=set)
     files: list[dict] = field(default_factory=list)  # {"path", "rows"}
 
+    def to_json(self) -> dict[str, Any]:
+        return vars(self) | {"unknown_roles": sorted(self.unknown_roles)}
+
+    @classmethod
+    def of_json(cls, found: dict[str, Any]) -> "Tally":
+        counts = {name: Counter(found[name]) for name in ("dropped", "kept_without_score", "masked")}
+        return cls(**found | counts | {"unknown_roles": set(found["unknown_roles"])})
+
     def drop(self, reason: str, rows: int = 1) -> None:
         if rows:
             self.dropped[reason] += rows

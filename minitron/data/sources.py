@@ -139,6 +139,19 @@ class Reader:
         with reading(source.where):
             yield from self._read(source)
 
+    def to_json(self) -> dict[str, Any]:
+        """All that it met, as plain values."""
+        met = {name: list(getattr(self, name)) for name in ("_met", "_unmet", "_texts", "_numbers")}
+        return met | {"tally": self.tally.to_json()}
+
+    @classmethod
+    def of_json(cls, config: DataConfig, found: dict[str, Any]) -> "Reader":
+        """The reader that met this."""
+        reader = cls(config)
+        reader.tally, reader._met = Tally.of_json(found["tally"]), dict.fromkeys(found["_met"])
+        reader._unmet, reader._texts, reader._numbers = (set(found[n]) for n in ("_unmet", "_texts", "_numbers"))
+        return reader
+
     def merge(self, other: "Reader") -> None:
         """Takes over what another reader met, which read on where this one stopped."""
         self.tally.merge(other.tally)

@@ -10,6 +10,7 @@ Both stream: never a whole file in memory. Knows nothing about where dialogues c
 """
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -236,27 +237,29 @@ class Split:
         Returns how many were there already; if one only now shows to be a probe, it moves there.
         """
         digests, probe = table["digest"].to_pylist(), table["probe"].to_pylist()
+        seen, most = self._seen, self.max_rows - self.rows if self.max_rows else math.inf
         may_be_valid = np.array(table["may_be_valid"].to_pylist(), bool)
         share = np.frombuffer(b"".join(digests), ">u8")[::2] / 2.0**64
         part = np.where(probe, 2, np.where(may_be_valid & (share < self.valid_fraction), 1, 0))
-        stays, twice = np.zeros(len(table), bool), 0
+        stays, twice, before = np.zeros(len(table), bool), 0, len(seen)
         for i, digest in enumerate(digests):
-            if self.full:
+            if len(seen) - before >= most:
                 break
-            known = digest in self._seen
-            twice += known
-            if known and (not probe[i] or digest in self._probes):
-                continue
-            if known:
-                self._became_probes.add(digest)
+            if digest not in seen:
+                seen.add(digest)
             else:
-                self._seen.add(digest)
-                self.rows += 1
+                twice += 1
+                if not probe[i] or digest in self._probes:
+                    continue
+                self._became_probes.add(digest)
             if probe[i]:
                 self._probes.add(digest)
             stays[i] = True
+        self.rows = len(seen)
         for number, name in enumerate(PARTS):
-            self.parts[name].add(table.filter(pa.array(stays & (part == number))))
+            mine = stays & (part == number)
+            if mine.any():
+                self.parts[name].add(table if mine.all() else table.filter(pa.array(mine)))
         return twice
 
     def settle(self, *, want_valid: bool) -> Settled:

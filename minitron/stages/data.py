@@ -10,7 +10,7 @@ processes nor on how the rows are cut into files. Knows nothing about tokens.
 """
 
 import json
-import os
+import shutil
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow as pa
 from minitron import synth
 from minitron.core.console import Progress, progress, say, warn
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write, remove_leftovers
+from minitron.core.files import atomic_write, make_folder, remove_leftovers
 from minitron.core.processes import cores, ordered
 from minitron.data import checked, near
 from minitron.data.checked import UNANSWERED
@@ -39,6 +39,7 @@ from minitron.recipe.schema import Config, DataConfig
 __all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
 MOST_TOLD = 5  # sources of which nothing is kept
 LEAST_BYTES = 64_000_000  # of files, for which it is worth while to begin other processes
+READ = "read"  # a folder of the stage's: parts of large files as they were read, for a run that goes on where one was stopped
 
 
 def run(config: Config) -> None:
@@ -88,6 +89,7 @@ def run(config: Config) -> None:
         # The old report is not about what now takes its place.
         config.layout.stage_report("data").unlink(missing_ok=True)
     atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
+    shutil.rmtree(folder / READ, ignore_errors=True)
     _show(report)
     for line in (line for source in every for line in source.told()):
         say(line)
@@ -165,19 +167,14 @@ class _Filling:
         self.bytes = before + source.size
 
     def _read_apart(self, parts: list[Source], workers: int) -> None:
-        paths = [self.folder / f".part-{i}.{os.getpid()}.tmp" for i in range(len(parts))]
-        tasks = [(part, self.reader.config, path) for part, path in zip(parts, paths, strict=True)]
-        try:
-            with ordered(checked.write, tasks, workers=min(workers, len(parts))) as written:
-                for path, reader, size in written:
-                    self.reader.merge(reader)
-                    self.bytes += size
-                    for table in checked.read(path):
-                        self._take(table)
-                    path.unlink()
-        finally:
-            for _, _, path in tasks:
-                path.unlink(missing_ok=True)
+        make_folder(self.folder / READ)
+        tasks = [(part, self.reader.config, self.folder / READ) for part in parts]
+        with ordered(checked.write, tasks, workers=min(workers, len(parts))) as written:
+            for path, reader, size in written:
+                self.reader.merge(reader)
+                self.bytes += size
+                for table in checked.read(path):
+                    self._take(table)
 
     def _take(self, table: pa.Table) -> None:
         for check in table.filter(table["probe"])["check"].to_pylist():

@@ -408,6 +408,8 @@ def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:
     if force or changes:
         for packed in folder.glob("packed-*"):  # of other text, or in other tokens
             shutil.rmtree(packed)
+    if force:
+        shutil.rmtree(folder / "read", ignore_errors=True)  # the data stage's
     (folder / "stage.json").unlink(missing_ok=True)
 
 

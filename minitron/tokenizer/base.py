@@ -6,6 +6,7 @@ a marker's: only `chat_template` puts those in. Knows nothing about messages.
 """
 
 import bisect
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
@@ -112,6 +113,12 @@ class Tokenizer(ABC):
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         """`encode` of each."""
         return [self.encode(text) for text in texts]
+
+    def encode_flat(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all texts one after the other, int32, and (texts + 1,) where each text's begin and the last one's end."""
+        found = self.encode_many(texts)
+        ends = np.cumsum([0, *map(len, found)])
+        return np.fromiter(itertools.chain.from_iterable(found), np.int32, count=int(ends[-1])), ends
 
     @cached_property
     def byte_counts(self) -> np.ndarray:

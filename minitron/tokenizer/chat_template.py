@@ -7,6 +7,8 @@ assistant's content and on its end marker, nowhere else.
 
 from itertools import pairwise
 
+import numpy as np
+
 from minitron.core.errors import MinitronError
 from minitron.tokenizer.base import ROLES, Tokenizer
 
@@ -22,26 +24,46 @@ def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list
     """Ids of a whole dialogue and, for each id, whether it is a target that loss is counted on."""
     roles = [message["role"] for message in messages]
     contents = [tokenizer.encode(tokenizer.content(message["content"])) for message in messages]
-    ids, mask = join(roles, contents, tokenizer)
-    return ids, list(map(bool, mask))
-
-
-def join(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer) -> tuple[list[int], bytes]:
-    """The same of messages whose contents are ids already; of the mask each byte is 1 or 0."""
     ids, mask = _messages(roles, contents, tokenizer)
-    return [*tokenizer.start, *ids], bytes(len(tokenizer.start)) + mask
+    return [*tokenizer.start, *ids], list(map(bool, bytes(len(tokenizer.start)) + mask))
+
+
+def write_all(
+    dialogues: list[int], roles: list[str], contents: np.ndarray, ends: np.ndarray, tokenizer: Tokenizer
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of many dialogues, one after the other: of all their messages the roles, and the contents as ids already, as
+    `Tokenizer.encode_flat` gives them. `dialogues` says which message each dialogue begins with.
+
+    Returns ids, mask (uint8, 1 on targets) and (messages + 1,) where each message begins and the last one ends.
+    """
+    opening, closing = _opening(tokenizer), tokenizer.closing
+    for role in set(roles) - opening.keys():
+        raise _unknown_role(role)
+    said, spoken = np.diff(ends), np.array(roles, str)
+    before = np.array([len(opening[role]) for role in roles], np.int64)  # tokens that stand before a content
+    before[dialogues] += len(tokenizer.start)
+    places = np.concatenate([[0], np.cumsum(before + said + len(closing))])
+    begins, closes = places[:-1] + before, places[1:] - len(closing)  # of the contents
+    ids, mask = np.empty(places[-1], contents.dtype), np.zeros(places[-1], np.uint8)
+    inside = np.repeat(begins - ends[:-1], said) + np.arange(len(contents))
+    ids[inside], mask[inside] = contents, np.repeat(spoken == "assistant", said)
+    mask[closes] = spoken == "assistant"
+    for i, token in enumerate(tokenizer.start):
+        ids[places[dialogues] + i] = token
+    for role, marker in opening.items():
+        for i, token in enumerate(marker):
+            ids[begins[spoken == role] - len(marker) + i] = token
+    for i, token in enumerate(closing):
+        ids[closes + i] = token
+    return ids, mask, places
 
 
 def _messages(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer) -> tuple[list[int], bytes]:
     """Messages of a dialogue without what stands before the first."""
-    if not tokenizer.opening:
-        raise MinitronError(
-            f"{tokenizer.path} has no markers of a dialogue", hint='teach it ours: sft.init = "runs/NAME"'
-        )
-    opening, closing, ids, mask = tokenizer.opening, tokenizer.closing, list[int](), bytearray()
+    opening, closing, ids, mask = _opening(tokenizer), tokenizer.closing, list[int](), bytearray()
     for role, content in zip(roles, contents, strict=True):
         if role not in opening:
-            raise MinitronError(f"a message has the unknown role {role!r}", hint=f"roles are {', '.join(ROLES)}")
+            raise _unknown_role(role)
         ids += opening[role]
         ids += content
         ids += closing
@@ -50,6 +72,18 @@ def _messages(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer)
         mask += (b"\1" if role == "assistant" else b"\0") * (len(content) + 1)
         mask += b"\0" * (len(closing) - 1)
     return ids, bytes(mask)
+
+
+def _opening(tokenizer: Tokenizer) -> dict[str, list[int]]:
+    if not tokenizer.opening:
+        raise MinitronError(
+            f"{tokenizer.path} has no markers of a dialogue", hint='teach it ours: sft.init = "runs/NAME"'
+        )
+    return tokenizer.opening
+
+
+def _unknown_role(role: str) -> MinitronError:
+    return MinitronError(f"a message has the unknown role {role!r}", hint=f"roles are {', '.join(ROLES)}")
 
 
 def encode_prompt(messages: list[Message], tokenizer: Tokenizer) -> list[int]:

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sentencepiece
 from google.protobuf.message import DecodeError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
@@ -22,9 +23,9 @@ from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
 from minitron.tokenizer.fast import tokenizer_json
 from minitron.tokenizer.normalization import Normalizer
+from minitron.tokenizer.words import SPACE, Words, separable
 
 UNKNOWN, UNKNOWN_ID = "<unk>", 0
-SPACE = "\u2581"  # how SentencePiece writes a space
 RESERVED = {"\0", "\x1f", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
 PART_CHARS = 100_000  # SentencePiece learns nothing from a text of more than `max_sentence_length` bytes
 TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # a piece's type in vocab.json
@@ -84,6 +85,14 @@ class SentencePiece(Tokenizer):
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
         return self.sp.encode([clean(t) for t in texts], num_threads=cores())
+
+    def encode_flat(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        return self._words.encode([clean(t) for t in texts]) if self._words else super().encode_flat(texts)
+
+    @cached_property
+    def _words(self) -> Words | None:
+        proto = ModelProto.FromString(self.data)
+        return Words(proto) if separable(proto) else None
 
     def decode(self, ids: list[int]) -> str:
         return self.sp.decode(list(ids))
