@@ -76,26 +76,27 @@ def tuned(model: LanguageModel, matrices: Mapping[str, Matrix], rows: PackedRows
         stored = torch.from_numpy(matrices[name].values())
         student.get_parameter(name).requires_grad_(False).copy_(stored)
     arithmetic.round_activations(student, "q4")
-    plain = {name: weight.detach().clone() for name, weight in student.named_parameters()}
+    best, found = copy.deepcopy(student.state_dict()), matrices
     steps, aside = drawn(rows, params=model.count_params(), seed=seed)
-    before = mean_divergence(teacher, student, aside)
-    train(teacher, student, latents, steps)
-    after = mean_divergence(teacher, student, aside)
-    better = after < before
     if steps:
-        kept = "" if better else ": not kept"
+        before = mean_divergence(teacher, student, aside)
+        train(teacher, student, latents, steps)
+        after = mean_divergence(teacher, student, aside)
+        kept = "" if after < before else ", which is not kept"
         say(
-            f"q4: tuned for {len(steps)} steps, {before:.5f} -> {after:.5f} nats per token from what the model said{kept}"
+            f"q4: {len(steps)} steps of tuning: {before:.5f} -> {after:.5f} nats per token from what the model said{kept}"
         )
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            weight.copy_(student.get_parameter(name) if better else plain[name])
-    return {name: latents[name].stored if better and name in latents else m for name, m in matrices.items()}
+        if after < before:
+            best, found = student.state_dict(), dict(matrices) | {name: each.stored for name, each in latents.items()}
+    else:
+        say("q4: not tuned: there are too few training rows, or the model is too large for two minutes")
+    model.load_state_dict(best)
+    return found
 
 
 def drawn(rows: PackedRows, *, params: int, seed: int) -> tuple[list[list[Batch]], list[Batch]]:
-    """The batches of each step, and those that are set aside; no step where there are too few rows, or the model is so large that
-    a few steps are all that could be had."""
+    """The batches of each step, and those that are set aside; no step where there are too few rows, or the model is too
+    large."""
     order = random.Random(seed).sample(range(len(rows)), len(rows))
     held = min(max(1, ASIDE_TOKENS // rows.context), len(rows) // 8)
     aside, order = order[:held], order[held:]
