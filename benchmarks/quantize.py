@@ -1,8 +1,9 @@
 """What each way of rounding a trained model costs: held-out bits per byte, seconds to round, bytes of weights.bin.
 
-Run: .venv/bin/python benchmarks/quantize.py RECIPE ... [--rows N]. Each recipe must have been run up to the stage that it ships. Adds what
-it found to benchmarks/quantize.json and writes the tables into docs/quantization.md. The models compute with the chat program's
-arithmetic (`quant.arithmetic`); --rows has fewer held-out rows than all.
+Run: .venv/bin/python benchmarks/quantize.py RECIPE ... [--rows N] [--only WAY]. Each recipe must have been run up to the stage that it
+ships. Adds what it found to benchmarks/quantize.json and writes the tables into docs/quantization.md. The models compute with the chat
+program's arithmetic (`quant.arithmetic`); --rows has fewer held-out rows than all; --only measures one way, and leaves the figures of the
+others as they were.
 """
 
 import argparse
@@ -51,10 +52,12 @@ WAYS: dict[str, tuple[str, Round]] = {
     "q4, GPTQ": ("q4", compensated(0)),
     "q4, GPTQ and sweeps": ("q4", compensated(gptq.SWEEPS)),
 }
+TUNED = "q4, tuned"  # what export does
+COLUMNS = [*WAYS, TUNED]
 
 
-def measure(recipe: str, rows: int) -> dict:
-    """Bits per byte, seconds and bytes of each way."""
+def measure(recipe: str, rows: int, ways: list[str]) -> dict:
+    """Bits per byte, seconds and bytes of these ways."""
     config = load_recipe(Path(recipe))
     examiner = Examiner(config, kinds.load(config.layout.tokenizer))
     folder = checkpoint.finished(config.layout.stage(config.shipped), config.shipped)
@@ -65,18 +68,23 @@ def measure(recipe: str, rows: int) -> dict:
 
     exact = bits_per_byte(model)
     start = time.perf_counter()
-    moments = calibrate.of_run(config, model)
+    moments = calibrate.of_run(config, model) if {*ways} - {"f16", "q8", "q4, nearest", TUNED} else {}
     seconds = time.perf_counter() - start
     found: dict[str, dict[str, float]] = {}
-    for way, (dtype, rounding) in WAYS.items():
-        program, start, size = copy.deepcopy(model).float().eval(), time.perf_counter(), 0
+    for way in ways:
+        program, start = copy.deepcopy(model).float().eval(), time.perf_counter()
+        if way == TUNED:
+            dtype, matrices = "q4", calibrate.round_q4(config, program)
+        else:
+            dtype, rounding = WAYS[way]
+            matrices = {
+                n: rounding(p.detach().numpy(), moments.get(n)) for n, p in program.named_parameters() if p.ndim == 2
+            }
         with torch.no_grad():
-            for name, parameter in program.named_parameters():
-                if parameter.ndim == 2 and name != program.position_table:
-                    matrix = rounding(parameter.numpy(), moments.get(name))
-                    parameter.copy_(torch.from_numpy(matrix.values()))
-                    size += len(matrix.pack())
-        spent = time.perf_counter() - start + (seconds if way not in ("f16", "q8", "q4, nearest") else 0)
+            for name in matrices.keys() - {program.position_table}:
+                program.get_parameter(name).copy_(torch.from_numpy(matrices[name].values()))
+        spent = time.perf_counter() - start + (seconds if way not in ("f16", "q8", "q4, nearest", TUNED) else 0)
+        size = sum(len(matrix.pack()) for name, matrix in matrices.items() if name != program.position_table)
         arithmetic.round_activations(program, dtype)
         found[way] = {"bits_per_byte": bits_per_byte(program), "seconds": round(spent, 1), "bytes": size}
         print(recipe, way, found[way], f"{found[way]['bits_per_byte'] / exact - 1:+.2%}", flush=True)
@@ -88,7 +96,7 @@ def tables(results: dict) -> list[Table]:
     """What each way costs, how long it takes and how large it is, a row per recipe."""
 
     def cells(r: dict, show: Callable[[dict], str]) -> list[str]:
-        return [show(r["ways"][way]) for way in WAYS]
+        return [show(r["ways"][way]) if way in r["ways"] else "not measured" for way in COLUMNS]
 
     what = {
         name: f"{name}: {r['params'] / 1e6:.1f}M, {r['stage']} step {r['step']}, {r['fp32']:.4f} on {r['rows']} rows"
@@ -101,9 +109,9 @@ def tables(results: dict) -> list[Table]:
     seconds = [[name, *cells(r, lambda way: f"{way['seconds']:.1f} s")] for name, r in results.items()]
     sizes = [[name, *cells(r, lambda way: f"{way['bytes']:,}")] for name, r in results.items()]
     return [
-        Table("cost", "more bits per byte than fp32", ["more bits per byte than fp32", *WAYS], cost),
-        Table("rounding-seconds", "seconds to round", ["seconds", *WAYS], seconds),
-        Table("matrix-bytes", "bytes of the matrices", ["bytes", *WAYS], sizes),
+        Table("cost", "more bits per byte than fp32", ["more bits per byte than fp32", *COLUMNS], cost),
+        Table("rounding-seconds", "seconds to round", ["seconds", *COLUMNS], seconds),
+        Table("matrix-bytes", "bytes of the matrices", ["bytes", *COLUMNS], sizes),
     ]
 
 
@@ -111,10 +119,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipes", nargs="+")
     parser.add_argument("--rows", type=int, default=0, help="held-out rows; default: all")
+    parser.add_argument("--only", choices=COLUMNS, help="default: every way")
     a = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for recipe in a.recipes:
-        results[Path(recipe).stem] = measure(recipe, a.rows)
+        found, name = measure(recipe, a.rows, [a.only] if a.only else COLUMNS), Path(recipe).stem
+        if a.only and name in results:
+            same = [key for key in found.keys() - {"ways", "fp32"} if found[key] != results[name][key]]
+            assert not same, f"{recipe}: another {', '.join(same)} than the other ways were measured with"
+            found["ways"] = results[name]["ways"] | found["ways"]
+        results[name] = found
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     show_all(tables(results))
     put(tables(results), DOCS)

@@ -102,13 +102,19 @@ def nearest(values: np.ndarray, dtype: str, weights: np.ndarray | None = None) -
     if dtype == "f16":
         return Matrix(dtype, values.astype(np.float16))
     groups = grouped(values)
-    if dtype == "q8":
-        scales = (np.abs(groups).max(-1) / 127).astype(np.float16)
-        codes = np.rint(groups / divisor(scales)).clip(-127, 127).astype(np.int8)
-    else:
-        scales = search_q4(groups, grouped(np.ones_like(values[:1]) if weights is None else weights[None]))
-        codes = q4_codes(groups / divisor(scales))
+    if dtype == "q4":
+        return rounded(
+            values, search_q4(groups, grouped(np.ones_like(values[:1]) if weights is None else weights[None]))
+        )
+    scales = (np.abs(groups).max(-1) / 127).astype(np.float16)
+    codes = np.rint(groups / divisor(scales)).clip(-127, 127).astype(np.int8)
     return Matrix(dtype, codes.reshape(len(values), -1)[:, : values.shape[1]], scales)
+
+
+def rounded(values: np.ndarray, scales: np.ndarray) -> Matrix:
+    """The q4 matrix with these scales, fp16 (R, G), that is nearest to `values`, fp32 (R, C)."""
+    codes = q4_codes(grouped(values) / divisor(scales))
+    return Matrix("q4", codes.reshape(len(values), -1)[:, : values.shape[1]], scales)
 
 
 def grouped(values: np.ndarray) -> np.ndarray:

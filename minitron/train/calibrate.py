@@ -1,6 +1,6 @@
 """What a model's matrices multiply on rows of its own training data, so that they can be rounded by it (`quant.gptq`).
 
-    matrices = round_q4(config, model)   # by name, as export stores them
+    matrices = round_q4(config, model)   # by name, as export stores them: rounded, then tuned
     moments = of_run(config, model)      # empty where there are no rows, as with an imported model
 
 Knows nothing about how a matrix is rounded.
@@ -8,7 +8,7 @@ Knows nothing about how a matrix is rounded.
 
 import copy
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.quant import arithmetic
 from minitron.quant.panels import Matrix
 from minitron.recipe.schema import Config
+from minitron.train import tune
 from minitron.train.loop import summed_loss
 
 TOKENS = 16_384  # that are looked at, at least
@@ -37,9 +38,14 @@ def of_run(config: Config, model: LanguageModel) -> arithmetic.Moments:
     return second_moments(model, batches(rows, seed=config.seed))
 
 
-def round_q4(config: Config, model: LanguageModel) -> dict[str, Matrix]:
-    """Rounds the model's matrices in place, by the recipe's training rows where there are any; returns them by name."""
-    return arithmetic.shrink(model, "q4", of_run(config, model))
+def round_q4(config: Config, model: LanguageModel) -> Mapping[str, Matrix]:
+    """Rounds the model's matrices in place, and tunes them (`tune`), by the recipe's training rows where there are any; returns them by name."""
+    moments = of_run(config, model)
+    if not moments:
+        return arithmetic.shrink(model, "q4")
+    rows = training_rows(config)
+    assert rows is not None
+    return tune.tuned(model, arithmetic.shrink(copy.deepcopy(model), "q4", moments), rows, seed=config.seed + 1)
 
 
 def training_rows(config: Config) -> PackedRows | None:

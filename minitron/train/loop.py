@@ -41,24 +41,27 @@ from minitron.train.schedule import learning_rate
 
 
 def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
-    """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one.
-
-    On a CPU rows of several sequences are read as one flat row, and attention is computed sequence by sequence. Elsewhere
-    a mask keeps the shapes of all steps the same, as compiled kernels want them.
-    """
-    ids, positions = batch.ids, batch.positions
-    how: dict[str, Any] = {}
-    if batch.lengths is not None and model.device.type == "cpu":
-        ids, positions, how = ids.view(1, -1), positions.view(1, -1), {"spans": [Span(n) for n in batch.lengths]}
-    elif batch.lengths is not None:
-        how = {"mask": batch.mask}
+    """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one."""
+    ids, how = reading(model, batch)
     return linear_cross_entropy(
-        model.hidden(ids, positions=positions, wanted=batch.select, **how),
+        model.hidden(ids, wanted=batch.select, **how),
         model.output,
         batch.targets,
         z_loss=z_loss,
         cap=model.config.logit_cap,
     )
+
+
+def reading(model: LanguageModel, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
+    """What `LanguageModel.hidden` takes to read a batch: ids, and the rest by name.
+
+    On a CPU rows of several sequences are read as one flat row, and attention is computed sequence by sequence. Elsewhere
+    a mask keeps the shapes of all steps the same, as compiled kernels want them.
+    """
+    ids, positions = batch.ids, batch.positions
+    if batch.lengths is not None and model.device.type == "cpu":
+        return ids.view(1, -1), {"positions": positions.view(1, -1), "spans": [Span(n) for n in batch.lengths]}
+    return ids, {"positions": positions} | ({"mask": batch.mask} if batch.lengths is not None else {})
 
 
 def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows: int, precision: str = "fp32") -> float:
