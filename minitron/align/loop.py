@@ -29,7 +29,7 @@ from minitron.core.interrupt import Interrupt
 from minitron.evaluate.examiner import Examiner
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, KtoConfig, OptimConfig
+from minitron.recipe.schema import AlignConfig, Config, KtoConfig, OptimConfig
 from minitron.train import checkpoint
 from minitron.train.loop import accumulate
 from minitron.train.metrics import MetricsLog
@@ -99,7 +99,7 @@ class Alignment:
         self, config: Config, model: LanguageModel, examiner: Examiner, *, method: Method, stage: str = "kto"
     ) -> None:
         self.config, self.method, self.examiner, self.stage = config, method, examiner, stage
-        self.settings: KtoConfig = getattr(config, stage)
+        self.settings: AlignConfig = getattr(config, stage)
         self.folder = config.layout.stage(stage)
         self.model, self.reference = model, copy.deepcopy(model).requires_grad_(False)
         if self.settings.lora_rank:
@@ -311,12 +311,13 @@ class Alignment:
     ) -> tuple[Tensor, tuple[Tensor, Tensor, float]]:
         """A part's share of the step's loss, and apart from it: log-ratios in the unit of `Method.ratio` and in nats per token
         (len(some),), and the cross-entropy. The step has `rows` completions and `chosen` tokens of chosen ones."""
-        method, pairs = self.method, material.pairs
+        method, pairs, settings = self.method, material.pairs, self.settings
+        assert isinstance(settings, KtoConfig)
         mean, labels = method.ratio == "mean", pairs.labels[some]
         log_probs = token_log_probs(self.model, pairs.pick(some))
         ratios = pairs.ratios(log_probs, some, mean=mean, clamp=method.token_clamp)
         loss = losses.preference_loss(
-            ratios, labels=labels, lengths=pairs.lengths[some], raw_z=raw_z, beta=self.settings.beta, method=method
+            ratios, labels=labels, lengths=pairs.lengths[some], raw_z=raw_z, beta=settings.beta, method=method
         )
         loss = (torch.where(labels, *material.weights) * loss).sum() / rows
         # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions
