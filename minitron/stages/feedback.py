@@ -15,7 +15,7 @@ from minitron.align.labelled import Material, Wish
 from minitron.align.method import Method
 from minitron.align.prompts import choose_prompts
 from minitron.align.shipping import ship
-from minitron.align.teaching import Teaching
+from minitron.align.teaching import LOOKED_AT, Teaching
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
@@ -31,15 +31,21 @@ from minitron.train import checkpoint
 # The learning rate falls to 0, so that what replay brings back is not shaken off again at the end. On the way held-out loss may rise,
 # since it comes down with the rate: what ships keeps `feedback.max_loss_rise` all the same. Figures: docs/loop.md.
 ON_THE_WAY = {"loss": Limits(0.5, 2.0), "kl": Limits(0.5, 2.0)}
-METHOD = Method(optimizer="adamw", decay=True, kept_weight=20.0, limits=LIMITS | ON_THE_WAY)
+METHOD = Method(optimizer="adamw", decay=True, kept_weight=10.0, limits=LIMITS | ON_THE_WAY)
 
 
 def run(config: Config, *, method: Method = METHOD) -> None:
+    teaching, wishes = taught(config, method=method)
+    finish(teaching, labelled.asked(wishes))
+
+
+def taught(config: Config, *, method: Method) -> tuple[Teaching, list[Wish]]:
+    """All steps, and what people wish for."""
     settings, tokenizer = config.feedback, kinds.load(config.layout.tokenizer)
     wishes = read(config, tokenizer)
     replay = []
     if settings.replay_rows:
-        count = settings.steps * settings.replay_rows
+        count = LOOKED_AT * settings.steps * settings.replay_rows
         replay = labelled.without_contradictions(
             choose_prompts(config, tokenizer, count=count, seed=config.seed), wishes
         )
@@ -48,7 +54,7 @@ def run(config: Config, *, method: Method = METHOD) -> None:
         raise MinitronError(f"no label of {config.labels_file} fits the context", hint="raise model.context")
     teaching = begin(config, tokenizer, wishes, method=method)
     teaching.teach(material)
-    finish(teaching, labelled.asked(wishes))
+    return teaching, wishes
 
 
 def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
