@@ -9,6 +9,7 @@ from conftest import TINY_RECIPE, run_to, write_dialogues
 from torch.nn import functional as F
 
 from minitron.align.labelled import Material, Wish
+from minitron.align.preference import token_logits
 from minitron.align.teaching import KEPT, LEARNT, UNLEARNT, Teaching, token_losses
 from minitron.recipe.load import load_recipe
 from minitron.stages import feedback
@@ -93,3 +94,19 @@ def test_a_stopped_run_ends_with_the_same_weights(tiny_sft):
     again.train(material, again.batches(material))
     one, other = (dict(a.model.named_parameters()) for a in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_has_moved_most_is_kept(tiny_sft):
+    teaching, material = begun(tiny_sft)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in teaching.model.parameters():
+            weight.add_(0.02 * torch.randn_like(weight))
+    numbers = list(range(material.labels, len(material.examples)))
+    far = {}
+    for n in numbers:
+        ours, theirs = (token_logits(m, [material.examples[n]])[0] for m in (teaching.model, teaching.reference))
+        far[n] = F.kl_div(ours.log_softmax(-1), theirs.softmax(-1), reduction="sum").item()
+    assert teaching.moved(numbers, material.examples) == sorted(numbers, key=far.__getitem__, reverse=True)[:6]
+    per_step = [n for n in teaching.batches(material).step(0) if n >= material.labels]
+    assert len(per_step) == 4 * 4
