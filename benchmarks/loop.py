@@ -1,19 +1,21 @@
 """Ten fixes of one kind, learnt from the finished demo model: do they reach other wordings, and what do they cost elsewhere?
 
     python benchmarks/loop.py [--recipe demo] [--kinds name fact manner topic] [--seeds 1 2 3]     # finished cells are skipped
+    python benchmarks/loop.py --trials     # what the stage does with other settings, without guards
 
 Each cell is a run that shares all stages up to kto with the recipe's own (trained where it is missing) and learns from ten labels:
 fixes of the model's likeliest answers. It is then asked ten paraphrases that it never saw, eval's probes but for those that
-the fixes contradict, and held-out dialogues. A seed changes what is replayed, and the order. Writes benchmarks/loop.json and the table
+the fixes contradict, and held-out dialogues but for those with a prompt that was fixed, or an answer in the words that were. A seed changes what is replayed, and the order. Writes benchmarks/loop.json and the table
 of docs/loop.md. Exit 1 where a goal is missed: 8 of 10 paraphrases, probes within a point, loss within 1%, two minutes.
 """
 
 import argparse
 import json
+import shutil
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -29,9 +31,9 @@ from minitron.evaluate import checks
 from minitron.evaluate.examiner import Examiner
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Config, FeedbackConfig, Sampling
+from minitron.recipe.schema import Config, FeedbackConfig, GuardsConfig, Sampling
 from minitron.sample.generate import ask
-from minitron.stages import pipeline
+from minitron.stages import feedback, pipeline
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 
@@ -39,6 +41,17 @@ HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "loop.json", HERE.parent / "docs" / "loop.md"
 LONGEST = 60  # tokens of an answer
 MOST_SECONDS = 120  # on two cores
+
+# name -> what is not as the stage has it: of its method, and of its settings
+TRIALS = {
+    "as it is": ({}, {}),
+    "60 steps": ({}, {"steps": 60}),
+    "learning rate 1e-4": ({}, {"lr": 1e-4}),
+    "learning rate 1e-3": ({}, {"lr": 1e-3}),
+    "Muon, learning rate 2e-3": ({"optimizer": "muon"}, {"lr": 2e-3}),
+    "weight of what is kept 1": ({"kept_weight": 1.0}, {}),
+    "nothing replayed": ({}, {"replay_rows": 0}),
+}
 
 # kind -> (prompt to fix, wanted answer, paraphrase that is held out, text that the answer to it must have)
 NAME, TOPIC = "I am Bob, a robot from Oslo.", "I would rather not talk about weapons."
@@ -117,10 +130,10 @@ def prepare(recipe: str, kind: str, seed: int) -> Config:
     return config
 
 
-def measured(config: Config, kind: str, stage: str, wishes: list[labelled.Wish]) -> dict:
-    """What the model of a stage says to the paraphrases, and elsewhere."""
+def measured(config: Config, kind: str, model: LanguageModel, wishes: list[labelled.Wish]) -> dict:
+    """What a model says to the paraphrases, and elsewhere."""
     tokenizer = kinds.load(config.layout.tokenizer)
-    model, examiner = model_of(config, stage), Examiner(config, tokenizer, title=f"loop: {stage}")
+    examiner = Examiner(config, tokenizer, title="loop", skip=labelled.against(wishes))
     examiner.questions = [q for q in examiner.questions if not labelled.contradicts(wishes, q["check"])]
     answers = said(model, tokenizer, [other for _, _, other, _ in CASES[kind]])
     right = [checks.passes(answer, {"all": [word]}) for answer, (*_, word) in zip(answers, CASES[kind], strict=True)]
@@ -141,12 +154,26 @@ def cell(recipe: str, kind: str, seed: int) -> dict:
     begun = time.perf_counter()
     pipeline.run_stage(stage, config, force=True)
     seconds = time.perf_counter() - begun
-    tokenizer = kinds.load(config.layout.tokenizer)
-    everything = labels.chosen_and_rejected(labels.load(config.labels_file), Counter())
-    wishes, _ = labelled.wishes_of(everything, tokenizer, context=config.model.context)
+    wishes = feedback.read(config, kinds.load(config.layout.tokenizer))
     report = json.loads(config.layout.stage_report("feedback").read_text(encoding="utf-8"))
-    before, after = (measured(config, kind, s, wishes) for s in (config.finished, "feedback"))
+    before, after = (measured(config, kind, model_of(config, s), wishes) for s in (config.finished, "feedback"))
     return {"outcome": report["outcome"], "why": report["why"], "seconds": seconds, "before": before, "after": after}
+
+
+def trial(recipe: str, kind: str, name: str) -> dict:
+    """The model after the last step with something else than the stage has, whatever guards and verdict would say."""
+    method, settings = TRIALS[name]
+    config = prepare(recipe, kind, 1)
+    guards = GuardsConfig(on=False)
+    config = replace(config, feedback=replace(config.feedback, eval_every_steps=10_000, guards=guards, **settings))
+    shutil.rmtree(config.layout.stage("feedback"), ignore_errors=True)
+    seldom = {"held_out_rows": 1, "on_policy_prompts": 0, "probes_asked": 0}
+    begun = time.perf_counter()
+    teaching, wishes = feedback.taught(config, method=replace(feedback.METHOD, **seldom, **method))
+    seconds = time.perf_counter() - begun
+    shutil.rmtree(config.layout.stage("feedback"))
+    before, after = (measured(config, kind, model, wishes) for model in (teaching.reference, teaching.model))
+    return {"outcome": "not asked", "why": "", "seconds": seconds, "before": before, "after": after}
 
 
 def missed(found: dict) -> list[str]:
@@ -161,7 +188,7 @@ def missed(found: dict) -> list[str]:
     return [name for name, met in goals.items() if not met]
 
 
-def table(results: dict) -> Table:
+def table(results: dict, name: str = "loop", title: str = "ten fixes of one kind") -> Table:
     rows = []
     for name, found in results.items():
         before, after = found["before"], found["after"]
@@ -178,7 +205,7 @@ def table(results: dict) -> Table:
             ]
         )
     heads = ["kind, seed", "paraphrases", "the ten", "other probes", "held-out loss", "seconds", "verdict", "missed"]
-    return Table("loop", "ten fixes of one kind", heads, rows)
+    return Table(name, title, heads, rows)
 
 
 def main() -> None:
@@ -186,17 +213,21 @@ def main() -> None:
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--kinds", nargs="+", default=[*CASES], choices=[*CASES])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--trials", action="store_true", help="other settings, one kind after the other, seed 1")
     a = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    for kind in a.kinds:
-        for seed in a.seeds:
-            name = f"{kind}, {seed}"
-            if name not in results:
-                results[name] = cell(a.recipe, kind, seed)
-                atomic_write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-            print(name, {k: v for k, v in results[name].items() if k in ("outcome", "why", "seconds")}, flush=True)
-    put([table(results)], PAGE)
-    if any(map(missed, results.values())):
+    cells = {f"{kind}, {seed}": partial(cell, a.recipe, kind, seed) for kind in a.kinds for seed in a.seeds}
+    if a.trials:
+        cells = {f"{name}: {kind}": partial(trial, a.recipe, kind, name) for name in TRIALS for kind in a.kinds}
+    for name, work in cells.items():
+        if name not in results:
+            results[name] = work()
+            atomic_write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        print(name, {k: v for k, v in results[name].items() if k in ("outcome", "why", "seconds")}, flush=True)
+    tried = {name: found for name, found in results.items() if name.partition(":")[0] in TRIALS}
+    shipped = {name: found for name, found in results.items() if name not in tried}
+    put([table(shipped), table(tried, "trials", "without guards and verdict, after the last step")], PAGE)
+    if any(map(missed, shipped.values())):
         sys.exit(1)
 
 

@@ -71,19 +71,26 @@ def test_words_decide_whether_a_wish_is_granted():
     assert not bad.granted("go away")
 
 
-def test_every_fifth_of_many_is_held_out_and_few_are_asked_in_other_wordings():
-    many = [wish(f"q{i}", ("a",)) for i in range(20)]
-    taught, asked = labelled.divided(many)
-    assert len(asked) == 4
-    assert sorted(map(repr, taught + asked)) == sorted(map(repr, many))
-    assert labelled.divided(many[::-1]) == (taught, asked)
-    few = [wish("What is your name?", ("Bob",)), wish("Как тебя зовут?", ("Боб",))]
-    taught, asked = labelled.divided(few)
-    assert taught == few
-    assert [w.prompt[-1]["content"] for w in asked] == [
+def test_the_verdict_asks_in_other_wordings():
+    wishes = [wish("What is your name?", ("Bob",)), wish("Как тебя зовут?", ("Боб",))]
+    assert {w.prompt[-1]["content"] for w in labelled.asked(wishes)} == {
         "what is your name", "Hi! What is your name?", "Tell me, what is your name?", "What is your name??",
         "как тебя зовут", "Привет! Как тебя зовут?", "Скажи, как тебя зовут?", "Как тебя зовут??",
-    ]  # fmt: skip
+    }  # fmt: skip
+    many = [wish(f"q{i}", ("a",)) for i in range(1000)]
+    assert len(labelled.asked(many)) == labelled.MOST_ASKED
+    assert labelled.asked(many[::-1]) == labelled.asked(many)
+
+
+def test_what_is_asked_is_not_what_is_learnt():
+    for text in ("What is your name?", "Как тебя зовут?", "hi"):
+        learnt = [prompt[-1]["content"] for prompt in labelled.worded(user(text))]
+        assert learnt[0] == text
+        assert len(set(learnt)) == len(learnt) > 3
+        assert all(set(way.lower().strip("?!.").split()) <= set(text.lower().strip("?!.").split()) for way in learnt)
+        asked = {w.prompt[-1]["content"] for w in labelled.reworded(wish(text, ("x",)))}
+        assert not asked & set(learnt)
+        assert labelled.worded(user(text)) == labelled.worded(user(text))
 
 
 def test_probes_that_want_what_people_do_not_are_left_out():
@@ -107,24 +114,24 @@ def test_held_out_dialogues_that_contradict_labels_are_not_measured_on():
     assert not skip(["hi", "I am Bob.", "2 + 2", "4"])
 
 
-def test_labelled_prompts_come_whole_beside_replayed_ones(tiny_tokenizer):
-    wishes = [wish(f"q {i}", (f"good {i}",), (f"bad {i}",)) for i in range(3)]
+def test_labels_come_in_several_wordings_beside_answers_to_keep(tiny_tokenizer):
+    wishes = [wish("is it so", ("good", "fine"), ("bad",)), wish("and so it is", (), ("worse",))]
     replay = [(user(f"r {i}"), f"answer {i}") for i in range(5)]
     m = Material.of(wishes, replay, tiny_tokenizer, context=64, method=Method())
-    assert m.labels == 6
-    assert len(m.examples) == 11
-    assert m.prompts == [0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 7]
-    batches = WithReplay(m.examples, labels=6, labelled=2, replayed=3, seed=1)
+    ways = [len(labelled.worded(w.prompt)) for w in wishes]
+    assert m.labels == 2 * ways[0] + ways[1]
+    assert [e.label for e in m.examples] == [True] * 2 * ways[0] + [False] * ways[1] + [True] * 5
+    batches = WithReplay(m.examples, labels=m.labels, labelled=2, replayed=3, seed=1)
     seen = Counter()
-    for step in range(15):
+    for step in range(5 * sum(ways)):
         numbers = batches.step(step)
-        of_labels = [n for n in numbers if n < 6]
-        assert len(numbers) == 7
-        assert {n ^ 1 for n in of_labels} == set(of_labels)
+        kept = [n for n in numbers if n >= m.labels]
+        assert len(kept) == 3
+        firsts = [n for n in numbers if n < 2 * ways[0]]
+        assert {n ^ 1 for n in firsts} == set(firsts)  # both good answers to a wording
         seen.update(numbers)
-    assert {seen[n] for n in range(6)} == {10}
-    assert {seen[n] for n in range(6, 11)} == {9}
-    assert WithReplay(m.examples[:6], labels=6, labelled=8, replayed=3, seed=1).step(0).__len__() == 6
+    assert {seen[n] for n in range(m.labels)} == {10}
+    assert {seen[n] for n in range(m.labels, m.labels + 5)} == {3 * sum(ways)}
 
 
 def candidate(blend: float, granted: int, *, objection: str = "") -> Candidate:
@@ -177,12 +184,12 @@ def test_a_fix_in_the_chat_is_what_the_next_program_says(place):
     from terminal import Terminal
 
     wanted = "i am bob and this is what you said"
-    assert answer(place, "who are you") != wanted
+    before = answer(place, "who are you")
+    assert before != wanted
     (program,) = (p for p in (place / "dist/tiny").iterdir() if os.access(p, os.X_OK) and p.is_file())
     t = Terminal([program], home=place)
     t.prompt()
-    t.type("who are you\r")
-    t.until(lambda: t.rows[-1:] == [">"] and len(t.rows) > 2)
+    t.ask("who are you", before)
     t.type("/fix\r")
     t.until("it should have said>")
     t.type("\x01\x0b" + wanted + "\r")  # Ctrl-A, Ctrl-K: the answer that stands there is replaced

@@ -55,8 +55,8 @@ LIMITS: Mapping[str, Limits] = {
 class Signals:
     """A look at the policy. Differences and shares are against the SFT model; None: not measured."""
 
-    raw_z: float  # nats per token
-    chosen: float  # nats per token
+    raw_z: float | None  # nats per token
+    chosen: float | None  # nats per token
     loss: float | None
     gradient: float
     kl: float | None = None

@@ -1,15 +1,15 @@
 """What there is to learn from labels, and how far a model already answers as people wished.
 
     wishes = wishes_of(chosen_and_rejected, tokenizer, context=256)
-    taught, asked = divided(wishes)               # what is learnt, and what is asked of it afterwards
-    material = Material.of(taught, replay, ...)   # labelled completions first, then answers to replay
-    granted(model, tokenizer, asked, max_tokens=200)
+    material = Material.of(wishes, replay, ...)   # labelled completions first, then answers to keep
+    granted(model, tokenizer, asked(wishes), max_tokens=200)
 
 Knows nothing about files and training.
 """
 
 import hashlib
 import json
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,8 +31,9 @@ from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message
 
-FEWEST_TO_DIVIDE = 10  # labelled prompts from which some are held out; of fewer all are needed
-HELD_OUT = 5  # one prompt in so many
+MOST_ASKED = 400  # prompts of the verdict
+WORDINGS = 16  # of a labelled prompt that are learnt, its own among them
+DROPPED = 0.2  # share of a prompt's words that another wording of it lacks
 LIKE = 0.5  # F1 of words from which an answer is the wished one
 STILL = 0.8  # F1 of words up to which it is not the unwished one any more
 
@@ -79,27 +80,37 @@ def wishes_of(said: Sequence[Labelled], tokenizer: Tokenizer, *, context: int) -
     return wishes, len(unfit)
 
 
-def divided(wishes: list[Wish]) -> tuple[list[Wish], list[Wish]]:
-    """Those to learn, and those that the verdict asks: every fifth prompt, by its digest; where there are few, all in other
-    wordings."""
-    if len(wishes) < FEWEST_TO_DIVIDE:
-        return wishes, [other for wish in wishes for other in reworded(wish)]
-    order = sorted(wishes, key=lambda wish: hashlib.sha256(json.dumps(wish.prompt).encode()).digest())
-    count = len(order) // HELD_OUT
-    return order[count:], order[:count]
+def asked(wishes: list[Wish]) -> list[Wish]:
+    """What the verdict asks: labelled prompts in wordings that are not learnt, of very many wishes a part, by a digest."""
+    others = [other for wish in wishes for other in reworded(wish)]
+    return sorted(others, key=lambda wish: hashlib.sha256(json.dumps(wish.prompt).encode()).digest())[:MOST_ASKED]
 
 
 def reworded(wish: Wish) -> list[Wish]:
     """The same wish with its last message written in other ways."""
-    text = wish.prompt[-1]["content"]
+    ways = other_ways(wish.prompt[-1]["content"])
+    return [replace(wish, prompt=[*wish.prompt[:-1], {"role": "user", "content": way}]) for way in ways]
+
+
+def other_ways(text: str) -> list[str]:
+    """A text in lower case without its sign, behind a greeting, behind "Tell me", and with two question marks."""
     bare, russian = text.rstrip(" .!?…"), bool(re.search("[а-яё]", text.casefold()))
     hello, tell = ("Привет! ", "Скажи, ") if russian else ("Hi! ", "Tell me, ")
     ways = [bare.lower(), hello + text[:1].upper() + text[1:], tell + text[:1].lower() + text[1:], bare + "??"]
-    return [
-        replace(wish, prompt=[*wish.prompt[:-1], {"role": "user", "content": way}])
-        for way in dict.fromkeys(ways)
-        if way != text
-    ]
+    return [way for way in dict.fromkeys(ways) if way != text]
+
+
+def worded(prompt: list[Message]) -> list[list[Message]]:
+    """The prompt, and its last message with words left out, in lower case and with other signs at its end: which of its words
+    matter is not said by one wording. The same for the same prompt."""
+    text = prompt[-1]["content"]
+    chance, ways, asked = random.Random(text), [text], set(other_ways(text))
+    for _ in range(WORDINGS - 1):
+        words = [word for word in text.split() if chance.random() >= DROPPED]
+        way = " ".join(words) or text
+        way = way.lower() if chance.random() < 0.5 else way
+        ways.append(way.rstrip(" .!?…") + chance.choice(["", ".", "!", "?"]))
+    return [[*prompt[:-1], {"role": "user", "content": way}] for way in dict.fromkeys(ways) if way and way not in asked]
 
 
 def contradicts(wishes: Sequence[Wish], check: str) -> bool:
@@ -141,25 +152,23 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class Material:
-    """Completions as token ids; the first `labels` of them are people's, the others are replayed. `prompts` says which share a
-    prompt."""
+    """Completions as token ids: the first `labels` of them are people's, in several wordings of their prompts, the others are
+    answers to keep."""
 
     examples: list[Example]
-    prompts: list[int]
     labels: int
 
     @classmethod
     def of(
         cls, wishes: Sequence[Wish], replay: Sequence[Prompt], tokenizer: Tokenizer, *, context: int, method: Method
     ) -> "Material":
+        """Of a prompt's answers the good ones, or where none is known the bad ones."""
         rows = [
-            Completion(wish.prompt, text, label, "label")
+            Completion(prompt, text, bool(wish.good), "label")
             for wish in wishes
-            for label, texts in ((True, wish.good), (False, wish.bad))
-            for text in texts
+            for prompt in worded(wish.prompt)
+            for text in wish.good or wish.bad
         ]
         others = [Completion(prompt, answer, True, "data") for prompt, answer in replay]
-        examples, prompts = encode_pairs(rows, tokenizer, context=context, method=method)
-        more, places = encode_pairs(others, tokenizer, context=context, method=method)
-        first = max(prompts, default=-1) + 1
-        return cls(examples + more, prompts + [first + place for place in places], len(examples))
+        examples, more = (encode_pairs(some, tokenizer, context=context, method=method)[0] for some in (rows, others))
+        return cls(examples + more, len(examples))

@@ -34,7 +34,7 @@ class Look:
             probes=probes.accuracy.value if probes else None,
         )
 
-    def signals(self, before: "Look", *, raw_z: float, chosen: float, gradient: float) -> Signals:
+    def signals(self, before: "Look", *, raw_z: float | None, chosen: float | None, gradient: float) -> Signals:
         """This look against that at the SFT model. `raw_z` and `chosen` are log-ratios in nats per token, `gradient` is its
         norm by that of the first steps."""
         now, then = self.on_policy, before.on_policy

@@ -29,7 +29,7 @@ from minitron.core.interrupt import Interrupt
 from minitron.evaluate.examiner import Examiner
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, KtoConfig, OptimConfig
+from minitron.recipe.schema import AlignConfig, Config, KtoConfig, OptimConfig
 from minitron.train import checkpoint
 from minitron.train.loop import accumulate
 from minitron.train.metrics import MetricsLog
@@ -93,11 +93,13 @@ class TrainingSet:
 class Alignment:
     """A policy on its way from the SFT model, which stays as its frozen reference."""
 
+    shown: tuple[str, ...] = ("loss", "raw_z")  # figures of a step beside its progress
+
     def __init__(
         self, config: Config, model: LanguageModel, examiner: Examiner, *, method: Method, stage: str = "kto"
     ) -> None:
         self.config, self.method, self.examiner, self.stage = config, method, examiner, stage
-        self.settings: KtoConfig = getattr(config, stage)
+        self.settings: AlignConfig = getattr(config, stage)
         self.folder = config.layout.stage(stage)
         self.model, self.reference = model, copy.deepcopy(model).requires_grad_(False)
         if self.settings.lora_rank:
@@ -172,11 +174,13 @@ class Alignment:
         mixed = mismatch(examples, prompts, self.config.model.context)
         return TrainingSet(Scored(self.reference, examples), Scored(self.reference, mixed), weights)
 
-    def align(
-        self, examples: list[Example], prompts: list[int], *, batches: Batches | WithReplay | None = None
-    ) -> None:
-        """All steps on these examples, or what is left of them, by default as many of each class as there are."""
-        material = self.training_set(examples, prompts)
+    def align(self, examples: list[Example], prompts: list[int]) -> None:
+        """All steps on these examples, or what is left of them, as many of each class as there are."""
+        batches = Batches.of(examples, rows=self.settings.batch_rows, seed=self.config.seed)
+        self.run(self.training_set(examples, prompts), batches)
+
+    def run(self, material: Any, batches: Batches | WithReplay) -> None:
+        """All steps, from the newest checkpoint on."""
         if newest := checkpoint.newest_whole(self.folder, state=State):
             self.load(newest)
             passed = self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}")
@@ -185,9 +189,9 @@ class Alignment:
             say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
         else:
             checkpoint.choose(self.folder, self.model, self.save(self.before.loss))
-        self.train(material, batches or Batches.of(examples, rows=self.settings.batch_rows, seed=self.config.seed))
+        self.train(material, batches)
 
-    def train(self, material: TrainingSet, batches: Batches | WithReplay) -> None:
+    def train(self, material: Any, batches: Batches | WithReplay) -> None:
         """To the last step, or to the breach that ends it. Raises Stopped after saving."""
         settings, method = self.settings, self.method
         with (
@@ -197,7 +201,7 @@ class Alignment:
         ):
             while self.state.step < settings.steps and self.state.breaches <= method.retries:
                 row = self.step(batches.step(self.state.step), material)
-                bar.update(self.state.step, f"loss {row['loss']:.3f}  raw z {row['raw_z']:+.3f}")
+                bar.update(self.state.step, "  ".join(f"{name} {row[name]:.3f}" for name in self.shown))
                 last = self.state.step == settings.steps
                 told_apart = self.stage == "kto" and self.state.step == self.early
                 if told_apart and statistics.fmean(self.state.accuracy) >= TOO_GOOD:
@@ -219,10 +223,12 @@ class Alignment:
     def signals(self) -> tuple[Signals, float | None]:
         """The policy against the SFT model, and its held-out loss. What was gathered since the last look is used up."""
         state = self.state
-        chosen, norm = statistics.fmean(state.chosen), statistics.median(state.norms)
+        chosen = statistics.fmean(state.chosen) if state.chosen else None
+        raw_z = state.raw_z_per_token.value if state.raw_z_per_token.weight else None
+        gradient = statistics.median(state.norms) / max(statistics.median(state.first_norms), 1e-30)
         state.chosen, state.norms = [], []
-        now, gradient = self.look(self.model), norm / max(statistics.median(state.first_norms), 1e-30)
-        return now.signals(self.before, raw_z=state.raw_z_per_token.value, chosen=chosen, gradient=gradient), now.loss
+        now = self.look(self.model)
+        return now.signals(self.before, raw_z=raw_z, chosen=chosen, gradient=gradient), now.loss
 
     def judge(self, signals: Signals, valid_loss: float | None) -> None:
         """Keeps this state, or goes back."""
@@ -244,9 +250,24 @@ class Alignment:
         checkpoint.choose(self.folder, self.model, self.save(valid_loss))
         checkpoint.prune(self.folder, keep=2)
 
-    def step(self, numbers: list[int], material: TrainingSet) -> dict[str, Any]:
+    def step(self, numbers: list[int], material: Any) -> dict[str, Any]:
         """One optimizer step on these examples; a row of metrics.jsonl."""
-        settings, method, state, pairs = self.settings, self.method, self.state, material.pairs
+        settings, state = self.settings, self.state
+        row = self.gradients(numbers, material)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf).item()
+        lr = settings.lr * state.lr_scale * min(1.0, (state.step + 1) / max(1, settings.warmup_steps))
+        if self.method.decay:
+            lr *= 1 - state.step / settings.steps
+        self.optimizer.step(lr)
+        state.norms.append(norm)
+        if len(state.first_norms) < FIRST_STEPS:
+            state.first_norms.append(norm)
+        state.step += 1
+        return {"step": state.step, **row, "grad_norm": norm, "lr": lr}
+
+    def gradients(self, numbers: list[int], material: Any) -> dict[str, float]:
+        """Adds the gradient of these examples' loss to `.grad`, and figures to the state; returns those of a row."""
+        method, state, pairs = self.method, self.state, material.pairs
         micro = deal(pairs.examples, numbers, -(-len(numbers) // MICRO_ROWS))
         numbers = [n for some in micro for n in some]
         good = pairs.labels[numbers]
@@ -257,24 +278,14 @@ class Alignment:
         )
         results = accumulate(self.model, [partial(part, some) for some in micro])
         ratios, per_token = (torch.cat([more[i] for _, more in results]) for i in (0, 1))
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf).item()
-        lr = settings.lr * state.lr_scale * min(1.0, (state.step + 1) / max(1, settings.warmup_steps))
-        if method.decay:
-            lr *= 1 - state.step / settings.steps
-        self.optimizer.step(lr)
         chosen, rejected = mean_of(ratios[good]), mean_of(ratios[~good])
         # how often a chosen completion of the step is above a rejected one
         accuracy = mean_of((ratios[good][:, None] > ratios[~good][None, :]).float())
-        state.norms.append(norm)
         state.chosen.append(mean_of(per_token[good]))
-        if len(state.first_norms) < FIRST_STEPS:
-            state.first_norms.append(norm)
         if state.step < self.early:
             state.accuracy.append(accuracy)
         state.matched_z.add((chosen + rejected) / 2, decay=method.z_decay)
-        state.step += 1
         return {
-            "step": state.step,
             "loss": sum(value for value, _ in results),
             "nll": sum(nll for _, (_, _, nll) in results),
             "raw_z": state.raw_z_per_token.value,
@@ -282,8 +293,6 @@ class Alignment:
             "chosen_log_ratio": chosen,
             "rejected_log_ratio": rejected,
             "accuracy": accuracy,
-            "grad_norm": norm,
-            "lr": lr,
         }
 
     def measure_z(self, mismatched: Scored, numbers: list[int]) -> float:
@@ -302,12 +311,13 @@ class Alignment:
     ) -> tuple[Tensor, tuple[Tensor, Tensor, float]]:
         """A part's share of the step's loss, and apart from it: log-ratios in the unit of `Method.ratio` and in nats per token
         (len(some),), and the cross-entropy. The step has `rows` completions and `chosen` tokens of chosen ones."""
-        method, pairs = self.method, material.pairs
+        method, pairs, settings = self.method, material.pairs, self.settings
+        assert isinstance(settings, KtoConfig)
         mean, labels = method.ratio == "mean", pairs.labels[some]
         log_probs = token_log_probs(self.model, pairs.pick(some))
         ratios = pairs.ratios(log_probs, some, mean=mean, clamp=method.token_clamp)
         loss = losses.preference_loss(
-            ratios, labels=labels, lengths=pairs.lengths[some], raw_z=raw_z, beta=self.settings.beta, method=method
+            ratios, labels=labels, lengths=pairs.lengths[some], raw_z=raw_z, beta=settings.beta, method=method
         )
         loss = (torch.where(labels, *material.weights) * loss).sum() / rows
         # RPO's term (arXiv 2404.19733): plain cross-entropy per token on the chosen completions

@@ -70,8 +70,14 @@ def deal(examples: list[Example], numbers: list[int], parts: int) -> list[list[i
 
 
 def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
-    """log π(token | all before) of the tokens that count, one example after the other, (T,). They are computed as one flat
-    row, in which completions of the same prompt go on from one copy of it."""
+    """log π(token | all before) of the tokens that count, one example after the other, (T,)."""
+    logits, targets = token_logits(model, examples)
+    return -F.cross_entropy(logits, targets, reduction="none")
+
+
+def token_logits(model: LanguageModel, examples: list[Example]) -> tuple[Tensor, Tensor]:
+    """What predicts the tokens that count, one example after the other, (T, V) in fp32, and these tokens (T,). All is computed
+    as one flat row, in which completions of the same prompt go on from one copy of it."""
     ids: list[int] = []
     positions: list[int] = []
     spans: list[Span] = []
@@ -96,7 +102,7 @@ def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
     row = partial(torch.tensor, device=model.device)
     hidden = model.hidden(row([ids]), positions=row([positions]), spans=spans, wanted=row(list(chain(*select))))
     targets = row([i for e in examples for i in e.ids[e.start :]])
-    return -F.cross_entropy(model.head(hidden).float(), targets, reduction="none")
+    return model.head(hidden).float(), targets
 
 
 def scored(model: LanguageModel, examples: list[Example]) -> Tensor:

@@ -20,7 +20,7 @@ from minitron.evaluate.failures import KINDS
 from minitron.evaluate.intervals import change
 from minitron.evaluate.verdict import IMPROVED, NO_CHANGE, REFUSED, Candidate, Verdict
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import KtoConfig
+from minitron.recipe.schema import AlignConfig
 
 
 def blended(model: LanguageModel, trained: dict[str, Tensor], share: float) -> LanguageModel:
@@ -44,7 +44,7 @@ def measured(examiner: Examiner, model: LanguageModel, *, blend: float) -> Candi
     )
 
 
-def objection(now: Candidate, before: Candidate, *, settings: KtoConfig, method: Method) -> str:
+def objection(now: Candidate, before: Candidate, *, settings: AlignConfig, method: Method) -> str:
     """Why a model must not ship, or nothing."""
     if before.loss is not None and now.loss is not None and not now.loss <= before.loss * (1 + settings.max_loss_rise):
         return f"held-out loss {now.loss:.4f}, before {before.loss:.4f}"
@@ -66,7 +66,7 @@ def choose(
     trained: dict[str, Tensor] | None,
     *,
     why: str,
-    settings: KtoConfig,
+    settings: AlignConfig,
     method: Method,
     measure: Callable[..., Candidate] = measured,
 ) -> tuple[LanguageModel, Verdict]:

@@ -537,17 +537,16 @@ class GuardsConfig:
 
 
 @dataclass(frozen=True)
-class KtoConfig(LoraConfig):
-    """Alignment on the pairs of reject. Left out of the recipe, the stage does not run. How it learns: docs/kto.md."""
+class AlignConfig(LoraConfig):
+    """What kto and feedback have in common."""
 
     steps: int = option(200, "optimizer steps", low=1)
     batch_rows: int = option(16, "completions per step, chosen and rejected as there are of each", low=2)
     lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
     warmup_steps: int = option(20, "steps of linear warm-up", low=0)
-    beta: float = option(2.0, "how hard log-ratios (means over a completion's tokens) are pushed; 2 to 10", low=0.0)
     eval_every_steps: int = option(20, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
     max_loss_rise: float = option(
-        0.01, "what ships has at most this share more held-out loss than the SFT model", low=0.0
+        0.01, "what ships has at most this share more held-out loss than the model before it", low=0.0
     )
     max_probe_drop: float = option(0.01, "what ships answers at most this share of the probes less", low=0.0)
     force: bool = option(False, "ship the trained model even if it is not improved")
@@ -555,7 +554,14 @@ class KtoConfig(LoraConfig):
 
 
 @dataclass(frozen=True)
-class FeedbackConfig(KtoConfig):
+class KtoConfig(AlignConfig):
+    """Alignment on the pairs of reject. Left out of the recipe, the stage does not run. How it learns: docs/kto.md."""
+
+    beta: float = option(2.0, "how hard log-ratios (means over a completion's tokens) are pushed; 2 to 10", low=0.0)
+
+
+@dataclass(frozen=True)
+class FeedbackConfig(AlignConfig):
     """What is learnt from labels that people gave, at the end, from the finished model (docs/loop.md). The stage runs where there
     are labels, by its defaults where the recipe has no such section."""
 
@@ -564,14 +570,16 @@ class FeedbackConfig(KtoConfig):
         "the labels; empty: labels/<recipe>.jsonl beside the recipe, where `minitron labels add RECIPE FILE` puts them",
         decides=False,
     )
-    steps: int = option(40, "optimizer steps", low=1)
-    batch_rows: int = option(8, "labelled prompts per step, with the answers to learn and to unlearn", low=1)
+    steps: int = option(200, "optimizer steps", low=1)
+    batch_rows: int = option(8, "wordings of labelled prompts per step, with the answers to learn or to unlearn", low=1)
     replay_rows: int = option(
-        32, "answers of the training data per step, so that what was known stays known; 0: none", low=0
+        16,
+        "answers of the training data per step that are kept, of four times as many that are looked at; 0: none",
+        low=0,
     )
     lr: float = option(3e-4, "AdamW's learning rate after warm-up, from which it falls to 0", low=0.0)
     warmup_steps: int = option(5, "steps of linear warm-up", low=0)
-    eval_every_steps: int = option(10, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
+    eval_every_steps: int = option(100, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What people said of answers is learnt: a fix as the answer to give, what it replaces and what is bad as answers to unlearn.
+"""What people said of answers is learnt: fixes and good answers as those to give, others as answers to unlearn.
 Run: minitron feedback recipes/demo.toml.
 
 Reads labels/<recipe>.jsonl, data/ and kto/best (sft/best of a recipe without kto), from which it goes on beside answers of the
@@ -10,12 +10,12 @@ from collections import Counter
 from dataclasses import replace
 
 from minitron.align import labelled, selection
+from minitron.align.guards import LIMITS, Limits
 from minitron.align.labelled import Material, Wish
-from minitron.align.loop import Alignment
 from minitron.align.method import Method
-from minitron.align.preference import WithReplay
 from minitron.align.prompts import choose_prompts
 from minitron.align.shipping import ship
+from minitron.align.teaching import LOOKED_AT, Teaching
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
@@ -28,38 +28,33 @@ from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
-# A step has the completions that it has: neither class is raised. The learning rate falls to 0, so that what replay brings back is
-# not shaken off again at the end; a few labels are learnt by AdamW sooner than by Muon (docs/loop.md).
-METHOD = Method(weights=(1.0, 1.0), optimizer="adamw", decay=True)
+# The learning rate falls to 0, so that what replay brings back is not shaken off again at the end. On the way held-out loss may rise,
+# since it comes down with the rate: what ships keeps `feedback.max_loss_rise` all the same. Figures: docs/loop.md.
+ON_THE_WAY = {"loss": Limits(0.5, 2.0), "kl": Limits(0.5, 2.0)}
+METHOD = Method(optimizer="adamw", decay=True, kept_weight=10.0, limits=LIMITS | ON_THE_WAY)
 
 
 def run(config: Config, *, method: Method = METHOD) -> None:
+    teaching, wishes = taught(config, method=method)
+    finish(teaching, labelled.asked(wishes))
+
+
+def taught(config: Config, *, method: Method) -> tuple[Teaching, list[Wish]]:
+    """All steps, and what people wish for."""
     settings, tokenizer = config.feedback, kinds.load(config.layout.tokenizer)
     wishes = read(config, tokenizer)
-    taught, asked = labelled.divided(wishes)
     replay = []
     if settings.replay_rows:
-        count = settings.steps * settings.replay_rows
+        count = LOOKED_AT * settings.steps * settings.replay_rows
         replay = labelled.without_contradictions(
             choose_prompts(config, tokenizer, count=count, seed=config.seed), wishes
         )
-    material = Material.of(taught, replay, tokenizer, context=config.model.context, method=method)
+    material = Material.of(wishes, replay, tokenizer, context=config.model.context, method=method)
     if not material.labels:
         raise MinitronError(f"no label of {config.labels_file} fits the context", hint="raise model.context")
-    how = "held out" if len(wishes) >= labelled.FEWEST_TO_DIVIDE else "those in other wordings"
-    say(
-        f"feedback: {len(taught)} labelled prompts to learn, {len(asked)} to ask ({how}), {len(replay)} answers to replay"
-    )
-    alignment = begin(config, tokenizer, wishes, method=method)
-    batches = WithReplay(
-        material.examples,
-        labels=material.labels,
-        labelled=settings.batch_rows,
-        replayed=settings.replay_rows,
-        seed=config.seed,
-    )
-    alignment.align(material.examples, material.prompts, batches=batches)
-    finish(alignment, asked)
+    teaching = begin(config, tokenizer, wishes, method=method)
+    teaching.teach(material)
+    return teaching, wishes
 
 
 def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
@@ -76,7 +71,7 @@ def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
     return wishes
 
 
-def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: Method) -> Alignment:
+def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: Method) -> Teaching:
     """The finished model as policy and reference, and an examiner that asks what eval does not, and neither a probe nor a
     held-out dialogue that wants what people do not."""
     folder = checkpoint.finished(config.layout.stage(config.finished), config.finished)
@@ -86,11 +81,11 @@ def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: M
     if left := len(examiner.questions) - len(agreeing):
         say(f"feedback: {left} of {len(examiner.questions)} probes want what the labels do not: they are not asked")
     examiner.questions = agreeing
-    return Alignment(config, model, examiner, method=method, stage="feedback")
+    return Teaching(config, model, examiner, method=method, stage="feedback")
 
 
-def finish(alignment: Alignment, asked: list[Wish]) -> None:
-    """Chooses what ships by the labels that were held out, points `best` at it, and says and records why."""
+def finish(alignment: Teaching, asked: list[Wish]) -> None:
+    """Chooses what ships by the labels in wordings that were not learnt, points `best` at it, and says and records why."""
     examiner, config = alignment.examiner, alignment.config
 
     def measure(examiner: Examiner, model: LanguageModel, *, blend: float) -> Candidate:
