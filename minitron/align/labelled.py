@@ -162,7 +162,7 @@ class Material:
     def of(
         cls, wishes: Sequence[Wish], replay: Sequence[Prompt], tokenizer: Tokenizer, *, context: int, method: Method
     ) -> "Material":
-        """Of a prompt's answers the good ones, or where none is known the bad ones."""
+        """The good answers to a prompt, or where none is known the bad ones."""
         rows = [
             Completion(prompt, text, bool(wish.good), "label")
             for wish in wishes

@@ -571,6 +571,11 @@ class FeedbackConfig(AlignConfig):
         decides=False,
     )
     steps: int = option(200, "optimizer steps", low=1)
+    max_loss_rise: float = option(
+        0.03,
+        "what ships has at most this share more held-out loss than the model before it; a wish that reaches other wordings costs some",
+        low=0.0,
+    )
     batch_rows: int = option(8, "wordings of labelled prompts per step, with the answers to learn or to unlearn", low=1)
     replay_rows: int = option(
         16,
