@@ -189,7 +189,7 @@ class Composer:
                 if not scene.check or passes(wrong, scene.check):
                     continue
             if kind == "off_topic":
-                other = rng.choice([s for s in self.free if s not in (skill, "unknown", "open")])
+                other = rng.choice([s for s in self.free if s not in (skill, "unknown")])
                 unrelated = self.scene(other, rng, language).turns[-1][1]
             bad = flaws.spoil(kind, rng, language, user=user, answer=answer, wrong=wrong, unrelated=unrelated)
             if bad == answer or (

@@ -120,7 +120,7 @@ def typed(rng: Random, text: str, language: str, *, held: bool = False, level: i
     return text
 
 
-DECORATED = 0.16  # of what is typed
+DECORATED = 0.1  # of what is typed
 HELD_EMOJI = "🥳🤗🐸🍕😴"  # not in training: what reads emoji should read them all
 EMOJI = [chr(code) for code in (*range(0x1F300, 0x1F650), *range(0x1F900, 0x1F9FF)) if chr(code) not in HELD_EMOJI]
 EMOJI += [*"😀😂🤣😊😍😎🤔😢😭👍🙏💪🎉🔥"] * 12 + ["❤️", "☀️", "✨", "⭐", "☕", "✅", "❌"] * 4
@@ -131,8 +131,7 @@ def decorated(rng: Random, text: str) -> str:
     """The text with an emoji, a smiley, quotes, spaces or marks of typography that change nothing of what is meant."""
     roll = rng.random()
     if roll < 0.4:
-        emoji = rng.choice(EMOJI) * rng.choice((1, 1, 1, 2, 3))
-        return f"{text} {emoji}" if rng.random() < 0.8 else f"{emoji} {text}"
+        return f"{text} {rng.choice(EMOJI)}" if rng.random() < 0.8 else f"{rng.choice(EMOJI)} {text}"
     if roll < 0.6:
         return text.rstrip(".") + rng.choice(("", " ")) + rng.choice(SMILEYS)
     if roll < 0.7:
