@@ -110,7 +110,8 @@ def row(choose: random.Random, phrases: list[str]) -> dict:
 
 def ours(data: str) -> Callable[[], dict]:
     """The data stage."""
-    from minitron.recipe.schema import Config, DataConfig
+    from minitron.recipe.data import DataConfig
+    from minitron.recipe.schema import Config
     from minitron.stages import data as stage
 
     config = Config(

@@ -9,7 +9,8 @@ import pytest
 
 from minitron.core.errors import MinitronError
 from minitron.data import store
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 from minitron.stages import data as stage
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

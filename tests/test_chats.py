@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minitron.core.errors import MinitronError
 from minitron.data.chats import Chat, export, export_kinds
 from minitron.data.chats.whatsapp import entries_of, order_of_date
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

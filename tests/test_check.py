@@ -10,7 +10,8 @@ from dialogues import A, U, dialogue, numbered, save, write
 
 from minitron.core.errors import MinitronError
 from minitron.data.check import check
-from minitron.recipe.schema import Config, DataConfig, PretrainConfig, RejectConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config, PretrainConfig, RejectConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

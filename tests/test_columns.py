@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minitron.data import columns
 from minitron.data.formats import parquet
 from minitron.data.messages import digest_of, role_map, to_messages
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 from minitron.stages import data as stage
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")

@@ -9,7 +9,8 @@ from dialogues import A, U, dialogue, numbered, save
 
 from minitron.core.errors import MinitronError
 from minitron.plan import corpus_stats
-from minitron.recipe.schema import Config, DataConfig, PretrainConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config, PretrainConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -14,7 +14,7 @@ from dialogues import dialogue, run, write
 from minitron.core.errors import MinitronError
 from minitron.data import checked
 from minitron.data.formats import json_lines, open_source, parquet
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 from minitron.stages import data as stage
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -25,7 +25,8 @@ CHILD = """
 import json, os, signal, sys
 from pathlib import Path
 from minitron.data.formats import json_lines, parquet
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 from minitron.stages import data as stage
 
 stage.LEAST_BYTES, parquet.PART_BYTES, json_lines.PART_BYTES = 0, 1, 20_000

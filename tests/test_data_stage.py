@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from minitron import synth
 from minitron.core.errors import MinitronError
 from minitron.data.messages import EMPTY, NO_ANSWER, WEIGHT_0, digest_of
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 from minitron.stages import data as stage
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -157,7 +158,8 @@ import re, resource, sys
 from pathlib import Path
 if limit := int(sys.argv[2]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 from minitron.core.errors import MinitronError
 from minitron.stages import data
 try:

@@ -16,7 +16,7 @@ from minitron.data.expressions import Agree, Among, Combined, Compare, Joined, L
 from minitron.data.formats import open_source
 from minitron.data.rules import Rules
 from minitron.data.sources import Reader
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -9,8 +9,8 @@ import pytest
 
 from minitron.core.errors import MinitronError
 from minitron.data import fetch
+from minitron.recipe.data import Fetch
 from minitron.recipe.load import load_recipe, recipe_of
-from minitron.recipe.schema import Fetch
 from minitron.stages import walk
 
 CONTENT = bytes(range(256)) * 8000  # 2 MB, eight blocks

@@ -13,8 +13,9 @@ from minitron.core.errors import MinitronError
 from minitron.interop import hf, model_card
 from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.data import Source
 from minitron.recipe.layout import Layout
-from minitron.recipe.schema import ExportConfig, Source, TokenizerConfig
+from minitron.recipe.schema import ExportConfig, TokenizerConfig
 from minitron.tokenizer import chat_template, kinds
 
 pytestmark = pytest.mark.slow  # imports transformers

@@ -25,7 +25,7 @@ from minitron.align.selection import blended
 from minitron.core.errors import MinitronError
 from minitron.evaluate.examiner import Examiner, kl_and_entropies
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import REMOVED
+from minitron.recipe.removed import REMOVED
 from minitron.stages import kto
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer

@@ -13,7 +13,8 @@ from minitron.core.errors import MinitronError
 from minitron.data import labelled
 from minitron.data.labelled import BOTH, NO_LABEL, NO_PROMPT, SAME
 from minitron.data.messages import NO_ANSWER, NOT_UNICODE
-from minitron.recipe.schema import Config, DataConfig, RejectConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config, RejectConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -25,7 +25,7 @@ from minitron.data.messages import (
     tidy,
     to_messages,
 )
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

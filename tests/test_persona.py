@@ -10,8 +10,8 @@ from commands import refused
 from conftest import run_to
 
 from minitron.evaluate.checks import passes
+from minitron.recipe.data import Fact, PersonaConfig
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Fact, PersonaConfig
 from minitron.synth import compose
 from minitron.synth.persona import Persona, language_of
 

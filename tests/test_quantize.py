@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minitron.quant import panels
@@ -49,12 +49,14 @@ def test_every_weight_is_where_the_format_says(dtype, shape, seed):
 
 @settings(max_examples=40, deadline=None)
 @given(shape=SHAPES, seed=st.integers(0, 999), power=st.integers(-1, 3))
+@example(shape=(28, 1), seed=161, power=-1)  # a row whose scale is hardly above fp16's smallest numbers
 def test_q8_is_within_half_a_step(shape, seed, power):
     values = matrix_of(*shape, seed, 10.0**power)
     stored = panels.nearest(values, "q8")
     steps = np.repeat(stored.scales.astype(np.float32), GROUP, axis=1)[:, : shape[1]]
-    # a scale that rounds down in fp16 leaves the largest weights up to 1/2048 of themselves short
-    assert (np.abs(stored.values() - values) <= 0.5001 * steps + np.abs(values) / 2000 + 1e-7).all()
+    # A scale that rounds down in fp16 leaves the largest weights up to 1/2048 of themselves short; one below fp16's normal
+    # numbers is a multiple of 2^-24, and so up to 2^-25 off.
+    assert (np.abs(stored.values() - values) <= 0.5001 * steps + np.abs(values) / 2000 + 127 * 2.0**-25).all()
 
 
 @settings(max_examples=25, deadline=None)

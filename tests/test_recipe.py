@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
-from minitron.recipe import schema
+from minitron.recipe import removed
 from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe, write_recipe
 from minitron.train.schedule import learning_rate
@@ -80,7 +80,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
 
 
 def test_an_option_that_is_gone_says_what_became_of_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(schema.REMOVED, "sft.momentum", 0.95)
+    monkeypatch.setitem(removed.REMOVED, "sft.momentum", 0.95)
     assert "'sft.momentum' is no longer an option: it is 0.95 now" in refused(tmp_path, "sft.momentum=0.9")
 
 

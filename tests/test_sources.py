@@ -20,7 +20,8 @@ from minitron.data.formats import open_source
 from minitron.data.formats.trees import Trees
 from minitron.data.messages import EMPTY, NOT_UNICODE, UNKNOWN_ROLE
 from minitron.data.sources import Reader, sources
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 from minitron.stages import pipeline
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")

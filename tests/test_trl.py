@@ -15,7 +15,8 @@ from minitron.data.sources import Reader
 from minitron.interop import hf
 from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, DataConfig, ExportConfig, RejectConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config, ExportConfig, RejectConfig
 
 pytestmark = pytest.mark.slow  # imports TRL
 trl = pytest.importorskip("trl")

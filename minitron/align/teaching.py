@@ -59,8 +59,8 @@ class Teaching(Alignment):
         return WithReplay(material.examples, labels=material.labels, **how)
 
     def gradients(self, numbers: list[int], material: Any) -> dict[str, float]:
-        """Of each kind's mean over its tokens of the step; kept ones weigh `Method.kept_weight`. Of the answers to keep only those
-        that have moved most are learnt from."""
+        """Leaves gradients of the loss: each kind's mean over its tokens of the step, that of answers to keep times
+        `Method.kept_weight`. Only those answers to keep that have moved most count."""
         examples = material.examples
         kept = [n for n in numbers if n >= material.labels]
         numbers = [n for n in numbers if n < material.labels] + self.moved(kept, examples)

@@ -24,7 +24,8 @@ from minitron.data.shapes import Shape
 from minitron.data.sources import Reader
 from minitron.data.sources import sources as sources_of
 from minitron.recipe import mixture
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 
 DUPLICATE = "exact duplicate"
 MOST_FILES = 50  # of which rows are read, evenly spread

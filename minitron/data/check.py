@@ -19,7 +19,8 @@ from minitron.data.rules import Rules, find_column
 from minitron.data.shapes import Shape
 from minitron.data.sources import column_of_rule_missing, sources
 from minitron.recipe import mixture
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 
 MOST_FILES = 32  # whose heads are read, evenly spread; all of them are looked for
 HEAD_ROWS = 1000  # rows of a head of labels

@@ -26,7 +26,7 @@ from minitron.data.quality import Quality
 from minitron.data.rules import is_text
 from minitron.data.sources import COPIED_COLUMNS, Passed, Reader
 from minitron.data.store import SCHEMA
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 CHECKED = pa.schema([*SCHEMA, ("digest", pa.binary(16)), ("probe", pa.bool_()), ("may_be_valid", pa.bool_())])
 UNANSWERED = "a probe without an answer: write one that passes its check"

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from minitron.core.console import Progress, progress, say
 from minitron.core.errors import MinitronError
 from minitron.core.files import make_folder, write_error
-from minitron.recipe.schema import Fetch
+from minitron.recipe.data import Fetch
 
 BLOCK_BYTES = 1 << 18
 TRIES = 4  # where a connection breaks off; each goes on where the last one stopped

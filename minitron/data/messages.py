@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from minitron.core.errors import MinitronError
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 Message = dict[str, str]
 

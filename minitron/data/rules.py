@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from minitron.core.errors import MinitronError
 from minitron.data.expressions import LENGTH, NUMBER, Condition, Leaf, Values, parse
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 
 @dataclass

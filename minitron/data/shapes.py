@@ -14,7 +14,7 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.data.messages import as_turns, transcript
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 TURNS = ("messages", "conversation", "conversations", "dialogue")
 PAIRS = (  # a question's column and its answer's, the likeliest first

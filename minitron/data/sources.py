@@ -26,8 +26,8 @@ from minitron.data.formats.trees import Trees
 from minitron.data.messages import printable
 from minitron.data.rules import Rules, Tally, find_column, not_numbers
 from minitron.data.shapes import Shape, no_column
+from minitron.recipe.data import DataConfig
 from minitron.recipe.kinds import INPUTS
-from minitron.recipe.schema import DataConfig
 
 COPIED_COLUMNS = ("source", "skill", "check")
 

@@ -28,7 +28,7 @@ from minitron.core.files import atomic_path, write_error
 from minitron.data.expressions import Leaf
 from minitron.data.rules import Rules
 from minitron.recipe import mixture
-from minitron.recipe.schema import DataConfig
+from minitron.recipe.data import DataConfig
 
 PARTS = ("train", "valid", "probes")
 LEAST_VALID = 20  # dialogues held out at least, or a tenth of all where there are few

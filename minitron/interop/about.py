@@ -10,8 +10,9 @@ import torch
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.quant.panels import Matrix
+from minitron.recipe.data import Source
 from minitron.recipe.layout import Layout
-from minitron.recipe.schema import ExportConfig, Source
+from minitron.recipe.schema import ExportConfig
 
 ANSWER_TOKENS = 24  # of an answer by which a format proves itself, at most
 

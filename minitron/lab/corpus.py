@@ -17,7 +17,8 @@ from minitron.data.formats.text import Text
 from minitron.data.messages import role_map, to_messages
 from minitron.data.shapes import TURNS, Shape
 from minitron.data.sources import find_files
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 from minitron.tokenizer.sentencepiece import clean, parts
 
 BATCH_CHARS = 4_000_000  # in memory at once

@@ -19,9 +19,10 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, sha256_json
 from minitron.data.packing import PackedRows
 from minitron.plan import dry_run, memory
+from minitron.recipe.data import DataConfig
 from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.load import resolve
-from minitron.recipe.schema import Config, DataConfig, StudyConfig
+from minitron.recipe.schema import Config, StudyConfig
 from minitron.recipe.write import dump_recipe
 from minitron.stages import pipeline
 from minitron.tokenizer import kinds

@@ -24,7 +24,8 @@ from minitron.data.formats.source import Source, reading
 from minitron.data.messages import digest_of, role_map, to_messages
 from minitron.data.sources import Reader
 from minitron.recipe import mixture
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer, TooManyTokens
 

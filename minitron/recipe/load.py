@@ -22,17 +22,16 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.recipe import mixture, shapes
+from minitron.recipe.data import Fetch, PersonaConfig
 from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
 from minitron.recipe.layout import Layout
+from minitron.recipe.removed import REMOVED
 from minitron.recipe.schema import (
     NORMALIZATIONS,
-    REMOVED,
     Config,
     FeedbackConfig,
-    Fetch,
     ModelConfig,
     OptimConfig,
-    PersonaConfig,
     StudyConfig,
     TokenizerConfig,
 )

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from minitron.recipe.schema import DataConfig, DataSource, DialogueConfig
+from minitron.recipe.data import DataConfig, DataSource, DialogueConfig
 
 PLACES = ("files", "hub", "hub_config", "hub_split")
 RULES = ("keep", "probes", "valid_keep")  # stand with each source: one without scores asks for none

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from minitron.recipe.load import resolve
-from minitron.recipe.schema import Config, ModelConfig, TrainConfig, plain
+from minitron.recipe.option import plain
+from minitron.recipe.schema import Config, ModelConfig, TrainConfig
 
 USUAL: dict[str, Any] = {
     "n_kv_heads": 0,

@@ -34,7 +34,8 @@ from minitron.data.sources import Reader, count_rows, sources
 from minitron.data.store import PARTS, Part, Split, open_parts
 from minitron.evaluate import checks
 from minitron.recipe import mixture
-from minitron.recipe.schema import Config, DataConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 
 __all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
 MOST_TOLD = 5  # sources of which nothing is kept

@@ -27,7 +27,7 @@ Skills = dict[str, tuple[Callable[[Random, str, bool], Scene], float]]
 
 
 class Section(Protocol):
-    """What a recipe says of a person (`recipe.schema.PersonaConfig`)."""
+    """What a recipe says of a person (`recipe.data.PersonaConfig`)."""
 
     name: str
     name_ru: str

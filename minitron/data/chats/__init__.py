@@ -19,8 +19,8 @@ from typing import Any
 from minitron.core.errors import MinitronError
 from minitron.data.chats.export import NO_TEXT, Export, Said
 from minitron.data.messages import Message, role_map
+from minitron.recipe.data import DataConfig
 from minitron.recipe.kinds import CHATS
-from minitron.recipe.schema import DataConfig
 
 EARLY = "answers before the first question"
 LATE = "questions that nobody answered"

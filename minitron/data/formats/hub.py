@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minitron.data.formats.source import CHUNK_ROWS, Chunk, Columns, Source, unreadable
-from minitron.recipe.schema import DataConfig, PretrainConfig
+from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import PretrainConfig
 
 
 class Hub(Source):
