@@ -23,6 +23,7 @@ def data(in_tmp_path) -> Path:
     return in_tmp_path
 
 
+@pytest.mark.slow  # measures the machine for its proposal
 def test_options_answer_all_questions(data):
     done = minitron("new", "--name", "Тико 2", "--data", "chats.jsonl", "--minutes", "1")
     assert done.returncode == 0, done.stderr
@@ -45,6 +46,7 @@ def test_options_answer_all_questions(data):
     assert path.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow  # measures the machine for its proposal
 def test_a_text_makes_a_base_model_and_a_file_may_be_named(data):
     assert minitron("new", "my/book.toml", "--name", "Book", "--data", "book.txt", "--minutes", "1").returncode == 0
     recipe = load_recipe("my/book.toml")
@@ -65,6 +67,7 @@ def test_without_a_terminal_what_is_open_is_told(data):
     assert not Path("recipes").exists()
 
 
+@pytest.mark.slow  # measures the machine for its proposal
 def test_in_a_terminal_it_asks_again_after_a_mistake(data):
     child = pexpect.spawn(sys.executable, ["-m", "minitron", "new"], encoding="utf-8", timeout=100)
     child.expect(r"What shall it be called\? \[Mini\] ")
@@ -97,6 +100,7 @@ def test_enter_takes_what_is_usual(data):
     assert recipe.export.title == "Mini"
 
 
+@pytest.mark.slow  # measures the machine for its proposal
 def test_ones_own_dialogues_stand_beside_the_built_in_ones(data):
     """A mixture: a seventh of what is trained on is one's own, and who speaks is the person that was named."""
     who = ("--language", "ru", "--name-ru", "Бруно", "--fact", "Привет! = Салют, матрос!")

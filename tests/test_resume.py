@@ -90,6 +90,7 @@ def test_a_broken_newest_checkpoint_is_passed_over(trained):
     assert outcome("sft") == want
 
 
+@pytest.mark.slow  # runs stages several times
 def test_other_settings_do_not_throw_an_unfinished_run_away(tiny_run):
     minitron("run", "tiny.toml", "--to", "tokenizer")
     stop_at(8, "sft", signal.SIGKILL)
@@ -100,6 +101,7 @@ def test_other_settings_do_not_throw_an_unfinished_run_away(tiny_run):
     assert "done already" in minitron("sft", "tiny.toml").stderr
 
 
+@pytest.mark.slow  # runs stages several times
 def test_another_tokenizer_does_not_throw_an_unfinished_run_away(tiny_run):
     minitron("run", "tiny.toml", "--to", "tokenizer")
     stop_at(8, "sft", signal.SIGKILL)
@@ -153,6 +155,7 @@ def small_disk(tiny_run) -> Path:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow  # runs stages several times
 def test_a_full_disk_loses_nothing(small_disk):
     """A checkpoint of this model takes 0.4 MB: the third is not kept whole, the first two are."""
     minitron("run", "tiny.toml", "--to", "tokenizer")
@@ -248,6 +251,7 @@ def test_what_has_a_name_is_on_the_disk(tiny_run):
     assert {"latest", "best", "stage.json", "config.toml", "started.json"} <= {Path(p).name for p in clean}
 
 
+@pytest.mark.slow  # runs stages several times
 def test_damaged_rows_are_packed_again(trained):
     want = outcome("sft")
     for damage in ("tokens.bin", "order.npy", "pack.json"):
