@@ -20,6 +20,7 @@ from honesty import Questions, user
 from tables import Table, put
 
 from minitron.core.files import atomic_write
+from minitron.recipe.load import load_recipe
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "persona.json", HERE.parent / "docs" / "data.md"
@@ -95,7 +96,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         seconds = made(folder, args.minutes)
         os.chdir(folder)
-        asked, them = Questions("recipes/bruno.toml", "kto", []), questions()
+        shipped = load_recipe(Path("recipes/bruno.toml")).shipped
+        asked, them = Questions("recipes/bruno.toml", shipped, []), questions()
         answers = asked.answers([user(text) for _, _, text, _ in them], "persona")
     right = [word.lower() in answer.lower() for answer, (*_, word) in zip(answers, them, strict=True)]
     for answer, (*_, text, _), ok in zip(answers, them, right, strict=True):

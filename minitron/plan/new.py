@@ -166,11 +166,11 @@ def tables(words: list[str], name: str = "", who: Person | None = None) -> dict[
         data["source"] = [{"name": "own", "files": files, "weight": OWN_SHARE}, skills]
     else:
         data |= SYNTH
-    if who:
-        data["persona"] = who.table()
-    greetings = {"en": f"Hi! I am {name}.", "ru": f"Привет! Я {who.name_ru if who else name}."}
-    greeting = " ".join(greetings[language] for language in (who.languages if who else ()))
-    return found | {"data": data} | ({"export": {"title": name, "greeting": greeting}} if name else {})
+    if not who:
+        return found | {"data": data}
+    greetings = {"en": f"Hi! I am {name}.", "ru": f"Привет! Я {who.name_ru}."}
+    greeting = " ".join(greetings[language] for language in who.languages)
+    return found | {"data": data | {"persona": who.table()}, "export": {"title": name, "greeting": greeting}}
 
 
 def fact_of(text: str) -> dict[str, list[str]]:
