@@ -36,9 +36,9 @@ func newByteLevel(v *bundle.Vocab) (*byteLevel, error) {
 	if b.next == nil {
 		return nil, fmt.Errorf("the program does not know the splitting %.100q", rules.Splitting)
 	}
-	ids := make(map[string]int32, len(v.Pieces))
+	ids, users := make(map[string]int32, len(v.Pieces)), map[string]bool{}
 	for id, piece := range v.Pieces {
-		if err := b.add(int32(id), piece, v.Types[id], ids); err != nil {
+		if err := b.add(int32(id), piece, v.Types[id], ids, users); err != nil {
 			return nil, err
 		}
 	}
@@ -60,8 +60,8 @@ func newByteLevel(v *bundle.Vocab) (*byteLevel, error) {
 	return b, b.addMerges(rules.Merges)
 }
 
-// add enters a piece; ids are those of the normal ones.
-func (b *byteLevel) add(id int32, piece string, kind byte, ids map[string]int32) error {
+// add enters a piece; ids are those of the normal ones, users those that the user defined.
+func (b *byteLevel) add(id int32, piece string, kind byte, ids map[string]int32, users map[string]bool) error {
 	if kind == control {
 		return nil
 	}
@@ -79,7 +79,10 @@ func (b *byteLevel) add(id int32, piece string, kind byte, ids map[string]int32)
 		}
 		b.texts[id], ids[text] = text, id
 	case userDefined:
-		b.texts[id] = piece
+		if users[piece] {
+			return fmt.Errorf("the piece %q is there twice", piece)
+		}
+		b.texts[id], users[piece] = piece, true
 		b.symbols.add(piece, id)
 	default:
 		return fmt.Errorf("piece %d has the unknown type %q", id, kind)

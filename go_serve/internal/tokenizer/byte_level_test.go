@@ -130,6 +130,7 @@ func TestByteLevelRefuses(t *testing.T) {
 		{`the program does not know the splitting "gpt-9"`, byteVocab("gpt-9")},
 		{"the byte 61 has no piece", broken(func(v *bundle.Vocab) { v.Pieces[2+'a'] = "ĠĠ" })},
 		{`the piece "ab" is there twice`, broken(func(v *bundle.Vocab) { v.Pieces, v.Types = append(v.Pieces, "ab"), v.Types+"N" })},
+		{`the piece "<i>" is there twice`, broken(func(v *bundle.Vocab) { v.Pieces, v.Types = append(v.Pieces, "<i>", "<i>"), v.Types+"DD" })},
 		{"piece 258 is empty or too long", broken(func(v *bundle.Vocab) { v.Pieces[258] = "" })},
 		{"piece 258 is not written in the characters for bytes", broken(func(v *bundle.Vocab) { v.Pieces[258] = "a b" })},
 		{"piece 258 has the unknown type 'B'", broken(func(v *bundle.Vocab) { v.Types = v.Types[:258] + "B" })},
