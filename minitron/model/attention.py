@@ -23,8 +23,8 @@ class KVCache(LayerState):
     """Keys and values of one layer, (B, K, slots, h) each, filled from the left. All rows write at the same slot."""
 
     def __init__(self, shape: tuple[int, int, int, int], *, device: torch.device, dtype: torch.dtype):
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.keys = torch.empty(shape, device=device, dtype=dtype)
+        self.values = torch.empty(shape, device=device, dtype=dtype)
         self.used = 0  # slots filled so far
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,13 @@ class KVCache(LayerState):
         return self.keys[:, :, : self.used], self.values[:, :, : self.used]
 
     def select(self, rows: Tensor) -> None:
-        self.keys, self.values = self.keys[rows], self.values[rows]
+        self.keys, self.values = (self._selected(x, rows) for x in (self.keys, self.values))
+
+    def _selected(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Slots that are not filled yet are most of them, and not copied."""
+        kept = x.new_empty(len(rows), *x.shape[1:])
+        kept[:, :, : self.used] = x[rows, :, : self.used]
+        return kept
 
     @property
     def nbytes(self) -> int:

@@ -5,8 +5,10 @@ temperature, top-k, top-p, min-p, draw; temperature 0 takes the likeliest token.
 end marker are never drawn.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -103,6 +105,18 @@ def ask(
     return [tokenizer.decode(a.ids) for a in answers], [a.stopped == "end" for a in answers]
 
 
+@dataclass
+class _Text:
+    """A prompt and its answer so far."""
+
+    prompt: list[int]
+    answer: list[int] = field(default_factory=list)
+    stopped: str = ""  # why, as in `Answer`; empty: not yet
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer)
+
+
 def generate(
     model: LanguageModel,
     prompts: list[list[int]],
@@ -114,61 +128,69 @@ def generate(
 ) -> list[Answer]:
     """One answer per prompt, in the prompts' order; the same seed and batch_rows give the same answers.
 
-    Prompts must be shorter than the model's context. Prompts of like length are answered together.
+    Prompts must be shorter than the model's context. Texts of like length are written together, and a batch ends when most of
+    its answers have: the few long ones of all batches go on together, read anew, since a step of few rows takes as long
+    as one of many.
     """
-    answers: dict[int, Answer] = {}
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    texts = [_Text(prompt) for prompt in prompts]
+    seeds = itertools.count(decoding.seed * 1_000_003)
 
-    def work(start: int) -> None:
-        numbers = order[start : start + batch_rows]
-        generator = torch.Generator().manual_seed(decoding.seed * 1_000_003 + start)
-        batch = _generate_batch(model, [prompts[i] for i in numbers], sampling, decoding, generator)
-        for number, answer in zip(numbers, batch, strict=True):
-            answers[number] = answer
-        on_progress(len(answers))
+    def work(batch: list[_Text], seed: int, leave: bool) -> None:
+        _write(model, batch, sampling, decoding, torch.Generator().manual_seed(seed), leave=leave)
+        on_progress(sum(text.stopped != "" for text in texts))
 
-    parallel.parallel_map(work, range(0, len(order), batch_rows), device=model.device)
-    return [answers[i] for i in range(len(prompts))]
+    while waiting := sorted((text for text in texts if not text.stopped), key=len):
+        batches = [waiting[start : start + batch_rows] for start in range(0, len(waiting), batch_rows)]
+        parts = [partial(work, batch, next(seeds), len(batches) > 1) for batch in batches]
+        parallel.parallel_map(lambda part: part(), parts, device=model.device)
+    return [Answer(text.answer, text.stopped) for text in texts]
+
+
+LEFT = 4  # a batch that may be left is when one of so many of its answers is not done
 
 
 @torch.inference_mode()
-def _generate_batch(
+def _write(
     model: LanguageModel,
-    prompts: list[list[int]],
+    texts: list[_Text],
     sampling: Sampling,
     decoding: Decoding,
     generator: torch.Generator,
-) -> list[Answer]:
+    *,
+    leave: bool,
+) -> None:
+    """Goes on with the answers, to their ends or, with `leave`, until few of them are left."""
     context, device = model.context_limit, model.device
-    steps = min(sampling.max_tokens, context - min(map(len, prompts)))
-    state = model.new_state(len(prompts), max(map(len, prompts)) + steps)
-    seen = torch.zeros(len(prompts), model.vocab_size, dtype=torch.bool, device=device)
-    active = torch.arange(len(prompts), device=device)  # which prompt each row of the batch answers
-    out: list[list[int]] = [[] for _ in prompts]
-    stopped = ["max_tokens"] * len(prompts)
+    steps = max(min(sampling.max_tokens - len(text.answer), context - len(text)) for text in texts)
+    state = model.new_state(len(texts), max(map(len, texts)) + steps)
+    seen = torch.zeros(len(texts), model.vocab_size, dtype=torch.bool, device=device)
+    for row, text in enumerate(texts):
+        seen[row, text.answer] = True
+    enough = len(texts) // LEFT if leave else 0
 
-    hidden = model.prefill(prompts, state)  # (B, D)
-    for step in range(steps):
+    hidden = model.prefill([text.prompt + text.answer for text in texts], state)  # (B, D)
+    while True:
         drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=decoding.banned, generator=generator)
         alive = []
-        for row, (prompt, token) in enumerate(zip(active.tolist(), drawn.tolist(), strict=True)):
+        for row, (text, token) in enumerate(zip(texts, drawn.tolist(), strict=True)):
             if token == decoding.end:
-                stopped[prompt] = "end"
+                text.stopped = "end"
                 continue
-            out[prompt].append(token)
-            if len(prompts[prompt]) + len(out[prompt]) >= context:
-                stopped[prompt] = "context"
-                continue
-            alive.append(row)
-        if not alive or step + 1 == steps:
-            break
-        if len(alive) < len(active):
+            text.answer.append(token)
+            if len(text) >= context:
+                text.stopped = "context"
+            elif len(text.answer) >= sampling.max_tokens:
+                text.stopped = "max_tokens"
+            else:
+                alive.append(row)
+        if len(alive) <= enough:
+            return
+        if len(alive) < len(texts):
             rows = torch.tensor(alive, device=device)
-            active, seen, drawn = active[rows], seen[rows], drawn[rows]
+            texts, seen, drawn = [texts[row] for row in alive], seen[rows], drawn[rows]
             state.select(rows)
         seen.scatter_(1, drawn[:, None], True)
         hidden = model.step(drawn, state)
-    return [Answer(ids, why) for ids, why in zip(out, stopped, strict=True)]
 
 
 @torch.inference_mode()

@@ -41,17 +41,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if cap:
                     bent = torch.tanh(logits.float() / cap)
                     logits = bent * cap
-                log_p = torch.log_softmax(logits, 1, dtype=torch.float32)
-                total -= (log_p.gather(1, target) * counted).sum()
+                logits = logits.float()  # of fp32 itself: what follows writes over it
+                of_target, top = logits.gather(1, target), logits.amax(1, keepdim=True)
+                mass = logits.sub_(top).exp_()  # of each id, up to a factor
+                whole = mass.sum(1, keepdim=True)
+                log_z = whole.log() + top
+                total += ((log_z - of_target) * counted).sum()
                 if z_loss:
-                    log_z = logits[:, :1].float() - log_p[:, :1]
                     total += z_loss * (log_z.square() * counted).sum()
                 if not learns:
                     continue
-                slope = log_p.exp_()  # d loss / d logits = p - [target], and 2 w log(Z) p of the z-loss
-                if z_loss:
-                    slope.mul_(1 + 2 * z_loss * log_z)
-                slope.scatter_add_(1, target, -torch.ones_like(counted)).mul_(counted)
+                # d loss / d logits = p - [target], and 2 w log(Z) p of the z-loss
+                slope = mass.mul_(counted / whole * (1 + 2 * z_loss * log_z)).scatter_add_(1, target, -counted)
                 if cap:
                     slope.mul_(1 - bent.square())
                 slope = slope.to(dtype)
