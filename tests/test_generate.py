@@ -49,6 +49,24 @@ def test_greedy_batches_equal_one_by_one_without_a_cache(model):
         assert list(stream(model, ids, sampling=GREEDY, decoding=NO_ONE)) == answer.ids
 
 
+def test_long_answers_go_on_with_those_of_other_batches(model, monkeypatch):
+    """What was read anew goes on as if it had not been, with all that the penalty must know."""
+    asked = [[i] for i in range(5, 29)]
+    way = replace(GREEDY, repeat_penalty=1.3, max_tokens=30)
+    said = [list(stream(model, ids, sampling=way, decoding=NO_ONE)) for ids in asked]
+    ends = {token: sum(token in answer[:12] for answer in said) for answer in said for token in answer[:12]}
+    decoding = replace(NO_ONE, end=max(ends, key=ends.get))
+    alone = [list(stream(model, ids, sampling=way, decoding=decoding)) for ids in asked]
+    read = []
+    monkeypatch.setattr(
+        model, "prefill", lambda texts, state: read.append(texts) or type(model).prefill(model, texts, state)
+    )
+    answers = generate(model, asked, sampling=way, decoding=decoding, batch_rows=8)
+    assert [answer.ids for answer in answers] == alone
+    assert len({len(answer) for answer in alone}) > 3
+    assert any(len(text) > 1 for texts in read for text in texts), "nothing was read anew"
+
+
 def test_why_answers_end(model):
     asked = [[5] * 60, [5], [6]]
     answers = generate(model, asked, sampling=GREEDY, batch_rows=3, decoding=NO_ONE)
