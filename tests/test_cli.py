@@ -145,7 +145,8 @@ def fill_disk(*, leave: int) -> None:
     os.truncate("ballast", os.path.getsize("ballast") - leave)
 
 
-@pytest.mark.parametrize("leave", [0, 8_000, 24_000, 40_000])
+# slow: a run each; one is enough to see most
+@pytest.mark.parametrize("leave", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (8_000, 24_000, 40_000))])
 def test_a_disk_that_is_full_from_the_start(trained, small_disk, monkeypatch, leave):
     shutil.copytree(trained / "runs", small_disk / "runs", ignore=shutil.ignore_patterns("sft", "kto", "reject"))
     shutil.copy(trained / "tiny.toml", small_disk)
@@ -161,6 +162,7 @@ def test_a_disk_that_is_full_from_the_start(trained, small_disk, monkeypatch, le
     monkeypatch.chdir(trained)
 
 
+@pytest.mark.slow  # four runs
 def test_a_full_disk_loses_nothing_already_saved(trained, small_disk, monkeypatch):
     for name in ("tiny.toml", "dialogues.jsonl"):
         shutil.copy(trained / name, small_disk / name)

@@ -72,6 +72,7 @@ def test_two_processes_train_what_one_does(both, name):
     assert losses_in(two / name) == pytest.approx(want, rel=1e-5)
 
 
+@pytest.mark.slow  # two runs, one of them of two processes
 @pytest.mark.parametrize("name", CASES)
 def test_their_checkpoints_are_the_same_files(both, name):
     folders = [run / name / "checkpoints" / "step-000050" for run in both]
@@ -86,6 +87,7 @@ def test_their_checkpoints_are_the_same_files(both, name):
                 assert second["state"][number][key].shape == value.shape
 
 
+@pytest.mark.slow  # two runs, one of them of two processes
 def test_one_process_goes_on_from_a_sharded_checkpoint(both, tmp_path):
     one, two = both
     shutil.copytree(two, tmp_path, dirs_exist_ok=True)

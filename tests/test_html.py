@@ -428,6 +428,7 @@ def test_what_cannot_be_made_is_refused(tmp_path):
         html.write(half)
 
 
+@pytest.mark.slow  # builds the tests for WebAssembly
 @pytest.mark.skipif(not NODE, reason="needs node")
 @pytest.mark.parametrize(("package", "tests"), [("kernel", "."), ("model", "Golden|Reference")])
 def test_wasm_computes_the_same_bits(package, tests):

@@ -415,8 +415,17 @@ def test_a_run_that_unlearns_a_habit_is_improved_and_ships(tiny_run):
     assert not same(weights("sft"), weights("kto"))
 
 
-@pytest.mark.parametrize("lr", [1e-4, 1e-1, 30.0])
-@pytest.mark.parametrize("beta", [0.01, 10.0])
+# slow: a run each; one is enough to see most
+@pytest.mark.parametrize(
+    ("beta", "lr"),
+    [
+        (0.01, 0.1),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in ((0.01, 1e-4), (0.01, 30.0), (10.0, 1e-4), (10.0, 0.1), (10.0, 30.0))
+        ),
+    ],
+)
 def test_no_settings_ship_a_wreck(trained_sft, lr, beta):
     """The small version of benchmarks/kto_wreck.py."""
     align(WRECK, f"kto.lr={lr}", f"kto.beta={beta}", "kto.max_loss_rise=0.01")

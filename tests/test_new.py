@@ -130,6 +130,7 @@ def test_languages_are_those_that_there_are():
             new.languages_of(wrong)
 
 
+@pytest.mark.slow  # makes all built-in dialogues
 def test_the_built_in_dialogues_get_a_person(data):
     child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--name", "Bruno"], encoding="utf-8", timeout=100)
     child.expect(r"What shall it learn from\?.*\[built-in\] ")

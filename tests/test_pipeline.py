@@ -158,6 +158,7 @@ def test_a_hash_is_remembered_until_the_file_changes(tmp_path):
 # ---- one at a time
 
 
+@pytest.mark.slow  # four processes, each with torch
 def test_two_processes_do_not_work_in_one_folder(tiny_run):
     assert subprocess.run([*COMMAND, "run", "tiny.toml", "--to", "tokenizer"]).returncode == 0
     first = subprocess.Popen([*COMMAND, "sft", "tiny.toml", "sft.steps=100000"], stderr=subprocess.PIPE, text=True)

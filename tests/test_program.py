@@ -97,6 +97,7 @@ def test_the_same_ids_for_real_dialogues(built):
     assert python == program
 
 
+@pytest.mark.slow  # both programs write 120 answers
 def test_the_same_logits_and_answers(built):
     chance = random.Random(1)
     lines = [{"ids": [chance.randrange(340) for _ in range(chance.randrange(1, 65))]} for _ in range(60)]

@@ -158,6 +158,7 @@ def test_a_line_that_a_crash_cut_off_is_as_if_never_written(tmp_path):
 # --- recorded labels (their shapes: test_labelled.py) ---------------------------------------------------------------
 
 
+@pytest.mark.slow  # real data, and a model that learns from them
 @pytest.mark.skipif(not SHARED.exists(), reason="the real data are not here")
 def test_real_labels_and_real_scores(tiny_run, capfd):
     """Six of the 1,100 rows have the same answer twice. Scores against DuckDB; the classes are of unequal size."""

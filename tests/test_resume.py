@@ -78,6 +78,7 @@ def test_a_stopped_stage_ends_with_the_same_numbers(trained, stage):
         assert outcome(stage) == want
 
 
+@pytest.mark.slow  # a run that is stopped, and another
 def test_a_broken_newest_checkpoint_is_passed_over(trained):
     want = outcome("sft")
     shutil.rmtree("runs/tiny/sft")
@@ -123,6 +124,7 @@ eval_every_steps = 6
 """
 
 
+@pytest.mark.slow  # twenty runs
 @pytest.mark.skipif(
     not Path("/proc/self/schedstat").exists(), reason="reads how long a process has computed from /proc"
 )
@@ -177,6 +179,7 @@ def test_a_full_disk_loses_nothing(small_disk):
     assert outcome("sft") == outcome("sft", "runs/roomy")
 
 
+@pytest.mark.slow  # five runs
 def test_the_second_run_does_nothing_and_a_change_redoes_what_follows(trained):
     again = minitron("run", "tiny.toml", "--to", "kto")
     assert again.stderr.count("done already") == 5
