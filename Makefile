@@ -27,7 +27,7 @@ setup: .venv/.ready ## a virtual environment with everything, the Go toolchain i
 	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib # tests begin a thousand processes; without it each compiles what it imports
 	@touch $@
 
-demo: setup ## from nothing to a chat program of your own, in ten minutes
+demo: setup ## from nothing to a chat program of your own, in ten to thirteen minutes
 	$(MINITRON) run recipes/demo.toml
 
 data: ## keep the dialogues of RECIPE by their scores, hold some out
@@ -54,7 +54,7 @@ html: setup ## one HTML file with the model inside, for friends who cannot run p
 	$(MINITRON) export "$(RECIPE)" --dtype q8 --out "export/$$(basename "$(RECIPE)" .toml)/html" $(ARGS)
 	$(MINITRON) html --bundle "export/$$(basename "$(RECIPE)" .toml)/html"
 
-test: .venv/.ready-test ## what must hold, Python and Go: ten minutes at most
+test: .venv/.ready-test ## what must hold, Python and Go, but for what is slow
 	$(PYTEST) -m "not slow"
 	cd go_serve && $(GO) test ./...
 

@@ -180,7 +180,7 @@ def answer(folder: Path, text: str) -> str:
 
 
 @pytest.mark.slow  # two programs are built, and a model is trained
-@pytest.mark.timeout(900)  # two programs are built, and a model is trained
+@pytest.mark.timeout(900)
 def test_a_fix_in_the_chat_is_what_the_next_program_says(place):
     from terminal import Terminal
 

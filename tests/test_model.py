@@ -80,6 +80,12 @@ def test_rope_turns_pairs_of_halves():
     torch.testing.assert_close(turned.flatten(), torch.tensor(want))
 
 
+def test_rope_s_gradient_turns_back():
+    cos, sin = (table.double()[None, None, :5] for table in rope_table(ModelConfig(d_model=16, n_heads=2, context=16)))
+    x = torch.randn(2, 2, 5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: rotate(x, cos, sin), x)
+
+
 def test_rms_norm_is_torchs():
     chance = torch.Generator().manual_seed(0)
     norm = RMSNorm(24, 1e-5)

@@ -47,11 +47,10 @@ class _Rotate(torch.autograd.Function):
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, way: int) -> Tensor:
-    """Forward for 1, back for -1."""
+    """x turned forward (`way` 1) or back (-1)."""
     out = x * cos
-    (left, right), (to_left, to_right), (sin, _) = (
-        t.chunk(2, dim=-1) for t in (x, out, sin)
-    )  # both halves of sin are equal
-    to_left.addcmul_(right, sin, value=-way)
-    to_right.addcmul_(left, sin, value=way)
+    (left, right), (to_left, to_right) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
+    sine = sin.chunk(2, dim=-1)[0]  # its halves are equal
+    to_left.addcmul_(right, sine, value=-way)
+    to_right.addcmul_(left, sine, value=way)
     return out

@@ -314,6 +314,7 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
             return False
         with logging_to(folder / "log"), out_of_memory.explained(stage.name, hint=stage.lower):
             run = importlib.import_module(f"minitron.stages.{stage.name}").run
+            gc.collect()  # what an earlier stage left
             gc.freeze()  # what was imported stays; looking through it for garbage was a tenth of sampling
             run(stage.view(config))
         distributed.on_rank0(lambda: leave(stage, config, folder, now))
