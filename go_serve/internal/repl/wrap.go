@@ -13,7 +13,8 @@ type wrapper struct {
 	out     io.Writer
 	columns func() int // of the window; nil: lines are not broken
 
-	at     int // columns of the line at hand
+	at     int  // columns of the line at hand
+	begun  bool // a word stands in it, which may be of no width
 	spaces string
 	word   strings.Builder
 }
@@ -29,7 +30,7 @@ func (w *wrapper) Write(p []byte) (int, error) {
 			if err = w.flush(); err == nil {
 				_, err = io.WriteString(w.out, "\n")
 			}
-			w.at, w.spaces = 0, ""
+			w.at, w.begun, w.spaces = 0, false, ""
 		case char == ' ' || char == '\t':
 			if w.word.Len() > 0 {
 				err = w.flush()
@@ -67,12 +68,13 @@ func (w *wrapper) flush() error {
 	word := w.word.String()
 	w.word.Reset()
 	gap, size := width.Of([]rune(w.spaces)), width.Of([]rune(word))
-	if w.at > 0 && word != "" && w.at+gap+size >= max(w.columns(), 2) {
+	if w.begun && word != "" && w.at+gap+size >= max(w.columns(), 1) {
 		w.at, gap, w.spaces = 0, 0, "\n"
 	}
 	_, err := io.WriteString(w.out, w.spaces+word)
 	w.spaces = ""
 	w.at += gap + size
+	w.begun = w.begun || word != ""
 	if columns := w.columns(); w.at >= columns && columns > 0 {
 		w.at %= columns
 	}

@@ -27,7 +27,8 @@ func TestWrap(t *testing.T) {
 		{10, "e\u0301e\u0301e\u0301e\u0301 e\u0301e\u0301e\u0301e\u0301 a", "e\u0301e\u0301e\u0301e\u0301 e\u0301e\u0301e\u0301e\u0301\na"},
 		{10, "/help   this list and more\nx", "/help\nthis list\nand more\nx"},
 		{3, "a b", "a\nb"},
-		{1, "a b", "a b"},
+		{3, "\u0301 👩", "\u0301\n👩"}, // a word of no width is a word
+		{1, "a b", "a\nb"},
 		{0, "one two three", "one two three"},
 	}
 	for _, test := range tests {
