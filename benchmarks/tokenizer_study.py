@@ -5,8 +5,9 @@
     python benchmarks/tokenizer_study.py --cells 3        # the next three cells
 
 A cell is a tokenizer and a model of `minitron study` under --out (by default runs/tokenizer-study); the most telling come first, so
-that the page of any prefix of them says something, and says what is missing. Of a finished cell the tokenizer and the figures are
-kept. Writes benchmarks/tokenizer_study.json and, by tokenizer_study_page.py, docs/tokenizer-study.md with its plots.
+that the page of any prefix of them says something, and says what is missing. The figures of each finished cell are added to
+benchmarks/tokenizer_study.json, where a later run finds them, on another machine too; tokenizer_study_page.py makes
+docs/tokenizer-study.md of them with its plots.
 """
 
 import argparse
@@ -180,27 +181,21 @@ def key_of(cell: Cell) -> str:
     return sha256_json([dataclasses.asdict(cell), dump_recipe(config), fold_rules()])
 
 
-def folder(cell: Cell, out: Path) -> Path:
-    config, point = recipe(cell, Path("data"), out)
-    return out / study.with_point(config, point, cell.seed).layout.run
-
-
-def finished(cell: Cell, out: Path) -> dict | None:
-    """The figures of a cell that is done with these settings."""
-    done = folder(cell, out) / "cell.json"
-    if done.exists() and (row := json.loads(done.read_text(encoding="utf-8")))["key"] == key_of(cell):
-        return row
-    return None
+def finished() -> dict[str, dict]:
+    """The figures of all finished cells by their keys."""
+    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    return {row["key"]: row for row in rows}
 
 
 def train(cell: Cell, data: Path, out: Path) -> dict:
-    """Trains a cell and keeps its figures; runs lie under the current folder, which is `out`."""
+    """Trains a cell and gives its figures; runs lie under the current folder, which is `out`."""
     config, point = recipe(cell, data, out)
     result = study.cell(config, point, cell.seed)
     named = study.with_budget(study.with_point(config, point, cell.seed))
     row = {"cell": dataclasses.asdict(cell), "key": key_of(cell)} | figures(result) | vocabulary(named, cell)
-    atomic_write(folder(cell, out) / "cell.json", json.dumps(row, ensure_ascii=False))
-    shutil.rmtree(named.layout.stage("pretrain"))  # of all cells it would be gigabytes
+    shutil.rmtree(
+        named.layout.stage("pretrain")
+    )  # of all cells it would be gigabytes  # of all cells it would be gigabytes
     return row
 
 
@@ -240,19 +235,21 @@ def main() -> None:
     arguments.add_argument("--page", action="store_true", help="train nothing; write the page of what is finished")
     a = arguments.parse_args()
     data, out = a.data.resolve(), a.out.resolve()
-    if not a.page:
+    done = finished()
+    cells = {key_of(cell): cell for cell in order()}
+    rows = {key: done[key] for key in cells if key in done}
+    left = [key for key in cells if key not in done][: 0 if a.page else a.cells or None]
+    if left:
         prepare(data, out)
         os.chdir(out)
-        cells = order()
-        left = [cell for cell in cells if finished(cell, out) is None]
-        for number, cell in enumerate(left[: a.cells or None], len(cells) - len(left) + 1):
-            about = " ".join(str(value) for value in dataclasses.astuple(cell))
-            say(f"study: cell {number} of {len(cells)}: {about}", style="bold cyan")
-            row = train(cell, data, out)
-            say(
-                f"study: {row['bits_per_byte']:.4f} bits per byte, {row['loss']:.4f} nats per token, {row['seconds']:.0f} s"
-            )
-    write([row for cell in order() if (row := finished(cell, out))])
+    write(list(rows.values()))
+    for number, key in enumerate(left, len(rows) + 1):
+        about = " ".join(str(value) for value in dataclasses.astuple(cells[key]))
+        say(f"study: cell {number} of {len(cells)}: {about}", style="bold cyan")
+        row = rows[key] = train(cells[key], data, out)
+        write(list(rows.values()))
+        bits, loss = row["bits_per_byte"], row["loss"]
+        say(f"study: {bits:.4f} bits per byte, {loss:.4f} nats per token, {row['seconds']:.0f} s")
 
 
 def write(rows: list[dict]) -> None:
@@ -260,7 +257,6 @@ def write(rows: list[dict]) -> None:
     sys.path.insert(0, str(HERE))
     import tokenizer_study_page as page
 
-    rows = [{name: value for name, value in row.items() if name != "key"} for row in rows]
     atomic_write(RESULTS, "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n")
     page.write(rows)
 

@@ -5,6 +5,9 @@ import random
 import signal
 from pathlib import Path
 
+import minitron  # noqa: F401  before torch: it says how torch's threads wait
+
+# isort: split
 import pytest
 import torch
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -142,3 +143,15 @@ def test_the_readme_names_every_command():
     for line in reference.commands().splitlines():
         if line.startswith("## minitron "):
             assert f"`{line.split()[2]}`" in readme or f"`minitron {line.split()[2]}" in readme, line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch has GNU's OpenMP on Linux")
+@pytest.mark.parametrize(
+    ("own", "looks"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")]
+)
+def test_threads_soon_sleep_while_they_wait_unless_the_user_says_how(own, looks):
+    env = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    shown = {"OMP_DISPLAY_ENV": "VERBOSE"} | own
+    code = "import minitron.core.parallel"
+    done = subprocess.run([sys.executable, "-c", code], env=env | shown, capture_output=True, text=True, check=True)
+    assert f"GOMP_SPINCOUNT = '{looks}'" in done.stderr

@@ -45,5 +45,5 @@ def encode_pairs(
             examples.append(Example(ids, len(prompt), row.label, len(prompt) + skip))
             prompts.append(number)
     if len(examples) < len(rows):
-        say(f"kto: {len(rows) - len(examples)} completions left out: their prompts fill the context")
+        say(f"pairs: {len(rows) - len(examples)} completions left out: their prompts fill the context")
     return examples, prompts
