@@ -96,6 +96,7 @@ def test_one_process_goes_on_from_a_sharded_checkpoint(both, tmp_path):
     assert losses_in(tmp_path / "llama-sharded") == pytest.approx(losses_in(one / "llama-sharded"), rel=1e-5)
 
 
+@pytest.mark.slow  # two runs, one of them of two processes
 def test_what_cannot_be_shared_is_refused(both):
     assert (
         both[1] / "refused"
