@@ -5,8 +5,8 @@ FUZZTIME ?= 30s
 PYTHON ?= python3
 BIN := .venv/bin
 MINITRON := $(BIN)/minitron
-# two files at a time: most tests wait for programs that start
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# three files at a time on two cores: most tests wait for programs that start
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 TYPED := minitron/recipe minitron/model minitron/align minitron/evaluate minitron/interop
 GOROOT = $(shell $(BIN)/python -m minitron.program.go)
 GO = GOTOOLCHAIN=local CGO_ENABLED=0 "$(GOROOT)/bin/go"
