@@ -47,9 +47,7 @@ def refused(code: int = 1, **options) -> str:
     assert raised.value.code == code
     assert raised.value.hint
     folder = Path("runs/t/data")
-    assert (
-        [p for p in folder.glob("*") if p.name not in ("synth.parquet", stage.READ)] == [] if folder.exists() else True
-    )
+    assert [p for p in folder.glob("*") if p.name not in ("synth.parquet", "read")] == [] if folder.exists() else True
     return f"{raised.value} | {raised.value.hint}"
 
 

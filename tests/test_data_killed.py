@@ -15,17 +15,19 @@ from minitron.core.errors import MinitronError
 from minitron.data import checked
 from minitron.data.formats import json_lines, open_source, parquet
 from minitron.recipe.data import DataConfig
+from minitron.recipe.layout import Layout
 from minitron.stages import data as stage
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 OPTIONS = {"files": ["*.parquet", "*.jsonl"], "keep": ["s >= 2"], "probes": "p == 1", "valid_fraction": 0.1}
-READ = Path("runs/t/data") / stage.READ
+READ = Layout(Path("runs/t")).parts("data")
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
 from minitron.data.formats import json_lines, parquet
 from minitron.recipe.data import DataConfig
+from minitron.recipe.layout import Layout
 from minitron.recipe.schema import Config
 from minitron.stages import data as stage
 

@@ -140,6 +140,8 @@ def test_the_built_in_dialogues_get_a_person(data):
     child.expect("are not in 'de'; write en or ru, or both")
     child.sendline("ru en")
     child.expect(r"What is its name in Russian\? \[Bruno\] ")
+    child.sendline("{2}")
+    child.expect(r"'\{2\}' is no name; write letters, such as Тико")
     child.sendline("Бруно")
     child.expect("What shall it know about itself")
     child.sendline("I live in Lisbon.")

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from minitron.core import console
+from minitron.core import console, parallel
 from minitron.core.errors import MinitronError
 from minitron.core.files import sha256_file
 from minitron.core.interrupt import Stopped
@@ -205,7 +206,16 @@ def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
         with pytest.raises(MinitronError, match="torch.compile does not work here"):
             train(tmp_path / "compiled", steps=4, eval_every_steps=4, optim={"compile": "on"})
         return
-    compiled, _ = train(tmp_path / "compiled", steps=4, eval_every_steps=4, optim={"compile": "on"})
+    threads = set()
+
+    def sample(model: LanguageModel) -> list:
+        threads.update(parallel.parallel_map(lambda _: threading.get_ident(), range(4), device=model.device))
+        return []
+
+    compiled, _ = train(
+        tmp_path / "compiled", steps=4, eval_every_steps=4, optim={"compile": "on"}, sample=sample, samples=["a"]
+    )
+    assert threads == {threading.get_ident()}
     assert compiled["valid_loss"] == pytest.approx(plain["valid_loss"], rel=1e-3)
 
 

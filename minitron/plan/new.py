@@ -18,7 +18,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.data import check
 from minitron.plan import propose, request
-from minitron.recipe.load import recipe_of
+from minitron.recipe.load import is_name, recipe_of
 from minitron.recipe.schema import Config
 from minitron.recipe.write import write_recipe
 from minitron.synth import persona
@@ -137,10 +137,17 @@ def person(name: str, answers: Answers) -> Person:
     languages = languages_of(" ".join(languages or persona.LANGUAGES))
     if name_ru is None:
         asked = there and "ru" in languages and persona.language_of(name) != "ru"
-        name_ru = ask("What is its name in Russian?", usual=name, check=lambda text: None) if asked else name
+        name_ru = ask("What is its name in Russian?", usual=name, check=name_of) if asked else name
     if facts is None:
         facts = list(ask_facts()) if there else []
     return Person(name, name_ru, languages, facts)
+
+
+def name_of(text: str) -> str:
+    """Raises MinitronError for what is no name."""
+    if not is_name(text):
+        raise MinitronError(f"{text!r} is no name", hint="write letters, such as Тико", code=2)
+    return text
 
 
 def languages_of(text: str) -> list[str]:

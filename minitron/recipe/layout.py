@@ -50,6 +50,10 @@ class Layout:
         """Dialogues of the split train, valid or probes."""
         return self.run / "data" / f"{split}.parquet"
 
+    def parts(self, stage: str) -> Path:
+        """The folder of large files' parts as they were read, for a run that goes on where one was stopped."""
+        return self.run / stage / "read"
+
     def packed(self, stage: str, split: str) -> Path:
         """The folder of packed rows that a stage trains on or validates with."""
         return self.run / stage / f"packed-{split}"

@@ -336,9 +336,14 @@ def _check_study(config: Config, study: StudyConfig, problems: list[str]) -> Non
             ]
 
 
+def is_name(text: str) -> bool:
+    """Whether somebody can be called that: letters first, then also digits, spaces, ' and -."""
+    return bool(re.fullmatch(r"[^\W\d_][\w' -]*", text))
+
+
 def _check_persona(persona: PersonaConfig, problems: list[str]) -> None:
     for key, name in (("name", persona.name), ("name_ru", persona.name_ru or "x")):
-        if not re.fullmatch(r"[^\W\d_][\w' -]*", name):
+        if not is_name(name):
             problems.append(f"data.persona.{key} must be letters, as a name is, not {name!r}")
     if not persona.languages or not set(persona.languages) <= {"en", "ru"}:
         problems.append(f"data.persona.languages must be of en and ru, not {persona.languages!r}")

@@ -40,7 +40,6 @@ from minitron.recipe.schema import Config
 __all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
 MOST_TOLD = 5  # sources of which nothing is kept
 LEAST_BYTES = 64_000_000  # of files, for which it is worth while to begin other processes
-READ = "read"  # a folder of the stage's: parts of large files as they were read, for a run that goes on where one was stopped
 
 
 def run(config: Config) -> None:
@@ -60,7 +59,7 @@ def run(config: Config) -> None:
     every = [source for some in found for source in some]
     with open_parts(folder) as files, _split(files, config, parts) as split:
         with progress("reading dialogues", count_rows(every)) as bar:
-            filling = _Filling(split, bar, folder, size=sum(source.size for source in every))
+            filling = _Filling(split, bar, config.layout.parts("data"), size=sum(source.size for source in every))
             for origin, (part, reader, some) in enumerate(zip(parts, readers, found, strict=True)):
                 filling.read(some, reader, part, origin)
                 if split.full:
@@ -90,7 +89,7 @@ def run(config: Config) -> None:
         # The old report is not about what now takes its place.
         config.layout.stage_report("data").unlink(missing_ok=True)
     atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
-    shutil.rmtree(folder / READ, ignore_errors=True)
+    shutil.rmtree(config.layout.parts("data"), ignore_errors=True)
     _show(report)
     for line in (line for source in every for line in source.told()):
         say(line)
@@ -129,8 +128,8 @@ def _split(
 class _Filling:
     """Takes the dialogues of sources into a split. `size`: bytes of all sources."""
 
-    def __init__(self, split: Split | Shuffled, bar: Progress, folder: Path, *, size: int):
-        self.split, self.bar, self.folder, self.size = split, bar, folder, size
+    def __init__(self, split: Split | Shuffled, bar: Progress, parts: Path, *, size: int):
+        self.split, self.bar, self.parts, self.size = split, bar, parts, size
         self.begun, self.bytes, self.rows = time.monotonic(), 0, 0
         self.dialogues = 0  # well-formed ones, of which some may have been there before
         # sources that have rows and not one such dialogue: {"path", "rows", "reason"}
@@ -168,8 +167,8 @@ class _Filling:
         self.bytes = before + source.size
 
     def _read_apart(self, parts: list[Source], workers: int) -> None:
-        make_folder(self.folder / READ)
-        tasks = [(part, self.reader.config, self.folder / READ) for part in parts]
+        make_folder(self.parts)
+        tasks = [(part, self.reader.config, self.parts) for part in parts]
         with ordered(checked.write, tasks, workers=min(workers, len(parts))) as written:
             for path, reader, size in written:
                 self.reader.merge(reader)

@@ -333,7 +333,7 @@ def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | 
         say(f"{stage.name}: done already", style="dim")
         return None
     say(f"[{stage.name}]", style="bold cyan")
-    begin(stage, folder, now, force=force)
+    begin(stage, folder, now, parts=config.layout.parts(stage.name), force=force)
     atomic_write(folder / "config.toml", dump_recipe(config))
     atomic_write(folder / "started.json", json.dumps(now, indent=1))
     return now
@@ -385,7 +385,7 @@ def leave(stage: Stage, config: Config, folder: Path, now: dict) -> None:
     atomic_write(folder / "stage.json", json.dumps({"from": sha256_json(now), "made": made}, indent=1))
 
 
-def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:
+def begin(stage: Stage, folder: Path, now: dict, *, parts: Path, force: bool) -> None:
     """Clears what an earlier run left, unless this one goes on with it: the same settings, and not the end of it, or not whole.
 
     Raises MinitronError where that would throw away an unfinished training run made with other settings.
@@ -413,7 +413,7 @@ def begin(stage: Stage, folder: Path, now: dict, *, force: bool) -> None:
         for packed in folder.glob("packed-*"):  # of other text, or in other tokens
             shutil.rmtree(packed)
     if force:
-        shutil.rmtree(folder / "read", ignore_errors=True)  # the data stage's
+        shutil.rmtree(parts, ignore_errors=True)
     (folder / "stage.json").unlink(missing_ok=True)
 
 

@@ -1,9 +1,14 @@
-"""torch.compile of a model's blocks, where a short measurement says that it pays."""
+"""torch.compile of a model's blocks, where a short measurement says that it pays.
+
+Compiled blocks must not run in two threads at once, and `parallel.in_turn` sees to that: while one thread compiles, the code of
+another may crash (torch 2.13, seen with AVX2).
+"""
 
 import copy
 from collections.abc import Callable
 from functools import partial
 
+from minitron.core import parallel
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.train.precision import Choice, fastest
@@ -22,7 +27,8 @@ def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageM
     other = copy.deepcopy(model)
     compile_blocks(other)
     try:
-        trial(other)
+        with parallel.in_turn():
+            trial(other)
     except Exception as error:  # no compiler here, or one that fails: whatever the reason, the model trains without
         reason = str(error).strip().splitlines()[0]
         if wanted == "on":
