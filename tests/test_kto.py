@@ -389,6 +389,8 @@ def test_without_guards_the_same_rate_wrecks_the_model_but_does_not_ship_it(trai
     assert same(weights("sft"), weights("kto"))
     assert [row["blend"] for row in report()["table"]] == [0.0, 1.0, 0.75, 0.5, 0.25]  # the farthest first
     assert report()["table"][1]["loss"] > 1.2 * report()["held_out_loss_before"]
+    assert report()["table"][0]["answers"] > 0
+    assert report()["table"][1]["answers"] == 0  # nothing more is asked of what has lost so much
     align(WRECK, *wreck, "kto.force=true")
     assert report()["shipped_blend"] == 1.0
     assert report()["why"].startswith("forced; ")

@@ -135,10 +135,12 @@ def rows(path: Path, count: int = 60) -> PackedRows:
     return PackedRows(path)
 
 
-def train(tmp_path: Path, *, optim: dict | None = None, sample=lambda model: [], **settings) -> tuple[dict, list[dict]]:
+def train(
+    tmp_path: Path, *, optim: dict | None = None, sample=lambda model: [], layers: int = 2, **settings
+) -> tuple[dict, list[dict]]:
     """Trains a tiny model; the final figures and the lines of metrics.jsonl."""
     torch.manual_seed(0)
-    model = LanguageModel(tiny_shape(), VOCAB)
+    model = LanguageModel(tiny_shape(n_layers=layers), VOCAB)
     config = TrainConfig(**{"steps": 30, "batch_rows": 2, "accumulation": 2, "eval_every_steps": 10} | settings)
     chosen = OptimConfig(**{"lr": 1e-2, "warmup_steps": 3, "precision": "fp32"} | (optim or {}))
     where = tmp_path / "sft"
@@ -201,10 +203,10 @@ def test_tensorboard_reads_the_same_figures(tmp_path):
 # slow: compiles C++
 @pytest.mark.slow
 def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
-    plain, _ = train(tmp_path / "plain", steps=4, eval_every_steps=4)
+    plain, _ = train(tmp_path / "plain", steps=4, eval_every_steps=4, layers=1)
     if not shutil.which("c++"):
         with pytest.raises(MinitronError, match="torch.compile does not work here"):
-            train(tmp_path / "compiled", steps=4, eval_every_steps=4, optim={"compile": "on"})
+            train(tmp_path / "compiled", steps=4, eval_every_steps=4, layers=1, optim={"compile": "on"})
         return
     threads = set()
 
@@ -213,7 +215,13 @@ def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
         return []
 
     compiled, _ = train(
-        tmp_path / "compiled", steps=4, eval_every_steps=4, optim={"compile": "on"}, sample=sample, samples=["a"]
+        tmp_path / "compiled",
+        steps=4,
+        eval_every_steps=4,
+        layers=1,
+        optim={"compile": "on"},
+        sample=sample,
+        samples=["a"],
     )
     assert threads == {threading.get_ident()}
     assert compiled["valid_loss"] == pytest.approx(plain["valid_loss"], rel=1e-3)

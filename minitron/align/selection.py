@@ -1,7 +1,7 @@
 """What ships after kto: the SFT model, or a blend of it with the trained one, chosen by what they answer.
 
 Never by the loss or the accuracy of kto, which are best where a model is wrecked. A blend may ship if its held-out loss,
-probe accuracy and distinct-2 are within the limits; the one that moves farthest of these is looked at, and it does ship if
+probe accuracy and distinct-2 are within the limits; the one that moves farthest of these is looked at, and does ship if
 fewer of its answers fail, beyond chance. Only one blend is ever tested against chance: the best of several noisy figures
 would look better than it is. Knows nothing about how the weights were trained.
 """
@@ -76,13 +76,17 @@ def choose(
     for share in sorted(method.blends, reverse=True):
         if trained is None:
             break
-        now = measure(examiner, blended(sft, trained, share), blend=share)
+        blend = blended(sft, trained, share)
+        held_out = examiner.loss(blend)  # soon measured, and all that is asked of a model that is off by it
+        now = Candidate(share, held_out.loss if held_out else None, None, None, None)
+        if settings.force or not objection(now, table[0], settings=settings, method=method):
+            now = measure(examiner, blend, blend=share)
         table.append(replace(now, objection=objection(now, table[0], settings=settings, method=method)))
         if not table[-1].objection:
             break
     verdict = decide(table, why=why, force=settings.force)
-    blend = verdict.shipped.blend
-    return (blended(sft, trained, blend) if trained and blend else sft), verdict
+    shipped = verdict.shipped.blend
+    return (blended(sft, trained, shipped) if trained and shipped else sft), verdict
 
 
 def decide(table: list[Candidate], *, why: str, force: bool) -> Verdict:

@@ -31,7 +31,9 @@ from minitron.train import checkpoint
 # The learning rate falls to 0, so that what replay brings back is not shaken off again at the end. On the way held-out loss may rise,
 # since it comes down with the rate: what ships keeps `feedback.max_loss_rise` all the same. Figures: docs/loop.md.
 ON_THE_WAY = {"loss": Limits(0.5, 2.0), "kl": Limits(0.5, 2.0)}
-METHOD = Method(optimizer="adamw", decay=True, kept_weight=10.0, limits=LIMITS | ON_THE_WAY)
+# Blends lie close together, since a tenth less of the way decides here how many wishes are granted and what is forgotten.
+BLENDS = (0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+METHOD = Method(optimizer="adamw", decay=True, kept_weight=10.0, limits=LIMITS | ON_THE_WAY, blends=BLENDS)
 
 
 def run(config: Config, *, method: Method = METHOD) -> None:
