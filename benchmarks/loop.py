@@ -190,11 +190,11 @@ def missed(found: dict) -> list[str]:
 
 def table(results: dict, name: str = "loop", title: str = "ten fixes of one kind") -> Table:
     rows = []
-    for name, found in results.items():
+    for which, found in results.items():
         before, after = found["before"], found["after"]
         rows.append(
             [
-                name,
+                which,
                 f"{before['paraphrases']} → {after['paraphrases']} of 10",
                 f"{before['learnt']} → {after['learnt']} of 10",
                 f"{before['probes']:.1%} → {after['probes']:.1%}",
@@ -226,7 +226,9 @@ def main() -> None:
         print(name, {k: v for k, v in results[name].items() if k in ("outcome", "why", "seconds")}, flush=True)
     tried = {name: found for name, found in results.items() if name.partition(":")[0] in TRIALS}
     shipped = {name: found for name, found in results.items() if name not in tried}
-    put([table(shipped), table(tried, "trials", "without guards and verdict, after the last step")], PAGE)
+    found = [table(shipped)] if shipped else []
+    found += [table(tried, "trials", "without guards and verdict, after the last step")] if tried else []
+    put(found, PAGE)
     if any(map(missed, shipped.values())):
         sys.exit(1)
 

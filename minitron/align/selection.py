@@ -32,16 +32,20 @@ def blended(model: LanguageModel, trained: dict[str, Tensor], share: float) -> L
     return blend
 
 
-def measured(examiner: Examiner, model: LanguageModel, *, blend: float) -> Candidate:
-    """What decides whether a model may ship, and whether it is better."""
-    found, probes, held_out = examiner.failures(model), examiner.probes(model), examiner.loss(model)
-    return Candidate(
-        blend,
-        held_out.loss if held_out else None,
-        probes.accuracy if probes else None,
-        found["all"].rates if found else None,
-        found["chat"].distinct_2 if found else None,
-    )
+def measured(
+    examiner: Examiner, model: LanguageModel, *, blend: float, enough: Callable[[Candidate], bool] = lambda now: True
+) -> Candidate:
+    """What decides whether a model may ship, and whether it is better. What is soon measured comes first, and where what is
+    known then is not `enough`, the rest is not asked."""
+    held_out = examiner.loss(model)
+    now = Candidate(blend, held_out.loss if held_out else None, None, None, None)
+    if not enough(now):
+        return now
+    probes = examiner.probes(model)
+    now = replace(now, probes=probes.accuracy if probes else None)
+    if not enough(now) or not (found := examiner.failures(model)):
+        return now
+    return replace(now, failures=found["all"].rates, distinct_2=found["chat"].distinct_2)
 
 
 def objection(now: Candidate, before: Candidate, *, settings: AlignConfig, method: Method) -> str:
@@ -72,21 +76,22 @@ def choose(
 ) -> tuple[LanguageModel, Verdict]:
     """The model that ships, and the verdict. `trained` are the weights that passed the guards, None where none did and `why`
     says what the last breach was."""
-    table = [measure(examiner, sft, blend=0.0)]
+    before = measure(examiner, sft, blend=0.0)
+    table = [before]
+
+    def may_ship(now: Candidate) -> bool:
+        return settings.force or not objection(now, before, settings=settings, method=method)
+
     for share in sorted(method.blends, reverse=True):
         if trained is None:
             break
-        blend = blended(sft, trained, share)
-        held_out = examiner.loss(blend)  # soon measured, and all that is asked of a model that is off by it
-        now = Candidate(share, held_out.loss if held_out else None, None, None, None)
-        if settings.force or not objection(now, table[0], settings=settings, method=method):
-            now = measure(examiner, blend, blend=share)
-        table.append(replace(now, objection=objection(now, table[0], settings=settings, method=method)))
+        now = measure(examiner, blended(sft, trained, share), blend=share, enough=may_ship)
+        table.append(replace(now, objection=objection(now, before, settings=settings, method=method)))
         if not table[-1].objection:
             break
     verdict = decide(table, why=why, force=settings.force)
-    shipped = verdict.shipped.blend
-    return (blended(sft, trained, shipped) if trained and shipped else sft), verdict
+    blend = verdict.shipped.blend
+    return (blended(sft, trained, blend) if trained and blend else sft), verdict
 
 
 def decide(table: list[Candidate], *, why: str, force: bool) -> Verdict:

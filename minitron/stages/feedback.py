@@ -7,6 +7,7 @@ feedback/report.json. Knows nothing about where the labels come from.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from minitron.align import labelled, selection
@@ -90,10 +91,18 @@ def finish(alignment: Teaching, asked: list[Wish]) -> None:
     """Chooses what ships by the labels in wordings that were not learnt, points `best` at it, and says and records why."""
     examiner, config = alignment.examiner, alignment.config
 
-    def measure(examiner: Examiner, model: LanguageModel, *, blend: float) -> Candidate:
+    def measure(
+        examiner: Examiner,
+        model: LanguageModel,
+        *,
+        blend: float,
+        enough: Callable[[Candidate], bool] = lambda now: True,
+    ) -> Candidate:
+        now = selection.measured(examiner, model, blend=blend, enough=enough)
+        if not enough(now):
+            return now
         how = {"max_tokens": config.eval.max_tokens, "batch_rows": config.eval.batch_rows, "title": "feedback: labels"}
-        share = labelled.granted(model, examiner.tokenizer, asked, **how)
-        return replace(selection.measured(examiner, model, blend=blend), labels=share)
+        return replace(now, labels=labelled.granted(model, examiner.tokenizer, asked, **how))
 
     model, verdict = selection.choose(
         examiner,
