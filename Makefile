@@ -5,8 +5,8 @@ FUZZTIME ?= 30s
 PYTHON ?= python3
 BIN := .venv/bin
 MINITRON := $(BIN)/minitron
-# three files at a time on two cores: most tests wait for programs that start
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# three files at a time on two cores, since most tests wait for programs that start; a process that crashes ends it all
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 TYPED := minitron/recipe minitron/model minitron/align minitron/evaluate minitron/interop
 GOROOT = $(shell $(BIN)/python -m minitron.program.go)
 GO = GOTOOLCHAIN=local CGO_ENABLED=0 "$(GOROOT)/bin/go"
