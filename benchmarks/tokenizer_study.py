@@ -193,9 +193,7 @@ def train(cell: Cell, data: Path, out: Path) -> dict:
     result = study.cell(config, point, cell.seed)
     named = study.with_budget(study.with_point(config, point, cell.seed))
     row = {"cell": dataclasses.asdict(cell), "key": key_of(cell)} | figures(result) | vocabulary(named, cell)
-    shutil.rmtree(
-        named.layout.stage("pretrain")
-    )  # of all cells it would be gigabytes  # of all cells it would be gigabytes
+    shutil.rmtree(named.layout.stage("pretrain"))  # of all cells it would be gigabytes
     return row
 
 

@@ -27,7 +27,6 @@ import json, os, signal, sys
 from pathlib import Path
 from minitron.data.formats import json_lines, parquet
 from minitron.recipe.data import DataConfig
-from minitron.recipe.layout import Layout
 from minitron.recipe.schema import Config
 from minitron.stages import data as stage
 
