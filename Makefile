@@ -58,8 +58,9 @@ test: .venv/.ready-test ## what must hold, Python and Go, but for what is slow
 	$(PYTEST) -m "not slow"
 	cd go_serve && $(GO) test ./...
 
-test-all: test ## the slow tests too
-	$(PYTEST) -m slow
+test-all: .venv/.ready-test ## the slow tests too
+	$(PYTEST)
+	cd go_serve && $(GO) test ./...
 
 fuzz: .venv/.ready-test ## random input for what reads files and people in the chat program: FUZZTIME=30s for each part
 	GO="$(GOROOT)/bin/go" go_serve/fuzz.sh $(FUZZTIME)

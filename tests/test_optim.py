@@ -131,17 +131,3 @@ def test_each_keeps_its_threads_and_may_be_nested():
         lambda x: parallel.parallel_map(lambda y: x * y, range(3), device=CPU), range(9), device=CPU
     )
     assert inner == [[0, x, 2 * x] for x in range(9)]
-
-
-def test_in_turn_one_thread_does_all():
-    """Compiled blocks need that: code of one thread crashed while another compiled."""
-
-    def here(_) -> int:
-        time.sleep(0.01)
-        return threading.get_ident()
-
-    with parallel.in_turn(), parallel.in_turn(False):
-        with parallel.in_turn():
-            pass
-        assert {*parallel.parallel_map(here, range(8), device=CPU)} == {threading.get_ident()}
-    assert threading.get_ident() not in parallel.parallel_map(here, range(8), device=CPU) or parallel.cores() == 1

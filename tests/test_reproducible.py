@@ -99,8 +99,8 @@ def another_user() -> dict[str, int]:
 # slow: the standard library is compiled for each user and target
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_another_user_and_every_system(elsewhere, tmp_path):
-    targets = [word for target in ("linux/arm64", "windows/amd64", "darwin/arm64") for word in ("--target", target)]
+def test_another_user_and_system(elsewhere, tmp_path):
+    targets = [word for target in ("windows/amd64", "darwin/arm64") for word in ("--target", target)]
     done = minitron("binary", *targets, "--bundle", TINY, "--out", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     home = elsewhere / "home"
@@ -117,7 +117,7 @@ def test_another_user_and_every_system(elsewhere, tmp_path):
     assert done.returncode == 0, done.stderr
     theirs = sums(elsewhere / "out")
     assert sums(tmp_path) == theirs
-    assert len(theirs) == 3
+    assert len(theirs) == 2
     for name in theirs:
         target = check.target_of((tmp_path / name).read_bytes())
         assert name == go.program_name(target)

@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import signal
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,15 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
 
-from minitron.core import console, parallel
+from minitron.core import console
 from minitron.core.errors import MinitronError
 from minitron.core.files import sha256_file
 from minitron.core.interrupt import Stopped
-from minitron.data.packing import PackedRows, Sequence, pack
+from minitron.data.packing import PackedRows, Sequence, collate, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import OptimConfig, TrainConfig
 from minitron.train import checkpoint, cross_entropy, loop, metrics
+from minitron.train.compile import compile_blocks
 from minitron.train.cross_entropy import linear_cross_entropy
 from minitron.train.loop import Fit, State, fit, rows_of_step, summed_loss
 from minitron.train.metrics import MetricsLog
@@ -200,31 +200,32 @@ def test_tensorboard_reads_the_same_figures(tmp_path):
     assert {"valid_loss", "lr", "tokens_per_second", "memory_mb"} <= set(board.Tags()["scalars"])
 
 
-# slow: compiles C++
-@pytest.mark.slow
-def test_torch_compile_trains_the_same_or_says_why_not(tmp_path):
-    plain, _ = train(tmp_path / "plain", steps=4, eval_every_steps=4, layers=1)
-    if not shutil.which("c++"):
-        with pytest.raises(MinitronError, match="torch.compile does not work here"):
-            train(tmp_path / "compiled", steps=4, eval_every_steps=4, layers=1, optim={"compile": "on"})
-        return
-    threads = set()
+def test_torch_compile_is_not_for_a_cpu(tmp_path):
+    with pytest.raises(MinitronError, match="not for a CPU"):
+        train(tmp_path, steps=2, optim={"compile": "on"})
 
-    def sample(model: LanguageModel) -> list:
-        threads.update(parallel.parallel_map(lambda _: threading.get_ident(), range(4), device=model.device))
-        return []
 
-    compiled, _ = train(
-        tmp_path / "compiled",
-        steps=4,
-        eval_every_steps=4,
-        layers=1,
-        optim={"compile": "on"},
-        sample=sample,
-        samples=["a"],
-    )
-    assert threads == {threading.get_ident()}
-    assert compiled["valid_loss"] == pytest.approx(plain["valid_loss"], rel=1e-3)
+def test_compiled_blocks_train_the_same():
+    """As torch traces them; what its compiler for a GPU makes of that is not shown here."""
+    torch.manual_seed(0)
+    model = LanguageModel(tiny_shape(), VOCAB)
+    names = list(model.state_dict())
+    rows = [[(np.arange(3, 3 + length) % VOCAB, np.ones(length, bool))] for length in (9, 17)]
+    batch = collate(rows, context=16)
+
+    def gradients() -> dict:
+        model.zero_grad()
+        loss = summed_loss(model, batch)
+        loss.backward()
+        return {"loss": loss.detach(), **{name: p.grad.clone() for name, p in model.named_parameters()}}
+
+    plain = gradients()
+    compile_blocks(model, backend="aot_eager")
+    compiled = gradients()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert list(model.state_dict()) == names
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, msg=name)
 
 
 def test_patience_is_not_forgotten(tmp_path):

@@ -8,9 +8,8 @@ program takes one of the cores for a moment, all wait. One batch per thread meet
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -38,26 +37,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has none of the threads
 
 
-_in_turn = threading.Event()
-
-
-@contextmanager
-def in_turn(yes: bool = True) -> Iterator[None]:
-    """Inside, `parallel_map` does one item after the other: for work that two threads must not do at once."""
-    if not yes or _in_turn.is_set():
-        yield
-        return
-    _in_turn.set()
-    try:
-        yield
-    finally:
-        _in_turn.clear()
-
-
 def parallel_map(work: Callable[[Item], Result], items: Iterable[Item], *, device: torch.device) -> list[Result]:
     """[work(item) for item in items], in order. `work` sets its own autocast and inference mode: both are per thread."""
     items, working = list(items), getattr(_here, "working", False)
-    alone = device.type != "cpu" or working or _in_turn.is_set()  # a worker waits for no other
+    alone = device.type != "cpu" or working  # a worker waits for no other
     workers = 1 if alone else min(len(items), cores())
     if workers <= 1:
         if not working:

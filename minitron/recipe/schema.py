@@ -153,7 +153,9 @@ class OptimConfig:
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     compile: str = option(
-        "auto", "torch.compile: auto measures at the start and says what it chose", choices=("auto", "on", "off")
+        "auto",
+        "torch.compile, not on a CPU: auto measures on CUDA at the start and says what it chose",
+        choices=("auto", "on", "off"),
     )
 
     @property

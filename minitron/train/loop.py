@@ -161,9 +161,7 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) 
 
     Raises Stopped, a KeyboardInterrupt, after saving when a signal asks for it, MinitronError when the loss is no longer a number.
     """
-    training = Training(model, rows, valid, run)
-    with parallel.in_turn(training.compiled):
-        return training.train()
+    return Training(model, rows, valid, run).train()
 
 
 @dataclass
@@ -205,8 +203,7 @@ class Training:
         if not folder:
             self.state.precision, self.optimizer.products = chosen.precision.name, chosen.products.name
         self.scale = LossScale(self.state.precision, **self.state.scale)
-        self.compiled = chosen.compile.name == "on"
-        if self.compiled:
+        if chosen.compile.name == "on":
             compile_blocks(model)
 
     def choices(self) -> Choices:
