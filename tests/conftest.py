@@ -22,6 +22,13 @@ from minitron.tokenizer.base import Tokenizer
 # A shell ignores Ctrl-C for what it starts in the background, and the programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: pytest-xdist deals them out in this order, and none of the last ones should take long."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 WORDS = [
     "hello",
     "who",
