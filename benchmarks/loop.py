@@ -50,6 +50,7 @@ TRIALS = {
     "learning rate 1e-3": ({}, {"lr": 1e-3}),
     "Muon, learning rate 2e-3": ({"optimizer": "muon"}, {"lr": 2e-3}),
     "weight of what is kept 1": ({"kept_weight": 1.0}, {}),
+    "weight of what is kept 20": ({"kept_weight": 20.0}, {}),
     "nothing replayed": ({}, {"replay_rows": 0}),
 }
 

@@ -32,8 +32,13 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message
 
 MOST_ASKED = 400  # prompts of the verdict
-WORDINGS = 16  # of a labelled prompt that are learnt, its own among them
+WORDINGS = 32  # of a labelled prompt that are learnt, its own among them
 DROPPED = 0.2  # share of a prompt's words that another wording of it lacks
+LED = 0.5  # share of the other wordings that begin with one of these
+LEADS = {
+    "en": ("Please, ", "So, ", "Can you ", "Could you ", "I want to know: ", "What about: "),
+    "ru": ("Пожалуйста, ", "Слушай, ", "Можешь ", "А ", "Хочу знать: ", "Как насчёт: "),
+}
 LIKE = 0.5  # F1 of words from which an answer is the wished one
 STILL = 0.8  # F1 of words up to which it is not the unwished one any more
 
@@ -94,20 +99,26 @@ def reworded(wish: Wish) -> list[Wish]:
 
 def other_ways(text: str) -> list[str]:
     """A text in lower case without its sign, behind a greeting, behind "Tell me", and with two question marks."""
-    bare, russian = text.rstrip(" .!?…"), bool(re.search("[а-яё]", text.casefold()))
-    hello, tell = ("Привет! ", "Скажи, ") if russian else ("Hi! ", "Tell me, ")
+    bare = text.rstrip(" .!?…")
+    hello, tell = ("Привет! ", "Скажи, ") if _language(text) == "ru" else ("Hi! ", "Tell me, ")
     ways = [bare.lower(), hello + text[:1].upper() + text[1:], tell + text[:1].lower() + text[1:], bare + "??"]
     return [way for way in dict.fromkeys(ways) if way != text]
 
 
+def _language(text: str) -> str:
+    return "ru" if re.search("[а-яё]", text.casefold()) else "en"
+
+
 def worded(prompt: list[Message]) -> list[list[Message]]:
-    """The prompt, and its last message with words left out, in lower case and with other signs at its end: which of its words
-    matter is not said by one wording. The same for the same prompt."""
+    """The prompt, and its last message with words left out, behind a lead, in lower case and with other signs at its end: which of
+    its words matter is not said by one wording. The same for the same prompt."""
     text = prompt[-1]["content"]
     chance, ways, asked = random.Random(text), [text], set(other_ways(text))
     for _ in range(WORDINGS - 1):
         words = [word for word in text.split() if chance.random() >= DROPPED]
         way = " ".join(words) or text
+        if chance.random() < LED:
+            way = chance.choice(LEADS[_language(text)]) + way[:1].lower() + way[1:]
         way = way.lower() if chance.random() < 0.5 else way
         ways.append(way.rstrip(" .!?…") + chance.choice(["", ".", "!", "?"]))
     return [[*prompt[:-1], {"role": "user", "content": way}] for way in dict.fromkeys(ways) if way and way not in asked]

@@ -37,7 +37,7 @@ class Method:
     )
     optimizer: Literal["", "adamw", "muon"] = ""  # empty: the recipe's
     decay: bool = False  # the learning rate falls to 0 in a straight line, in place of staying where it is
-    kept_weight: float = 1.0  # of feedback's KL to the reference on replayed answers
+    kept_weight: float = 1.0  # of feedback's cross-entropy on replayed answers
 
     # ---- looks at the policy
     held_out_rows: int = 64  # packed rows of the validation set that its loss is measured on; 0: all

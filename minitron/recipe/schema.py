@@ -343,17 +343,8 @@ class FeedbackConfig(AlignConfig):
         decides=False,
     )
     steps: int = option(200, "optimizer steps", low=1)
-    max_loss_rise: float = option(
-        0.03,
-        "what ships has at most this share more held-out loss than the model before it; a wish that reaches other wordings costs some",
-        low=0.0,
-    )
     batch_rows: int = option(8, "wordings of labelled prompts per step, with the answers to learn or to unlearn", low=1)
-    replay_rows: int = option(
-        16,
-        "answers of the training data per step that are kept, of four times as many that are looked at; 0: none",
-        low=0,
-    )
+    replay_rows: int = option(64, "answers of the training data per step that are learnt beside them; 0: none", low=0)
     lr: float = option(3e-4, "AdamW's learning rate after warm-up, from which it falls to 0", low=0.0)
     warmup_steps: int = option(5, "steps of linear warm-up", low=0)
     eval_every_steps: int = option(100, "steps between looks of the guards (each that passes is a checkpoint)", low=1)

@@ -16,7 +16,7 @@ from minitron.align.labelled import Material, Wish
 from minitron.align.method import Method
 from minitron.align.prompts import choose_prompts
 from minitron.align.shipping import ship
-from minitron.align.teaching import LOOKED_AT, Teaching
+from minitron.align.teaching import Teaching
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
@@ -29,12 +29,12 @@ from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
-# The learning rate falls to 0, so that what replay brings back is not shaken off again at the end. On the way held-out loss may rise,
-# since it comes down with the rate: what ships keeps `feedback.max_loss_rise` all the same. Figures: docs/loop.md.
+# The learning rate falls to 0, and held-out loss with it: on the way that may rise, what ships keeps `feedback.max_loss_rise` all
+# the same. Figures: docs/loop.md.
 ON_THE_WAY = {"loss": Limits(0.5, 2.0), "kl": Limits(0.5, 2.0)}
 # Blends lie close together, since a tenth less of the way decides here how many wishes are granted and what is forgotten.
 BLENDS = (0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-METHOD = Method(optimizer="adamw", decay=True, kept_weight=10.0, limits=LIMITS | ON_THE_WAY, blends=BLENDS)
+METHOD = Method(optimizer="adamw", decay=True, kept_weight=6.0, limits=LIMITS | ON_THE_WAY, blends=BLENDS)
 
 
 def run(config: Config, *, method: Method = METHOD) -> None:
@@ -48,7 +48,7 @@ def taught(config: Config, *, method: Method) -> tuple[Teaching, list[Wish]]:
     wishes = read(config, tokenizer)
     replay = []
     if settings.replay_rows:
-        count = LOOKED_AT * settings.steps * settings.replay_rows
+        count = settings.steps * settings.replay_rows
         replay = labelled.without_contradictions(
             choose_prompts(config, tokenizer, count=count, seed=config.seed), wishes
         )
