@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes every target of the module, four at a time: [GO=go] go_serve/fuzz.sh [TIME]   (30s each unless told otherwise)
+# Fuzzes every target of the module, six at a time: [GO=go] go_serve/fuzz.sh [TIME]   (30s each unless told otherwise)
 #
 # Prints a line per target, and all that Go said about one that fails: it names the input that it saved beside the test, which
 # from then on is one of the test's own. Exits with 1 if any target failed, or if there are none.
@@ -24,4 +24,4 @@ export -f fuzz
 # go test -list prints names, then the package that has them.
 targets=$("$GO" test -list '^Fuzz' ./... | awk '/^Fuzz/ { names[++n] = $1 } /^ok/ { for (i = 1; i <= n; i++) print $2, names[i]; n = 0 }')
 [ -n "$targets" ] || { echo "fuzz.sh: there are no fuzz targets" >&2; exit 1; }
-xargs -P 4 -L 1 bash -c 'fuzz "$@"' fuzz <<<"$targets" || exit 1
+xargs -P 6 -L 1 bash -c 'fuzz "$@"' fuzz <<<"$targets" || exit 1

@@ -53,10 +53,19 @@ def outcome(stage: str, runs: str = "runs/tiny") -> tuple[dict, list[dict]]:
     return {name: hashlib.sha256(tensor.numpy()).hexdigest() for name, tensor in weights.items()}, rows
 
 
+@pytest.fixture(scope="module")
+def trained_once() -> dict[str, Path]:
+    return {}
+
+
 @pytest.fixture
-def trained(tiny_run) -> Path:
-    """A run with everything up to and including kto, never interrupted."""
-    minitron("run", "tiny.toml", "--to", "kto")
+def trained(tiny_run, trained_once, tmp_path_factory) -> Path:
+    """A run with everything up to and including kto, never interrupted: made by the first test that asks for it, and copied."""
+    if "runs" not in trained_once:
+        minitron("run", "tiny.toml", "--to", "kto")
+        trained_once["runs"] = shutil.copytree("runs", tmp_path_factory.mktemp("trained") / "runs", symlinks=True)
+    else:
+        shutil.copytree(trained_once["runs"], "runs", symlinks=True)
     return tiny_run
 
 

@@ -219,12 +219,17 @@ func eachModel(t *testing.T, test func(t *testing.T, m *Model)) {
 	}
 }
 
+// skipUnderRace is for tests of arithmetic, which take minutes under the race detector; it runs with -short.
+func skipUnderRace(t *testing.T) {
+	if testing.Short() {
+		t.Skip("arithmetic, and no goroutines of its own")
+	}
+}
+
 // TestBlocksChangeNothing reads prompts of many lengths at once and one by one: the same bits, within every tier.
 func TestBlocksChangeNothing(t *testing.T) {
+	skipUnderRace(t)
 	eachTier(t, func(t *testing.T) {
-		if testing.Short() && kernel.Name() == "scalar" {
-			t.Skip("it takes minutes under the race detector, on one goroutine")
-		}
 		eachModel(t, func(t *testing.T, m *Model) {
 			pool := kernel.NewPool(1)
 			ids := someIDs(110, 500)
@@ -243,6 +248,7 @@ func TestBlocksChangeNothing(t *testing.T) {
 
 // TestTiersChangeNothing compares the logits of all tiers, bit by bit: with q8 and q4 the processor does not matter.
 func TestTiersChangeNothing(t *testing.T) {
+	skipUnderRace(t)
 	eachModel(t, func(t *testing.T, m *Model) {
 		ids := someIDs(140, 500)
 		var want []float32
@@ -334,6 +340,7 @@ func weightOf(n norm) []float32 {
 
 // TestOverflowIsAnError makes activations overflow, at the end and on the way: an error, not silent nonsense.
 func TestOverflowIsAnError(t *testing.T) {
+	skipUnderRace(t)
 	eachTier(t, func(t *testing.T) {
 		eachModel(t, func(t *testing.T, m *Model) {
 			for name, weight := range map[string][]float32{"last": weightOf(m.finalNorm), "first": weightOf(m.layers[0].mlpNorm)} {
