@@ -12,12 +12,14 @@ import torch
 from conftest import TINY_RECIPE, write_dialogues
 
 from minitron.align import labelled, selection
+from minitron.align.guards import LIMITS, Signals, check
 from minitron.align.labelled import Material, Wish
 from minitron.align.method import Method
 from minitron.align.preference import WithReplay
 from minitron.data.labelled import Labelled
 from minitron.evaluate.intervals import Share
 from minitron.evaluate.verdict import IMPROVED, NO_CHANGE, REFUSED, Candidate, Verdict
+from minitron.stages import feedback
 
 RECIPE = (
     TINY_RECIPE[: TINY_RECIPE.index("[reject]")]
@@ -95,6 +97,14 @@ def test_what_is_asked_is_not_what_is_learnt():
         asked = {w.prompt[-1]["content"] for w in labelled.reworded(wish(text, ("x",)))}
         assert not asked & set(learnt)
         assert labelled.worded(user(text)) == labelled.worded(user(text))
+
+
+def test_on_the_way_a_model_may_be_farther_off_than_in_kto():
+    """The learning rate falls to 0, and what was forgotten comes back with it; what ships has limits of its own."""
+    signals = Signals(raw_z=None, chosen=None, loss=0.3, gradient=1.0, probes=-0.05)
+    assert check(signals, feedback.METHOD.limits)[1] == []
+    assert len(check(signals)[1]) == 2
+    assert feedback.METHOD.limits.keys() == LIMITS.keys()
 
 
 def test_probes_that_want_what_people_do_not_are_left_out():
