@@ -141,8 +141,8 @@ class Reader:
 
     def to_json(self) -> dict[str, Any]:
         """All that it met, as plain values."""
-        met = {name: list(getattr(self, name)) for name in ("_met", "_unmet", "_texts", "_numbers")}
-        return met | {"tally": self.tally.to_json()}
+        met = {name: sorted(getattr(self, name)) for name in ("_unmet", "_texts", "_numbers")}  # a set has no order of its own
+        return met | {"_met": list(self._met), "tally": self.tally.to_json()}
 
     @classmethod
     def of_json(cls, config: DataConfig, found: dict[str, Any]) -> "Reader":
