@@ -141,9 +141,8 @@ class Reader:
 
     def to_json(self) -> dict[str, Any]:
         """All that it met, as plain values."""
-        met = {
-            name: sorted(getattr(self, name)) for name in ("_unmet", "_texts", "_numbers")
-        }  # a set has no order of its own
+        # sorted, since the order of a set differs from process to process
+        met = {name: sorted(getattr(self, name)) for name in ("_unmet", "_texts", "_numbers")}
         return met | {"_met": list(self._met), "tally": self.tally.to_json()}
 
     @classmethod
