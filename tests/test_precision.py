@@ -55,13 +55,16 @@ def test_a_run_keeps_what_it_found(tmp_path, capsys, precision):
     assert kept["choices"].keys() == {"precision", "products", "compile"}
     for name in ("precision", "products"):
         kept["choices"][name]["name"] = precision
+    kept["choices"]["compile"]["name"] = "on"  # as on a GPU, where it began
     path.write_text(json.dumps(kept))
     for folder in (tmp_path / "sft" / "checkpoints").iterdir():  # killed before its first checkpoint
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
     capsys.readouterr()
+    torch._dynamo.utils.counters.clear()
     result, _ = train(tmp_path, optim={"name": "muon", "precision": "auto"}, steps=2)
+    assert not torch._dynamo.utils.counters["stats"]  # nothing was compiled on a CPU
     assert result["precision"] == precision
     assert "measured" not in capsys.readouterr().err
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from minitron.core.errors import MinitronError
 from minitron.program import go, html
 from minitron.recipe.load import load_recipe
 from minitron.stages.walk import check, check_system, walk
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
 def refused(recipe: Path, *overrides: str, last: str | None = None) -> str:
@@ -27,6 +30,8 @@ def refused(recipe: Path, *overrides: str, last: str | None = None) -> str:
         ("reject.files=['labels.parquet']", "labels.parquet"),
         ("reject.files=['tiny.toml']", "tiny.toml"),
         ("data.valid_fraction=0", "data.valid_fraction is 0"),
+        pytest.param("optim.compile='on'", "torch.compile is not for a CPU", marks=NO_GPU),
+        pytest.param("device='cuda'", "finds no cuda device here", marks=NO_GPU),
     ],
 )
 def test_it_is_told_before_anything_runs(tiny_run, override, saying):

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import torch
 
+from minitron.core.errors import MinitronError
+
 
 def pick_device(wanted: str) -> torch.device:
-    """`auto`: cuda, else mps, else cpu."""
-    if wanted != "auto":
-        return torch.device(wanted)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """`auto`: cuda, else mps, else cpu. Raises MinitronError where torch has not the device that is wanted."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        wanted = next(name for name, found in there.items() if found)
+    if not there[wanted]:
+        raise MinitronError(f"torch {torch.__version__} finds no {wanted} device here", hint="set device=auto")
+    return torch.device(wanted)
 
 
 def processor() -> str:

@@ -7,6 +7,7 @@ stages do.
 """
 
 from minitron.core import distributed
+from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data import check as data_check
 from minitron.data import fetch
@@ -16,8 +17,10 @@ from minitron.program import go, icon
 from minitron.recipe.schema import Config
 from minitron.stages import pipeline
 from minitron.tokenizer import chat_template, kinds, normalization
+from minitron.train import compile
 
 READ_DATA = {"data", "tokenizer", "pretrain"}  # stages that read what the recipe's file options name
+HAVE_A_MODEL = {"pretrain", "sft", "reject", "kto", "eval", "feedback"}  # stages that need the recipe's device
 
 
 def walk(config: Config, *, first: str | None, last: str | None, force: bool) -> list[str]:
@@ -36,6 +39,12 @@ def check(config: Config, names: set[str]) -> None:
     if names & READ_DATA:
         fetch.fetch_missing(config.data.fetch)
         data_check.check(config)
+    if names & HAVE_A_MODEL:
+        device = pick_device(config.device)
+        for stage in ("pretrain", "sft"):
+            settings = getattr(config, stage)
+            if stage in names and settings:
+                compile.check(settings.optim.compile, device)
     if "tokenizer" in names:
         normalization.Normalizer(config.tokenizer)
     for stage in ("sft", "kto", "feedback"):

@@ -7,9 +7,20 @@ import copy
 from collections.abc import Callable
 from functools import partial
 
+import torch
+
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.train.precision import Choice, fastest
+
+
+def check(wanted: str, device: torch.device) -> None:
+    """Raises MinitronError where a recipe wants compiled blocks on a CPU."""
+    if wanted == "on" and device.type == "cpu":
+        raise MinitronError(
+            "torch.compile is not for a CPU: it gains nothing there, and compiled code may crash",
+            hint="set optim.compile=auto",
+        )
 
 
 def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageModel], None]) -> Choice:
@@ -17,13 +28,9 @@ def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageM
 
     `trial(model)` runs a forward and a backward pass. Raises MinitronError where compiling is wanted and cannot be had.
     """
+    check(wanted, model.device)
     if wanted == "off":
         return Choice("off", "as the recipe says")
-    if wanted == "on" and model.device.type == "cpu":
-        raise MinitronError(
-            "torch.compile is not for a CPU: it gains nothing there, and compiled code may crash",
-            hint="set optim.compile=auto",
-        )
     if wanted == "auto" and model.device.type != "cuda":
         return Choice("off", f"the default on {model.device.type}")
     other = copy.deepcopy(model)

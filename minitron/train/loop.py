@@ -203,7 +203,7 @@ class Training:
         if not folder:
             self.state.precision, self.optimizer.products = chosen.precision.name, chosen.products.name
         self.scale = LossScale(self.state.precision, **self.state.scale)
-        if chosen.compile.name == "on":
+        if chosen.compile.name == "on" and model.device.type != "cpu":  # it may have begun on a GPU
             compile_blocks(model)
 
     def choices(self) -> Choices:
