@@ -91,5 +91,15 @@ def test_shapes_are_few():
     assert [round_count(n) for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 25)] == [1, 2, 3, 4, 6, 6, 8, 8, 12, 16, 24, 32]
 
 
-def test_widths_are_powers_of_two():
-    assert [padded_width(n) for n in (1, 32, 33, 64, 65, 128, 129, 1000)] == [32, 32, 64, 64, 128, 128, 256, 1024]
+def test_widths_are_few():
+    assert [padded_width(n) for n in (1, 32, 33, 48, 49, 65, 128, 129, 1000)] == [
+        32,
+        32,
+        48,
+        48,
+        64,
+        96,
+        128,
+        192,
+        1024,
+    ]

@@ -22,6 +22,7 @@ class Load:
     device: torch.device
     low: int  # bytes of a number that Linear and attention read and write: 2 under autocast, else 4
     packed: bool = True  # rows hold several sequences, and there is a mask
+    lora: bool = False  # Linears have trained changes beside them
 
     @property
     def tokens(self) -> int:
@@ -33,7 +34,7 @@ class Load:
 
     @property
     def autocast(self) -> bool:
-        """Whether every Linear makes a copy of its own of what it reads; in fp32 they share it."""
+        """Whether a Linear makes a copy of its own of what it reads; in fp32 they share it."""
         return self.low < FP32
 
 

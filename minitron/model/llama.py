@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from minitron.model import joined
 from minitron.model.attention import Attention, prepared
 from minitron.model.costs import Load, total
 from minitron.model.mlp import SwiGLU
@@ -25,7 +26,7 @@ from minitron.recipe.schema import ModelConfig
 class LlamaAttention(Attention):
     def __init__(self, config: ModelConfig):
         super().__init__(config)
-        self.size = config.head_size
+        self.size, self.heads = config.head_size, (config.n_heads, config.n_kv_heads)
         self.q_proj = nn.Linear(config.d_model, config.n_heads * self.size, bias=False)
         self.k_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
         self.v_proj = nn.Linear(config.d_model, config.n_kv_heads * self.size, bias=False)
@@ -35,22 +36,23 @@ class LlamaAttention(Attention):
             self.k_norm = RMSNorm(self.size, config.norm_eps)
 
     def forward(self, x: Tensor, step: Pass, state: LayerState | None) -> Tensor:
-        query, key, value = (
-            proj(x).unflatten(-1, (-1, self.size)).transpose(1, 2)  # (B, H or K, T, h)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        if hasattr(self, "q_norm"):
-            query, key = self.q_norm(query), self.k_norm(key)
         assert step.rope is not None
-        query, key = rotate(query, *step.rope), rotate(key, *step.rope)
+        heads, kv_heads = self.heads
+        every = joined.product(x, self.q_proj, self.k_proj, self.v_proj).unflatten(-1, (-1, self.size)).transpose(1, 2)
+        both, value = every.split((heads + kv_heads, kv_heads), dim=1)  # (B, H + K, T, h), (B, K, T, h)
+        if hasattr(self, "q_norm"):
+            query, key = both.split(self.heads, dim=1)
+            query, key = (rotate(z, *step.rope) for z in (self.q_norm(query), self.k_norm(key)))
+        else:
+            query, key = rotate(both, *step.rope).split(self.heads, dim=1)
         out: Tensor = self.o_proj(self.mix(query, key, value, step, state))
         return out
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
         """What q, k and v read, and attention's own."""
-        qkv_copies = 3 if load.autocast else 1
-        terms = {"Linear's inputs": load.low * config.d_model * qkv_copies * load.tokens}
+        made = [heads * config.head_size for heads in (config.n_heads, config.n_kv_heads, config.n_kv_heads)]
+        terms = {"Linear's inputs": joined.saved_bytes(load, load.tokens, read=config.d_model, made=made)}
         if config.qk_norm:
             terms["norms"] = 2 * RMSNorm.saved_bytes(
                 config.n_heads * config.head_size, load.tokens, on_cuda=load.on_cuda

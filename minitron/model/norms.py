@@ -43,10 +43,10 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         x, weight, scale = ctx.saved_tensors
-        normal, slope = x * scale, gradient * weight
-        to_weight = (gradient * normal).flatten(0, -2).sum(0)
-        along = torch.linalg.vecdot(slope, normal).unsqueeze(-1).div_(x.shape[-1])
-        return torch.addcmul(slope, normal, along, value=-1).mul_(scale), to_weight, None
+        along = gradient * x
+        to_weight = scale.flatten() @ along.flatten(0, -2)
+        mean = (along @ weight)[..., None].div_(x.shape[-1])
+        return (gradient * weight).mul_(scale).addcmul_(x, mean * scale**3, value=-1), to_weight, None
 
 
 class LayerNorm(nn.LayerNorm):

@@ -172,7 +172,7 @@ def activations(
     def block(kind: type[Block], after: int) -> dict[str, int]:
         """Bytes that one block keeps which computes `after` positions behind its mixing: all, or in the last one those
         wanted."""
-        load = Load(rows, length, after, device, low, packed)
+        load = Load(rows, length, after, device, low, packed, lora is not None)
         more = {"dropout": 2 * dropped * after}
         more["weights in 16 bits"] = low * block_matrices(shape) // layers if load.autocast else 0
         return kind.saved_bytes(shape, load) | more

@@ -62,7 +62,7 @@ def save(
     if trainer is None or not adapted:
         files["model.safetensors"] = lora.weights(model)
     files, trainer = distributed.whole(files), distributed.whole(trainer)
-    final = stage_dir / "checkpoints" / (name or f"step-{step:06d}")
+    final = stage_dir / "checkpoints" / name if name else _of_step(stage_dir, step)
     distributed.on_rank0(partial(_write, final, files, trainer, about, info))
     return final
 
@@ -86,6 +86,10 @@ def _write(final: Path, files: dict[str, dict[str, Tensor]], trainer: dict | Non
             raise write_error(OSError(errno.ENOSPC, ""), path=final) from error
         raise
     point(stage_dir, "latest", final.name)
+
+
+def _of_step(stage_dir: Path, step: int) -> Path:
+    return stage_dir / "checkpoints" / f"step-{step:06d}"
 
 
 def point(stage_dir: Path, pointer: str, name: str) -> None:
@@ -117,11 +121,14 @@ def steps(stage_dir: Path) -> list[Path]:
 
 
 def prune(stage_dir: Path, *, keep: int) -> None:
-    """Deletes all but the newest `keep` checkpoints and those that are pointed at."""
+    """Deletes all but the newest `keep` checkpoints and those that are pointed at, with what a merged one was made of."""
     if distributed.rank():
         return
     remove_leftovers(stage_dir / "checkpoints")
-    pinned = {pointed(stage_dir, "best"), pointed(stage_dir, "latest")}
+    best = pointed(stage_dir, "best")
+    pinned = {best, pointed(stage_dir, "latest")}
+    if best and best.name == MERGED:
+        pinned.add(_of_step(stage_dir, json.loads((best / "model.json").read_text(encoding="utf-8"))["step"]))
     for old in steps(stage_dir)[:-keep]:
         if old not in pinned:
             remove_folder(old)
