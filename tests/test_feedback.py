@@ -25,10 +25,10 @@ RECIPE = (
     TINY_RECIPE[: TINY_RECIPE.index("[reject]")]
     + """
 [feedback]
-steps = 100
+steps = 200
 lr = 1e-2
 replay_rows = 2
-eval_every_steps = 100
+eval_every_steps = 200
 max_loss_rise = 10.0
 [feedback.guards]
 on = false

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minitron.recipe.schema import Sampling
-from minitron.sample.generate import Decoding, draw, filter_logits, generate, stream
+from minitron.sample.generate import Decoding, draw, filter_logits, generate, generate_each, stream
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 NO_ONE = Decoding(end=4, banned=[0, 1, 2, 3], seed=1)
@@ -47,6 +47,24 @@ def test_greedy_batches_equal_one_by_one_without_a_cache(model):
     for ids, answer in zip(asked, answers, strict=True):
         assert answer.ids == greedy_by_hand(model, ids, 12)
         assert list(stream(model, ids, sampling=GREEDY, decoding=NO_ONE)) == answer.ids
+
+
+def test_one_that_ends_is_read_on_until_more_do_but_never_past_the_context(model):
+    """One of sixteen reaches the end of the context at once, the others write on."""
+    asked = [[5] * (model.config.context - 1), *([i] for i in range(5, 20))]
+    way = replace(GREEDY, max_tokens=20)
+    said = [list(stream(model, ids, sampling=way, decoding=NO_ONE)) for ids in asked]
+    assert [a.ids for a in generate(model, asked, sampling=way, decoding=NO_ONE)] == said
+
+
+def test_several_ways_are_each_by_itself(model):
+    """Of greedy ones, which no random number changes."""
+    asked = prompts(model)
+    ways = [GREEDY, replace(GREEDY, repeat_penalty=1.5), replace(GREEDY, max_tokens=3)]
+    found = generate_each(model, asked, ways=ways, decoding=NO_ONE, batch_rows=5)
+    apart = [generate(model, asked, sampling=way, decoding=NO_ONE) for way in ways]
+    assert found == apart
+    assert apart[0] != apart[1] != apart[2] != apart[0]
 
 
 def test_long_answers_go_on_with_those_of_other_batches(model, monkeypatch):

@@ -33,7 +33,7 @@ from minitron.evaluate import checks, failures
 from minitron.evaluate.card import Continuation, Failures, Figures, HeldOut, ProbeAnswer, Probes, Sample, SourceLoss
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config, Sampling
-from minitron.sample.generate import Decoding, ask, generate
+from minitron.sample.generate import Decoding, ask_each, generate
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message
@@ -150,7 +150,7 @@ class Examiner:
         if not questions:
             return []
         greedy = Sampling(temperature=0.0, max_tokens=self.config.eval.max_tokens)
-        texts, _ = self._ask(model, [p["messages"][:-1] for p in questions], greedy, "probes")
+        ((texts, _),) = self._ask(model, [p["messages"][:-1] for p in questions], [greedy], "probes")
         return [
             ProbeAnswer(p["messages"][:-1], p["check"], text, checks.passes(text, p["check"]), p["skill"])
             for p, text in zip(questions, texts, strict=True)
@@ -194,9 +194,9 @@ class Examiner:
         found: dict[str, Failures] = {}
         everything: list[list[failures.Judged]] = [[] for _ in self.prompts]
         texts_of_all: list[str] = []
-        for name, way in ways.items():
-            sampling = replace(way, max_tokens=min(way.max_tokens, self.config.eval.max_tokens))
-            texts, ended = self._ask(model, [prompt for prompt, _ in self.prompts], sampling, name)
+        limited = [replace(way, max_tokens=min(way.max_tokens, self.config.eval.max_tokens)) for way in ways.values()]
+        answers = self._ask(model, [prompt for prompt, _ in self.prompts], limited, "presets")
+        for name, (texts, ended) in zip(ways, answers, strict=True):
             judged = failures.judge(texts, ended=ended, references=[reference for _, reference in self.prompts])
             for of_prompt, j in zip(everything, judged, strict=True):
                 of_prompt.append(j)
@@ -281,13 +281,13 @@ class Examiner:
         return everything[: count or None]
 
     def _ask(
-        self, model: LanguageModel, prompts: list[list[Message]], sampling: Sampling, what: str
-    ) -> tuple[list[str], list[bool]]:
-        return ask(
+        self, model: LanguageModel, prompts: list[list[Message]], ways: list[Sampling], what: str
+    ) -> list[tuple[list[str], list[bool]]]:
+        return ask_each(
             model,
             self.tokenizer,
             prompts,
-            sampling=sampling,
+            ways=ways,
             seed=self.config.seed,
             batch_rows=self.config.eval.batch_rows,
             title=f"{self.title}: {what}",

@@ -211,7 +211,7 @@ class Places:
         back = torch.cat(rows).index_select(0, own).flatten()
         spread = torch.full((at,), len(back), device=own.device)
         spread[back] = torch.arange(len(back), device=own.device)
-        return cls(gather, back, list(spread.split([len(rows) for rows in gather])))
+        return cls(gather, back, list(torch.split(spread, [len(rows) for rows in gather])))
 
 
 def padded_width(width: int) -> int:

@@ -38,13 +38,15 @@ class LlamaAttention(Attention):
     def forward(self, x: Tensor, step: Pass, state: LayerState | None) -> Tensor:
         assert step.rope is not None
         heads, kv_heads = self.heads
-        every = joined.product(x, self.q_proj, self.k_proj, self.v_proj).unflatten(-1, (-1, self.size)).transpose(1, 2)
-        both, value = every.split((heads + kv_heads, kv_heads), dim=1)  # (B, H + K, T, h), (B, K, T, h)
+        every = joined.product(x, self.q_proj, self.k_proj, self.v_proj)
+        every = every.view(*x.shape[:-1], -1, self.size).transpose(1, 2)
+        both, value = every[:, : heads + kv_heads], every[:, heads + kv_heads :]  # (B, H + K, T, h), (B, K, T, h)
         if hasattr(self, "q_norm"):
-            query, key = both.split(self.heads, dim=1)
-            query, key = (rotate(z, *step.rope) for z in (self.q_norm(query), self.k_norm(key)))
+            query = rotate(self.q_norm(both[:, :heads]), *step.rope)
+            key = rotate(self.k_norm(both[:, heads:]), *step.rope)
         else:
-            query, key = rotate(both, *step.rope).split(self.heads, dim=1)
+            both = rotate(both, *step.rope)
+            query, key = both[:, :heads], both[:, heads:]
         out: Tensor = self.o_proj(self.mix(query, key, value, step, state))
         return out
 

@@ -6,6 +6,7 @@ end marker are never drawn.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from torch import Tensor
 from minitron.core import parallel
 from minitron.core.console import progress
 from minitron.model.language_model import LanguageModel
+from minitron.model.state import State
 from minitron.recipe.schema import Sampling
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message, encode_prompt
@@ -96,13 +98,26 @@ def ask(
     title: str,
 ) -> tuple[list[str], list[bool]]:
     """The model's answers to dialogues that end with the user's turn, and whether each ended by itself."""
+    how = {"seed": seed, "batch_rows": batch_rows, "title": title}
+    return ask_each(model, tokenizer, prompts, ways=[sampling], **how)[0]
+
+
+def ask_each(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompts: list[list[Message]],
+    *,
+    ways: list[Sampling],
+    seed: int,
+    batch_rows: int,
+    title: str,
+) -> list[tuple[list[str], list[bool]]]:
+    """The same with each of several ways of sampling; a prompt is read once for all."""
     ids = [encode_prompt(messages, tokenizer) for messages in prompts]
     decoding = Decoding.of(tokenizer, seed=seed)
-    with progress(title, len(ids)) as bar:
-        answers = generate(
-            model, ids, sampling=sampling, decoding=decoding, batch_rows=batch_rows, on_progress=bar.update
-        )
-    return [tokenizer.decode(a.ids) for a in answers], [a.stopped == "end" for a in answers]
+    with progress(title, len(ids) * len(ways)) as bar:
+        found = generate_each(model, ids, ways=ways, decoding=decoding, batch_rows=batch_rows, on_progress=bar.update)
+    return [([tokenizer.decode(a.ids) for a in answers], [a.stopped == "end" for a in answers]) for answers in found]
 
 
 @dataclass
@@ -110,6 +125,7 @@ class _Text:
     """A prompt and its answer so far."""
 
     prompt: list[int]
+    sampling: Sampling
     answer: list[int] = field(default_factory=list)
     stopped: str = ""  # why, as in `Answer`; empty: not yet
 
@@ -126,34 +142,51 @@ def generate(
     batch_rows: int = 64,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[Answer]:
-    """One answer per prompt, in the prompts' order; the same seed and batch_rows give the same answers.
+    """One answer per prompt, in the prompts' order; the same seed and batch_rows give the same answers. See `generate_each`."""
+    how = {"decoding": decoding, "batch_rows": batch_rows, "on_progress": on_progress}
+    return generate_each(model, prompts, ways=[sampling], **how)[0]
+
+
+def generate_each(
+    model: LanguageModel,
+    prompts: list[list[int]],
+    *,
+    ways: list[Sampling],
+    decoding: Decoding,
+    batch_rows: int = 64,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[list[Answer]]:
+    """For each of several ways of sampling one answer per prompt, in the prompts' order; `batch_rows` answers are written at once.
 
     Prompts must be shorter than the model's context. Texts of like length are written together, and a batch ends when most of
     its answers have: the few long ones of all batches go on together, read anew, since a step of few rows takes as long
     as one of many.
     """
-    texts = [_Text(prompt) for prompt in prompts]
+    texts = [_Text(prompt, sampling) for prompt in prompts for sampling in ways]
     seeds = itertools.count(decoding.seed * 1_000_003)
 
     def work(batch: list[_Text], seed: int, leave: bool) -> None:
-        _write(model, batch, sampling, decoding, torch.Generator().manual_seed(seed), leave=leave)
+        _write(model, batch, decoding, torch.Generator().manual_seed(seed), leave=leave)
         on_progress(sum(text.stopped != "" for text in texts))
 
     while waiting := sorted((text for text in texts if not text.stopped), key=len):
         batches = [waiting[start : start + batch_rows] for start in range(0, len(waiting), batch_rows)]
         parts = [partial(work, batch, next(seeds), len(batches) > 1) for batch in batches]
         parallel.parallel_map(lambda part: part(), parts, device=model.device)
-    return [Answer(text.answer, text.stopped) for text in texts]
+    answers = [Answer(text.answer, text.stopped) for text in texts]
+    return [answers[number :: len(ways)] for number in range(len(ways))]
 
 
 LEFT = 4  # a batch that may be left is when one of so many of its answers is not done
+MOST = (
+    7 / 8
+)  # of the rows: while more are still being written, all are; taking some out copies what the others have read
 
 
 @torch.inference_mode()
 def _write(
     model: LanguageModel,
     texts: list[_Text],
-    sampling: Sampling,
     decoding: Decoding,
     generator: torch.Generator,
     *,
@@ -161,36 +194,66 @@ def _write(
 ) -> None:
     """Goes on with the answers, to their ends or, with `leave`, until few of them are left."""
     context, device = model.context_limit, model.device
-    steps = max(min(sampling.max_tokens - len(text.answer), context - len(text)) for text in texts)
-    state = model.new_state(len(texts), max(map(len, texts)) + steps)
+    steps = max(min(text.sampling.max_tokens - len(text.answer), context - len(text)) for text in texts)
     seen = torch.zeros(len(texts), model.vocab_size, dtype=torch.bool, device=device)
     for row, text in enumerate(texts):
         seen[row, text.answer] = True
     enough = len(texts) // LEFT if leave else 0
 
-    hidden = model.prefill([text.prompt + text.answer for text in texts], state)  # (B, D)
+    lengths = [len(text) for text in texts]
+    state, hidden = _read([text.prompt + text.answer for text in texts], model, slots=max(map(len, texts)) + steps)
     while True:
-        drawn = draw(model.head(hidden).float(), sampling, seen=seen, banned=decoding.banned, generator=generator)
+        logits = model.head(hidden).float()
+        drawn = torch.empty(len(texts), dtype=torch.long, device=device)
+        for sampling, rows in _by_sampling(texts, device):
+            drawn[rows] = draw(logits[rows], sampling, seen=seen[rows], banned=decoding.banned, generator=generator)
         alive = []
         for row, (text, token) in enumerate(zip(texts, drawn.tolist(), strict=True)):
+            if text.stopped:  # in an earlier step
+                continue
             if token == decoding.end:
                 text.stopped = "end"
                 continue
             text.answer.append(token)
             if len(text) >= context:
                 text.stopped = "context"
-            elif len(text.answer) >= sampling.max_tokens:
+            elif len(text.answer) >= text.sampling.max_tokens:
                 text.stopped = "max_tokens"
             else:
                 alive.append(row)
         if len(alive) <= enough:
             return
-        if len(alive) < len(texts):
+        read = max(lengths)
+        if len(alive) <= len(texts) * MOST or read == context:  # of those that ended, too, since they are read on
             rows = torch.tensor(alive, device=device)
             texts, seen, drawn = [texts[row] for row in alive], seen[rows], drawn[rows]
+            lengths = [lengths[row] for row in alive]
             state.select(rows)
+        lengths = [length + 1 for length in lengths]
         seen.scatter_(1, drawn[:, None], True)
         hidden = model.step(drawn, state)
+
+
+def _read(prompts: list[list[int]], model: LanguageModel, *, slots: int) -> tuple[State, Tensor]:
+    """A state that has read a prompt in each row, and the hidden states of the last ids (B, D). Equal prompts are read once."""
+    rows = {tuple(prompt): row for row, prompt in reversed(list(enumerate(prompts)))}
+    once = sorted(rows.values())  # the first row of each
+    state = model.new_state(len(once), slots)
+    hidden = model.prefill([prompts[row] for row in once], state)
+    if len(once) == len(prompts):
+        return state, hidden
+    fork = torch.tensor([once.index(rows[tuple(prompt)]) for prompt in prompts], device=model.device)
+    state.select(fork)
+    return state, hidden[fork]
+
+
+def _by_sampling(texts: list[_Text], device: torch.device) -> Iterator[tuple[Sampling, Tensor | slice]]:
+    """Each way of sampling and its rows."""
+    rows: dict[int, list[int]] = defaultdict(list)
+    for row, text in enumerate(texts):
+        rows[id(text.sampling)].append(row)
+    for same in rows.values():
+        yield texts[same[0]].sampling, slice(None) if len(rows) == 1 else torch.tensor(same, device=device)
 
 
 @torch.inference_mode()
