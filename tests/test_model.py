@@ -7,7 +7,9 @@ import torch
 from conftest import tiny_shape
 
 from minitron.data.packing import collate
+from minitron.model import joined
 from minitron.model.language_model import LanguageModel
+from minitron.model.mlp import silu_product
 from minitron.model.norms import RMSNorm
 from minitron.model.rope import rope_table, rotate
 from minitron.recipe.schema import ModelConfig
@@ -84,6 +86,36 @@ def test_rope_s_gradient_turns_back():
     cos, sin = (table.double()[None, None, :5] for table in rope_table(ModelConfig(d_model=16, n_heads=2, context=16)))
     x = torch.randn(2, 2, 5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: rotate(x, cos, sin), x)
+
+
+def test_silu_product_and_its_gradient():
+    both = torch.randn(3, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    gate, up = both.chunk(2, -1)
+    torch.testing.assert_close(silu_product(both), torch.nn.functional.silu(gate) * up)
+    assert torch.autograd.gradcheck(silu_product, both)
+
+
+@pytest.mark.parametrize("rows", [5 * joined.TALL, 5 * joined.TALL - 1])
+@pytest.mark.parametrize("hook", [False, True])
+def test_projections_together_are_each_by_itself(rows, hook):
+    torch.manual_seed(0)
+    linears = [torch.nn.Linear(5, made, bias=False) for made in (3, 4)]
+    asked = []
+    if hook:
+        linears[1].register_forward_pre_hook(lambda _, inputs: asked.append(len(inputs[0])))
+    ours, theirs = (torch.randn(rows, 5).requires_grad_() for _ in "12")
+    theirs.data.copy_(ours.data)
+    one, other = joined.product(ours, *linears), torch.cat([linear(theirs) for linear in linears], -1)
+    torch.testing.assert_close(one, other)
+    assert asked == [rows, rows] * hook  # here and above
+    slope = torch.randn_like(one)
+    weights = [linear.weight for linear in linears]
+    for x, y in zip(
+        torch.autograd.grad(one, [ours, *weights], slope),
+        torch.autograd.grad(other, [theirs, *weights], slope),
+        strict=True,
+    ):
+        torch.testing.assert_close(x, y)
 
 
 def test_rms_norm_is_torchs():

@@ -40,10 +40,26 @@ POLAR_EXPRESS: Coefficients = (*((a / SAFETY, b / SAFETY**3, c / SAFETY**5) for 
 def orthogonal(matrices: Tensor, coefficients: Coefficients = POLAR_EXPRESS) -> Tensor:
     """The orthogonal matrix nearest to each of `matrices` (K, m, n), m <= n: of U S Vᵀ about U Vᵀ. Works in their dtype."""
     x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)
+    rows, columns = x.shape[-2:]
+    if columns >= 2 * rows and x.dtype == torch.float32:
+        return _by_gram(x, coefficients)
     for a, b, c in coefficients:
         square = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return x
+
+
+def _by_gram(x: Tensor, coefficients: Coefficients) -> Tensor:
+    """The same iterations on X Xᵀ (K, m, m), which is smaller where X is wide: each multiplies X from the left by a polynomial of it.
+    Not in bf16, where the squares of small singular values drown in rounding errors."""
+    gram, whole = x @ x.mT, torch.empty(0)
+    for number, (a, b, c) in enumerate(coefficients):
+        step = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        step.diagonal(dim1=-2, dim2=-1).add_(a)
+        whole = step @ whole if number else step
+        if number + 1 < len(coefficients):
+            gram = step @ gram @ step
+    return whole @ x
 
 
 class Muon(Method):
