@@ -27,7 +27,7 @@ setup: .venv/.ready ## a virtual environment with everything, the Go toolchain i
 	-@$(BIN)/python -m compileall -qq -j 0 .venv/lib # tests begin a thousand processes; without it each compiles what it imports
 	@touch $@
 
-demo: setup ## from nothing to a chat program of your own, in ten to thirteen minutes
+demo: setup ## from nothing to a chat program of your own, in six to ten minutes
 	$(MINITRON) run recipes/demo.toml
 
 data: ## keep the dialogues of RECIPE by their scores, hold some out

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minitron.core.device import processor
-from minitron.model.attention import Segments, by_segment
+from minitron.model.segments import Segments, by_segment
 from minitron.model.state import Span
 
 HEADS, SIZE, TOKENS, TURNS = 4, 64, 2048, 15

@@ -9,7 +9,6 @@ torch and its libraries, bf16 instructions among them.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -28,13 +27,16 @@ SETTINGS = {
 STAGES = ("data", "tokenizer", "sft", "reject", "kto", "eval", "export", "binary")
 
 
-def timed(command: list[str], folder: Path, environment: dict[str, str]) -> float:
-    """Seconds that a command takes; what it says goes on."""
+def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, int]:
+    """Seconds that a command takes, and MB of the largest of its processes; what it says goes on."""
     start = time.perf_counter()
     # Python keeps what it has compiled, unless a shell says otherwise
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run(command, cwd=folder, env=own | environment, check=True)
-    return round(time.perf_counter() - start, 1)
+    started = subprocess.Popen(command, cwd=folder, env=own | environment)
+    _, status, usage = os.wait4(started.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return round(time.perf_counter() - start, 1), round(usage.ru_maxrss * 1024 / 1e6)
 
 
 def measure(setting: str, recipe: str, keep: Path | None) -> dict:
@@ -43,10 +45,11 @@ def measure(setting: str, recipe: str, keep: Path | None) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "minitron"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        seconds = {"set-up": timed(["make", "setup"], clone, environment)}
+        set_up, set_up_mb = timed(["make", "setup"], clone, environment)
+        seconds = {"set-up": set_up}
         run = clone / "runs" / Path(recipe).stem
         end = time.time()
-        timed([".venv/bin/minitron", "run", recipe], clone, environment)  # all that `make demo` does
+        _, peak_mb = timed([".venv/bin/minitron", "run", recipe], clone, environment)  # all that `make demo` does
         for stage in STAGES:
             begun, end = end, (run / stage / "stage.json").stat().st_mtime
             seconds[stage] = round(end - begun, 1)
@@ -64,7 +67,8 @@ def measure(setting: str, recipe: str, keep: Path | None) -> dict:
         "seconds": seconds,
         "whole": round(sum(seconds.values()), 1),
         "sft_tokens_per_second": json.loads(last)["tokens_per_second"],
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000),
+        "peak_mb": peak_mb,
+        "set_up_mb": set_up_mb,
         "probes": probes,
         "load": os.getloadavg()[1] if hasattr(os, "getloadavg") else None,
     }
@@ -79,6 +83,7 @@ def tables(results: dict) -> list[Table]:
     rows += [["the whole", *(f"{r['whole'] // 60:.0f} min {r['whole'] % 60:.0f} s" for r in results.values())]]
     rows += [["SFT, tokens per second", *(f"{r['sft_tokens_per_second']:,}" for r in results.values())]]
     rows += [["largest process, MB", *(f"{r['peak_mb']:,}" for r in results.values())]]
+    rows += [["largest process of set-up (pip), MB", *(f"{r['set_up_mb']:,}" for r in results.values())]]
     rows += [["load at the end (processes that want a core)", *(f"{r['load'] or 0:.0f}" for r in results.values())]]
     rows += [["probes right", *(f"{list(r['probes'].values())[-1]:.1%}" for r in results.values())]]
     return [Table("demo", "make demo, from a fresh clone", ["", *names], rows)]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from minitron.data.packing import collate
-from minitron.model.attention import WRITTEN_OUT, Segments, attention, by_segment, padded_width, round_count
+from minitron.model.dot_product import WRITTEN_OUT, attention
+from minitron.model.segments import Segments, by_segment, padded_width, round_count
 from minitron.model.state import Span
 
 
@@ -58,12 +59,19 @@ def test_by_segment_is_attention_with_a_mask(spans, kv_heads):
 
 
 @pytest.mark.parametrize("keys", [40, WRITTEN_OUT, WRITTEN_OUT + 1])
-def test_written_out_is_the_fused_kernel(keys):
-    q, k, v = (torch.randn(2, 2, keys, 8, generator=torch.Generator().manual_seed(i)) for i in range(3))
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_written_out_is_the_fused_kernel(keys, kv_heads):
+    chance = torch.Generator().manual_seed(0)
+    ours = [torch.randn(2, keys, heads, 8, generator=chance).transpose(1, 2) for heads in (4, kv_heads, kv_heads)]
+    theirs = [x.clone().requires_grad_() for x in ours]
     seen = torch.ones(keys, keys, dtype=torch.bool).tril()
     mask = torch.zeros(()).masked_fill(~seen, float("-inf")) if keys <= WRITTEN_OUT else seen
-    want = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    torch.testing.assert_close(attention(q, k, v, mask, 0.0), want, rtol=1e-4, atol=1e-5)
+    want = F.scaled_dot_product_attention(*theirs, is_causal=True, enable_gqa=True)
+    found = attention(*(x.requires_grad_() for x in ours), mask, 0.0)
+    torch.testing.assert_close(found, want, rtol=1e-4, atol=1e-5)
+    slope = torch.randn(want.shape, generator=chance)
+    for x, y in zip(torch.autograd.grad(found, ours, slope), torch.autograd.grad(want, theirs, slope), strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_says_the_same_twice():

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from minitron.model import attention
-from minitron.model.attention import KVCache, Segments, ready
+from minitron.model.attention import KVCache
 from minitron.model.costs import Load
+from minitron.model.dot_product import ready
 from minitron.model.llama import LlamaAttention, LlamaBlock
+from minitron.model.segments import Segments
 from minitron.model.state import Pass
 from minitron.recipe.schema import ModelConfig
 
