@@ -59,8 +59,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         (rows, kv_heads), size = key.shape[:2], query.shape[-1]
-        q = torch.mul(query, size**-0.5, out=query.new_empty(query.shape)).view(rows * kv_heads, -1, size)
-        k, v = (x.reshape(rows * kv_heads, -1, size) for x in (key, value))
+        q, k, v = (x.reshape(rows * kv_heads, -1, size) for x in (query * size**-0.5, key, value))
         out, weights = written_out(q, k, v, mask, rows)
         ctx.save_for_backward(q, k, v, weights)
         ctx.kv_heads = kv_heads

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from minitron.model.costs import FP32, Load
 
-TALL = 4  # rows of input for each of its features: with fewer, copying the weights costs more than one product for several saves
+TALL = 2  # rows of input for each of its features: with fewer, copying the weights costs more than one product for several saves
 
 
 def product(x: Tensor, *linears: nn.Linear) -> Tensor:
