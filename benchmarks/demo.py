@@ -83,7 +83,8 @@ def tables(results: dict) -> list[Table]:
     rows += [["the whole", *(f"{r['whole'] // 60:.0f} min {r['whole'] % 60:.0f} s" for r in results.values())]]
     rows += [["SFT, tokens per second", *(f"{r['sft_tokens_per_second']:,}" for r in results.values())]]
     rows += [["largest process, MB", *(f"{r['peak_mb']:,}" for r in results.values())]]
-    rows += [["largest process of set-up (pip), MB", *(f"{r['set_up_mb']:,}" for r in results.values())]]
+    if all("set_up_mb" in r for r in results.values()):
+        rows += [["largest process of set-up (pip), MB", *(f"{r['set_up_mb']:,}" for r in results.values())]]
     rows += [["load at the end (processes that want a core)", *(f"{r['load'] or 0:.0f}" for r in results.values())]]
     rows += [["probes right", *(f"{list(r['probes'].values())[-1]:.1%}" for r in results.values())]]
     return [Table("demo", "make demo, from a fresh clone", ["", *names], rows)]
