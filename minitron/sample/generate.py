@@ -178,7 +178,7 @@ def generate_each(
 
 
 LEFT = 4  # a batch that may be left is when one of so many of its answers is not done
-MOST = 7 / 8  # of a batch's answers: while more are not done, all rows go on, since to take some out copies the others' state
+MOST = 7 / 8  # of a batch's rows: while more write, those that are done go on; to take some out copies the state
 
 
 @torch.inference_mode()
