@@ -198,12 +198,12 @@ def _write(
         seen[row, text.answer] = True
     enough = len(texts) // LEFT if leave else 0
 
-    lengths = [len(text) for text in texts]
+    by_sampling = _by_sampling(texts, device)
     state, hidden = _read([text.prompt + text.answer for text in texts], model, slots=max(map(len, texts)) + steps)
     while True:
         logits = model.head(hidden).float()
         drawn = torch.empty(len(texts), dtype=torch.long, device=device)
-        for sampling, rows in _by_sampling(texts, device):
+        for sampling, rows in by_sampling:
             drawn[rows] = draw(logits[rows], sampling, seen=seen[rows], banned=decoding.banned, generator=generator)
         alive = []
         for row, (text, token) in enumerate(zip(texts, drawn.tolist(), strict=True)):
@@ -221,13 +221,13 @@ def _write(
                 alive.append(row)
         if len(alive) <= enough:
             return
-        read = max(lengths)
+        assert state.pad is not None
+        read = state.used - int(state.pad.min())  # tokens of the longest row
         if len(alive) <= len(texts) * MOST or read == context:  # of those that ended, too, since they are read on
             rows = torch.tensor(alive, device=device)
             texts, seen, drawn = [texts[row] for row in alive], seen[rows], drawn[rows]
-            lengths = [lengths[row] for row in alive]
+            by_sampling = _by_sampling(texts, device)
             state.select(rows)
-        lengths = [length + 1 for length in lengths]
         seen.scatter_(1, drawn[:, None], True)
         hidden = model.step(drawn, state)
 
@@ -245,13 +245,13 @@ def _read(prompts: list[list[int]], model: LanguageModel, *, slots: int) -> tupl
     return state, hidden[fork]
 
 
-def _by_sampling(texts: list[_Text], device: torch.device) -> Iterator[tuple[Sampling, Tensor | slice]]:
+def _by_sampling(texts: list[_Text], device: torch.device) -> list[tuple[Sampling, Tensor | slice]]:
     """Each way of sampling and its rows."""
     rows: dict[int, list[int]] = defaultdict(list)
     for row, text in enumerate(texts):
         rows[id(text.sampling)].append(row)
-    for same in rows.values():
-        yield texts[same[0]].sampling, slice(None) if len(rows) == 1 else torch.tensor(same, device=device)
+    whole = len(rows) == 1
+    return [(texts[r[0]].sampling, slice(None) if whole else torch.tensor(r, device=device)) for r in rows.values()]
 
 
 @torch.inference_mode()
