@@ -76,15 +76,15 @@ def test_mini_tron_50_has_47_85_million_parameters():
 def test_rope_turns_pairs_of_halves():
     cos, sin = rope_table(ModelConfig(d_model=8, n_heads=2, context=16, rope_theta=100.0))
     x = torch.tensor([[[[1.0, 0.0, 0.0, 2.0]]]])
-    turned = rotate(x, cos[None, None, 3:4], sin[None, None, 3:4])
+    turned = rotate(x, cos[None, 3:4, None], sin[None, 3:4, None])
     angle = 3 * 100.0 ** (-2 / 4)
     want = [math.cos(3.0), -2 * math.sin(angle), math.sin(3.0), 2 * math.cos(angle)]
     torch.testing.assert_close(turned.flatten(), torch.tensor(want))
 
 
 def test_rope_s_gradient_turns_back():
-    cos, sin = (table.double()[None, None, :5] for table in rope_table(ModelConfig(d_model=16, n_heads=2, context=16)))
-    x = torch.randn(2, 2, 5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    cos, sin = (table.double()[None, :5, None] for table in rope_table(ModelConfig(d_model=16, n_heads=2, context=16)))
+    x = torch.randn(2, 5, 2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: rotate(x, cos, sin), x)
 
 

@@ -17,7 +17,7 @@ from minitron.model.attention import Attention, prepared
 from minitron.model.costs import Load, total
 from minitron.model.mlp import SwiGLU
 from minitron.model.norms import RMSNorm
-from minitron.model.rope import rope_table, rotate
+from minitron.model.rope import for_heads, rope_table, rotate
 from minitron.model.shape import Block, Gguf, HuggingFace, Trunk
 from minitron.model.state import LayerState, Pass, compute_dtype, run_blocks
 from minitron.recipe.schema import ModelConfig
@@ -39,14 +39,13 @@ class LlamaAttention(Attention):
         assert step.rope is not None
         heads, kv_heads = self.heads
         every = joined.product(x, self.q_proj, self.k_proj, self.v_proj)
-        every = every.view(*x.shape[:-1], -1, self.size).transpose(1, 2)
-        both, value = every[:, : heads + kv_heads], every[:, heads + kv_heads :]  # (B, H + K, T, h), (B, K, T, h)
+        every = every.view(*x.shape[:-1], -1, self.size)
+        both, value = torch.split(every, [heads + kv_heads, kv_heads], dim=2)  # (B, T, H + K, h), (B, T, K, h)
         if hasattr(self, "q_norm"):
-            query = rotate(self.q_norm(both[:, :heads]), *step.rope)
-            key = rotate(self.k_norm(both[:, heads:]), *step.rope)
-        else:
-            both = rotate(both, *step.rope)
-            query, key = both[:, :heads], both[:, heads:]
+            query, key = torch.split(both, [heads, kv_heads], dim=2)
+            both = torch.cat((self.q_norm(query), self.k_norm(key)), dim=2)
+        query, key = torch.split(rotate(both, *step.rope), [heads, kv_heads], dim=2)
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
         out: Tensor = self.o_proj(self.mix(query, key, value, step, state))
         return out
 
@@ -117,7 +116,8 @@ class Llama(Trunk):
     def forward(self, ids: Tensor, step: Pass) -> Tensor:
         x = self.drop(self.embed_tokens(ids))
         dtype = compute_dtype(x)
-        cos, sin = (table.unsqueeze(1).to(dtype) for table in self.rotations(step.positions))
+        heads = self.config.n_heads + self.config.n_kv_heads
+        cos, sin = (for_heads(table.to(dtype), heads) for table in self.rotations(step.positions))
         out: Tensor = self.norm(run_blocks(self.layers, x, replace(self.prepared(step, x), rope=(cos, sin))))
         return out
 
@@ -128,6 +128,15 @@ class Llama(Trunk):
     def prepared(self, step: Pass, x: Tensor) -> Pass:
         """`step` with what the mixing of inputs like x (B, T, D) takes."""
         return prepared(step, x)
+
+    @classmethod
+    def saved_bytes(cls, config: ModelConfig, load: Load) -> dict[str, int]:
+        """The tables that turn queries and keys."""
+        kinds = cls.block_types(config)
+        if not any(issubclass(kind, LlamaBlock) and issubclass(kind.mixer, LlamaAttention) for kind in kinds):
+            return {}
+        heads = config.n_heads + config.n_kv_heads if load.device.type == "cpu" else 1
+        return {"rotations": 2 * load.low * load.tokens * heads * config.head_size}
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -9,31 +9,40 @@ from minitron.recipe.schema import ModelConfig
 
 
 def rope_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin for all positions, each (context, h)."""
+    """cos and sin for all positions, each (context, h), as `rope_at` has them."""
     return rope_at(torch.arange(config.context), config)
 
 
 def rope_at(positions: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin for these positions (...), however large, each (..., h)."""
+    """cos and sin for these positions (...), however large, each (..., h). Sines of the left half are negative, as the right one takes them
+    away from it: left cos - right sin, right cos + left sin."""
     device, size = positions.device, config.head_size
     exact = torch.device("cpu") if device.type == "mps" else device  # MPS has no fp64
     inverse = config.rope_theta ** -(torch.arange(0, size, 2, dtype=torch.float64, device=exact) / size)
     angles = positions.to(exact, torch.float64).unsqueeze(-1) * inverse
-    angles = torch.cat((angles, angles), dim=-1)  # element i turns with element i + h/2
-    return angles.cos().float().to(device), angles.sin().float().to(device)
+    cos, sin = angles.cos().float().to(device), angles.sin().float().to(device)
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)  # element i turns with element i + h/2
+
+
+def for_heads(table: Tensor, heads: int) -> Tensor:
+    """A table of cos or sin (B, T, h) for as many heads, (B, T, heads or 1, h).
+
+    On a CPU it is written out, since torch's loops are short, and slow, where a factor is repeated head by head.
+    """
+    table = table.unsqueeze(2)
+    return table.expand(-1, -1, heads, -1).contiguous() if table.device.type == "cpu" else table
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x (B, H, T, h) turned by cos and sin (B, 1, T, h)."""
+    """x (B, T, H, h) turned by cos and sin (B, T, H or 1, h)."""
     if x.device.type == "cpu":
         out: Tensor = _Rotate.apply(x, cos, sin)  # type: ignore[no-untyped-call]
         return out
-    left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-right, left), dim=-1) * sin
+    return _turned(x, cos, sin, 1)
 
 
 class _Rotate(torch.autograd.Function):
-    """The same in two passes over memory, where the lines above take five, and their gradient eight."""
+    """The same, with a gradient that is turned back in as few passes over memory."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -48,9 +57,5 @@ class _Rotate(torch.autograd.Function):
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, way: int) -> Tensor:
     """x turned forward (`way` 1) or back (-1)."""
-    out = x * cos
-    (left, right), (to_left, to_right) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
-    sine = sin.chunk(2, dim=-1)[0]  # its halves are equal
-    to_left.addcmul_(right, sine, value=-way)
-    to_right.addcmul_(left, sine, value=way)
-    return out
+    left, right = x.chunk(2, dim=-1)
+    return (x * cos).addcmul_(torch.cat((right, left), dim=-1), sin, value=way)

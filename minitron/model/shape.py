@@ -98,6 +98,11 @@ class Trunk(nn.Module, ABC):
         """The class of each layer, first to last."""
         return [cls.block] * config.n_layers
 
+    @classmethod
+    def saved_bytes(cls, config: ModelConfig, load: Load) -> dict[str, int]:
+        """What autograd keeps that all blocks share, term -> bytes."""
+        return {}
+
     @property
     @abstractmethod
     def blocks(self) -> nn.ModuleList: ...

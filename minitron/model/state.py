@@ -79,7 +79,9 @@ class Pass:
     segments: Any = None  # the same for attention, made by `attention.prepared`
     # (B, T) the positions, for layers that read a text in order; None: each row is one text from its beginning
     restarts: Tensor | None = None
-    rope: tuple[Tensor, Tensor] | None = None  # cos and sin, (B, 1, T, h) each, from shapes that turn queries and keys
+    rope: tuple[Tensor, Tensor] | None = (
+        None  # cos and sin, (B, T, H + K or 1, h) each, from shapes that turn queries and keys
+    )
 
     def keep(self, x: Tensor) -> Tensor:
         """x (B, T, D), or of it what is wanted, (N, D)."""

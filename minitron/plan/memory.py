@@ -169,10 +169,13 @@ def activations(
     on_cuda, dropout = device.type == "cuda", shape.dropout > 0
     dropped = width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
 
+    def load_of(after: int) -> Load:
+        return Load(rows, length, after, device, low, packed, lora is not None)
+
     def block(kind: type[Block], after: int) -> dict[str, int]:
         """Bytes that one block keeps which computes `after` positions behind its mixing: all, or in the last one those
         wanted."""
-        load = Load(rows, length, after, device, low, packed, lora is not None)
+        load = load_of(after)
         more = {"dropout": 2 * dropped * after}
         more["weights in 16 bits"] = low * block_matrices(shape) // layers if load.autocast else 0
         return kind.saved_bytes(shape, load) | more
@@ -181,7 +184,7 @@ def activations(
     blocks = [*(block(kind, n) for kind in others), block(last, targets)]
     # what is computed again is one block at a time
     terms = max(blocks, key=lambda kept: sum(kept.values())) if recompute else total(*blocks)
-    ends = {
+    ends = trunk.saved_bytes(shape, load_of(n)) | {
         "norms": trunk.norm_type.saved_bytes(width, targets, on_cuda=on_cuda),
         "dropout": dropped and n * width * (1 if on_cuda else FP32),
         # `cross_entropy.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
