@@ -2,7 +2,7 @@
 
 Run: .venv/bin/python benchmarks/demo.py [--setting NAME] [--recipe FILE] [--keep FOLDER]. Writes benchmarks/demo.json and the table in
 docs/performance.md. A fresh clone is made in the folder for temporary
-files and removed; --keep has a folder for the runs' report.json. `avx2` hides what a processor has beyond AVX2 from
+files and removed; its run is copied to the folder of --keep, if given. `avx2` hides what a processor has beyond AVX2 from
 torch and its libraries, bf16 instructions among them.
 """
 
@@ -55,9 +55,7 @@ def measure(setting: str, recipe: str, keep: Path | None) -> dict:
             seconds[stage] = round(end - begun, 1)
         card = json.loads((run / "report.json").read_text())
         if keep:
-            keep.mkdir(parents=True, exist_ok=True)
-            for of in ("", "kto", "binary"):
-                shutil.copy(run / of / "report.json", keep / f"{setting}-{of or 'card'}.json")
+            shutil.copytree(run, keep / setting.replace(" ", "-") / "runs" / run.name, dirs_exist_ok=True)
         choices = json.loads((run / "sft" / "report.json").read_text())
         last = (run / "sft" / "metrics.jsonl").read_text().splitlines()[-1]
     probes = {stage: model["probes"]["accuracy"] for stage, model in card["models"].items()}
