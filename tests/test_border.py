@@ -69,5 +69,5 @@ def test_what_decorates_a_text_leaves_its_letters_and_numbers(text):
     seen = {scene.decorated(rng, text) for _ in range(2000)}
     assert len(seen) > 300
     for each in seen:
-        assert re.sub(r"[\W_]|[DPpOXT]|3$", "", each) == re.sub(r"[\W_]|[DPpOXT]", "", text), each
-        assert not any(mark in each for mark in (*scene.HELD_EMOJI, *scene.HELD_MARKS))
+        assert re.sub(r"[\W_]|[DPX]", "", each) == re.sub(r"[\W_]|[DPX]", "", text), each
+        assert not any(mark in each for mark in scene.HELD_EMOJI)

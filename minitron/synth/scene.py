@@ -124,42 +124,25 @@ DECORATED = 0.1  # of what is typed
 HELD_EMOJI = "🥳🤗🐸🍕😴"  # not in training: what reads emoji should read them all
 EMOJI = [chr(code) for code in (*range(0x1F300, 0x1F650), *range(0x1F900, 0x1F9FF)) if chr(code) not in HELD_EMOJI]
 EMOJI += [*"😀😂🤣😊😍😎🤔😢😭👍🙏💪🎉🔥"] * 12 + ["❤️", "☀️", "✨", "⭐", "☕", "✅", "❌"] * 4
-EYES, NOSES, MOUTHS = ":;=X", ("", "-", "^", "'"), ")](DPp/|*O"
-SMILEYS = ("^_^", "<3", "T_T", ")", "))", ")))", "(", "((")
-QUOTES = ("“”", "«»", '""', "„“", "''", "‹›", "``", "()", "[]", "**")
-BEFORE = ("  ", "- ", "— ", "> ", "* ", "• ", "... ")
-HELD_MARKS = (":-D", "=)", ";-)", "…?", "?!?", "… ", "– ")
+SMILEYS = (":)", ":-)", ";)", ":D", ":(", "XD", "^_^", ":P", ")", "))", ")))", "(")
 
 
 def decorated(rng: Random, text: str) -> str:
-    """The text with emoji, a smiley, quotes, spaces or marks of typography that change nothing of what is meant."""
-    while True:
-        found = _decorated(rng, text)
-        if not any(mark in found for mark in HELD_MARKS if mark not in text):
-            return found
-
-
-def _decorated(rng: Random, text: str) -> str:
-    """The same, with marks that are not in training too."""
+    """The text with an emoji, a smiley, quotes, spaces or marks of typography that change nothing of what is meant."""
     roll = rng.random()
-    if roll < 0.35:
-        some = rng.choice(EMOJI) * rng.choice((1, 1, 1, 2, 3)) + (rng.choice(EMOJI) if rng.random() < 0.1 else "")
-        return f"{text} {some}" if rng.random() < 0.75 else f"{some} {text}"
-    if roll < 0.55:
-        smiley = rng.choice(SMILEYS)
-        if rng.random() < 0.7:
-            smiley = rng.choice(EYES) + rng.choice(NOSES) + rng.choice(MOUTHS) * rng.choice((1, 1, 2))
-        return text.rstrip(".") + (" " if smiley[0].isalpha() else rng.choice(("", " "))) + smiley
+    if roll < 0.4:
+        return f"{text} {rng.choice(EMOJI)}" if rng.random() < 0.8 else f"{rng.choice(EMOJI)} {text}"
+    if roll < 0.6:
+        return text.rstrip(".") + rng.choice(("", " ")) + rng.choice(SMILEYS)
     if roll < 0.7:
-        return text + "".join(rng.choice("!?.…") for _ in range(rng.randint(1, 4)))
+        return text + rng.choice(("!", "!!!", "...", "…", "?!", "??", "."))
     if roll < 0.8:
-        left, right = rng.choice(QUOTES)
+        left, right = rng.choice(("“”", "«»", '""', "„“"))
         return left + text + right
-    if roll < 0.87:
+    if roll < 0.9:
         return text.replace("'", "’").replace(" - ", " — ").replace("?", " ?")
-    if roll < 0.97:
-        return rng.choice(BEFORE) + text
-    return text + rng.choice((" ", "\n", "\n\n"))
+    before, after = rng.choice((("  ", ""), ("", " "), ("", "\n"), ("- ", "")))
+    return before + text + after
 
 
 def _typo(rng: Random, text: str) -> str:
