@@ -11,6 +11,10 @@ filter   minitron's data stage with the reference's rules (keep, check, normalis
 packed   the data stage, then every dialogue as ids and loss mask in packed rows, against SentencePiece that encodes the same texts
          in lists of a thousand dialogues with as many threads as there are cores
 
+With --ray instead:
+
+ray      the data stage by processes of this computer, and by a Ray cluster of this computer (data.cluster = "local"), begun for it
+
 With --near instead:
 
 near     near duplicates among the dialogues that the data stage kept (data.near_duplicates = 0.8), of which one of a hundred has a
@@ -108,15 +112,14 @@ def row(choose: random.Random, phrases: list[str]) -> dict:
 # A side imports and reads what is not to be measured, and returns the work that is.
 
 
-def ours(data: str) -> Callable[[], dict]:
+def ours(data: str, *, cluster: str = "") -> Callable[[], dict]:
     """The data stage."""
     from minitron.recipe.data import DataConfig
     from minitron.recipe.schema import Config
     from minitron.stages import data as stage
 
-    config = Config(
-        name="bench", recipe=Path("bench.toml"), data=DataConfig(files=[data], column="conversation", keep=RULES)
-    )
+    options = DataConfig(files=[data], column="conversation", keep=RULES, cluster=cluster)
+    config = Config(name="bench", recipe=Path("bench.toml"), data=options)
 
     def work() -> dict:
         stage.run(config)
@@ -234,7 +237,8 @@ def spent_cpu() -> float:
 
 def do(side: str, data: str) -> dict:
     """What a side found, its seconds, CPU seconds, and the megabytes of its largest process."""
-    prepare = {"ours": ours, "packed": packed, "sentencepiece": sentencepiece, "near": near}.get(
+    ray = partial(ours, cluster="local")
+    prepare = {"ours": ours, "ray": ray, "packed": packed, "sentencepiece": sentencepiece, "near": near}.get(
         side, partial(in_duckdb, side)
     )
     work = prepare(data)
@@ -263,6 +267,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "minitron-bench-data")
     parser.add_argument("--near", action="store_true", help="near duplicates, in place of all else")
+    parser.add_argument("--ray", action="store_true", help="the data stage with and without Ray, in place of all else")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -280,6 +285,10 @@ def main() -> None:
             measure(folder, "ours", data)
         for figures in (measure(folder, "near", train) for _ in range(args.rounds)):
             print(json.dumps(figures))
+        return
+    if args.ray:
+        for side in ("ours", "ray") * args.rounds:
+            print(side, json.dumps(measure(folder, side, data)), flush=True)
         return
     found = {side: [] for side in ("ours", "copy", "distinct", "packed", "sentencepiece")}
     for _ in range(args.rounds):

@@ -87,7 +87,17 @@ def test_methods_of_a_section_see_no_more_than_the_stage(config):
 
 def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
     """But for what only shows in what is said, or in nothing that is made."""
-    left_out = {"samples", "keep_checkpoints", "snapshot_steps", "tensorboard", "sources", "workers", "fetch", "file"}
+    left_out = {
+        "samples",
+        "keep_checkpoints",
+        "snapshot_steps",
+        "tensorboard",
+        "sources",
+        "workers",
+        "cluster",
+        "fetch",
+        "file",
+    }
     for each in STAGES:
         settings = settings_of(each, config)
         assert set(settings) == set(each.decide(config))

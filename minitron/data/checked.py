@@ -7,8 +7,10 @@ Columns of turns are checked whole where Arrow has them, other rows one by one. 
 
 import hashlib
 import json
+import platform
+import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from minitron import __version__
-from minitron.core.files import write_error
+from minitron.core.files import atomic_write, write_error
 from minitron.data.columns import MESSAGES, check, digests_of
 from minitron.data.expressions import Leaf
-from minitron.data.formats.source import Source, reading
+from minitron.data.formats.source import Source, reading, unreadable
 from minitron.data.messages import NO_ANSWER, printable, role_map, to_messages
 from minitron.data.quality import Quality
 from minitron.data.rules import is_text
@@ -40,14 +42,16 @@ class Written(NamedTuple):
     size: int  # of the source, in bytes
 
 
-def write(task: tuple[Source, DataConfig, Path]) -> Written:
+Task = tuple[Source, DataConfig, Path]  # what is read, by which options, and the folder for what is written
+
+
+def write(task: Task) -> Written:
     """Writes the dialogues of a source into the folder (Arrow's stream format), unless an earlier run left them there; for other
     processes. What was met is written last, beside them: without it a file is not whole."""
+    if found := left(task):
+        return found
     source, config, folder = task
-    path = folder / f"{_key(source, config)}.arrow"
-    met = path.with_suffix(".json")
-    if reader := _left(path, met, config):
-        return Written(path, reader, source.size)
+    path, met = _places(task)
     reader = Reader(config)
     try:
         met.unlink(missing_ok=True)
@@ -60,16 +64,32 @@ def write(task: tuple[Source, DataConfig, Path]) -> Written:
     return Written(path, reader, source.size)
 
 
-def _key(source: Source, config: DataConfig) -> str:
-    """Stands for all that decides what is read: of the file its size and times, as in `core.hashes`, and which part of it."""
-    stat = source.path.stat()
-    file = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    decides = (__version__, str(CHECKED), type(source).__name__, vars(source), file, config)
-    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
+def send(task: tuple[Source, DataConfig, Path]) -> tuple[bytes, bytes]:
+    """The same on another computer: the bytes of both files, for `receive`. The folder is the one in which the source has its name."""
+    source, config, where = task
+    try:
+        with chdir(where), tempfile.TemporaryDirectory() as folder:
+            whole = (source, config, Path(folder))
+            path, met = _places(whole)
+            write(whole)
+            return path.read_bytes(), met.read_bytes()
+    except OSError as error:
+        hint = "the machines of a cluster need it in the same folder, of a disk that all of them see"
+        raise unreadable(f"{where / source.path} on {platform.node()}", error, hint=hint) from error
 
 
-def _left(path: Path, met: Path, config: DataConfig) -> Reader | None:
-    """What was met while a file was written; None where it is not there, or damaged, as a power cut leaves it."""
+def receive(task: Task, sent: tuple[bytes, bytes]) -> Written:
+    """Writes what another computer has sent, as `write` does."""
+    source, config, _ = task
+    for path, content in zip(_places(task), sent, strict=True):
+        atomic_write(path, content)
+    return Written(path.with_suffix(".arrow"), Reader.of_json(config, json.loads(sent[1])), source.size)
+
+
+def left(task: Task) -> Written | None:
+    """What an earlier run wrote; None where it is not there, or damaged, as a power cut leaves it."""
+    source, config, _ = task
+    path, met = _places(task)
     try:
         reader = Reader.of_json(config, json.loads(met.read_text(encoding="utf-8")))
         for table in read(path):
@@ -78,7 +98,22 @@ def _left(path: Path, met: Path, config: DataConfig) -> Reader | None:
                 return None
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException):
         return None
-    return reader
+    return Written(path, reader, source.size)
+
+
+def _places(task: Task) -> tuple[Path, Path]:
+    """The file of dialogues, and that of what was met."""
+    source, config, folder = task
+    path = folder / _key(source, config)
+    return path.with_suffix(".arrow"), path.with_suffix(".json")
+
+
+def _key(source: Source, config: DataConfig) -> str:
+    """Stands for all that decides what is read: of the file its size and times, as in `core.hashes`, and which part of it."""
+    stat = source.path.stat()
+    file = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    decides = (__version__, str(CHECKED), type(source).__name__, vars(source), file, config)
+    return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
 
 def read(path: Path) -> Iterator[pa.Table]:

@@ -164,6 +164,12 @@ class DataConfig(DialogueConfig):
         high=1024,
         decides=False,
     )
+    cluster: str = option(
+        "",
+        "a Ray cluster whose machines read parquet files and JSON lines: `auto` for the one that this computer is in, an address, or `local` "
+        "for this computer alone; they all make the same. Needs: pip install minitron[ray]",
+        decides=False,
+    )
     fetch: list[Fetch] = option(
         [],
         "files that the recipe needs, of dialogues or of text, which are fetched if they are not there (docs/data.md)",

@@ -12,16 +12,18 @@ processes nor on how the rows are cut into files. Knows nothing about tokens.
 import json
 import shutil
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 
 from minitron import synth
+from minitron.core import cluster, processes
 from minitron.core.console import Progress, progress, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, make_folder, remove_leftovers
-from minitron.core.processes import cores, ordered
+from minitron.core.processes import cores
 from minitron.data import checked, near
 from minitron.data.checked import UNANSWERED
 from minitron.data.formats import open_source
@@ -54,6 +56,8 @@ def run(config: Config) -> None:
         Quality(part.config.clean)  # all check the recipe
     if data.near_duplicates:
         near.check_installed()
+    if data.cluster:
+        cluster.check_installed("data.cluster")
     remove_leftovers(folder)
     found = [_sources(part.config, folder, config.seed) for part in parts]
     every = [source for some in found for source in some]
@@ -125,6 +129,20 @@ def _split(
     )
 
 
+@contextmanager
+def _written(tasks: list[checked.Task], *, workers: int) -> Iterator[Iterator[checked.Written]]:
+    """What other processes, or the machines of a cluster, found in parts of files, in order."""
+    address = tasks[0][1].cluster
+    if not address:
+        with processes.ordered(checked.write, tasks, workers=workers) as written:
+            yield written
+        return
+    before = [checked.left(task) for task in tasks]
+    unread = [(*task[:2], Path.cwd()) for task, found in zip(tasks, before, strict=True) if not found]
+    with cluster.ordered(checked.send, unread, address=address) as sent:
+        yield (found or checked.receive(task, next(sent)) for task, found in zip(tasks, before, strict=True))
+
+
 class _Filling:
     """Takes the dialogues of sources into a split. `size`: bytes of all sources."""
 
@@ -139,11 +157,11 @@ class _Filling:
         """All of a part's, in order, or as many as are wanted."""
         self.reader, self.part, self.origin = reader, part, origin
         data, before = reader.config, self.rows
-        workers = 1 if data.max_rows or self.size < LEAST_BYTES else data.workers or cores()
-        parts = []
+        workers, parts = data.workers or cores(), []
+        elsewhere = not data.max_rows and bool(data.cluster or (workers > 1 and self.size >= LEAST_BYTES))
         for source in found:
             with reading(source.where):
-                parts.append(source.parts() if workers > 1 else [])
+                parts.append(source.parts() if elsewhere else [])
         tally = reader.tally
         for source, apart in zip(found, parts, strict=True):
             rows, dialogues, dropped = tally.rows_in, self.dialogues, tally.dropped.copy()
@@ -169,7 +187,7 @@ class _Filling:
     def _read_apart(self, parts: list[Source], workers: int) -> None:
         make_folder(self.parts)
         tasks = [(part, self.reader.config, self.parts) for part in parts]
-        with ordered(checked.write, tasks, workers=min(workers, len(parts))) as written:
+        with _written(tasks, workers=min(workers, len(parts))) as written:
             for path, reader, size in written:
                 self.reader.merge(reader)
                 self.bytes += size
