@@ -21,8 +21,6 @@ from minitron.core.errors import MinitronError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LOCAL = "local"  # a cluster of this computer alone, which ends with this process
-
 
 def check_installed(option: str) -> None:
     """Raises MinitronError where Ray is not there."""
@@ -37,8 +35,8 @@ def check_installed(option: str) -> None:
 def ordered(work: Callable[[Item], Result], items: Sequence[Item], *, address: str) -> Iterator[Iterator[Result]]:
     """The results of work(item), in the order of the items. What `work` raises is raised where its result would have come.
 
-    `address` is LOCAL, "auto" (the cluster that this computer belongs to), "ray://host:port", or that of a head node. Raises MinitronError where
-    there is no cluster.
+    `address` is "local" (a cluster of this computer alone, which ends with this process), "auto" (the cluster that this computer belongs to),
+    "ray://host:port", or that of a head node. Raises MinitronError where there is no cluster.
     """
     from ray.data import DataContext, from_items
 
