@@ -64,7 +64,7 @@ def test_a_registry_takes_both(source, wheel):
 def test_extras_and_classifiers(wheel):
     about = zipfile.ZipFile(wheel).read(f"{'-'.join(wheel.name.split('-')[:2])}.dist-info/METADATA").decode()
     said = email.message_from_string(about)
-    assert {"binary", "export", "eval", "near", "ray", "bench", "dev", "docs", "tensorboard"} == set(
+    assert {"binary", "export", "eval", "near", "ray", "remote", "bench", "dev", "docs", "tensorboard"} == set(
         said.get_all("Provides-Extra")
     )
     kinds = said.get_all("Classifier")

@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from minitron.core import addresses
+from minitron.core.addresses import is_address
 from minitron.core.errors import MinitronError
 
 FREE_SPACE = "free some space, then run the same command again"
@@ -164,7 +166,10 @@ def write_error(error: OSError, *, path: str | Path) -> MinitronError:
 
 
 def expand(pattern: str) -> list[Path]:
-    """The file or folder with just this name, else what the glob matches, in the order of their names. `~` is the home folder."""
+    """The file or folder with just this name, else what the glob matches, in the order of their names. `~` is the home folder; what is
+    behind an address looks like a path (`addresses`)."""
+    if is_address(pattern):
+        return addresses.expand(pattern)
     exact = Path(pattern).expanduser()
     return [exact] if exact.exists() else sorted(map(Path, glob.glob(str(exact), recursive=True)))
 

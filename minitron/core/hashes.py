@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered: a file whose size and times are as they were is not read again.
+"""SHA-256 of files, remembered: a file whose size and times are as they were is not read again, and one elsewhere never.
 
     hashes = Hashes(Path("runs/demo/hashes.json"))
     hashes.of(Path("data/judged.parquet"))
@@ -12,7 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from minitron.core.files import atomic_write, sha256_file
+from minitron.core.addresses import version
+from minitron.core.files import atomic_write, sha256_file, sha256_json
 
 # A file changed twice within the grain of its disk's clock (2 s on FAT) looks unchanged: until it is older than that, its
 # hash is not remembered.
@@ -32,12 +33,13 @@ class Hashes:
 
     def of(self, file: Path) -> str:
         """64 hex digits. Raises OSError where the file cannot be read."""
-        stat = file.stat()
-        seen = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+        seen = version(file)
+        if not isinstance(file, Path):  # elsewhere: read as seldom as can be
+            return sha256_json([str(file), *seen])
         match self._known.get(str(file)):
             case [*before, str(sha256)] if before == seen and len(sha256) == 64:
                 return sha256
-        began = time.time()
+        began, stat = time.time(), file.stat()
         sha256 = sha256_file(file)
         if began - max(stat.st_mtime, stat.st_ctime) > GRAIN_SECONDS:
             self._known[str(file)], self._new = [*seen, sha256], True

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from minitron import __version__
+from minitron.core.addresses import version
 from minitron.core.files import atomic_write, write_error
 from minitron.data.columns import MESSAGES, check, digests_of
 from minitron.data.expressions import Leaf
@@ -74,8 +75,10 @@ def send(task: tuple[Source, DataConfig, Path]) -> tuple[bytes, bytes]:
             write(whole)
             return path.read_bytes(), met.read_bytes()
     except OSError as error:
-        hint = "the machines of a cluster need it in the same folder, of a disk that all of them see"
-        raise unreadable(f"{where / source.path} on {platform.node()}", error, hint=hint) from error
+        hint = (
+            "the machines of a cluster need it in the same folder, of a disk that all of them see, or behind an address"
+        )
+        raise unreadable(f"{source.path} in {where} on {platform.node()}", error, hint=hint) from error
 
 
 def receive(task: Task, sent: tuple[bytes, bytes]) -> Written:
@@ -110,9 +113,7 @@ def _places(task: Task) -> tuple[Path, Path]:
 
 def _key(source: Source, config: DataConfig) -> str:
     """Stands for all that decides what is read: of the file its size and times, as in `core.hashes`, and which part of it."""
-    stat = source.path.stat()
-    file = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    decides = (__version__, str(CHECKED), type(source).__name__, vars(source), file, config)
+    decides = (__version__, str(CHECKED), type(source).__name__, vars(source), version(source.path), config)
     return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
 

@@ -51,7 +51,11 @@ def find_files(patterns: list[str], *, option: str = "data.files", text: bool = 
             if not path.is_dir():
                 open_source(path, otherwise=Text if text else None)  # raises where its ending is unknown
                 files.append(path)
-            elif path == Path(pattern).expanduser() or ending(path) in INPUTS:
+            elif (
+                path == Path(pattern).expanduser()
+                or str(path).rstrip("/") == pattern.rstrip("/")
+                or ending(path) in INPUTS
+            ):
                 files += _files_in(path, text=text)
         if not files:
             endings = ", ".join(end for end, kind in INPUTS.items() if text or kind.load() is not Text)

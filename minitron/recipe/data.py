@@ -58,7 +58,8 @@ class DialogueConfig:
 
     files: list[str] = option(
         [],
-        "files of dialogues (docs/data.md has formats and shapes), globs, or folders; relative to the current directory",
+        "files of dialogues (docs/data.md has formats and shapes), globs, folders, relative to the current directory; or addresses, such as "
+        "s3://mine/chats/*.parquet",
     )
     hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
     hub_config: str = option("", "the dataset's configuration name, where it has several")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,16 +27,20 @@ class Parquet(Source):
         super().__init__(path)
         self.groups = groups
 
+    def _opened(self) -> Path | BinaryIO:
+        """What Arrow opens: by itself where the file is here, which it reads faster."""
+        return self.path if isinstance(self.path, Path) else self.path.open("rb")
+
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
         # A buffer: without it, whole row groups are fetched ahead, and memory grows with their size.
-        with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
+        with pq.ParquetFile(self._opened(), pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             for group in range(file.num_row_groups) if self.groups is None else self.groups:
                 yield RowGroup(file, group, where=self.where, batch_rows=rows)
 
     def parts(self) -> list[Source]:
         """Its row groups, as many together as make up a part's bytes."""
         found: list[Source] = []
-        metadata, begin, size = pq.read_metadata(self.path), 0, 0
+        metadata, begin, size = pq.read_metadata(self._opened()), 0, 0
         for group in range(metadata.num_row_groups):
             size += metadata.row_group(group).total_byte_size
             if size >= PART_BYTES or group == metadata.num_row_groups - 1:
@@ -47,12 +52,12 @@ class Parquet(Source):
     def size(self) -> int:
         if self.groups is None:
             return super().size
-        metadata = pq.read_metadata(self.path)
+        metadata = pq.read_metadata(self._opened())
         groups = [metadata.row_group(group) for group in self.groups]
         return sum(group.column(i).total_compressed_size for group in groups for i in range(group.num_columns))
 
     def count(self) -> int | None:
-        return pq.read_metadata(self.path).num_rows
+        return pq.read_metadata(self._opened()).num_rows
 
 
 class RowGroup(Chunk):

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from minitron.core.addresses import is_address
 from minitron.core.errors import MinitronError
 from minitron.data.chats import Chat
 from minitron.data.expressions import NUMBER, Leaf
@@ -82,7 +83,8 @@ class Source:
         """The file's bytes, unpacked."""
         if self.compressed:
             kind = COMPRESSIONS[self.path.suffix.lower()]
-            return io.BufferedReader(pa.input_stream(str(self.path), compression=kind))
+            packed = str(self.path) if isinstance(self.path, Path) else self.path.open("rb")
+            return io.BufferedReader(pa.input_stream(packed, compression=kind))
         return self.path.open("rb")
 
     def text(self) -> str:
@@ -199,6 +201,12 @@ def reading(where: str) -> Iterator[None]:
         raise MinitronError(f"{where} is not UTF-8 text: {error.reason} at byte {error.start}", hint=hint) from error
     except (OSError, pa.ArrowException, EOFError) as error:
         raise unreadable(where, error, hint="check that it is whole and may be read") from error
+    except MinitronError:
+        raise
+    except Exception as error:
+        if not is_address(where):
+            raise
+        raise unreadable(where, error, hint="check the address, the network and your credentials") from error
 
 
 def unreadable(where: str | Path, error: Exception, *, hint: str) -> MinitronError:

@@ -1,0 +1,46 @@
+"""Files behind an address that fsspec knows (s3://bucket/chats.jsonl, gs://, hf://datasets/..., https://), as if they were paths.
+
+Needs: pip install 'minitron[remote]', and for some kinds of address a library more, which is named. Knows nothing about what is in the files.
+"""
+
+import re
+from pathlib import Path
+
+from minitron.core.errors import MinitronError
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters or more, as C:// is a disk
+
+
+def is_address(text: str) -> bool:
+    """Whether it names a file elsewhere."""
+    return bool(ADDRESS.match(text))
+
+
+def expand(pattern: str) -> list[Path]:
+    """The file or folder at just this address, else what the glob matches, in the order of their names, as `universal_pathlib` has them: they
+    open, list and compare as paths do. Raises MinitronError where the address is of an unknown kind or nobody answers."""
+    try:
+        from upath import UPath
+    except ImportError:
+        raise MinitronError(f"{pattern} is elsewhere", hint="pip install 'minitron[remote]'") from None
+    try:
+        exact = UPath(pattern)
+        if exact.exists():
+            return [exact]
+        begin, magic, _ = pattern.partition(next((letter for letter in pattern if letter in "*?["), "\0"))
+        folder = begin.rpartition("/")[0]
+        return sorted(UPath(folder).glob(pattern[len(folder) + 1 :])) if magic else []
+    except ImportError as error:  # fsspec says which library this kind of address needs
+        raise MinitronError(f"{pattern}: {error}", hint="install it beside minitron") from error
+    except Exception as error:  # each kind of address has exceptions of its own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        hint = "check the address, the network and your credentials"
+        raise MinitronError(f"{pattern} cannot be reached: {reason}", hint=hint) from error
+
+
+def version(path: Path) -> list[str | int]:
+    """What differs when a file has changed: of one here its size and times, of one elsewhere what its keeper tells."""
+    if isinstance(path, Path):
+        stat = path.stat()
+        return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    return [str(path.fs.ukey(path.path))]
