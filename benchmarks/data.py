@@ -21,7 +21,7 @@ near     near duplicates among the dialogues that the data stage kept (data.near
          copy with some words replaced; how many of these are found is told beside a comparison word by word
 
 Counts must be the same on both sides. CPU seconds are those of all processes of a side; where other programs share the machine they
-tell more than the time on the clock. Prints a table and writes benchmarks/data.json.
+tell more than the time on the clock. Prints a table, and writes it into docs/data.md and benchmarks/data.json.
 """
 
 import argparse
@@ -42,6 +42,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tables import Table, put
 
 from minitron.core.processes import cores
 
@@ -261,6 +263,25 @@ def measure(folder: Path, side: str, path: str) -> dict:
         return json.loads(done.stdout.splitlines()[-1])
 
 
+ABOUT = {
+    "ours": "the data stage: rules, checks, duplicates, hold-out, parquet",
+    "copy": "DuckDB: the same rules, parquet",
+    "distinct": "DuckDB: without duplicates, too",
+    "packed": "from its dialogues to packed ids and loss mask",
+    "sentencepiece": "SentencePiece: their texts to ids, all threads",
+}
+
+
+def table(rows: int, sides: dict[str, dict], ratios: dict[str, dict]) -> Table:
+    """What the page shows."""
+    lines = [
+        [ABOUT[side], *(f"{found[key]:.1f} s" for key in ("seconds", "cpu_seconds")), f"{found['max_mb']:,.0f}"]
+        for side, found in sides.items()
+    ]
+    lines += [[name, *(f"{ratios[unit][name]:.2f} x" for unit in ratios), ""] for name in ratios["seconds"]]
+    return Table("data", "The data stage", [f"{rows:,} dialogues", "seconds", "of processors", "MB, largest process"], lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=171_000)
@@ -312,6 +333,7 @@ def main() -> None:
             "filter / DuckDB's distinct": round(cost["ours"] / cost["distinct"], 2),
             "packed / SentencePiece": round((cost["ours"] + cost["packed"]) / cost["sentencepiece"], 2),
         }
+    put([table(args.rows, middle, ratios)], ROOT / "docs" / "data.md")
     for side, figures in middle.items():
         print(f"{side:<14} {figures['seconds']:8.1f} s {figures['cpu_seconds']:8.1f} CPU s {figures['max_mb']:7.0f} MB")
     for name in ratios["seconds"]:

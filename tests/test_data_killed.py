@@ -133,3 +133,15 @@ def test_a_mistake_in_one_file_costs_only_that_file(monkeypatch):
     found = made()
     run(**OPTIONS)
     assert made() == found
+
+
+def test_other_processes_are_begun_once_for_all_files(monkeypatch):
+    """Each imports what it needs, which takes longer than to read a small file."""
+    sources()
+    monkeypatch.setattr(stage, "LEAST_BYTES", 0)
+    monkeypatch.setattr(parquet, "PART_BYTES", 1)
+    monkeypatch.setattr(json_lines, "PART_BYTES", 20_000)
+    begun, ordered = [], stage.processes.ordered
+    monkeypatch.setattr(stage.processes, "ordered", lambda *args, **how: begun.append(how) or ordered(*args, **how))
+    run(**OPTIONS, workers=2)
+    assert begun == [{"workers": 2}]

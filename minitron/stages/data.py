@@ -12,8 +12,9 @@ processes nor on how the rows are cut into files. Knows nothing about tokens.
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -132,10 +133,10 @@ def _split(
 @contextmanager
 def _written(tasks: list[checked.Task], *, workers: int) -> Iterator[Iterator[checked.Written]]:
     """What other processes, or the machines of a cluster, found in parts of files, in order."""
-    address = tasks[0][1].cluster
+    address = tasks[0][1].cluster if tasks else ""
     if not address:
         with processes.ordered(checked.write, tasks, workers=workers) as written:
-            yield written
+            yield iter(written)
         return
     before = [checked.left(task) for task in tasks]
     unread = [(*task[:2], Path.cwd()) for task, found in zip(tasks, before, strict=True) if not found]
@@ -163,17 +164,21 @@ class _Filling:
             with reading(source.where):
                 parts.append(source.parts() if elsewhere else [])
         tally = reader.tally
-        for source, apart in zip(found, parts, strict=True):
-            rows, dialogues, dropped = tally.rows_in, self.dialogues, tally.dropped.copy()
-            if apart:
-                self._read_apart(apart, workers)
-            else:
-                self._read_here(source)
-            if tally.rows_in > rows and self.dialogues == dialogues:
-                [(reason, _)] = (tally.dropped - dropped).most_common(1)
-                self.all_dropped.append({"path": str(source.path), "rows": tally.rows_in - rows, "reason": reason})
-            if self.split.full:
-                break
+        tasks = [(part, data, self.parts) for apart in parts for part in apart]
+        if tasks:
+            make_folder(self.parts)
+        with _written(tasks, workers=min(workers, len(tasks))) as written:
+            for source, apart in zip(found, parts, strict=True):
+                rows, dialogues, dropped = tally.rows_in, self.dialogues, tally.dropped.copy()
+                if apart:
+                    self._take_parts(islice(written, len(apart)))
+                else:
+                    self._read_here(source)
+                if tally.rows_in > rows and self.dialogues == dialogues:
+                    [(reason, _)] = (tally.dropped - dropped).most_common(1)
+                    self.all_dropped.append({"path": str(source.path), "rows": tally.rows_in - rows, "reason": reason})
+                if self.split.full:
+                    break
         self.rows = before + tally.rows_in
 
     def _read_here(self, source: Source) -> None:
@@ -184,15 +189,12 @@ class _Filling:
                 break
         self.bytes = before + source.size
 
-    def _read_apart(self, parts: list[Source], workers: int) -> None:
-        make_folder(self.parts)
-        tasks = [(part, self.reader.config, self.parts) for part in parts]
-        with _written(tasks, workers=min(workers, len(parts))) as written:
-            for path, reader, size in written:
-                self.reader.merge(reader)
-                self.bytes += size
-                for table in checked.read(path):
-                    self._take(table)
+    def _take_parts(self, written: Iterable[checked.Written]) -> None:
+        for path, reader, size in written:
+            self.reader.merge(reader)
+            self.bytes += size
+            for table in checked.read(path):
+                self._take(table)
 
     def _take(self, table: pa.Table) -> None:
         for check in table.filter(table["probe"])["check"].to_pylist():
