@@ -42,7 +42,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from tables import Table, put
 
 from minitron.core.processes import cores
@@ -279,7 +278,9 @@ def table(rows: int, sides: dict[str, dict], ratios: dict[str, dict]) -> Table:
         for side, found in sides.items()
     ]
     lines += [[name, *(f"{ratios[unit][name]:.2f} x" for unit in ratios), ""] for name in ratios["seconds"]]
-    return Table("data", "The data stage", [f"{rows:,} dialogues", "seconds", "of processors", "MB, largest process"], lines)
+    return Table(
+        "data", "The data stage", [f"{rows:,} dialogues", "seconds", "of processors", "MB, largest process"], lines
+    )
 
 
 def main() -> None:
