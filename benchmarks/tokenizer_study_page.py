@@ -252,7 +252,6 @@ def table(rows: Rows, body: str, equal: str) -> list[str]:
                 f"{first['head'] / 1e6:.2f}M",
                 f"{mean(found, 'text_bytes') / 1e6:.2f}",
                 f"{mean(found, 'seldom'):.0%}",
-                f"{mean(found, 'seconds'):.0f}",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     head = [
@@ -265,7 +264,7 @@ def table(rows: Rows, body: str, equal: str) -> list[str]:
         "head",
         "MB read",
     ]
-    head += ["seen fewer than 10 times", "seconds"]
+    head += ["seen fewer than 10 times"]
     rule = ["---", "---", *["---:"] * (len(head) - 2)]
     return ["| " + " | ".join(head) + " |", "| " + " | ".join(rule) + " |", *lines] if lines else []
 
@@ -321,6 +320,7 @@ def page(rows: Rows) -> str:
         "Each point is a tokenizer, at the same text. If loss per token were a measure, lower would always be further to the left.",
         "## How large a vocabulary?",
         "![bits per byte by vocabulary](../benchmarks/tokenizer_study_sizes.svg)",
+        "Full lines: the same text. Broken ones: the same operations.",
         "\n".join(best(rows)) or "Nothing is finished.",
         "## All figures",
     ]
@@ -368,7 +368,7 @@ def sizes(rows: Rows) -> str:
                     points = sorted(p for p in rows.points(text, body=body, equal=equal) if p[0] == kind)
                     line = [(p[1], mean(rows.seeds(text, p, body=body, equal=equal), "bits_per_byte")) for p in points]
                     if len(line) > 1:
-                        lines.append(((kind, f"{body}{', equal operations' if equal == 'flops' else ''}"), line))
+                        lines.append(((kind, f"{body}, {equal}"), line))
         panels.append((f"{text}: bits per byte over the vocabulary", lines))
     return drawn(panels, across=lambda x: math.log(x), ticks_of=lambda low, high: [512, 2048, 8192, 32_000])
 
@@ -409,10 +409,10 @@ def panel(title: str, lines: list, across: Callable, ticks_of: Callable) -> list
         corners, ink = [place(*point) for point in some], INKS[kind]
         if len(corners) > 1:
             path = " ".join(f"{x},{y}" for x, y in corners)
-            dashes = {"stroke_dasharray": "5 4"} if "operations" in str(about) else {}
+            dashes = {"stroke_dasharray": "5 4"} if str(about).endswith("flops") else {}
             parts.append(el("polyline", points=path, fill="none", stroke=ink, stroke_width=1.5, **dashes))
         parts += [el("circle", cx=x, cy=y, r=3, fill=ink) for x, y in corners]
         x, y = corners[-1]
-        shown = label(name) if isinstance(about, int) else f"{kind}, {about}"
+        shown = label(name) if isinstance(about, int) else f"{kind}, {about.partition(',')[0]}"
         parts.append(el("text", shown, x=x + 6, y=y + 4, fill=ink, font_size=11))
     return parts
