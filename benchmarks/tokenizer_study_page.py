@@ -150,7 +150,7 @@ def starving(rows: Rows) -> Iterator[str]:
     told, verdicts = [], []
     for text in LANGUAGES:
         small, large = rows.seeds(text, ("bpe", 2048)), rows.seeds(text, ("bpe", 32_000))
-        shared = sorted(small.keys() & large.keys())
+        shared = sorted(s for s in small.keys() & large.keys() if "words" in small[s] and "words" in large[s])
         claimed = TEXTS[text].words[:2]  # the articles'
         for word in TEXTS[text].words:
             pairs = [(small[s]["words"].get(word), large[s]["words"].get(word)) for s in shared]
@@ -251,7 +251,7 @@ def table(rows: Rows, body: str, equal: str) -> list[str]:
                 f"{mean(found, 'bytes_per_token'):.2f}",
                 f"{first['head'] / 1e6:.2f}M",
                 f"{mean(found, 'text_bytes') / 1e6:.2f}",
-                f"{mean(found, 'seldom'):.0%}",
+                f"{mean(found, 'seldom'):.0%}" if all("seldom" in row for row in found.values()) else "",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     head = [
