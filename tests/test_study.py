@@ -150,10 +150,15 @@ def test_a_study_from_text_to_verdict_and_again(in_tmp_path, capfd):
     assert "Loss per token tells another story" in page
     assert "needs the fewest bits per byte" in page
 
-    begun = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("model.safetensors")}
-    study_page.run(load_recipe("s.toml", ["study.seeds=2", "study.kinds=['char']"]))
-    after = {p: p.stat().st_mtime_ns for p in Path("runs").rglob("model.safetensors")}
+    def made(name: str) -> dict[Path, int]:
+        return {p: p.stat().st_mtime_ns for p in Path("runs").rglob(name)}
+
+    begun, known = made("model.safetensors"), made("result.json")
+    # an option that is nothing to a cell, too
+    study_page.run(load_recipe("s.toml", ["study.seeds=2", "study.kinds=['char']", "export.title=Other"]))
+    after = made("model.safetensors")
     assert begun.items() <= after.items()
+    assert known.items() <= made("result.json").items()
     assert len({p.parents[3] for p in after}) == len({p.parents[3] for p in begun}) + 1
 
 

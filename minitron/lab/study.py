@@ -107,7 +107,7 @@ def cell(config: Config, point: Point, seed: int) -> Result:
     pipeline.run_stage(_stage("tokenizer"), named)
     sized = with_budget(named)
     done = sized.layout.run / "result.json"
-    decides = {name: sized.section(name) for name in ("seed", "tokenizer", "model", "optim", "pretrain", "study")}
+    decides = {name: sized.section(name) for name in ("seed", "tokenizer", "model", "optim", "pretrain")}
     key = sha256_json([decides, pipeline.FORMAT])  # not of all options: a new one elsewhere changes no cell
     if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
         return Result.from_json(known["result"])
