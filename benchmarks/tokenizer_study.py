@@ -256,7 +256,7 @@ def main() -> None:
         return
     prepare(data, out)
     os.chdir(out)
-    for number, key in enumerate(left, len(rows) + 1):
+    for number, key in enumerate(left, len(cells) - len(left) + 1):
         about = " ".join(str(value) for value in dataclasses.astuple(cells[key]))
         say(f"study: cell {number} of {len(cells)}: {about}", style="bold cyan")
         row = rows[key] = train(cells[key], data, out)
