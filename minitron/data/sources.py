@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from minitron.core.addresses import is_address
 from minitron.core.errors import MinitronError
 from minitron.core.files import expand
 from minitron.data.chats import Chat
@@ -44,7 +45,8 @@ def find_files(patterns: list[str], *, option: str = "data.files", text: bool = 
     for pattern in patterns:
         found = expand(pattern)
         if not found:
-            hint = f"paths are relative to the current directory, {Path.cwd()}"
+            here = f"paths are relative to the current directory, {Path.cwd()}"
+            hint = "check the address and the network" if is_address(pattern) else here
             raise MinitronError(f"{option}: nothing matches {pattern}", hint=hint)
         files: list[Path] = []
         for path in found:
