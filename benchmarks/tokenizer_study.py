@@ -3,6 +3,7 @@
     python benchmarks/tokenizer_study.py                  # goes on where it stopped; about three hours on two cores
     python benchmarks/tokenizer_study.py --page           # trains nothing: the page of what is finished
     python benchmarks/tokenizer_study.py --cells 3        # the next three cells
+    taskset -c 0 python benchmarks/tokenizer_study.py --share 1/2 & taskset -c 1 python ... --share 2/2     # a core each: faster
 
 A cell is a tokenizer and a model of `minitron study` under --out (by default runs/tokenizer-study); the most telling come first, so
 that the page of any prefix of them says something, and says what is missing. The figures of each finished cell are added to
@@ -12,6 +13,7 @@ docs/tokenizer-study.md of them with its plots.
 
 import argparse
 import dataclasses
+import fcntl
 import itertools
 import json
 import math
@@ -61,8 +63,8 @@ BODIES = {"1M": [], "5M": ["model.n_layers=6", "model.d_model=256"]}
 CHARACTERS = 1.5  # millions that a cell of equal text reads: half of each text, once
 OPERATIONS = {
     "1M": 0.004,
-    "5M": 0.016,
-}  # 10^15 of a cell of equal operations: about what 2,048 tokens need for that text
+    "5M": 0.01,
+}  # 10^15 of a cell of equal operations: what 2,048 tokens need for that text, for the larger model two thirds of it
 
 
 @dataclass(frozen=True, order=True)
@@ -113,14 +115,15 @@ WAVES = [
     Wave("a second seed of characters and 32,000 tokens", [*CHARACTER, PREFIX[3]], [2]),
     Wave("a larger model", TWO, [1], body="5M"),
     Wave("a third seed of characters and 32,000 tokens", [*CHARACTER, PREFIX[3]], [3]),
-    Wave("spaces of their own in other vocabularies", [EXPLICIT[2], EXPLICIT[0], EXPLICIT[3]], [1]),
+    Wave("spaces of their own in other vocabularies", [EXPLICIT[2], EXPLICIT[0]], [1]),
     Wave("equal operations, a second and a third seed", [PREFIX[1], EXPLICIT[1], *CHARACTER, PREFIX[3], PREFIX[2], PREFIX[0]], [2, 3], equal="flops"),
-    Wave("a larger model with other vocabularies", [PREFIX[2], PREFIX[3], PREFIX[0]], [1], body="5M"),
-    Wave("other vocabularies, a second and a third seed", [PREFIX[0], PREFIX[2], EXPLICIT[2], EXPLICIT[0], EXPLICIT[3]], [2, 3]),
-    Wave("learning rates halved and doubled", [*TWO, *CHARACTER, PREFIX[3]], [1], rates=(0.5, 2.0)),
-    Wave("a larger model, a second and a third seed", [*TWO, PREFIX[2], PREFIX[3], PREFIX[0]], [2, 3], body="5M"),
-    Wave("a larger model on equal operations", [PREFIX[1], EXPLICIT[1], PREFIX[2], PREFIX[3], PREFIX[0]], [1, 2, 3], body="5M", equal="flops"),
-    Wave("bytes", [("bytes", 0)], [1, 2, 3]),
+    Wave("a larger model on equal operations", [*TWO, PREFIX[3]], [1], body="5M", equal="flops"),
+    Wave("a larger model with 32,000 tokens", [PREFIX[3]], [1], body="5M"),
+    Wave("other vocabularies, a second and a third seed", [PREFIX[0], PREFIX[2]], [2, 3]),
+    Wave("a larger model, a second and a third seed", [*TWO, PREFIX[3]], [2, 3], body="5M"),
+    Wave("the same on equal operations", [*TWO, PREFIX[3]], [2, 3], body="5M", equal="flops"),
+    Wave("learning rates halved and doubled", TWO, [1], rates=(0.5, 2.0)),
+    Wave("bytes", [("bytes", 0)], [1]),
 ]  # fmt: skip
 
 
@@ -244,28 +247,36 @@ def main() -> None:
     )
     arguments.add_argument("--out", type=Path, default=Path("runs/tokenizer-study"), help="where the cells are kept")
     arguments.add_argument("--cells", type=int, default=0, metavar="N", help="no more than the next N cells")
+    arguments.add_argument("--share", default="1/1", metavar="K/N", help="every N-th cell, from the K-th on")
     arguments.add_argument("--page", action="store_true", help="train nothing; write the page of what is finished")
     a = arguments.parse_args()
     data, out = a.data.resolve(), a.out.resolve()
     done = finished()
     cells = {key_of(cell): cell for cell in order()}
-    rows = {key: done[key] for key in cells if key in done}
     left = [key for key, cell in cells.items() if not whole(cell, done.get(key))][: 0 if a.page else a.cells or None]
+    number, of = map(int, a.share.split("/"))
+    left = left[number - 1 :: of]
     if not left:
-        draw(list(rows.values()))
+        draw([done[key] for key in cells if key in done])
         return
     prepare(data, out)
     os.chdir(out)
     for number, key in enumerate(left, 1):
         about = " ".join(str(value) for value in dataclasses.astuple(cells[key]))
         say(f"study: cell {number} of {len(left)} that are left: {about}", style="bold cyan")
-        row = rows[key] = train(cells[key], data, out)
-        atomic_write(
-            RESULTS, "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows.values()) + "\n]\n"
-        )
-        draw(list(rows.values()))
+        row = train(cells[key], data, out)
+        with (out / "results.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # with --share another process adds its cells
+            keep(finished() | {key: row}, cells)
         bits, loss = row["bits_per_byte"], row["loss"]
         say(f"study: {bits:.4f} bits per byte, {loss:.4f} nats per token, {row['seconds']:.0f} s")
+
+
+def keep(found: dict[str, dict], cells: dict[str, Cell]) -> None:
+    """Writes the figures and the page, cells in their order."""
+    rows = [found[key] for key in cells if key in found]
+    atomic_write(RESULTS, "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n")
+    draw(rows)
 
 
 def draw(rows: list[dict]) -> None:

@@ -121,8 +121,8 @@ class Part:
 
     def add(self, table: pa.Table) -> None:
         """Adds dialogues and remembers their digests."""
-        self.digests += table["digest"].to_pylist()
-        self.may_be_valid += bytes(table["may_be_valid"].to_pylist())
+        self.digests += digests(table)
+        self.may_be_valid += table["may_be_valid"].to_numpy().tobytes()
         self.append(table)
 
     def append(self, table: pa.Table) -> None:
@@ -192,6 +192,14 @@ class Part:
             self.write(table)
 
 
+def digests(table: pa.Table) -> list[bytes]:
+    """The digest of each dialogue of a table (`checked.CHECKED`)."""
+    column = table["digest"].combine_chunks()
+    whole = np.frombuffer(column.buffers()[1], "V16")
+    found: list[bytes] = whole[column.offset : column.offset + len(column)].tolist()
+    return found
+
+
 def _chars(table: pa.Table) -> np.ndarray:
     """Characters of each dialogue."""
     messages = table["messages"].combine_chunks()
@@ -236,13 +244,13 @@ class Split:
 
         Returns how many were there already; if one only now shows to be a probe, it moves there.
         """
-        digests, probe = table["digest"].to_pylist(), table["probe"].to_pylist()
+        found, probe = digests(table), table["probe"].to_pylist()
         seen, most = self._seen, self.max_rows - self.rows if self.max_rows else math.inf
-        may_be_valid = np.array(table["may_be_valid"].to_pylist(), bool)
-        share = np.frombuffer(b"".join(digests), ">u8")[::2] / 2.0**64
+        may_be_valid = table["may_be_valid"].to_numpy()
+        share = np.frombuffer(b"".join(found), ">u8")[::2] / 2.0**64
         part = np.where(probe, 2, np.where(may_be_valid & (share < self.valid_fraction), 1, 0))
         stays, twice, before = np.zeros(len(table), bool), 0, len(seen)
-        for i, digest in enumerate(digests):
+        for i, digest in enumerate(found):
             if len(seen) - before >= most:
                 break
             if digest not in seen:
