@@ -401,6 +401,8 @@ COLUMNS = (("seconds", ".1f"), ("bits_per_byte", ".4f"), ("nats", ".4f"))
 
 
 def spread(values: list[float], form: str) -> str:
+    if len(values) == 1:
+        return f"{values[0]:{form}}, one seed"
     return f"{statistics.median(values):{form}} ({min(values):{form}} ... {max(values):{form}})"
 
 

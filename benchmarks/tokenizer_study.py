@@ -209,9 +209,14 @@ def train(cell: Cell, data: Path, out: Path) -> dict:
     config, point = recipe(cell, data, out)
     result = study.cell(config, point, cell.seed)
     named = study.with_budget(study.with_point(config, point, cell.seed))
-    row = {"cell": dataclasses.asdict(cell), "key": key_of(cell)} | figures(result) | vocabulary(named, cell)
-    shutil.rmtree(named.layout.stage("pretrain"))  # of all cells it would be gigabytes
-    return row
+    about = {"cell": dataclasses.asdict(cell), "key": key_of(cell)}
+    return about | figures(result) | vocabulary(named, cell)
+
+
+def clear(cell: Cell, data: Path, out: Path) -> None:
+    """Removes what a cell's training left: of all cells it would be gigabytes. Its tokenizer stays."""
+    config, point = recipe(cell, data, out)
+    shutil.rmtree(study.with_point(config, point, cell.seed).layout.stage("pretrain"))
 
 
 def figures(result: study.Result) -> dict:
@@ -268,6 +273,7 @@ def main() -> None:
         with (out / "results.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # with --share another process adds its cells
             keep(finished() | {key: row}, cells)
+        clear(cells[key], data, out)
         bits, loss = row["bits_per_byte"], row["loss"]
         say(f"study: {bits:.4f} bits per byte, {loss:.4f} nats per token, {row['seconds']:.0f} s")
 
