@@ -3,7 +3,7 @@
     python benchmarks/tokenizer_study.py                  # goes on where it stopped; about three hours on two cores
     python benchmarks/tokenizer_study.py --page           # trains nothing: the page of what is finished
     python benchmarks/tokenizer_study.py --cells 3        # the next three cells
-    taskset -c 0 python benchmarks/tokenizer_study.py --share 1/2 & taskset -c 1 python ... --share 2/2     # a core each: faster
+    taskset -c 0 python benchmarks/tokenizer_study.py & taskset -c 1 python benchmarks/tokenizer_study.py     # a core each: faster
 
 A cell is a tokenizer and a model of `minitron study` under --out (by default runs/tokenizer-study); the most telling come first, so
 that the page of any prefix of them says something, and says what is missing. The figures of each finished cell are added to
@@ -20,7 +20,10 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -252,30 +255,41 @@ def main() -> None:
     )
     arguments.add_argument("--out", type=Path, default=Path("runs/tokenizer-study"), help="where the cells are kept")
     arguments.add_argument("--cells", type=int, default=0, metavar="N", help="no more than the next N cells")
-    arguments.add_argument("--share", default="1/1", metavar="K/N", help="every N-th cell, from the K-th on")
     arguments.add_argument("--page", action="store_true", help="train nothing; write the page of what is finished")
     a = arguments.parse_args()
     data, out = a.data.resolve(), a.out.resolve()
-    done = finished()
     cells = {key_of(cell): cell for cell in order()}
-    left = [key for key, cell in cells.items() if not whole(cell, done.get(key))][: 0 if a.page else a.cells or None]
-    number, of = map(int, a.share.split("/"))
-    left = left[number - 1 :: of]
-    if not left:
-        draw([done[key] for key in cells if key in done])
+    if a.page:
+        draw([row for key, row in finished().items() if key in cells])
         return
     prepare(data, out)
     os.chdir(out)
-    for number, key in enumerate(left, 1):
-        about = " ".join(str(value) for value in dataclasses.astuple(cells[key]))
-        say(f"study: cell {number} of {len(left)} that are left: {about}", style="bold cyan")
-        row = train(cells[key], data, out)
-        with (out / "results.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # with --share another process adds its cells
+    for number, (key, cell) in enumerate(islice(free(cells, out), a.cells or None), 1):
+        left = sum(not whole(other, finished().get(k)) for k, other in cells.items())
+        about = " ".join(str(value) for value in dataclasses.astuple(cell))
+        say(f"study: cell {number}, of {left} that are left: {about}", style="bold cyan")
+        row = train(cell, data, out)
+        with locked(out / "results.lock"):
             keep(finished() | {key: row}, cells)
-        clear(cells[key], data, out)
+        clear(cell, data, out)
         bits, loss = row["bits_per_byte"], row["loss"]
         say(f"study: {bits:.4f} bits per byte, {loss:.4f} nats per token, {row['seconds']:.0f} s")
+
+
+def free(cells: dict[str, Cell], out: Path) -> Iterator[tuple[str, Cell]]:
+    """Cells that are not finished and that no other process trains, each kept from others while it is trained here."""
+    for key, cell in cells.items():
+        with suppress(BlockingIOError), locked(out / f"{key[:16]}.lock", wait=False):
+            if not whole(cell, finished().get(key)):
+                yield key, cell
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds a lock that ends with this process. Raises BlockingIOError where another one has it and `wait` is off."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
 
 
 def keep(found: dict[str, dict], cells: dict[str, Cell]) -> None:
