@@ -1,4 +1,4 @@
-"""Pairs as token ids: of each completion what kto pushes up or down. Knows nothing about models and files."""
+"""Turns pairs into token ids, and says which tokens of each completion kto pushes up or down. Knows nothing about models and files."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from minitron.tokenizer.base import Tokenizer
 def encode_pairs(
     rows: Sequence[Completion], tokenizer: Tokenizer, *, context: int, method: Method
 ) -> tuple[list[Example], list[int]]:
-    """The rows as examples, and for each a number that stands for its prompt. What does not fit the context is cut.
+    """The rows as examples, and for each example a number that stands for its prompt. What does not fit the context is cut off.
 
-    Of a rejected completion not all is pushed down. A runaway never ended, so its end marker is not; of a loop, with
-    `mask_loops`, only what comes after its first round is; and with `cut_rejected` no more tokens are than the chosen
-    completion of that prompt has: a long failure is decided where it begins, and what follows only takes time.
+    A rejected completion is not always pushed down as a whole. A runaway never ended, so it gets no end marker. With `mask_loops`
+    only the part of a loop after its first round is pushed down. With `cut_rejected` at most as many tokens are pushed down as
+    the chosen completion of the same prompt has: a long failure is decided where it begins, and the rest only takes time.
     """
     known: dict[tuple[int, ...], int] = {}  # prompt -> its number
     longest: dict[int, int] = {}  # number of a prompt -> tokens of its chosen completion

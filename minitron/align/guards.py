@@ -1,15 +1,16 @@
 """The guards of kto: which signals are watched, when they warn and when they send training back.
 
-The loss cannot see a collapse (z_ref is clamped at 0, and at policy = reference and far below it the loss is 0.5 alike), so
-other figures are watched: what happens to likelihood (`raw_z`, `chosen`), to held-out dialogues (`loss`), and to what the
-policy says on its own (`kl`, `entropy`, `loops`, `endings`, `words`, `probes`). Knows nothing about training.
+The loss cannot see a collapse: z_ref is clamped at 0, so the mean loss is 0.5 both where the policy equals the reference and where
+all likelihoods have fallen far below it. So other figures are watched: likelihoods (`raw_z`, `chosen`), the loss on held-out
+dialogues (`loss`), and what the policy says on its own (`kl`, `entropy`, `loops`, `endings`, `words`, `probes`). Knows nothing
+about training.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-# name of a guard -> how to say it
+# name of a guard -> its warning, with a place for the value
 TEXTS = {
     "raw_z": "raw z is {:+.3f} nats per token: likelihood falls on everything",
     "chosen": "chosen completions are at {:+.3f} nats per token: they become less likely",
@@ -23,37 +24,38 @@ TEXTS = {
     "probes": "probe accuracy changed by {:+.1%}",
     "gradient": "the gradient is {:.1e} times what it was at the start",
 }
-UPPER = ("loss", "kl", "entropy_high", "loops")  # these guards are limits from above
+# For these guards a value above the limit is bad; for all others, a value below it.
+UPPER = ("loss", "kl", "entropy_high", "loops")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Beyond `warn` a guard warns, beyond `stop` it sends training back."""
+    """A guard warns when its value passes `warn`, and sends training back when it passes `stop`."""
 
     warn: float
     stop: float
 
 
-# Where 72 runs with rates and betas from far too small to far too large shipped nothing worse (benchmarks/kto_wreck.py, the
-# table in docs/kto.md), and the settings of docs/kto-study.md that do good passed.
+# With these limits, 72 runs whose rates and betas ranged from far too small to far too large shipped no model worse than before
+# (benchmarks/kto_wreck.py, the table in docs/kto.md), and the settings that help in docs/kto-study.md passed.
 LIMITS: Mapping[str, Limits] = {
     "raw_z": Limits(-0.05, -0.2),  # log-ratio of mismatched pairs, nats per token
     "chosen": Limits(-0.05, -0.15),  # log-ratio of chosen completions, nats per token
-    "loss": Limits(0.005, 0.01),  # rise of held-out loss, share
+    "loss": Limits(0.005, 0.01),  # relative rise of held-out loss
     "kl": Limits(0.1, 0.3),  # KL to the reference on the policy's own answers, nats per token
-    "entropy_low": Limits(0.7, 0.5),  # entropy on its own answers, times the reference's at the same positions
+    "entropy_low": Limits(0.7, 0.5),  # entropy on its own answers, divided by the reference's at the same positions
     "entropy_high": Limits(1.4, 2.0),  # the same, from above
     "loops": Limits(0.05, 0.15),  # rise of the share of its own answers that loop
-    "endings": Limits(-0.05, -0.15),  # change of the share that ends by itself
-    "words": Limits(-0.05, -0.15),  # change of the share of words that the training data has
+    "endings": Limits(-0.05, -0.15),  # change of the share of its own answers that end by themselves
+    "words": Limits(-0.05, -0.15),  # change of the share of words that occur in the training data
     "probes": Limits(-0.01, -0.02),  # change of probe accuracy
-    "gradient": Limits(1e-3, 1e-5),  # gradient norm, times the first steps'
+    "gradient": Limits(1e-3, 1e-5),  # gradient norm, divided by that of the first steps
 }
 
 
 @dataclass(frozen=True)
 class Signals:
-    """A look at the policy. Differences and shares are against the SFT model; None: not measured."""
+    """What the guards see of the policy, as differences from the SFT model or multiples of its figures. None: not measured."""
 
     raw_z: float | None  # nats per token
     chosen: float | None  # nats per token
@@ -67,7 +69,7 @@ class Signals:
     probes: float | None = None
 
     def readings(self) -> dict[str, float]:
-        """Guard -> value, of what was measured."""
+        """Guard -> value, for everything that was measured."""
         values = asdict(self)
         entropy = values.pop("entropy")
         values |= {"entropy_low": entropy, "entropy_high": entropy}
@@ -75,7 +77,7 @@ class Signals:
 
 
 def check(signals: Signals, limits: Mapping[str, Limits] = LIMITS) -> tuple[list[str], list[str]]:
-    """What to warn of, and what must not go on, as sentences. A signal without limits is not watched."""
+    """Two lists of sentences: warnings, and breaches that send training back. A signal without limits is not watched."""
     warnings, breaches = [], []
     for name, value in signals.readings().items():
         if name not in limits:

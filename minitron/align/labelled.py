@@ -1,4 +1,4 @@
-"""What there is to learn from labels, and how far a model already answers as people wished.
+"""What a model can learn from labels, and how often it already answers as people wished.
 
     wishes = wishes_of(chosen_and_rejected, tokenizer, context=256)
     material = Material.of(wishes, replay, ...)   # labelled completions first, then answers to keep
@@ -31,28 +31,29 @@ from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message
 
-MOST_ASKED = 400  # prompts of the verdict
-WORDINGS = 32  # of a labelled prompt that are learnt, its own among them
-DROPPED = 0.2  # share of a prompt's words that another wording of it lacks
-LED = 0.5  # share of the other wordings that begin with one of these
+MOST_ASKED = 400  # at most so many prompts are asked for the verdict
+WORDINGS = 32  # so many wordings of each labelled prompt are trained on, its own included
+DROPPED = 0.2  # share of a prompt's words that another wording leaves out, on average
+LED = 0.5  # share of the other wordings that begin with one of LEADS
 LEADS = {
     "en": ("Please, ", "So, ", "Can you ", "Could you ", "I want to know: ", "What about: "),
     "ru": ("Пожалуйста, ", "Слушай, ", "Можешь ", "А ", "Хочу знать: ", "Как насчёт: "),
 }
-LIKE = 0.5  # F1 of words from which an answer is the wished one
-STILL = 0.8  # F1 of words up to which it is not the unwished one any more
+LIKE = 0.5  # an answer with at least this F1 of words resembles a good one
+STILL = 0.8  # an answer with less than this F1 of words is unlike a bad one
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What people said of answers to a prompt: which are good, and which are not."""
+    """A prompt, and the answers to it that people called good and bad."""
 
     prompt: list[Message]
     good: tuple[str, ...]
     bad: tuple[str, ...]
 
     def granted(self, answer: str) -> bool:
-        """Whether an answer is like a good one, more than like a bad one; or where none is known to be good, no bad one."""
+        """Whether an answer resembles a good one, and that more than any bad one; or if no good one is known, whether it is unlike
+        every bad one."""
         unlike = max((likeness(answer, text) for text in self.bad), default=0.0)
         if not self.good:
             return unlike < STILL
@@ -68,7 +69,7 @@ def likeness(answer: str, other: str) -> float:
 
 
 def wishes_of(said: Sequence[Labelled], tokenizer: Tokenizer, *, context: int) -> tuple[list[Wish], int]:
-    """By prompt, as the chat program would have shown it to the model; and how many prompts do not fit."""
+    """The labels grouped by prompt, with each prompt as the chat program would show it to the model; and how many prompts do not fit."""
     by_prompt: dict[str, tuple[list[Message], list[Labelled]]] = {}
     unfit = set()
     for one in said:
@@ -86,7 +87,8 @@ def wishes_of(said: Sequence[Labelled], tokenizer: Tokenizer, *, context: int) -
 
 
 def asked(wishes: list[Wish]) -> list[Wish]:
-    """What the verdict asks: labelled prompts in wordings that are not learnt, of very many wishes a part, by a digest."""
+    """The prompts that the verdict is based on: labelled prompts in wordings that training does not see. Of more than MOST_ASKED
+    a sample is taken, chosen by digest."""
     others = [other for wish in wishes for other in reworded(wish)]
     return sorted(others, key=lambda wish: hashlib.sha256(json.dumps(wish.prompt).encode()).digest())[:MOST_ASKED]
 
@@ -98,7 +100,7 @@ def reworded(wish: Wish) -> list[Wish]:
 
 
 def other_ways(text: str) -> list[str]:
-    """A text in lower case without its sign, behind a greeting, behind "Tell me", and with two question marks."""
+    """A text in four other wordings: lower case without its final mark, after a greeting, after "Tell me", with two question marks."""
     bare = text.rstrip(" .!?…")
     hello, tell = ("Привет! ", "Скажи, ") if _language(text) == "ru" else ("Hi! ", "Tell me, ")
     ways = [bare.lower(), hello + text[:1].upper() + text[1:], tell + text[:1].lower() + text[1:], bare + "??"]
@@ -110,8 +112,8 @@ def _language(text: str) -> str:
 
 
 def worded(prompt: list[Message]) -> list[list[Message]]:
-    """The prompt, and its last message with words left out, behind a lead, in lower case and with other signs at its end: which of
-    its words matter is not said by one wording. The same for the same prompt."""
+    """The prompt, and variants of its last message: words left out, a phrase of LEADS before it, lower case, another final mark.
+    From a single wording a model cannot learn which words matter. The same prompt always gives the same variants."""
     text = prompt[-1]["content"]
     chance, ways, asked = random.Random(text), [text], set(other_ways(text))
     for _ in range(WORDINGS - 1):
@@ -125,7 +127,7 @@ def worded(prompt: list[Message]) -> list[list[Message]]:
 
 
 def contradicts(wishes: Sequence[Wish], check: str) -> bool:
-    """Whether a probe wants what people do not: its check takes a bad answer to some prompt and no good one to that."""
+    """Whether a probe asks for what people do not want: for some prompt, its check accepts a bad answer and none of the good ones."""
     return any(
         any(checks.passes(text, check) for text in wish.bad) and not any(checks.passes(t, check) for t in wish.good)
         for wish in wishes
@@ -136,7 +138,7 @@ def contradicts(wishes: Sequence[Wish], check: str) -> bool:
 def granted(
     model: LanguageModel, tokenizer: Tokenizer, wishes: list[Wish], *, max_tokens: int, batch_rows: int, title: str
 ) -> Share:
-    """The share of wishes that the model's likeliest answers grant."""
+    """The share of wishes that the model's answers grant; tokens are chosen greedily."""
     greedy = Sampling(temperature=0.0, max_tokens=max_tokens)
     prompts = [wish.prompt for wish in wishes]
     texts, _ = ask(model, tokenizer, prompts, sampling=greedy, seed=0, batch_rows=batch_rows, title=title)
@@ -144,14 +146,15 @@ def granted(
 
 
 def without_contradictions(replay: Sequence[Prompt], wishes: Sequence[Wish]) -> list[Prompt]:
-    """The answers to replay but for those that people do not want: to a labelled prompt, or the very words of a bad answer
-    that has a better one."""
+    """The answers to replay, without those to a labelled prompt and those that repeat a bad answer for which a good one is
+    known."""
     unwished = against(wishes)
     return [(prompt, answer) for prompt, answer in replay if not unwished([prompt[-1]["content"], answer])]
 
 
 def against(wishes: Sequence[Wish]) -> Callable[[list[str]], bool]:
-    """Whether among the contents of a dialogue's messages there is a labelled prompt, or a bad answer that has a better one."""
+    """A test of the contents of a dialogue's messages: whether one of them is a labelled prompt, or a bad answer for which a good
+    one is known."""
     texts = {_plain(wish.prompt[-1]["content"]) for wish in wishes}
     texts |= {_plain(text) for wish in wishes if wish.good for text in wish.bad}
     return lambda contents: any(_plain(content) in texts for content in contents)
@@ -163,8 +166,8 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class Material:
-    """Completions as token ids: the first `labels` of them are people's, in several wordings of their prompts, the others are
-    answers to keep."""
+    """Completions as token ids. The first `labels` of them are those that people labelled, each with several wordings of its
+    prompt; the others are answers to keep."""
 
     examples: list[Example]
     labels: int
@@ -173,7 +176,7 @@ class Material:
     def of(
         cls, wishes: Sequence[Wish], replay: Sequence[Prompt], tokenizer: Tokenizer, *, context: int, method: Method
     ) -> "Material":
-        """The good answers to a prompt, or where none is known the bad ones."""
+        """Of each wish the good answers, or the bad ones if no good one is known; then the answers to replay."""
         rows = [
             Completion(prompt, text, bool(wish.good), "label")
             for wish in wishes

@@ -1,8 +1,8 @@
-"""Can something trivial tell chosen from rejected? Then kto learns that, and nothing else.
+"""Can something trivial tell chosen from rejected completions? Then kto learns that, and nothing else.
 
-A logistic regression sees only lengths, endings or first tokens of completions and is asked about those it has not seen. If
-it is right nearly always, the policy will be too, after a few steps and for the wrong reason: accuracy 1.0 while answers get
-worse. Knows nothing about models and files.
+A logistic regression sees only the lengths, endings or first tokens of completions, and is tested on completions that it was
+not fitted to. If it is nearly always right, the policy soon will be too, for the wrong reason: accuracy 1.0 while answers
+get worse. Knows nothing about models and files.
 """
 
 from collections import Counter
@@ -16,15 +16,15 @@ from minitron.align.preference import Example
 from minitron.core.console import say, warn
 
 FOLDS = 5
-FIRST_TOKENS, COMMON = 3, 64  # how many tokens of the beginning are seen, and how many kinds of each
-SUSPECT = 0.9  # balanced accuracy from which something trivial decides
-FEWEST = 20  # completions of each class for the audit to say something
-SAMPLED = {  # what helps where reject sampled the rejected ones; kto cuts them to the chosen one's length already
+FIRST_TOKENS, COMMON = 3, 64  # how many first tokens are features, and how many values of each, the most common
+SUSPECT = 0.9  # balanced accuracy from which a feature is reported as giving the labels away
+FEWEST = 20  # with fewer completions of a class there is no audit
+SAMPLED = {  # remedies where reject sampled the rejected ones; kto already cuts them to the chosen one's length
     "length": 'choose answers of like length: reject.chosen = "model"',
     "ending": 'choose answers that end alike: reject.chosen = "model"; or lower reject.max_tokens',
     "first tokens": 'take both from the same source: reject.chosen = "model"',
 }
-RECORDED = {  # what helps where people or judges labelled both (reject.files)
+RECORDED = {  # remedies where people or judges labelled both (reject.files)
     "length": "label answers of like length as good and as bad",
     "ending": "label answers that end alike as good and as bad, or mend the endings in the file",
     "first tokens": "label answers that begin alike as good and as bad",
@@ -32,9 +32,9 @@ RECORDED = {  # what helps where people or judges labelled both (reject.files)
 
 
 def audit_label_leakage(examples: list[Example], end: int, *, recorded: bool, seed: int) -> dict[str, float]:
-    """Warns where something trivial tells chosen from rejected; returns the balanced accuracies, none of few examples.
+    """Warns if something trivial tells chosen from rejected. Returns the balanced accuracies; none if there are too few examples.
 
-    `end` is the id of the end marker; `recorded` says that the labels are from `reject.files`, which has other remedies.
+    `end` is the id of the end marker; `recorded` says that the labels come from `reject.files`, where other remedies help.
     """
     seen = [Seen(e.ids[e.prompt :], e.ids[-1] == end, e.label) for e in examples]
     if min(sum(s.label for s in seen), sum(not s.label for s in seen)) < FEWEST:
@@ -57,7 +57,7 @@ class Seen:
 
 
 def audit(seen: list[Seen], *, seed: int) -> dict[str, float]:
-    """Balanced accuracy, 0.5 being chance, of each kind of feature alone and of `all` together, on completions held out."""
+    """Balanced accuracy (chance: 0.5) on held-out completions, for each kind of feature alone and for `all` together."""
     lengths = torch.tensor([[float(len(s.ids))] for s in seen]).log1p()
     features = {
         "length": torch.cat([lengths, lengths**2], 1),
@@ -71,7 +71,7 @@ def audit(seen: list[Seen], *, seed: int) -> dict[str, float]:
 
 
 def findings(accuracies: dict[str, float], *, recorded: bool) -> list[str]:
-    """A sentence with a remedy for everything that tells too much."""
+    """A sentence with a remedy for each kind of feature that gives the labels away."""
     return [
         f"{name} alone tells chosen from rejected in {accuracies[name]:.0%} of the cases; {remedy}"
         for name, remedy in (RECORDED if recorded else SAMPLED).items()
@@ -80,7 +80,7 @@ def findings(accuracies: dict[str, float], *, recorded: bool) -> list[str]:
 
 
 def _first_tokens(seen: list[Seen]) -> Tensor:
-    """One-hot of the most common tokens at each of the first places, (N, places * COMMON)."""
+    """One-hot of the most common tokens at each of the first places, (N, places * at most COMMON)."""
     columns = []
     for place in range(FIRST_TOKENS):
         tokens = [s.ids[place] if place < len(s.ids) else -1 for s in seen]
@@ -90,7 +90,7 @@ def _first_tokens(seen: list[Seen]) -> Tensor:
 
 
 def _accuracy(features: Tensor, labels: Tensor) -> float:
-    """Mean of both classes' accuracies over completions that were not fitted, by cross-validation."""
+    """The mean of both classes' accuracies on held-out completions, by cross-validation."""
     right = torch.zeros(len(labels), dtype=torch.bool)
     for fold in range(FOLDS):
         held_out = torch.arange(len(labels)) % FOLDS == fold

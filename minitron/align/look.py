@@ -21,7 +21,7 @@ class Look:
 
     @classmethod
     def at(cls, model: LanguageModel, reference: LanguageModel, *, examiner: Examiner, method: Method) -> "Look":
-        """Measures a model, its on-policy samples against `reference`."""
+        """Measures a model; KL and entropy of its on-policy samples are compared with `reference`."""
         held_out = examiner.loss(model, rows=method.held_out_rows)
         on_policy = probes = None
         if method.on_policy_prompts and examiner.prompts:
@@ -35,8 +35,8 @@ class Look:
         )
 
     def signals(self, before: "Look", *, raw_z: float | None, chosen: float | None, gradient: float) -> Signals:
-        """This look against that at the SFT model. `raw_z` and `chosen` are log-ratios in nats per token, `gradient` is its
-        norm by that of the first steps."""
+        """Compares this look with `before`, the look at the SFT model. `raw_z` and `chosen` are log-ratios in nats per token;
+        `gradient` is the gradient norm divided by that of the first steps."""
         now, then = self.on_policy, before.on_policy
         return Signals(
             raw_z=raw_z,

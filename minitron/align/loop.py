@@ -1,11 +1,12 @@
-"""The alignment loop: KTO against a frozen reference, looked at by guards, with ways back.
+"""The alignment loop: KTO against a frozen reference, watched by guards that can send training back.
 
     alignment = Alignment(config, model, examiner, method=Method())
-    alignment.align(examples, prompts)          # goes on where a stopped run was
+    alignment.align(examples, prompts)          # goes on from where a run was stopped
     trained = alignment.trained()               # the weights that passed the guards last
 
-Which examples a step reads depends only on the seed and the step, and a checkpoint is a whole folder or none: a run that was
-stopped at any moment and started again ends with the same numbers. Knows nothing about files of pairs and what ships.
+Which examples a step reads depends only on the seed and the step, and a checkpoint folder is written whole or not at all. So a
+run that is stopped at any moment and started again ends with the same numbers. Knows nothing about files of pairs, or about
+what ships.
 """
 
 import copy
@@ -35,15 +36,15 @@ from minitron.train.loop import accumulate
 from minitron.train.metrics import MetricsLog
 from minitron.train.optimizer import make_optimizer
 
-MICRO_ROWS = 8  # completions computed at once in a step
-FIRST_STEPS = 5  # whose gradients later ones are compared with
-TOO_GOOD = 0.99  # accuracy in the first tenth of the steps
+MICRO_ROWS = 8  # completions in a micro-batch
+FIRST_STEPS = 5  # the gradient norms of later steps are compared with those of so many first ones
+TOO_GOOD = 0.99  # mean accuracy over the first tenth of the steps from which kto warns
 
 
 @dataclass
 class RunningMean:
-    """Exponential moving average, divided by the sum of its weights: it does not begin at 0 (Adam's bias correction,
-    arXiv 1412.6980, section 3)."""
+    """Exponential moving average, divided by the sum of its weights so that it is not biased towards 0 at first (Adam's bias
+    correction, arXiv 1412.6980, section 3)."""
 
     total: float = 0.0
     weight: float = 0.0
@@ -60,30 +61,30 @@ class RunningMean:
 
 @dataclass
 class State:
-    """What a checkpoint holds beside weights and optimizer."""
+    """What a checkpoint holds besides the weights and the optimizer's state."""
 
     step: int = 0
     raw_z: RunningMean = field(default_factory=RunningMean)  # of mismatched log-ratios, in the unit of `Method.ratio`
-    raw_z_per_token: RunningMean = field(default_factory=RunningMean)  # the same in nats per token: for the guards
+    raw_z_per_token: RunningMean = field(default_factory=RunningMean)  # the same in nats per token, for the guards
     matched_z: RunningMean = field(default_factory=RunningMean)  # of (chosen + rejected) / 2
     passed: int = 0  # the last step that passed the guards
     breaches: int = 0
     lr_scale: float = 1.0
     first_norms: list[float] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)  # of the gradient, since the last look
+    norms: list[float] = field(default_factory=list)  # gradient norms since the last look
     chosen: list[float] = field(default_factory=list)  # log-ratios of chosen in nats per token, since the last look
     accuracy: list[float] = field(default_factory=list)  # of the first tenth of the steps
-    why: str = ""  # the last breach
+    why: str = ""  # the last breach, in words
 
 
 def mean_of(values: Tensor) -> float:
-    """The mean; 0 where there are none, as in a step without rejected completions."""
+    """The mean, or 0 if there are no values, as in a step without rejected completions."""
     return values.mean().item() if values.numel() else 0.0
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Completions, each prompt with another one's completion, and the weights of chosen and rejected ones."""
+    """Completions, the same prompts each with another prompt's completion, and the weights of chosen and rejected completions."""
 
     pairs: Scored
     mismatched: Scored
@@ -93,7 +94,7 @@ class TrainingSet:
 class Alignment:
     """A policy on its way from the SFT model, which stays as its frozen reference."""
 
-    shown: tuple[str, ...] = ("loss", "raw_z")  # figures of a step beside its progress
+    shown: tuple[str, ...] = ("loss", "raw_z")  # figures of a step that the progress bar shows
 
     def __init__(
         self, config: Config, model: LanguageModel, examiner: Examiner, *, method: Method, stage: str = "kto"
@@ -109,7 +110,7 @@ class Alignment:
         self.early = max(1, self.settings.steps // 10)  # the steps in which accuracy should not be perfect
 
     def optim(self) -> OptimConfig:
-        """What kto takes of [optim]; its learning rate is its own."""
+        """The settings that kto takes from [optim]; it has a learning rate of its own."""
         o = self.config.optim
         return OptimConfig(
             name=self.method.optimizer or o.name,
@@ -122,7 +123,7 @@ class Alignment:
 
     @cached_property
     def before(self) -> Look:
-        """What the guards compare with: the SFT model."""
+        """The look at the SFT model, which the guards compare all later looks with."""
         return self.look(self.reference)
 
     def look(self, model: LanguageModel) -> Look:
@@ -136,25 +137,25 @@ class Alignment:
         return checkpoint.save(self.folder, self.model, step=self.state.step, info=info, trainer=trainer)
 
     def load(self, folder: Path) -> None:
-        """Weights, optimizer and state of a checkpoint."""
+        """Loads the weights, optimizer and state of a checkpoint."""
         trainer = checkpoint.load_trainer(folder, state=State)
         checkpoint.load_weights(self.model, folder)
         checkpoint.load_optimizer(self.optimizer, trainer, folder)
         self.state = trainer["state"]
 
     def load_passed(self) -> None:
-        """The last checkpoint that passed the guards."""
+        """Loads the last checkpoint that passed the guards."""
         self.load(self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}"))
 
     def go_back(self, why: str) -> None:
-        """The last good checkpoint again, with half the learning rate; the data goes on."""
+        """Returns to the last checkpoint that passed the guards, with half the learning rate; the step count, and so the data, goes on."""
         step, breaches, scale = self.state.step, self.state.breaches + 1, self.state.lr_scale / 2
         self.load_passed()
         self.state.step, self.state.breaches, self.state.lr_scale, self.state.why = step, breaches, scale, why
         self.save(None)
 
     def trained(self) -> dict[str, Tensor] | None:
-        """The weights that passed the guards last; None where only the SFT model did."""
+        """The last weights that passed the guards, or None if only the SFT model did."""
         if not self.state.passed:
             return None
         if self.state.passed != self.state.step:
@@ -164,7 +165,7 @@ class Alignment:
     # ---- training
 
     def training_set(self, examples: list[Example], prompts: list[int]) -> TrainingSet:
-        """Examples with the reference's log-probabilities. `prompts` says which share a prompt (`examples.encode_pairs`)."""
+        """The examples with the reference's log-probabilities. `prompts` says which examples share a prompt (`examples.encode_pairs`)."""
         chosen = sum(e.label for e in examples)
         weights = self.method.weights or losses.class_weights(chosen, len(examples) - chosen)
         say(
@@ -175,16 +176,17 @@ class Alignment:
         return TrainingSet(Scored(self.reference, examples), Scored(self.reference, mixed), weights)
 
     def align(self, examples: list[Example], prompts: list[int]) -> None:
-        """All steps on these examples, or what is left of them, as many of each class as there are."""
+        """Trains on these examples for all steps that are left, with chosen and rejected in proportion to their numbers."""
         batches = Batches.of(examples, rows=self.settings.batch_rows, seed=self.config.seed)
         self.run(self.training_set(examples, prompts), batches)
 
     def run(self, material: Any, batches: Batches | WithReplay) -> None:
-        """All steps, from the newest checkpoint on."""
+        """Trains for all steps, or goes on from the newest checkpoint if there is one."""
         if newest := checkpoint.newest_whole(self.folder, state=State):
             self.load(newest)
             passed = self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}")
-            if passed == newest or not self.settings.lora_rank:  # LoRA's was written when it passed
+            # with LoRA the merged weights were written when they passed
+            if passed == newest or not self.settings.lora_rank:
                 checkpoint.choose(self.folder, self.model, passed)
             say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
         else:
@@ -192,7 +194,7 @@ class Alignment:
         self.train(material, batches)
 
     def train(self, material: Any, batches: Batches | WithReplay) -> None:
-        """To the last step, or to the breach that ends it. Raises Stopped after saving."""
+        """Trains to the last step, or to the breach that ends training. On an interrupt it saves and raises Stopped."""
         settings, method = self.settings, self.method
         with (
             MetricsLog(self.config.layout.metrics(self.stage), from_step=self.state.step) as log,
@@ -213,7 +215,7 @@ class Alignment:
                 if last or self.state.step % settings.eval_every_steps == 0:
                     signals, row["valid_loss"] = self.signals()
                     row["guards"] = signals.readings()
-                log.write(row)  # before the checkpoint: what goes on from there must find its line
+                log.write(row)  # before the checkpoint: a run that goes on from it must find this line
                 if signals:
                     self.judge(signals, row["valid_loss"])
                 if interrupt.wanted and not last:
@@ -221,7 +223,7 @@ class Alignment:
                     interrupt.leave()
 
     def signals(self) -> tuple[Signals, float | None]:
-        """The policy against the SFT model, and its held-out loss. What was gathered since the last look is used up."""
+        """Compares the policy with the SFT model; returns that and the held-out loss. Clears the figures gathered since the last look."""
         state = self.state
         chosen = statistics.fmean(state.chosen) if state.chosen else None
         raw_z = state.raw_z_per_token.value if state.raw_z_per_token.weight else None
@@ -231,7 +233,7 @@ class Alignment:
         return now.signals(self.before, raw_z=raw_z, chosen=chosen, gradient=gradient), now.loss
 
     def judge(self, signals: Signals, valid_loss: float | None) -> None:
-        """Keeps this state, or goes back."""
+        """Keeps this state if it passes the guards; otherwise goes back."""
         warnings, breaches = check(signals, self.method.limits)
         if not self.settings.guards.on:
             warnings, breaches = warnings + breaches, []
@@ -251,7 +253,7 @@ class Alignment:
         checkpoint.prune(self.folder, keep=2)
 
     def step(self, numbers: list[int], material: Any) -> dict[str, Any]:
-        """One optimizer step on these examples; a row of metrics.jsonl."""
+        """Takes one optimizer step on these examples; returns a row of metrics.jsonl."""
         settings, state = self.settings, self.state
         row = self.gradients(numbers, material)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.grad_clip or math.inf).item()
@@ -266,7 +268,7 @@ class Alignment:
         return {"step": state.step, **row, "grad_norm": norm, "lr": lr}
 
     def gradients(self, numbers: list[int], material: Any) -> dict[str, float]:
-        """Adds the gradient of these examples' loss to `.grad`, and figures to the state; returns those of a row."""
+        """Adds the gradient of these examples' loss to `.grad` and figures to the state; returns the figures for metrics.jsonl."""
         method, state, pairs = self.method, self.state, material.pairs
         micro = deal(pairs.examples, numbers, -(-len(numbers) // MICRO_ROWS))
         numbers = [n for some in micro for n in some]
@@ -279,7 +281,7 @@ class Alignment:
         results = accumulate(self.model, [partial(part, some) for some in micro])
         ratios, per_token = (torch.cat([more[i] for _, more in results]) for i in (0, 1))
         chosen, rejected = mean_of(ratios[good]), mean_of(ratios[~good])
-        # how often a chosen completion of the step is above a rejected one
+        # in what share of all (chosen, rejected) pairs of this step the chosen one has the higher log-ratio
         accuracy = mean_of((ratios[good][:, None] > ratios[~good][None, :]).float())
         state.chosen.append(mean_of(per_token[good]))
         if state.step < self.early:
@@ -298,7 +300,7 @@ class Alignment:
     def measure_z(self, mismatched: Scored, numbers: list[int]) -> float:
         """Mean log-ratio of these mismatched pairs in the unit of `Method.ratio`; adds it to the running means.
 
-        Of the whole step, so that it does not depend on how the step is divided."""
+        It is computed over the whole step, so that it does not depend on how the step is divided into micro-batches."""
         method, log_probs = self.method, scored(self.model, mismatched.pick(numbers))
         batch_z = mismatched.ratios(log_probs, numbers, mean=method.ratio == "mean").mean().item()
         per_token = mismatched.ratios(log_probs, numbers, mean=True).mean().item()
@@ -309,8 +311,9 @@ class Alignment:
     def micro_loss(
         self, material: TrainingSet, some: list[int], *, raw_z: float, rows: int, chosen: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor, float]]:
-        """A part's share of the step's loss, and apart from it: log-ratios in the unit of `Method.ratio` and in nats per token
-        (len(some),), and the cross-entropy. The step has `rows` completions and `chosen` tokens of chosen ones."""
+        """A micro-batch's share of the step's loss, and without gradients: its log-ratios (len(some),) in the unit of
+        `Method.ratio` and in nats per token, and its share of the cross-entropy on chosen completions. The whole step has
+        `rows` completions and `chosen` tokens of chosen ones."""
         method, pairs, settings = self.method, material.pairs, self.settings
         assert isinstance(settings, KtoConfig)
         mean, labels = method.ratio == "mean", pairs.labels[some]

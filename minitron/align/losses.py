@@ -2,9 +2,9 @@
 
 A log-ratio is log π(y|x) - log π_ref(y|x): 0 while the policy is the reference, negative where it makes a completion less
 likely. It comes in two units: summed over the completion's tokens, as published, or as their mean (`Method.ratio`); beta is
-of the same unit, so a beta for means is about as many times larger as completions have tokens.
+of the same unit, so a beta for means is larger than one for sums, by about the number of tokens of a completion.
 
-Two names everywhere: `raw_z` is the mean log-ratio of mismatched pairs, z_ref is max(0, raw_z), as the loss takes it.
+Two names are used everywhere: `raw_z` is the mean log-ratio of mismatched pairs; z_ref, which the loss uses, is max(0, raw_z).
 Pure functions of tensors; knows nothing about models.
 """
 
@@ -17,10 +17,10 @@ MOST_WEIGHT = 4 / 3  # lambda_d n_d / (lambda_u n_u) belongs in [1, 4/3] (arXiv 
 
 
 def kto(ratios: Tensor, *, labels: Tensor, raw_z: float, beta: float) -> Tensor:
-    """Kahneman-Tversky optimisation (Ethayarajh et al., arXiv 2402.01306, eq. 8), one value per completion, (B,) -> (B,).
+    """Kahneman-Tversky optimisation (Ethayarajh et al., arXiv 2402.01306, eq. 8): one value per completion, (B,) -> (B,).
 
     1 - sigmoid(beta * (r - z_ref)) for chosen, 1 - sigmoid(beta * (z_ref - r)) for rejected, with z_ref = max(0, raw_z), a
-    constant. At policy = reference (all r and raw_z 0) every value is 0.5.
+    constant. Where the policy equals the reference (all r and raw_z are 0), every value is 0.5.
     """
     z_ref = max(0.0, raw_z)
     return 1 - torch.sigmoid(beta * torch.where(labels, ratios - z_ref, z_ref - ratios))
@@ -29,8 +29,8 @@ def kto(ratios: Tensor, *, labels: Tensor, raw_z: float, beta: float) -> Tensor:
 def apo_zero(ratios: Tensor, *, labels: Tensor, beta: float) -> Tensor:
     """APO-zero without pairs (D'Oosterlinck et al., arXiv 2408.06266, eq. 7), (B,) -> (B,): KTO with z_ref = 0.
 
-    1 - sigmoid(beta * r) for chosen, sigmoid(beta * r) for rejected: chosen become likelier, rejected less likely, each
-    against the reference and not against what happens to other completions.
+    1 - sigmoid(beta * r) for chosen, sigmoid(beta * r) for rejected: chosen ones become likelier, rejected ones less likely, each
+    measured against the reference alone and not against what happens to other completions.
     """
     return kto(ratios, labels=labels, raw_z=0.0, beta=beta)
 
@@ -49,7 +49,7 @@ def preference_loss(
 
 
 def class_weights(chosen: int, rejected: int) -> tuple[float, float]:
-    """lambda_d and lambda_u for so many completions of each class: the smaller class is raised until
+    """lambda_d and lambda_u for these numbers of chosen and rejected completions: the smaller class gets a higher weight, so that
     lambda_d * chosen / (lambda_u * rejected) lies within [1, 4/3] (arXiv 2402.01306, eq. 9)."""
     if not chosen or not rejected:
         return 1.0, 1.0
@@ -65,10 +65,10 @@ def per_completion(
     mean: bool,
     clamp: tuple[float, float] | None = None,
 ) -> Tensor:
-    """Log-ratios of tokens (T,) -> of completions (B,): summed, or their mean. `owner` (T,) says whose token it is.
+    """Log-ratios of tokens (T,) -> of completions (B,): their sums or means. `owner` (T,) says which completion a token belongs to.
 
-    With `clamp` each token's ratio is kept within (low, high) first, so that no single token carries a completion's loss
-    and one already that far away is not pushed further (the clamp of "humanline" variants, arXiv 2509.24207).
+    With `clamp` each token's ratio is first limited to (low, high), so that no single token dominates a completion's loss,
+    and a token that is already that far away is not pushed further (the clamp of "humanline" variants, arXiv 2509.24207).
     """
     if clamp:
         tokens = tokens.clamp(*clamp)

@@ -1,7 +1,7 @@
-"""pairs.parquet and apart.parquet: what reject makes and kto learns from. This is the one place that knows their columns.
+"""pairs.parquet, which reject writes and kto learns from, and apart.parquet beside it. Only this module knows their columns.
 
-A row is a completion with its label; those of one prompt stand together, the good one first. Prompt and completion are lists of
-messages: TRL's KTOTrainer trains on the file as it is. Knows nothing about losses.
+A row is a completion with its label. A good completion comes first, then the bad one for the same prompt. Prompt and completion are
+lists of messages: TRL's KTOTrainer trains on the file as it is. Knows nothing about losses.
 """
 
 from collections.abc import Sequence
@@ -34,12 +34,12 @@ class Completion:
     prompt: list[Message]
     completion: str
     label: bool
-    preset: str  # that brought a rejected one; `data`, `model` or `recorded` for others
-    failure: str = ""  # what a rejected one was caught at, such as "loop+runaway"
+    preset: str  # the preset that produced a rejected one; `data`, `model` or `recorded` for others
+    failure: str = ""  # the failures that a rejected one shows, such as "loop+runaway"
 
 
 def read(path: Path) -> list[Completion]:
-    """All rows. Raises MinitronError where there are none to read."""
+    """All rows. Raises MinitronError if the file does not exist or cannot be read."""
     names = [field.name for field in fields(Completion)]
     try:
         rows = pq.read_table(path, columns=names).to_pylist()
@@ -52,17 +52,17 @@ def read(path: Path) -> list[Completion]:
 
 
 def _text(completion: str | list[Message]) -> str:
-    """The answer of a row; older files hold the text itself."""
+    """The answer's text in a row: older files hold the text itself instead of messages."""
     return completion if isinstance(completion, str) else completion[0]["content"]
 
 
 def write(path: Path, rows: Sequence[Completion]) -> None:
-    """Writes all rows, whole or not at all."""
+    """Writes all rows; the file appears whole or not at all."""
     made = [vars(row) | {"completion": [{"role": "assistant", "content": row.completion}]} for row in rows]
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(made, schema=SCHEMA), temporary)
 
 
 def count(path: Path) -> int:
-    """Rows, without reading them."""
+    """The number of rows, without reading them."""
     return int(pq.read_metadata(path).num_rows)

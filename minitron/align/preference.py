@@ -1,4 +1,4 @@
-"""Completions with a label, scored by the policy against a frozen reference whose log-probabilities are kept.
+"""Labelled completions, scored by the policy against a frozen reference whose log-probabilities are kept.
 
     pairs = Scored(reference_model, examples)              # once
     ratios = pairs.ratios(token_log_probs(policy, pairs.pick(numbers)), numbers, ...)
@@ -21,13 +21,13 @@ from minitron.model.language_model import LanguageModel
 from minitron.model.state import Span
 from minitron.train.loop import rows_of_step
 
-AT_ONCE = 1024  # tokens of a part without gradients: what it computes fits into a core's cache
+AT_ONCE = 1024  # tokens of a part that needs no gradients: its activations fit into a core's cache
 AT_ONCE_ON_A_GPU = 16384
 
 
 @dataclass
 class Example:
-    """A prompt with a completion, of which the tokens from `start` on count: all, or those from a loop's first repeat."""
+    """A prompt with a completion. Its tokens from `start` on count in the loss: all, or in a loop those from the first repeat."""
 
     ids: list[int]
     prompt: int  # tokens of the prompt
@@ -44,7 +44,7 @@ class Example:
 
 
 def by_prompt(examples: list[Example]) -> list[list[int]]:
-    """Numbers of the examples, those with the same prompt together."""
+    """The numbers of the examples, grouped by prompt."""
     found: dict[tuple[int, ...], list[int]] = {}
     for number, example in enumerate(examples):
         found.setdefault(tuple(example.ids[: example.prompt]), []).append(number)
@@ -55,7 +55,7 @@ def deal(examples: list[Example], numbers: list[int], parts: int) -> list[list[i
     """Divides examples into parts of about equal work; completions of a prompt stay together."""
 
     def width(group: list[int]) -> int:
-        """Tokens that the model reads: the last one of each completion is only ever a target."""
+        """Tokens that the model reads; the last one of each completion is only a target."""
         prompt = examples[group[0]].prompt
         return prompt + sum(len(examples[i].ids) - prompt - 1 for i in group)
 
@@ -76,8 +76,8 @@ def token_log_probs(model: LanguageModel, examples: list[Example]) -> Tensor:
 
 
 def token_logits(model: LanguageModel, examples: list[Example]) -> tuple[Tensor, Tensor]:
-    """What predicts the tokens that count, one example after the other, (T, V) in fp32, and these tokens (T,). All is computed
-    as one flat row, in which completions of the same prompt go on from one copy of it."""
+    """The logits (T, V), in fp32, that predict the tokens that count, one example after the other, and these tokens (T,). All
+    examples are computed as one flat row, in which completions of the same prompt share one copy of it."""
     ids: list[int] = []
     positions: list[int] = []
     spans: list[Span] = []
@@ -106,8 +106,8 @@ def token_logits(model: LanguageModel, examples: list[Example]) -> tuple[Tensor,
 
 
 def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
-    """`token_log_probs` of any number of examples, without gradients, (T,). Of equal ones a single one is computed:
-    both completions of a prompt have the same mismatched pair."""
+    """`token_log_probs` of any number of examples, without gradients, (T,). Equal examples are computed once: both completions
+    of a prompt have the same mismatched pair."""
     keys = [(e.prompt, e.start, *e.ids) for e in examples]
     different = dict(zip(keys, examples, strict=True))
     once = list(different.values())
@@ -127,12 +127,12 @@ def scored(model: LanguageModel, examples: list[Example]) -> Tensor:
 
 
 class Scored:
-    """Examples with what the frozen reference gave each of their tokens."""
+    """Examples with the log-probability that the frozen reference gives each of their tokens."""
 
     def __init__(self, model: LanguageModel, examples: list[Example]):
         self.examples = examples
         found = scored(model, examples)
-        self.reference = torch.split(found, [e.length for e in examples])  # of each example (length,)
+        self.reference = torch.split(found, [e.length for e in examples])  # for each example (length,)
         self.lengths = torch.tensor([e.length for e in examples], device=model.device)  # (N,) tokens
         self.labels = torch.tensor([e.label for e in examples], device=model.device)  # (N,) bool
 
@@ -140,14 +140,14 @@ class Scored:
         return [self.examples[i] for i in numbers]
 
     def owners(self, numbers: list[int]) -> Tensor:
-        """Which of these examples each of their tokens belongs to, (T,)."""
+        """For each token of these examples, the place of its example in `numbers`, (T,)."""
         lengths = self.lengths[numbers]
         return torch.arange(len(numbers), device=lengths.device).repeat_interleave(lengths)
 
     def ratios(
         self, log_probs: Tensor, numbers: list[int], *, mean: bool, clamp: tuple[float, float] | None = None
     ) -> Tensor:
-        """log π - log π_ref of these examples, (len(numbers),), from `token_log_probs` of the policy, (T,)."""
+        """log π - log π_ref of these examples, (len(numbers),). `log_probs` (T,) are the policy's `token_log_probs`."""
         tokens = log_probs - torch.cat([self.reference[i] for i in numbers])
         return losses.per_completion(
             tokens, self.owners(numbers), lengths=self.lengths[numbers], mean=mean, clamp=clamp
@@ -155,9 +155,9 @@ class Scored:
 
 
 class Batches:
-    """Which examples each step reads: of chosen and rejected as many as their numbers say, each in an order of its own.
+    """Which examples each step reads: chosen and rejected ones in proportion to their numbers, each class shuffled by itself.
 
-    Where there are as many of both, in the same order (pairs), a step reads both completions of a prompt.
+    If there are as many chosen as rejected ones, in the same order (pairs), a step reads both completions of a prompt.
     """
 
     def __init__(self, labels: list[bool], *, rows: int, seed: int):
@@ -178,8 +178,8 @@ class Batches:
 
 
 class WithReplay:
-    """Which examples each step reads where few are to be learnt beside many that are known: `labelled` prompts, with all their
-    completions, and `replayed` examples. The examples behind the first `labels` are those to replay."""
+    """Which examples each step reads where a few are to be learnt and many known ones are replayed: `labelled` prompts, with all
+    their completions, and `replayed` examples. The examples after the first `labels` are those to replay."""
 
     def __init__(self, examples: list[Example], *, labels: int, labelled: int, replayed: int, seed: int):
         self.groups, self.labels, self.seed = by_prompt(examples[:labels]), labels, seed
@@ -197,9 +197,9 @@ class WithReplay:
 
 
 def mismatch(examples: list[Example], prompts: list[int], context: int) -> list[Example]:
-    """Each prompt with the completion of another: the next one whose prompt differs, by a fixed rule, so that the reference
-    can be kept (z0 of KTO, arXiv 2402.01306, section 4.1). In the order of reject's pairs that is a chosen one, so that raw z
-    says what becomes of good answers under other prompts, which a guard watches.
+    """Each prompt with the completion of the next example that has another prompt (z0 of KTO, arXiv 2402.01306, section 4.1). The
+    rule is fixed, so that the reference's log-probabilities can be kept. In the order of reject's pairs that completion is a
+    chosen one, so raw z shows what happens to good answers under other prompts, which a guard watches.
     `prompts` (N,) says which examples share a prompt."""
     mixed, count = [], len(examples)
     for i, example in enumerate(examples):

@@ -1,4 +1,4 @@
-"""Prompts of the training data with their recorded answers: for `reject` to fail at, for `feedback` to replay.
+"""Prompts of the training data with their recorded answers: `reject` looks for failures on them, `feedback` replays them.
 
 Knows nothing about models.
 """
@@ -20,7 +20,8 @@ Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the re
 def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[Prompt]:
     """`count` training dialogues, each cut before one of its answers: (messages so far, that answer).
 
-    The recorded answer becomes the chosen one, so it has to be as good as what is held out (`data.valid_keep`).
+    The recorded answer becomes the chosen one, so the dialogue has to be as good as held-out ones (`data.valid_keep`).
+    Repeated prompts and those that do not fit the context are left out. Raises MinitronError if none is left.
     Reservoir sampling (Vitter's algorithm R): one pass, memory for `count` dialogues only.
     """
     chance = random.Random(seed)

@@ -1,9 +1,9 @@
-"""What ships after kto: the SFT model, or a blend of it with the trained one, chosen by what they answer.
+"""What ships after kto: the SFT model, or a blend of it with the trained one, chosen by their answers.
 
-Never by the loss or the accuracy of kto, which are best where a model is wrecked. A blend may ship if its held-out loss,
-probe accuracy and distinct-2 are within the limits; the one that moves farthest of these is looked at, and does ship if
-fewer of its answers fail, beyond chance. Only one blend is ever tested against chance: the best of several noisy figures
-would look better than it is. Knows nothing about how the weights were trained.
+The choice never depends on kto's loss or accuracy, which are best where a model is wrecked. A blend may ship if its held-out
+loss, probe accuracy and distinct-2 are within the limits. Of these blends the one nearest to the trained weights is tested, and
+ships if fewer of its answers fail, beyond chance. Only one blend is ever tested against chance: the best of several noisy
+figures would look better than it is. Knows nothing about how the weights were trained.
 """
 
 import copy
@@ -35,8 +35,8 @@ def blended(model: LanguageModel, trained: dict[str, Tensor], share: float) -> L
 def measured(
     examiner: Examiner, model: LanguageModel, *, blend: float, enough: Callable[[Candidate], bool] = lambda now: True
 ) -> Candidate:
-    """What decides whether a model may ship, and whether it is better. What is soon measured comes first, and where what is
-    known then is not `enough`, the rest is not asked."""
+    """The figures that decide whether a model may ship, and whether it is better. Quick measurements come first; as soon as
+    `enough` rejects what is known so far, the rest is not measured."""
     held_out = examiner.loss(model)
     now = Candidate(blend, held_out.loss if held_out else None, None, None, None)
     if not enough(now):
@@ -49,7 +49,7 @@ def measured(
 
 
 def objection(now: Candidate, before: Candidate, *, settings: AlignConfig, method: Method) -> str:
-    """Why a model must not ship, or nothing."""
+    """Why a model must not ship; empty if it may."""
     if before.loss is not None and now.loss is not None and not now.loss <= before.loss * (1 + settings.max_loss_rise):
         return f"held-out loss {now.loss:.4f}, before {before.loss:.4f}"
     if before.probes and now.probes and now.probes.value < before.probes.value - settings.max_probe_drop:
@@ -57,7 +57,8 @@ def objection(now: Candidate, before: Candidate, *, settings: AlignConfig, metho
     fewest = (before.distinct_2 or 0.0) * (1 - method.max_distinct_drop)
     if now.distinct_2 is not None and now.distinct_2 < fewest:
         return f"distinct-2 {now.distinct_2:.3f}, before {before.distinct_2:.3f}"
-    if now.labels and now.failures and before.failures:  # where labels decide, failures must not pay for them
+    # where labels decide, they must not be bought with more failures
+    if now.labels and now.failures and before.failures:
         failing, then = now.failures.failing, before.failures.failing
         if change(then, failing)[0] > 0:
             return f"failing answers {failing.value:.1%}, before {then.value:.1%}"
@@ -74,8 +75,8 @@ def choose(
     method: Method,
     measure: Callable[..., Candidate] = measured,
 ) -> tuple[LanguageModel, Verdict]:
-    """The model that ships, and the verdict. `trained` are the weights that passed the guards, None where none did and `why`
-    says what the last breach was."""
+    """The model that ships, and the verdict. `trained` are the weights that passed the guards, or None if none did; `why` is then
+    the last breach."""
     before = measure(examiner, sft, blend=0.0)
     table = [before]
 
@@ -95,8 +96,8 @@ def choose(
 
 
 def decide(table: list[Candidate], *, why: str, force: bool) -> Verdict:
-    """The outcome of the SFT model's figures and those of the blends that were asked, the farthest first, of which only the last
-    one may be without an objection."""
+    """The verdict on a table of figures: the SFT model's, then those of the blends that were measured, nearest to the trained
+    weights first. Only the last one may be without an objection."""
     before, best = table[0], table[-1]
     if best is before:
         outcome = REFUSED
@@ -121,7 +122,7 @@ def decide(table: list[Candidate], *, why: str, force: bool) -> Verdict:
 
 
 def tell(verdict: Verdict, *, stage: str = "kto", before: str = "the SFT model") -> None:
-    """The table and the outcome. `before` says what the model was that the stage began with."""
+    """Prints the table and the outcome. `before` names the model that the stage began with."""
     for row in verdict.table:
         figures = [f"answers as wished {row.labels.value:.1%} of {row.labels.count}"] if row.labels else []
         figures += [] if row.loss is None else [f"held-out loss {row.loss:.4f}"]

@@ -1,4 +1,4 @@
-"""The end of an alignment: what ships is saved, `best` points at it, and the verdict is recorded and told.
+"""The end of an alignment: saves the model that ships, points `best` at it, records the verdict and prints it.
 
 Knows nothing about how it was chosen.
 """
@@ -18,7 +18,7 @@ from minitron.train import checkpoint
 def ship(
     alignment: Alignment, model: LanguageModel, verdict: Verdict, *, told_apart_by: Mapping[str, float], before: str
 ) -> None:
-    """Writes best and report.json of the alignment's stage. `before` says what the model was that it began with."""
+    """Writes best and report.json of the alignment's stage. `before` names the model that the stage began with."""
     method, state, stage, layout = alignment.method, alignment.state, alignment.stage, alignment.config.layout
     verdict = replace(
         verdict,

@@ -1,9 +1,9 @@
-"""Few answers are learnt beside many that are known: the alignment loop with another loss.
+"""The alignment loop with another loss: a few answers are learnt while many known ones are kept.
 
 - **learnt**: cross-entropy on answers that people wished for
 - **unlearnt**: unlikelihood (Welleck et al., arXiv 1908.04319, eq. 4) of answers that are bad, where no better one is known
 - **kept**: cross-entropy on recorded answers of the training data (rehearsal: Robins, "Catastrophic forgetting, rehearsal and
-  pseudorehearsal", 1995), which goes on teaching what the model was taught. Figures beside other ways: docs/loop.md.
+  pseudorehearsal", 1995), which repeat what the model was taught before. docs/loop.md compares this with other ways.
 
 Knows nothing about where the answers come from.
 """
@@ -26,19 +26,19 @@ KINDS = LEARNT, UNLEARNT, KEPT = range(3)
 
 
 def token_losses(logits: Tensor, targets: Tensor, *, kinds: Tensor) -> Tensor:
-    """The loss of each token (T,) by its kind (T,), from logits (T, V) and targets (T,)."""
+    """The loss of each token (T,), from logits (T, V), targets (T,) and the kind of each token (T,)."""
     cross_entropy = F.cross_entropy(logits, targets, reduction="none")
     unlikelihood = -torch.log1p(-(-cross_entropy).exp().clamp(max=1 - 1e-6))
     return torch.where(kinds == UNLEARNT, unlikelihood, cross_entropy)
 
 
 class Teaching(Alignment):
-    """A policy that learns labels and keeps the rest, on its way from the finished model."""
+    """A policy that starts as the finished model, learns the labels and keeps the rest."""
 
     shown = ("learnt", "kept")
 
     def teach(self, material: Material) -> None:
-        """All steps, or what is left of them."""
+        """Trains for all steps that are left."""
         good = sum(e.label for e in material.examples[: material.labels])
         kept = len(material.examples) - material.labels
         say(
@@ -53,8 +53,8 @@ class Teaching(Alignment):
         return WithReplay(material.examples, labels=material.labels, **how)
 
     def gradients(self, numbers: list[int], material: Any) -> dict[str, float]:
-        """Leaves gradients of the loss: each kind's mean over its tokens of the step, that of answers to keep times
-        `Method.kept_weight`."""
+        """Adds the gradient of the loss to `.grad`. The loss is the sum of each kind's mean over its tokens of this step, with that
+        of answers to keep weighted by `Method.kept_weight`. Returns the figures for metrics.jsonl."""
         examples = material.examples
         kind = {n: KEPT if n >= material.labels else LEARNT if examples[n].label else UNLEARNT for n in numbers}
         tokens = [max(1, sum(examples[n].length for n in numbers if kind[n] == k)) for k in KINDS]

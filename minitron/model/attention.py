@@ -1,6 +1,6 @@
-"""The attention layer, its KV cache, and what both cost. Shapes make queries, keys and values of it in their own ways.
+"""The attention layer, its KV cache, and what both cost. Each shape makes queries, keys and values in its own way.
 
-Knows nothing about positions: a shape that turns queries and keys does so before.
+Knows nothing about positions: a shape with RoPE turns queries and keys before it calls `mix`.
 
 Letters in shapes: B rows, T tokens, S keys, D d_model, H heads, K key/value heads, h = D / H.
 """
@@ -36,7 +36,7 @@ class KVCache(LayerState):
         self.keys, self.values = (self._selected(x, rows) for x in (self.keys, self.values))
 
     def _selected(self, x: Tensor, rows: Tensor) -> Tensor:
-        """Slots that are not filled yet are most of them, and not copied."""
+        """The rows of x. Only filled slots are copied: most are often empty."""
         kept = x.new_empty(len(rows), *x.shape[1:])
         kept[:, :, : self.used] = x[rows, :, : self.used]
         return kept
@@ -47,7 +47,7 @@ class KVCache(LayerState):
 
 
 class Attention(nn.Module):
-    """What both shapes' attention layers share. A subclass projects x to queries, keys and values and calls `mix`."""
+    """What the attention layers of all shapes share. A subclass projects x to queries, keys and values and calls `mix`."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -60,8 +60,8 @@ class Attention(nn.Module):
         return KVCache((rows, heads, slots, size), device=device, dtype=dtype)
 
     def mix(self, query: Tensor, key: Tensor, value: Tensor, step: Pass, cache: LayerState | None) -> Tensor:
-        """Attention of query (B, H, T, h) on key, value (B, K, T, h), those in the cache included -> (B, T, D), or (N, D) of
-        what is wanted."""
+        """Attention of query (B, H, T, h) on key, value (B, K, T, h) and those in the cache -> (B, T, D), or (N, D) with only the
+        positions in `step.wanted`."""
         dropout = self.dropout if self.training else 0.0
         if isinstance(cache, KVCache):
             key, value = cache.extend(key, value)
@@ -78,23 +78,26 @@ class Attention(nn.Module):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """Query, key, value, the output that the last Linear reads (of `load.after` positions), and what `attention` keeps
-        for itself."""
+        """Query, key, value, the output that the last Linear reads (for `load.after` positions), and what `attention` itself
+        keeps."""
         n, heads, low = load.tokens, config.n_heads, load.low
         width = heads * config.head_size
         written_out = load.device.type == "cpu" and (load.autocast or load.length <= WRITTEN_OUT)
-        # the lines in `attention`, or torch's own of the same kind
+        # plain products and a softmax, in `attention` or inside torch
         if written_out or (not load.on_cuda and config.dropout):
-            copies = 3 if config.dropout else 1  # the weights; with dropout what stayed of them, and the product
+            copies = 3 if config.dropout else 1  # the weights; with dropout also its mask, and the weights after it
             return {"attention": low * ((3 * n + load.after) * width + copies * heads * n * load.length)}
         keys = config.n_kv_heads * config.head_size
-        fused = low * n * (2 * width + 2 * keys) + FP32 * n * heads  # and the log-sum-exp of each row of weights
-        wanted = low * load.after * width if load.after < n else 0  # picked from the output, which is kept too
-        return {"attention": fused + wanted + (low * n * load.length if load.packed else 0)}  # the mask, as numbers
+        # the last term is the log-sum-exp of each row of weights
+        fused = low * n * (2 * width + 2 * keys) + FP32 * n * heads
+        # positions that are picked from the output, which is kept as well
+        wanted = low * load.after * width if load.after < n else 0
+        # the last term is the mask, as numbers
+        return {"attention": fused + wanted + (low * n * load.length if load.packed else 0)}
 
 
 def prepared(step: Pass, x: Tensor) -> Pass:
-    """`step` with what `attention` takes (masks, segments) for inputs like x (B, T, D): made once for all layers."""
+    """`step` with the mask or the segments that attention needs for inputs like x (B, T, D); made once for all layers."""
     if step.spans is not None:
         return replace(step, segments=Segments.of(step.spans, x))
     used, length = step.state.used if step.state is not None else 0, x.shape[1]
@@ -108,7 +111,7 @@ def prepared(step: Pass, x: Tensor) -> Pass:
 
 
 def padded_mask(pad: Tensor, *, used: int, length: int) -> Tensor:
-    """(B, 1, T, S) of rows whose first `pad` (B,) tokens are padding, for the `length` tokens after the first `used`."""
+    """The mask (B, 1, T, S) for rows whose first `pad` (B,) tokens are padding, for the `length` tokens after the first `used`."""
     slots = torch.arange(used + length, device=pad.device)
     queries = slots[used:, None]
     # Padding looks at itself only, so that no row of the softmax is empty.

@@ -1,7 +1,7 @@
-"""How much work a block has, for layers to say what that takes of memory.
+"""How much a block computes, from which layers say how much memory that takes.
 
-Each layer's `saved_bytes(config, load)` gives what autograd keeps for backward of one forward pass, term -> bytes;
-tests/test_plan.py compares their sum with what torch keeps. Knows nothing about what is done with the figures.
+Each layer's `saved_bytes(config, load)` gives the bytes that autograd keeps of one forward pass for backward, term -> bytes;
+tests/test_plan.py compares their sum with what torch keeps. Knows nothing about how the figures are used.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ FP32 = 4  # bytes: weights, residual stream and norms, in every precision
 
 @dataclass(frozen=True)
 class Load:
-    """What a block computes: `rows` of `length` tokens, and `after` of all these positions behind its mixing."""
+    """What a block computes: `rows` of `length` tokens each, and after the mixing of positions only `after` positions in all."""
 
     rows: int
     length: int
@@ -22,7 +22,7 @@ class Load:
     device: torch.device
     low: int  # bytes of a number that Linear and attention read and write: 2 under autocast, else 4
     packed: bool = True  # rows hold several sequences, and there is a mask
-    lora: bool = False  # Linears have trained changes beside them
+    lora: bool = False  # Linears have a trained LoRA change beside them
 
     @property
     def tokens(self) -> int:
@@ -34,12 +34,12 @@ class Load:
 
     @property
     def autocast(self) -> bool:
-        """Whether a Linear makes a copy of its own of what it reads; in fp32 they share it."""
+        """Whether each Linear makes its own 16-bit copy of its input; in fp32 Linears share the input."""
         return self.low < FP32
 
 
 def total(*parts: dict[str, int]) -> dict[str, int]:
-    """Terms of several layers, added up."""
+    """The terms of several layers, summed by name."""
     found: Counter[str] = Counter()
     for part in parts:
         found.update(part)

@@ -1,11 +1,12 @@
-"""`delta`: the gated delta rule (Yang et al., arXiv 2412.06464): a matrix per head that is read with a query, forgets a little at every
-token, and is corrected where it gives another value for a key than it should.
+"""`delta`: the gated delta rule (Yang et al., arXiv 2412.06464). Each head has a matrix that is read with a query, forgets a little at
+every token, and is corrected by the difference between the value that it gives for a key and the value that it should give.
 
     S_t = a_t S_{t-1} (I - b_t k_t k_tᵀ) + b_t v_t k_tᵀ        o_t = S_t q_t            (section 3.1, equation 10)
 
-S is kept transposed here, (h, h) with keys as rows. The block is that of section 3.4: queries, keys and values through a short convolution
-and SiLU, queries and keys of length 1, a_t = exp(-exp(A) softplus(a(x) + dt)), b_t = sigmoid(b(x)), and the normed output times SiLU of
-a gate. Its state is S and the convolution's, whatever the text's length. Knows nothing about other layers.
+S is kept transposed here, (h, h) with keys as rows. The block is that of section 3.4: queries, keys and values pass through a short
+convolution and SiLU, queries and keys are scaled to length 1, a_t = exp(-exp(A) softplus(a(x) + dt)), b_t = sigmoid(b(x)), and the
+normed output is multiplied by SiLU of a gate. Its state is S and the convolution's, however long the text is. Knows nothing about other
+layers.
 
 Letters in shapes: B rows, T tokens, D d_model, H heads, h a head's width, N chunks, c tokens of a chunk.
 """
@@ -23,8 +24,8 @@ from minitron.model.state import LayerState, Pass
 from minitron.recipe.schema import ModelConfig
 
 CHUNK = 64  # tokens that are computed together (benchmarks/streaming.py)
-TIMESCALES = (8, 1024)  # tokens in which the heads' memories fade at first, from the first head to the last
-EPS = 1e-6  # in lengths of queries and keys
+TIMESCALES = (8, 1024)  # initial memory of the first and the last head, in tokens
+EPS = 1e-6  # added to the squared lengths of queries and keys
 
 
 class DeltaState(LayerState):
@@ -48,15 +49,15 @@ class GatedDelta(nn.Module):
         self.heads, self.size = config.n_heads, config.head_size
         width = self.heads * self.size
         self.qkvg_proj = nn.Linear(config.d_model, 4 * width, bias=False)  # queries, keys, values, gate
-        self.ab_proj = nn.Linear(config.d_model, 2 * self.heads, bias=False)  # how much to forget, how much to write
+        self.ab_proj = nn.Linear(config.d_model, 2 * self.heads, bias=False)  # a: what to forget, b: what to write
         self.conv = CausalConv(3 * width, config.conv_width)
         self.norm = RMSNorm(self.size, config.norm_eps)
         self.o_proj = nn.Linear(width, config.d_model, bias=False)
         shares = torch.linspace(0, 1, self.heads) if self.heads > 1 else torch.full((1,), 0.5)
         first, last = TIMESCALES
-        rates = 1 / (first * (last / first) ** shares)  # softplus(dt) at first
+        rates = 1 / (first * (last / first) ** shares)  # initial softplus(dt)
         self.dt = nn.Parameter(rates + torch.log(-torch.expm1(-rates)))  # (H,)
-        self.log_a = nn.Parameter(torch.zeros(self.heads))  # (H,) A
+        self.log_a = nn.Parameter(torch.zeros(self.heads))  # (H,) A of the equation for a_t
 
     def new_state(self, rows: int, slots: int, *, device: torch.device, dtype: torch.dtype) -> DeltaState:
         matrices = torch.zeros(rows, self.heads, self.size, self.size, device=device, dtype=torch.float32)
@@ -67,7 +68,8 @@ class GatedDelta(nn.Module):
         qkv, gate = self.qkvg_proj(x).split((3 * width, width), dim=-1)
         ab = self.ab_proj(x)
         assert state is None or isinstance(state, DeltaState)
-        if torch.is_grad_enabled() and not step.recompute:  # what it keeps would be several times what it reads
+        # `read` is computed again in backward: autograd would keep several times its inputs
+        if torch.is_grad_enabled() and not step.recompute:
             read = checkpoint(self.read, qkv, ab, step, state, use_reentrant=False, preserve_rng_state=False)
         else:
             read = self.read(qkv, ab, step, state)
@@ -105,9 +107,10 @@ class GatedDelta(nn.Module):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """What the projections read and give, which is what the rule is computed from again; what it gives, the norm's, the gate's."""
+        """The projections' inputs and outputs, from which the rule is computed again in backward; the rule's output; what the norm and
+        the gate keep."""
         n, after, low, width = load.tokens, load.after, load.low, config.n_heads * config.head_size
-        gated = 3 + (after < n)  # the gate too, where it was picked from all
+        gated = 3 + (after < n)  # a copy of the gate too, if only some positions were picked from it
         return {
             "Linear's inputs": low * config.d_model * (2 if load.autocast else 1) * n,
             "delta rule": low * n * (4 * width + 2 * config.n_heads) + low * after * gated * width,
@@ -116,7 +119,7 @@ class GatedDelta(nn.Module):
 
     @staticmethod
     def operations(config: ModelConfig) -> float:
-        """Forward twice and backward, per token: 6 products with h x h in S, 8 with c x h in the chunk."""
+        """Two forwards (`read` is computed again) and one backward, per token: 6 products with h x h for S, 8 with c x h in the chunk."""
         return 4.0 * config.n_heads * config.head_size * (6 * config.head_size + 8 * CHUNK)
 
 
@@ -128,7 +131,7 @@ class DeltaBlock(LlamaBlock):
 
 
 def unit(x: Tensor) -> Tensor:
-    """x (..., h) of length 1."""
+    """x (..., h) scaled to length 1."""
     return x * (x.square().sum(-1, keepdim=True) + EPS).rsqrt()
 
 
@@ -142,8 +145,8 @@ def one_token(
     positions: Tensor,
     matrices: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """The equation as it stands, for the next token of each row: query, key, value (B, H, 1, h), log_decay and write (B, H, 1),
-    matrices (B, H, h, h) -> what is read (B, H, 1, h), and the new matrices."""
+    """One step of the module's equation, for the next token of each row: query, key, value (B, H, 1, h), log_decay and write (B, H, 1),
+    matrices (B, H, h, h) -> the output (B, H, 1, h) and the new matrices."""
     if matrices is None:
         matrices = query.new_zeros(*query.shape[:2], query.shape[-1], query.shape[-1])
     kept = log_decay.exp() * (positions > 0)[:, None]  # (B, H, 1)
@@ -164,31 +167,32 @@ def in_chunks(
     matrices: Tensor | None,
     chunk: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
-    """The same for many tokens: query, key, value (B, H, T, h), log_decay and write (B, H, T), positions (B, T) -> (B, H, T, h), and
-    the matrices (B, H, h, h) after the last token. Within a chunk the T steps are one triangular system (section 3.3: the UT
-    transform extended by decays), between chunks there is S. Without positions a row is one text from its beginning."""
+    """`one_token` for many tokens: query, key, value (B, H, T, h), log_decay and write (B, H, T), positions (B, T) -> the output
+    (B, H, T, h) and the matrices (B, H, h, h) after the last token. The steps within a chunk are solved as one triangular system
+    (section 3.3: the UT transform extended by decays); S is passed from chunk to chunk. Without positions each row is one text from
+    its beginning."""
     rows, heads, length, size = query.shape
-    if fill := -length % chunk:  # tokens that forget nothing and write nothing
+    if fill := -length % chunk:  # padding tokens, which forget nothing and write nothing
         query, key, value = (F.pad(x, (0, 0, 0, fill)) for x in (query, key, value))
         log_decay, write = (F.pad(x, (0, fill)) for x in (log_decay, write))
-    numbers = torch.arange(length + fill, device=query.device).view(-1, chunk)  # (N, c) of the tokens
-    ahead = numbers[0, :, None] < numbers[0]  # (c, c): nothing is read of what comes
+    numbers = torch.arange(length + fill, device=query.device).view(-1, chunk)  # (N, c) places of the tokens
+    ahead = numbers[0, :, None] < numbers[0]  # (c, c): True where a key is later than the query
     if positions is not None:
-        # Where each token's text begins; what is before that is not decayed but not seen.
+        # Where each token's text begins. A text's first token does not decay what is before it, which is masked out below.
         begins = numbers.flatten()[:length] - positions
         begins = torch.cat((begins, begins[:, -1:].expand(-1, fill)), 1).view(rows, 1, -1, chunk)
         log_decay = log_decay.masked_fill((begins == numbers).flatten(2), 0.0)
         ahead = ahead | (begins[..., None] != begins[..., None, :])  # (B, 1, N, c, c)
-        from_before = begins < numbers[:, :1]  # (B, 1, N, c): S of the chunks before is of the same text
+        from_before = begins < numbers[:, :1]  # (B, 1, N, c): S from the chunks before belongs to the same text
         to_the_end = begins == begins[..., -1:]
     query, key, value = (x.view(rows, heads, -1, chunk, size) for x in (query, key, value))
     write = write.view(rows, heads, -1, chunk, 1)
-    total = log_decay.view(rows, heads, -1, chunk).cumsum(-1)  # (B, H, N, c) since the chunk's begin
+    total = log_decay.view(rows, heads, -1, chunk).cumsum(-1)  # (B, H, N, c) since the beginning of the chunk
     between = (total[..., None] - total[..., None, :]).masked_fill(ahead, float("-inf")).exp()  # (B, H, N, c, c)
     since, until = total.exp(), (total[..., -1:] - total).exp()
     if positions is not None:
         since, until = since * from_before, until * to_the_end
-    # (I + lower triangle of b k kᵀ with decays) [U, W] = [b v, b k since]: U is what is written if S was 0, W is what of S is taken off
+    # (I + lower triangle of b k kᵀ with decays) [U, W] = [b v, b k since]: the chunk writes U - W S, where S is from the chunks before
     system = (key * write) @ key.mT * between
     right = torch.cat((value * write, key * (write * since[..., None])), -1)
     solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)

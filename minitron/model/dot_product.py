@@ -1,4 +1,4 @@
-"""Scaled dot-product attention (Vaswani et al., arXiv 1706.03762, section 3.2.1): which way to compute it, and on CPUs the way itself.
+"""Scaled dot-product attention (Vaswani et al., arXiv 1706.03762, section 3.2.1): chooses how to compute it, and does so itself on CPUs.
 
 Knows nothing about texts and caches.
 
@@ -13,17 +13,17 @@ from torch.nn import functional as F
 
 from minitron.model.state import compute_dtype
 
-WRITTEN_OUT = 512  # keys, in fp32
+WRITTEN_OUT = 512  # in fp32, up to so many keys
 
 
 def writes_out_attention(x: Tensor, keys: int) -> bool:
-    """torch 2.13's fused CPU kernel is slower than four plain lines (benchmarks/attention.py): in bf16 (seen with 64 to 1,024
-    keys) and, of short texts, in fp32."""
+    """Whether attention is computed by plain products and a softmax. On a CPU torch 2.13's fused kernel is slower than that in bf16
+    (measured with 64 to 1,024 keys), and in fp32 for short texts (benchmarks/attention.py)."""
     return x.device.type == "cpu" and (compute_dtype(x) == torch.bfloat16 or keys <= WRITTEN_OUT)
 
 
 def ready(mask: Tensor, x: Tensor) -> Tensor:
-    """0 where a query may look and -inf elsewhere, for attention that is written out; else True and False."""
+    """The mask as `attention` takes it: if that is written out, 0 where a query may look and -inf elsewhere; else True and False."""
     if not writes_out_attention(x, mask.shape[-1]):
         return mask.to(x.device)
     return torch.zeros((), dtype=compute_dtype(x)).masked_fill(~mask, float("-inf"))
@@ -53,8 +53,8 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dr
 
 
 class _Attention(torch.autograd.Function):
-    """Attention written out, of query (B, H, T, h) on key, value (B, K, S, h), with fewer passes over memory than torch's derivative
-    of the same lines."""
+    """Attention written out, of query (B, H, T, h) on key, value (B, K, S, h). Its own backward needs fewer passes over memory than
+    the one that torch derives from the same lines."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -74,8 +74,8 @@ class _Attention(torch.autograd.Function):
 
 
 def written_out(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rows: int) -> tuple[Tensor, Tensor]:
-    """What `rows` texts attend to, and the weights. q (B * K, G * T, h) is scaled, and has the queries of the G heads that share keys one
-    after the other; k, v (B * K, S, h); mask (..., T, S) is added."""
+    """The output (B * K, G * T, h) and the attention weights (B * K, G * T, S) of `rows` texts. q (B * K, G * T, h) is scaled already,
+    with the queries of the G heads that share keys one after the other; k, v (B * K, S, h); mask (..., T, S) is added to the scores."""
     scores = torch.bmm(q, k.mT)
     if mask is not None:
         scores.view(rows, -1, *mask.shape[-2:]).add_(mask)
@@ -84,7 +84,7 @@ def written_out(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rows: int)
 
 
 def written_back(slope: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of queries (before they were scaled), keys and values, from that of what they gave, (B * K, G * T, h)."""
+    """The gradients of queries (before they were scaled), keys and values, from the gradient of the output, (B * K, G * T, h)."""
     of_v = torch.bmm(weights.mT, slope)
     slope = torch._softmax_backward_data(torch.bmm(slope, v.mT), weights, -1, weights.dtype)
     return torch.bmm(slope, k).mul_(q.shape[-1] ** -0.5), torch.bmm(slope.mT, q), of_v

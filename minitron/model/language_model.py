@@ -1,4 +1,4 @@
-"""A language model of any shape under one face: hidden states, the head, and states to write with.
+"""A language model of any shape behind one interface: hidden states, the head, and the state of texts being written.
 
     model = LanguageModel(config.model, vocab_size)
     logits = model(ids)                              # (B, T) -> (B, T, V)
@@ -45,7 +45,7 @@ class LanguageModel(nn.Module):
         self.add_module(shape.prefix, shape(config, vocab_size))
         if config.untied_head:
             self.lm_head = nn.Linear(config.d_model, vocab_size, bias=False)
-        # GPT-2's initialisation: 0.02 everywhere, the layers that write to the residual stream scaled down by depth.
+        # GPT-2's initialisation: std 0.02 everywhere, scaled down by depth in the layers that write to the residual stream.
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
                 scale = 1 / math.sqrt(2 * config.n_layers) if name.endswith(shape.residual) else 1.0
@@ -65,12 +65,12 @@ class LanguageModel(nn.Module):
 
     @property
     def embedding(self) -> Tensor:
-        """(V, D), also the head unless that is untied."""
+        """The embedding matrix (V, D), also the head's unless that is untied."""
         return self.trunk.embedding
 
     @property
     def output(self) -> Tensor:
-        """(V, D), the head's matrix."""
+        """The head's matrix (V, D)."""
         return self.lm_head.weight if self.config.untied_head else self.embedding
 
     @property
@@ -84,12 +84,12 @@ class LanguageModel(nn.Module):
 
     @property
     def position_table(self) -> str:
-        """The name of the weights of learned positions, empty where there are none."""
+        """The name of the learned positions' weights, empty if there are none."""
         trunk = self.trunk
         return f"{trunk.prefix}.{trunk.position_table}" if trunk.position_table else ""
 
     def count_params(self) -> int:
-        """All weights but learned positions, tied ones once: nanoGPT's way to count."""
+        """The number of all weights except learned positions, with tied ones counted once, as nanoGPT counts."""
         return sum(p.numel() for n, p in self.named_parameters() if n != self.position_table)
 
     def new_state(self, rows: int, slots: int) -> State:
@@ -110,12 +110,12 @@ class LanguageModel(nn.Module):
         spans: list[Span] | None = None,
         wanted: Tensor | None = None,
     ) -> Tensor:
-        """ids (B, T) -> final hidden states (B, T, D), or with `wanted` (N,), indices into the flattened (B * T) positions,
-        those of them only, (N, D), which takes less time.
+        """ids (B, T) -> final hidden states (B, T, D). With `wanted` (N,), indices into the flattened (B * T) positions, only
+        those hidden states, (N, D), which takes less time.
 
-        `positions` (B, T) defaults to what follows the state; `mask` (B, 1, T, S) is True where a query may look and
-        defaults to causal attention; a state is extended by this call. With `spans` the single row (B = 1) is several
-        texts, and they say what sees what.
+        `positions` (B, T) defaults to those that follow the state; `mask` (B, 1, T, S) is True where a query may look and
+        defaults to causal attention; a state is extended by this call. With `spans` the single row (B = 1) holds several
+        texts, and the spans say which tokens see each other.
         """
         used = state.used if state is not None else 0
         if positions is None:
@@ -131,14 +131,14 @@ class LanguageModel(nn.Module):
 
     def prefill(self, prompts: list[list[int]], state: State) -> Tensor:
         """Reads a prompt into each row of an empty state -> the hidden state of each prompt's last id (B, D). Shorter prompts
-        are padded on the left, and what is padding is seen by nothing."""
+        are padded on the left; no id of a prompt sees the padding."""
         width, rows, device = max(map(len, prompts)), len(prompts), self.device
         state.pad = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
         ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=device)
         return self.hidden(ids, state=state, wanted=torch.arange(1, rows + 1, device=device) * width - 1)
 
     def step(self, ids: Tensor, state: State) -> Tensor:
-        """The next id of every row, (B,) -> its hidden state (B, D)."""
+        """Reads the next id of every row, (B,) -> their hidden states (B, D)."""
         return self.hidden(ids[:, None], state=state)[:, -1]
 
     def head(self, hidden: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """`llama`: RMSNorm, RoPE, SwiGLU, optionally fewer key/value heads and QK-norm.
 
-Names and arithmetic are those of Hugging Face's Llama (Touvron et al., arXiv 2302.13971), with QK-norm of its Qwen3, so that a
-checkpoint's tensors mean the same to other programs.
+Names and arithmetic are those of Hugging Face's Llama (Touvron et al., arXiv 2302.13971), or with QK-norm those of its Qwen3, so that
+a checkpoint's tensors mean the same to other programs.
 
 Letters in shapes: B rows, T tokens, D d_model, H heads, K key/value heads, h = D / H.
 """
@@ -51,7 +51,7 @@ class LlamaAttention(Attention):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """What q, k and v read, and attention's own."""
+        """The input of q, k and v, and what attention itself keeps."""
         made = [heads * config.head_size for heads in (config.n_heads, config.n_kv_heads, config.n_kv_heads)]
         terms = {"Linear's inputs": joined.saved_bytes(load, load.tokens, read=config.d_model, made=made)}
         if config.qk_norm:
@@ -122,16 +122,16 @@ class Llama(Trunk):
         return out
 
     def rotations(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """RoPE's cos and sin of positions (B, T), each (B, T, h)."""
+        """RoPE's cos and sin for positions (B, T), each (B, T, h)."""
         return self.get_buffer("cos")[positions], self.get_buffer("sin")[positions]
 
     def prepared(self, step: Pass, x: Tensor) -> Pass:
-        """`step` with what the mixing of inputs like x (B, T, D) takes."""
+        """`step` with the masks or segments that mixing inputs like x (B, T, D) needs."""
         return prepared(step, x)
 
     @classmethod
     def saved_bytes(cls, config: ModelConfig, load: Load) -> dict[str, int]:
-        """The tables that turn queries and keys."""
+        """RoPE's cos and sin; nothing if no layer has attention."""
         kinds = cls.block_types(config)
         if not any(issubclass(kind, LlamaBlock) and issubclass(kind.mixer, LlamaAttention) for kind in kinds):
             return {}
@@ -151,7 +151,7 @@ class Llama(Trunk):
         return [(mixer.q_proj.weight, mixer.k_proj.weight) for mixer in mixers]
 
     def gguf(self) -> Gguf | None:
-        """GGUF's llama, or its qwen3 where there is QK-norm, whose heads turn as ours do."""
+        """GGUF's llama, or with QK-norm its qwen3, where RoPE turns halves of a head together, as here."""
         c = self.config
         size = c.head_size
         names = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v"}
@@ -184,7 +184,7 @@ class Llama(Trunk):
             "head_dim": c.head_size,
             "max_position_embeddings": c.context,
             "rms_norm_eps": c.norm_eps,
-            "rope_theta": c.rope_theta,  # where transformers before version 5 looks, and other programs do
+            "rope_theta": c.rope_theta,  # where transformers before version 5 and other programs look
             "rope_parameters": rope,
             "hidden_act": "silu",
             "attention_bias": False,

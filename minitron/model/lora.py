@@ -1,8 +1,8 @@
-"""LoRA (Hu et al., arXiv 2106.09685): W x + (alpha / rank) * B A x in place of W x, and only A and B are trained.
+"""LoRA (Hu et al., arXiv 2106.09685): W x + (alpha / rank) * B A x instead of W x, where only A and B are trained.
 
-    attach(model, config.sft, seed=1)  # B is 0: the model computes what it did
-    state(model)                       # A and B: what is trained, and what an adapter holds
-    weights(model)                     # plain names -> W + (alpha / rank) * B A, what other programs read
+    attach(model, config.sft, seed=1)  # B is 0 at first: the model computes the same as before
+    state(model)                       # A and B: the trained weights, which an adapter holds
+    weights(model)                     # names without LoRA -> W + (alpha / rank) * B A, for other programs
 
 Knows nothing about what the model is trained for.
 
@@ -42,12 +42,12 @@ class LowRankLinear(nn.Linear):
         return F.linear(x, self.weight, self.bias) + self.alpha / self.rank * change
 
     def merged(self) -> Tensor:
-        """(out, in), the change in the weight."""
+        """The weight with the change added to it, (out, in)."""
         return self.weight + self.alpha / self.rank * (self.lora_b @ self.lora_a)
 
 
 class TrainedRows(nn.Module):
-    """The matrix of a vocabulary (V, D), of which only some rows are trained: those of tokens that no text taught."""
+    """The matrix of a vocabulary (V, D) in which only some rows are trained: those of tokens that no training text held so far."""
 
     ids: Tensor  # (M,)
 
@@ -69,8 +69,8 @@ class TrainedRows(nn.Module):
 
 
 def attach(model: LanguageModel, lora: LoraConfig, *, seed: int, tokens: Sequence[int] = ()) -> None:
-    """Freezes the model and puts a low-rank change beside its blocks' matrices, all of them or those that `lora.lora_targets`
-    names. The vocabulary's rows of `tokens` are trained as they are. Raises MinitronError for a name that no matrix has."""
+    """Freezes the model and puts a low-rank change beside its blocks' matrices: all of them, or those that `lora.lora_targets`
+    names. The vocabulary's rows of `tokens` are trained in full. Raises MinitronError for a name that no matrix has."""
     generator = torch.Generator().manual_seed(seed)
     wanted = check(model, lora.lora_targets)
     model.requires_grad_(False)
@@ -88,7 +88,7 @@ def attach(model: LanguageModel, lora: LoraConfig, *, seed: int, tokens: Sequenc
 
 
 def check(model: LanguageModel, names: list[str]) -> set[str]:
-    """The names of the matrices to change: these, or all. Raises MinitronError for one that no matrix of the blocks has."""
+    """The names of the matrices to change: `names`, or all if there are none. Raises MinitronError for a name that no matrix has."""
     there = {name for _, name, _ in _linears(model)}
     for name in names:
         if name not in there:
@@ -98,7 +98,7 @@ def check(model: LanguageModel, names: list[str]) -> set[str]:
 
 
 def _linears(model: LanguageModel) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """Every Linear of the blocks: the module that has it, its name there, itself."""
+    """Every Linear of the blocks: the module that holds it, its name there, and the Linear."""
     for parent in model.blocks.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.Linear):
@@ -115,12 +115,12 @@ def _owner(model: LanguageModel, weight: Tensor) -> tuple[nn.Module, str]:
 
 
 def attached(model: nn.Module) -> bool:
-    """Whether only a low-rank change of the model is trained."""
+    """Whether low-rank changes are attached to the model."""
     return any(isinstance(module, LowRankLinear) for module in model.modules())
 
 
 def weights(model: LanguageModel) -> dict[str, Tensor]:
-    """What the model computes with, under the names that it has without LoRA."""
+    """The weights that the model computes with, under the names that they have without LoRA."""
     plain: dict[str, Tensor] = {
         name.removesuffix("fixed") + "weight" if name.endswith(".fixed") else name: parameter
         for name, parameter in model.named_parameters()
@@ -135,12 +135,12 @@ def weights(model: LanguageModel) -> dict[str, Tensor]:
 
 
 def state(model: LanguageModel) -> dict[str, Tensor]:
-    """What is trained: A and B of every matrix, and the rows of the vocabulary."""
+    """The trained weights: A and B of every changed matrix, and the trained rows of the vocabulary."""
     return {name: p.detach() for name, p in model.named_parameters() if name.endswith(TRAINED)}
 
 
 def about(model: LanguageModel) -> dict[str, Any]:
-    """What `state` does not say: `alpha`, and the `tokens` whose rows are trained."""
+    """What an adapter holds besides `state`: `alpha`, and the `tokens` whose rows are trained."""
     changed = next(module for module in model.modules() if isinstance(module, LowRankLinear))
     rows = next((module.ids.tolist() for module in model.modules() if isinstance(module, TrainedRows)), [])
     return {"alpha": changed.alpha, "tokens": rows}

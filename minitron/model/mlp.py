@@ -26,7 +26,7 @@ class SwiGLU(nn.Module):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """What gate and up read; gate, silu(gate), up, their product."""
+        """The input of gate and up; gate, silu(gate), up and their product."""
         made = [config.d_ff, config.d_ff]
         return {
             "Linear's inputs": joined.saved_bytes(load, load.after, read=config.d_model, made=made),
@@ -35,7 +35,7 @@ class SwiGLU(nn.Module):
 
 
 def silu_product(both: Tensor) -> Tensor:
-    """(..., 2 F) -> (..., F): silu of the first half times the second."""
+    """(..., 2 F) -> (..., F): silu of the first half times the second half."""
     if both.device.type == "cpu":
         out: Tensor = _SiluProduct.apply(both)  # type: ignore[no-untyped-call]
         return out
@@ -44,7 +44,7 @@ def silu_product(both: Tensor) -> Tensor:
 
 
 class _SiluProduct(torch.autograd.Function):
-    """The same, with a gradient that is written where it belongs, in place of two halves that are put together."""
+    """`silu_product` with a backward that writes both halves of the gradient into one tensor, instead of joining them afterwards."""
 
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class GELU(nn.Module):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """What both products read, and GELU's input."""
+        """The inputs of both Linears, and GELU's input."""
         return {
             "Linear's inputs": load.low * config.d_model * load.after,
             "MLP": 2 * load.low * load.after * config.d_ff,

@@ -36,7 +36,7 @@ class GPTAttention(Attention):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """What the one product for q, k and v reads, and attention's own."""
+        """The input of the one product for q, k and v, and what attention itself keeps."""
         return total({"Linear's inputs": load.low * config.d_model * load.tokens}, Attention.saved_bytes(config, load))
 
 
@@ -109,7 +109,7 @@ class GPT(Trunk):
         return [(weight.chunk(3)[0], weight.chunk(3)[1]) for weight in weights]
 
     def gguf(self) -> Gguf:
-        """GGUF's gpt2, which has tanh's GELU for erf's."""
+        """GGUF's gpt2, which approximates GELU by tanh where this shape uses the exact one, by erf."""
         names = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output"}
         names |= {"ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
         names |= {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}

@@ -1,4 +1,4 @@
-"""Normalisation layers, each with what autograd keeps of it."""
+"""Normalisation layers, and what autograd keeps of each."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ class RMSNorm(nn.Module):
 
 
 class _RMSNorm(torch.autograd.Function):
-    """The same in fewer passes over memory: torch has no kernel of its own for CPUs and goes through it six times forward
-    and eight times backward, which was 7% of a training step."""
+    """RMSNorm in fewer passes over memory: torch has no kernel of its own for CPUs and needs six passes forward and eight
+    backward, which was 7% of a training step."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -50,7 +50,7 @@ class _RMSNorm(torch.autograd.Function):
 
 
 class LayerNorm(nn.LayerNorm):
-    """torch's own (Ba et al., arXiv 1607.06450)."""
+    """torch's LayerNorm (Ba et al., arXiv 1607.06450)."""
 
     @staticmethod
     def saved_bytes(width: int, tokens: int, *, on_cuda: bool) -> int:

@@ -1,4 +1,4 @@
-"""RoPE (Su et al., arXiv 2104.09864) with halves of a head turning together, as Hugging Face has it. h is a head's width."""
+"""RoPE (Su et al., arXiv 2104.09864) that turns the two halves of a head together, as Hugging Face does. h is a head's width."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from minitron.recipe.schema import ModelConfig
 
 
 def rope_table(config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin for all positions, each (context, h), as `rope_at` has them."""
+    """cos and sin for all positions of the context, each (context, h), as `rope_at` gives them."""
     return rope_at(torch.arange(config.context), config)
 
 
 def rope_at(positions: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin for these positions (...), however large, each (..., h). Sines of the left half are negative, as the right one takes them
-    away from it: left cos - right sin, right cos + left sin."""
+    """cos and sin for these positions (...), however large, each (..., h). Sines of the left half are negative, since a turn gives
+    left cos - right sin and right cos + left sin."""
     device, size = positions.device, config.head_size
     exact = torch.device("cpu") if device.type == "mps" else device  # MPS has no fp64
     inverse = config.rope_theta ** -(torch.arange(0, size, 2, dtype=torch.float64, device=exact) / size)
@@ -25,9 +25,9 @@ def rope_at(positions: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
 
 
 def for_heads(table: Tensor, heads: int) -> Tensor:
-    """A table of cos or sin (B, T, h) for as many heads, (B, T, heads or 1, h).
+    """A table of cos or sin (B, T, h), repeated for each head on a CPU: (B, T, heads or 1, h).
 
-    On a CPU it is written out, since torch's loops are short, and slow, where a factor is repeated head by head.
+    On a CPU torch's inner loops would be short, and slow, if one factor were shared by all heads.
     """
     table = table.unsqueeze(2)
     return table.expand(-1, -1, heads, -1).contiguous() if table.device.type == "cpu" else table
@@ -42,7 +42,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class _Rotate(torch.autograd.Function):
-    """The same, with a gradient that is turned back in as few passes over memory."""
+    """`rotate` with a backward that turns the gradient back in as few passes over memory as forward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Attention of a flat row of texts: segments about as long as each other are computed together, and each sees itself alone and what it goes on
-from.
+"""Attention in a flat row of texts. Segments of similar length are computed together; each sees only itself and the prefix that it goes
+on from.
 
-Letters in shapes: T tokens of the row, S segments of a group, Q and K their queries and keys, W either; H heads, h a head's width.
+Letters in shapes: T tokens of the row, S segments of a group, Q and K their padded numbers of queries and keys, W either of these; H heads,
+h a head's width.
 """
 
 from collections import defaultdict
@@ -19,26 +20,26 @@ from minitron.model.state import Span
 
 @dataclass(frozen=True)
 class Group:
-    """S segments of a flat row that are about as long as each other; Q and K are the most queries and keys that one has."""
+    """S segments of a flat row of similar length. Q and K are the most queries and keys that one has, rounded up (`padded_width`)."""
 
-    queries: Tensor  # (S, Q) their places in the row; behind a segment's end its last place again
-    keys: Tensor  # (S, K) the same, those that it goes on from first
+    queries: Tensor  # (S, Q) the queries' places in the row; past a segment's end its last place is repeated
+    keys: Tensor  # (S, K) the keys' places, those of the prefix first; padded in the same way
     mask: Tensor  # (1 or S, 1, Q, K), as `attention` takes it
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Which tokens of a flat row see each other: segments, padded to groups so that few products compute them all."""
+    """Which tokens of a flat row see each other: segments, padded and grouped so that few products compute them all."""
 
     groups: list[Group]
-    back: Tensor  # (T,) where each token of the row is among the queries of all groups
-    own: Tensor  # (T,) the same among the keys
-    forked: bool = False  # whether one goes on from another, whose keys are then in both
+    back: Tensor  # (T,) the place of each token of the row among the queries of all groups
+    own: Tensor  # (T,) its place among the keys of all groups
+    forked: bool = False  # whether a segment goes on from another: a key may then occur in several segments
     _places: dict[tuple[str, int], "Places"] = field(default_factory=dict)
 
     @classmethod
     def of(cls, spans: list[Span], x: Tensor, *, window: int | None = None) -> "Segments":
-        """For inputs like x (1, T, D); with a window a query sees so many keys at most, the last ones."""
+        """The segments of `spans`, for inputs like x (1, T, D). With a window a query sees at most that many keys, the last ones."""
         ends = np.cumsum([span.length for span in spans])
         starts = ends - [span.length for span in spans]
         by_width: dict[int, list[int]] = defaultdict(list)
@@ -47,13 +48,13 @@ class Segments:
         groups, back, own, at, keys_at = [], np.empty(ends[-1], np.int64), np.empty(ends[-1], np.int64), 0, 0
         for _, numbers in sorted(by_width.items()):
             told = [(spans[n].length, spans[n].prefix_len, starts[n], starts[spans[n].parent]) for n in numbers]
-            # filled up with the row's first token, which nothing reads, for a round shape
+            # padded to a round number of segments with the row's first token; nothing reads the results
             told += [(1, 0, 0, 0)] * (round_count(len(told)) - len(told))
             lengths, prefixes, first, parents = (np.array(column)[:, None] for column in zip(*told, strict=True))
             q, k = (np.arange(padded_width(int(size.max()))) for size in (lengths, prefixes + lengths))
             queries = first + np.minimum(q, lengths - 1)
             keys = np.where(k < prefixes, parents + k, first + np.minimum(k - prefixes, lengths - 1))
-            last = np.minimum(prefixes[..., None] + q[:, None], len(k) - 1)  # (S, Q, 1); filling sees something, too
+            last = np.minimum(prefixes[..., None] + q[:, None], len(k) - 1)  # (S, Q, 1); padding must see something
             seen = (k <= last) & (k > last - (window or len(k)))  # (S, Q, K)
             if not prefixes.any():
                 seen = seen[:1]
@@ -69,11 +70,11 @@ class Segments:
         return cls(groups, torch.from_numpy(back).to(x.device), torch.from_numpy(own).to(x.device), forked)
 
     def queries(self, heads: int) -> "Places":
-        """Where the queries of so many heads are."""
+        """The `Places` of queries with this number of heads."""
         return self._found("queries", self.back, heads)
 
     def keys(self, heads: int) -> "Places":
-        """Where the keys of so many heads are."""
+        """The `Places` of keys with this number of heads."""
         return self._found("keys", self.own, heads)
 
     def _found(self, what: str, own: Tensor, heads: int) -> "Places":
@@ -82,8 +83,8 @@ class Segments:
         return self._places[what, heads]
 
     def in_order(self, read: Callable[..., Tensor], *rows: Tensor) -> Tensor:
-        """What a layer makes of the tokens of a flat row that reads each text from its beginning: `read` gets tensors (S, K, ...) like
-        `rows` (1, T, ...) of S texts, each with what it goes on from, and returns (S, K, C) -> (1, T, C)."""
+        """The output (1, T, C) for a flat row of a layer that reads each text in order from its beginning. `read` gets `rows`
+        (1, T, ...) as tensors (S, K, ...) of S texts, each with its prefix before it, and returns (S, K, C)."""
         found = []
         for group in self.groups:
             texts = (x[0].index_select(0, group.keys.flatten()).view(*group.keys.shape, *x.shape[2:]) for x in rows)
@@ -93,15 +94,16 @@ class Segments:
 
 @dataclass(frozen=True)
 class Places:
-    """The way from a flat row's tokens (T, H, h) to groups (S, H, W, h) of segments and back, in rows of h numbers."""
+    """Indices that take a flat row's tokens (T, H, h) to groups (S, H, W, h) of segments and back. They count rows of h numbers."""
 
-    gather: list[Tensor]  # of each group (S * H * W,): which of the T * H rows; behind a segment's end its last token's
-    back: Tensor  # (T * H,) where each is among the rows of all groups
-    spread: list[Tensor]  # of each group (S * H * W,): as `gather`, but T * H, a row of zeros, behind a segment's end
+    # for each group (S * H * W,): which of the T * H rows; past a segment's end that of its last token
+    gather: list[Tensor]
+    back: Tensor  # (T * H,) the place of each row among the rows of all groups
+    spread: list[Tensor]  # as `gather`, but T * H, which means a row of zeros, wherever `back` does not point
 
     @classmethod
     def of(cls, groups: list[Tensor], own: Tensor, heads: int) -> "Places":
-        """`groups`: which tokens are in each, (S, W); `own` (T,): where each token is among these."""
+        """`groups` says which tokens are in each group, (S, W); `own` (T,) says where each token is among all of these."""
         head, gather, rows, at = torch.arange(heads, device=own.device), [], [], 0
         for tokens in groups:
             gather.append((tokens[:, None] * heads + head[:, None]).flatten())
@@ -115,23 +117,23 @@ class Places:
 
 
 def padded_width(width: int) -> int:
-    """The next of 32, 48, 64, 96, 128, ...: what lies between is computed together. Narrower steps waste less arithmetic and more
-    calls."""
+    """`width` rounded up to 32, 48, 64, 96, 128, ...: segments with the same rounded width are computed together. Finer steps
+    would waste less arithmetic but need more calls."""
     return max(32, round_count(width))
 
 
 def round_count(count: int) -> int:
-    """The next of 1, 2, 3, 4, 6, 8, 12, ...: in 16 bits oneDNN compiles and keeps a kernel for every shape that it meets."""
+    """`count` rounded up to 1, 2, 3, 4, 6, 8, 12, ...: few shapes, since in 16 bits oneDNN compiles and keeps a kernel for each."""
     power = 1 << (count - 1).bit_length()
     return power * 3 // 4 if power > 2 and count <= power * 3 // 4 else power
 
 
 def by_segment(query: Tensor, key: Tensor, value: Tensor, segments: Segments, dropout: float) -> Tensor:
-    """Attention within the segments of a flat row, (1, H, T, h) of each -> (1, H, T, h)."""
+    """Attention within the segments of a flat row: query (1, H, T, h), key and value with heads of their own number -> (1, H, T, h)."""
     if not dropout and all(writes_out_attention(query, group.keys.shape[1]) for group in segments.groups):
         written: Tensor = _BySegment.apply(query, key, value, segments)  # type: ignore[no-untyped-call]
         return written
-    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (T, H or K, h): one token's numbers lie together
+    rows = [x[0].transpose(0, 1) for x in (query, key, value)]  # (T, heads, h): one token's numbers lie together
     found = []
     for group in segments.groups:
         places = (group.queries, group.keys, group.keys)
@@ -144,8 +146,8 @@ def by_segment(query: Tensor, key: Tensor, value: Tensor, segments: Segments, dr
 
 
 class _BySegment(torch.autograd.Function):
-    """The same, written out, with a third of the passes over memory: heads are apart as soon as rows are gathered, and what
-    was gathered from one place only is not added up in backward."""
+    """`by_segment` written out, with a third of the passes over memory: gathering the rows also separates the heads, and
+    backward sums gradients only where a row was gathered more than once."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, segments: Segments) -> Tensor:
@@ -193,8 +195,8 @@ def _tokens(rows: Tensor, heads: int) -> Tensor:
 
 
 def _gathered_back(slopes: list[Tensor], segments: Segments, places: Places) -> Tensor:
-    """Gradients of the rows of all groups, of each (S * K * W, h) -> those of the tokens' rows (T * K, h). Those behind a segment's
-    end are zeros."""
+    """The gradients of all groups' rows, (S * H * W, h) for each group -> those of the tokens' rows (T * H, h). Gradients past a
+    segment's end are zeros."""
     whole = torch.cat(slopes)
     if not segments.forked:
         return whole.index_select(0, places.back)

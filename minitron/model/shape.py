@@ -1,8 +1,8 @@
-"""What a shape of model owns: blocks and their state, parameter groups, costs, and its names in other programs' formats.
+"""What belongs to a shape of model: blocks and their state, parameter groups, costs, and its names in other programs' formats.
 
-A shape is a subclass of `Trunk` in a file of its own, and a line in `recipe.kinds.SHAPES`. All that other packages need to
-know of it they ask here: an optimizer which weights are matrices, the planner what a block keeps, GGUF what a weight is
-called. Knows nothing about which shapes there are.
+A shape is a subclass of `Trunk` in a file of its own, and a line in `recipe.kinds.SHAPES`. Other packages learn everything about
+a shape through these classes: an optimizer asks which weights are matrices, the planner what a block keeps, GGUF what a weight
+is called. Knows nothing about which shapes there are.
 
 Letters in shapes: B rows, T tokens, D d_model, V vocabulary.
 """
@@ -22,68 +22,67 @@ from minitron.recipe.schema import ModelConfig
 
 @dataclass(frozen=True)
 class Gguf:
-    """A shape in GGUF's words, for llama.cpp."""
+    """How a shape is described in GGUF, for llama.cpp."""
 
     architecture: str
-    norm_eps: str  # the key of norm_eps
-    names: dict[str, str]  # of a weight's module, within its block or the trunk -> GGUF's
+    norm_eps: str  # GGUF's key for norm_eps
+    names: dict[str, str]  # name of a weight's module, within its block or the trunk -> GGUF's name
     numbers: dict[str, int | float] = field(default_factory=dict)  # further keys of this architecture
-    interleaved: tuple[str, ...] = ()  # names there of what makes heads that RoPE turns as pairs 2i, 2i + 1
-    biases: bool = False  # it wants one for every Linear and norm: zeros where there is none
+    interleaved: tuple[str, ...] = ()  # GGUF's names of the weights whose heads RoPE turns there as pairs 2i, 2i + 1
+    biases: bool = False  # every Linear and norm must have a bias there: zeros where there is none here
 
 
 @dataclass(frozen=True)
 class HuggingFace:
-    """A shape in the words of Hugging Face's transformers, which has the same names of weights, but for `names`."""
+    """How a shape is described in Hugging Face's transformers, where weights have the same names except those in `names`."""
 
     architecture: str  # the class that loads it
-    config: dict[str, Any]  # config.json, but for what every model has
+    config: dict[str, Any]  # config.json, without the keys that every model has
     names: dict[str, str] = field(default_factory=dict)  # of weights that have another name there
-    transposed: tuple[str, ...] = ()  # ends of the names of matrices that it keeps as [in, out]
-    biases: bool = False  # it wants one for every Linear and norm: zeros where there is none
+    transposed: tuple[str, ...] = ()  # ends of the names of matrices that are kept as [in, out] there
+    biases: bool = False  # every Linear and norm must have a bias there: zeros where there is none here
 
 
 class Block(nn.Module, ABC):
-    """A layer: something that mixes positions, and something that works on each of them."""
+    """A layer: a part that mixes positions, and a part that works on each position by itself."""
 
     @abstractmethod
     def forward(self, x: Tensor, step: Pass, state: LayerState | None) -> Tensor:
-        """x (B, T, D) -> (B, T, D), or (N, D) of what `step.wanted` names; extends `state`.
+        """x (B, T, D) -> (B, T, D), or (N, D) with only the positions that `step.wanted` names; extends `state`.
 
-        A sequence begins where `step.positions` is 0 and sees nothing before it; `step.spans` says what a segment goes on from.
+        A sequence begins where `step.positions` is 0, and sees nothing before that; `step.spans` says what a segment goes on from.
         """
 
     @abstractmethod
     def new_state(self, rows: int, slots: int, *, device: torch.device, dtype: torch.dtype) -> LayerState:
-        """An empty state for so many rows, of at most `slots` tokens each."""
+        """An empty state for `rows` texts of at most `slots` tokens each."""
 
     @abstractmethod
     def parts(self) -> dict[str, nn.Module]:
-        """What the layer consists of beside its norms, for people to read."""
+        """The parts of the layer besides its norms, by a name for people to read."""
 
     @classmethod
     @abstractmethod
     def saved_bytes(cls, config: ModelConfig, load: Load) -> dict[str, int]:
-        """What autograd keeps of it, term -> bytes."""
+        """What autograd keeps of one block, term -> bytes."""
 
     @classmethod
     @abstractmethod
     def operations(cls, config: ModelConfig) -> float:
-        """Operations of forward and backward, per token, beside the products with its matrices (6 for each weight)."""
+        """Operations of forward and backward, per token, besides the products with its matrices (6 for each weight)."""
 
 
 class Trunk(nn.Module, ABC):
-    """Embedding, blocks and the last norm of a shape."""
+    """The embedding, the blocks and the last norm of a shape."""
 
-    prefix: ClassVar[str]  # of its weights' names in a checkpoint
+    prefix: ClassVar[str]  # the prefix of its weights' names in a checkpoint
     block: ClassVar[type[Block]]
     norm_type: ClassVar[type[RMSNorm] | type[LayerNorm]]
     residual: ClassVar[tuple[str, ...]]  # ends of the names of the matrices that write to the residual stream
-    heads: ClassVar[
-        tuple[str, ...]
-    ] = ()  # ends of the names of the matrices whose rows are those of heads, head by head
+    # ends of the names of the matrices whose rows belong to heads, one head after the other
+    heads: ClassVar[tuple[str, ...]] = ()
     position_table: ClassVar[str] = ""  # the name of learned positions, looked up and never multiplied by; empty: none
-    grows: ClassVar[bool] = True  # its state grows with the text, so that model.context is the most it can hold
+    grows: ClassVar[bool] = True  # whether its state grows with the text; it can then hold at most model.context tokens
 
     @abstractmethod
     def __init__(self, config: ModelConfig, vocab_size: int):
@@ -91,7 +90,7 @@ class Trunk(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, ids: Tensor, step: Pass) -> Tensor:
-        """ids (B, T) -> hidden states after the last norm (B, T, D), or (N, D) of what is wanted."""
+        """ids (B, T) -> hidden states after the last norm (B, T, D), or (N, D) with only the positions in `step.wanted`."""
 
     @classmethod
     def block_types(cls, config: ModelConfig) -> list[type[Block]]:
@@ -100,7 +99,7 @@ class Trunk(nn.Module, ABC):
 
     @classmethod
     def saved_bytes(cls, config: ModelConfig, load: Load) -> dict[str, int]:
-        """What autograd keeps that all blocks share, term -> bytes."""
+        """What autograd keeps once for all blocks together, term -> bytes."""
         return {}
 
     @property
@@ -110,30 +109,30 @@ class Trunk(nn.Module, ABC):
     @property
     @abstractmethod
     def embedding(self) -> Tensor:
-        """(V, D), also the head."""
+        """The embedding matrix (V, D), also the head's unless that is untied."""
 
     def gguf(self) -> Gguf | None:
-        """The shape in GGUF's words; None where llama.cpp has nothing like it."""
+        """The shape's description in GGUF, or None if llama.cpp has no such model."""
         return None
 
     def hugging_face(self) -> HuggingFace | None:
-        """The shape in transformers' words; None where that has nothing like it."""
+        """The shape's description in transformers, or None if transformers has no such model."""
         return None
 
     def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
-        """Views of the weights that make a layer's queries (H h, D) and keys (K h, D), for each layer that has such."""
+        """For each layer with attention, views of the weights that make its queries (H h, D) and its keys (K h, D)."""
         return []
 
     def matrices(self) -> list[list[nn.Parameter]]:
-        """The weights of each block that are matrices and trained, for optimizers that treat those as such."""
+        """The trained matrices of each block, for optimizers that treat matrices differently."""
         return [[w for w in block.parameters() if w.ndim == 2 and w.requires_grad] for block in self.blocks]
 
     def per_head(self) -> list[nn.Parameter]:
-        """Those of `matrices` in which the rows of each head (`head_size`) are a matrix by itself."""
+        """The weights in which the `head_size` rows of each head are a matrix of their own."""
         return [weight for name, weight in self.named_parameters() if name.endswith(self.heads)] if self.heads else []
 
     def parts(self) -> dict[str, list[nn.Parameter]]:
-        """Every weight once, by the part of the model that it belongs to."""
+        """Every weight once, grouped by the part of the model that it belongs to."""
         norms = [w for m in self.modules() if isinstance(m, RMSNorm | LayerNorm) for w in m.parameters()]
         of_norms = {id(w) for w in norms}
         found = {

@@ -1,7 +1,7 @@
 """`conv`: LFM2's gated short convolution, a layer that sees the last few tokens (arXiv 2511.23404).
 
     B, C, x = in_proj(h)            each (B, T, D)
-    y = C * conv(B * x)             of each channel by itself, the last `conv_width` tokens
+    y = C * conv(B * x)             over the last `conv_width` tokens, each channel by itself
     out = o_proj(y)
 
 Its state is the last conv_width - 1 inputs of the convolution. Knows nothing about other layers.
@@ -21,13 +21,13 @@ from minitron.recipe.schema import ModelConfig
 
 
 class ConvState(LayerState):
-    """The last inputs of a convolution, (B, w - 1, C), the newest behind; zeros at first."""
+    """The last inputs of a convolution, (B, w - 1, C), the newest one last; zeros at first."""
 
     def __init__(self, rows: int, width: int, channels: int, *, device: torch.device, dtype: torch.dtype):
         self.inputs = torch.zeros(rows, width - 1, channels, device=device, dtype=dtype)
 
     def extend(self, x: Tensor) -> Tensor:
-        """Takes in x (B, T, C) -> what a convolution of these T tokens reads, (B, w - 1 + T, C)."""
+        """Appends x (B, T, C) and returns what the convolution of these T tokens reads, (B, w - 1 + T, C)."""
         whole = torch.cat((self.inputs.to(x.dtype), x), 1)
         self.inputs = whole[:, x.shape[1] :].to(self.inputs.dtype)
         return whole
@@ -45,7 +45,7 @@ class CausalConv(nn.Module):
 
     def __init__(self, channels: int, width: int):
         super().__init__()
-        # (C, 1, w) as Conv1d has it, the newest token's last; and as Conv1d begins
+        # (C, 1, w) as in Conv1d, with the newest token's weight last; initialised as in Conv1d
         self.weight = nn.Parameter(torch.empty(channels, 1, width).uniform_(-(width**-0.5), width**-0.5))
 
     def new_state(self, rows: int, *, device: torch.device, dtype: torch.dtype) -> ConvState:
@@ -53,8 +53,8 @@ class CausalConv(nn.Module):
         return ConvState(rows, width, channels, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, positions: Tensor | None = None, state: ConvState | None = None) -> Tensor:
-        """x (B, T, C) -> (B, T, C). Without `positions` (B, T) each row is one text from its beginning; with them a text begins where
-        the position is 0, and goes on from the state where the row's first is not."""
+        """x (B, T, C) -> (B, T, C). Without `positions` (B, T) each row is one text from its beginning, and no state is used. With them
+        a text begins where the position is 0; a row whose first position is not 0 goes on from the state."""
         taps = self.weight[:, 0].T.to(x.dtype)  # (w, C)
         if positions is None:
             out: Tensor = _FromBeginning.apply(x, taps)  # type: ignore[no-untyped-call]
@@ -69,7 +69,7 @@ class CausalConv(nn.Module):
 
 
 class _FromBeginning(torch.autograd.Function):
-    """The convolution of rows that begin with their first token: half the time of torch's own on a CPU in fp32."""
+    """The convolution for rows that are whole texts from their beginning: takes half the time of torch's on a CPU in fp32."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, taps: Tensor) -> Tensor:
@@ -113,13 +113,13 @@ class ShortConv(nn.Module):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """What in_proj and o_proj read, B, C and x, what the convolution reads and gives."""
+        """The inputs of in_proj and o_proj; B, C and x; the convolution's input and output."""
         n, width = load.tokens, config.d_model
         return {"Linear's inputs": load.low * width * n, "convolution": load.low * width * (5 * n + load.after)}
 
     @staticmethod
     def operations(config: ModelConfig) -> float:
-        """Forward and backward, per token: two for each weight of the convolution and two gates, three times."""
+        """Forward and backward, per token: 2 for each weight of the convolution and 1 for each of the two gates, times 3."""
         return 6.0 * config.d_model * (config.conv_width + 1)
 
 

@@ -1,8 +1,8 @@
-"""What a forward pass is told, and what a model keeps between two of them while it writes.
+"""`Pass`: what blocks are told about a forward pass. `State`: what a model keeps from one pass to the next while it writes.
 
-A shape whose state does not grow (a recurrent one) fits behind the same three words as one with a KV cache: a block makes
-its own `LayerState`, forgets where a position is 0, and goes on from a segment's `parent`. Sampling, packing and alignment
-know no more than that. Knows nothing about attention.
+Recurrent shapes, whose state does not grow, and shapes with a KV cache obey the same three rules: a block makes its own
+`LayerState`, forgets everything where a position is 0, and goes on from a segment's `parent`. Sampling, packing and alignment
+rely on no more than that. Knows nothing about attention.
 
 Letters in shapes: B rows, T tokens, D d_model.
 """
@@ -18,10 +18,10 @@ from torch.utils.checkpoint import checkpoint
 
 @dataclass
 class Span:
-    """A segment of a flat row of texts: its next `length` tokens. Segments follow each other without padding.
+    """A segment of a flat row of texts: the row's next `length` tokens. Segments follow each other without padding.
 
-    A segment's tokens see those before them in the segment. With a `prefix_len` it also sees the first `prefix_len` tokens
-    of segment number `parent`, which it goes on from: so a prompt is computed once for all completions that follow it.
+    A segment's tokens see those before them in the segment. With a `prefix_len` they also see the first `prefix_len` tokens of
+    segment number `parent`, which the segment goes on from: so a prompt is computed once for all completions that follow it.
     """
 
     length: int
@@ -44,11 +44,11 @@ class LayerState(ABC):
 
 @dataclass
 class State:
-    """What a model keeps of `B` texts that it writes side by side, made by `LanguageModel.new_state`."""
+    """What a model keeps of B texts that it writes side by side. Made by `LanguageModel.new_state`."""
 
     layers: list[LayerState]
-    used: int = 0  # tokens read so far of each row, its padding included
-    pad: Tensor | None = None  # (B,) how many of these, on the left, are padding; None: none anywhere
+    used: int = 0  # tokens that each row has read so far, its padding included
+    pad: Tensor | None = None  # (B,) how many of these, on the left, are padding; None: no row has padding
 
     def select(self, rows: Tensor) -> None:
         """Keeps these rows (N,), in this order: those still being written. A row that is named twice is forked."""
@@ -67,31 +67,29 @@ class State:
 class Pass:
     """What every block is told of one forward pass over ids (B, T)."""
 
-    # (B, T), counted within each sequence: one begins, and a recurrent block forgets, where the position is 0
+    # (B, T), counted within each sequence: where the position is 0 a sequence begins, and a recurrent block forgets
     positions: Tensor
-    mask: Tensor | None = None  # (B or 1, 1, T, S): True where a query may look; None: at all before it
-    spans: list[Span] | None = None  # segments that the (single) row consists of
+    mask: Tensor | None = None  # (B or 1, 1, T, S): True where a query may look; None: causal
+    spans: list[Span] | None = None  # the segments of a flat row (B = 1); None: an ordinary batch of rows
     state: State | None = None
-    wanted: Tensor | None = (
-        None  # (N,) of the flattened (B * T): what follows the mixing of positions is for these only
-    )
-    recompute: bool = False  # blocks keep their input only and are computed again in backward
-    segments: Any = None  # the same for attention, made by `attention.prepared`
+    # (N,) indices into the flattened (B * T) positions: after the mixing in the last block only these are computed; None: all
+    wanted: Tensor | None = None
+    recompute: bool = False  # blocks keep only their input and are computed again in backward
+    segments: Any = None  # the spans as `segments.Segments`, made by `attention.prepared` or `window.prepared`
     # (B, T) the positions, for layers that read a text in order; None: each row is one text from its beginning
     restarts: Tensor | None = None
-    rope: tuple[Tensor, Tensor] | None = (
-        None  # cos and sin, (B, T, H + K or 1, h) each, from shapes that turn queries and keys
-    )
+    # cos and sin, (B, T, H + K or 1, h) each, in shapes with RoPE
+    rope: tuple[Tensor, Tensor] | None = None
 
     def keep(self, x: Tensor) -> Tensor:
-        """x (B, T, D), or of it what is wanted, (N, D)."""
+        """x (B, T, D) as it is, or only its wanted positions, (N, D)."""
         return x if self.wanted is None else x.flatten(0, 1).index_select(0, self.wanted)
 
 
 def run_blocks(blocks: nn.ModuleList, x: Tensor, step: Pass) -> Tensor:
     """x (B, T, D) after all blocks; with `step.recompute` by gradient checkpointing (Chen et al., arXiv 1604.06174).
 
-    All but the last compute every position: the next one looks at it.
+    All blocks but the last compute every position, since the next block looks at them all.
     """
     inner = replace(step, wanted=None)
     for number, block in enumerate(blocks, 1):
@@ -102,6 +100,6 @@ def run_blocks(blocks: nn.ModuleList, x: Tensor, step: Pass) -> Tensor:
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """What autocast makes of products with x."""
+    """The dtype of products with x: autocast's if that is on, else that of x."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype

@@ -1,8 +1,8 @@
-"""`stream`: Llama's blocks with layers whose memory does not grow, so that a talk has no end: a token costs the same time and the state the
-same bytes after a hundred thousand tokens as after ten (docs/streaming.md).
+"""`stream`: Llama's blocks with layers whose memory does not grow, so that a dialogue may be endless: after a hundred thousand tokens a
+token takes the same time, and the state the same bytes, as after ten (docs/streaming.md).
 
-Which layers there are `model.layers` says: gated convolutions (`short_conv`), attention to a window (`window`), gated delta rules
-(`delta`). `model.context` is the length of rows in training and no limit of what is read.
+`model.layers` chooses the layers: gated convolutions (`short_conv`), attention to a window (`window`), gated delta rules (`delta`).
+`model.context` is the length of rows in training and does not limit what the model can read.
 """
 
 from dataclasses import replace
@@ -38,7 +38,7 @@ class Stream(Llama):
 
     @staticmethod
     def whole_texts(step: Pass) -> bool:
-        """Whether each row is one text from its beginning, which is looked at where that costs nothing."""
+        """Whether each row is known to be one text from its beginning; only checked where that is cheap, on a CPU without a state."""
         places = step.positions
         on_cpu = step.state is None and places.device.type == "cpu"
         return on_cpu and bool((places[:, 1:] > 0).all() and (places[:, 0] == 0).all())
@@ -47,7 +47,7 @@ class Stream(Llama):
         return None
 
     def hugging_face(self) -> HuggingFace | None:
-        """transformers' Lfm2, which has convolutions and attention to all that there is."""
+        """transformers' Lfm2, which has convolutions and attention to all tokens. Raises MinitronError for layers that it lacks."""
         c, kinds = self.config, layer_kinds(self.config)
         hint = "use --format bundle"
         if "delta" in kinds:

@@ -1,7 +1,7 @@
 """`window`: attention to the last `window` tokens (as in Mistral 7B, arXiv 2310.06825, section 2), with RoPE, and with norms of queries
-and keys as LFM2 has them.
+and keys as in LFM2.
 
-Its state is the keys and values of those tokens, however long the text. Knows nothing about other layers.
+Its state is the keys and values of those tokens, however long the text is. Knows nothing about other layers.
 
 Letters in shapes: B rows, T tokens, S keys, K key/value heads, h a head's width.
 """
@@ -22,14 +22,14 @@ from minitron.recipe.schema import ModelConfig
 
 
 class WindowCache(KVCache):
-    """The newest keys and values, (B, K, slots, h) each: token t is in slot t % slots."""
+    """The newest keys and values, (B, K, slots, h) each, as a ring: token t is in slot t % slots."""
 
     @property
     def slots(self) -> int:
         return self.keys.shape[2]
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes in the (B, K, T, h) of this pass and returns the keys and values of the tokens that `tokens_seen` names."""
+        """Stores the (B, K, T, h) of this pass; returns the keys and values (B, K, S, h) of the tokens that `tokens_seen` names."""
         length, before = key.shape[2], self.used
         self.used += length
         if length == 1:
@@ -46,7 +46,7 @@ class WindowCache(KVCache):
         return whole
 
     def tokens_seen(self, length: int, device: torch.device) -> Tensor:
-        """Which tokens of the text the keys are that `extend` will return for `length` more ones, (S,)."""
+        """The tokens of the text, (S,), whose keys `extend` will return when it gets `length` more tokens."""
         if length > 1:
             return torch.arange(max(0, self.used - self.slots), self.used + length, device=device)
         slots = torch.arange(min(self.used + 1, self.slots), device=device)
@@ -54,7 +54,7 @@ class WindowCache(KVCache):
 
 
 def prepared(step: Pass, x: Tensor, window: int) -> Pass:
-    """`step` with the mask or the segments that attention to a window takes, for inputs like x (B, T, D): made once for all layers."""
+    """`step` with the mask or the segments that attention to a window needs, for inputs like x (B, T, D); made once for all layers."""
     if step.spans is not None:
         return replace(step, segments=Segments.of(step.spans, x, window=window))
     if step.state is None and window >= x.shape[1]:
@@ -84,7 +84,7 @@ class WindowAttention(LlamaAttention):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """As if it saw all tokens: so it is computed, and masked."""
+        """The same as for attention to all tokens: it is computed like that, with a mask."""
         return LlamaAttention.saved_bytes(replace(config, qk_norm=True), load)
 
 

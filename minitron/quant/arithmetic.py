@@ -1,7 +1,7 @@
-"""A model in fewer bits: its matrices rounded as weights.bin holds them, and torch computing as the chat program does.
+"""A model in fewer bits: rounds its matrices to what weights.bin holds, and makes torch compute as the chat program does.
 
-    matrices = shrink(model, "q4", moments)     # name -> panels.Matrix; the model's weights become theirs
-    model = as_program(model, "q4", moments)    # what the program computes, for measuring and for reference outputs
+    matrices = shrink(model, "q4", moments)     # name -> panels.Matrix; the model gets their rounded values
+    model = as_program(model, "q4", moments)    # computes what the program does, for measuring and for reference outputs
 
 Knows nothing about files.
 """
@@ -18,27 +18,27 @@ from torch.nn import functional as F
 from minitron.model.language_model import LanguageModel
 from minitron.quant import gptq, panels
 
-Moments = Mapping[str, npt.NDArray[Any]]  # a matrix's name -> the sum of x xᵀ (C, C) over what it multiplies
+Moments = Mapping[str, npt.NDArray[Any]]  # a matrix's name -> the sum of x xᵀ (C, C) over its inputs x
 
 
 @torch.no_grad()
 def shrink(model: LanguageModel, dtype: str, moments: Moments | None = None) -> dict[str, panels.Matrix]:
-    """Rounds the model's matrices in place; returns them as they are stored, by name. In q4 those of which there are moments
-    (`train.calibrate`) are rounded by them, the others to what is nearest."""
+    """Rounds the model's matrices in place; returns them as they are stored, by name. In q4, matrices that have moments
+    (`train.calibrate`) are rounded with them, by GPTQ; all others are rounded to the nearest values."""
     matrices = {}
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
             values = parameter.detach().cpu().float().numpy()
             if dtype == "q4" and moments and name in moments:
                 matrices[name] = gptq.compensated(values, moments[name])
-            else:  # learned positions are looked up and never multiplied by: always fp16
+            else:  # learned positions are looked up, not multiplied, so they are always fp16
                 matrices[name] = panels.nearest(values, "f16" if name == model.position_table else dtype)
             parameter.copy_(torch.from_numpy(matrices[name].values()))
     return matrices
 
 
 def as_program(model: LanguageModel, dtype: str, moments: Moments | None = None) -> LanguageModel:
-    """A copy in fp32 with the weights of `shrink` and, for q8 and q4, the products' activations rounded to 8 bits."""
+    """A copy in fp32 with the weights of `shrink`; for q8 and q4, inputs of matrix products are also rounded to 8 bits."""
     model = copy.deepcopy(model).float().eval()
     shrink(model, dtype, moments)
     round_activations(model, dtype)
@@ -46,8 +46,8 @@ def as_program(model: LanguageModel, dtype: str, moments: Moments | None = None)
 
 
 def round_activations(model: LanguageModel, dtype: str) -> None:
-    """From now on all that a matrix multiplies is rounded first, if the dtype's arithmetic does that. What the trunk gives is
-    what the head multiplies, whoever does that: `LanguageModel.head` or `cross_entropy.linear_cross_entropy`."""
+    """Makes the model round every input of a matrix product first, if the dtype's arithmetic does that (q8, q4). The head's input
+    is rounded as the trunk's output, since either `LanguageModel.head` or `cross_entropy.linear_cross_entropy` multiplies it."""
     if dtype == "f16":
         return
     for module in model.modules():
@@ -57,8 +57,8 @@ def round_activations(model: LanguageModel, dtype: str) -> None:
 
 
 def rounded(x: Tensor) -> Tensor:
-    """Activations (..., C) as the program rounds them: to 8 bits in groups of 32 (docs/formats.md). Gradients pass as if they
-    were not."""
+    """Activations (..., C) as the program rounds them: to 8 bits in groups of 32 (docs/formats.md). Gradients pass through as if
+    nothing were rounded."""
     size = x.shape[-1]
     groups = F.pad(x, (0, -size % panels.GROUP)).unflatten(-1, (-1, panels.GROUP))
     top = groups.abs().amax(-1, keepdim=True)

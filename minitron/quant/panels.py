@@ -1,10 +1,10 @@
 """Matrices as weights.bin holds them: fp16, 8 bits or 4 bits, in panels (docs/formats.md). NumPy alone.
 
-    matrix = nearest(weights, "q4")         # codes and scales, or fp16 values
+    matrix = nearest(weights, "q4")         # a Matrix: codes and scales, or fp16 values
     data = matrix.pack()                    # bytes of weights.bin
-    unpack(data, "q4", shape).values()      # fp32, what the program multiplies by
+    unpack(data, "q4", shape).values()      # fp32, the values that the program multiplies by
 
-Knows nothing about models (`lowbit` does).
+Knows nothing about models (`arithmetic` does).
 
 Letters in shapes: R rows, C columns, P panels of 16 rows, G groups of 32 columns.
 """
@@ -17,12 +17,12 @@ DTYPES = ("f16", "q8", "q4")
 PANEL, GROUP = 16, 32  # rows of a panel, columns of a group
 Q8_ZERO = 128  # a q8 value is stored with this added
 
-# The values of IQ4_NL in llama.cpp (ggml-common.h); ones fitted to our models lower the error by one percent only.
+# The values of IQ4_NL in llama.cpp (ggml-common.h); values fitted to our models lower the error by only one percent.
 Q4_CODEBOOK = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
-Q4_ZERO = min(range(16), key=lambda code: abs(Q4_CODEBOOK[code]))  # what fills up a q4 matrix
+Q4_ZERO = min(range(16), key=lambda code: abs(Q4_CODEBOOK[code]))  # the code that pads a q4 matrix
 CODEBOOK = np.array(Q4_CODEBOOK, np.float32)
-# Code of a value v: _NEAREST[floor(2v) + 256]. Values and so twice the borders between them are whole numbers.
-_BORDERS = CODEBOOK[1:] + CODEBOOK[:-1]  # doubled
+# The code of a number v is _NEAREST[floor(2v) + 256]: the codebook's values are whole numbers, and so are twice the borders between them.
+_BORDERS = CODEBOOK[1:] + CODEBOOK[:-1]  # twice the borders
 _NEAREST = np.searchsorted(_BORDERS, np.arange(-256, 257), side="right").astype(np.uint8)
 
 
@@ -36,7 +36,7 @@ class Matrix:
     scales: np.ndarray | None = None
 
     def values(self) -> np.ndarray:
-        """fp32 (R, C), exactly what the stored numbers mean."""
+        """The exact values of the stored numbers, fp32 (R, C)."""
         if self.dtype == "f16":
             return self.codes.astype(np.float32)
         numbers = CODEBOOK[self.codes] if self.dtype == "q4" else self.codes.astype(np.float32)
@@ -45,7 +45,7 @@ class Matrix:
         return whole.reshape(rows, -1)[:, :cols]
 
     def pack(self) -> np.ndarray:
-        """The bytes (uint8) of weights.bin."""
+        """The matrix's bytes (uint8) in weights.bin."""
         if self.dtype == "f16":
             panels = _fill(self.codes, rows=PANEL).reshape(-1, PANEL, self.codes.shape[1])
             return np.ascontiguousarray(panels.transpose(0, 2, 1)).view(np.uint8).reshape(-1)
@@ -62,7 +62,7 @@ class Matrix:
 
 
 def packed_bytes(dtype: str, shape: tuple[int, int]) -> int:
-    """Size of a packed matrix (R, C)."""
+    """Bytes of a packed matrix (R, C)."""
     panels, groups = -(-shape[0] // PANEL), -(-shape[1] // GROUP)
     return {"f16": 32 * panels * shape[1], "q8": 544 * panels * groups, "q4": 288 * panels * groups}[dtype]
 
@@ -89,7 +89,7 @@ def unpack(data: bytes, dtype: str, shape: tuple[int, int]) -> Matrix:
 
 
 def _fill(array: np.ndarray, *, rows: int = 1, cols: int = 1, value: float = 0) -> np.ndarray:
-    """Filled up to whole multiples."""
+    """The array padded with `value` to multiples of `rows` and `cols`."""
     missing = -array.shape[0] % rows, -array.shape[1] % cols
     if missing == (0, 0):
         return array
@@ -97,8 +97,8 @@ def _fill(array: np.ndarray, *, rows: int = 1, cols: int = 1, value: float = 0) 
 
 
 def nearest(values: np.ndarray, dtype: str, weights: np.ndarray | None = None) -> Matrix:
-    """The stored matrix nearest to `values`, fp32 (R, C): of q4 the scale of each group is that with the least squared error,
-    which `weights` (C,) weigh by column (default: all alike)."""
+    """The stored matrix nearest to `values`, fp32 (R, C). In q4 each group gets the scale with the least squared error, where
+    `weights` (C,) weigh the columns (default: all alike)."""
     if dtype == "f16":
         return Matrix(dtype, values.astype(np.float16))
     groups = grouped(values)
@@ -118,33 +118,33 @@ def rounded(values: np.ndarray, scales: np.ndarray) -> Matrix:
 
 
 def grouped(values: np.ndarray) -> np.ndarray:
-    """(R, C) -> (R, G, 32), the last group filled up with zeros."""
+    """(R, C) -> (R, G, 32), the last group padded with zeros."""
     return _fill(values, cols=GROUP).reshape(len(values), -1, GROUP)
 
 
 def divisor(scales: np.ndarray) -> np.ndarray:
-    """Scales (R, G) -> what values (R, G, 32) are divided by: a group of zeros has the scale 0."""
+    """Scales (R, G) -> divisors (R, G, 1) for values (R, G, 32): 1 in place of 0, the scale of a group of zeros."""
     wide = scales.astype(np.float32)
     return np.where(wide == 0, 1, wide)[..., None]
 
 
 def q4_codes(quotients: np.ndarray) -> np.ndarray:
-    """The codes (uint8) of the codebook's values that are nearest."""
+    """The codes (uint8) of the codebook's values nearest to `quotients`, in the same shape."""
     return _NEAREST[np.floor(2 * quotients).clip(-256, 255).astype(np.int16) + 256]
 
 
-# What the largest weight of a group may become: the ends of the codebook, and somewhat beyond or short of them.
+# What the largest weight of a group is scaled to, for each try: values near the ends of the codebook, a little inside and outside.
 _TRIES = [sign * end for end in range(96, 153, 6) for sign in (1, -1)]
 
 
 def search_q4(groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The scales (R, G), of either sign, with which `groups` (R, G, 32) have the least squared error, weighed by `weights` (1, G, 32)."""
+    """The scales (R, G), of either sign, that give `groups` (R, G, 32) the least squared error found, weighted by `weights` (1, G, 32)."""
     peaks = np.take_along_axis(groups, np.abs(groups).argmax(-1)[..., None], -1)[..., 0]
     least = np.full(peaks.shape, np.inf, np.float32)
     best = np.zeros(peaks.shape, np.float16)
     for peak in _TRIES:
         tried = (peaks / peak).astype(np.float16)
-        for _ in range(2):  # as it is, then the best one for the values that came out
+        for _ in range(2):  # the tried scale, then the best scale for the codes that it gave
             numbers = CODEBOOK[q4_codes(groups / divisor(tried))]
             error = (weights * (numbers * tried[..., None].astype(np.float32) - groups) ** 2).sum(-1)
             best = np.where(error < least, tried, best)

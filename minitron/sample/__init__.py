@@ -1,4 +1,4 @@
-"""Drawing tokens: batched answers of chat models, endless text of base models.
+"""Sampling: batched answers of chat models, endless text of base models.
 
 Knows nothing about training.
 """

@@ -1,4 +1,4 @@
-"""How a base model goes on with a text, past the end of its context.
+"""Lets a base model go on with a text, even past the end of its context.
 
     for token in continue_text(model, encode_text(text, tokenizer), sampling=sampling, decoding=decoding): ...
 
@@ -18,9 +18,9 @@ from minitron.tokenizer.base import Tokenizer
 
 
 def window(length: int, context: int) -> int:
-    """Where what the model sees of a text of `length` ids begins. Where it outgrows the context, the oldest half of the
-    window goes, and again whenever it is full: it depends on the length alone, and so a text goes on alike in one answer
-    and in several. The chat program has the same rule (go_serve/internal/engine, Window)."""
+    """The place of the first id that the model sees of a text of `length` ids. A text that outgrows the context loses half a
+    context of its oldest ids, and again whenever the window is full. The place depends on the length alone, so that a text goes
+    on alike in one answer and in several. The chat program has the same rule (go_serve/internal/engine, Window)."""
     half = context // 2
     return 0 if length <= context else ((length - context - 1) // half + 1) * half
 
@@ -34,8 +34,9 @@ def continue_text(
     decoding: Decoding,
     watch: Callable[[Tensor, int], None] | None = None,
 ) -> Iterator[int]:
-    """Yields the ids by which a base model goes on with a text, up to the end marker or max_tokens. Unlike
-    `generate.stream` it never ends at the full context, but goes on with the newer part of the text."""
+    """Yields the ids that a base model appends to a text, up to the end marker or max_tokens. Unlike `generate.stream` it does
+    not end when the context is full, but goes on with the newer part of the text. Before each id, `watch` gets the logits (V,)
+    that it was drawn from, and the id."""
     generator = torch.Generator().manual_seed(decoding.seed)
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=model.device)
     limit = model.context_limit
@@ -58,7 +59,7 @@ def continue_text(
 
 
 def encode_text(text: str, tokenizer: Tokenizer) -> list[int]:
-    """The ids of a text for `continue_text`. Raises MinitronError where there are none: a text cannot begin from nothing."""
+    """The ids of a text for `continue_text`. Raises MinitronError if there are none: the model needs something to go on from."""
     if not (ids := tokenizer.encode(text)):
         raise MinitronError("the text has no tokens", hint="give the model something to go on from")
     return ids

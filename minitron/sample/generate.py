@@ -1,7 +1,7 @@
 """Sampling: many prompts at once for the stages (`ask`), one streaming answer for the chat (`stream`).
 
-The order of operations is the chat program's (go_serve/internal/sample): repetition penalty over the answer so far,
-temperature, top-k, top-p, min-p, draw; temperature 0 takes the likeliest token. Unknown and control ids other than the
+The operations are in the same order as in the chat program (go_serve/internal/sample): repetition penalty over the answer so
+far, temperature, top-k, top-p, min-p, draw; temperature 0 takes the likeliest token. Unknown and control ids other than the
 end marker are never drawn.
 """
 
@@ -27,7 +27,7 @@ NONE = float("-inf")
 
 @dataclass(frozen=True)
 class Answer:
-    """Ids without the end marker, and why they end: `end`, `max_tokens` or `context`."""
+    """The ids of an answer without the end marker, and why it ended: `end`, `max_tokens` or `context`."""
 
     ids: list[int]
     stopped: str
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Decoding:
-    """What decoding needs beside the sampling options: the id that ends an answer, ids never drawn, the seed."""
+    """What decoding needs besides the sampling options: the id that ends an answer, the ids that are never drawn, the seed."""
 
     end: int
     banned: list[int]
@@ -64,7 +64,8 @@ def filter_logits(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: l
             ordered, order = logits.sort(dim=-1, descending=True, stable=True)
         if sampling.top_p < 1.0:
             probabilities = ordered.softmax(-1)
-            drop = probabilities.cumsum(-1) - probabilities >= sampling.top_p  # by the mass of all likelier tokens
+            # a token is dropped if all likelier tokens together reach top_p
+            drop = probabilities.cumsum(-1) - probabilities >= sampling.top_p
             drop[:, 0] = False  # the likeliest token always stays
             ordered = ordered.masked_fill(drop, NONE)
         logits = torch.full_like(logits, NONE).scatter(1, order, ordered)
@@ -79,11 +80,10 @@ def draw(logits: Tensor, sampling: Sampling, *, seen: Tensor, banned: list[int],
     logits = filter_logits(logits, sampling, seen=seen, banned=banned)
     if sampling.temperature == 0:
         return logits.argmax(-1)
-    # The inverse of the cumulative distribution: one random number per row, where torch.multinomial takes one per id.
+    # By the inverse of the cumulative distribution: one random number per row, while torch.multinomial takes one per id.
     mass = logits.softmax(-1).cpu().cumsum(-1, dtype=torch.float64)
-    at = (1 - torch.rand(len(mass), 1, dtype=torch.float64, generator=generator)) * mass[
-        :, -1:
-    ]  # above 0: no banned id
+    # above 0, so that no banned id is found
+    at = (1 - torch.rand(len(mass), 1, dtype=torch.float64, generator=generator)) * mass[:, -1:]
     return torch.searchsorted(mass, at).squeeze(1).to(logits.device)
 
 
@@ -112,7 +112,7 @@ def ask_each(
     batch_rows: int,
     title: str,
 ) -> list[tuple[list[str], list[bool]]]:
-    """The same with each of several ways of sampling; a prompt is read once for all."""
+    """`ask` with each of several ways of sampling; each prompt is read only once for all of them."""
     ids = [encode_prompt(messages, tokenizer) for messages in prompts]
     decoding = Decoding.of(tokenizer, seed=seed)
     with progress(title, len(ids) * len(ways)) as bar:
@@ -127,7 +127,7 @@ class _Text:
     prompt: list[int]
     sampling: Sampling
     answer: list[int] = field(default_factory=list)
-    stopped: str = ""  # why, as in `Answer`; empty: not yet
+    stopped: str = ""  # why it ended, as in `Answer`; empty: it has not ended
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.answer)
@@ -156,11 +156,11 @@ def generate_each(
     batch_rows: int = 64,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[list[Answer]]:
-    """For each of several ways of sampling one answer per prompt, in the prompts' order; `batch_rows` answers are written at once.
+    """For each of several ways of sampling, one answer per prompt in the prompts' order; `batch_rows` answers are written at once.
 
-    Prompts must be shorter than the model's context. Texts of like length are written together, and a batch ends when most of
-    its answers have: the few long ones of all batches go on together, read anew, since a step of few rows takes as long
-    as one of many.
+    Prompts must be shorter than the model's context. Texts of similar length are written together. A step of few rows takes as
+    long as one of many, so a batch stops when most of its answers have ended; the few long ones that all batches leave are read
+    again and go on together.
     """
     texts = [_Text(prompt, sampling) for prompt in prompts for sampling in ways]
     seeds = itertools.count(decoding.seed * 1_000_003)
@@ -177,8 +177,9 @@ def generate_each(
     return [answers[number :: len(ways)] for number in range(len(ways))]
 
 
-LEFT = 4  # a batch that may be left is when one of so many of its answers is not done
-MOST = 7 / 8  # of a batch's rows: while more write, those that are done go on; to take some out copies the state
+LEFT = 4  # a batch that may be left early is left when at most 1 in LEFT of its answers has not ended
+# While more than this share of a batch's rows is unfinished, ended rows stay in it: removing rows copies the state.
+MOST = 7 / 8
 
 
 @torch.inference_mode()
@@ -190,7 +191,7 @@ def _write(
     *,
     leave: bool,
 ) -> None:
-    """Goes on with the answers, to their ends or, with `leave`, until few of them are left."""
+    """Continues the answers until they end or, with `leave`, until few of them are unfinished."""
     context, device = model.context_limit, model.device
     steps = max(min(text.sampling.max_tokens - len(text.answer), context - len(text)) for text in texts)
     seen = torch.zeros(len(texts), model.vocab_size, dtype=torch.bool, device=device)
@@ -223,7 +224,8 @@ def _write(
             return
         assert state.pad is not None
         read = state.used - int(state.pad.min())  # tokens of the longest row
-        if len(alive) <= len(texts) * MOST or read == context:  # of those that ended, too, since they are read on
+        # an ended row may be the one that fills the context, since ended rows are stepped too
+        if len(alive) <= len(texts) * MOST or read == context:
             rows = torch.tensor(alive, device=device)
             texts, seen, drawn = [texts[row] for row in alive], seen[rows], drawn[rows]
             by_sampling = _by_sampling(texts, device)
@@ -233,9 +235,9 @@ def _write(
 
 
 def _read(prompts: list[list[int]], model: LanguageModel, *, slots: int) -> tuple[State, Tensor]:
-    """A state that has read a prompt in each row, and the hidden states of the last ids (B, D). Equal prompts are read once."""
+    """A state that has read one prompt per row, and the hidden states of the prompts' last ids (B, D). Equal prompts are read once."""
     rows = {tuple(prompt): row for row, prompt in reversed(list(enumerate(prompts)))}
-    once = sorted(rows.values())  # the first row of each
+    once = sorted(rows.values())  # the first row of each different prompt
     state = model.new_state(len(once), slots)
     hidden = model.prefill([prompts[row] for row in once], state)
     if len(once) == len(prompts):
@@ -246,7 +248,7 @@ def _read(prompts: list[list[int]], model: LanguageModel, *, slots: int) -> tupl
 
 
 def _by_sampling(texts: list[_Text], device: torch.device) -> list[tuple[Sampling, Tensor | slice]]:
-    """Each way of sampling and its rows."""
+    """Each way of sampling, with its rows."""
     rows: dict[int, list[int]] = defaultdict(list)
     for row, text in enumerate(texts):
         rows[id(text.sampling)].append(row)
@@ -263,8 +265,8 @@ def stream(
     decoding: Decoding,
     watch: Callable[[Tensor, int], None] | None = None,
 ) -> Iterator[int]:
-    """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or at the full context. `watch` gets the
-    logits (V,) that each was drawn from, and it, first."""
+    """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or when the context is full. Before each
+    id, `watch` gets the logits (V,) that it was drawn from, and the id."""
     device = model.device
     generator = torch.Generator().manual_seed(decoding.seed)
     steps = min(sampling.max_tokens, model.context_limit - len(prompt))
