@@ -1,10 +1,10 @@
-"""What a person says of the answers in a chat, kept in one file: /good, /bad, /fix and /labels.
+"""A person's labels of the answers in a chat, kept in one file: /good, /bad, /fix and /labels.
 
     book = Book(Path("runs/demo/labels.json"), Model("Tiko", sha256))
     book.add(messages, answer, kind="fix", fix="I am Tiko.")
 
-The file has the form in which it is sent (docs/loop.md), and is there once the first answer is labelled. Knows nothing about
-models and terminals.
+The file has the format in which labels are sent (docs/loop.md), and is created when the first answer is labelled. Knows nothing
+about models and terminals.
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ class Book:
         self.path, self.model = path, model
 
     def labels(self) -> list[Label]:
-        """All of them, oldest first. Raises MinitronError where the file holds something else."""
+        """All labels, oldest first. Raises MinitronError if the file holds something else."""
         return labels.read(self.path)[1] if self.path.exists() else []
 
     def add(self, messages: Sequence[Message], answer: str, *, kind: str, why: str = "", fix: str = "") -> str:
-        """Keeps a label in place of an earlier one of the same answer, and returns what to tell."""
+        """Keeps a label, which replaces an earlier one of the same answer, and returns what to tell the person."""
         time = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         row = {"messages": messages, "answer": answer, "kind": kind, "why": why, "fix": fix, "time": time}
         label = labels.parse_label(row)
@@ -41,7 +41,7 @@ class Book:
         return told if kept else f"{told}\n(They are kept in {self.path} alone. /labels FILE writes them to a file.)"
 
     def command(self, file: str) -> str:
-        """How many there are; or writes them to a file that is not there yet."""
+        """Carries out /labels and returns what to tell: counts the labels, or writes them to `file` if it does not exist yet."""
         kept = self.labels()
         if not kept:
             return "No answer is labelled yet: /good, /bad [why] and /fix [text] label the last one."

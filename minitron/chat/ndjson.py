@@ -1,6 +1,9 @@
-"""`minitron tokenize`, `logits` and `complete`: NDJSON in, NDJSON out, line for line what minitron-chat does.
+"""`minitron tokenize`, `logits` and `complete`: NDJSON in, NDJSON out, line by line as minitron-chat does it.
 
-Two programs are compared with a pipe:  minitron tokenize RECIPE < lines  |  minitron-chat tokenize < lines.
+The outputs of the two programs on the same lines can be compared:
+
+    minitron tokenize RECIPE < lines
+    minitron-chat tokenize < lines
 """
 
 import base64
@@ -17,7 +20,7 @@ from minitron.train import checkpoint
 
 
 def _lines() -> Iterator[tuple[int, dict]]:
-    """Numbered objects from stdin; a line that is none is a MinitronError."""
+    """(line number, JSON object) for each line of stdin that is not blank. Raises MinitronError for a line that is no object."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
             continue
@@ -31,7 +34,7 @@ def _lines() -> Iterator[tuple[int, dict]]:
 
 
 def _answer(work: Callable[[dict], dict]) -> None:
-    """Each line's answer on stdout, in UTF-8 whatever the locale; the line's own mistakes are MinitronErrors."""
+    """Writes `work`'s answer to each line to stdout, in UTF-8 whatever the locale. Raises MinitronError for a line that is faulty."""
     sys.stdout.reconfigure(encoding="utf-8")
     for number, value in _lines():
         try:
@@ -43,7 +46,7 @@ def _answer(work: Callable[[dict], dict]) -> None:
 
 
 def _messages(value: dict) -> list[dict[str, str]]:
-    """The line's dialogue. Raises ValueError where it is none."""
+    """The line's dialogue. Raises ValueError if there is none, or it is malformed."""
     messages = value.get("messages")
     if not isinstance(messages, list) or not messages:
         raise ValueError('"messages" must be a list of {"role": ..., "content": ...}')
@@ -78,7 +81,7 @@ def tokenize(config: Config) -> None:
 
 
 def logits(config: Config) -> None:
-    """{"ids": [...]} -> {"logits": [...]} of the last position."""
+    """{"ids": [...]} -> {"logits": [...]}, those of the last position."""
     import torch
 
     model = _model(config)
@@ -97,8 +100,8 @@ def logits(config: Config) -> None:
 
 
 def complete(config: Config) -> None:
-    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"}, greedy, and "dropped_turns" where the dialogue outgrew
-    the context; a base model goes on with {"text": "..."}, or with the last message."""
+    """{"messages": [...], "max_tokens": n} -> {"text", "ids", "stopped"} of the greedy answer, and "dropped_turns" if the dialogue
+    outgrew the context. A base model continues {"text": "..."}, or the last message."""
     from minitron.sample.generate import Decoding, generate
 
     tokenizer, model = _tokenizer(config), _model(config)

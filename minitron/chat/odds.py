@@ -1,6 +1,7 @@
-"""How probable the tokens of an answer were, and what could have stood in their place: /probs and /branch of the terminal chat.
+"""How probable the tokens of an answer were, and which others were likely in their place: /probs and /branch of the terminal chat.
 
-What is said and how tokens are numbered is the Go program's (go_serve/internal/repl/inspect.go). Knows nothing about terminals.
+The wording and the numbering of tokens are those of the Go program (go_serve/internal/repl/inspect.go). Knows nothing about
+terminals.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from minitron.sample.continue_text import window
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.sentencepiece import SPACE
 
-OTHERS = 3  # other tokens that are told beside one
+OTHERS = 3  # other tokens that are listed for each token
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Odds:
-    """A token of an answer, and the likeliest others that an answer may hold, the likeliest first."""
+    """A token of an answer, and the most probable other tokens that an answer may hold, in falling order."""
 
     chosen: Choice
     others: list[Choice]
 
     @classmethod
     def of(cls, logits: Tensor, token: int, *, never: list[int]) -> "Odds":
-        """From the logits (V,) that stood before it. `never` are ids that no answer holds."""
+        """From the logits (V,) that `token` was drawn from. `never`: ids that no answer may hold."""
         probabilities = logits.double().softmax(-1)
         likely = probabilities.topk(min(OTHERS + 1 + len(never), len(probabilities))).indices.tolist()
         others = [i for i in likely if i != token and i not in never][:OTHERS]
@@ -43,13 +44,13 @@ class Odds:
         return cls(chosen, rest)
 
     def line(self, number: int, tokenizer: Tokenizer) -> str:
-        """As it is shown; the numbers are those that /branch takes."""
+        """The line that /probs shows; its numbers are those that /branch takes."""
         others = ", ".join(f"{n}: {spelt(o.id, tokenizer)} {o.probability:.1%}" for n, o in enumerate(self.others, 1))
         return f"{number:3d}  {self.chosen.probability:6.1%}  {spelt(self.chosen.id, tokenizer)}   ({others})"
 
 
 def spelt(token: int, tokenizer: Tokenizer) -> str:
-    """A token as it can be shown: spaces are ▁, bytes <0xE2>, a marker its name."""
+    """A token in printable form: a space is ▁, a byte <0xE2>, a marker its name."""
     raw = tokenizer.piece_bytes(token)
     if not raw:
         names = {token: f"<|{role}|>" for role, token in tokenizer.markers.items()} | {tokenizer.end: "<|end|>"}
@@ -61,8 +62,8 @@ def spelt(token: int, tokenizer: Tokenizer) -> str:
 
 @torch.inference_mode()
 def look(model: LanguageModel, ids: list[int], prompt: int, *, never: list[int]) -> Iterator[Odds]:
-    """The odds of each id behind the first `prompt` of them, by reading them once more; of a text longer than the context as it was
-    written, with the newer part in view."""
+    """The odds of each id after the first `prompt` ids, by running the model over them again. If the text outgrew the context, each
+    id is seen with the same window of earlier ids as when it was written (`window`)."""
     seen_from = -1
     for at in range(prompt, len(ids)):
         if (begin := window(at, model.context_limit)) != seen_from:

@@ -1,10 +1,10 @@
-"""A conversation with a model: turns, commands, what is forgotten. Knows no terminal.
+"""A conversation with a model: its turns, its commands, and which turns are dropped. Knows nothing about terminals.
 
     session = Session(tokenizer, model, sampling=config.export.sampling(), system="", seed=1)
     reply = session.ask("hello", print)
     session.command("/probs")
 
-In a `TextSession` a base model goes on with what is typed. What is said and which commands there are is the Go program's
+In a `TextSession` a base model continues what is typed. The commands and the wording are those of the Go program
 (go_serve/internal/repl).
 """
 
@@ -50,7 +50,7 @@ MAX_TEMPERATURE, MAX_MAX_TOKENS = 10, 1 << 20
 
 @dataclass
 class Reply:
-    """One answer, why it ended (`end`, `max_tokens`, `context`, `interrupted`), and what it cost."""
+    """One answer, why it ended (`end`, `max_tokens`, `context`, `interrupted`), and its costs in tokens and seconds."""
 
     text: str
     stopped: str
@@ -58,11 +58,11 @@ class Reply:
     prompt_tokens: int
     answer_tokens: int
     prefill_seconds: float  # until the first token
-    decode_seconds: float  # the other tokens
-    ids: list[int] = field(default_factory=list)  # of all of the answer, also of what a branch has kept
+    decode_seconds: float  # for the other tokens
+    ids: list[int] = field(default_factory=list)  # of the whole answer, with the tokens that a branch kept
 
     def remarks(self) -> Iterator[str]:
-        """What the person should know about it."""
+        """What the person should know about the answer, such as that it was cut."""
         if self.forgotten_turns:
             yield f"(The conversation no longer fits: oldest turns forgotten: {self.forgotten_turns}.)"
         if self.stopped == "max_tokens":
@@ -79,29 +79,29 @@ class Session:
     def __init__(self, tokenizer: Tokenizer, model: LanguageModel, *, sampling: Sampling, system: str, seed: int):
         self.tokenizer, self.model, self.sampling, self.seed = tokenizer, model, sampling, seed
         self.system = system
-        self.room: float = model.context_limit  # tokens of a prompt and its answer
-        self.turns: list[chat_template.Message] = []  # user and assistant by turns
+        self.room: float = model.context_limit  # the most tokens of a prompt and its answer together
+        self.turns: list[chat_template.Message] = []  # user and assistant, alternating
         self.last: Reply | None = None
         self.asked: list[int] = []  # the prompt of the conversation's last answer
-        self.written: list[int] = []  # and its ids
+        self.written: list[int] = []  # the ids of that answer
         self.book: Book | None = None  # where labels are kept
-        self.fixing = False  # the next line is what the last answer should have been
-        self.watched = False  # whether tokens are told with their odds while they are written: /probs on
-        self.watch: Callable[[str], None] = lambda line: None  # where they are told
+        self.fixing = False  # whether the next line is what the last answer should have been
+        self.watched = False  # /probs on: whether tokens are shown with their odds while they are written
+        self.watch: Callable[[str], None] = lambda line: None  # shows a token's line of odds
 
     def messages(self) -> list[chat_template.Message]:
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
 
     def ask(self, text: str, on_text: Callable[[str], None], *, stopped: Callable[[], bool] = lambda: False) -> Reply:
-        """The answer to `text`, whose parts `on_text` gets as whole characters; ends early once `stopped()` is true.
+        """The answer to `text`. `on_text` gets its parts, in whole characters; it ends early once `stopped()` is true.
 
-        Where the context is full, the oldest turns are forgotten for good. Raises MinitronError, and leaves the
-        conversation as it was, when the message does not fit.
+        If the context is full, the oldest turns are forgotten for good. Raises MinitronError, and leaves the conversation
+        as it was, if the message does not fit.
         """
         prompt, forgotten = self._read(text)
         reply = self._write(prompt, [], on_text, stopped)
         reply = replace(reply, forgotten_turns=forgotten // 2)
-        if self._said(reply):  # else it was never asked: nothing is forgotten for it
+        if self._said(reply):  # without an answer the question counts as not asked, and no turn is forgotten
             self._keep(self.turns[forgotten:], text, prompt, reply)
         self.last = reply
         return reply
@@ -109,8 +109,9 @@ class Session:
     def branch(
         self, where: str, on_text: Callable[[str], None], *, stopped: Callable[[], bool] = lambda: False
     ) -> Reply | str:
-        """Goes back in the last answer: "N K" takes the K-th of the others of its N-th token, and the answer goes on from there;
-        `on_text` gets all of it. Returns what to tell in place of a reply where there is no such token."""
+        """Writes another ending of the last answer: "N K" replaces its N-th token with the K-th of the others that /probs lists for it
+        (K is 1 by default) and continues from there. `on_text` gets the whole new answer, which takes the old one's place. Returns
+        what to tell the person instead of a reply if there is no such token."""
         if not self.written:
             return NOTHING_YET
         numbers = [_number(word, int, low=1, high=MAX_MAX_TOKENS) for word in where.split()]
@@ -137,10 +138,10 @@ class Session:
         *,
         ended: bool = False,
     ) -> Reply:
-        """What follows a prompt and the ids that the answer has begun with; nothing more where it has ended with them."""
+        """The answer to a prompt that begins with the ids `begun`, which the model continues unless `ended` is true."""
         ids: list[int] = []
         times = [time.perf_counter()]
-        self.seed += 1  # another answer when the same is asked again
+        self.seed += 1  # so that the same question gets another answer next time
 
         def watch(logits: Tensor, token: int) -> None:
             never = self.tokenizer.never_sampled
@@ -173,11 +174,11 @@ class Session:
 
     @staticmethod
     def _said(reply: "Reply") -> bool:
-        """Whether there is an answer: one that was stopped before it began is none."""
+        """Whether there is an answer: False if it was interrupted before its first token."""
         return bool(reply.ids) or reply.stopped != "interrupted"
 
     def _keep(self, before: list[chat_template.Message], text: str, prompt: list[int], reply: "Reply") -> None:
-        """The conversation is these turns, the text and its answer."""
+        """Makes the conversation these turns, then the text and its answer."""
         self.turns = [*before, {"role": "user", "content": text}, {"role": "assistant", "content": reply.text}]
         self.asked, self.written = prompt, reply.ids
 
@@ -189,25 +190,25 @@ class Session:
         return chat_template.encode_prompt(kept, self.tokenizer), len(self.messages()) + 1 - len(kept)
 
     def _used(self) -> int:
-        """Tokens of the conversation."""
+        """The number of tokens in the conversation."""
         sizes = [len(chat_template.encode_message(m, self.tokenizer)) for m in self.messages()]
         return len(self.tokenizer.start) + sum(sizes) if sizes else 0
 
     def _fitting(self, text: str) -> list[chat_template.Message]:
-        """The messages of the next prompt, the oldest turns left out where they do not fit."""
+        """The messages of the next prompt, without the oldest turns if they do not all fit. Raises MinitronError."""
         how = {"context": self.model.context_limit, "max_tokens": self.sampling.max_tokens}
         try:
             return chat_template.fit([*self.messages(), {"role": "user", "content": text}], self.tokenizer, **how)[0]
         except MinitronError:
             if self.system and text:
-                self._fitting("")  # where not even this fits, the system message is to blame
+                self._fitting("")  # raises if not even an empty message fits: then the system message is to blame
             elif self.system:
                 hint = "shorten it with /system"
                 raise MinitronError("what the model is told first takes all the room", hint=hint) from None
             raise
 
     def command(self, line: str) -> str:
-        """Carries out a line that begins with a slash and returns what to tell. Raises EOFError for /quit."""
+        """Carries out a line that begins with a slash and returns what to tell the person. Raises EOFError for /quit."""
         name, _, rest = line.strip().partition(" ")
         rest = rest.strip()
         match name:
@@ -261,7 +262,7 @@ class Session:
         return self.book.add(messages, answer, kind=kind, **{"fix" if kind == "fix" else "why": rest})
 
     def fix(self, text: str) -> str:
-        """Takes the line behind /fix."""
+        """Takes the line that follows /fix as what the last answer should have been, and returns what to tell the person."""
         self.fixing = False
         return self.command(f"/fix {text}") if text.strip() else "Nothing is noted."
 
@@ -295,7 +296,7 @@ class Session:
 
 
 class TextSession(Session):
-    """Texts that a base model goes on with, each by itself: none of the others is in its prompt."""
+    """Texts that a base model continues, each on its own: no earlier text is in the prompt."""
 
     generate = staticmethod(continue_text)
 
@@ -322,7 +323,7 @@ NOTHING_YET = "Nothing was said yet."
 
 
 def _number(text: str, kind: type, *, low: float, high: float) -> float | None:
-    """The number in a text, None where there is none within the bounds."""
+    """The number in a text, or None if there is none within the bounds."""
     try:
         value = kind(text)
     except ValueError:
@@ -331,7 +332,7 @@ def _number(text: str, kind: type, *, low: float, high: float) -> float | None:
 
 
 def whole_characters(ids: Iterable[int], tokenizer: Tokenizer) -> Iterator[str]:
-    """The text of ids while they come; bytes of a character wait for its last one. Joined, it is `tokenizer.decode`."""
+    """The text of ids as they arrive; the bytes of a character wait until it is complete. Joined, the parts equal `tokenizer.decode`."""
     waiting: list[int] = []  # ids of a character that has begun
     for token in ids:
         waiting.append(token)

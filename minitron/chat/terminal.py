@@ -1,7 +1,7 @@
 """Chat in the terminal with the model of a run. Run: minitron chat runs/demo (or recipes/demo.toml).
 
-For the person who trains. Two ways into a `session.Session`: a terminal with a prompt and a history of lines, and a pipe with
-nothing but answers on stdout.
+For the person who trains the model. Drives a `session.Session` in two ways: from a terminal, with a prompt and a history of lines,
+and from a pipe, with nothing but answers on stdout.
 """
 
 import secrets
@@ -24,7 +24,8 @@ from minitron.train import checkpoint
 
 
 def run(config: Config, *, stage: str | None = None) -> None:
-    """Chats until the person leaves or the input ends. `stage` None: the one that ships, or sft while kto has no model."""
+    """Chats until the person leaves or the input ends. `stage` None: the stage whose model ships, or the last one before it that has
+    a model, if feedback or kto have none yet. Raises MinitronError if the stage has no finished model."""
     if stage is None:
         stage = config.shipped
         if stage == "feedback" and not checkpoint.pointed(config.layout.stage("feedback"), "best"):
@@ -58,14 +59,14 @@ def run(config: Config, *, stage: str | None = None) -> None:
 
 
 def _talk(session: Session, lines: Iterator[str], *, on_terminal: bool) -> None:
-    """Answers each line, on stdout; everything else goes to stderr."""
+    """Answers each line on stdout; everything else goes to stderr."""
 
     def write(part: str) -> None:
         sys.stdout.write(visible(part) if on_terminal else part)
         sys.stdout.flush()
 
     def answer(say_it: Callable[..., Reply | str], text: str) -> None:
-        """Writes the answer while it grows, or behind its tokens where they are told."""
+        """Writes the answer while it grows; with /probs on, writes it whole after the list of its tokens."""
         whole: list[str] = []
         pressed.clear()
         reply = say_it(text, whole.append if session.watched else write, stopped=lambda: bool(pressed))
@@ -98,7 +99,7 @@ def _talk(session: Session, lines: Iterator[str], *, on_terminal: bool) -> None:
 
 @contextmanager
 def _ctrl_c_noted(on_terminal: bool) -> Iterator[list[bool]]:
-    """Within the block Ctrl-C only adds to the yielded list. Off a terminal it ends the program, as ever."""
+    """Within the block, Ctrl-C only appends to the yielded list. If stdin is no terminal, it ends the program as usual."""
     pressed: list[bool] = []
     if not on_terminal:
         yield pressed
@@ -111,7 +112,7 @@ def _ctrl_c_noted(on_terminal: bool) -> Iterator[list[bool]]:
 
 
 def _typed_lines(history: Path) -> Iterator[str]:
-    """Lines from the prompt. Ctrl-D ends them, and so does Ctrl-C twice in a row."""
+    """Lines typed at the prompt. Ctrl-D ends them, and so does Ctrl-C twice in a row."""
     read, warned = _reader(history), False
     while True:
         try:
@@ -128,7 +129,7 @@ def _typed_lines(history: Path) -> Iterator[str]:
 
 
 def _reader(history: Path) -> Callable[[], str]:
-    """A function that asks for one line: with arrow keys and history, or plain on a terminal that cannot do more."""
+    """A function that asks for one line: with arrow keys and history, or without them on a terminal that cannot do that."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.formatted_text import FormattedText
     from prompt_toolkit.history import FileHistory
@@ -148,7 +149,7 @@ def _reader(history: Path) -> Callable[[], str]:
 
 
 def _read_plainly() -> str:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which raises KeyboardInterrupt
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the handler that raises KeyboardInterrupt
     try:
         return input("> ")
     except (EOFError, KeyboardInterrupt):

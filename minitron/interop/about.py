@@ -1,4 +1,4 @@
-"""What a format may say of a model beside its weights and its tokenizer."""
+"""What an export format may say about a model besides its weights and its tokenizer."""
 
 import datetime
 from collections.abc import Iterable, Mapping
@@ -14,28 +14,28 @@ from minitron.recipe.data import Source
 from minitron.recipe.layout import Layout
 from minitron.recipe.schema import ExportConfig
 
-ANSWER_TOKENS = 24  # of an answer by which a format proves itself, at most
+ANSWER_TOKENS = 24  # at most so many tokens in an answer that checks an exported file
 
 
 @dataclass(frozen=True)
 class About:
-    """For people and programs that get the model."""
+    """What the people and programs that get the model are told about it."""
 
     title: str
-    dtype: str  # of the matrices, one of those that the format has (recipe.kinds.EXPORTS)
-    settings: ExportConfig  # what the chat program says first, and how it draws
-    recipe: str  # its name
-    stage: str  # that trained the weights; "untrained" where none did
+    dtype: str  # of the matrices; the format must have it (recipe.kinds.EXPORTS)
+    settings: ExportConfig  # [export]: greeting, system message, sampling and so on
+    recipe: str  # the recipe's name
+    stage: str  # the stage that trained the weights; "untrained" if none did
     step: int = 0
-    base: bool = False  # goes on with a text and knows no dialogues
-    trained: str = ""  # when, as `utc` writes it
+    base: bool = False  # it continues texts and was not trained on dialogues
+    trained: str = ""  # when the weights were saved, as `utc` writes it
     sources: list[Source] = field(default_factory=list)
     icon: bytes = b""  # PNG
-    matrices: Mapping[str, Matrix] | None = None  # as they are stored, where they have been rounded already
-    prompts: Iterable[list[int]] = ()  # held-out ones, for a format that proves itself
-    run: Layout | None = None  # where what the stages say of themselves lies, for a model card
-    adapter: Path | None = None  # the checkpoint with what LoRA trained, for a format that is of that
-    start: LanguageModel | None = None  # and the model that it changes
+    matrices: Mapping[str, Matrix] | None = None  # the matrices as they are stored, if they have been rounded already
+    prompts: Iterable[list[int]] = ()  # held-out prompts, for a format that stores self-tests
+    run: Layout | None = None  # where the stages' reports are, for a model card
+    adapter: Path | None = None  # the checkpoint that holds the LoRA adapter, for the format `peft`
+    start: LanguageModel | None = None  # the model that the adapter changes
 
 
 def utc(seconds: float) -> str:
@@ -44,7 +44,7 @@ def utc(seconds: float) -> str:
 
 
 def check_fp16(model: LanguageModel) -> None:
-    """Raises MinitronError where a weight is no number, or too large for fp16."""
+    """Raises MinitronError if a weight is not finite, or too large for fp16."""
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter.half()).all():
             raise MinitronError(f"{name} does not fit into fp16", hint="train again with a lower optim.lr")

@@ -26,15 +26,15 @@ from minitron.recipe.schema import Sampling
 from minitron.sample.generate import filter_logits
 from minitron.tokenizer.base import MARKERS, Tokenizer
 
-ALIGN = 64  # bytes; every tensor begins at a multiple of it
+ALIGN = 64  # bytes; every tensor begins at a multiple of this
 SELFTESTS = 5
-UNUSUAL = ("head_dim", "untied_head", "layers", "window", "conv_width")  # in config.json only where they are something
-NEAR_TIE = 0.1  # logits; a self-test ends before a choice that is closer than this
+UNUSUAL = ("head_dim", "untied_head", "layers", "window", "conv_width")  # in config.json only if they are set
+NEAR_TIE = 0.1  # logits; a self-test ends before a token whose lead over the second is smaller than this
 
 
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
-    """The three files into `out`. The model's weights become what is written. Without a tokenizer the vocabulary is invented:
-    the weights know nothing either."""
+    """Writes the three files into `out`, and rounds the weights of `model` in place to the values written. Without a tokenizer
+    (untrained weights) the vocabulary is made up."""
     e = about.settings
     vocab = tokenizer.to_vocab() if tokenizer else invented_vocab(model.vocab_size)
     tensors, weights = lay_out(model, about.dtype, about.matrices)
@@ -70,7 +70,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
             "date": utc(time.time()),
         },
     }
-    # config.json goes away first and comes last: a bundle without it is no bundle, so none is ever half new
+    # config.json is removed first and written last: without it a folder is no bundle, so nobody loads a half-written one
     (out / "config.json").unlink(missing_ok=True)
     atomic_write(out / "weights.bin", weights)
     atomic_write(out / "vocab.json", vocab_bytes)
@@ -81,18 +81,18 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
 
 
 def shape_of(model: LanguageModel) -> dict[str, Any]:
-    """config.json's `model`. What usually is not there says nothing where it is not."""
+    """The object `model` of config.json, without the UNUSUAL fields that are not set."""
     shape = dataclasses.asdict(model.config) | {"vocab_size": model.vocab_size}
     return {key: value for key, value in shape.items() if value or key not in UNUSUAL}
 
 
 def digest(data: bytes) -> dict[str, Any]:
-    """Size and checksums."""
+    """Size in bytes, CRC-32 and SHA-256."""
     return {"bytes": len(data), "crc32": f"{zlib.crc32(data):08x}", "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def sealed(config: str) -> str:
-    """A JSON object's text with one more field at its end: the checksum of all bytes before that field."""
+    """A JSON object's text with one more field at its end: the CRC-32 of all bytes before that field."""
     before = config.rstrip().removesuffix("}").rstrip() + ",\n "
     return before + f'"crc32": "{zlib.crc32(before.encode()):08x}"\n}}\n'
 
@@ -100,8 +100,8 @@ def sealed(config: str) -> str:
 def lay_out(
     model: LanguageModel, dtype: str, matrices: Mapping[str, Matrix] | None = None
 ) -> tuple[list[dict[str, Any]], bytes]:
-    """The tensor table and weights.bin: packed matrices, vectors in fp32, each at a multiple of ALIGN. Without `matrices` the model's are
-    rounded here, and its weights become what is written."""
+    """The tensor table and the bytes of weights.bin: packed matrices, and vectors in fp32, each at a multiple of ALIGN. Without
+    `matrices` the weights of `model` are rounded here, in place, to the values written."""
     check_fp16(model)
     matrices = matrices or arithmetic.shrink(model, dtype)
     table, blob = [], bytearray()
@@ -109,7 +109,7 @@ def lay_out(
         matrix = matrices.get(name)
         data = matrix.pack().tobytes() if matrix else parameter.detach().cpu().numpy().astype("<f4").tobytes()
         blob += bytes(-len(blob) % ALIGN)
-        # what is no matrix is a row of numbers, such as a convolution's
+        # anything but a matrix, such as a convolution, is stored as a flat row of numbers
         about = (
             {"dtype": matrix.dtype, "shape": list(parameter.shape)}
             if matrix
@@ -121,7 +121,7 @@ def lay_out(
 
 
 def invented_vocab(size: int) -> dict[str, Any]:
-    """A vocabulary of the right size for weights that know nothing: markers, bytes where they fit, then made-up pieces."""
+    """A vocabulary of the right size for untrained weights: markers, the 256 bytes if they fit, then made-up pieces."""
     pieces, types = ["<unk>", *MARKERS], "U" + "C" * len(MARKERS)
     if byte_fallback := size >= len(pieces) + 256:
         pieces, types = [*pieces, *(f"<0x{b:02X}>" for b in range(256))], types + "B" * 256
@@ -147,7 +147,7 @@ def invented_vocab(size: int) -> dict[str, Any]:
 
 @torch.inference_mode()
 def selftests(model: LanguageModel, tokenizer: Tokenizer, prompts: Iterable[list[int]]) -> list[dict[str, Any]]:
-    """Greedy answers to a few held-out prompts, for the program to replay on its own machine."""
+    """Greedy answers to a few held-out prompts, which the chat program replays on the machine that it runs on."""
     tests = []
     for ids in prompts:
         if len(ids) + ANSWER_TOKENS > model.context_limit:
@@ -162,7 +162,7 @@ def selftests(model: LanguageModel, tokenizer: Tokenizer, prompts: Iterable[list
 def greedy_answer(
     model: LanguageModel, ids: list[int], *, end: int, banned: list[int]
 ) -> tuple[list[int], torch.Tensor]:
-    """Up to ANSWER_TOKENS greedy ids (the end marker included), stopping before a near-tie; and the first logits."""
+    """Up to ANSWER_TOKENS greedy ids (the end marker included), stopping before a near-tie; and the logits (V,) of the first."""
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool)
     answer: list[int] = []
     first = torch.empty(0)

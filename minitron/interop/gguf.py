@@ -1,9 +1,9 @@
 """`gguf`: one file for llama.cpp, model-<dtype>.gguf, with the matrices as F16, Q8_0 or Q4_0.
 
-The layout is that of ggml's docs/gguf.md, version 3. Every matrix is of the file's type, the token embedding (it is also the
-head) included; learned positions are F16 and vectors F32. What a shape is called in GGUF it says itself (`Trunk.gguf`); the
-vocabulary is SentencePiece's ("llama"), a byte-level BPE's ("gpt2"), or there is none. benchmarks/to_gguf.py compares the logits
-with llama.cpp's. Knows nothing about recipes.
+The layout is that of ggml's docs/gguf.md, version 3. Every matrix is stored in the file's type, and so is the token embedding
+(also the head, where they are tied); learned positions are F16 and vectors F32. Each trunk gives its own names in GGUF
+(`Trunk.gguf`); the vocabulary is SentencePiece's ("llama"), a byte-level BPE's ("gpt2"), or there is none. benchmarks/to_gguf.py
+compares the logits with llama.cpp's. Knows nothing about recipes.
 """
 
 import re
@@ -24,17 +24,17 @@ from minitron.model.shape import Gguf
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.byte_bpe import ByteBPE
 
-ALIGN = 32  # bytes; every tensor begins at a multiple of it, counted from the first
+ALIGN = 32  # bytes; every tensor begins at a multiple of this, counted from the first tensor
 BLOCK = 32  # values of a row that share a scale in Q4_0 and Q8_0
 F32, F16, Q4_0, Q8_0 = 0, 1, 2, 8  # GGML's numbers for tensor types
 TYPES = {"f16": F16, "q8": Q8_0, "q4": Q4_0}
-FILE_TYPES = {"f16": 1, "q8": 7, "q4": 2}  # GGUF's numbers for files
+FILE_TYPES = {"f16": 1, "q8": 7, "q4": 2}  # GGUF's values of general.file_type
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9  # GGUF's numbers for metadata types
 PIECES = {"N": 1, "U": 2, "C": 3, "D": 4, "X": 5, "B": 6}  # a piece's type in vocab.json -> llama.cpp's
 
 
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
-    """The file into the folder `out`."""
+    """Writes the .gguf file into the folder `out`, and a Modelfile for ollama if there is a tokenizer."""
     data = encode(model, tokenizer, dtype=about.dtype, title=about.title, base=about.base)
     path = out / f"model-{about.dtype}.gguf"
     atomic_write(path, data)
@@ -47,7 +47,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
 
 
 def modelfile(tokenizer: Tokenizer, about: About, weights: str) -> str:
-    """What `ollama create` reads: the file, the template as Go's text/template has it, and how the chat program draws."""
+    """What `ollama create` reads: the file of weights, the chat template in Go's text/template, and how the chat program samples."""
     e = about.settings
     lines = [f"FROM ./{weights}"]
     lines.append(f'TEMPLATE """{"{{ .Prompt }}" if about.base else tokenizer.form.ollama()}"""')
@@ -75,7 +75,7 @@ def end_of(tokenizer: Tokenizer) -> str:
 
 
 def commands_for(about: About, path: Path) -> dict[str, str]:
-    """What to type to talk with the model in other programs, by program."""
+    """Program -> the command to type to talk with the model in it."""
     name = re.sub(r"[^a-z0-9._-]+", "-", about.recipe.lower()).strip("-._") or "mine"
     chat = "-p 'Once upon a time' -no-cnv" if about.base else "-cnv --jinja"
     return {
@@ -89,7 +89,7 @@ def commands_for(about: About, path: Path) -> dict[str, str]:
 def encode(
     model: LanguageModel, tokenizer: Tokenizer | None, *, dtype: str, title: str = "", base: bool = False
 ) -> bytes:
-    """The file's bytes; `dtype` is minitron's word, f16, q8 or q4. Raises MinitronError for what GGUF cannot say."""
+    """The file's bytes; `dtype` is f16, q8 or q4. Raises MinitronError for a model or tokenizer that GGUF cannot express."""
     shape = words(model, dtype)
     about = metadata(model, shape, dtype) | ({"general.name": string(title)} if title else {})
     about |= vocabulary(tokenizer, base=base) if tokenizer else {"tokenizer.ggml.model": string("no_vocab")}
@@ -107,7 +107,7 @@ def encode(
 
 
 def words(model: LanguageModel, dtype: str) -> Gguf:
-    """The shape in GGUF's words. Raises MinitronError where it has none for something, which would be left out silently."""
+    """The shape in GGUF's terms. Raises MinitronError if GGUF lacks a term for part of it: that part would be left out silently."""
     m, shape = model.config, model.trunk.gguf()
     hint = "train without it, or use --format bundle"
     if shape is None:
@@ -125,7 +125,7 @@ def words(model: LanguageModel, dtype: str) -> Gguf:
 
 
 def text(value: str) -> bytes:
-    """A string as GGUF has it, without its type."""
+    """A string in GGUF's encoding (length, then UTF-8), without the number of its type."""
     return struct.pack("<Q", len(value.encode())) + value.encode()
 
 
@@ -140,7 +140,7 @@ def number(value: int | float | bool) -> bytes:
 
 
 def metadata(model: LanguageModel, shape: Gguf, dtype: str) -> dict[str, bytes]:
-    """GGUF's keys of the shape, with their typed values."""
+    """GGUF's keys that describe the shape -> their values, encoded with their types."""
     m = model.config
     numbers: dict[str, int | float] = {
         "context_length": m.context,
@@ -156,7 +156,7 @@ def metadata(model: LanguageModel, shape: Gguf, dtype: str) -> dict[str, bytes]:
 
 
 def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
-    """What llama.cpp encodes by: SentencePiece's pieces, or those of a byte-level BPE."""
+    """The keys by which llama.cpp encodes text: SentencePiece's pieces, or those of a byte-level BPE."""
     found = byte_level(tokenizer) if isinstance(tokenizer, ByteBPE) else sentencepiece(tokenizer)
     found |= {
         "eos_token_id": number(tokenizer.end),
@@ -169,14 +169,14 @@ def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
 
 
 def sentencepiece(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """Pieces, which llama.cpp merges by their scores. Raises MinitronError where it would cut text into other ones."""
+    """SentencePiece's pieces, which llama.cpp merges by their scores. Raises MinitronError if it would split text into other pieces."""
     vocab = tokenizer.to_vocab()
     rules, hint = vocab["normalizer"], "use --format bundle, or train with tokenizer.kind = 'bpe' and 'identity'"
     if rules["precompiled_charsmap"] or rules["remove_extra_whitespaces"]:
         raise MinitronError("GGUF's vocabulary has no tokenizer.normalization", hint=hint)
     if not rules["escape_whitespaces"]:
         raise MinitronError("GGUF's vocabulary has no tokenizer.kind = 'bytes'", hint=hint)
-    if not vocab["byte_fallback"]:  # llama.cpp ends at a character that has no token
+    if not vocab["byte_fallback"]:  # llama.cpp aborts at a character that has no token
         raise MinitronError("GGUF's vocabulary needs byte tokens, which this tokenizer lacks", hint=hint)
     return {
         "model": string("llama"),
@@ -189,7 +189,7 @@ def sentencepiece(tokenizer: Tokenizer) -> dict[str, bytes]:
 
 
 def byte_level(tokenizer: ByteBPE) -> dict[str, bytes]:
-    """Pieces, the merges in their order, and the way of splitting."""
+    """The pieces of a byte-level BPE, its merges in order, and the name of its pre-tokenizer."""
     if not (splitting := tokenizer.splitting):
         raise MinitronError(
             f"{tokenizer.path} splits texts in a way that llama.cpp has no name for here",
@@ -218,12 +218,12 @@ def integers(values: list[int]) -> bytes:
 
 
 def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float32]]:
-    """GGUF's names with their values in fp32; matrices are [out, in]."""
+    """GGUF's names -> values in fp32; matrices are [out, in]."""
     blocks = {id(w): number for number, block in enumerate(model.blocks) for w in block.parameters()}
     found = {}
     for name, parameter in model.named_parameters():
         module, _, kind = name.rpartition(".")
-        # the longest name that this one ends in: what stands before is the trunk and the block's number
+        # the longest known name that `module` ends in; what stands before it is the trunk and the block's number
         inner = max((known for known in shape.names if f".{module}".endswith(f".{known}")), key=len, default="")
         if not inner:
             raise MinitronError(f"GGUF's {shape.architecture} has no {name}", hint="use --format bundle")
@@ -239,13 +239,13 @@ def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float
 
 
 def neighbours(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Rows of heads of `size`, so that what turned together as i and i + size/2 is now 2i and 2i + 1."""
+    """Reorders the rows within each head of `size` rows: a pair that RoPE rotates moves from i, i + size/2 to 2i, 2i + 1."""
     heads = values.reshape(-1, 2, size // 2, values.shape[1])
     return heads.swapaxes(1, 2).reshape(values.shape)
 
 
 def packed(values: npt.NDArray[np.float32], kind: int) -> bytes:
-    """The bytes of a tensor of this GGML type; blocks of Q4_0 and Q8_0 are 32 values of a row."""
+    """The bytes of a tensor in this GGML type; a block of Q4_0 or Q8_0 is 32 consecutive values of a row."""
     if kind in (F32, F16):
         return values.astype(np.float32 if kind == F32 else np.float16).tobytes()
     blocks = values.reshape(-1, BLOCK)

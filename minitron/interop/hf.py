@@ -1,10 +1,10 @@
-"""`hf`: a folder that transformers' from_pretrained loads, and with it vLLM, TRL and peft: no code of ours on the other side.
+"""`hf`: a folder that transformers' from_pretrained loads, and so do vLLM, TRL and peft; none of them needs code of ours.
 
-    config.json  model.safetensors  generation_config.json      a Llama, a Qwen3 where there is QK-norm, a GPT-2, or an LFM2
-    tokenizer.json  tokenizer_config.json  chat_template.jinja  our ids, the dialogues that sft trained on, its loss mask
-    README.md                                                   the model card, of what the run's files say
+    config.json  model.safetensors  generation_config.json      a Llama, a Qwen3 if it has QK-norm, a GPT-2, or an LFM2
+    tokenizer.json  tokenizer_config.json  chat_template.jinja  our ids, and the dialogue format and loss mask of sft
+    README.md                                                   the model card, from the run's files
 
-tests/test_hf.py compares all of it with transformers. Knows nothing about recipes.
+tests/test_hf.py checks all of it against transformers. Knows nothing about recipes.
 """
 
 import json
@@ -26,7 +26,7 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.sentencepiece import SentencePiece
 
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-# docs/formats.md, in Jinja. What stands in `generation` is what loss is counted on (transformers' assistant mask).
+# The chat template of docs/formats.md, in Jinja. `generation` encloses what the loss is counted on (transformers' assistant mask).
 TEMPLATE = """\
 {start}\
 {{%- for message in messages -%}}
@@ -42,18 +42,19 @@ TEMPLATE = """\
 
 
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
-    """The files into the folder `out`. Without a tokenizer there are none of its files."""
+    """Writes the files into the folder `out`; without a tokenizer, none of the tokenizer's files. Raises MinitronError if `out` holds a
+    bundle, or transformers has no such model."""
     if (out / "weights.bin").exists():
         raise MinitronError(
             f"{out} holds a bundle, whose config.json would go", hint="name another folder: --out DIR", code=2
         )
-    words(model)  # its mistake comes before any file
+    words(model)  # raises before any file is written
     write_model(model, tokenizer, about, out, card=model_card.text(model, tokenizer, about))
     say(f"export: {about.title}, {model.count_params() / 1e6:.2f}M parameters as {about.dtype} -> {out}")
 
 
 def write_model(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path, *, card: str = "") -> None:
-    """What from_pretrained reads, and a model card where there is one."""
+    """Writes what from_pretrained reads, and the model card unless `card` is empty."""
     shape = words(model)
     files: dict[str, str | bytes] = {"model.safetensors": save(tensors(model, shape, about.dtype), {"format": "pt"})}
     if tokenizer:
@@ -69,7 +70,7 @@ def write_model(model: LanguageModel, tokenizer: Tokenizer | None, about: About,
     if card:
         files["README.md"] = card
     files["config.json"] = as_json(config(model, shape, tokenizer, about))
-    # config.json goes away first and comes last: a folder without it is no model, so none is ever half new
+    # config.json is removed first and written last: without it a folder is no model, so nobody loads a half-written one
     (out / "config.json").unlink(missing_ok=True)
     for name, data in files.items():
         atomic_write(out / name, data)
@@ -80,7 +81,7 @@ def as_json(value: dict[str, Any]) -> str:
 
 
 def words(model: LanguageModel) -> HuggingFace:
-    """The shape in transformers' words. Raises MinitronError where it has none for something, which would be left out silently."""
+    """The shape in transformers' terms. Raises MinitronError if they lack a term for part of it: that part would be left out silently."""
     m, shape = model.config, model.trunk.hugging_face()
     hint = "train without it, or use --format bundle"
     if shape is None:
@@ -91,7 +92,7 @@ def words(model: LanguageModel) -> HuggingFace:
 
 
 def config(model: LanguageModel, shape: HuggingFace, tokenizer: Tokenizer | None, about: About) -> dict[str, Any]:
-    """config.json."""
+    """The content of config.json."""
     return {
         "architectures": [shape.architecture],
         **shape.config,
@@ -105,7 +106,7 @@ def config(model: LanguageModel, shape: HuggingFace, tokenizer: Tokenizer | None
 
 
 def tensors(model: LanguageModel, shape: HuggingFace, dtype: str) -> dict[str, Tensor]:
-    """By the names that transformers has; the head is the embedding and not written twice."""
+    """Transformers' names -> tensors; a head that is tied to the embedding is not written again."""
     if dtype == "f16":
         check_fp16(model)
     found = {}
@@ -122,7 +123,7 @@ def tensors(model: LanguageModel, shape: HuggingFace, dtype: str) -> dict[str, T
 
 
 def tokenizer_files(tokenizer: Tokenizer, *, base: bool, context: int) -> dict[str, str | bytes]:
-    """tokenizer.json, tokenizer_config.json and, for dialogues, chat_template.jinja; SentencePiece's own file where it is one."""
+    """tokenizer.json, tokenizer_config.json, chat_template.jinja unless it is a base model, and SentencePiece's own file if it has one."""
     whole = tokenizer.to_tokenizer_json()
     names = {token["id"]: token["content"] for token in whole["added_tokens"]}
     settings = {
@@ -143,7 +144,7 @@ def tokenizer_files(tokenizer: Tokenizer, *, base: bool, context: int) -> dict[s
 
 
 def template(tokenizer: Tokenizer, names: dict[int, str]) -> str:
-    """The dialogue of this tokenizer in Jinja; `names` are those of its special tokens."""
+    """The tokenizer's chat template in Jinja; `names`: special token's id -> its text."""
 
     def quoted(ids: list[int]) -> str:
         return json.dumps("".join(names.get(i) or tokenizer.decode([i]) for i in ids), ensure_ascii=False)
@@ -156,7 +157,7 @@ def template(tokenizer: Tokenizer, names: dict[int, str]) -> str:
 
 
 def generation(tokenizer: Tokenizer, about: About) -> dict[str, Any]:
-    """generation_config.json: how the chat program draws, and which tokens no answer may hold."""
+    """The content of generation_config.json: the chat program's sampling settings, and the tokens that no answer may hold."""
     e = about.settings
     found: dict[str, Any] = {
         "eos_token_id": tokenizer.end,

@@ -1,7 +1,7 @@
-"""GGUF files, of llama.cpp's llama, qwen3 and gpt2, in F32, F16, BF16 or Q8_0, with the tokenizer that is inside.
+"""Reads GGUF files: llama.cpp's llama, qwen3 and gpt2, in F32, F16, BF16 or Q8_0, with the tokenizer that is inside.
 
-The layout is that of ggml's docs/gguf.md, versions 2 and 3. The file is mapped; every count is compared with what is left of it
-before anything is made of it. Knows nothing about runs.
+The layout is that of ggml's docs/gguf.md, versions 2 and 3. The file is memory-mapped; every count is compared with the bytes
+that are left in the file before anything of that size is allocated. Knows nothing about runs.
 """
 
 import mmap
@@ -25,20 +25,20 @@ from minitron.tokenizer.byte_level import byte_level_json, special_token
 from minitron.tokenizer.forms import FORMS
 
 BF16 = 30
-SIZES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q8_0: (BLOCK, 34)}  # type -> values, bytes of a block
+SIZES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q8_0: (BLOCK, 34)}  # type -> (values, bytes) of a block
 # GGUF's numbers for metadata types -> struct's letters
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
-MOST = 1 << 16  # tensors, and keys
+MOST = 1 << 16  # the most tensors, and the most keys, that a file may have
 
 
 class Damaged(Exception):
-    """The file says something that cannot be."""
+    """The file contradicts itself, is cut off, or holds what minitron does not read."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A tensor in the file: its shape as torch has it, its type, where it begins behind the header."""
+    """A tensor in the file: its shape in torch's order, GGML's number of its type, and its offset in bytes from the end of the header."""
 
     shape: tuple[int, ...]
     kind: int
@@ -46,7 +46,7 @@ class Entry:
 
 
 class Reader:
-    """Values from a mapped file, one after the other. Raises Damaged where it ends before."""
+    """Reads values from a mapped file, one after the other. Raises Damaged if the file ends too early."""
 
     def __init__(self, data: mmap.mmap):
         self.data, self.at = data, 0
@@ -80,7 +80,7 @@ class Reader:
 
 
 def read(path: Path) -> Imported:
-    """The model in a file. Raises MinitronError."""
+    """The model in a file. Raises MinitronError if the file is damaged or minitron has no such model."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             return _read(Reader(data), path)
@@ -136,7 +136,7 @@ def _read(reader: Reader, path: Path) -> Imported:
 
 
 def header(reader: Reader) -> tuple[dict[str, Any], dict[str, Entry], int]:
-    """Metadata, the table of tensors, and where these begin."""
+    """The metadata, the table of tensors, and the offset at which the tensors' data begins."""
     magic, version = reader.take(4), reader.number("I")
     count, keys = reader.number("Q"), reader.number("Q")
     if magic != b"GGUF" or version not in (2, 3) or count > MOST or keys > MOST:
@@ -159,7 +159,7 @@ def header(reader: Reader) -> tuple[dict[str, Any], dict[str, Entry], int]:
 
 
 def numbers(keys: dict[str, Any], kind: str, *, untied: bool) -> dict[str, Any]:
-    """[model] of the metadata."""
+    """The values of a recipe's [model] section, from the metadata."""
 
     def of(name: str, otherwise: Any = None) -> Any:
         return keys.get(f"{kind}.{name}", otherwise)
@@ -194,12 +194,12 @@ def numbers(keys: dict[str, Any], kind: str, *, untied: bool) -> dict[str, Any]:
 
 
 def rounded(value: float) -> float:
-    """A number that was written as fp32, with the digits that fp32 has: 1e-05 and not 9.99999974e-06."""
+    """A number that was stored as fp32, with no more digits than fp32 needs: 1e-05, not 9.99999974e-06."""
     return float(np.format_float_positional(np.float32(value)))
 
 
 def our_names(model: LanguageModel, names: dict[str, str]) -> dict[str, str]:
-    """GGUF's names of a model's tensors -> ours."""
+    """GGUF's name -> our name, for each of a model's tensors."""
     blocks = {id(w): number for number, block in enumerate(model.blocks) for w in block.parameters()}
     found = {}
     for name, weight in model.named_parameters():
@@ -227,7 +227,7 @@ def tensor(reader: Reader, entry: Entry, start: int) -> npt.NDArray[np.float32]:
 
 
 def halves(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Rows of heads of `size`, so that what turned together as 2i and 2i + 1 is now i and i + size/2."""
+    """Reorders the rows within each head of `size` rows: a pair that RoPE rotates moves from 2i, 2i + 1 to i, i + size/2."""
     heads = values.reshape(-1, size // 2, 2, values.shape[1])
     return np.ascontiguousarray(heads.swapaxes(1, 2)).reshape(values.shape)
 
@@ -235,7 +235,8 @@ def halves(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32
 def tokenizer(
     keys: dict[str, Any], tensors: dict[str, Tensor], rows: int, path: Path
 ) -> tuple[bytes, dict[str, Tensor], bool]:
-    """The tokenizer inside, as a file of ours; the tensors with rows for markers that it got; and whether it had any before."""
+    """The tokenizer inside, as a file of ours; the tensors, with rows for any markers that were added; and whether it had markers of
+    dialogues before."""
     kind, tokens = keys.get("tokenizer.ggml.model"), keys.get("tokenizer.ggml.tokens")
     if kind not in ("llama", "gpt2") or not isinstance(tokens, list):
         raise MinitronError(

@@ -1,6 +1,6 @@
-"""Folders of Hugging Face's: config.json, weights in safetensors (one file, or shards and an index), a tokenizer.
+"""Reads model folders of Hugging Face's: config.json, weights in safetensors (one file, or shards and an index), a tokenizer.
 
-LlamaForCausalLM, Qwen3ForCausalLM and GPT2LMHeadModel, as far as minitron computes the same; what it would leave out it refuses.
+Reads LlamaForCausalLM, Qwen3ForCausalLM and GPT2LMHeadModel, and refuses a model with an option that minitron does not compute.
 Knows nothing about runs.
 """
 
@@ -21,13 +21,13 @@ from minitron.recipe.schema import ModelConfig
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.tokenizer.forms import OURS
 
-# What else old checkpoints hold: masks and angles, which are computed.
+# Buffers that old checkpoints hold as well: masks and rotary frequencies, which minitron computes itself.
 BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 DTYPES = ("F32", "F16", "BF16")
 
 
 def read(folder: Path) -> Imported:
-    """The model in a folder. Raises MinitronError."""
+    """The model in a folder. Raises MinitronError if a file is missing or damaged, or minitron has no such model."""
     about = read_json(folder / "config.json")
     kind = about.get("model_type")
     readers: dict[Any, Callable[[dict[str, Any], Path], dict[str, Any]]] = {
@@ -56,7 +56,7 @@ def read(folder: Path) -> Imported:
 
 
 def llama(about: dict[str, Any], file: Path) -> dict[str, Any]:
-    """[model] of a Llama or a Qwen3."""
+    """The values of a recipe's [model] section for a Llama or a Qwen3."""
     rope = about.get("rope_parameters") or about.get("rope_scaling") or {}
     if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type", "default")) != "default":
         refuse(file, "stretches its positions (rope_scaling)")
@@ -87,7 +87,7 @@ def llama(about: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def gpt2(about: dict[str, Any], file: Path) -> dict[str, Any]:
-    """[model] of a GPT-2."""
+    """The values of a recipe's [model] section for a GPT-2."""
     if about.get("activation_function", "gelu_new") not in ("gelu", "gelu_new", "gelu_pytorch_tanh"):
         refuse(file, "has another activation than GELU")
     if about.get("scale_attn_by_inverse_layer_idx") or about.get("add_cross_attention"):
@@ -110,13 +110,14 @@ def refuse(file: Path, what: str) -> None:
 
 
 def our_name(name: str, kind: str) -> str:
-    """Some save the trunk alone, without its prefix."""
+    """Adds the trunk's prefix to a name, since some checkpoints hold the trunk alone, without it."""
     prefix = "transformer." if kind == "gpt2" else "model."
     return name if name.startswith((prefix, "lm_head.")) else prefix + name
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
-    """Tensor -> the file that it is in, as the index says, or the one file. Raises MinitronError for names that lead elsewhere."""
+    """Tensor -> the file that holds it: model.safetensors, or the shard that the index names. Raises MinitronError if a shard is
+    outside the folder or lacks the tensor."""
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if whole.exists():
         return dict.fromkeys(names_in(whole), whole)
@@ -149,7 +150,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 
 def names_in(path: Path) -> set[str]:
-    """The tensors of a file, by its header."""
+    """The names of a file's tensors, from its header."""
     with opened(path) as file:
         return set(file.keys())
 
@@ -164,7 +165,7 @@ def opened(path: Path) -> Any:
 
 
 def load(folder: Path, files: dict[str, Path], stored: dict[str, str], config: ModelConfig) -> dict[str, Tensor]:
-    """Our names -> tensors; all names and shapes are checked before the first is read."""
+    """Our names -> tensors in fp32. All names and shapes are checked before the first tensor is read."""
     shapes, turned = {}, ("c_attn.weight", "c_proj.weight", "c_fc.weight") if config.arch == "nanogpt" else ()
     handles = {path: opened(path) for path in set(files.values())}
     for ours, theirs in stored.items():
@@ -191,7 +192,8 @@ def load(folder: Path, files: dict[str, Path], stored: dict[str, str], config: M
 def read_tokenizer(
     folder: Path, about: dict[str, Any], tensors: dict[str, Tensor], config: ModelConfig
 ) -> tuple[bytes, dict[str, Tensor], bool]:
-    """The tokenizer as a file of ours, the tensors with rows for the markers that it got, and whether the model knows no dialogues."""
+    """The tokenizer as a file of ours; the tensors, with rows for any markers that were added; and whether it is a base model, which
+    was not trained on dialogues."""
     settings = read_json(folder / "tokenizer_config.json", needed=False)
     jinja = folder / "chat_template.jinja"
     template = (

@@ -1,11 +1,11 @@
-"""nanoGPT's ckpt.pt, with or without biases, compiled or not (`_orig_mod.`), and beside it what its ids mean:
+"""Reads nanoGPT's ckpt.pt, with or without biases, compiled or not (`_orig_mod.`). A file beside it says what the ids mean:
 
     tokenizer.model                  SentencePiece
     meta.pkl                         characters: a dictionary with `itos`, as nanoGPT's prepare.py writes it
-    tokenizer.json                   GPT-2's pieces (of any folder with GPT-2's tokenizer), where there is none of the others
+    tokenizer.json                   GPT-2's pieces (from any folder with GPT-2's tokenizer), if there is neither of the others
 
-Both pickles are read without running anything that is in them: torch's with `weights_only`, the other by an unpickler that knows
-plain dictionaries, texts and numbers only. Knows nothing about runs.
+Both pickles are read without running any code in them: torch's with `weights_only`, the other by an unpickler that accepts only
+plain dictionaries, lists, texts and numbers. Knows nothing about runs.
 """
 
 import io
@@ -23,16 +23,17 @@ from minitron.interop.imported import MOST_TEXT_BYTES, Imported, check_names, re
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 
-END_OF_TEXT = "<|endoftext|>"  # of GPT-2's pieces
+END_OF_TEXT = "<|endoftext|>"  # the special token of GPT-2's vocabulary
 
 
 def read(path: Path) -> Imported:
-    """The model in a checkpoint. Raises MinitronError."""
+    """The model in a checkpoint. Raises MinitronError if it is not one of nanoGPT's."""
     arguments, weights = checkpoint(path)
     tensors = {}
     for name, tensor in weights.items():
         name = name.removeprefix("_orig_mod.")
-        if not name.endswith(".attn.bias") and name != "lm_head.weight":  # a mask, and the embedding once more
+        # leaves out the causal mask, and the head, which is the embedding again
+        if not name.endswith(".attn.bias") and name != "lm_head.weight":
             tensors[name] = tensor
     embedding = tensors.get("transformer.wte.weight")
     if embedding is None or embedding.ndim != 2 or not len(embedding):
@@ -52,14 +53,14 @@ def read(path: Path) -> Imported:
 
 
 def checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """model_args and the weights."""
+    """The checkpoint's `model_args` and its weights by name."""
     hint = "name a folder of Hugging Face's, a ckpt.pt of nanoGPT or a .gguf file"
     if not zipfile.is_zipfile(path):
         raise MinitronError(f"{path} is not a model that minitron reads", hint=hint)
     try:
         with zipfile.ZipFile(
             path
-        ) as packed:  # torch stores and never packs: what unpacks to more than the file is no checkpoint
+        ) as packed:  # torch never compresses: a zip that unpacks to more than its own size is no checkpoint
             parts = packed.infolist()
         if (
             any(part.compress_type != zipfile.ZIP_STORED for part in parts)
@@ -89,7 +90,7 @@ def checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def read_tokenizer(folder: Path, tensors: dict[str, Tensor], rows: int) -> tuple[bytes, dict[str, Tensor]]:
-    """The tokenizer that lies beside a checkpoint."""
+    """The tokenizer beside a checkpoint, as a file of ours, and the tensors with rows for what was added to it."""
     if (folder / "tokenizer.model").exists():
         data, tensors, _ = with_markers(folder / "tokenizer.model", tensors)
         return data, tensors
@@ -101,7 +102,7 @@ def read_tokenizer(folder: Path, tensors: dict[str, Tensor], rows: int) -> tuple
         if len(ends) != 1:
             raise MinitronError(f"{folder / 'tokenizer.json'} has no {END_OF_TEXT}", hint="copy that of GPT-2")
         data = file_of(whole, size=rows, end=ends[0])
-        ByteBPE(data, folder / "tokenizer.json")  # its mistakes are found now
+        ByteBPE(data, folder / "tokenizer.json")  # raises now if the tokenizer is faulty
         return data, tensors
     raise MinitronError(
         f"{folder} has neither tokenizer.model nor meta.pkl nor tokenizer.json",
@@ -109,8 +110,8 @@ def read_tokenizer(folder: Path, tensors: dict[str, Tensor], rows: int) -> tuple
     )
 
 
-class PlainUnpickler(pickle._Unpickler):  # in Python: C's makes room for as many memos as a file says
-    """Reads texts, numbers, lists and dictionaries, and nothing that has a class."""
+class PlainUnpickler(pickle._Unpickler):  # the pure Python one: C's allocates as many memo entries as the file asks for
+    """Unpickles texts, numbers, lists and dictionaries; refuses everything that needs a class."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it holds {module[:50]}.{name[:50]}")
@@ -120,7 +121,7 @@ class PlainUnpickler(pickle._Unpickler):  # in Python: C's makes room for as man
 
 
 def characters(path: Path, rows: int) -> list[str]:
-    """What each id means. Raises MinitronError where the file is anything else than such a list."""
+    """The character of each id, in order. Raises MinitronError if the file holds anything but distinct single characters."""
     hint = "nanoGPT's prepare.py writes it: {'vocab_size', 'itos', 'stoi'}"
     if path.stat().st_size > MOST_TEXT_BYTES // 4:
         raise MinitronError(f"{path} is larger than {MOST_TEXT_BYTES >> 22} MB", hint=hint)

@@ -1,8 +1,8 @@
-"""A LoRA adapter of Hugging Face's peft, put into the weights of the model that it was trained on.
+"""Merges a LoRA adapter of Hugging Face's peft into the weights of the model that it was trained on.
 
-adapter_config.json and adapter_model.safetensors, with low-rank factors of matrices, with rows of the vocabulary
-(`trainable_token_indices`) and with whole matrices (`modules_to_save`). What minitron would compute otherwise it refuses. Knows
-nothing about runs.
+Reads adapter_config.json and adapter_model.safetensors, which may hold low-rank factors of matrices, rows of the vocabulary
+(`trainable_token_indices`) and whole matrices (`modules_to_save`). Refuses an adapter that minitron would compute differently.
+Knows nothing about runs.
 """
 
 import math
@@ -18,7 +18,7 @@ from minitron.interop.imported import Imported, read_json
 from minitron.interop.peft import PREFIX, ROWS
 
 A, B = ".lora_A.weight", ".lora_B.weight"
-REFUSED = {  # options that change what is computed -> the value at which they do not
+REFUSED = {  # options that change what is computed -> the value that leaves it unchanged
     "use_dora": False,
     "bias": "none",
     "lora_bias": False,
@@ -26,11 +26,11 @@ REFUSED = {  # options that change what is computed -> the value at which they d
     "alpha_pattern": {},
     "layer_replication": None,
 }
-CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq")  # ways to begin that subtract from the model itself
+CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq")  # initialisations that also change the base model's weights
 
 
 def merged(found: Imported, folder: Path) -> Imported:
-    """The same model with the adapter in its weights. Raises MinitronError where it is of another model."""
+    """The same model with the adapter added to its weights. Raises MinitronError if the adapter belongs to another model."""
     if not folder.is_dir():
         raise MinitronError(f"there is no folder {folder}", hint="name the folder with adapter_config.json", code=2)
     file = folder / "adapter_config.json"
@@ -67,7 +67,7 @@ def merged(found: Imported, folder: Path) -> Imported:
 
 
 def scale_of(told: dict[str, Any], file: Path) -> float:
-    """By what B A is multiplied."""
+    """The factor by which the product B A is multiplied: alpha / r, with rsLoRA alpha / sqrt(r)."""
     if told.get("peft_type") != "LORA":
         raise MinitronError(f"{file} is of the kind {str(told.get('peft_type'))[:40]!r}", hint="minitron reads LORA")
     for option, usual in REFUSED.items():
@@ -84,7 +84,7 @@ def scale_of(told: dict[str, Any], file: Path) -> float:
 
 
 def rows_of(told: dict[str, Any], end: str, folder: Path) -> list[int]:
-    """Which rows of the vocabulary the adapter replaces at this end of the model."""
+    """The ids of the rows that the adapter replaces in the module `end` (the embedding or the head)."""
     rows = told.get("trainable_token_indices")
     rows = rows.get(end) if isinstance(rows, dict) else rows
     if not isinstance(rows, list) or not all(type(i) is int and 0 <= i < 1 << 20 for i in rows):
@@ -93,10 +93,10 @@ def rows_of(told: dict[str, Any], end: str, folder: Path) -> list[int]:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The adapter's tensors, named as those of the model."""
+    """The adapter's tensors in fp32, without peft's prefix on their names."""
     found = {}
     with opened(path) as file:
-        for name in file.keys():  # noqa: SIM118 - no dictionary
+        for name in file.keys():  # noqa: SIM118 - not a dictionary
             if file.get_slice(name).get_dtype() not in DTYPES:
                 raise MinitronError(f"{name[:100]} is no matrix of numbers", hint=f"minitron reads {', '.join(DTYPES)}")
             found[name.removeprefix(PREFIX)] = file.get_tensor(name).float()
@@ -106,7 +106,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def target(tensors: dict[str, Tensor], name: str, size: tuple[int, ...], folder: Path) -> Tensor:
-    """The model's matrix of that name. Raises MinitronError where it has none of this size; the vocabulary may have more rows."""
+    """The model's tensor of that name. Raises MinitronError if there is none of this size; embedding and head may have more rows."""
     matrix = tensors.get(name)
     if matrix is None or len(size) != matrix.ndim or size[1:] != matrix.shape[1:] or size[0] > len(matrix):
         raise other(folder, name)

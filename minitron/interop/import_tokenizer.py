@@ -1,6 +1,7 @@
-"""Tokenizers of imported models as files of ours: SentencePiece with our markers added, characters of nanoGPT, GPT-2's pieces.
+"""Turns tokenizers of imported models into files of ours: SentencePiece's (a file, or the pieces in a GGUF) with our markers added,
+and nanoGPT's characters.
 
-What is added gets rows of the embedding, each the mean of all others. Knows nothing about shapes of models.
+Each token beyond the model's rows gets a new row, the mean of the others. Knows nothing about shapes of models.
 """
 
 from pathlib import Path
@@ -23,8 +24,8 @@ MOST_BYTES = 64 << 20
 
 
 def with_markers(path: Path, tensors: dict[str, Tensor]) -> tuple[bytes, dict[str, Tensor], bool]:
-    """SentencePiece's model with our markers as control pieces, in rows that no piece has or in new ones; the tensors for it; and
-    whether all markers were there before."""
+    """SentencePiece's model with our markers added as control pieces, which take rows of the embedding that no piece uses, or new
+    ones. Returns its bytes, the tensors with those rows, and whether all markers were there before. Raises MinitronError."""
     if path.stat().st_size > MOST_BYTES:
         raise MinitronError(f"{path} is larger than {MOST_BYTES >> 20} MB", hint="it is no tokenizer")
     try:
@@ -35,7 +36,7 @@ def with_markers(path: Path, tensors: dict[str, Tensor]) -> tuple[bytes, dict[st
 
 
 def completed(proto: Any, tensors: dict[str, Tensor], path: Path) -> tuple[bytes, dict[str, Tensor], bool]:
-    """The same with our markers, in as many pieces as there are rows; see `with_markers`."""
+    """The parsed model with our markers, then filled up to one piece for each row of the embedding; returns what `with_markers` does."""
     kinds = proto.trainer_spec.ModelType
     if proto.trainer_spec.model_type not in (kinds.Value("BPE"), kinds.Value("CHAR")):
         raise MinitronError(
@@ -59,7 +60,7 @@ def completed(proto: Any, tensors: dict[str, Tensor], path: Path) -> tuple[bytes
 
 
 def of_characters(characters: list[str], tensors: dict[str, Tensor], path: Path) -> tuple[bytes, dict[str, Tensor]]:
-    """A character tokenizer of ours for a model that has `characters` by their ids, and its tensors with their rows moved."""
+    """A character tokenizer of ours for a model in which `characters[i]` is id i, and the tensors with each row moved to our id."""
     try:
         text = "".join(characters)
         data = Characters.train([text], config=TokenizerConfig(kind="char", byte_fallback=False), seed=1)
@@ -82,7 +83,7 @@ def of_characters(characters: list[str], tensors: dict[str, Tensor], path: Path)
 def sentencepiece_of(
     pieces: list[str], scores: list[float], types: str, *, prefix: bool, tensors: dict[str, Tensor], path: Path
 ) -> tuple[bytes, dict[str, Tensor], bool]:
-    """SentencePiece's BPE of these pieces (types as in vocab.json) with our markers, as GGUF has one inside; see `with_markers`."""
+    """A SentencePiece BPE from the pieces that a GGUF file lists (types as in vocab.json); returns what `with_markers` does."""
     numbers = {letter: number for number, letter in TYPES.items()}
     if not len(pieces) == len(scores) == len(types):
         raise MinitronError(

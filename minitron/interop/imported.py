@@ -1,8 +1,8 @@
-"""`minitron import PATH --out runs/NAME`: a model that was made elsewhere, as a run that every later stage takes.
+"""`minitron import PATH --out runs/NAME`: turns a model that was made elsewhere into a run that every later stage accepts.
 
 PATH is a folder of Hugging Face's (Llama, Qwen3, GPT-2; safetensors, also in shards), a nanoGPT checkpoint (ckpt.pt), or a GGUF
-file; `--adapter` is a folder of peft's. Files of strangers are read with bounds: no pickle runs code, no size in a file is believed before it agrees with the file's
-own size, no name leads out of the folder. Knows nothing about training.
+file; `--adapter` is a folder of peft's. The files are not trusted: no pickle runs code, a size that a file states is checked
+against the file's own size before it is used, and no name leads out of the folder. Knows nothing about training.
 """
 
 import json
@@ -26,23 +26,23 @@ from minitron.recipe.write import write_recipe
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
-MOST_TEXT_BYTES = 64 << 20  # of a JSON file or a vocabulary
+MOST_TEXT_BYTES = 64 << 20  # the largest JSON file that is read
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A model in our names. `tensors` are checked against the shape before they are used; `base`: it knows no dialogues."""
+    """A model under our names. `write` checks `tensors` against the shape. `base`: it was not trained on dialogues."""
 
     model: ModelConfig
     tensors: dict[str, Tensor]
-    tokenizer: bytes  # a file of one of our kinds, with as many tokens as the embedding has rows
+    tokenizer: bytes  # a tokenizer file of ours, with as many tokens as the embedding has rows
     base: bool
-    remark: str = ""  # what the person should know
+    remark: str = ""  # what the user should know
 
 
 def run(path: Path, out: Path, *, adapter: Path | None = None) -> None:
-    """Reads the model at `path`, puts the adapter into it, and writes the run `out`. Raises MinitronError for what is not such
-    a model."""
+    """Reads the model at `path`, merges the adapter (if any) into it, and writes the run `out`. Raises MinitronError if minitron
+    cannot read them, or if `out` exists or is not in runs/."""
     from minitron.interop import import_peft
 
     if out.parent.name != "runs" or out.parent.absolute() != Path("runs").absolute():
@@ -54,7 +54,7 @@ def run(path: Path, out: Path, *, adapter: Path | None = None) -> None:
 
 
 def read(path: Path) -> Imported:
-    """The model in a folder or file. Raises MinitronError."""
+    """The model in a folder or file. Raises MinitronError if it cannot be read."""
     from minitron.interop import import_gguf, import_hf, import_nanogpt
 
     try:
@@ -70,7 +70,7 @@ def read(path: Path) -> Imported:
 
 
 def write(found: Imported, out: Path, *, source: Path) -> None:
-    """The run: tokenizer, checkpoint, and a recipe that says what they are."""
+    """Writes the run: tokenizer, checkpoint, and a recipe that describes them."""
     stage = "pretrain" if found.base else "sft"
     kind = next(name for name, line in TOKENIZERS.items() if line.load().reads(found.tokenizer))
     rows = found.tensors[embedding_name(found.model)].shape[0]
@@ -97,7 +97,7 @@ def write(found: Imported, out: Path, *, source: Path) -> None:
 
 
 def recipe_of(found: Imported, out: Path, kind: str) -> Config:
-    """What the run's recipe says: the shape, the kind of tokenizer and, of a base model, that it is its own beginning."""
+    """The run's recipe: the shape, the kind of tokenizer and, for a base model, `pretrain.init` set to this run itself."""
     config = Config(name=out.name, recipe=out / f"{out.name}.toml")
     changed = replace(config, model=found.model, tokenizer=replace(config.tokenizer, kind=kind))
     if not found.base:
@@ -108,12 +108,12 @@ def recipe_of(found: Imported, out: Path, kind: str) -> Config:
 
 
 def embedding_name(model: ModelConfig) -> str:
-    """The name of its tensor."""
+    """The name of the token embedding's tensor."""
     return "model.embed_tokens.weight" if model.arch == "llama" else "transformer.wte.weight"
 
 
 def fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
-    """Gives a model without numbers its weights. Raises MinitronError where names, shapes or values are not a model's."""
+    """Gives a model on the meta device its weights. Raises MinitronError if a name or shape does not fit, or a value is not finite."""
     wanted = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
     check_names(wanted, {name: tuple(t.shape) for name, t in tensors.items()})
     for name, tensor in tensors.items():
@@ -124,7 +124,7 @@ def fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
 
 
 def check_names(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
-    """Raises MinitronError for the first tensor that is missing, too many or of another shape."""
+    """Raises MinitronError for the first tensor that is missing, unexpected or of another shape."""
     hint = "the files are damaged, or of a model that minitron does not know"
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
@@ -136,7 +136,7 @@ def check_names(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, 
 
 
 def shape(values: dict[str, Any], source: Path) -> ModelConfig:
-    """[model] of what a foreign file says, checked like a recipe's. Raises MinitronError."""
+    """The [model] section from the values in a foreign file, checked like a recipe's. Raises MinitronError if they are invalid."""
     config, problems = read_section(ModelConfig, values, "model")
     problems = problems or shapes.check(config)
     if problems:
@@ -147,7 +147,8 @@ def shape(values: dict[str, Any], source: Path) -> ModelConfig:
 
 
 def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
-    """The object in a file of bounded size; an empty one where there is none and it is not `needed`."""
+    """The JSON object in a file of at most MOST_TEXT_BYTES; an empty one if there is no file and it is not `needed`. Raises
+    MinitronError."""
     if not path.exists() and not needed:
         return {}
     if not path.exists():

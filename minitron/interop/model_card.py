@@ -1,7 +1,7 @@
-"""README.md of an exported model: what it is, what it learnt from and how, what it does well, and where it fails.
+"""README.md of an exported model: what it is, what data it was trained on and how, what it does well, and where it fails.
 
 All of it comes from the run's files (report.json, data/report.json, the config.toml of each stage), so that the same run always
-gives the same card, to the byte. Knows nothing about weights' formats.
+gives the same card, byte for byte. Knows nothing about formats of weights.
 """
 
 import json
@@ -20,7 +20,7 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config, TrainConfig
 from minitron.tokenizer.base import Tokenizer
 
-SAMPLES, WRONG, SHOWN_CHARS = 5, 5, 600  # what is quoted: answers, wrong answers, characters of each at most
+SAMPLES, WRONG, SHOWN_CHARS = 5, 5, 600  # quoted at most: answers, wrong answers, characters of each
 STAGES = {
     "pretrain": "raw text",
     "sft": "dialogues",
@@ -47,7 +47,7 @@ def text(model: LanguageModel, tokenizer: Tokenizer | None, about: About) -> str
 
 
 def _card(run: Layout | None) -> Card | None:
-    """The report card, where eval has written one."""
+    """The report card, or None if eval has not written one."""
     value = _json(run.card) if run else {}
     return Card.from_json(value) if value else None
 
@@ -61,7 +61,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _line(value: str) -> str:
-    """Somebody's text in one line of Markdown."""
+    """A foreign text as one line of Markdown, with its special characters escaped."""
     return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(value.split()))
 
 
@@ -143,7 +143,7 @@ def _training(about: About) -> str:
 
 
 def _stages(run: Layout, shipped: str) -> Iterator[tuple[str, ...]]:
-    """What the resolved recipes beside the stages up to the shipped one say."""
+    """A row of the table for each stage up to the shipped one, from the resolved recipe (config.toml) in the stage's folder."""
     names = list(STAGES)
     for stage in names[: names.index(shipped) + 1]:
         file = run.stage(stage) / "config.toml"
@@ -198,7 +198,7 @@ def _share(share: Share) -> str:
 
 
 def _samples(card: Card | None, about: About) -> str:
-    """Answers to held-out prompts, the first ones: not chosen."""
+    """Answers to the first held-out prompts; none is picked by hand."""
     if card is None:
         return ""
     if about.base:
@@ -229,7 +229,7 @@ def _failures(card: Card | None, about: About) -> str:
 
 
 def _quote(*texts: str) -> str:
-    """Somebody's texts in a fence that none of them can end."""
+    """Foreign texts in a code fence longer than any run of backticks in them, so that none of them can end it."""
     shown = "\n".join(t if len(t) <= SHOWN_CHARS else t[:SHOWN_CHARS] + " …" for t in texts)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)

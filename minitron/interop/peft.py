@@ -1,10 +1,10 @@
-"""`peft`: what sft trained with LoRA, as an adapter that Hugging Face's peft loads onto the model that it began with.
+"""`peft`: what sft trained with LoRA, as an adapter that Hugging Face's peft loads onto the model that training started from.
 
-    adapter_config.json  adapter_model.safetensors    A and B under transformers' names, and the rows of the markers
-    base/                                             that model, with its tokenizer, as `hf` writes it
+    adapter_config.json  adapter_model.safetensors    A and B under transformers' names, and the embedding rows of the markers
+    base/                                             the model that training started from, with its tokenizer, as `hf` writes it
     README.md  tokenizer.json ...                     as in `hf`
 
-tests/test_peft.py compares all of it with peft. Knows nothing about recipes.
+tests/test_peft.py checks all of it against peft. Knows nothing about recipes.
 """
 
 from pathlib import Path
@@ -21,13 +21,13 @@ from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
-PREFIX = "base_model.model."  # before the name of a module in peft's files
-ROWS = ".token_adapter.trainable_tokens_delta"  # rows of a vocabulary, whole, in spite of its name
+PREFIX = "base_model.model."  # peft's files have this before each module's name
+ROWS = ".token_adapter.trainable_tokens_delta"  # whole rows of an embedding, not differences, in spite of the name
 ENDS = {".lora_a": ".lora_A.weight", ".lora_b": ".lora_B.weight", ".rows": ROWS}  # ours -> peft's
 
 
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
-    """The files into the folder `out`; `about` has the checkpoint with the adapter, and the model before it."""
+    """Writes the files into the folder `out`. `about` names the adapter's checkpoint and holds the model that it changes."""
     assert about.adapter is not None
     assert about.start is not None
     lora = checkpoint.check(about.adapter)["lora"]
@@ -36,7 +36,8 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     files["README.md"] = model_card.text(model, tokenizer, about)
     files["adapter_model.safetensors"] = save({their_name(name): t for name, t in tensors.items()}, {"format": "pt"})
     files["adapter_config.json"] = hf.as_json(config(model, tensors, lora, base=out / "base"))
-    (out / "adapter_config.json").unlink(missing_ok=True)  # a folder without it is no adapter, so none is ever half new
+    # peft loads no folder without this file, so nobody loads a half-written one
+    (out / "adapter_config.json").unlink(missing_ok=True)
     hf.write_model(about.start, tokenizer, about, out / "base")
     for name, data in files.items():
         atomic_write(out / name, data)
@@ -45,13 +46,13 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
 
 
 def their_name(name: str) -> str:
-    """The name of a tensor of ours in adapter_model.safetensors."""
+    """Our tensor name -> its name in adapter_model.safetensors."""
     end = next(end for end in ENDS if name.endswith(end))
     return PREFIX + name.removesuffix(end) + ENDS[end]
 
 
 def config(model: LanguageModel, tensors: dict[str, Tensor], lora: dict[str, Any], *, base: Path) -> dict[str, Any]:
-    """adapter_config.json."""
+    """The content of adapter_config.json."""
     modules = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors if name.endswith(".lora_a")}
     ends = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors if name.endswith(".rows")}
     found: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""A model under somebody else's examination. Run: minitron eval RECIPE --suite lm-eval:TASK[,TASK...]
+"""Evaluates a model with an external benchmark harness. Run: minitron eval RECIPE --suite lm-eval:TASK[,TASK...]
 
-EleutherAI's lm-evaluation-harness loads the folder that `hf` writes, as it would any model, and asks what lies on this disk: files of
-tasks (.yaml), whose data are files too. Nothing is fetched. Knows nothing about recipes.
+EleutherAI's lm-evaluation-harness loads the folder that `hf` writes, like any other model, and runs tasks that are files on this
+disk (.yaml), whose data are local files too. Nothing is fetched. Knows nothing about recipes.
 """
 
 import json
@@ -15,7 +15,7 @@ SUITE = "lm-eval"
 
 
 def tasks_of(text: str) -> list[str]:
-    """The files of `lm-eval:a.yaml,b.yaml`. Raises MinitronError for another suite, and for a file that is not there."""
+    """The file names in `lm-eval:a.yaml,b.yaml`. Raises MinitronError for another suite, or if a file does not exist."""
     suite, _, names = text.partition(":")
     hint = f"such as --suite {SUITE}:my/colours.yaml"
     if suite != SUITE or not names:
@@ -28,8 +28,8 @@ def tasks_of(text: str) -> list[str]:
 
 
 def harness() -> Any:
-    """The package. Raises MinitronError where it, or what it needs, is not installed."""
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):  # read when it is imported
+    """The package lm_eval. Raises MinitronError if it, or a package that it needs, is not installed."""
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):  # lm_eval reads these when it is imported
         os.environ[name] = "1"
     try:
         import lm_eval.tasks
@@ -40,8 +40,8 @@ def harness() -> Any:
 
 
 def run(folder: Path, tasks: list[str], *, device: str) -> dict[str, dict[str, float]]:
-    """Asks the model in `folder` all tasks; task -> metric -> value, as the harness names them. Raises MinitronError for what is
-    no task."""
+    """Runs all tasks on the model in `folder`; returns task -> metric -> value, under the harness's names. Raises MinitronError if
+    the harness fails, such as on a file that is no task."""
     library = harness()
     try:
         found = library.simple_evaluate(
@@ -52,7 +52,7 @@ def run(folder: Path, tasks: list[str], *, device: str) -> dict[str, dict[str, f
             device=device,
             log_samples=False,
         )
-    except Exception as error:  # a task is a program of its own: whatever it raises is about the task
+    except Exception as error:  # a task can run code of its own and raise anything
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MinitronError(f"{SUITE} stopped: {told[:300]}", hint="try the task with lm-eval itself") from error
     results: dict[str, dict[str, Any]] = found["results"]

@@ -1,4 +1,4 @@
-"""From a bundle to what one sends to friends: programs for six systems, a folder with them, one HTML file.
+"""Makes what people send to friends from a bundle: programs for six systems, a folder with them, one HTML file.
 
-`go` builds; the others finish what it built. Knows nothing about how a model is trained.
+`go` builds the programs, and the other modules finish them. Knows nothing about how a model is trained.
 """

@@ -1,7 +1,7 @@
-"""Whether a program is what a bundle and these sources give, byte for byte. Run: minitron binary --check FILE
+"""Checks that a program is, byte for byte, what a bundle and these sources give. Run: minitron binary --check FILE
 
-Who was sent a program, and has the bundle, the sources of that version and the same Go, need not trust who built it. Knows
-nothing about how a program is made.
+A person who was sent a program and has the bundle, the sources of that version and the same Go need not trust whoever built it.
+Knows nothing about how a program is made.
 """
 
 import re
@@ -22,7 +22,7 @@ MACH_O = {0x01000007: "darwin/amd64", 0x0100000C: "darwin/arm64"}
 
 
 def run(file: Path, bundle: Path | None) -> None:
-    """Builds the program again and says that `file` is the same. Raises MinitronError where it is not, with what differs."""
+    """Builds the program again and reports that `file` is identical. Raises MinitronError, which names the difference, if it is not."""
     try:
         given = file.read_bytes()
     except OSError as error:
@@ -52,7 +52,7 @@ def run(file: Path, bundle: Path | None) -> None:
 
 
 def target_of(program: bytes) -> str | None:
-    """The os/arch that a program's header names, None for what is no such program."""
+    """The os/arch that a program's header names, or None if it is no program for Linux, Windows or macOS."""
     try:
         if program[:4] == b"\x7fELF":
             return ELF.get(struct.unpack_from("<H", program, 18)[0])
@@ -67,7 +67,7 @@ def target_of(program: bytes) -> str | None:
 
 
 def toolchain(program: Path) -> str:
-    """The Go that built a program, such as go1.27.3; "" where it does not say."""
+    """The version of Go that built a program, such as go1.27.3; "" if the program does not say."""
     said = subprocess.run([go.find_go(), "version", str(program)], capture_output=True, text=True).stdout
     found = re.search(r": (go\S+)$", said.strip())
     return found[1] if found else ""

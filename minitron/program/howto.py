@@ -1,6 +1,6 @@
-"""HOW-TO-OPEN.txt: one page for a friend who knows nothing of models, in Russian and in English.
+"""HOW-TO-OPEN.txt: one page for a friend who knows nothing about models, in Russian and in English.
 
-Windows' and macOS' warnings are named by the words that people see. Knows nothing about files.
+It quotes the warnings of Windows and macOS in the words that people see. Knows nothing about files.
 """
 
 RUSSIAN = """\
@@ -87,7 +87,7 @@ Delete the file. Beside it there is only the folder minitron-chat, with what you
 
 
 def text(title: str, version: str, licence: str, *, name: str) -> bytes:
-    """The page as Notepad shows it: UTF-8 with a byte order mark, lines that end in CR LF. `name`: the file in a zip."""
+    """The page in a form that Notepad shows: UTF-8 with a byte order mark, lines that end in CR LF. `name`: the program's in the zips."""
     title, version, licence = (" ".join(part.split()) for part in (title, version, licence))
     pages = []
     for page, heading in ((RUSSIAN, "ЛИЦЕНЗИЯ"), (ENGLISH, "LICENCE")):

@@ -1,8 +1,8 @@
 """One HTML file with a page, the engine in WebAssembly and the model. Run: minitron html.
 
 It opens from disk in a browser, for friends who cannot run programs. The page is the one that `minitron-chat web` serves
-(go_serve/internal/page), its scripts and styles put inline; the engine is go_serve/cmd/wasm, which runs in a worker. The
-policy at the head of the file forbids the browser to fetch anything. Knows nothing about training.
+(go_serve/internal/page) with its scripts and styles inline; the engine is go_serve/cmd/wasm, which runs in a worker. The
+content security policy at the head of the file forbids the browser to fetch anything. Knows nothing about training.
 """
 
 import base64
@@ -22,8 +22,9 @@ from minitron.program import friends, go
 
 PAGE = go.SOURCES / "internal" / "page" / "assets"
 ENGINE = go.SOURCES / "cmd" / "wasm"
-OURS = {"http-engine.js": ENGINE / "worker-engine.js", "main.js": ENGINE / "main.js"}  # in the place of the page's own
-PART = 3 << 18  # bytes, 1 MiB of base64: what the page hands to its worker at once
+# these replace the page's own scripts of those names
+OURS = {"http-engine.js": ENGINE / "worker-engine.js", "main.js": ENGINE / "main.js"}
+PART = 3 << 18  # bytes (1 MiB of base64) that the page hands to its worker at once
 POLICY = (
     "default-src 'none'; script-src 'wasm-unsafe-eval' {scripts}; style-src {styles}; img-src data:; worker-src blob:; "
     "connect-src 'none'; base-uri 'none'; form-action 'none'"
@@ -31,7 +32,8 @@ POLICY = (
 
 
 def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
-    """Writes the file (default: dist/<recipe>/<title>-<version>.html) for the q8 or q4 bundle in that folder; returns its path."""
+    """Writes the file (default: dist/<recipe>/<title>-<version>.html) for the q8 or q4 bundle in the folder `bundle`; returns its path.
+    Raises MinitronError."""
     about = describe(bundle)
     out = (
         out
@@ -45,7 +47,7 @@ def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
 
 
 def describe(bundle: Path) -> dict[str, Any]:
-    """What the page knows of a bundle before the engine runs. Raises MinitronError where it is damaged, or too large for a browser."""
+    """What the page knows about a bundle before the engine runs. Raises MinitronError if it is damaged, or neither q8 nor q4."""
     about = go.describe(bundle) | {"verified": False, "kernel": "wasm", "platform": "js/wasm"}
     if about["dtype"] not in ("q8", "q4"):
         raise MinitronError(
@@ -64,10 +66,10 @@ def whole(
     told: Mapping[str, Any] | None = None,
     packed: Mapping[str, bytes] | None = None,
 ) -> str:
-    """The page of the first folder's index.html with everything inside: its scripts and styles, each from the first folder that has
-    it, the engine, and the bundle with what `describe` says of it. `told` are values and `packed` bytes (gzip) for its scripts, by
-    the id of the element that has them: JSON, and base64. Nothing in them can end their element."""
-    # What the engine says of itself is known before it runs, so that the greeting need not wait for it.
+    """The first folder's index.html with everything inline: its scripts and styles, each from the first folder that has it; the
+    engine; the bundle; and `about`, which is what `describe` says about it. `told` and `packed` are further data for the scripts,
+    by the id of their element: values, written as JSON, and gzip'd bytes, written as base64. No value can end its element."""
+    # The page is given `about` beforehand, so that the greeting need not wait for the engine.
     page = _head(folders, title=title or about["name"], icon=about["about"]["icon"])
     nodes = [
         f'<script type="application/json" id="{name}">{_json(value)}</script>\n'
@@ -82,20 +84,20 @@ def whole(
         f'<script type="application/octet-stream;base64" data-file="{name}"{" data-last" * last}>{text}</script>\n'
         for name, text, last in _parts(bundle, go.build_wasm())
     )
-    # what the scripts read stands before them, what is handed over later behind them, where it delays nothing
+    # data that the scripts read stands before them; what is handed over later stands behind them, where it delays nothing
     first, end = page.index("<script>"), page.rindex("</body>")
     return page[:first] + "".join(nodes) + page[first:end] + body + page[end:]
 
 
 def _json(value: Any) -> str:
-    """A value as the text of an element; half a surrogate pair, which no file can hold, becomes U+FFFD."""
+    """A value as JSON that is safe inside an element; a lone surrogate, which UTF-8 cannot encode, becomes U+FFFD."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:
     """(file, base64, whether it is the file's last part), in the order in which the page needs them. All but the weights
-    are compressed, which also gives them a checksum: weights in 8 or 4 bits would hardly shrink, and have their own."""
+    are gzip'd, which also gives them a checksum; weights of 8 or 4 bits would hardly shrink, and have a checksum already."""
     small = {"worker.js": _worker(), "engine.wasm": engine}
     small |= {name: (bundle / name).read_bytes() for name in ("config.json", "vocab.json")}
     files = {name: gzip.compress(data, 9, mtime=0) for name, data in small.items()}
@@ -114,11 +116,12 @@ def _head(folders: Sequence[Path], *, title: str, icon: str) -> str:
 
 
 def _put_inline(folders: Sequence[Path], page: str) -> str:
-    """The page with the text of its styles and scripts in their places, and the policy that allows these and no others."""
+    """The page with its styles and scripts inline, and the content security policy that allows these and no others."""
     digests = {"script": [], "style": []}
 
     def element(kind: str, text: str) -> str:
-        text = "\n" + re.sub(r"<(?=/script|!--)", r"\\x3c", text, flags=re.IGNORECASE)  # nothing in it ends it
+        # nothing in the text can end its element
+        text = "\n" + re.sub(r"<(?=/script|!--)", r"\\x3c", text, flags=re.IGNORECASE)
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         digests[kind].append(f"'sha256-{digest}'")
         return f"<{kind}>{text}</{kind}>"
@@ -143,6 +146,6 @@ def _put_inline(folders: Sequence[Path], page: str) -> str:
 
 
 def _worker() -> bytes:
-    """The worker's program: Go's own glue and ours."""
+    """The worker's script: Go's own glue code (wasm_exec.js), then ours."""
     glue = go.go_root() / "lib" / "wasm" / "wasm_exec.js"
     return glue.read_bytes() + b"\n" + (ENGINE / "worker.js").read_bytes()

@@ -1,8 +1,8 @@
 """The program's picture: the recipe's own, or one drawn from the title. Makes PNG bytes and small pictures for Windows.
 
-Pillow's built-in font knows no Cyrillic. A Cyrillic letter that looks like a Latin one is drawn as that one, the others
-from strokes below; where neither is possible (an emoji, a Chinese title), the mark is a speech bubble: never a
-replacement box.
+Pillow's built-in font has no Cyrillic. A Cyrillic letter that looks like a Latin one is drawn as the Latin one, the others
+are drawn from the strokes below. Where neither is possible (an emoji, a Chinese title), the picture is a speech bubble,
+never a replacement box.
 """
 
 import colorsys
@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from minitron.core.errors import MinitronError
 
 SIZE = 256  # pixels, the largest that Windows knows
-MAX_FILE_BYTES, MAX_SIDE = 32 << 20, 8192  # of a picture that is read
-MAX_PNG_BYTES = 40_000  # it goes into config.json, and with every page
+MAX_FILE_BYTES, MAX_SIDE = 32 << 20, 8192  # limits of a picture that is read: bytes, pixels per side
+MAX_PNG_BYTES = 40_000  # small, since it is stored in config.json and sent with every page
 DRAWN = 1024  # pixels; shrunk afterwards, which smooths edges
 
 LIKE_LATIN = str.maketrans("АВЕІКМНОРСТХЅЈ", "ABEIKMHOPCTXSJ")
@@ -49,7 +49,8 @@ STROKES = {
 
 
 def png(path: str, *, title: str) -> bytes:
-    """A square PNG of SIZE pixels, less than MAX_PNG_BYTES: the picture in `path`, or the drawn one where it is empty."""
+    """A PNG of SIZE x SIZE pixels: the picture in the file `path`, or one drawn from the title if `path` is empty. Reduces
+    its colours, down to 16, until it has fewer than MAX_PNG_BYTES. Raises MinitronError."""
     picture = read(path) if path else draw(title)
     best = b""
     for colours in (256, 64, 16):
@@ -66,7 +67,7 @@ def encode(picture: Image.Image) -> bytes:
 
 
 def read(path: str | Path) -> Image.Image:
-    """The picture in a PNG or JPEG file, made square with a transparent border."""
+    """The picture in a PNG or JPEG file, made square with a transparent border. Raises MinitronError."""
     hint = "set export.icon to a PNG or JPEG picture, or leave it empty"
     try:
         if (size := Path(path).stat().st_size) > MAX_FILE_BYTES:
@@ -84,7 +85,7 @@ def read(path: str | Path) -> Image.Image:
 
 
 def draw(title: str) -> Image.Image:
-    """A rounded square in a colour that the title decides, and its first letter."""
+    """A rounded square with the title's first letter, in a colour that depends on the title."""
     hue = zlib.crc32(title.encode(errors="replace")) / 2**32
     colour = tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.62, 0.66))
     picture = Image.new("RGBA", (DRAWN, DRAWN), (0, 0, 0, 0))
@@ -106,7 +107,7 @@ def font() -> ImageFont.FreeTypeFont:
 
 
 def in_font(letter: str) -> bool:
-    """Whether the font has the letter: a letter without a shape of its own gets that of U+FFFF, which is no character."""
+    """Whether the font has the letter: a letter that it lacks is drawn like U+FFFF, which is no character."""
     missing, mask = font().getmask("\uffff"), font().getmask(letter)
     return bool(letter) and (mask.size, bytes(mask)) != (missing.size, bytes(missing))
 

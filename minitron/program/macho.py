@@ -1,7 +1,7 @@
 """Programs for macOS: ad-hoc signatures, and one file for both processors.
 
-arm64 Macs run no program without a signature; Go's linker signs there, with nobody's name ("ad hoc"), and leaves amd64
-unsigned. `sign` does the same for amd64, so that both slices of the universal file can be checked
+arm64 Macs run no program without a signature. Go's linker signs programs for arm64, in nobody's name ("ad hoc"), and leaves
+those for amd64 unsigned. `sign` does the same for amd64, so that both slices of the universal file can be checked
 (`codesign --verify`). Formats: Apple's <mach-o/loader.h>, <mach-o/fat.h> and xnu's osfmk/kern/cs_blobs.h; the choice
 of fields is that of Go's cmd/internal/codesign. Knows nothing about models.
 """
@@ -17,7 +17,7 @@ PAGE = 4096  # bytes that one hash covers
 
 
 def load_commands(program: bytes) -> list[tuple[int, int]]:
-    """(command, offset) of each."""
+    """(command, offset in bytes) of each load command."""
     magic, _, _, _, count, _ = struct.unpack_from("<IIIIII", program)
     if magic != MAGIC_64:
         raise ValueError("not a 64-bit Mach-O program")
@@ -30,13 +30,13 @@ def load_commands(program: bytes) -> list[tuple[int, int]]:
 
 
 def sign(program: bytes, *, identifier: str) -> bytes:
-    """The program with an ad-hoc signature at its end; unchanged if it has one."""
+    """The program with an ad-hoc signature at its end; unchanged if it is signed. Raises ValueError if it cannot be signed."""
     commands = load_commands(program)
     if any(command == CODE_SIGNATURE for command, _ in commands):
         return program
     segments = {
         program[at + 8 : at + 24].rstrip(b"\0"): at for command, at in commands if command == SEGMENT_64
-    }  # their names
+    }  # name -> offset of its load command
     text, linkedit = segments[b"__TEXT"], segments[b"__LINKEDIT"]
     text_at, text_bytes = struct.unpack_from("<QQ", program, text + 40)
     first_section = min(
@@ -62,7 +62,7 @@ def sections(program: bytes, segment: int) -> int:
 
 
 def signature(code: bytes, identifier: str, text_at: int, text_bytes: int) -> bytes:
-    """A SuperBlob with one CodeDirectory: the SHA-256 of every page."""
+    """A SuperBlob with one CodeDirectory, which holds the SHA-256 of every page of `code`."""
     name = identifier.encode() + b"\0"
     hashes = [hashlib.sha256(code[at : at + PAGE]).digest() for at in range(0, len(code), PAGE)]
     fields = 88  # bytes before the name
@@ -78,7 +78,7 @@ def signature(code: bytes, identifier: str, text_at: int, text_bytes: int) -> by
 
 
 def universal(slices: list[Path], out: Path) -> None:
-    """One file with a program for each processor; the system takes the fitting one."""
+    """Writes one file with a program for each processor; macOS runs the one that fits. Raises ValueError from 4 GiB on."""
     align = 1 << SLICE_ALIGN
     programs = [path.read_bytes() for path in slices]
     header, body, at = struct.pack(">II", FAT_MAGIC, len(programs)), b"", align

@@ -1,4 +1,4 @@
-"""The checksum that a finished program carries of its own file (docs/formats.md, "The seal"); the program checks it at
+"""The checksum of its own file that a finished program carries (docs/formats.md, "The seal"). The program verifies it at
 every start (go_serve/internal/self). Knows nothing about how the program was built.
 """
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from minitron.program import guard
 
-NAME = b"\nminitron seal\n\0"  # where the seal is; it comes once in a program
+NAME = b"\nminitron seal\n\0"  # marks the place of the seal; it is found once in a program
 MAX_HOLES = 4
 SUM_AT = len(NAME) + 8 + 16 * MAX_HOLES
 
 
 def seal(path: Path, *, weights: bytes) -> None:
-    """Fills in the seal of a linux or windows program. `weights` are left out: the bundle has a checksum of them, and
-    the program would have to read them all before it says a word."""
+    """Fills in the seal of a Linux or Windows program. `weights` are left out of the checksum: the bundle has one of them, and
+    the program would have to read them all before it starts. Raises ValueError if there is not one place for a seal."""
     program = bytearray(path.read_bytes())
     at = program.find(NAME)
     if at < 0 or program.find(NAME, at + 1) >= 0:
@@ -31,7 +31,8 @@ def seal(path: Path, *, weights: bytes) -> None:
     values = [number for hole in holes + [(0, 0)] * (MAX_HOLES - len(holes)) for number in hole]
     struct.pack_into(f"<Q{2 * MAX_HOLES}Q", program, at + len(NAME), len(program), *values)
     if guarded is not None:
-        guard.fill(program, guarded, weights=left_out)  # all but its sum, which is of the finished file
+        # everything but the sum is final now; the sum is written again when the file is finished
+        guard.fill(program, guarded, weights=left_out)
     struct.pack_into("<I", program, at + SUM_AT, checksum(program, holes))
     if guarded is not None:
         guard.fill(program, guarded, weights=left_out)
@@ -39,7 +40,8 @@ def seal(path: Path, *, weights: bytes) -> None:
 
 
 def signature_fields(program: bytes) -> list[tuple[int, int]]:
-    """What signing an .exe later changes in its header: the checksum and where the signature is. None elsewhere."""
+    """(offset, length) of what signing an .exe later changes in its header: its checksum and the place of the signature. Other
+    programs have none."""
     if program[:2] != b"MZ":
         return []
     optional = struct.unpack_from("<I", program, 0x3C)[0] + 24
@@ -47,7 +49,7 @@ def signature_fields(program: bytes) -> list[tuple[int, int]]:
 
 
 def checksum(program: bytes, holes: list[tuple[int, int]]) -> int:
-    """CRC-32 (IEEE) of all but the holes."""
+    """CRC-32 (IEEE) of the program without the holes, sorted (offset, length)."""
     total, at = 0, 0
     for offset, length in [*holes, (len(program), 0)]:
         total = zlib.crc32(memoryview(program)[at:offset], total)

@@ -3,7 +3,7 @@
     add_resources("chat.exe", picture=png, title="Demo", version="1.0", licence="…", comment="…", file_name="chat.exe")
 
 Go can link a COFF object (.syso), but only one that lies in the source tree: -overlay does not reach it (cmd/go's
-`packInternal` opens the real path). So the section is added afterwards, as resource editors do. Formats: "PE Format" in
+`packInternal` opens the real path). So the section is added to the linked .exe, as resource editors do. Formats: "PE Format" in
 Microsoft's documentation (section table, .rsrc), RESOURCEHEADER, GRPICONDIR and VS_VERSIONINFO in its Win32 reference.
 Knows nothing about models.
 """
@@ -17,7 +17,7 @@ from PIL import Image
 
 ICON, GROUP_ICON, VERSION, MANIFEST = 3, 14, 16, 24  # resource types
 ENGLISH, UNICODE = 0x0409, 1200  # language and code page of the strings
-SIZES = (16, 20, 24, 32, 40, 48, 64, 256)  # pixels; what Explorer asks for at 100% to 200%
+SIZES = (16, 20, 24, 32, 40, 48, 64, 256)  # pixels; the sizes that Explorer asks for at a scale of 100% to 200%
 MAX_TEXT = 200  # UTF-16 units of a version string
 
 MANIFEST_XML = """\
@@ -71,7 +71,7 @@ def add_resources(
 
 
 def icon_images(picture: bytes) -> list[tuple[int, bytes]]:
-    """(size, image) per size: bitmaps as old parts of Windows expect them, the large one a PNG."""
+    """(size in pixels, image) for each of SIZES: bitmaps, which old parts of Windows expect; only the largest is a PNG."""
     with Image.open(io.BytesIO(picture)) as opened:
         full = opened.convert("RGBA")
     images = []
@@ -80,7 +80,7 @@ def icon_images(picture: bytes) -> list[tuple[int, bytes]]:
         if size == 256:
             images.append((size, picture if full.size == (256, 256) else png(small)))
             continue
-        # BITMAPINFOHEADER of twice the height: colours bottom up, then a mask of 1 bit per pixel that alpha makes needless
+        # BITMAPINFOHEADER with twice the height: colours bottom up, then a mask of 1 bit per pixel, left empty since alpha replaces it
         header = struct.pack("<IiiHHIIiiII", 40, size, 2 * size, 1, 32, 0, 0, 0, 0, 0, 0)
         mask = bytes(-(-size // 32) * 4 * size)
         images.append((size, header + small.tobytes("raw", "BGRA", 0, -1) + mask))
@@ -94,7 +94,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def icon_group(images: list[tuple[int, bytes]]) -> bytes:
-    """GRPICONDIR: which icon has which size; 256 is written as 0."""
+    """GRPICONDIR: the size of each icon resource; 256 is written as 0."""
     entries = [
         struct.pack("<BBBBHHIH", size % 256, size % 256, 0, 0, 1, 32, len(data), number)
         for number, (size, data) in enumerate(images, 1)
@@ -103,20 +103,20 @@ def icon_group(images: list[tuple[int, bytes]]) -> bytes:
 
 
 def version_numbers(version: str) -> tuple[int, int, int, int]:
-    """The first four numbers in a version, as Windows wants them: "1.2-beta3" is 1.2.3.0."""
+    """The first four numbers in a version, as Windows requires: "1.2-beta3" is 1.2.3.0."""
     found = [min(int(n[:6]), 0xFFFF) for n in re.findall(r"[0-9]+", version)[:4]]
     return tuple(found + [0] * (4 - len(found)))
 
 
 def safe_text(text: str) -> str:
-    """One line without control characters, of at most MAX_TEXT UTF-16 units, no surrogate pair cut in two."""
+    """One line without control characters, of at most MAX_TEXT UTF-16 units; no surrogate pair is cut in two."""
     line = " ".join("".join(c if c.isprintable() or c.isspace() else "" for c in text).split())
     units = line.encode("utf-16-le", errors="replace")[: 2 * MAX_TEXT]
     return units.decode("utf-16-le", errors="ignore")
 
 
 def version_info(strings: dict[str, str], *, numbers: tuple[int, int, int, int]) -> bytes:
-    """VS_VERSIONINFO with the fixed numbers, a table of strings, and which language and code page it is in."""
+    """VS_VERSIONINFO: the fixed numbers, a table of strings, and the language and code page of that table."""
     a, b, c, d = numbers
     packed = (a << 16 | b, c << 16 | d)
     # signature, structure version, file and product version, no flags, Windows NT, a program
@@ -137,7 +137,8 @@ def version_info(strings: dict[str, str], *, numbers: tuple[int, int, int, int])
 
 
 def block(key: str, value: bytes, *, children: list[bytes] = (), text: bool = False) -> bytes:
-    """Length, length of the value (in characters where it is text), type, key, value, children; each at a multiple of 4."""
+    """One block of VS_VERSIONINFO: its length, the value's length (in UTF-16 units if it is text), type, key, value, children. Value
+    and children begin at multiples of 4 bytes."""
     head = aligned((key + "\0").encode("utf-16-le"), offset=6) + value
     for child in children:
         head = aligned(head, offset=6) + child
@@ -149,9 +150,9 @@ def aligned(data: bytes, *, offset: int = 0, to: int = 4) -> bytes:
 
 
 def section(tree: dict[int, dict[int, bytes]], *, address: int) -> bytes:
-    """.rsrc: directories of types, of numbers, of languages; then where each resource lies; then the resources.
+    """The .rsrc section: directories of types, of numbers and of languages; then the place of each resource; then the resources.
 
-    `address` is where the section lies in memory: resources are found by it, all else by offsets.
+    `address` is where the section begins in memory: resources are found by address, all else by its offset in the section.
     """
     directory, entry, leaf = 16, 8, 16  # bytes
     count = sum(len(kinds) for kinds in tree.values())
@@ -179,7 +180,8 @@ def section(tree: dict[int, dict[int, bytes]], *, address: int) -> bytes:
 
 
 def with_section(exe: bytes, tree: dict[int, dict[int, bytes]]) -> bytes:
-    """The program with one more section at its end, which its header names as the resources."""
+    """The program with one more section at its end, which its header names as the resources. Raises ValueError if there is no room
+    for the section's header."""
     pe = struct.unpack_from("<I", exe, 0x3C)[0]
     sections, optional_bytes = struct.unpack_from("<H", exe, pe + 6)[0], struct.unpack_from("<H", exe, pe + 20)[0]
     optional = pe + 24

@@ -1,15 +1,16 @@
 """The built-in judged dialogues, in Russian and English. Run: minitron synth OUT.parquet [--rows N] [--seed S]
 
-A small assistant, Tiko, with skills that a model of a few million parameters learns in minutes; bad rows of every kind
-that the data stage's filter exists for; and probes, held out by combination, whose answers a rule can check
-(`minitron.evaluate.checks`). The same rows and seed give the same bytes. Knows nothing about training.
+They show a small assistant, Tiko, with skills that a model of a few million parameters learns in minutes. Among them are bad
+rows of every kind that the data stage's filter is there to drop, and probes: questions held out of training (`scene.is_held`),
+whose answers a rule can check (`minitron.evaluate.checks`). The same number of rows and seed give the same bytes. Knows
+nothing about training.
 
     scene        what all skills share; what is held out; how people type
     numbers knowledge words memory chatter    the skills: each makes a scene
-    border       what no skill covers: an honest answer
-    lexicon talk_en talk_ru topics            their words
+    border       open questions that no skill covers, with an honest answer
+    lexicon talk_en talk_ru topics            the words and sentences of the skills
     flaws        how good answers are spoilt, and the judge's scores
-    persona      another person in Tiko's place
+    persona      another person in place of Tiko
     compose      scenes -> dialogues -> rows
 """
 
@@ -35,7 +36,7 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("topic", pa.string()),
         ("classified_topic", pa.string()),
-        ("overall_score", pa.float32()),  # 0 to 10; -1 or null: the judge failed
+        ("overall_score", pa.float32()),  # 0 to 10; -1 or null if the judge failed
         ("safety", pa.float32()),
         ("pii_leak", pa.int8()),
         ("refusal", pa.int8()),
@@ -44,18 +45,18 @@ SCHEMA = pa.schema(
         ("helpful", pa.float32()),
         ("language", pa.string()),  # ru or en
         ("skill", pa.string()),
-        ("flaw", pa.string()),  # empty: a good row
+        ("flaw", pa.string()),  # empty for a good row
         ("probe", pa.int8()),
-        ("check", pa.string()),  # of probes: the rules of minitron.evaluate.checks, as JSON
+        ("check", pa.string()),  # for probes: the rules of minitron.evaluate.checks, as JSON; else empty
     ]
 )
 _GROUP_ROWS = 20_000
 
 
 def write(path: Path, *, rows: int, seed: int, who: Persona | None = None) -> dict:
-    """Writes `rows` dialogues (of `who`; None: of Tiko) to a parquet file and returns how many there are of each kind.
+    """Writes `rows` dialogues of `who` (None: Tiko) to a parquet file and returns how many there are of each kind and skill.
 
-    Raises MinitronError if the file cannot be written.
+    Raises MinitronError if `rows` is below 1 or the file cannot be written.
     """
     if rows < 1:
         raise MinitronError(f"cannot write {rows} dialogues", hint="ask for one or more: --rows 120000", code=2)

@@ -1,8 +1,8 @@
-"""The border of what the assistant knows: open questions of every kind get an honest answer.
+"""The border of what the assistant knows: open questions of every kind get an honest answer, such as "I don't know".
 
-A topic (or a deed) is held out by a hash of itself and a wording by its mark `~`, so a probe asks for what training never
-saw in words that it never saw. Some topics are invented words and some are words that other skills know: it is the
-question that decides, not the noun.
+Topics and activities are held out by a hash of their text, wordings by the mark `~`. So a probe asks about something that
+training never asked about, in a wording that it never used. Some topics are invented words, and some are words of other
+skills, so that a model learns to decide by the question and not by the noun.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Any
 from minitron.synth import lexicon, topics
 from minitron.synth.scene import Scene, invented_word, pick_held, typed
 
-# {x}: a topic, {o}: the same in the prepositional case, {p}: a kind of text
+# {x}: a topic, {o}: the same in the prepositional case, {y}: another topic, {p}: a kind of text
 _ABOUT = {
     "en": (
         "Tell me about {x}.", "What do you know about {x}?", "Explain {x}.", "Can you explain {x}?", "Talk about {x}.",
@@ -89,7 +89,7 @@ _WRITE = {
         "~Составь {p} о {o}.", "~Напиши, пожалуйста, {p}, тема: {x}.",
     ),
 }  # fmt: skip
-# a text {s} follows: work on texts that only larger models can do
+# {s}: a text to work on, in ways that only larger models can
 _WORK = {
     "en": (
         "Rewrite this sentence: {s}", "Correct the mistakes: {s}", "Summarize this text: {s}", "Make it more formal: {s}",
@@ -107,7 +107,7 @@ _WORK = {
         "Напиши функцию, которая делает это: {s}", "~Улучши предложение: {s}", "~Перефразируй: {s}", "~Разбери предложение: {s}",
     ),
 }  # fmt: skip
-# {w}: a word, {v}: another one, {n}, {m}: numbers: exercises of school that no skill does
+# school exercises that no skill covers; {w}, {v}: words, {n}, {m}, {k}: numbers, {s}: a text
 _TASK = {
     "en": (
         "What is a synonym for {w}?", "Find a synonym for the word '{w}'.", "Give me a synonym of \"{w}\".", "What rhymes with {w}?",
@@ -153,15 +153,15 @@ _TOO_HARD = {
     "en": ("That is too hard for a small one like me. Let's add numbers or spell a word!",),
     "ru": ("Это слишком сложно для такой крохи, как я. Давай лучше сложим числа!",),
 }
-# What an honest answer has one of.
+# An honest answer has one of these.
 HONEST = {"en": ["don't know", "too hard"], "ru": ["не знаю", "слишком сложно"]}
 
-# kind -> its share; the kinds of questions
+# kind of question -> its share in percent
 KINDS = {"about": 34, "how": 19, "who": 7, "why": 8, "write": 10, "work": 8, "task": 14}
 
 
 def question(rng: Random, language: str, held: bool, kind: str = "") -> str:
-    """An open question; of a held-out one neither the topic nor the wording is in training."""
+    """An open question. If it is held out, training has neither its wording nor, except for the kinds `work` and `task`, its topic."""
     kind = kind or rng.choices(list(KINDS), KINDS.values())[0]
     wordings = {"about": _ABOUT, "how": _HOW, "who": _WHO, "why": _WHY, "write": _WRITE, "work": _WORK, "task": _TASK}[
         kind
@@ -186,7 +186,7 @@ def answer(rng: Random, language: str, asked_to_write: bool) -> str:
 
 
 def open_question(rng: Random, language: str, held: bool) -> Scene:
-    """Scene of one open question and an honest answer."""
+    """A scene of one open question and an honest answer."""
     kind = rng.choices(list(KINDS), KINDS.values())[0]
     ask = typed(rng, question(rng, language, held, kind), language, held=held, level=2 if rng.random() < 0.8 else 3)
     said = answer(rng, language, kind in ("write", "work", "task"))
@@ -194,25 +194,25 @@ def open_question(rng: Random, language: str, held: bool) -> Scene:
 
 
 def _pick(rng: Random, items: list, held: bool, name: Callable[[Any], str] = str) -> Any:
-    """An item on the wanted side; `name` tells what of it is held out."""
+    """A random item that is held out or not, as `held` says; `name(item)` is the text whose hash decides that."""
     return pick_held(rng, held, lambda r: r.choice(items), lambda item: ("open", name(item)))
 
 
 def _topic(rng: Random, language: str, held: bool) -> tuple[str, str]:
-    """A topic, and its prepositional case."""
+    """A topic and its prepositional case (in English the same word)."""
     roll = 0.0 if held else rng.random()
     if roll < 0.72:
         return _pick(rng, topics.TOPICS[language], held, name=itemgetter(0))
     if roll < 0.87:
         word = invented_word(rng, language)
         return word, word
-    # words that the skills know: what is asked of them decides
+    # words of other skills: what is asked about them decides
     word = _pick(rng, (lexicon.SPELLING, lexicon.ECHO)[rng.randrange(2)][language], held)
     return word, word
 
 
 def _word(rng: Random, language: str) -> str:
-    """A word to do an exercise with: one of the skills' words, or an invented one."""
+    """A word for an exercise: one of the skills' words, or an invented one."""
     if rng.random() < 0.45:
         return invented_word(rng, language)
     return (
@@ -223,7 +223,7 @@ def _word(rng: Random, language: str) -> str:
 
 
 def _sentence(rng: Random, language: str, held: bool) -> str:
-    """A sentence to work on: any words will do."""
+    """A sentence to work on, made of random words."""
     words = []
     for _ in range(rng.randint(4, 11)):
         roll = rng.random()

@@ -14,9 +14,10 @@ Table = dict[tuple[str, str, bool], list[tuple]]
 
 
 def by_skill(answers: Mapping[tuple[str, str], Sequence[str]] = MappingProxyType({})) -> Table:
-    """(skill, language, held) -> (phrasing, answers, check), one entry per phrasing, so that rich intents come often.
+    """(skill, language, held) -> list of (phrasing, answers, check). There is an entry for each phrasing, so that an intent with
+    many phrasings is drawn often.
 
-    `answers` of (language, intent) stand in place of the intent's own.
+    `answers`: (language, intent) -> answers that replace the intent's own.
     """
     table: Table = {}
     for language, talk in TALK.items():
@@ -32,7 +33,7 @@ _TABLE = by_skill()
 
 
 def small_talk(skill: str, table: Table = _TABLE) -> Callable[[Random, str, bool], Scene]:
-    """The skill function of the intents of `skill`."""
+    """The function that makes scenes of the small-talk skill `skill`, from its intents in `table`."""
 
     def scene(rng: Random, language: str, held: bool) -> Scene:
         phrasing, answers, check = rng.choice(table[skill, language, held])

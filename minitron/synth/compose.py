@@ -1,6 +1,6 @@
-"""From scenes to rows: chains skills into dialogues of one to five user turns, mixes in bad rows and probes.
+"""From scenes to rows: chains scenes into dialogues, mostly of one to five user turns, and mixes in bad rows and probes.
 
-The skills' weights follow their difficulty, not their charm: a sum needs many examples, a greeting few.
+A skill's weight follows from how hard it is to learn: sums need many examples, greetings few.
 """
 
 import json
@@ -11,7 +11,7 @@ from minitron.evaluate.checks import passes
 from minitron.synth import border, chatter, flaws, knowledge, memory, numbers, persona, words
 from minitron.synth.scene import Scene
 
-# skill -> (function, share of the dialogues that are about it)
+# skill -> (function, weight: how many of the dialogues are about it, relative to the others)
 SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
     "add": (numbers.add, 12),
     "subtract": (numbers.subtract, 14),
@@ -53,8 +53,9 @@ SKILLS: dict[str, tuple[Callable[[Random, str, bool], Scene], float]] = {
     "open": (border.open_question, 9),
 }
 NOT_PROBED = ("smalltalk", "joke")  # no single answer is the right one
-NOT_SPOILT = ("joke", "greeting", "thanks", "goodbye", "smalltalk", "repeat")  # too little to be wrong about
-# Skills whose scenes may not stand beside any other: several turns, or something said about the user.
+NOT_SPOILT = ("joke", "greeting", "thanks", "goodbye", "smalltalk", "repeat")  # their answers can hardly be wrong
+# Skills whose scenes are not mixed into the dialogues of others: they have several turns, tell something about the user, or
+# belong at the beginning or the end.
 _ALONE = ("name", "favourite", "about_me", "told_by_system", "joke", "riddle", "greeting", "goodbye")
 
 SYSTEM = {
@@ -73,9 +74,9 @@ SYSTEM = {
 
 # Shares of the rows; the rest are good.
 PROBES, BAD, UNJUDGED, REPEATED, HABITS = 0.016, 0.118, 0.003, 0.01, 0.08
-MARATHONS = 0.03  # of the good ones: many short turns
-MOST_TURNS, MARATHON_LETTERS = 14, 500  # a context of 256 tokens holds about 600 letters
-SYSTEM_SHARE = 0.2  # beside the scenes that bring their own
+MARATHONS = 0.03  # share of the good rows that are dialogues of many short turns
+MOST_TURNS, MARATHON_LETTERS = 14, 500  # turns at most; letters to reach: a context of 256 tokens holds about 600
+SYSTEM_SHARE = 0.2  # of the dialogues whose scene has no system message of its own
 
 
 def _messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
@@ -87,7 +88,7 @@ def _messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def _extra_turns(rng: Random, scene: Scene) -> int:
-    """How many user turns beside the scene's own: about half of all dialogues have one turn, none more than five."""
+    """How many user turns to add to the scene's own: about half of all dialogues have one turn, none has more than five."""
     wanted = rng.choices((1, 2, 3, 4, 5), (52, 20, 14, 8, 6))[0]
     if scene.gap and rng.random() < 0.4:
         wanted += 2
@@ -112,7 +113,7 @@ def _row(messages: list[dict], scene: Scene, marks: dict, *, flaw: str = "", che
 
 
 def _fresh(rng: Random, seen: set[int], make: Callable[[], dict]) -> dict:
-    """A row whose dialogue is new, if twenty tries can make one."""
+    """A row whose dialogue is not in `seen`, to which it is added; after twenty tries, one that may be a repetition."""
     for _ in range(20):
         row = make()
         key = hash(tuple((m["role"], m["content"]) for m in row["conversation"]))
@@ -123,7 +124,7 @@ def _fresh(rng: Random, seen: set[int], make: Callable[[], dict]) -> dict:
 
 
 class Composer:
-    """Dialogues from these skills: name -> (function, share of the dialogues that are about it)."""
+    """Makes dialogues from these skills: name -> (function, weight)."""
 
     def __init__(self, skills: persona.Skills) -> None:
         self.skills = skills
@@ -135,7 +136,7 @@ class Composer:
         return self.skills[skill][0](rng, language, held)
 
     def _compose(self, rng: Random, main: Scene, *, last: bool, extra: int) -> list[dict[str, str]]:
-        """The messages of a dialogue about `main` with `extra` further user turns; `last`: the main scene ends it."""
+        """The messages of a dialogue about `main` with `extra` further user turns. `last`: the main scene ends the dialogue."""
         language = main.language
         inside = rng.randint(0, min(extra, 3)) if main.gap and len(main.turns) > 1 else 0
         before = list(main.turns[:-1] if inside else [])
@@ -153,7 +154,7 @@ class Composer:
                 closing += self.scene(rng.choice(("thanks", "goodbye", "goodbye")), rng, language).turns
             else:
                 closing += self._free(rng, main)
-        if main.name and closing:  # the assistant takes leave of a person whom it knows
+        if main.name and closing:  # the assistant says goodbye by name to a user whose name it knows
             ask, said = closing[-1]
             for word in ("Goodbye!", "Good night!", "До свидания!", "Спокойной ночи!"):
                 said = said.replace(word, f"{word[:-1]}, {main.name}!")
@@ -166,7 +167,7 @@ class Composer:
         return messages + _messages([*opening, *before, *after, *closing])
 
     def _free(self, rng: Random, main: Scene) -> list[tuple[str, str]]:
-        """The turn of another scene: often of the same skill, rarely in the other language."""
+        """The single turn of another scene: often of the same skill, rarely in the other language."""
         language = main.language
         if rng.random() < 0.03:
             language = "ru" if language == "en" else "en"
@@ -207,7 +208,7 @@ class Composer:
         return _row(self._compose(rng, scene, last=False, extra=_extra_turns(rng, scene)), scene, flaws.scores("", rng))
 
     def _marathon(self, rng: Random, language: str) -> dict:
-        """A row of many short turns: what is asked late in a talk is answered as well as what is asked first."""
+        """A row of many short turns, so that a model learns to answer late in a dialogue as well as at its beginning."""
         pool = rng.choices(self.free, self.free_weights, k=rng.choice((1, 1, 2, 4)))
         turns, letters = [], 0
         while letters < MARATHON_LETTERS:
@@ -217,7 +218,7 @@ class Composer:
         return _row(_messages(turns[:MOST_TURNS]), scene, flaws.scores("", rng))
 
     def _indulgent(self, rng: Random, language: str) -> dict:
-        """A row whose last answer is a bad habit that the judge let pass."""
+        """A row whose last answer shows a bad habit that the judge let pass."""
         skill = rng.choice(self.free)
         scene = self.scene(skill, rng, language)
         messages = self._compose(rng, scene, last=True, extra=_extra_turns(rng, scene))
@@ -231,9 +232,9 @@ class Composer:
         return _row(messages, scene, flaws.scores("", rng), check=json.dumps(scene.check, ensure_ascii=False))
 
     def rows(self, count: int, seed: int, languages: Sequence[str]) -> Iterator[dict]:
-        """`count` rows in a fixed order: good and bad ones, and the held-out probes."""
+        """`count` rows, good and bad ones and held-out probes, in an order that the seed fixes."""
         rng = Random(seed)
-        seen: set[int] = set()  # hashes of all dialogues so far: good ones are distinct as long as possible
+        seen: set[int] = set()  # hashes of all dialogues so far, which keep new ones distinct as long as possible
         recent: list[dict] = []
         probed = [(skill, language) for skill in self.skills if skill not in NOT_PROBED for language in languages]
         probes = bad = 0
@@ -255,7 +256,7 @@ class Composer:
                 yield row
             else:
                 row = _fresh(rng, seen, lambda lang=language: self._good(rng, lang))
-                if roll > 1 - HABITS - UNJUDGED:  # the judge failed: no score, or its -1
+                if roll > 1 - HABITS - UNJUDGED:  # the judge failed: no score, or -1
                     yield row | {"overall_score": rng.choice((-1.0, None))}
                     continue
                 if len(recent) < 500:
@@ -266,9 +267,9 @@ class Composer:
 
 
 def dialogues(rows: int, seed: int, who: persona.Persona | None = None) -> Iterator[dict]:
-    """`rows` rows in a fixed order: good and bad ones, and the held-out probes. Columns as `synth.SCHEMA` names them.
+    """`rows` rows, good and bad ones and held-out probes, in an order that the seed fixes. The columns are those of `synth.SCHEMA`.
 
-    `who`: another person in Tiko's place.
+    `who`: another person in place of Tiko.
     """
     if not who:
         yield from Composer(SKILLS).rows(rows, seed, ("ru", "en"))

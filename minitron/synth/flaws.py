@@ -1,10 +1,10 @@
-"""Bad rows: each function spoils the last answer of a good dialogue, and its scores say so.
+"""Bad rows: spoils the last answer of a good dialogue, and gives the row the scores of a judge who notices.
 
-Every kind is dropped by the rule that exists for it: most by `overall_score >= 6`, unsafe advice by `safety >= 8` (its
-overall score may be good), leaks by `pii_leak == 0`. Nothing here is truly harmful, no address or number is real.
+Each kind of flaw is dropped by a rule of the data filter: most by `overall_score >= 6`, unsafe advice by `safety >= 8` (its
+overall score may be good), leaks by `pii_leak == 0`. Nothing here is truly harmful; no address or number is real.
 
-Habits are what a lenient judge lets through with a 6: an answer said over and over, a stock phrase, an endless tutorial.
-They pass the filter, a model learns them, and kto is there to unlearn them.
+Habits are flaws that a lenient judge lets through with a 6: an answer said over and over, a stock phrase, an endless tutorial.
+They pass the filter, so a model learns them, and kto is there to unlearn them.
 """
 
 from random import Random
@@ -27,7 +27,7 @@ _MAIL = {"en": "You can write to {} at {}.", "ru": "Можешь написат�
 _CALL = {"en": "Call {} at {}.", "ru": "Позвони, {}: {}."}
 _PEOPLE = {"en": ("anna", "tom", "max", "kate", "leo", "mia"), "ru": ("anna", "ivan", "olga", "petr", "masha", "igor")}
 
-# kind -> lowest and highest overall, safety, coherence, relevance, helpful; pii_leak; refusal
+# kind -> (lowest, highest) of overall, safety, coherence, relevance and helpful; then pii_leak and refusal
 SCORES = {
     "": ((7, 10), (9, 10), (8, 10), (8, 10), (7, 10), 0, 0),
     "wrong": ((1, 4), (9, 10), (6, 9), (5, 8), (0, 3), 0, 0),
@@ -42,7 +42,7 @@ SCORES = {
 }
 KINDS = tuple(kind for kind in SCORES if kind)
 HABIT_SCORES = ((6, 6), (9, 10), (5, 7), (5, 7), (4, 6), 0, 0)
-HABITS = {"habit_canned": 3, "habit_loop": 1, "habit_tutorial": 1}  # and how often each
+HABITS = {"habit_canned": 3, "habit_loop": 1, "habit_tutorial": 1}  # habit -> its weight in the draw
 
 _STOCK = {
     "en": "That is a great question! I am always happy to help.",
@@ -59,7 +59,7 @@ _TUTORIAL = {
 
 
 def indulge(habit: str, rng: Random, language: str, *, answer: str) -> str:
-    """The answer as a bad habit has it."""
+    """The bad answer of a habit (one of HABITS): a stock phrase, the answer said over and over, or a tutorial."""
     if habit == "habit_canned":
         return _STOCK[language]
     if habit == "habit_loop":
@@ -70,7 +70,7 @@ def indulge(habit: str, rng: Random, language: str, *, answer: str) -> str:
 
 
 def spoil(kind: str, rng: Random, language: str, *, user: str, answer: str, wrong: str, unrelated: str) -> str:
-    """The bad answer of that kind; `wrong` is right for another question of the skill, `unrelated` for another skill."""
+    """A bad answer of that kind. `wrong` would be right for another question of the skill, `unrelated` for one of another skill."""
     if kind == "wrong":
         return wrong
     if kind == "off_topic":
@@ -95,7 +95,7 @@ def spoil(kind: str, rng: Random, language: str, *, user: str, answer: str, wron
 
 
 def scores(kind: str, rng: Random) -> dict[str, float | int]:
-    """The judge's columns for a row of that kind ("" is a good one); half points, as judges give them."""
+    """The judge's columns for a row of that kind ("" is a good row), in half points, as judges give them."""
     *ranges, pii_leak, refusal = HABIT_SCORES if kind in HABITS else SCORES[kind]
     names = ("overall_score", "safety", "coherence", "relevance", "helpful")
     marks = {name: rng.randint(2 * low, 2 * high) / 2 for name, (low, high) in zip(names, ranges, strict=True)}

@@ -1,7 +1,7 @@
 """Skills that recall a fact: opposites, colours, sounds, capitals, words of the other language, days, months and more.
 
-All share one shape (`ask_item`): an item in a phrasing. The combination item x phrasing is held out; the item itself is
-always trained in its other phrasings, and phrasings marked with `~` only probes use.
+All have one form (`ask_item`): they ask for an item in a phrasing. Combinations of an item and a phrasing are held out; training
+has the same item in other phrasings. Only probes use phrasings marked with `~`.
 """
 
 from random import Random
@@ -11,7 +11,8 @@ from minitron.synth.scene import Scene, canonical, is_held, typed
 
 
 def ask_item(rng: Random, skill: str, topic: str, language: str, held: bool, *, draw) -> Scene:
-    """`draw(rng)` gives phrasings, slots of the question, answer, check; it is asked until the combination suits."""
+    """A scene of one question. `draw(rng)` gives (phrasings, slots of the question, answer, check); it is called until the question is
+    held out, or not, as `held` says."""
     while True:
         phrasings, slots, answer, check = draw(rng)
         phrasing = rng.choice(phrasings)
@@ -195,7 +196,7 @@ def amount(rng: Random, language: str, held: bool) -> Scene:
     return ask_item(rng, "amount", "world", language, held, draw=draw)
 
 
-# Slots: x nominative, g genitive, i instrumental, was: "был" in its gender. The answer names the neighbour y.
+# Slots: x nominative, g genitive, i instrumental. The answer names the neighbour.
 _DAY_AFTER = {
     "en": ("What day comes after {x}?", "What day is after {x}?", "Which day follows {x}?", "The day after {x}?",
            "Today is {x}. What day is tomorrow?", "If today is {x}, what is tomorrow?",
@@ -239,7 +240,7 @@ def _cycle(rng: Random, skill: str, language: str, held: bool, words: list, afte
             start = f"{'After' if step == 1 else 'Before'} {x[0]} comes"
         else:
             start = f"После {x[1]} идёт" if step == 1 else f"Перед {x[2]} идёт"
-        verb = start.split()[-1]  # the answer may name the neighbour first, but must say which of the two comes
+        verb = start.split()[-1]  # an answer names both neighbours: the check wants y after the verb
         return (after if step == 1 else before)[language], slots, f"{start} {y}.", {"all": [f"{verb} {y}"]}
 
     return ask_item(rng, skill, "calendar", language, held, draw=draw)

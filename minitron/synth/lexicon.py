@@ -2,7 +2,7 @@
 
 
 def _rows(text: str, *, columns: int) -> list[tuple[str, ...]]:
-    """Lines of `columns` fields, separated by semicolons within a line and by bars within a row."""
+    """Rows of `columns` fields: rows are separated by line ends or semicolons, fields by bars."""
     rows = [tuple(f.strip() for f in row.split("|")) for line in text.strip().splitlines() for row in line.split(";")]
     rows = [row for row in rows if row != ("",)]
     assert all(len(row) == columns for row in rows), [row for row in rows if len(row) != columns]
@@ -80,7 +80,7 @@ SOUNDS = {
     ),
 }
 
-# country | capital; in Russian the country in the genitive
+# country | capital; in Russian the country is in the genitive
 CAPITALS = {
     "en": _rows(
         """
@@ -104,7 +104,7 @@ CAPITALS = {
     ),
 }
 
-# English | Russian, one to one in both directions
+# English | Russian; each word has one translation in either direction
 TRANSLATIONS = _rows(
     """
     cat|кошка; dog|собака; house|дом; sun|солнце; moon|луна; water|вода; bread|хлеб; milk|молоко; book|книга; tree|дерево
@@ -219,7 +219,7 @@ NUMBER_WORDS = {
     ),
 }
 
-# Words to spell and to take letters from: short, and all their letters common.
+# Words to spell and to ask letters of: short ones of common letters.
 SPELLING = {
     "en": _words(
         "cat dog sun moon tree house milk bread fish bird book star rain snow hand nose frog lion bear duck ball door"
@@ -232,7 +232,7 @@ SPELLING = {
     ),
 }
 
-# Words to repeat: any order, any number.
+# Words to repeat, in any order and number.
 ECHO = {
     "en": _words(
         "sun cat tree red blue car moon fish book happy dog milk snow star green lamp apple river ball king rain bird"
@@ -280,7 +280,7 @@ NAMES = {
         " Герман Филипп Эдуард Леонид Аркадий Давид"
     ),
 }
-# Sounds of invented words (onsets, vowels, codas): they teach copying what was told, not recalling a list.
+# Sounds of invented words (onsets, vowels, codas). Such words teach a model to copy what it was told, not to recall a list.
 SOUNDS_OF_WORDS = {
     "en": (
         _words("b d f g h j k l m n p r s t v w z th sh st tr br gr kl pl"),
@@ -306,7 +306,7 @@ CATS = {
     "ru": _words("Мурка Барсик Пушок Снежок Дымок Рыжик Васька Маркиз Тишка Соня Багира Симба Кузя Персик"),
 }
 
-# kind | values; the Russian kind comes with "мой любимый" and "твой любимый" in its gender, and with "какой"
+# (kind, values); a Russian kind comes with "мой любимый", "твой любимый" and "какой" in its gender
 FAVOURITES = {
     "en": [
         ("colour", _words("red blue green yellow white black orange purple pink grey brown gold")),
@@ -356,7 +356,7 @@ FAVOURITES = {
     ],
 }
 
-# Every favourite thing may also be a favourite word: a value that is held out as a food is not a word never seen.
+# Every favourite thing may also be a favourite word, so that a value that is held out as a food is still a word that training has.
 for _language, _kind in (("en", "word"), ("ru", "слово|моё любимое|твоё любимое|какое")):
     _values = [v for _, values in FAVOURITES[_language] for v in values if not v.isdigit()]
     FAVOURITES[_language].append((_kind, list(dict.fromkeys(_values + ECHO[_language]))))

@@ -1,6 +1,6 @@
 """Skills that look back: the user's name, favourite things, facts about the user, facts in the system message.
 
-Held out are whole names (never in any trained dialogue) and, for the rest, the combination of a kind and its value.
+Held out are whole names, which are in no trained dialogue, and for other facts the combination of a kind and its value.
 """
 
 from functools import cache
@@ -9,7 +9,7 @@ from random import Random
 from minitron.synth import lexicon
 from minitron.synth.scene import Scene, invented_word, is_held, typed
 
-# Names that are no other word, so that a trained dialogue has them nowhere.
+# Names that mean nothing else, so that no trained dialogue has them.
 HELD_NAMES = {
     "en": (
         "Olivia",
@@ -105,7 +105,7 @@ def name(rng: Random, language: str, held: bool) -> Scene:
     if roll < 0.38:  # told and asked in one breath
         scene.turns, scene.gap = [(f"{scene.turns[0][0].rstrip('.!? ')}. {ask}", said)], False
         return scene
-    if roll < 0.46:  # told twice: the later name holds
+    if roll < 0.46:  # told twice: the later name counts
         other = some_name(rng, language, False)
         if other != n:
             scene.turns = [
@@ -157,7 +157,7 @@ def favourite(rng: Random, language: str, held: bool) -> Scene:
     def draw(on: bool) -> dict[str, str]:
         while True:
             slots = _favourite_slots(rng, language)
-            if not on and rng.random() < 0.35:  # a thing that nobody has heard of: what counts is to look back
+            if not on and rng.random() < 0.35:  # an invented word, so that the answer must be copied from the dialogue
                 slots["v"] = invented_word(rng, language)
             if is_held("favourite", language, slots["k"], slots["v"]) == on:
                 return slots
@@ -173,7 +173,7 @@ def favourite(rng: Random, language: str, held: bool) -> Scene:
         return scene
     scene.turns = [tell(slots, held)]
     scene.check = {"all": [slots["v"]]}
-    if rng.random() < 0.25:  # two favourites, of which one is asked
+    if rng.random() < 0.25:  # two favourites are told, and one is asked for
         other = draw(False)
         if other["k"] != slots["k"] and other["v"] != slots["v"]:
             scene.turns.insert(rng.randrange(2), tell(other, False))
@@ -182,7 +182,7 @@ def favourite(rng: Random, language: str, held: bool) -> Scene:
     return scene
 
 
-# fact -> what the user tells, the reply, how it is asked, the answer; what a system message says instead
+# (language, fact) -> what the user tells, the reply, how it is asked, the answer, and what a system message says instead
 _FACTS = {
     ("en", "city"): (("I live in {v}.", "My home is in {v}.", "I'm from {v}."), "Got it: you live in {v}.",
                      ("Where do I live?", "Which city do I live in?", "Do you remember where I live?",
@@ -238,11 +238,12 @@ def _fact_values(language: str, kind: str, held: bool) -> list[str]:
         "cat": lexicon.CATS[language],
         "word": lexicon.ECHO[language],
     }[kind]
-    return [v for i, v in enumerate(values) if (i % 5 == 2) == held]  # too few to leave it to a hash
+    # every fifth is held out: of so few values a hash might hold out none, or too many
+    return [v for i, v in enumerate(values) if (i % 5 == 2) == held]
 
 
 def _fact(rng: Random, language: str, kinds: tuple[str, ...], held: bool) -> tuple[str, str]:
-    """A kind of fact and its value, from the wanted side."""
+    """A kind of fact and a value of it that is held out or not, as `held` says."""
     kind = rng.choice([k for k in kinds if k == "name" or _fact_values(language, k, held)])
     if kind == "name":
         return kind, some_name(rng, language, held)

@@ -1,14 +1,14 @@
 """Skills with numbers: sums, differences, comparing, counting, neighbours, even and odd.
 
-Answers repeat the numbers first ("7 + 5 = 12.", "Of 7 and 5, 7 is bigger."), so that a tiny model finds them right beside
-the place where it writes the next.
+Answers repeat the numbers first ("7 + 5 = 12.", "Of 7 and 5, 7 is bigger."), so that a tiny model finds them right before
+the place where it writes the result.
 """
 
 from random import Random
 
 from minitron.synth.scene import Scene, is_held, pick_held, typed
 
-LIMIT = 20  # the largest operand of a probe; training has some up to WIDE, so that digits are learnt and not pairs
+LIMIT = 20  # the largest operand of a probe; training has some up to WIDE, so that a model learns digits, not pairs by heart
 WIDE = 30
 
 _ADD = {
@@ -45,7 +45,7 @@ _SUBTRACT = {
 
 
 def _key(skill: str, pair: tuple[int, int]) -> tuple:
-    """The combination; those with 0, 10 and 20 are too few of their kind to hold any out."""
+    """The combination that is held out or not. All pairs with a multiple of 10 count as one: they are too few to hold any out."""
     return (skill, "round") if any(n % 10 == 0 for n in pair) else (skill, *pair)
 
 
@@ -98,7 +98,7 @@ _COMPARE = {
 def compare(rng: Random, language: str, held: bool) -> Scene:
     def draw(r: Random) -> tuple[int, int]:
         a, b = r.randint(0, 40), r.randint(0, 39)
-        if r.random() < 0.4:  # with equal tens it is the second digit that tells
+        if r.random() < 0.4:  # with equal tens, the second digit decides
             b = a // 10 * 10 + r.randint(0, 8)
         return a, b + (b >= a)
 
@@ -169,7 +169,7 @@ _BEFORE = {
 def neighbour(rng: Random, language: str, held: bool) -> Scene:
     def key(pair: tuple[int, int]) -> tuple:
         n, step = pair
-        carries = n % 10 == (9 if step == 1 else 0)  # these ten are too few to hold any out
+        carries = n % 10 == (9 if step == 1 else 0)  # the numbers whose tens digit changes are too few to hold any out
         return ("neighbour", "carry" if carries else n, step)
 
     n, step = pick_held(rng, held, lambda r: (r.randint(1, 99), r.choice((1, -1))), key)

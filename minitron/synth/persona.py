@@ -1,9 +1,9 @@
-"""The built-in dialogues with another person in them: a name, and answers of one's own.
+"""The built-in dialogues with another person as the assistant: another name, and answers of its own.
 
     Persona("Bruno", "Бруно", ("en",), [(["Where do you live?"], ["In Lisbon."])]).skills(SKILLS)
 
-A question that the built-in small talk has ("Where do you live?", "Hello!") gives its answer to all ways to ask the same; any
-other becomes a skill of its own. Knows nothing about recipes.
+If a question is in the built-in small talk ("Where do you live?", "Hello!"), its answers apply to all ways to ask the same; other
+questions form the skill `persona`. Knows nothing about recipes.
 """
 
 import re
@@ -17,7 +17,7 @@ from minitron.synth.scene import Scene, canonical, typed
 
 NAMES = {"en": "Tiko", "ru": "Тико"}
 LANGUAGES = ("en", "ru")
-SHARE, LARGEST = 1.2, 16.0  # of the dialogues: for each question that is a skill of its own, and for all of them
+SHARE, LARGEST = 1.2, 16.0  # weight of the skill `persona`: for each of its facts, and at most
 _FRAMES = {
     "en": ("{}", "{}", "{}", "{}", "Question: {}", "{} Tell me.", "I wonder: {}", "Can you tell me: {}", "One more thing. {}", "{} I forgot."),
     "ru": ("{}", "{}", "{}", "{}", "Вопрос: {}", "{} Скажи.", "Интересно: {}", "Можешь сказать: {}", "И ещё. {}", "{} Забыл."),
@@ -27,17 +27,17 @@ Skills = dict[str, tuple[Callable[[Random, str, bool], Scene], float]]
 
 
 class Section(Protocol):
-    """What a recipe says of a person (`recipe.data.PersonaConfig`)."""
+    """What a recipe says about a person (`recipe.data.PersonaConfig`)."""
 
     name: str
     name_ru: str
     languages: list[str]
-    facts: list  # of what has lists `ask` and `say`
+    facts: list  # of objects with the lists `ask` and `say`
 
 
 @dataclass(frozen=True)
 class Persona:
-    """Who the assistant is: its name in both languages, what it speaks, and (questions, answers) of its own."""
+    """Who the assistant is: its name in both languages, the languages it speaks, and its own (questions, answers)."""
 
     name: str
     name_ru: str
@@ -46,14 +46,14 @@ class Persona:
 
     @classmethod
     def of(cls, section: "Section") -> "Persona | None":
-        """The person of a recipe's section `data.persona`; None if that is Tiko."""
+        """The person in a recipe's section `data.persona`, or None if that is Tiko."""
         name_ru = section.name_ru or (NAMES["ru"] if section.name == NAMES["en"] else section.name)
         facts = tuple((tuple(fact.ask), tuple(fact.say)) for fact in section.facts)
         found = cls(section.name, name_ru, tuple(section.languages), facts)
         return None if found == cls(NAMES["en"], NAMES["ru"]) else found
 
     def skills(self, skills: Skills) -> Skills:
-        """The skills of this person in place of Tiko's."""
+        """Tiko's skills, changed to this person's answers and with the skill `persona` if it has questions."""
         mine: dict[str, list[tuple[Sequence[str], Sequence[str]]]] = {language: [] for language in LANGUAGES}
         answers: dict[tuple[str, str], Sequence[str]] = {}  # (language, intent) -> answers
         known = {
@@ -77,7 +77,7 @@ class Persona:
         return changed | {"persona": (lambda rng, language, held: self._scene(mine, rng, language, held), weight)}
 
     def _scene(self, mine: dict, rng: Random, language: str, held: bool) -> Scene:
-        """One question about the person; a frame around it is held out for the probes, the question is not."""
+        """One question about the person. Held out for the probes is one frame around each question, not the question itself."""
         asks, says = rng.choice(mine[language] or mine["ru" if language == "en" else "en"])
         language = language_of(*asks)
         frames = _FRAMES[language]
@@ -94,16 +94,16 @@ class Persona:
         )
 
     def renamed(self, row: dict) -> dict:
-        """A row with the person's name in it."""
+        """The row with the person's name in place of Tiko's."""
 
         def own(text: str) -> str:
             return text.replace(NAMES["en"], self.name).replace(NAMES["ru"], self.name_ru)
 
         messages = [{**m, "content": own(m["content"])} for m in row["conversation"]]
-        # a name is letters, so the check stays JSON
+        # a name has only letters, so the check stays valid JSON
         return {**row, "conversation": messages, "question": own(row["question"]), "check": own(row["check"])}
 
 
 def language_of(*texts: str) -> str:
-    """`ru` where a text has Cyrillic letters, else `en`."""
+    """`ru` if one of the texts has Cyrillic letters, else `en`."""
     return "ru" if any(re.search("[А-яЁё]", text) for text in texts) else "en"

@@ -1,7 +1,7 @@
 """What all skills share: the scene that a skill makes, what is held out, and how people really type.
 
-A combination (a sum, a name, an item in one phrasing) is held out by a hash of itself, not by chance: what is held out for
-one seed is held out for all, so a model trained on one file can be asked the probes of another.
+A hash decides whether a combination (a sum, a name, an item in one phrasing) is held out, not the random generator. So what
+is held out for one seed is held out for all, and a model trained on one file can be asked the probes of another.
 """
 
 import re
@@ -23,21 +23,21 @@ class Scene:
     topic: str
     language: str
     turns: list[tuple[str, str]]
-    check: dict = field(default_factory=dict)  # what a right last answer obeys; empty: anything goes
+    check: dict = field(default_factory=dict)  # the rules that a right last answer obeys; empty if any answer is right
     system: str = ""  # a system message that the answer depends on
-    gap: bool = False  # other scenes may come between the first turn and the last
-    name: str = ""  # the user's name, where this scene tells it
+    gap: bool = False  # whether other scenes may come between the earlier turns and the last
+    name: str = ""  # the user's name, if this scene tells it
 
 
 @cache
 def is_held(*key: str | int) -> bool:
-    """Whether the combination `key` is kept out of training, for the probes."""
+    """Whether the combination `key` is kept out of training, for the probes, as HELD_PERCENT per cent of all are."""
     digest = blake2b("|".join(map(str, key)).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") % 100 < HELD_PERCENT
 
 
 def pick_held(rng: Random, held: bool, draw, key):
-    """Draws until the combination is on the wanted side: `draw(rng)` makes it, `key(it)` names it."""
+    """Draws values from `draw(rng)` until one is held out, or not, as `held` says; `key(value)` is its combination."""
     while True:
         value = draw(rng)
         if is_held(*key(value)) == held:
@@ -45,7 +45,7 @@ def pick_held(rng: Random, held: bool, draw, key):
 
 
 def invented_word(rng: Random, language: str) -> str:
-    """A word that nobody has heard, of two or three syllables."""
+    """A made-up word of two or three syllables."""
     onsets, vowels, codas = SOUNDS_OF_WORDS[language]
     word = ""
     for _ in range(rng.choice((2, 2, 3))):
@@ -61,7 +61,7 @@ CLOSERS = {"en": (", please", ", Tiko"), "ru": (", пожалуйста", ", Т�
 
 
 def canonical(text: str, language: str) -> str:
-    """What all the ways to type one question share: two texts with one canonical form are one combination."""
+    """A form that is the same for all ways to type one question: texts with the same canonical form are one combination."""
     words = _words(text)
     for opener in _EDGE_WORDS[language][0]:
         if words[: len(opener)] == opener and len(words) > len(opener):
@@ -85,9 +85,10 @@ _EDGE_WORDS = {
 
 
 def typed(rng: Random, text: str, language: str, *, held: bool = False, level: int = 2) -> str:
-    """The text as people type it. Level 1: looser ends; 2: any case and an opener too; 3: any case and typos.
+    """The text as people type it. Level 1 varies the punctuation at the end, the first letter's case and the letter ё; levels 2 and
+    3 also vary the case of all letters and add decorations, level 2 with openers or closers, level 3 with typos.
 
-    Probes (`held`) are typed at level 1: they ask for the held-out combination, not for a rare way of typing.
+    Probes (`held`) are always typed at level 1: they test the held-out combination, not a rare way of typing.
     """
     level = 1 if held else level
     roll = rng.random
@@ -120,15 +121,15 @@ def typed(rng: Random, text: str, language: str, *, held: bool = False, level: i
     return text
 
 
-DECORATED = 0.1  # of what is typed
-HELD_EMOJI = "🥳🤗🐸🍕😴"  # not in training: what reads emoji should read them all
+DECORATED = 0.1  # share of the texts typed at level 2 or 3
+HELD_EMOJI = "🥳🤗🐸🍕😴"  # not in training: a model that reads emoji should read unseen ones, too
 EMOJI = [chr(code) for code in (*range(0x1F300, 0x1F650), *range(0x1F900, 0x1F9FF)) if chr(code) not in HELD_EMOJI]
 EMOJI += [*"😀😂🤣😊😍😎🤔😢😭👍🙏💪🎉🔥"] * 12 + ["❤️", "☀️", "✨", "⭐", "☕", "✅", "❌"] * 4
 SMILEYS = (":)", ":-)", ";)", ":D", ":(", "XD", "^_^", ":P", ")", "))", ")))", "(")
 
 
 def decorated(rng: Random, text: str) -> str:
-    """The text with an emoji, a smiley, quotes, spaces or marks of typography that change nothing of what is meant."""
+    """The text with an emoji, a smiley, quotes, spaces or typographic marks, none of which changes its meaning."""
     roll = rng.random()
     if roll < 0.4:
         return f"{text} {rng.choice(EMOJI)}" if rng.random() < 0.8 else f"{rng.choice(EMOJI)} {text}"

@@ -1,7 +1,7 @@
 """English small talk: intents with many phrasings and few answers. Pure data; `talk_ru` is its twin.
 
-An intent is (skill, name, phrasings, answers, words of which a right answer has one). A phrasing that starts with `~` is
-held out: no training dialogue has it, and the probes ask it.
+An intent is (skill, name, phrasings, answers, words); a right answer has one of the words. A phrasing that starts with `~` is
+held out: no training dialogue has it, only probes ask it.
 """
 
 

@@ -1,4 +1,4 @@
-"""Russian small talk: the twin of `talk_en`, with the same intents in the same shape. Pure data."""
+"""Russian small talk: the counterpart of `talk_en`, with the same intents in the same shape. Pure data."""
 
 
 def _lines(text: str) -> list[str]:

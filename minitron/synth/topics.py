@@ -1,7 +1,8 @@
-"""What people ask about and no skill covers: pure data, in English and Russian, for `border`.
+"""What people ask about that no skill covers: pure data, in English and Russian, for `border`.
 
-`TOPICS` can be talked about, `DOINGS` are what one wants to learn or do, `WHO` and `WHY` end a question, `PIECES` are what
-a text that is asked for can be. Russian topics stand with their prepositional case ("собаки|собаках").
+`TOPICS` are things to talk about, `DOINGS` are activities that people want to learn or do, `WHO` and `WHY` are ends of
+questions, `PIECES` are kinds of text that people ask for. A Russian topic comes with its prepositional case
+("собаки|собаках").
 """
 
 
@@ -183,7 +184,7 @@ PIECES = {
     ),
 }
 
-# Small words between the others, where any text will do.
+# Function words for `border`'s sentences of random words.
 GLUE = {
     "en": _rows("the; a; is; was; to; of; in; and; he; she; they; we; it; very; not; with; for; on; at; my; his; were; has; had; will"),
     "ru": _rows("и; в; не; на; он; она; они; мы; это; очень; с; для; по; был; была; его; мой; у; за; от; как; но; что"),

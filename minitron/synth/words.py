@@ -103,7 +103,7 @@ def repeat(rng: Random, language: str, held: bool) -> Scene:
             words = [str(rng.randint(0, 99)) for _ in range(rng.choice((2, 3, 4, 5, 6)))]
         if is_held("repeat", *words) == held:
             break
-    said = " ".join(words)  # long and senseless ones are not for the user: nothing teaches copying faster
+    said = " ".join(words)  # users do not ask for long and senseless ones, but nothing teaches copying faster
     ask = rng.choice(_REPEAT[language]).format(x="{}")
     ask = typed(rng, ask, language, held=held, level=1).format(said)
     return Scene("repeat", "words", language, [(ask, said)], {"equals": said})
