@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from commands import minitron
 from conftest import run_to
 from dialogues import dialogue, save
@@ -18,6 +19,8 @@ from minitron.core.errors import MinitronError
 from minitron.lab import census_report
 from minitron.lab.census import CLASSES, census, count, name_of, reached, steps_of
 from minitron.lab.corpus import Piece, pieces_of
+from minitron.recipe.load import load_recipe
+from minitron.train import checkpoint
 
 
 def counted(tokenizer, pieces, **options):
@@ -134,7 +137,7 @@ def test_broken_files_and_rows_are_counted(in_tmp_path, capfd):
 
 def test_a_run_is_counted_with_its_model(tiny_run):
     """Without files it is what the run learnt from; its losses and lengths are of the trained model."""
-    run_to("sft", "optim.compile=off")
+    run_to("sft", "optim.compile=off", "model.untied_head=true")
     census_report.run("tiny.toml", [], json_file=Path("c.json"), html=Path("c.html"))
     found = json.loads(Path("c.json").read_text())
     assert found["pieces"] == len(found["vocabulary"]) == sum(found["classes"].values()) == 340
@@ -146,6 +149,10 @@ def test_a_run_is_counted_with_its_model(tiny_run):
     assert all(piece["norm"] > 0 for piece in live)
     assert any(piece["loss"] is not None for piece in live)
     assert 0 < found["parameters"]["live"] < 1
+    config = load_recipe(Path("tiny.toml"))
+    model, _ = checkpoint.load_model(checkpoint.finished(config.layout.stage("sft"), "sft"), device=torch.device("cpu"))
+    rows = 2 * 340 * model.config.d_model  # of the embedding and of the head
+    assert sum(found["parameters"].values()) == pytest.approx(rows / model.count_params())
     page = Path("c.html").read_text()
     assert "Length of the embeddings" in page
     assert "How often tokens come" in page

@@ -1,14 +1,14 @@
-"""Which tokens of a vocabulary live: each in one class, by a count of a text. Run: minitron census recipes/demo.toml
+"""Which tokens of a vocabulary live: counts them in a text and puts each into one class. Run: minitron census recipes/demo.toml
 
-    live        learnt to be written at least RARE times
-    rare        fewer times
+    live        a target of the loss at least RARE times
+    rare        a target, but fewer times
     masked      only read, in what users say: no loss is counted there
-    scaffold    never come out, but a step on the way to a longer token that does
-    unseen      nothing of this in the text
-    unreachable no text becomes it: of its own text other tokens are made
-    marker      the chat template's, and the unknown one
+    scaffold    never in the encoded text, but a step on the way to a longer token that is
+    unseen      none of the above, though some other text would contain it
+    unreachable no text is encoded to it: even its own text is encoded to other tokens
+    marker      a marker of the chat template, or the unknown token
 
-Where the run has a trained model: how long each token's embedding is, and its loss on held-out text. Knows nothing about pages.
+If the run has a trained model, also how long each token's embedding is, and its loss on held-out text. Knows nothing about pages.
 """
 
 import itertools
@@ -28,20 +28,20 @@ from minitron.tokenizer.merges import Merges
 RARE = 10
 CLASSES = ("live", "rare", "masked", "scaffold", "unseen", "unreachable", "marker")
 WORDS = ("a", "the", "of", "and", "to", "in", "и", "в", "не", "на", "что", "с")  # the commonest of English and Russian
-# How many code points begin with a byte of UTF-8, from 0xC2 on.
+# First byte of a character in UTF-8, from 0xC2 on -> how many code points begin with it.
 LEAD = {b: 64 for b in range(0xC2, 0xE0)} | {b: 4096 for b in range(0xE1, 0xF0)} | {0xE0: 2048, 0xED: 2048}
 LEAD |= {0xF0: 3 << 16, 0xF4: 1 << 16} | {b: 1 << 18 for b in (0xF1, 0xF2, 0xF3)}
 
 
 @dataclass
 class Counts:
-    """What was met in a text. Arrays are (vocab_size,)."""
+    """Counts over a text. Arrays are (vocab_size,)."""
 
     learnt: np.ndarray  # how often each id is a target of the loss
     read: np.ndarray  # how often it is only read
     raw_bytes: int = 0
     characters: int = 0
-    words: Counter[str] = field(default_factory=Counter)  # of `WORDS` in the text, whatever the tokens
+    words: Counter[str] = field(default_factory=Counter)  # of interest, in the text, whatever their tokens are
 
     @property
     def tokens(self) -> int:
@@ -50,19 +50,21 @@ class Counts:
 
 @dataclass
 class Trained:
-    """What a model made of its tokens. Arrays are (vocab_size,)."""
+    """What a trained model made of its tokens. Arrays are (vocab_size,)."""
 
-    norms: np.ndarray  # of the embeddings' rows
+    norms: np.ndarray  # lengths of the embedding's rows
     losses: np.ndarray  # mean nats where the token is the target, in held-out text; NaN where it never is
-    targets: np.ndarray  # how often it is one
-    width: int  # of an embedding's row
+    targets: np.ndarray  # how often the token is the target there
+    per_token: int  # weights of each token: its row of the embedding, and with an untied head its row of that too
     parameters: int
 
 
 @dataclass
 class WordCount:
-    """A word of interest: how often it stands in the text, the tokens that it is behind a space (without that space's, where it has
-    one), how often they come where there is but one, and that one's loss."""
+    """A word of interest: how often it occurs in the text, and its tokens after a space (without the space's own token, if it has one).
+
+    If the word is a single token, `met` is how often that token occurs, and `loss` is its mean loss.
+    """
 
     word: str
     in_text: int
@@ -77,7 +79,7 @@ class Census:
 
     tokenizer: Tokenizer
     counts: Counts
-    steps: np.ndarray  # (vocab_size,) how often each piece was a step of merges of what came out
+    steps: np.ndarray  # (vocab_size,) how often each piece was merged on the way to a token of the text
     classes: list[str]
     words: list[WordCount]
     trained: Trained | None = None
@@ -92,13 +94,13 @@ class Census:
         return len(self.members(name)) / self.tokenizer.vocab_size
 
     def parameters(self, name: str) -> float | None:
-        """Its share of the model's parameters, where there is a model; the head is the embedding."""
+        """The share of the model's parameters that belong to the class's tokens; None without a model."""
         if self.trained is None:
             return None
-        return len(self.members(name)) * self.trained.width / self.trained.parameters
+        return len(self.members(name)) * self.trained.per_token / self.trained.parameters
 
     def to_json(self) -> dict[str, Any]:
-        """For programs; `classes` sum to `pieces`, and `vocabulary` has every token."""
+        """The census for other programs. The numbers in `classes` sum to `pieces`, and `vocabulary` lists every token."""
         vocabulary = []
         for i, found in enumerate(self.classes):
             about: dict[str, Any] = {"id": i, "piece": name_of(self.tokenizer, i), "class": found}
@@ -127,7 +129,7 @@ class Census:
 
 
 def name_of(tokenizer: Tokenizer, token: int) -> str:
-    """The text of a token with ␣ for spaces; <E2> for a byte, <> for what stands for no text."""
+    """The text of a token with ␣ for spaces; <E2> for a byte token, <> for a token without text."""
     raw = tokenizer.piece_bytes(token)
     if tokenizer.is_byte(token):
         return f"<{raw[0]:02X}>"
@@ -135,7 +137,7 @@ def name_of(tokenizer: Tokenizer, token: int) -> str:
 
 
 def count(found: Iterable[Piece], tokenizer: Tokenizer, *, words: Iterable[str] = WORDS) -> Counts:
-    """Encodes everything and counts. Raises MinitronError where there is no text."""
+    """Encodes all pieces and counts their tokens and `words`. Raises MinitronError where there is no text."""
     size = tokenizer.vocab_size
     counts = Counts(np.zeros(size, np.int64), np.zeros(size, np.int64))
     pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
@@ -189,7 +191,7 @@ def census(
 
 
 def steps_of(tokenizer: Tokenizer) -> dict[int, list[int]]:
-    """Token -> the pieces that are merged on the way to it, once each time."""
+    """Token -> the pieces that are merged on the way to it, each as often as it is merged."""
     try:
         merges, pieces = Merges(tokenizer), tokenizer.to_vocab()["pieces"]
     except MinitronError:  # a tokenizer that does not merge
@@ -206,11 +208,14 @@ def steps_of(tokenizer: Tokenizer) -> dict[int, list[int]]:
 
 
 def reached(tokenizer: Tokenizer, tokens: list[int]) -> Iterator[int]:
-    """Those of the tokens that some text becomes. A piece comes out of a text only if it comes out of its own text alone: its
-    merges are the same there. A byte comes out where a character that begins with it (or goes on with it) has no token."""
+    """Those of the tokens that some text is encoded to.
+
+    A piece can come from a longer text only if its own text alone is encoded to it, since its merges are the same there. A byte token
+    comes from a character that has no token and begins with this byte; every byte that continues a character counts as reachable.
+    """
     texts = [tokenizer.piece_bytes(i).decode(errors="replace") for i in tokens]
     own = dict(zip(tokens, tokenizer.encode_many(texts), strict=True))
-    taken: Counter[int] = Counter()  # characters that have a token, by their first byte
+    taken: Counter[int] = Counter()  # first byte -> how many characters that begin with it have a token
     for i in range(tokenizer.vocab_size):
         raw = tokenizer.piece_bytes(i)
         if not tokenizer.is_byte(i) and len(raw.decode(errors="replace")) == 1:

@@ -1,4 +1,4 @@
-"""What a trained model made of its tokens: the lengths of their embeddings, and the loss of each, or of a word, on held-out text."""
+"""What a trained model made of its tokens: the lengths of their embeddings, and the loss of each token or of a word on held-out text."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,12 +17,13 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 STAGES = ("feedback", "kto", "sft", "pretrain")
-ROWS = 256  # held-out rows of the model's context that are measured
+ROWS = 256  # held-out rows that are measured, each as long as the model's context
 BATCH_ROWS = 8
 
 
 def look(config: Config) -> Trained | None:
-    """What the run's last trained model made of its tokens; None where there is none."""
+    """What the run's last trained model made of its tokens; None if there is no such model. Raises MinitronError where its held-out rows
+    are missing."""
     found = next((s for s in STAGES if checkpoint.pointed(config.layout.stage(s), "best")), None)
     if found is None:
         return None
@@ -34,11 +35,12 @@ def look(config: Config) -> Trained | None:
         raise MinitronError(f"there is no held-out text in {rows}", hint="run its stage again")
     losses, targets = losses_by_token(model, PackedRows(rows))
     norms = model.embedding.detach().float().norm(dim=1).cpu().numpy()
-    return Trained(norms, losses, targets, model.config.d_model, model.count_params())
+    per_token = model.config.d_model * (2 if model.config.untied_head else 1)
+    return Trained(norms, losses, targets, per_token, model.count_params())
 
 
 def losses(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The targets of the first `most` rows and the nats that each costs, (N,) each, some rows at a time, in the rows' order."""
+    """The targets in the first `most` rows and the loss of each in nats, (N,) each; a few rows at a time, in the rows' order."""
 
     def part(start: int) -> tuple[np.ndarray, np.ndarray]:
         batch: Batch = rows.batch(range(start, min(start + BATCH_ROWS, len(rows), most))).to(model.device)
@@ -55,7 +57,7 @@ def losses(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> Itera
 
 
 def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
-    """Mean loss in nats of each token where it is the target (NaN: nowhere), and how often it is, (V,) each."""
+    """Mean loss in nats of each token where it is the target (NaN if it never is), and how often it is the target, (V,) each."""
     sums, targets = np.zeros(model.vocab_size), np.zeros(model.vocab_size, np.int64)
     for ids, lost in losses(model, rows, most=most):
         sums += np.bincount(ids, lost, minlength=len(sums))
@@ -66,8 +68,11 @@ def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS)
 def losses_by_word(
     model: LanguageModel, rows: PackedRows, tokenizer: Tokenizer, words: Iterable[str], *, most: int = ROWS
 ) -> dict[str, list[float]]:
-    """The nats that each word costs with the space before it, wherever it stands in rows of raw text, whatever its tokens are: those
-    of all tokens that hold any of it. A word as it is written here, between a space and what is no letter of any alphabet."""
+    """Word -> the loss in nats of each of its occurrences in rows of raw text, with the space before it.
+
+    The loss of an occurrence is the sum over all tokens that hold any part of it, however it is cut into tokens. An occurrence is spelt
+    as here, upper and lower case included, follows a space, and is not followed by an ASCII word character or a non-ASCII character.
+    """
     found: dict[str, list[float]] = {word: [] for word in words}
     names = b"|".join(re.escape(word.encode()) for word in found)
     pattern = re.compile(rb"(?<= )(?:%s)(?![\w\x80-\xff])" % names)
@@ -81,7 +86,7 @@ def losses_by_word(
             ends = np.cumsum(tokenizer.byte_counts[ids])
             begins = ends - tokenizer.byte_counts[ids]
             for match in pattern.finditer(b"".join(pieces[i] for i in ids)):
-                first = np.searchsorted(ends, match.start() - 1, side="right")  # has the space
+                first = np.searchsorted(ends, match.start() - 1, side="right")  # the token with the space
                 last = np.searchsorted(begins, match.end(), side="left")
                 found[match[0].decode()].append(float(nats[first:last].sum()))
     return found
