@@ -123,7 +123,8 @@ def test_steps_are_measured_in_the_frame_that_moves_with_the_cloud():
 def test_when_tokens_freeze():
     assert cloud.frozen_at([0, 10, 20, 30], [1.0, 0.5, 0.001]) == 20
     assert cloud.frozen_at([0, 10, 20], [1.0, 0.5]) is None
-    assert cloud.frozen_at([0, 10, 20], [0.0, 0.0]) is None
+    assert cloud.frozen_at([0, 10, 20], [0.0, 0.0]) == 0
+    assert cloud.frozen_at([0], []) is None
     assert cloud.measure("sft", made_by_hand(), np.ones(10)).frozen_at is None
 
 

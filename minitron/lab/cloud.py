@@ -1,9 +1,11 @@
 """The cloud of embeddings through training: how live and dead tokens move, and when dead ones stop. Run: minitron embeddings runs/x
 
-A token is dead if it never stands in the text that the model was trained on, neither to be read nor to be written. As the head is
-the embedding, its row has two forces on it: weight decay, and the softmax's push away from every hidden state (tests/test_cloud.py
-derives both). Of a model with an untied head its row of the embedding has weight decay alone, and its row of the head both. What all rows do together is taken off: steps are measured in the frame that moves with the cloud's centre, and once
-more in that of the live or the dead by themselves, which tells when the dead stop moving among each other. Knows nothing about pages.
+A token is dead if the training text never contains it: the model neither reads it nor learns to write it. If the head is tied to the
+embedding, two forces act on a dead token's row: weight decay, and the softmax's push away from every hidden state
+(tests/test_cloud.py derives both). If the head is untied, weight decay alone acts on its row of the embedding, and both forces act on
+its row of the head. The movement that all rows share is subtracted: steps are measured in the frame that moves with the cloud's
+centre, and once more in the frame that moves with the centre of the live or of the dead tokens, which shows when the dead tokens stop
+moving relative to each other. Knows nothing about pages.
 """
 
 from collections.abc import Sequence
@@ -16,48 +18,49 @@ from minitron.data.packing import PackedRows
 from minitron.recipe.schema import Config
 from minitron.train import snapshots
 
-FROZEN = 0.01  # of its fastest: a token that is slower than that from some step on is frozen
+FROZEN = 0.01  # share of the largest speed: tokens that stay slower than this from some step on are frozen
 STAGES = ("sft", "pretrain")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Medians over the live or the dead tokens, at each snapshot."""
+    """Medians over the live or the dead tokens at each snapshot. `speed`, `inner` and `cosine` describe the moves from one snapshot to
+    the next, so they have one value fewer."""
 
     name: str
     count: int
     radius: list[float]  # distance from the cloud's centre
     norm: list[float]
-    speed: list[float]  # distance per step since the snapshot before, in the frame of the cloud's centre; one fewer
-    inner: list[float]  # the same in the frame of the group's own centre: 0 where it moves as one body; one fewer
-    cosine: list[float]  # of that step's direction with the group's mean direction: near 1, they move as one; one fewer
+    speed: list[float]  # distance moved per training step, in the frame of the cloud's centre
+    inner: list[float]  # the same in the frame of the group's own centre: 0 if the group moves as one body
+    cosine: list[float]  # of a token's move with the group's mean move: near 1 if all move in one direction
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """All figures. `places` are the tokens in the plane of the last snapshot's first two principal components, (S, V, 2)."""
+    """All figures of S snapshots of V tokens. `places`, (S, V, 2), has the tokens in the plane of the last snapshot's first two
+    principal components."""
 
     stage: str
     steps: list[int]
     counts: np.ndarray  # (V,) how often each token stands in the training text
     groups: list[Group]
-    drift: list[float]  # how far the centre moved per step
-    frozen_at: int | None  # the step from which the dead, among themselves, are slower than FROZEN of their fastest
-    lattice: (
-        float  # share of the last embeddings' values that are bf16 numbers: 1 with bf16 weights, about 2^-16 with fp32
-    )
+    drift: list[float]  # how far the centre moved per step, from one snapshot to the next
+    frozen_at: int | None  # the step from which the dead tokens' `inner` stays below FROZEN of its largest value
+    # share of the last snapshot's values that are bf16 numbers: 1 with bf16 weights, about 2^-16 with fp32
+    lattice: float
     places: np.ndarray
-    norms: np.ndarray  # (V,) of the last snapshot
+    norms: np.ndarray  # (V,) lengths of the last snapshot's rows
 
     @property
     def dead(self) -> np.ndarray:
-        """(V,) bool."""
+        """Whether each token is dead, (V,) bool."""
         return self.counts == 0
 
 
 def look(config: Config, *, stage: str | None = None, head: bool = False) -> Cloud:
-    """The cloud of a run's stage, by default the last one with snapshots; with `head` that of an untied head. Raises MinitronError
-    where there are none."""
+    """The cloud of a run's stage, by default of the last stage that has snapshots. With `head` its points are the rows of an untied head
+    in place of the embedding's. Raises MinitronError where there are fewer than two snapshots."""
     for name in [stage] if stage else STAGES:
         found = snapshots.load(config.layout.stage(name), head=head)
         if len(found) > 1:
@@ -73,7 +76,7 @@ def look(config: Config, *, stage: str | None = None, head: bool = False) -> Clo
 
 
 def count(rows: PackedRows, vocab_size: int) -> np.ndarray:
-    """How often each token stands in packed rows, (V,)."""
+    """How often each token occurs in packed rows, (V,)."""
     counts = np.zeros(vocab_size, np.int64)
     for row in range(len(rows)):
         for ids, _ in rows.sequences(row):
@@ -82,7 +85,8 @@ def count(rows: PackedRows, vocab_size: int) -> np.ndarray:
 
 
 def measure(stage: str, found: Sequence[tuple[int, np.ndarray]], counts: np.ndarray) -> Cloud:
-    """Reads the snapshots one after the other, two in memory at a time."""
+    """Computes all figures from the snapshots, (step, array (V, D)) each, in order, with two of them in memory at a time. `counts`, (V,),
+    says how often each token occurs in the training text."""
     steps = [step for step, _ in found]
     members = {"live": counts > 0, "dead": counts == 0}
     kept = {name: mask for name, mask in members.items() if mask.any()}
@@ -126,7 +130,8 @@ def measure(stage: str, found: Sequence[tuple[int, np.ndarray]], counts: np.ndar
 
 
 def principal_axes(weights: np.ndarray) -> np.ndarray:
-    """(D, 2) the directions of the largest variance, each with its largest entry positive, so that pictures do not flip."""
+    """The two directions of the largest variance, (D, 2). Their signs make the entry of largest magnitude positive, so that pictures do
+    not flip."""
     inside = weights - weights.mean(0)
     _, axes = np.linalg.eigh(inside.T @ inside)
     axes = axes[:, [-1, -2]]
@@ -141,14 +146,14 @@ def _together(moved: np.ndarray) -> float:
 
 
 def frozen_at(steps: Sequence[int], speeds: Sequence[float]) -> int | None:
-    """The step from which speeds stay below FROZEN of the largest; None where they do not."""
+    """The step from which all speeds are at most FROZEN of the largest one, or None if there is no such step. `speeds[i]` belongs to the
+    move from `steps[i]` to `steps[i + 1]`. What never moves is frozen from the first step."""
     limit = FROZEN * max(speeds, default=0.0)
     moving = [at for at, speed in enumerate(speeds) if speed > limit]
-    if not moving or moving[-1] + 1 == len(speeds):
-        return None
-    return steps[moving[-1] + 1]
+    first = moving[-1] + 1 if moving else 0
+    return steps[first] if first < len(speeds) else None
 
 
 def on_bf16_grid(weights: np.ndarray) -> float:
-    """The share of fp32 values whose lower 16 bits are zero: bf16 numbers."""
+    """The share of fp32 values that are bf16 numbers, which means that their lower 16 bits are zero."""
     return float((np.ascontiguousarray(weights).view(np.uint32) & 0xFFFF == 0).mean())
