@@ -1,7 +1,7 @@
 """Writes the model that a recipe ships in another program's format. Run: minitron export recipes/demo.toml [--format gguf].
 
-Reads the tokenizer, the shipped checkpoint, held-out dialogues, and for q4 packed training rows; the formats are in minitron/interop. Knows nothing about
-what is in their files.
+Reads the tokenizer, the shipped checkpoint, held-out dialogues (a base model's held-out text), and for q4 packed training rows; the
+formats are in minitron/interop. Knows nothing about what is in their files.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.train import calibrate, checkpoint, inherit
 
 GREETINGS = ("Hello! Who are you?", "The sun", "Привет", "1 + 1 =", "Once upon a time there was")
-EXCERPTS, PROMPT_TOKENS = 5, 32  # of the held-out text, for a base model: how many, and how long
+EXCERPTS, PROMPT_TOKENS = 5, 32  # a base model's prompts from held-out text: how many, and how long
 
 
 def run(config: Config) -> None:
@@ -33,11 +33,11 @@ def run(config: Config) -> None:
 def write(
     config: Config, *, out: str | Path, format: str = "bundle", dtype: str | None = None, untrained: bool = False
 ) -> None:
-    """The files of `format` into `out`, the matrices as `dtype` (default: the format's, else the recipe's). `untrained`:
-    fresh weights and no tokenizer."""
+    """Writes the files of `format` into `out`, with matrices as `dtype` (default: the format's usual one, else the recipe's). With
+    `untrained` the model has fresh weights and no tokenizer. Raises MinitronError for options that do not go together."""
     e = config.export
     title = e.title or config.name
-    picture = icon.png(e.icon, title=title)  # first: its mistakes are found at once
+    picture = icon.png(e.icon, title=title)  # first, so that a mistake in it is found at once
     kind = EXPORTS[format]
     dtype = dtype or kind.usual or e.dtype
     if dtype not in kind.dtypes:
@@ -69,7 +69,8 @@ def write(
 
 
 def shipped(config: Config, about: About) -> tuple[LanguageModel, Tokenizer, About]:
-    """The model that the recipe ships, its tokenizer, and `about` with what is known of it. Raises MinitronError where there is none."""
+    """The model that the recipe ships, its tokenizer, and `about` completed with what is known of that model. Raises MinitronError where
+    there is no such model, or it has another number of tokens than the tokenizer."""
     tokenizer = kinds.load(config.layout.tokenizer)
     folder = checkpoint.finished(config.layout.stage(config.shipped), config.shipped)
     model, made = checkpoint.load_model(folder)
@@ -92,9 +93,9 @@ def shipped(config: Config, about: About) -> tuple[LanguageModel, Tokenizer, Abo
 
 
 def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
-    """What held-out dialogues begin with; of a base model, excerpts of the held-out text."""
+    """The ids of prompts: each held-out dialogue up to the first message of the user, or for a base model excerpts of the held-out text."""
     held_out = config.layout.packed("pretrain", "valid") if config.base else config.layout.dialogues("valid")
-    if not held_out.exists():  # an imported model has none
+    if not held_out.exists():  # an imported model has no held-out text
         for text in GREETINGS:
             yield (
                 tokenizer.encode(text)
@@ -109,4 +110,6 @@ def prompts(config: Config, tokenizer: Tokenizer) -> Iterator[list[int]]:
             yield ids[:length]
         return
     for dialogue in store.read(config.layout.dialogues("valid")):
-        yield chat_template.encode_prompt(dialogue["messages"][:1], tokenizer)
+        messages = dialogue["messages"]
+        first = 1 if messages[0]["role"] == "system" else 0
+        yield chat_template.encode_prompt(messages[: first + 1], tokenizer)
