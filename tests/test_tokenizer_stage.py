@@ -198,6 +198,12 @@ def test_files_of_a_mixture_are_looked_at_first(book, data, told):
     refused("run", "base.toml", mixture, code=1, saying=told)
 
 
+def test_a_mixture_s_column_that_is_not_there_is_told_by_its_option(book):
+    Path("mine.jsonl").write_text('{"story": "a"}\n{"story": "b"}\n')
+    mixture = "tokenizer.mixture=[{files = ['mine.jsonl'], share = 1}]"
+    refused("run", "base.toml", mixture, code=1, saying="set column in tokenizer.mixture")
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_no_tokens(book):
     text = "\n".join(tiny_texts(300))
     Path("book.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())

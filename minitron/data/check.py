@@ -1,4 +1,4 @@
-"""What a recipe's data have wrong, told before the first long stage. Reads only the heads of files.
+"""Finds what is wrong with a recipe's data before the first long stage. Reads only the beginnings of files.
 
     check(config)      # raises MinitronError, or says nothing
 
@@ -22,14 +22,13 @@ from minitron.recipe import mixture
 from minitron.recipe.data import DataConfig
 from minitron.recipe.schema import Config
 
-MOST_FILES = 32  # whose heads are read, evenly spread; all of them are looked for
-HEAD_ROWS = 1000  # rows of a head of labels
+MOST_FILES = 32  # at most so many files are read, evenly spread; that files exist is checked of all
+HEAD_ROWS = 1000  # rows that are read of a file of labels
 
 
 def check(config: Config) -> None:
-    """Raises MinitronError for what a stage would stumble over: files that are missing, empty or unreadable, columns that are
-    not there, rules and labels that are none, and nothing to be held out. Datasets of a hub are not looked at.
-    """
+    """Raises MinitronError for what a stage would stumble over: files that are missing, empty or unreadable, missing columns,
+    invalid rules and labels, and no held-out share. Datasets of a hub are not looked at."""
     data = config.data
     _held_out(config)
     for part in mixture.parts(data):
@@ -45,7 +44,10 @@ def check(config: Config) -> None:
         _not_empty(any(texts) or len(found) > MOST_FILES, found, option="pretrain.files")
     for part in config.tokenizer.mixture:
         found = documents.of_files(part.files, option="tokenizer.mixture")
-        texts = (next(documents.documents_of(source, column=part.column), "") for source in _some(found))
+        texts = (
+            next(documents.documents_of(source, column=part.column, option=documents.OF_MIXTURE), "")
+            for source in _some(found)
+        )
         _not_empty(any(texts) or len(found) > MOST_FILES, found, option="tokenizer.mixture")
     if config.reject and config.reject.files:
         found = labelled.files(config)
@@ -63,7 +65,7 @@ def _held_out(config: Config) -> None:
 
 
 def _dialogues(found: list[Source], data: DataConfig, rules: Rules, *, option: str) -> None:
-    """Looks at each file's columns, and, where rows differ in theirs, at as many rows as it takes to meet the rules' columns."""
+    """Checks each file's columns. If rows can have different columns, reads as many rows as it takes to meet the columns of all rules."""
     names: dict[str, None] = {}
     for source in _some(found):
         with reading(source.where):

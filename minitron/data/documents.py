@@ -1,7 +1,7 @@
-"""Raw text: documents from files or a hub, split, and cut into sequences.
+"""Raw text: documents from files or a hub, split into train and valid, and cut into sequences.
 
     for sequence in sequences(texts(config.pretrain, "train"), tokenizer, context): ...
-    rows = held_out(config)                   # what pretrain packed: eval and export ask with it
+    rows = held_out(config)                   # what pretrain packed, for eval and export
 
 Knows nothing about dialogues.
 """
@@ -28,26 +28,27 @@ from minitron.recipe.schema import Config, PretrainConfig
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.sentencepiece import parts
 
-LONG_CHARS = 10_000  # of a longer document the end is held out; shorter ones are held out whole or not at all
-HELD_OUT = 5  # where fewer whole documents than this would be held out, of each its end is, however short it is
-MOST_LOOKED_AT = 1000  # documents that are held in memory to learn how many there are
+LONG_CHARS = 10_000  # a longer document has its end held out; a shorter one is held out whole or not at all
+HELD_OUT = 5  # if fewer whole documents than this would be held out, all documents have their ends held out
+MOST_LOOKED_AT = 1000  # documents held in memory to find out whether there are few
 BATCH_ROWS = 256
+OF_MIXTURE = "column in tokenizer.mixture"  # the option, as `documents_of` calls it
 
 
 def sources(config: PretrainConfig) -> list[Source]:
-    """The recipe's text: of its dataset, then of its files."""
+    """The sources of the recipe's text: its dataset, then its files."""
     hub = [Hub(config, section="pretrain")] if config.hub else []
     return hub + of_files(config.files, option="pretrain.files")
 
 
 def of_files(patterns: list[str], *, option: str) -> list[Source]:
-    """The files of an option as text. A file of no known ending is plain text."""
+    """The files of an option as sources of text. A file with an unknown ending is plain text."""
     return [open_source(path, otherwise=Text) for path in find_files(patterns, option=option, text=True)]
 
 
 def documents(config: PretrainConfig, *, cleaner: Cleaner | None = None) -> Iterator[str]:
-    """Texts of all sources: a text file is one document, of others each row's `pretrain.column`. They are cleaned as the recipe
-    says; `cleaner` keeps count of what that takes."""
+    """Texts of all sources: a text file is one document, in other files each row's `pretrain.column` is one. They are cleaned as
+    the recipe says; `cleaner` counts what that removes."""
     cleaner = cleaner or Cleaner(config.clean)
     for source in sources(config):
         for document in documents_of(source, column=config.column):
@@ -55,29 +56,29 @@ def documents(config: PretrainConfig, *, cleaner: Cleaner | None = None) -> Iter
                 yield cleaned
 
 
-def documents_of(source: Source, *, column: str) -> Iterator[str]:
-    """The texts of one source that are not empty. Raises MinitronError where the column is not there or holds no text."""
+def documents_of(source: Source, *, column: str, option: str = "pretrain.column") -> Iterator[str]:
+    """The non-empty texts of one source; `option` of the recipe names the column. Raises MinitronError if the column is missing or holds no text."""
     column, met = source.only_column or column, set()
     with reading(source.where):
         for chunk in source.chunks(BATCH_ROWS):
             if column not in met | set(chunk.names):
-                raise no_column(column, names=chunk.names, where=source.where, otherwise="set pretrain.column")
+                raise no_column(column, names=chunk.names, where=source.where, otherwise=f"set {option}")
             met.add(column)
             for cells in chunk.cells([column]):
-                yield from filter(None, (_text(value, column, source.where) for value in cells.get(column, ())))
+                yield from filter(None, (_text(value, column, source.where, option) for value in cells.get(column, ())))
 
 
-def _text(value: object, column: str, where: str) -> str:
+def _text(value: object, column: str, where: str, option: str) -> str:
     if not isinstance(value, str | None):
-        raise MinitronError(f"the column '{column}' of {where} holds no text", hint="set pretrain.column")
+        raise MinitronError(f"the column '{column}' of {where} holds no text", hint=f"set {option}")
     text = value or ""
     text = text if is_unicode(text) else text.encode(errors="replace").decode()
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def texts(config: PretrainConfig, split: str, *, cleaner: Cleaner | None = None) -> Iterator[str]:
-    """Texts of a split, train or valid: of long documents, or where there are few, the ends are held out; of short ones some
-    whole ones, chosen by a hash, so that their order does not matter."""
+    """Texts of a split, train or valid. Long documents, or all documents if there are few, have their ends held out. Of short
+    documents some whole ones are held out, chosen by a hash, so that their order does not matter."""
     share, found = config.valid_fraction, documents(config, cleaner=cleaner)
     enough = math.ceil(HELD_OUT / share) if share else 0
     first = list(itertools.islice(found, min(enough, MOST_LOOKED_AT)))
@@ -93,7 +94,8 @@ def texts(config: PretrainConfig, split: str, *, cleaner: Cleaner | None = None)
 
 
 def sequences(documents: Iterable[str], tokenizer: Tokenizer, context: int) -> Iterator[Sequence]:
-    """Text, end marker; longer than the context: cut so that every id but a document's first is predicted exactly once."""
+    """The ids of each document and the end marker. If they are longer than the context, they are cut so that every id except a
+    document's first is predicted exactly once."""
     for document in documents:
         ids = np.append(tokenizer.encode_flat(list(parts(document)))[0], tokenizer.end)
         until = _raw_bytes(document, ids, tokenizer)
@@ -104,10 +106,11 @@ def sequences(documents: Iterable[str], tokenizer: Tokenizer, context: int) -> I
 
 
 def _raw_bytes(document: str, ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """(len(ids) + 1,) how many bytes of the document, as it was before any normalisation, stand before each id, and all of them.
+    """(len(ids) + 1,) how many bytes of the document, before any normalisation, stand before each id; the last item is all of
+    them.
 
-    What normalisation added or took away, and what an unknown id stands for, is spread over the ids, so that all of a document's
-    bytes are counted, whatever the tokenizer. Where text comes back as it was this is exact for each id.
+    Bytes that normalisation added or removed, and those of unknown ids, are spread over all ids, so that every byte of a document
+    is counted, whatever the tokenizer. If decoding gives the text back unchanged, this is exact for each id.
     """
     until = np.concatenate([[0], np.cumsum(tokenizer.byte_counts[ids])])
     raw = len(document.encode())

@@ -1,10 +1,9 @@
 """Trains the tokenizer on the training dialogues and on pretrain's training text. Run: minitron tokenizer recipes/demo.toml.
 
-Reads data/train.parquet, where the recipe has dialogues, and pretrain's text, or in their place tokenizer.mixture; writes
-tokenizer/tokenizer.model and tokenizer/report.json. What sft cannot use, since it is longer than the context, has no say in the
-vocabulary, and text too small for `tokenizer.vocab_size` gets as many tokens as it has. With `init` the tokenizer is that of
-the run that this one goes on from. Text is streamed; SentencePiece holds the sample. Knows nothing about chat markers beyond
-their names.
+Reads data/train.parquet, if the recipe has dialogues, and pretrain's text, or tokenizer.mixture in place of both; writes
+tokenizer/tokenizer.model and tokenizer/report.json. Turns that sft cannot use because they do not fit into the context do not
+count, and a text too small for `tokenizer.vocab_size` gives fewer tokens. With `init` the tokenizer is that of the run that this
+one goes on from. Text is streamed; SentencePiece holds the sample in memory. Knows nothing about chat markers beyond their names.
 """
 
 import itertools
@@ -26,10 +25,9 @@ from minitron.recipe.schema import Config, MixturePart
 from minitron.tokenizer import kinds, measure, sentencepiece
 from minitron.tokenizer.base import Tokenizer, TooManyTokens
 
-SAMPLE_CHARS = 1_000_000  # of held-out text (where there is none, of the other), to say how many characters a token has
-CHARS_PER_TOKEN = (
-    8  # more than texts have on average: a dialogue of more than this many per token of context is too long
-)
+SAMPLE_CHARS = 1_000_000  # of held-out text (or else training text), to measure characters per token
+# More than texts have on average: a dialogue with more characters than this per token of context is too long.
+CHARS_PER_TOKEN = 8
 
 
 def run(config: Config) -> None:
@@ -57,13 +55,13 @@ def run(config: Config) -> None:
 
 
 def _sample(config: Config) -> Sample:
-    """What the tokenizer learns from, after all of it was counted."""
+    """The sample that the tokenizer learns from, drawn after all text was counted. Raises MinitronError where there is none."""
     settings = config.tokenizer
     sized = TOKENIZERS[settings.kind].sized
     with progress("tokenizer: counting characters") as bar:
         limit = settings.max_train_chars if sized else sys.maxsize
         origins = _origins(config, "train")
-        if not sized:  # every character counts, whatever its share
+        if not sized:  # every character counts, whatever the shares of a mixture
             origins = [replace(origin, share=None) for origin in origins]
         sample = Sample.of(origins, limit=limit, seed=config.seed, told=bar.update)
     there = sum(origin.characters for origin in sample.origins)
@@ -78,7 +76,7 @@ def _sample(config: Config) -> Sample:
 
 
 def _train(config: Config, sample: Sample) -> bytes:
-    """The model's bytes, of fewer tokens than `tokenizer.vocab_size` where the text has not so many."""
+    """The bytes of the tokenizer's file; it has fewer tokens than `tokenizer.vocab_size` if the text does not yield so many."""
     settings = config.tokenizer
     wanted = sample.wanted if sample.wanted < sys.maxsize else 0
     with progress("tokenizer", wanted) as bar:
@@ -91,7 +89,7 @@ def _train(config: Config, sample: Sample) -> bytes:
 
 
 def _watched(texts: Iterable[str], bar: Progress) -> Iterator[str]:
-    """The texts; the bar follows. Behind the last one SentencePiece learns, for about as long as it read."""
+    """Passes the texts on and moves the bar. After the last one SentencePiece learns, for about as long as it read."""
     done = 0
     for text in texts:
         done += len(text)
@@ -101,7 +99,7 @@ def _watched(texts: Iterable[str], bar: Progress) -> Iterator[str]:
 
 
 def _origins(config: Config, split: str) -> list[Origin]:
-    """Where the text of a split comes from. What a mixture names has no held-out part: either split is all of it."""
+    """Where the text of a split comes from. A mixture has no held-out part: both splits are all of its text."""
     if config.tokenizer.mixture:
         return [
             Origin(", ".join(part.files), partial(_of_files, part), share=part.share)
@@ -118,7 +116,7 @@ def _origins(config: Config, split: str) -> list[Origin]:
 
 def _of_files(part: MixturePart) -> Iterator[str]:
     for source in documents.of_files(part.files, option="tokenizer.mixture"):
-        yield from documents.documents_of(source, column=part.column)
+        yield from documents.documents_of(source, column=part.column, option=documents.OF_MIXTURE)
 
 
 def _contents(config: Config, split: str) -> Iterator[str]:
@@ -128,7 +126,7 @@ def _contents(config: Config, split: str) -> Iterator[str]:
 
 
 def _report(config: Config, trained: Tokenizer) -> dict[str, Any]:
-    """Figures of held-out text, by source and by script, and the most remarkable tokens."""
+    """Figures of held-out text (training text if none is held out), by source and by script, and the most remarkable tokens."""
     texts = {o.name: _some(o, config.seed) for o in _origins(config, "valid")}
     if not any(texts.values()):
         texts = {o.name: _some(o, config.seed) for o in _origins(config, "train")}
@@ -146,13 +144,14 @@ def _report(config: Config, trained: Tokenizer) -> dict[str, Any]:
 
 
 def _some(origin: Origin, seed: int) -> list[str]:
-    """A sample of an origin, in parts."""
+    """A sample of an origin's text, in parts short enough for SentencePiece."""
     sample = Sample.of([replace(origin, share=None)], limit=SAMPLE_CHARS, seed=seed)
     return [part for text in sample.texts() for part in sentencepiece.parts(text)]
 
 
 def _fitting(messages: list[dict], characters: int) -> list[dict]:
-    """The messages up to the last answer within so many characters, as sft cuts a dialogue; none if the first is beyond."""
+    """The longest beginning of a dialogue that ends with an answer and has at most `characters` characters, as sft cuts it; empty if
+    even the first exchange has more."""
     while messages and sum(len(message["content"]) for message in messages) > characters:
         messages = messages[:-2] if len(messages) > 3 else []
     return messages
