@@ -1,4 +1,4 @@
-"""Dialogues, labels and raw text: read from any source, checked, kept by rules, stored, packed into rows.
+"""Dialogues, labels and raw text: read from any source, checked, selected by rules, stored, packed into rows.
 
 Knows nothing about models and training.
 """

@@ -1,10 +1,11 @@
-"""Tables scattered by a key over files, so that each part can be sorted in memory: an external sort whose order is the key's.
+"""An external sort: scatters the rows of tables over files by the highest bits of a key, so that each file can be sorted in
+memory.
 
     with Buckets(folder, "a") as buckets:
         buckets.add(table)                       # which has a column `key`, uint64
-        for table in buckets.tables(): ...       # all rows with the smallest keys, then the next; unsorted within
+        for table in buckets.tables(): ...       # the rows with the smallest keys first; unsorted within a table
 
-What is small stays in memory. Knows nothing about dialogues.
+Small data stays in memory. Knows nothing about dialogues.
 """
 
 import os
@@ -16,20 +17,20 @@ import pyarrow as pa
 
 from minitron.core.files import write_error
 
-BITS = 6  # 64 buckets: of 25 GB each has 400 MB
-HELD_BYTES = 48_000_000  # in memory, before they are written out
+BITS = 6  # 64 buckets: 25 GB of rows make 400 MB in each
+HELD_BYTES = 48_000_000  # of rows in memory, before they are written to the files
 
 
 class Buckets:
-    """Files named `.<name>-<bucket>.<process>.tmp` in the folder, as long as the block lasts. A file that cannot be written is a
-    MinitronError."""
+    """Rows in files named `.<name>-<bucket>.<process>.tmp` in the folder, which are deleted when the `with` block ends. Raises
+    MinitronError if a file cannot be written."""
 
     def __init__(self, folder: Path, name: str):
         self.folder, self.name = folder, name
         self._held: list[pa.Table] = []
         self._bytes = 0
         self._streams: list[tuple[pa.OSFile, pa.RecordBatchWriter]] = []
-        self._ends: np.ndarray | None = None  # of each bucket in the one table that is held, where nothing was written
+        self._ends: np.ndarray | None = None  # where each bucket ends in the one table held, if no file was written
 
     def __enter__(self) -> "Buckets":
         return self
@@ -41,7 +42,7 @@ class Buckets:
             self._path(number).unlink(missing_ok=True)
 
     def add(self, table: pa.Table) -> None:
-        """Adds rows, of one schema throughout; not after the first `tables`."""
+        """Adds rows; all tables have the same schema. Must not be called after the first `tables`."""
         if len(table):
             self._held.append(table)
             self._bytes += table.nbytes
@@ -52,8 +53,8 @@ class Buckets:
                 raise write_error(error, path=self.folder) from error
 
     def tables(self) -> Iterator[pa.Table]:
-        """The rows of one bucket after the other, as often as it is asked for, each time in the same order. Empty ones have a table
-        too, unless nothing at all was added."""
+        """One table per bucket, the bucket with the smallest keys first; may be called several times, and gives the same order
+        each time. An empty bucket has a table too, unless nothing at all was added."""
         if self._streams:
             self._finish()
             for number in range(1 << BITS):
@@ -67,7 +68,7 @@ class Buckets:
                 yield self._held[0].slice(start, end - start)
 
     def _scattered(self) -> tuple[pa.Table, np.ndarray]:
-        """What is held, bucket after bucket, and where each ends."""
+        """The rows in memory, bucket after bucket, and where each bucket ends."""
         table = pa.concat_tables(self._held).combine_chunks()
         numbers = table["key"].to_numpy() >> np.uint64(64 - BITS)
         order = np.argsort(numbers, kind="stable")
@@ -85,7 +86,7 @@ class Buckets:
         self._held, self._bytes = [], 0
 
     def _finish(self) -> None:
-        """Writes the rest, once."""
+        """Writes the remaining rows and closes the files, once."""
         if self._streams[0][0].closed:
             return
         try:

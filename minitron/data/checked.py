@@ -1,8 +1,9 @@
-"""Rows that passed the rules, as checked dialogues in the columns that a run keeps, thousands at a time.
+"""Turns rows that passed the rules into checked dialogues with the columns that a run keeps, thousands at a time.
 
-    for table in dialogues(reader, source, roles=roles): ...     # of the schema CHECKED; what is malformed is in reader.tally
+    for table in dialogues(reader, source, roles=roles): ...     # of the schema CHECKED; malformed rows are counted in reader.tally
 
-Columns of turns are checked whole where Arrow has them, other rows one by one. Knows nothing about duplicates and what is written.
+Turns in an Arrow column are checked as a whole, other rows one by one. Knows nothing about duplicates and about what the run
+keeps.
 """
 
 import hashlib
@@ -36,19 +37,19 @@ UNANSWERED = "a probe without an answer: write one that passes its check"
 
 
 class Written(NamedTuple):
-    """What `write` made of a source: a file with its dialogues, and the reader with what it met."""
+    """The result of `write`: a file with a source's dialogues, and the reader with its counts."""
 
     path: Path
     reader: Reader
     size: int  # of the source, in bytes
 
 
-Task = tuple[Source, DataConfig, Path]  # what is read, by which options, and the folder for what is written
+Task = tuple[Source, DataConfig, Path]  # the source, its options, and the folder to write into
 
 
 def write(task: Task) -> Written:
-    """Writes the dialogues of a source into the folder (Arrow's stream format), unless an earlier run left them there; for other
-    processes. What was met is written last, beside them: without it a file is not whole."""
+    """Writes the dialogues of a source into the folder (Arrow's stream format), unless an earlier run left them there; runs in
+    worker processes. The reader's counts are written last, beside them: without these a file is incomplete."""
     if found := left(task):
         return found
     source, config, folder = task
@@ -60,13 +61,14 @@ def write(task: Task) -> Written:
             for table in dialogues(reader, source, roles=role_map(config)):
                 stream.write_table(table)
         met.write_text(json.dumps(reader.to_json()), encoding="utf-8")
-    except OSError as error:  # one of reading is a MinitronError by now
+    except OSError as error:  # errors of reading are MinitronErrors by now
         raise write_error(error, path=folder) from error
     return Written(path, reader, source.size)
 
 
 def send(task: tuple[Source, DataConfig, Path]) -> tuple[bytes, bytes]:
-    """The same on another computer: the bytes of both files, for `receive`. The folder is the one in which the source has its name."""
+    """`write` on another computer: returns the bytes of both files, for `receive`. The folder is the one that the source's path
+    starts from."""
     source, config, where = task
     try:
         with chdir(where), tempfile.TemporaryDirectory() as folder:
@@ -82,7 +84,7 @@ def send(task: tuple[Source, DataConfig, Path]) -> tuple[bytes, bytes]:
 
 
 def receive(task: Task, sent: tuple[bytes, bytes]) -> Written:
-    """Writes what another computer has sent, as `write` does."""
+    """Writes the files that another computer sent, as `write` does."""
     source, config, _ = task
     for path, content in zip(_places(task), sent, strict=True):
         atomic_write(path, content)
@@ -90,7 +92,7 @@ def receive(task: Task, sent: tuple[bytes, bytes]) -> Written:
 
 
 def left(task: Task) -> Written | None:
-    """What an earlier run wrote; None where it is not there, or damaged, as a power cut leaves it."""
+    """What an earlier run wrote; None if it is missing or damaged, as after a power cut."""
     source, config, _ = task
     path, met = _places(task)
     try:
@@ -105,14 +107,15 @@ def left(task: Task) -> Written | None:
 
 
 def _places(task: Task) -> tuple[Path, Path]:
-    """The file of dialogues, and that of what was met."""
+    """The paths of the file of dialogues and of the file with the reader's counts."""
     source, config, folder = task
     path = folder / _key(source, config)
     return path.with_suffix(".arrow"), path.with_suffix(".json")
 
 
 def _key(source: Source, config: DataConfig) -> str:
-    """Stands for all that decides what is read: of the file its size and times, as in `core.hashes`, and which part of it."""
+    """A hash of all that decides what is read: the options, the file's size and times (as in `core.hashes`), and which part of it
+    is read."""
     decides = (__version__, str(CHECKED), type(source).__name__, vars(source), version(source.path), config)
     return hashlib.sha256(repr(decides).encode()).hexdigest()[:32]
 
@@ -151,11 +154,11 @@ def dialogues(reader: Reader, source: Source, *, roles: dict[str, str]) -> Itera
 def _messages(
     passed: Passed, probe: pa.BooleanArray, reader: Reader, roles: dict[str, str], quality: Quality | None
 ) -> tuple[pa.Array, pa.Array]:
-    """Which rows are dialogues, by their numbers, and their messages."""
+    """The numbers of the rows that are dialogues, and their messages."""
     cells, column = passed.cells, passed.shape.whole_turns
     sound, quick = np.zeros(passed.count, bool), None
     if not quality and isinstance(cells, pa.RecordBatch) and column in cells.schema.names:
-        with suppress(pa.ArrowInvalid):  # text that is not UTF-8, of which the rows tell more
+        with suppress(pa.ArrowInvalid):  # text that is not UTF-8: the check row by row gives the reason
             sound, quick = check(cells[column], roles=roles)
     rest = np.flatnonzero(~sound)
     slow, found = [], []
@@ -186,7 +189,7 @@ def _rows(cells: pa.RecordBatch | dict[str, list], rows: np.ndarray) -> dict[str
 
 
 def _texts(passed: Passed, name: str, rows: pa.Array, *, default: str) -> pa.StringArray:
-    """A column as texts, `default` where a row has none."""
+    """A column as texts, with `default` where a row has none."""
     cells = passed.cells
     if isinstance(cells, pa.RecordBatch) and name in cells.schema.names and is_text(cells[name].type):
         texts = cells[name].take(rows).cast(pa.string())

@@ -1,8 +1,8 @@
-"""Takes out of raw text what does not belong to it, by patterns with names, and reports what each took.
+"""Removes from raw text what does not belong to it, by named patterns, and reports what each of them removed.
 
     cleaner = Cleaner(["ru-classics"])
     text = cleaner.clean(text)            # a second time changes nothing
-    cleaner.lines()                       # the report, with samples to look at before it is believed
+    cleaner.lines()                       # the report, with samples to look at before trusting the patterns
 
 Knows nothing about files.
 """
@@ -17,14 +17,15 @@ from typing import Any
 from minitron.core.files import atomic_write
 from minitron.recipe.kinds import CLEANINGS
 
-SAMPLES = 8  # of each pattern, from as many texts as possible
-AROUND = 30  # characters beside what is taken, in a sample
-SHOWN = 120  # characters of what is taken, in a sample
+SAMPLES = 8  # kept for each pattern, at most one per text
+AROUND = 30  # characters on each side of a match, in a sample
+SHOWN = 120  # characters of a match, in a sample
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """What is taken out: matches of `regex`, in whose place `keep` stays. With `not_before` only from that share of a text on."""
+    """What is removed: matches of `regex`, which are replaced by `keep`. With `not_before`, only matches that begin after that
+    share of a text."""
 
     name: str
     help: str
@@ -35,7 +36,7 @@ class Pattern:
 
 @dataclass
 class Taken:
-    """What a pattern took: how often, how many characters, and the first samples as (before, taken, after)."""
+    """What a pattern removed: how often, how many characters, and the first samples as (before, removed, after)."""
 
     times: int = 0
     characters: int = 0
@@ -43,7 +44,7 @@ class Taken:
 
 
 class Cleaner:
-    """The patterns of some sets, one after the other, and what they took of all texts so far."""
+    """The patterns of some sets, applied one after the other, and what they removed from all texts so far."""
 
     def __init__(self, sets: Iterable[str]):
         self.patterns: list[Pattern] = [pattern for name in sets for pattern in CLEANINGS[name].load()]
@@ -51,8 +52,8 @@ class Cleaner:
         self.texts = self.characters = 0
 
     def clean(self, text: str) -> str:
-        """The text without what the patterns find. They are applied until none finds anything, so that a cleaned text stays as it
-        is; what takes nothing out of a text gives back the very same one."""
+        """The text without what the patterns find. They are applied until none finds anything, so that cleaning again changes
+        nothing. A text in which nothing is found is returned unchanged."""
         self.texts += 1
         self.characters += len(text)
         sampled = {name: False for name in self.taken}
@@ -74,12 +75,12 @@ class Cleaner:
             taken.times += 1
             taken.characters += len(match[0]) - len(kept)
             if len(taken.samples) < SAMPLES and not sampled[pattern.name]:
-                sampled[pattern.name] = True  # one of each text
+                sampled[pattern.name] = True  # one sample per text
                 around = text[max(0, match.start() - AROUND) : match.start()], text[match.end() : match.end() + AROUND]
                 taken.samples.append((around[0], match[0][:SHOWN], around[1]))
             return kept
 
-        if pattern.not_before:  # all that follows belongs to one match: look for one that begins late enough
+        if pattern.not_before:  # a match takes all that follows, so look for one that begins late enough
             match = pattern.regex.search(text, int(least))
             if match is None or (match.start() and text[match.start() - 1] != "\n"):
                 return text
@@ -88,11 +89,11 @@ class Cleaner:
 
     @property
     def removed(self) -> int:
-        """Characters that all patterns took."""
+        """Characters that all patterns removed."""
         return sum(taken.characters for taken in self.taken.values())
 
     def report(self) -> dict[str, Any]:
-        """For programs: the share of the characters that each pattern took."""
+        """For programs: the share of the characters that each pattern removed."""
         share = 1 / max(1, self.characters)
         return {
             "texts": self.texts,
@@ -106,7 +107,7 @@ class Cleaner:
         atomic_write(path, json.dumps(self.report(), ensure_ascii=False, indent=1))
 
     def lines(self) -> list[str]:
-        """For people: a line for each pattern, and samples of what it took."""
+        """For people: a line for each pattern, and samples of what it removed."""
         found = [
             f"{self.texts:,} texts, {self.characters:,} characters, of which {self.removed:,} go ({self._share(self.removed)})"
         ]

@@ -1,10 +1,10 @@
-"""Columns of turns as Arrow has them, checked whole: what `data.messages` says of a row, for thousands at a time.
+"""Checks whole Arrow columns of turns: what `data.messages` checks for one row, for thousands of rows at a time.
 
     sound, messages = check(turns, roles=roles)      # which rows are dialogues, and those rows' messages
-    digests_of(messages)                             # of each, as `messages.digest_of` gives it
+    digests_of(messages)                             # one per dialogue, the same as `messages.digest_of`
 
-A row that is not sound here is not bad: `to_messages` has to look at it, which knows every shape and tells the reason.
-Knows nothing about files and scores.
+A row that is not sound here need not be bad: `to_messages` has to check it, which knows every shape and gives the reason. Knows
+nothing about files and scores.
 """
 
 import hashlib
@@ -19,18 +19,18 @@ from minitron.data.messages import tidy
 from minitron.tokenizer.base import ROLES
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-SYSTEM, USER, ASSISTANT, UNKNOWN = range(4)  # places in ROLES, and behind
+SYSTEM, USER, ASSISTANT, UNKNOWN = range(4)  # indices in ROLES, and one beyond
 NAMES, TEXTS = {"role", "from"}, {"content", "value", "text"}
 WEIGHTS = {"weight", "train"}
 
-_BLANK = [c.encode() for c in map(chr, range(0x80, 0x3001)) if c.isspace()]  # what str.strip takes, beyond ASCII
+_BLANK = [c.encode() for c in map(chr, range(0x80, 0x3001)) if c.isspace()]  # what str.strip removes, beyond ASCII
 _BLANK_ENDS = {size: np.array([int.from_bytes(c, "big") for c in _BLANK if len(c) == size]) for size in (2, 3)}
 
 
 def check(turns: pa.Array, *, roles: dict[str, str]) -> tuple[np.ndarray, pa.ListArray]:
-    """Which rows are dialogues whatever else their source holds, (rows,) bool, and their messages, contents tidied.
+    """Which rows are dialogues for certain, (rows,) bool, and the messages of these rows, with tidied contents.
 
-    Raises pa.ArrowInvalid where a text is not UTF-8.
+    Raises pa.ArrowInvalid if a text is not UTF-8.
     """
     none = np.zeros(len(turns), bool), pa.array([], MESSAGES)
     fields = _fields(turns.type)
@@ -68,7 +68,8 @@ def check(turns: pa.Array, *, roles: dict[str, str]) -> tuple[np.ndarray, pa.Lis
 
 
 def _fields(kind: pa.DataType) -> tuple[str, str] | None:
-    """The fields with role and content, where turns have one of each and nothing that says whether to learn them."""
+    """The names of the fields with role and content, if turns have one of each and no field that says whether to learn a turn;
+    else None."""
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
         return None
     fields = [field.name for field in kind.value_type]
@@ -81,7 +82,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _roles(names: pa.Array, roles: dict[str, str]) -> np.ndarray:
-    """Each turn's role, as its place in ROLES; UNKNOWN where `roles` has none."""
+    """Each turn's role, as its index in ROLES; UNKNOWN if `roles` does not have it."""
     spelled = names.dictionary_encode()
     found = [roles.get(name) or roles.get(name.strip().lower()) for name in spelled.dictionary.to_pylist()]
     known = np.array([ROLES.index(role) if role else UNKNOWN for role in found] + [UNKNOWN], np.int8)
@@ -99,7 +100,7 @@ def _tidied(contents: pa.Array) -> pa.StringArray:
 
 
 def _untidy(texts: pa.StringArray) -> np.ndarray:
-    """Which texts `tidy` may change, by their first and last characters; (texts,) bool."""
+    """(texts,) bool: the texts that `tidy` may change, judged by their first and last characters and by carriage returns."""
     _, ends, data = texts.buffers()
     ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     start, end = ends[:-1], ends[1:]
@@ -120,18 +121,18 @@ def _untidy(texts: pa.StringArray) -> np.ndarray:
 
 
 def _number(data: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
-    """The bytes from each place on as one number. Beyond the data: nonsense that is no character of this size."""
+    """The `size` bytes from each place on, as one big-endian number. A place outside of the data gives a number that is no character."""
     at = at[:, None] + np.arange(size)
     return (data[at.clip(0, len(data) - 1)].astype(np.int64) << (8 * np.arange(size)[::-1])).sum(axis=1)
 
 
-# what stands before a content as JSON: of the first message of a dialogue, and of the others
+# the JSON before a content: of the first message of a dialogue, and of the others
 _HEADS = pa.array([f'{begin}["{role}","' for begin in ("[", ",") for role in ROLES])
 _TAILS = pa.array(['"]', '"]]'])
 
 
 def digests_of(messages: pa.ListArray) -> list[bytes]:
-    """16 bytes for each dialogue: the BLAKE2b of its messages as JSON, as `messages.digest_of` has it."""
+    """16 bytes for each dialogue: the BLAKE2b of its messages as JSON, the same as `messages.digest_of`."""
     if not len(messages):
         return []
     turns, ends = messages.flatten(), messages.offsets.to_numpy() - messages.offsets[0].as_py()
@@ -141,14 +142,14 @@ def digests_of(messages: pa.ListArray) -> list[bytes]:
     tail[ends[1:] - 1] = 1
     heads, tails = _HEADS.take(pa.array(head)), _TAILS.take(pa.array(tail))
     written = pc.binary_join_element_wise(heads, _escaped(turns.field(1)), tails, "")
-    # Those of a dialogue lie one behind the other, as they stand in its JSON.
+    # The messages of a dialogue lie one behind the other, as they stand in its JSON.
     _, starts, data = written.buffers()
     data, cuts = memoryview(data), np.frombuffer(starts, np.int32)[ends].tolist()
     return [hashlib.blake2b(data[begin:end], digest_size=16).digest() for begin, end in pairwise(cuts)]
 
 
 def _escaped(texts: pa.StringArray) -> pa.StringArray:
-    """Each text as JSON has it between quotes."""
+    """Each text as it stands between the quotes of a JSON string."""
     _, ends, data = texts.buffers()
     ends = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     whole = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
@@ -158,7 +159,7 @@ def _escaped(texts: pa.StringArray) -> pa.StringArray:
         if controls - {ord("\n"), ord("\t")}:
             return pa.array([encode_basestring(text)[1:-1] for text in texts.to_pylist()], pa.string())
         there += bytes(controls)
-    found = whole.tobytes()  # bytes look for one of them several times as fast as NumPy compares them all
+    found = whole.tobytes()  # searching bytes is several times as fast as comparing them all with NumPy
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t")):
         if ord(plain) in there and plain.encode() in found:
             texts = pc.replace_substring(texts, plain, escaped)

@@ -19,8 +19,9 @@ def encode(
     source: str | None = None,
     skip: Callable[[list[str]], bool] = lambda contents: False,
 ) -> Iterator[Sequence]:
-    """Dialogues (with `source` only its own) as ids and masks; those longer than context + 1 lose whole last turns, which `cut`
-    counts. Those of which `skip` says so are left out.
+    """Dialogues (with `source`, only those of that source) as ids and masks. Dialogues longer than context + 1 lose whole
+    exchanges at the end; `cut` counts those that were shortened, and those left out because even that did not help. Dialogues for
+    whose contents `skip` is true are passed over.
 
     Contents are encoded a thousand dialogues at a time, so that the tokenizer can use all cores.
     """

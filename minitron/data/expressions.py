@@ -7,8 +7,8 @@
     [safety, leak] = parse("safety >= 8 and pii_leak == 0")     # conditions that must all hold, each with its own text
     safety.condition.holds({Leaf("safety"): array})             # pa.BooleanArray; null where a value is missing
 
-A condition on a missing value is neither true nor false, and `and`, `or` and `not` go on with that as SQL does: `a >= 6 or b >= 6`
-holds where a is missing and b is 7. Knows nothing about files and about what counts as missing.
+A condition on a missing value is neither true nor false, and `and`, `or` and `not` treat that as SQL does: `a >= 6 or b >= 6`
+holds if a is missing and b is 7. Knows nothing about files and about what counts as missing.
 """
 
 import re
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from minitron.core.errors import MinitronError
 
 NUMBER, TEXT, LENGTH = "number", "text", "length"
-MOST_NESTED = 50  # parentheses and nots within each other
+MOST_NESTED = 50  # levels of parentheses and nots
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ Values = Mapping[Leaf, pa.Array]  # null: missing
 
 @dataclass(frozen=True)
 class Combined:
-    """mean, min or max of columns of numbers; missing where one of them is."""
+    """mean, min or max of columns of numbers; missing if one of them is."""
 
     function: str
     leaves: tuple[Leaf, ...]
@@ -77,7 +77,7 @@ class Compare:
 
     def holds(self, values: Values) -> pa.BooleanArray:
         x = _of(self.left, values)
-        # A literal in the column's own type: 7.1 as float32 is less than 7.1.
+        # The literal gets the column's type: 7.1 as float32 is less than 7.1.
         other = pa.scalar(self.right, x.type) if isinstance(self.right, float | str) else _of(self.right, values)
         return _COMPARE[self.op](x, other)
 
@@ -87,7 +87,7 @@ class Compare:
             yield from _leaves(self.right)
 
     def scores_below_zero(self) -> Iterator[str]:
-        """Columns whose numbers below 0 are scores, since this makes sense only so."""
+        """The columns in which numbers below 0 are scores (and not missing values), since the condition only makes sense if they are."""
         if isinstance(self.right, float) and (self.right < 0 or (self.op == "<" and self.right == 0)):
             yield from (leaf.name for leaf in self.leaves())
 
@@ -192,7 +192,7 @@ class Part(NamedTuple):
 def parse(text: str, *, option: str = "data.keep") -> list[Part]:
     """The conditions that `and` joins at the top of an expression, each with its text.
 
-    Raises MinitronError, which shows the place, for what is no expression.
+    Raises a MinitronError that shows the place if the text is no expression.
     """
     try:
         return _Parser(text).parts()
@@ -261,7 +261,7 @@ def _tokens(text: str) -> list[_Token]:
 
 
 class _Parser:
-    """Recursive descent: or < and < not < a condition."""
+    """Recursive descent; from the loosest to the tightest: or, and, not, a condition."""
 
     def __init__(self, text: str):
         self.text, self.tokens, self.at, self.depth = text, _tokens(text), 0, 0
@@ -289,7 +289,7 @@ class _Parser:
         return found
 
     def _either(self, *, top: bool = False) -> list[Part]:
-        """`both or both ...`: one part, or where there is no `or` and it is the whole those of its `and`."""
+        """`both or both ...` as one part; at the top of an expression without `or`, the parts that its `and` joins."""
         begin = self.next.start
         alternatives = [self._both()]
         while self.take("or"):
@@ -423,7 +423,7 @@ def _compare(op: str, left: Value, right: Value | float | str, at: _Token) -> Co
 
 
 def _typed(value: Value, beside: Value | float | str, at: _Token) -> Value:
-    """The value as what it is compared with asks for: a column beside a text is read as texts."""
+    """The value in the kind that the other side asks for: a column that is compared with a text is read as texts."""
     if not isinstance(beside, str):
         return value
     if isinstance(value, Combined) or value.kind != NUMBER:

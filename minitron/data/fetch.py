@@ -1,9 +1,10 @@
-"""Files that a recipe needs and nobody has yet: fetched from where the recipe says that they are, checked, and put in place whole.
+"""Fetches files that a recipe needs and that are not there, from the addresses in the recipe; checks them, and puts them in place
+whole.
 
     fetch_missing(config.data.fetch)       # says what it fetches, from where and under which licence
 
-A file that is there is left alone. What was fetched so far stays beside it as `.NAME.part`, and the next try goes on from there (HTTP
-ranges). Knows nothing about what is in the files.
+A file that is there is left alone. What was fetched so far stays beside it as `.NAME.part`, and the next try continues from there
+(HTTP ranges). Knows nothing about what is in the files.
 """
 
 import hashlib
@@ -22,14 +23,14 @@ from minitron.core.files import make_folder, write_error
 from minitron.recipe.data import Fetch
 
 BLOCK_BYTES = 1 << 18
-TRIES = 4  # where a connection breaks off; each goes on where the last one stopped
+TRIES = 4  # if a connection breaks off; each continues where the last one stopped
 TIMEOUT_SECONDS = 30.0
 PAUSE_SECONDS = 1.0  # before the second try; twice as long before each further one
 
 
 def fetch_missing(wanted: list[Fetch]) -> None:
-    """Fetches those that are not there. Raises MinitronError, with what to put where, for one that has no address, that cannot be
-    reached, or that is not what the recipe expects."""
+    """Fetches the files that are missing. Raises MinitronError, which says what to put where, for a file that has no address,
+    that cannot be reached, or that is not what the recipe expects."""
     for one in wanted:
         if Path(one.path).expanduser().exists():
             continue
@@ -45,7 +46,7 @@ def _fetch(one: Fetch, path: Path) -> None:
     with progress(path.name, one.bytes, done=_size(part)) as bar:
         begun_before = _size(part) > 0
         _download(one, part, bar)
-        if begun_before and not _is_right(part, one):  # what another time brought may be of another version
+        if begun_before and not _is_right(part, one):  # the part from an earlier run may be of another version
             part.unlink()
             _download(one, part, bar)
     if not _is_right(part, one):
@@ -59,7 +60,7 @@ def _fetch(one: Fetch, path: Path) -> None:
 
 
 def _download(one: Fetch, part: Path, bar: Progress) -> None:
-    """Fetches what is missing of a part, a few times where that breaks off."""
+    """Fetches the missing bytes of a part, with some more tries if the connection breaks off."""
     for attempt in range(TRIES):
         before = _size(part)
         if before >= one.bytes:
@@ -82,7 +83,7 @@ def _download(one: Fetch, part: Path, bar: Progress) -> None:
 
 
 def _append(one: Fetch, part: Path, bar: Progress) -> None:
-    """One request for what is missing; from the beginning where the server has no ranges."""
+    """One request for the missing bytes; starts from the beginning if the server has no ranges."""
     have = _size(part)
     request = urllib.request.Request(one.address, headers={"User-Agent": "minitron", "Accept-Encoding": "identity"})
     if have:
@@ -107,7 +108,7 @@ def _append(one: Fetch, part: Path, bar: Progress) -> None:
 
 
 def _blocks(answer: http.client.HTTPResponse, done: int, bar: Progress, *, most: int) -> Iterator[bytes]:
-    """What comes, but no more than one byte beyond what is expected, which is enough to see that it is too much."""
+    """The blocks that the server sends, up to one byte more than expected, which is enough to see that the file is too long."""
     begun, first = time.monotonic(), done
     while done <= most and (block := answer.read(min(BLOCK_BYTES, most + 1 - done))):
         done += len(block)

@@ -1,4 +1,4 @@
-"""Completions that people or judges labelled, from the shapes such data comes in (docs/data.md).
+"""Reads completions that people or judges labelled, in the shapes that such data comes in (docs/data.md).
 
 - `prompt`, `completion`, `label` rows, as TRL's KTO reads them
 - `chosen` and `rejected` columns: answers to a prompt beside them, or whole dialogues that differ in their last answer
@@ -41,9 +41,9 @@ class Labelled:
 
 
 def read(config: Config, dropped: Counter) -> Iterator[Labelled]:
-    """All labelled completions of `reject.files`; what is no use is counted in `dropped` by the reason.
+    """All labelled completions of `reject.files`; those that cannot be used are counted in `dropped` by the reason.
 
-    Raises MinitronError where a file is neither shape, and where rows are there and none is of use.
+    Raises MinitronError if a file has no known shape, or if no completion can be used.
     """
     found = 0
     for one in _judged(config, dropped) if judged(config) else _recorded(config, dropped):
@@ -74,9 +74,10 @@ def files(config: Config) -> list[Source]:
 
 
 def judging_rules(config: Config) -> list[tuple[Rules, bool]]:
-    """For each label the rules that give it (`Rules.keep`), beside those that give the other one (`Rules.valid`)."""
+    """For each label that has rules: the rules that give it (`Rules.keep`) with those that give the other one (`Rules.valid`),
+    and the label."""
     settings, found = config.reject, []
-    # A row that nobody judged is neither good nor bad, whatever data.missing_scores says of what is trained on.
+    # A row that nobody judged is neither good nor bad, whatever data.missing_scores says about training data.
     base = replace(config.data, probes="", missing_scores="drop")
     for keep, other, label in ((settings.chosen_if, settings.rejected_if, True),
                                (settings.rejected_if, settings.chosen_if, False)):  # fmt: skip
@@ -93,7 +94,7 @@ def _judged(config: Config, dropped: Counter) -> Iterator[Labelled]:
         for rows in Reader(config.data, rules=rules).read(files(config)):
             for row in rows:
                 if rules.valid and row.may_be_valid:  # it passes the other label's rules, too
-                    dropped.update([BOTH] if label else [])  # once
+                    dropped.update([BOTH] if label else [])  # counted once
                     continue
                 messages = to_messages(row.turns, roles=roles, unknown=set())
                 if isinstance(messages, str):
@@ -114,7 +115,7 @@ def _recorded(config: Config, dropped: Counter) -> Iterator[Labelled]:
 
 
 def of_row(row: dict, *, roles: dict[str, str], where: str, dropped: Counter) -> list[Labelled]:
-    """A row's completions, none where it is of no use. Raises MinitronError where it has no shape that is known."""
+    """A row's completions; empty if they cannot be used. Raises MinitronError if the row has no known shape."""
     answers = next((found for shape in SHAPES if (found := shape(row, where)) is not None), None)
     if answers is None:
         raise MinitronError(
@@ -142,7 +143,7 @@ Answers = list[tuple[Any, bool | None]]  # each as the row has it, and its label
 
 
 def unpaired(row: dict, where: str) -> Answers | None:
-    """A completion (or an answer of another name) and its label."""
+    """A completion (or an answer under another name) and its label; None if the row has another shape."""
     if "label" not in row:
         return None
     name = next((name for name in ("completion", "response", "answer", "output") if name in row), None)
@@ -150,7 +151,7 @@ def unpaired(row: dict, where: str) -> Answers | None:
 
 
 def paired(row: dict, where: str) -> Answers | None:
-    """A chosen and a rejected one: texts, messages, or dialogues that begin with the prompt."""
+    """A chosen and a rejected answer: texts, messages, or dialogues that begin with the prompt; None if the row has another shape."""
     return [(row["chosen"], True), (row["rejected"], False)] if "chosen" in row and "rejected" in row else None
 
 
@@ -158,7 +159,7 @@ SHAPES: list[Callable[[dict, str], Answers | None]] = [unpaired, paired]
 
 
 def to_label(value: Any, *, where: str) -> bool | None:
-    """Good, bad, or None where nobody judged. MinitronError for what is none of these."""
+    """True for good, False for bad, None if nobody judged. Raises MinitronError for any other value."""
     number = to_number(value)
     if value is None or value == "" or (number is None and isinstance(value, float)):
         return None
@@ -172,7 +173,7 @@ def to_label(value: Any, *, where: str) -> bool | None:
 
 
 def asked(row: dict) -> list:
-    """The turns that a row's answers follow, of whichever columns there are."""
+    """The turns that come before a row's answers, from whichever of the known columns the row has."""
     question = next((row[name] for name in ("prompt", "question", "instruction", *TURNS) if row.get(name)), None)
     more = next((row[name] for name in MORE if row.get(name)), None)
     turns = question_turns(question, more) if question is not None or more is not None else []
@@ -180,8 +181,8 @@ def asked(row: dict) -> list:
 
 
 def _joined(prompt: list, answer: Any, roles: dict[str, str]) -> list[Message] | str:
-    """Prompt and answer as a checked dialogue. An answer that begins with the user's turn holds the prompt itself, unless it goes
-    on with a dialogue."""
+    """Prompt and answer as a checked dialogue, or the reason why they are none. An answer that begins with the user's turn holds
+    the prompt itself, unless it continues the prompt's dialogue."""
     parts = [parse(turns, roles=roles, unknown=set()) if turns else [] for turns in (prompt, answer_turns(answer))]
     if reason := next((part for part in parts if isinstance(part, str)), ""):
         return reason

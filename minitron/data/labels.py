@@ -2,9 +2,9 @@
 
     model, labels, dropped = read(Path("anna.json"))     # what a friend sent: every field is checked
     keep(path, labels); kept = load(path)                # labels/<recipe>.jsonl, a label per line
-    chosen_and_rejected(kept, dropped)                   # what they say is a good answer, and what is not
+    chosen_and_rejected(kept, dropped)                   # the good and the bad answers, by these labels
 
-A label that is no use is counted in `dropped` by its reason. Knows nothing about models and training.
+A label that cannot be used is counted in `dropped` by the reason. Knows nothing about models and training.
 """
 
 import json
@@ -34,13 +34,13 @@ CONTROL = "control characters or control tokens in it"
 NO_FIX = "a fix without a text, or with the answer's own"
 NO_ANSWER = "an empty answer cannot be good"
 CONTRADICTION = "good for one and bad for another"
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|<\|\w*\|>")  # what a person types is neither
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|<\|\w*\|>")  # people type neither of these
 _HTML = re.compile(r"<[a-zA-Z!/][^<>]*>")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 class NoLabels(MinitronError):
-    """A file that holds no labels, and why."""
+    """A file holds no labels; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Label:
-    """What a person thinks of an answer to `messages`, whose last one is a user's."""
+    """What a person thinks of an answer to `messages`, which end with a user's message."""
 
     messages: list[Message]
     answer: str
@@ -66,7 +66,7 @@ class Label:
 
     @property
     def key(self) -> str:
-        """The same for labels that say the same."""
+        """Equal for labels that say the same."""
         return json.dumps([*_place(self.messages), self.answer, self.kind, self.fix])
 
     @property
@@ -82,8 +82,8 @@ def _place(messages: list[Message]) -> list[tuple[str, str]]:
 
 
 def read(path: Path) -> tuple[Model, list[Label], Counter[str]]:
-    """The model, the labels, and how many others there were by what is wrong with them. Raises NoLabels for a file that
-    holds none, MinitronError where it cannot be read."""
+    """The model, the labels, and counts of the labels that cannot be used, by the reason. Raises NoLabels for a file that holds
+    no list of labels, and MinitronError if there is no such file."""
     hint = "ask for a file that /labels FILE or the page's button wrote"
     if not path.is_file():
         raise MinitronError(f"there is no file {path}", hint="name a file that a friend sent", code=2)
@@ -118,12 +118,12 @@ def read(path: Path) -> tuple[Model, list[Label], Counter[str]]:
 
 
 def _line(value: Any) -> str:
-    """A short text without control characters; empty for what is none."""
+    """A short text without control characters; empty for any other value."""
     return _CONTROL.sub("", value[:200]).strip() if isinstance(value, str) and is_unicode(value) else ""
 
 
 def parse_label(row: Any) -> Label | str:
-    """A label whose every text can be learnt and shown, or what is wrong with it."""
+    """The label in a row, all of whose texts can be learnt and shown, or what is wrong with it."""
     if not isinstance(row, dict) or row.get("kind") not in KINDS or not isinstance(row.get("messages"), list):
         return NOT_A_LABEL
     texts = [row.get(name, "") for name in ("answer", "why", "fix", "time")]
@@ -152,7 +152,7 @@ def parse_label(row: Any) -> Label | str:
 
 
 def write(path: Path, model: Model, labels: list[Label]) -> None:
-    """The file that can be sent, as the chat program writes it."""
+    """Writes the file that people send, in the format of the chat program."""
     rows = []
     for label in labels:
         row = {"messages": label.messages, "answer": label.answer, "kind": label.kind}
@@ -171,8 +171,8 @@ def keep(path: Path, labels: Iterable[Label]) -> None:
 
 
 def load(path: Path) -> list[Label]:
-    """The labels that are kept there; none where there is no file. A person may have edited it: a line that is no label is an
-    error."""
+    """The labels in a file that `keep` wrote; empty if there is no file. A person may have edited it: a line that is no label
+    raises MinitronError."""
     if not path.is_file():
         return []
     found = []
@@ -195,9 +195,10 @@ def load(path: Path) -> list[Label]:
 
 
 def chosen_and_rejected(labels: list[Label], dropped: Counter[str]) -> list[Labelled]:
-    """What the labels say, each answer to a prompt once: good answers and fixes are chosen, bad and fixed ones rejected.
+    """The labels as labelled completions, each answer to a prompt once: good answers and fixes are chosen; bad answers, and those
+    that a fix replaces, are rejected.
 
-    An answer that is both is neither, and is counted in `dropped`.
+    An answer that is labelled both ways is left out, and counted in `dropped`.
     """
     said: dict[str, tuple[Labelled, set[bool]]] = {}
     for label in labels:

@@ -1,7 +1,7 @@
-"""One dialogue's messages: from the turns that a source holds to checked messages, or the reason why there are none.
+"""Makes checked messages of the turns of one dialogue, or gives the reason why there are none.
 
     messages = to_messages(turns, roles=role_map(config.data), unknown=set())   # [{"role", "content"}, ...] or a reason
-    digest_of(messages)                                                        # 16 bytes that stand for them
+    digest_of(messages)                                                        # a hash of 16 bytes
 
 Knows nothing about files, tables and scores.
 """
@@ -42,7 +42,7 @@ NO_ANSWER = "malformed: no assistant turn"
 NOT_UNICODE = "malformed: text that is not Unicode"
 WEIGHT_0 = "not to be learned: an answer has weight 0"
 
-HINTS = {  # what to do where a reason is why nothing is left; unknown roles have a hint that names them
+HINTS = {  # what to do if this reason leaves no dialogue; the hint for unknown roles is made elsewhere, since it names them
     NO_MESSAGES: "a dialogue is a list of turns: name the column that holds it in data.column",
     NO_TURN: 'write each turn as {"role": "user", "content": "..."}',
     NO_TEXT: "a content must be a text, or parts of text; pictures and calls of tools cannot be learned",
@@ -57,7 +57,7 @@ HINTS = {  # what to do where a reason is why nothing is left; unknown roles hav
 
 
 def role_map(config: DataConfig) -> dict[str, str]:
-    """Known role names and the recipe's own -> system, user, assistant."""
+    """The known role names and the recipe's own, each with its role: system, user or assistant. Raises MinitronError for another role."""
     for name, role in config.roles.items():
         if role not in ("system", "user", "assistant"):
             message = f"data.roles: '{name}' is mapped to '{role}'"
@@ -68,8 +68,8 @@ def role_map(config: DataConfig) -> dict[str, str]:
 def to_messages(turns: Any, *, roles: dict[str, str], unknown: set[str]) -> list[Message] | str:
     """A row's turns as checked messages, or the reason why it is malformed. Adds unmapped roles to `unknown`.
 
-    Good: an optional system message (left out if empty), then user and assistant in turn, the user first. A user's
-    turn at the end, unanswered, is cut off.
+    A good row has an optional system message (left out if empty), then user and assistant in turn, the user first. A user's turn
+    at the end, which nobody answered, is cut off.
     """
     messages = parse(turns, roles=roles, unknown=unknown)
     if isinstance(messages, str):
@@ -81,7 +81,7 @@ def to_messages(turns: Any, *, roles: dict[str, str], unknown: set[str]) -> list
 
 
 def parse(turns: Any, *, roles: dict[str, str], unknown: set[str]) -> list[Message] | str:
-    """Each turn as a message, whatever their order, or the reason why one cannot be."""
+    """Each turn as a message, in whatever order they are, or the reason why a turn is no message."""
     turns = as_turns(turns)
     if not turns:
         return NO_MESSAGES
@@ -122,7 +122,7 @@ def _weightless(turn: dict) -> bool:
 
 
 def check_order(messages: list[Message]) -> str:
-    """The reason why messages make no dialogue, or an empty text. Cuts off a user's turn at the end."""
+    """The reason why messages are no dialogue; empty if they are one. Cuts off a user's turn at the end."""
     begin = 1 if messages and messages[0]["role"] == "system" else 0
     for i, message in enumerate(messages[begin:]):
         if message["role"] == "system":
@@ -137,7 +137,7 @@ def check_order(messages: list[Message]) -> str:
 
 
 def as_turns(value: Any) -> list | None:
-    """A cell as a list of turns: as it is, one turn alone, JSON in a text, or a transcript."""
+    """A cell as a list of turns. The cell may hold that list, one turn alone, JSON in a text, or a transcript; None for anything else."""
     if isinstance(value, str):
         if turns := transcript(value):
             return turns
@@ -154,7 +154,7 @@ _SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 
 
 def transcript(text: str) -> list[dict]:
-    """The turns of a text like Anthropic's HH-RLHF, "\\n\\nHuman: ...\\n\\nAssistant: ..."; none if it is not one."""
+    """The turns of a text like Anthropic's HH-RLHF, "\\n\\nHuman: ...\\n\\nAssistant: ..."; empty if it is not one."""
     first, *rest = _SPEAKER.split(text.lstrip("\n"))
     if first.strip() or not rest:
         return []
@@ -162,7 +162,7 @@ def transcript(text: str) -> list[dict]:
 
 
 def tidy(content: str) -> str:
-    """Without blank space around it, and with \\n as its line ends. Code keeps the indentation of its first line."""
+    """The content without white space around it, and with \\n as line ends. Code keeps the indentation of its first line."""
     if "\r" in content:
         content = content.replace("\r\n", "\n").replace("\r", "\n")
     inner = content.strip()
@@ -172,7 +172,7 @@ def tidy(content: str) -> str:
 
 
 def _text_of(content: Any) -> str | None:
-    """A content as text, of a list of text parts joined; None where it is neither."""
+    """A content as text; a list of text parts is joined; None for anything else."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
         return "".join(parts) if all(isinstance(part, str) for part in parts) else None
@@ -180,7 +180,7 @@ def _text_of(content: Any) -> str | None:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold the text: JSON may hold halves of characters (lone surrogates), which it cannot."""
+    """Whether UTF-8 can hold the text: JSON may hold halves of characters (lone surrogates), which UTF-8 cannot."""
     if text.isascii():
         return True
     try:
@@ -191,14 +191,14 @@ def is_unicode(text: str) -> bool:
 
 
 def printable(value: Any) -> str:
-    """Any value of a cell as a text that UTF-8 can hold."""
+    """Any cell's value as a text that UTF-8 can hold."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="replace").decode()
     return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def digest_of(messages: list[Message]) -> bytes:
-    """16 bytes that stand for a dialogue: BLAKE2b of its messages as JSON, [[role, content], ...]."""
+    """A hash of a dialogue, 16 bytes: BLAKE2b of its messages as JSON, [[role, content], ...]."""
     text = _to_json([[message["role"], message["content"]] for message in messages])
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 

@@ -1,10 +1,10 @@
-"""Dialogues that are nearly the same: MinHash over runs of three words, banded (LSH), every pair that it finds verified.
+"""Finds dialogues that are nearly the same: MinHash over runs of three words, banded (LSH); every pair found is verified.
 
     found = near_pairs(tables, order=order, threshold=0.8)        # Pairs: rows and how similar they are (Jaccard)
 
-The signatures are rensa's (extra `near`). A pair of similarity s shares a band with probability 1 - (1 - s^6)^20: of pairs at 0.8 it
-misses one of four hundred. Candidates are then compared by their runs of words themselves, so what is found is as similar as asked.
-Broder, "On the resemblance and containment of documents" (1997). Knows nothing about what becomes of them.
+The signatures are rensa's (extra `near`). A pair of similarity s shares a band with probability 1 - (1 - s^6)^20: of pairs at 0.8
+one in four hundred is missed. Candidates are then compared by the runs of words themselves, so every pair found is as similar as
+asked. Broder, "On the resemblance and containment of documents" (1997). Knows nothing about what becomes of the pairs.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ from minitron.core.errors import MinitronError
 WORDS = 3  # in a run
 BANDS, BAND_ROWS = 20, 6
 MOST_RUNS = (
-    1024  # of a dialogue that are compared: of a longer one those with the smallest hashes, as fair a sample as any
+    1024  # most runs compared of a dialogue; of a longer one those with the smallest hashes, which are a fair sample
 )
 SEED = 1
 SHOWN = 200  # characters of a dialogue in an example
@@ -28,7 +28,8 @@ SHOWN = 200  # characters of a dialogue in an example
 
 @dataclass
 class Pairs:
-    """Pairs of rows, those that come first in `order` first: (n, 2) rows, their (n,) similarities, and how the rows begin."""
+    """Similar pairs: (n, 2) rows, of each pair the one that comes first in `order` first; their (n,) similarities; and how the
+    rows begin."""
 
     rows: np.ndarray
     similarity: np.ndarray
@@ -36,7 +37,7 @@ class Pairs:
 
 
 def check_installed() -> None:
-    """Raises MinitronError where the library is not there."""
+    """Raises MinitronError if the library is not there."""
     try:
         import rensa  # noqa: F401
     except ImportError:
@@ -45,10 +46,11 @@ def check_installed() -> None:
 
 
 def near_pairs(tables: Callable[[], Iterable[tuple[int, pa.Table]]], *, order: np.ndarray, threshold: float) -> Pairs:
-    """All pairs of rows that are at least that similar, but for those that banding misses.
+    """All pairs of rows whose similarity is `threshold` or more, except those that banding misses.
 
-    `tables` gives tables with a column `messages` and the row that each begins with, as often as it is called. Of many rows that are
-    all similar not every pair is found, but each row with the first of them in `order` and with its neighbour.
+    `tables` may be called several times; it gives tables with a column `messages`, each with the number of its first row. If many
+    rows are all similar, not every pair is found: each row is paired only with the first of them in `order` and with the one
+    before it.
     """
     parts = []
     with progress("looking for near duplicates", len(order)) as bar:
@@ -71,8 +73,9 @@ def _messages(table: pa.Table) -> pa.ListArray:
 
 
 def runs(messages: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes (uint64) of all runs of three words of each dialogue, whoever said them and whatever the case, and where each
-    dialogue's begin and the last end (rows + 1). A dialogue of fewer words is one run; none is without."""
+    """Hashes (uint64) of all runs of three words of each dialogue, whoever said them and whatever the case, and (rows + 1,)
+    offsets: where each dialogue's hashes begin and the last one's end. A dialogue of fewer words is one run, so each has at least
+    one."""
     from rensa import RMinHash
 
     ends = messages.offsets.to_numpy().astype(np.int64)
@@ -82,11 +85,12 @@ def runs(messages: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
     words = said.flatten().dictionary_encode()
     hashes = np.array(RMinHash.hash_token_sets([words.dictionary.to_pylist()])[0], np.uint64)
     word = hashes[words.indices.to_numpy()] if len(words) else np.empty(0, np.uint64)
-    begins = until[ends - ends[0]] - until[0]  # of each dialogue, among the words
+    begins = until[ends - ends[0]] - until[0]  # where each dialogue begins among the words
     counts = np.diff(begins)
     sizes = np.maximum(counts - (WORDS - 1), 1)
     offsets = np.concatenate([[0], np.cumsum(sizes)])
-    at = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes) + np.repeat(begins[:-1], sizes)  # its first word
+    # the place of each run's first word
+    at = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes) + np.repeat(begins[:-1], sizes)
     last = np.repeat(begins[1:], sizes)
     run = np.zeros(len(at), np.uint64)
     padded = np.concatenate([word, np.zeros(WORDS, np.uint64)])
@@ -99,7 +103,7 @@ def runs(messages: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bands(run: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """(rows, BANDS) uint32: of each dialogue a hash per band of its MinHash signature."""
+    """(rows, BANDS) uint32: for each dialogue a hash of each band of its MinHash signature."""
     from rensa import RMinHash
 
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(run, offsets.astype(np.uint64), BANDS * BAND_ROWS, SEED)
@@ -113,7 +117,8 @@ def bands(run: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def _candidates(band: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """(n, 2) rows that share a band: each with the first in `order` that has it, and with the one before."""
+    """(n, 2) pairs of rows that share a band: each row with the first one in `order` that has this band, and with the one just
+    before it."""
     count, found = len(order), np.empty(0, np.uint64)
     for number in range(band.shape[1]):
         values = band[order, number]
@@ -153,8 +158,8 @@ def _beginnings(messages: pa.ListArray) -> Iterator[str]:
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:
-    """How similar two sets of hashes are: what both have, of what either has. Of sets that were cut to the smallest hashes an
-    estimate from the smallest of both."""
+    """The Jaccard similarity of two sets of hashes: the size of their intersection by that of their union. If a set was cut to
+    its smallest hashes, this is an estimate from the smallest hashes of the union."""
     both = np.intersect1d(a, b, assume_unique=True)
     if max(len(a), len(b)) < MOST_RUNS:
         return len(both) / (len(a) + len(b) - len(both))

@@ -26,9 +26,9 @@ from minitron.core.files import atomic_folder, sha256_file
 
 FILES = {"tokens.bin", "targets.bin", "sequences.npy", "order.npy", "rows.npy"}
 
-OPEN_ROWS = 64  # rows that wait for a fitting sequence; more fills rows better and packs more slowly
+OPEN_ROWS = 64  # rows that wait for a fitting sequence; more of them fill rows better, but pack more slowly
 ROUND_TARGETS = (
-    128  # a batch's targets are filled up to a multiple: oneDNN compiles and keeps a kernel for every length
+    128  # a batch's targets are padded to a multiple of this: oneDNN compiles and keeps a kernel for every length
 )
 NO_TARGET = -100  # what cross_entropy ignores
 
@@ -46,13 +46,13 @@ class Batch:
     """Rows ready for the model; B rows, T = context."""
 
     ids: Tensor  # (B, T) int64, what the model reads
-    targets: Tensor  # (N,) int64, what it should say at `select`; NO_TARGET at the end, up to a round N
+    targets: Tensor  # (N,) int64, the right ids at `select`; padded at the end with NO_TARGET, up to a round N
     select: Tensor  # (N,) int64, indices into the flattened (B * T) positions
-    count: int  # targets without the filling
+    count: int  # targets without the padding
     positions: Tensor  # (B, T) int64, within each sequence
     lengths: (
         list[int] | None
-    )  # of the sequences, row after row, the filling of a row included; None: each row holds one
+    )  # of the sequences, row after row, a row's padding as one of them; None: each row holds one
 
     def to(self, device: torch.device) -> "Batch":
         moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
@@ -81,7 +81,7 @@ def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: P
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds packed rows just as `pack` wrote them. Where it does not, a warning says so."""
+    """Whether a folder holds packed rows exactly as `pack` wrote them. If the folder is there but does not, a warning says so."""
     if not folder.is_dir():
         return False
     try:
@@ -101,7 +101,7 @@ def _sealed(file: Path) -> dict:
 def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work: Path) -> dict:
     dtype = np.uint16 if vocab_size <= 1 << 16 else np.uint32
     starts, order, row_starts = [0], [], [0]
-    rooms: list[tuple[int, int]] = []  # of each open row, what it has room for and its number; the fullest first
+    rooms: list[tuple[int, int]] = []  # of each open row, how many ids still fit and its number; the fullest first
     held: dict[int, list[int]] = {}  # which sequences an open row holds
     counts = {"sequences": 0, "tokens": 0, "targets": 0, "target_bytes": 0, "rows": 0, "context": capacity - 1}
 
@@ -138,7 +138,7 @@ def _pack(sequences: Iterable[Sequence], *, capacity: int, vocab_size: int, work
 
 
 class PackedRows:
-    """What `pack` wrote, memory-mapped. Raises MinitronError where it can be seen at once that the files are others."""
+    """What `pack` wrote, memory-mapped. Raises MinitronError if pack.json cannot be read, or a file is missing or has another size."""
 
     def __init__(self, path: Path):
         try:
@@ -171,8 +171,8 @@ class PackedRows:
 
 
 def collate(rows: list[list[tuple[np.ndarray, np.ndarray]]], *, context: int) -> Batch:
-    """Rows of (ids, mask) sequences -> a Batch. Padding is a sequence of its own, without targets; at a row's end no
-    other can see it."""
+    """Rows of (ids, mask) sequences -> a Batch. Padding is a sequence of its own at a row's end, without targets; no other
+    sequence can see it."""
     shape = (len(rows), context)
     ids, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     lengths = []

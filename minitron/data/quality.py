@@ -1,10 +1,11 @@
-"""Rules about what dialogues say, by name in `data.clean`, for data that nobody judged: some drop a dialogue, others mask words in it.
+"""Rules about the text of dialogues, named in `data.clean`, for data that nobody judged: some drop a dialogue, others mask words
+in it.
 
     quality = Quality(["repetition", "language:ru", "emails"])
-    messages = quality.of(messages)      # masked where it must be, or the reason why the dialogue goes
+    messages = quality.of(messages)      # masked where needed, or the reason why the dialogue is dropped
     quality.masked                       # how many dialogues each mask changed
 
-Each is a rough guess by the letters alone, so look at what it takes (`minitron look`) before you believe it.
+Each rule is a rough guess by the letters alone, so look at what it takes out (`minitron look`) before you trust it.
 """
 
 import re
@@ -15,10 +16,10 @@ from collections.abc import Callable, Iterable
 from minitron.core.errors import MinitronError
 from minitron.data.messages import Message
 
-FEWEST_WORDS = 24  # of an answer that may be called repetitive
-GRAM = 4  # words
-MOST_REPEATED = 0.4  # share of an answer's runs of GRAM words that were there before
-FEWEST_CHARACTERS = 60  # of an answer that may be called broken off
+FEWEST_WORDS = 24  # a shorter answer is never called repetitive
+GRAM = 4  # words in a run
+MOST_REPEATED = 0.4  # share of an answer's runs of GRAM words that may repeat earlier ones
+FEWEST_CHARACTERS = 60  # a shorter answer is only called broken off for an open code fence
 LETTERS = 0.7  # share of an answer's letters that must be of the language's script
 FEWEST_LETTERS = 12
 
@@ -69,7 +70,7 @@ PHONE_DIGITS = range(9, 16)
 
 
 def repetitive(text: str) -> bool:
-    """Whether much of a text has been said in it before, in the same words."""
+    """Whether much of a text repeats earlier parts of it word for word."""
     words = text.casefold().split()
     if len(words) < FEWEST_WORDS:
         return False
@@ -94,12 +95,12 @@ def of_template(text: str) -> bool:
 
 
 def is_in(scripts: tuple[str, ...], text: str) -> bool:
-    """Whether most letters are of these scripts; so few that nobody can tell count as such."""
+    """Whether most letters of a text are of these scripts; true, too, of a text with too few letters to tell."""
     names = [unicodedata.name(c, "") for c in text if c.isalpha()]
     return len(names) < FEWEST_LETTERS or sum(name.startswith(scripts) for name in names) >= LETTERS * len(names)
 
 
-DROPS: dict[str, Callable[[list[str]], bool]] = {  # of a dialogue's answers
+DROPS: dict[str, Callable[[list[str]], bool]] = {  # what each rule says of a dialogue's answers
     "repetition": lambda answers: any(map(repetitive, answers)),
     "truncated": lambda answers: broken_off(answers[-1]),
     "template": lambda answers: any(map(of_template, answers)),
@@ -107,7 +108,7 @@ DROPS: dict[str, Callable[[list[str]], bool]] = {  # of a dialogue's answers
 
 
 class Quality:
-    """The rules of one recipe. Raises MinitronError for a name that is none."""
+    """The rules of one recipe. Raises MinitronError for an unknown name."""
 
     def __init__(self, names: Iterable[str], *, masked: Counter[str] | None = None):
         self.drops: dict[str, Callable[[list[str]], bool]] = {}
@@ -129,7 +130,7 @@ class Quality:
                 raise MinitronError(f"data.clean: there is no rule '{name}'", hint=hint, code=2)
 
     def of(self, messages: list[Message]) -> list[Message] | str:
-        """The dialogue, masked, or the reason why it goes: `clean: ` and the first rule that drops it."""
+        """The dialogue, masked, or the reason why it is dropped: `clean: ` and the first rule that drops it."""
         answers = [message["content"] for message in messages if message["role"] == "assistant"]
         for name, drops in self.drops.items():
             if drops(answers):

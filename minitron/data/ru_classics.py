@@ -1,7 +1,8 @@
 """`ru-classics`: what editors of scanned Russian prose added to it.
 
-Each pattern is narrow on purpose: prose has square brackets, numbers and asterisks of its own (*N*, a street ***ov*), and what is left
-in does less harm than what is lost. Tests hold an invented example of each, and of what it must leave (tests/test_cleaning.py).
+Each pattern is narrow on purpose: prose has square brackets, numbers and asterisks of its own (*N*, a street ***ov*), and a note
+that is left in does less harm than prose that is lost. The tests hold an invented example of each pattern, and of what it must
+leave alone (tests/test_cleaning.py).
 """
 
 import re

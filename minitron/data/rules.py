@@ -4,9 +4,10 @@
     values = {leaf: rules.judged(leaf, array) for leaf, array in ...}   # for each of rules.leaves
     rules.passing(values, rows=len(array), tally=tally)                 # which rows pass, as a mask
 
-How a rule is written: `data.expressions`. A score that is null, NaN, or text that reads as no number is missing: nobody judged
-that row. Of "8/10" the 8 counts. -1 is missing too, unless a rule on that column names a number below 0, such as `vote == -1`.
-By `data.missing_scores` a missing value fails every rule that needs it, or passes them. Knows nothing about files and dialogues.
+`data.expressions` describes how rules are written. A score that is null, NaN, or text that is not a number is missing: nobody
+judged that row. "8/10" counts as 8. -1 is missing too, unless a rule on that column names a number below 0, such as `vote == -1`.
+`data.missing_scores` says whether a missing value fails every rule that needs it, or passes them. Knows nothing about files and
+dialogues.
 """
 
 import math
@@ -48,7 +49,7 @@ class Tally:
             self.dropped[reason] += rows
 
     def merge(self, other: "Tally") -> None:
-        """Adds what another one counted, of the rows behind these."""
+        """Adds the counts of another tally, whose rows come after these."""
         self.rows_in += other.rows_in
         self.dropped.update(other.dropped)
         self.kept_without_score.update(other.kept_without_score)
@@ -81,7 +82,7 @@ class Rule:
 class Rules:
     """The recipe's keep-rules in their order, the rule that marks probes, and those for what may be held out.
 
-    `keep` and `valid` are how the options of these rules are called in the recipe.
+    `keep` and `valid` are the names of the options that hold these rules in the recipe.
     """
 
     def __init__(self, config: DataConfig, *, keep: str = "data.keep", valid: str = "data.valid_keep"):
@@ -106,7 +107,7 @@ class Rules:
         return next(rule for rule in rules if column in (leaf.name for leaf in rule.leaves))
 
     def judged(self, leaf: Leaf, x: pa.Array) -> pa.Array:
-        """A column's values, null where one is missing."""
+        """A column's values, null where a value is missing."""
         if leaf.kind != NUMBER:
             return x
         missing = pc.is_null(x, nan_is_null=True)
@@ -115,7 +116,7 @@ class Rules:
         return pc.if_else(missing, pa.scalar(None, x.type), x)
 
     def passing(self, values: Values, *, rows: int, tally: Tally | None = None) -> pa.BooleanArray:
-        """Which of the rows pass all rules; with a tally, the others are counted under the first that drops them.
+        """Which of the rows pass all rules; with a tally, the others are counted under the first rule that drops them.
 
         `values` holds an array for each leaf of the rules, as `judged` gives it.
         """
@@ -132,7 +133,7 @@ class Rules:
         return alive
 
     def _count_unknown(self, rule: Rule, unknown: pa.BooleanArray, values: Values, tally: Tally) -> None:
-        """Counts rows of which the rule cannot say anything, under the first of its columns that is missing."""
+        """Counts rows that the rule cannot judge, under the first of its columns that is missing."""
         for leaf in rule.leaves:
             if not unknown.true_count:
                 return
@@ -162,7 +163,7 @@ def _all_hold(rules: list[Rule], values: Values, *, rows: int) -> pa.BooleanArra
 
 
 def to_scores(column: pa.Array, *, name: str) -> pa.Array:
-    """A column as float32 or float64; what is no number is null. MinitronError where the type holds none at all."""
+    """A column as float32 or float64, null for what is not a number. Raises MinitronError if the type cannot hold numbers at all."""
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_binary(kind):
         raise not_numbers(name, kind=str(kind))
@@ -170,7 +171,7 @@ def to_scores(column: pa.Array, *, name: str) -> pa.Array:
         return column
     if pa.types.is_integer(column.type):
         return column.cast(pa.float64(), safe=False)  # unsafe: beyond 2**53 it rounds instead of failing
-    if is_text(kind):  # of many rows, few values
+    if is_text(kind):  # many rows have few distinct values, each of which is converted once
         coded = column.dictionary_encode()
         return pa.array(map(to_number, coded.dictionary.to_pylist()), pa.float64()).take(coded.indices)
     return pa.array([to_number(value) for value in column.to_pylist()], pa.float64())
@@ -180,7 +181,7 @@ _OUT_OF = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*/\s*\d+(?:\.\d+)?\s*")
 
 
 def to_number(value: Any) -> float | None:
-    """Any value as a number: a text that reads as one, and of "8/10" the 8. None where there is none, NaN included."""
+    """Any value as a number, or a text that reads as one; "8/10" gives 8. None for anything else, NaN included."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -195,7 +196,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def to_texts(column: pa.Array, *, name: str) -> pa.Array:
-    """A column of texts as strings. MinitronError where it holds something else."""
+    """A column of texts as strings. Raises MinitronError if it holds something else."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if not (is_text(column.type) or pa.types.is_null(column.type)):
@@ -207,7 +208,7 @@ def to_texts(column: pa.Array, *, name: str) -> pa.Array:
 
 
 def to_lengths(column: pa.Array, *, name: str) -> pa.Array:
-    """How long a column's lists (in items) and texts (in characters) are. MinitronError where it holds something else."""
+    """How long a column's lists (in items) and texts (in characters) are. Raises MinitronError if it holds something else."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
@@ -230,7 +231,7 @@ def read_leaf(column: pa.Array, leaf: Leaf) -> pa.Array:
 
 
 def read_values(values: list[Any], leaf: Leaf) -> pa.Array:
-    """The same of plain values, each of any kind; what is not of the leaf's kind is null."""
+    """`read_leaf` for Python values of any type; a value that is not of the leaf's kind becomes null."""
     if leaf.kind == NUMBER:
         return pa.array(map(to_number, values), pa.float64())
     if leaf.kind == LENGTH:
@@ -240,8 +241,9 @@ def read_values(values: list[Any], leaf: Leaf) -> pa.Array:
 
 
 def find_column(name: str, names: Iterable[str]) -> tuple[str, list[str]] | None:
-    """Where a rule's column is among a source's: the column itself, and the fields on the way into it. `a.b.c` is the column of
-    that name, else `c` of `a.b`, else `b` of `a`, and in that `c`. None where there is none."""
+    """Finds a rule's column among a source's columns: the column itself, and the fields on the way into it. `a.b.c` is the column
+    of that name; or else the field `c` of the column `a.b`; or else the field `c` in the field `b` of the column `a`. None if
+    there is none."""
     names, words = set(names), name.split(".")
     for count in range(len(words), 0, -1):
         if (column := ".".join(words[:count])) in names:
@@ -250,7 +252,8 @@ def find_column(name: str, names: Iterable[str]) -> tuple[str, list[str]] | None
 
 
 def field_of(column: pa.Array, fields: list[str], *, where: str, name: str) -> pa.Array:
-    """A field of a column of structs, or what a column of maps has under that key. MinitronError where there is none."""
+    """A field of a column of structs, or the values under that key in a column of maps. Raises MinitronError if there is no such
+    field."""
     at = name
     for depth, key in enumerate(fields):
         at = ".".join([*name.split(".")[: -len(fields)], *fields[:depth]])

@@ -1,4 +1,4 @@
-"""The sample of text that a tokenizer learns from: spread over all of it, in the shares that a mixture names.
+"""The sample of text that a tokenizer learns from: spread over all the text, in the shares that a mixture names.
 
     sample = Sample.of(sources, limit=20_000_000, seed=1)
     for text in sample.texts(): ...          # as often as one likes, the same each time
@@ -10,21 +10,21 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-PARTS = 100  # at least so many make up a sample: longer texts are sampled in parts
-PART_CHARS = 200, 10_000  # of a part, at least and at most
+PARTS = 100  # a sample has about this many parts at least: longer texts are sampled in parts
+PART_CHARS = 200, 10_000  # fewest and most characters of a part
 
 
 @dataclass
 class Origin:
-    """Where text comes from. `share` is its part of a mixture; without one it has what it has. What is not `countable` (a
-    dataset that comes over the network) is taken from its beginning."""
+    """Where text comes from. `share` is its share of a mixture; None: as large as its part of all characters. If it is not
+    `countable` (a dataset that comes over the network), the sample is taken from its beginning."""
 
     name: str
     open: Callable[[], Iterator[str]]
     share: float | None = None
     countable: bool = True
     characters: int = 0  # of all of it, once counted
-    taken: float = 0.0  # of these, how many are wanted
+    taken: float = 0.0  # how many of these are wanted
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Sample:
     def of(
         cls, origins: list[Origin], *, limit: int, seed: int, told: Callable[[int], None] = lambda done: None
     ) -> "Sample":
-        """Counts what is there (`told` hears how many characters so far) and decides how much to take: at most `limit` characters,
-        and of a mixture no more than leaves it in its shares."""
+        """Counts the text (`told` is called with the number of characters so far) and decides how much to take: at most `limit`
+        characters, and of a mixture only as much as keeps its shares."""
         done = 0
         for origin in origins if all(origin.countable for origin in origins) else ():
             for text in origin.open():
@@ -60,7 +60,7 @@ class Sample:
 
     @property
     def wanted(self) -> int:
-        """About how many characters `texts` gives, or at most where nothing was counted."""
+        """About how many characters `texts` gives, or the most that it gives if nothing was counted."""
         return min(self.limit, round(sum(origin.taken for origin in self.origins)))
 
     @property

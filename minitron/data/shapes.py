@@ -1,7 +1,7 @@
-"""In which columns a source keeps its dialogues: turns in one column, or a question and its answer in two.
+"""Finds the columns in which a source keeps its dialogues: turns in one column, or a question and its answer in two.
 
     shape = Shape.find(names, config=config.data, where="x.jsonl")
-    shape.turns(cells, count)      # of each row, for `to_messages`
+    shape.turns(cells, count)      # the turns of each row, for `to_messages`
 
 Knows nothing about files and scores.
 """
@@ -26,15 +26,15 @@ PAIRS = (  # a question's column and its answer's, the likeliest first
     ("query", "response"),
     ("input", "output"),
 )
-MORE = ("input", "context")  # what an instruction is about
+MORE = ("input", "context")  # the text that an instruction is about
 SYSTEM = ("system", "system_prompt")
 HISTORY = "history"  # earlier turns: [[question, answer], ...]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The columns of a source's dialogues: those with turns, the first that is filled counts; else a question and its answer, the
-    first two that are both there. So what a row means does not depend on the rows around it."""
+    """The columns of a source's dialogues. In each row the first column of `in_turns` that is filled counts; if none is, the
+    first of `pairs` (question, answer) of which both are there. So the meaning of a row does not depend on the rows around it."""
 
     in_turns: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
@@ -46,7 +46,7 @@ class Shape:
 
     @classmethod
     def find(cls, names: list[str], *, config: DataConfig, where: str) -> "Shape":
-        """By the recipe's `format` and `column`, else by the usual names. MinitronError where there are none."""
+        """Finds the columns by the recipe's `format` and `column`, or else by the usual names. Raises MinitronError if there are none."""
         pairs = tuple(pair for pair in PAIRS if set(pair) <= set(names))
         in_turns = tuple(name for name in TURNS if name in names)
         if config.column != "auto" and config.format != "alpaca":
@@ -72,7 +72,7 @@ class Shape:
 
     @property
     def whole_turns(self) -> str:
-        """The one column that has all of every row's turns; empty where a row's other columns may have some of them."""
+        """The one column that has all of every row's turns; empty if other columns may have some of them."""
         alone = len(self.in_turns) == 1 and not self.pairs and not {*SYSTEM, HISTORY} & set(self.beside)
         return self.in_turns[0] if alone else ""
 
@@ -92,7 +92,7 @@ class Shape:
 
 
 def question_turns(question: Any, more: Any = None) -> list:
-    """A question, with what it is about, as turns; it may be a list of turns itself."""
+    """A question as turns, with the text that it is about (`more`) below it. The question may itself be a list of turns."""
     if isinstance(question, str) and isinstance(more, str) and more.strip():
         question = f"{question.strip()}\n\n{more.strip()}"
     if isinstance(question, str) and (turns := transcript(question)):
@@ -101,14 +101,15 @@ def question_turns(question: Any, more: Any = None) -> list:
 
 
 def answer_turns(answer: Any) -> list:
-    """The same of an answer; it may be a list that begins with the question, or a transcript of all."""
+    """An answer as turns. It may be a list that begins with the question, or a transcript of the whole dialogue."""
     if isinstance(answer, str | None):
         return transcript(answer or "") or [{"role": "assistant", "content": answer}]
     return as_turns(answer) or []
 
 
 def with_earlier(turns: Any, row: dict[str, Any]) -> Any:
-    """Turns behind what the row's columns `history` and `system` hold; their own system message comes first."""
+    """Puts before the turns what the row's columns `system` and `history` hold. If the turns have a system message of their own,
+    it comes first and replaces that of the column."""
     before = []
     system = next((row[name] for name in SYSTEM if isinstance(row.get(name), str) and row[name].strip()), None)
     history = row.get(HISTORY)
@@ -131,7 +132,7 @@ def listed(names: Iterable[str], most: int = 30) -> str:
 
 
 def no_column(column: str, *, names: Iterable[str], where: str, otherwise: str = "") -> MinitronError:
-    """The error for a column that is not among `names`, with the nearest one, or else with what to do `otherwise`."""
+    """The error for a column that is not among `names`; the hint names the closest one, or says what to do `otherwise`."""
     names = list(names)
     near = difflib.get_close_matches(column, names, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""

@@ -1,12 +1,13 @@
-"""The dialogues of a run in an order of their own, by a hash of each and the seed: the same bytes, in whatever order they were read.
+"""Writes the dialogues of a run in an order given by a hash of each dialogue and the seed: the same bytes, in whatever order they
+were read.
 
     with open_parts(folder) as parts, Shuffled(parts, folder, origins=..., seed=1, valid_fraction=0.02) as shuffled:
         shuffled.add(table, origin=0)         # of dialogues, as data.checked has them
         settled = shuffled.settle(want_valid=True)
 
-Of equal dialogues one stays, whichever came first: a probe if any is, of the origin that the recipe names first, with the smallest
-source, skill and scores. Caps and max_rows take dialogues by the same hash. In memory are some 40 bytes per dialogue; the rest lies in
-`Buckets`. Knows nothing about where dialogues come from.
+Of equal dialogues one stays, in whatever order they came: a probe if there is one, then the one whose origin the recipe names
+first, then the one with the smallest source, skill, check and scores. Caps and max_rows choose dialogues by the same hash. About
+40 bytes per dialogue are in memory; the rest lies in `Buckets`. Knows nothing about where dialogues come from.
 """
 
 from collections import Counter
@@ -30,13 +31,13 @@ NEAR = "near duplicate"
 NEAR_HELD_OUT = "near duplicate of a held-out dialogue"
 NEAR_EXAMPLES = 5  # in the report
 BEYOND = "not needed: data.max_rows reached"
-TRAIN, VALID, PROBE = range(3)  # places in PARTS
+TRAIN, VALID, PROBE = range(3)  # indices in PARTS
 GONE = -1
 
 
 @dataclass
 class Dialogues:
-    """All distinct dialogues, an item each: what is decided by."""
+    """What is known of all distinct dialogues when deciding about them: arrays with an item per dialogue."""
 
     key: np.ndarray  # uint64, the order
     digest: np.ndarray  # (n, 2) uint64
@@ -58,7 +59,7 @@ def scrambled(x: np.ndarray | int, *, seed: int) -> np.ndarray:
 class Shuffled:
     """Takes dialogues of all origins, and writes them when it settles."""
 
-    full = False  # any dialogue may be among the first by the hash
+    full = False  # never full: any dialogue may be among the first by the hash
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Shuffled:
     ):
         self.parts, self.folder, self.origins, self.seed = parts, folder, origins, seed
         self.valid_fraction, self.max_rows, self.near, self.near_drop = valid_fraction, max_rows, near, near_drop
-        self.rows = 0  # dialogues; before it settles with equal ones
+        self.rows = 0  # dialogues; equal ones are counted each until `settle`
         self._stack = ExitStack()
         self._buckets = self._stack.enter_context(Buckets(folder, "read"))
 
@@ -85,7 +86,7 @@ class Shuffled:
         self._stack.close()
 
     def add(self, table: pa.Table, *, origin: int = 0) -> int:
-        """Adds dialogues. Returns 0: which of them are equal shows later."""
+        """Adds dialogues. Returns 0, because equal ones are found only in `settle`."""
         key = scrambled(_digests(table)[:, 1], seed=self.seed)
         table = table.append_column("origin", pa.array(np.full(len(table), origin, np.uint16)))
         self._buckets.add(table.append_column("key", pa.array(key)))
@@ -107,7 +108,7 @@ class Shuffled:
         return Settled(moved, dropped, self._about(found, copies), near)
 
     def _distinct(self, dropped: Counter[str]) -> tuple[list[np.ndarray], Dialogues]:
-        """The rows of each bucket that stay, sorted by key, and all of them as `Dialogues`."""
+        """For each bucket the rows that stay, sorted by key; and all of these rows as `Dialogues`."""
         kept, found = [], []
         for table in self._buckets.tables():
             rows = distinct(table)
@@ -122,7 +123,8 @@ class Shuffled:
         return kept, Dialogues(*joined, part=np.full(len(joined[0]), TRAIN, np.int8))
 
     def _cap(self, found: Dialogues, dropped: Counter[str]) -> None:
-        """No more of each origin than its cap, and no more of all than max_rows: the first by key, as they stand."""
+        """Keeps at most its cap of each origin (probes are not counted), and at most max_rows of all: the first by key, which is
+        how they stand."""
         for number, origin in enumerate(self.origins):
             if origin.cap:
                 beyond = np.flatnonzero((found.origin == number) & ~found.probe)[origin.cap :]
@@ -134,10 +136,10 @@ class Shuffled:
             dropped[BEYOND] += len(beyond)
 
     def _split(self, found: Dialogues, *, want_valid: bool) -> int:
-        """Marks probes and what is held out, of each origin. Returns how many of these there are beyond those by their digests."""
+        """Marks probes and, for each origin, what is held out. Returns how many more are held out than their digests alone decide."""
         found.part[found.probe & (found.part != GONE)] = PROBE
         moved = sum(self._hold_out(found, found.origin == i, want_valid) for i in range(len(self.origins)))
-        if not (found.part == VALID).any():  # each origin has but one
+        if not (found.part == VALID).any():  # such as when each origin has only one dialogue
             moved += self._hold_out(found, np.ones(len(found.part), bool), want_valid)
         return moved
 
@@ -158,9 +160,9 @@ class Shuffled:
         return max(0, int(valid.sum()) - by_share)
 
     def _near(self, kept: list[np.ndarray], found: Dialogues, dropped: Counter[str]) -> dict[str, Any]:
-        """Drops what is nearly the same as a dialogue that stays, as far as `near_drop` says; returns what there is, for the report.
+        """Drops near duplicates of dialogues that stay, as far as `near_drop` says; returns what was found, for the report.
 
-        Probes stay before what else is held out, that before what is trained on, and else the first by key.
+        Of near duplicates a probe stays first, then what else is held out, then what is trained on; among those the first by key.
         """
         order = np.lexsort((np.arange(len(found.key)), -found.part))
         place = np.empty(len(order), np.int64)
@@ -172,7 +174,7 @@ class Shuffled:
         similar = {
             tuple(rows): value for rows, value in zip(pairs.rows.tolist(), pairs.similarity.tolist(), strict=True)
         }
-        gone: dict[int, int] = {}  # a row that is like one that stays, and that one
+        gone: dict[int, int] = {}  # row -> the row that stays and that it is like
         for row in sorted(earlier, key=place.__getitem__):
             stays = [one for one in earlier[row] if one not in gone and found.part[one] != GONE]
             if stays and found.part[row] != GONE:
@@ -194,14 +196,15 @@ class Shuffled:
         return bool(found.part[row] == TRAIN and found.part[one] != TRAIN)
 
     def _kept(self, kept: list[np.ndarray]) -> Iterator[tuple[int, pa.Table]]:
-        """The distinct dialogues of each bucket, by key, and the number of the first of them."""
+        """For each bucket, the number of its first distinct dialogue, and its distinct dialogues sorted by key."""
         start = 0
         for rows, table in zip(kept, self._buckets.tables(), strict=False):
             yield start, table.take(pa.array(rows))
             start += len(rows)
 
     def _copies(self, found: Dialogues) -> np.ndarray:
-        """(n,) how often each dialogue to train on is written; its origin's repeats on average, the fraction by its key."""
+        """(n,) how often each dialogue to train on is written: on average as often as its origin's repeats say; the key decides
+        about the fraction."""
         copies = np.ones(len(found.key), np.int64)
         train = [(found.part == TRAIN) & (found.origin == number) for number in range(len(self.origins))]
         for mine, repeats in zip(train, mixture.repeats(self.origins, [int(m.sum()) for m in train]), strict=True):
@@ -210,7 +213,7 @@ class Shuffled:
         return copies
 
     def _write(self, kept: list[np.ndarray], found: Dialogues, copies: np.ndarray) -> None:
-        """Bucket after bucket, each in the order of its keys; further copies of a dialogue have keys of their own."""
+        """Writes bucket after bucket, each in the order of its keys; further copies of a dialogue have keys of their own."""
         with Buckets(self.folder, "copies") as more, progress("writing dialogues", len(found.key)) as bar:
             if copies.max(initial=1) > 1:
                 for start, table in self._kept(kept):
@@ -243,7 +246,7 @@ class Shuffled:
 
 
 def distinct(table: pa.Table) -> np.ndarray:
-    """Which rows stay where only one of equal dialogues does, sorted by key."""
+    """The rows that stay if only one of equal dialogues does, sorted by key."""
     key, digest = table["key"].to_numpy(), _digests(table)
     order = np.lexsort((digest[:, 1], digest[:, 0], key))
     again = np.zeros(len(order), bool)  # the same dialogue as the one before it
@@ -262,7 +265,7 @@ RANKED = ("probe", "origin", "source", "skill", "check", "scores")
 
 
 def _first(table: pa.Table) -> int:
-    """Which of equal dialogues stays."""
+    """The number of the row that stays, of equal dialogues."""
 
     def rank(row: dict[str, Any]) -> tuple[Any, ...]:
         scores = [(name, score is None, score or 0.0) for name, score in row["scores"]]
@@ -273,13 +276,13 @@ def _first(table: pa.Table) -> int:
 
 
 def _merged(table: pa.Table, extra: pa.Table) -> pa.Table:
-    """Both in the order of their keys; a copy that has a dialogue's own key comes behind it."""
+    """Both tables together, in the order of their keys; where keys are equal, rows of `extra` come later."""
     both = pa.concat_tables([table, extra])
     return both.take(pa.array(np.argsort(both["key"].to_numpy(), kind="stable")))
 
 
 def _digests(table: pa.Table) -> np.ndarray:
-    """(rows, 2) uint64, the halves of each digest as numbers in the order of their bytes."""
+    """(rows, 2) uint64, the halves of each digest as big-endian numbers."""
     column = table["digest"].combine_chunks()
     if not len(column):
         return np.empty((0, 2), np.uint64)

@@ -1,4 +1,4 @@
-"""The recipe's files and datasets: found, read and judged by the rules, in any format and shape.
+"""Finds the recipe's files and datasets, reads them in any format and shape, and applies the rules to their rows.
 
     reader = Reader(config.data)
     for rows in reader.read(sources(config.data)):           # lists of Row, bounded in size
@@ -34,12 +34,12 @@ COPIED_COLUMNS = ("source", "skill", "check")
 
 
 def find_files(patterns: list[str], *, option: str = "data.files", text: bool = False) -> list[Path]:
-    """The files of an option, each pattern's in the order of their names, none twice.
+    """The files that an option names: those of each pattern in the order of their names, none twice.
 
     A pattern is a file, a folder, or a glob. A folder stands for the files in it (and in its folders) whose ending is known;
-    names that begin with `.` or `_` are left out, as Spark has them, and text that is no chat. A glob means files, and folders
-    only where their names end as files do (d.parquet/). With `text` plain text counts, whatever its ending.
-    Raises MinitronError where a pattern matches nothing that can be read.
+    names that begin with `.` or `_` are left out, as Spark does, and so are text files that are no chats. A glob means files, and
+    folders only if their names end as files do (d.parquet/). With `text`, plain text is read too, and files named in the option
+    may have any ending. Raises MinitronError if a pattern matches nothing that can be read.
     """
     paths: dict[Path, None] = {}
     for pattern in patterns:
@@ -78,7 +78,7 @@ def _files_in(folder: Path, *, text: bool) -> list[Path]:
 
 
 def sources(config: DataConfig) -> list[Source]:
-    """The recipe's dialogues: of its files, then of its dataset."""
+    """The sources of the recipe's dialogues: its files, then its dataset."""
     found = [open_source(path) for path in find_files(config.files)]
     for source in found:
         source.chat = Chat(config, where=source.where)
@@ -95,7 +95,7 @@ def count_rows(found: Iterable[Source]) -> int:
 
 
 class Row(NamedTuple):
-    """One row that passed the rules, not yet mapped. `scores` in the order of `Rules.columns`."""
+    """One row that passed the rules; its turns are not yet checked messages. `scores` are in the order of `Rules.columns`."""
 
     turns: Any
     source: str
@@ -126,7 +126,7 @@ class Reader:
         self._unmet = {leaf.name for leaf in self.rules.leaves}  # no source had these columns so far
         self._met: dict[str, None] = {}  # columns of the sources
         self._texts: set[str] = set()  # columns that rules compare with numbers and that hold text
-        self._numbers: set[str] = set()  # those of which anything is a number, or reads as one
+        self._numbers: set[str] = set()  # columns of which at least one value is a number, or reads as one
 
     def read(self, found: Iterable[Source]) -> Iterator[list[Row]]:
         """The rows that pass the rules, in their order."""
@@ -135,32 +135,32 @@ class Reader:
         self.check_columns()
 
     def read_one(self, source: Source) -> Iterator[list[Row]]:
-        """Those of one source."""
+        """The rows of one source that pass the rules."""
         with reading(source.where):
             yield from map(self._rows, self.passed(source))
 
     def passed(self, source: Source) -> Iterator[Passed]:
-        """The same, as the source has them."""
+        """The same rows, in the columns of the source."""
         self.tally.files.append({"path": str(source.path), "rows": 0})
         with reading(source.where):
             yield from self._read(source)
 
     def to_json(self) -> dict[str, Any]:
-        """All that it met, as plain values."""
+        """The counts and columns met so far, as plain values for JSON."""
         # sorted, since the order of a set differs from process to process
         met = {name: sorted(getattr(self, name)) for name in ("_unmet", "_texts", "_numbers")}
         return met | {"_met": list(self._met), "tally": self.tally.to_json()}
 
     @classmethod
     def of_json(cls, config: DataConfig, found: dict[str, Any]) -> "Reader":
-        """The reader that met this."""
+        """The reader whose state `to_json` gave."""
         reader = cls(config)
         reader.tally, reader._met = Tally.of_json(found["tally"]), dict.fromkeys(found["_met"])
         reader._unmet, reader._texts, reader._numbers = (set(found[n]) for n in ("_unmet", "_texts", "_numbers"))
         return reader
 
     def merge(self, other: "Reader") -> None:
-        """Takes over what another reader met, which read on where this one stopped."""
+        """Adds what another reader met, which read on where this one stopped."""
         self.tally.merge(other.tally)
         self._met |= other._met
         self._unmet &= other._unmet
@@ -168,7 +168,7 @@ class Reader:
         self._numbers |= other._numbers
 
     def check_columns(self) -> None:
-        """Raises MinitronError for a rule whose column none of the sources has, or has numbers in."""
+        """Raises MinitronError for a rule whose column no source has, or that compares a column with a number although it holds none."""
         for column in sorted(self._unmet) if self.tally.rows_in else ():
             raise column_of_rule_missing(self.rules, column, names=self._met, where="the data")
         for column in sorted(self._texts - self._numbers):
@@ -225,7 +225,7 @@ class Reader:
         return [Row(*values) for values in zip(*columns, strict=True)]
 
     def _values(self, chunk: Chunk, leaf: Leaf) -> pa.Array:
-        if not find_column(leaf.name, chunk.names):  # rows of other columns, such as JSON may have
+        if not find_column(leaf.name, chunk.names):  # JSON rows may lack the column
             return pa.nulls(chunk.rows, pa.float64() if leaf.kind != TEXT else pa.large_string())
         values, any_text = chunk.values(leaf)
         if leaf.kind == NUMBER:

@@ -6,7 +6,7 @@
         split.settle(want_valid=True)
     for dialogue in read(folder / "train.parquet"): ...            # {messages, skill, check}
 
-Both stream: never a whole file in memory. Knows nothing about where dialogues come from.
+Reading and writing are streamed: a file is never in memory as a whole. Knows nothing about where dialogues come from.
 """
 
 import heapq
@@ -31,7 +31,7 @@ from minitron.recipe import mixture
 from minitron.recipe.data import DataConfig
 
 PARTS = ("train", "valid", "probes")
-LEAST_VALID = 20  # dialogues held out at least, or a tenth of all where there are few
+LEAST_VALID = 20  # fewest dialogues held out, or a tenth of all if there are few
 BUFFER_ROWS, BUFFER_CHARS = 4096, 8_000_000  # a row group is written when either is reached
 SCHEMA = pa.schema(
     [
@@ -45,8 +45,8 @@ SCHEMA = pa.schema(
 
 
 def read(path: Path, *, well_judged: DataConfig | None = None) -> Iterator[dict]:
-    """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With `well_judged`
-    only those that its `valid_keep` would hold out, each by the rules of its source."""
+    """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With
+    `well_judged`, only those that its `valid_keep` would hold out, each judged by the rules of its source."""
     rules = {part.name: Rules(part.config) for part in mixture.parts(well_judged)} if well_judged else {}
     strict = any(each.valid for each in rules.values())
     for batch in _batches(path, ["messages", "skill", "check", *(["scores", "source"] if strict else [])]):
@@ -55,7 +55,7 @@ def read(path: Path, *, well_judged: DataConfig | None = None) -> Iterator[dict]
 
 
 def sources(path: Path) -> Counter[str]:
-    """How many dialogues the same files have of each source."""
+    """How many dialogues of each source such a file has."""
     found: Counter[str] = Counter()
     for batch in _batches(path, ["source"]):
         found.update(batch["source"].to_pylist())
@@ -63,8 +63,8 @@ def sources(path: Path) -> Counter[str]:
 
 
 def messages(path: Path, *, source: str | None = None) -> Iterator[tuple[list[int], list[str], list[str]]]:
-    """The messages of the same files, a thousand dialogues at a time: the roles and the contents of all of them, and where each
-    dialogue begins and the last one ends. With `source` only its dialogues."""
+    """The messages of such a file, a thousand dialogues at a time: where each dialogue begins and the last one ends, and the
+    roles and contents of all of them. With `source`, only its dialogues."""
     for batch in _batches(path, ["messages", *([] if source is None else ["source"])]):
         column = batch["messages"]
         if source is not None:
@@ -80,12 +80,13 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
             yield from file.iter_batches(batch_size=1024, columns=columns)
     except FileNotFoundError:
         raise MinitronError(f"there are no dialogues in {path.parent}", hint="run: minitron data RECIPE") from None
-    except (OSError, ValueError) as error:  # pyarrow's errors are both
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these
         raise MinitronError(f"{path} cannot be read: {error}", hint="run: minitron data RECIPE --force") from error
 
 
 def _judged_well(rows: list[dict], rules: dict[str, Rules]) -> list[bool]:
-    """Which rows pass the rules of their source, or the only ones."""
+    """Which rows pass the `valid_keep` of their source, or of the recipe if it has no named sources. Takes `scores` and `source`
+    out of the rows."""
     well = [False] * len(rows)
     scores = [dict(row.pop("scores") or ()) for row in rows]
     sources = [row.pop("source") for row in rows]
@@ -98,7 +99,7 @@ def _judged_well(rows: list[dict], rules: dict[str, Rules]) -> list[bool]:
 
 
 class Part:
-    """One output file while it is written, a row group at a time. `digests` and `may_be_valid` are those of the rows `add` took."""
+    """One output file while it is written, a row group at a time. `digests` and `may_be_valid` are those of the rows given to `add`."""
 
     def __init__(self, temporary: Path, *, path: Path):
         self.temporary, self.path = temporary, path
@@ -126,7 +127,8 @@ class Part:
         self.append(table)
 
     def append(self, table: pa.Table) -> None:
-        """Adds dialogues, of which no row group gets more than BUFFER_ROWS, nor any after those that make up BUFFER_CHARS."""
+        """Adds dialogues. A row group ends when it has BUFFER_ROWS rows, or with the dialogue that brings it to BUFFER_CHARS
+        characters."""
         if not len(table):
             return
         table = table.select(SCHEMA.names)
@@ -157,7 +159,7 @@ class Part:
         self._close_writer()
 
     def rewrite(self, *, without: set[int], extra: pa.Table | None) -> None:
-        """The closed file once more, less the rows `without`, and then `extra`."""
+        """Writes the closed file anew, without the rows `without` and with `extra` at its end."""
         with atomic_path(self.temporary) as fresh, Part(fresh, path=self.path) as part:
             for start, table in self._tables():
                 part.write(table.filter(pc.invert(_is_in(without, start, len(table)))))
@@ -187,7 +189,7 @@ class Part:
         if self._buffer:
             table = pa.concat_tables(
                 self._buffer
-            ).combine_chunks()  # one piece, so that bytes do not tell how rows came
+            ).combine_chunks()  # one piece, so that the bytes do not depend on how rows came
             self._buffer, self._buffer_rows, self._buffer_chars = [], 0, 0
             self.write(table)
 
@@ -214,8 +216,8 @@ def _is_in(rows: set[int], start: int, count: int) -> pa.BooleanArray:
 
 
 class Settled(NamedTuple):
-    """What settling decided: how many dialogues valid got beyond those that it has by their digests, how many were dropped only
-    then, by reason, and of each origin {"name", "train", "valid", "probes", "written"}."""
+    """What `settle` decided: how many dialogues were held out beyond those chosen by their digests (`moved`), how many were
+    dropped only then, by the reason, and for each origin {"name", "train", "valid", "probes", "written"}."""
 
     moved: int
     dropped: Counter[str]
@@ -224,25 +226,27 @@ class Settled(NamedTuple):
 
 
 class Split:
-    """The three outputs in the order of the input, and which dialogues they have, by their digests (about 120 bytes of memory for each)."""
+    """The three outputs in the order of the input. Remembers which dialogues they have by their digests (about 120 bytes of
+    memory for each)."""
 
     def __init__(self, parts: dict[str, Part], *, valid_fraction: float, max_rows: int = 0):
         self.parts, self.valid_fraction, self.max_rows = parts, valid_fraction, max_rows
         self.rows = 0  # distinct dialogues
         self._seen: set[bytes] = set()
         self._probes: set[bytes] = set()
-        self._became_probes: set[bytes] = set()  # they are in train or valid, too
-        self._gone: dict[str, set[int]] = {name: set() for name in PARTS}  # rows that turned out to be probes
+        self._became_probes: set[bytes] = set()  # digests of probes that are in train or valid, too
+        self._gone: dict[str, set[int]] = {name: set() for name in PARTS}  # rows that became probes, or that move
 
     @property
     def full(self) -> bool:
-        """Whether there are as many dialogues as are wanted."""
+        """Whether there are as many dialogues as max_rows asks for."""
         return bool(self.max_rows) and self.rows >= self.max_rows
 
     def add(self, table: pa.Table, *, origin: int = 0) -> int:
-        """Adds dialogues (`checked.CHECKED`) until it is full: a probe, what a small digest holds out, or to be trained on.
+        """Adds dialogues (`checked.CHECKED`) until it is full: to probes, to valid if a dialogue may be held out and has a small
+        digest, or else to train.
 
-        Returns how many were there already; if one only now shows to be a probe, it moves there.
+        Returns how many of them had been added before; one that only now turns out to be a probe moves to probes.
         """
         found, probe = digests(table), table["probe"].to_pylist()
         seen, most = self._seen, self.max_rows - self.rows if self.max_rows else math.inf
@@ -271,7 +275,8 @@ class Split:
         return twice
 
     def settle(self, *, want_valid: bool) -> Settled:
-        """Closes the files; takes out of them what became a probe; leaves neither train nor valid empty, nor valid tiny."""
+        """Closes the files; takes out of train and valid what became a probe; moves dialogues so that train is not empty and
+        valid not too small."""
         for name, part in self.parts.items():
             part.close()
             if self._became_probes and name != "probes":
@@ -290,7 +295,7 @@ class Split:
         return Settled(moved, Counter(), [])
 
     def _move(self, count: int, source: str, target: str, extra: dict[str, pa.Table], *, choose: Callable) -> int:
-        """Moves up to `count` dialogues that may be held out. Returns how many there were."""
+        """Moves up to `count` dialogues that may be held out. Returns how many it moved."""
         part, gone = self.parts[source], self._gone[source]
         free = ((part.digests[row], row) for row, may in enumerate(part.may_be_valid) if may and row not in gone)
         rows = {row for _, row in choose(count, free)}

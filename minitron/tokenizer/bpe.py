@@ -1,6 +1,6 @@
-"""`bpe`: byte-pair encoding (Sennrich et al., arXiv 1508.07909) by SentencePiece, with bytes for what it has not seen.
+"""`bpe`: byte-pair encoding (Sennrich et al., arXiv 1508.07909) by SentencePiece, with bytes for characters it has not seen.
 
-A piece may begin with a space: " the" and "the" are two.
+A piece may begin with a space: " the" and "the" are two different tokens.
 """
 
 import re
@@ -18,7 +18,7 @@ from minitron.tokenizer.sentencepiece import SPACE, SentencePiece, clean, parts,
 
 
 class BPE(SentencePiece):
-    symbols: ClassVar[tuple[str, ...]] = ()  # tokens that merging does not touch, beside the recipe's
+    symbols: ClassVar[tuple[str, ...]] = ()  # symbols that merging leaves alone, besides the recipe's
     byte_tokens: ClassVar[bool] = True  # whether there may be tokens for the bytes of unknown characters
 
     @classmethod

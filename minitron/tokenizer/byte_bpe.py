@@ -1,8 +1,8 @@
 """`byte-bpe`: the byte-level BPE of imported models (GPT-2's, Llama 3's, Qwen's, SmolLM2's), encoded by the `tokenizers` library.
 
-The file is JSON: {"kind": "byte-bpe", "size": rows of the embedding, "end": id, "tokenizer": their tokenizer.json as it was}. Which
-markers it has it says by their names: those of a form of dialogues (`forms`), or none, and then there are no dialogues until
-`extended` puts ours in. Knows nothing about models.
+The file is JSON: {"kind": "byte-bpe", "size": rows of the embedding, "end": id, "tokenizer": the imported tokenizer.json,
+unchanged}. Its markers are recognised by their names, which are those of one chat format (`forms`). A file with no such names has
+no dialogues until `extended` adds our markers. Knows nothing about models.
 """
 
 import json
@@ -55,7 +55,7 @@ class ByteBPE(Tokenizer):
                 self.end = self._written(form.after)[0]
 
     def _written(self, text: str) -> list[int]:
-        """Ids of what a form has around messages."""
+        """Ids of the text that a form has around messages."""
         parts = forms.split(text)
         return [i for part in parts for i in ([self.ids[part]] if part in self.ids else self.encode(part))]
 
@@ -77,7 +77,7 @@ class ByteBPE(Tokenizer):
 
     @cached_property
     def never_sampled(self) -> list[int]:
-        """Special tokens but the end marker, and rows of the embedding that no token has."""
+        """Special tokens except the end marker, and rows of the embedding that belong to no token."""
         return [i for i in range(self.size) if i != self.end and (i in self.special or i not in self.pieces)]
 
     def encode(self, text: str | bytes) -> list[int]:
@@ -96,7 +96,7 @@ class ByteBPE(Tokenizer):
 
     @property
     def pad(self) -> int:
-        """A special token that is not the end marker; the end marker, where there is no other."""
+        """A special token that is not the end marker; the end marker if there is no other."""
         return min(self.special - {self.end}, default=self.end)
 
     def to_tokenizer_json(self) -> dict[str, Any]:
@@ -126,20 +126,20 @@ class ByteBPE(Tokenizer):
         }
 
     def _chat(self) -> dict[str, Any]:
-        """vocab.json's `chat`."""
+        """The value of `chat` in vocab.json."""
         found: dict[str, Any] = {role: self.opening.get(role, []) for role in ROLES} | {"end": self.closing}
         return found | ({"start": self.start} if self.start else {}) | ({"strip": True} if self.form.strip else {})
 
     @property
     def splitting(self) -> str:
-        """How it treats texts before merging, by llama.cpp's name; empty where that has none."""
+        """llama.cpp's name for how texts are normalised and split before merging; empty if it has none."""
         name = byte_level.splitting(self.whole)
         usual = "nfc" if name in byte_level.NORMALIZED else "identity"
         return name if byte_level.normalization(self.whole) == usual else ""
 
     def extended(self) -> bytes:
-        """The file of the same with our markers behind all else, so that it has dialogues; in rows that no token has, as far as
-        there are such. The same file where it has markers."""
+        """The file's bytes with our markers added after all other tokens, so that it has dialogues. The markers take embedding
+        rows that belong to no token, as far as there are any. Unchanged if the file has markers already."""
         if self.markers:
             return self.data
         first = max(self.pieces) + 1
@@ -149,12 +149,12 @@ class ByteBPE(Tokenizer):
 
 
 def file_of(whole: dict[str, Any], *, size: int, end: int) -> bytes:
-    """The file of a tokenizer.json for a model with `size` rows whose texts end with the id `end`."""
+    """The file's bytes for a tokenizer.json whose model has `size` embedding rows and ends texts with the id `end`."""
     return json.dumps({"kind": "byte-bpe", "size": size, "end": end, "tokenizer": whole}, ensure_ascii=False).encode()
 
 
 def _library(whole: dict[str, Any], path: Path) -> Any:
-    """The library's tokenizer."""
+    """The tokenizer of the `tokenizers` library."""
     try:
         import tokenizers
     except ImportError:

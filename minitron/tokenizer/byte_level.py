@@ -1,6 +1,6 @@
-"""What a `tokenizer.json` of a byte-level BPE says: its pieces, its merges, how it splits texts, and what brings them to NFC.
+"""Reads and writes the `tokenizer.json` of a byte-level BPE: its pieces, its merges, how it splits and normalises texts.
 
-The chat program splits in the same ways (go_serve/internal/pretoken); another one is refused there. Knows nothing about dialogues.
+The chat program splits in the same ways (go_serve/internal/pretoken) and refuses any other. Knows nothing about dialogues.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ def _byte_level(*, use_regex: bool) -> dict[str, Any]:
 
 
 def _by_pattern(digits: str) -> list[dict[str, Any]]:
-    """Llama 3's pattern with other groups of digits."""
+    """Llama 3's pattern with the given pattern for groups of digits."""
     pattern = {"Regex": _SHORT + _LETTERS + digits + _REST}
     split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
     return [split, _byte_level(use_regex=False)]
@@ -28,13 +28,13 @@ SPLITTING: dict[str, list[dict[str, Any]]] = {
     "llama-bpe": _by_pattern(r"\p{N}{1,3}"),
     "qwen2": _by_pattern(r"\p{N}"),
 }
-NORMALIZED = ("qwen2",)  # which are brought to NFC first
+NORMALIZED = ("qwen2",)  # the ways of splitting before which texts are brought to NFC
 
 
 def byte_level_json(
     pieces: list[str], merges: list[str], special: list[dict[str, Any]], *, splitting: str
 ) -> dict[str, Any] | None:
-    """A tokenizer.json of these pieces and merges ("a b"); None where the way of splitting is not known."""
+    """A tokenizer.json of these pieces and merges ("a b"); None if the way of splitting is unknown."""
     if splitting not in SPLITTING:
         return None
     names = {token["content"] for token in special}
@@ -63,27 +63,27 @@ def byte_level_json(
 
 
 def special_token(token: int, content: str) -> dict[str, Any]:
-    """An entry of added_tokens."""
+    """The entry of a special token in added_tokens."""
     how = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return {"id": token, "content": content, **how, "special": True}
 
 
 def splitting(whole: dict[str, Any]) -> str:
-    """How it splits texts before merging, by llama.cpp's name; empty where that has none."""
+    """llama.cpp's name for how texts are split before merging; empty if it has none."""
     parts = whole.get("pre_tokenizer") or {}
     steps = [_told(step) for step in parts.get("pretokenizers", [parts])]
     return next((name for name, known in SPLITTING.items() if steps == [_told(step) for step in known]), "")
 
 
 def normalization(whole: dict[str, Any]) -> str:
-    """What texts become before they are split: "identity", "nfc", or empty for anything else."""
+    """How texts are normalised before they are split: "identity", "nfc", or empty for anything else."""
     rules = whole.get("normalizer")
     rules = rules.get("normalizers", [rules]) if rules else []
     return {(): "identity", ("NFC",): "nfc"}.get(tuple(rule.get("type") for rule in rules), "")
 
 
 def texts_of(whole: dict[str, Any], size: int) -> dict[int, bytes]:
-    """Id -> bytes of text. Raises ValueError where this is none of a byte-level BPE's."""
+    """Id -> bytes of text. Raises ValueError if this is no byte-level BPE, or not a complete one of a model with `size` rows."""
     model, added = whole["model"], whole["added_tokens"]
     if model.get("type") != "BPE" or (whole.get("decoder") or {}).get("type") != "ByteLevel":
         raise ValueError("its model is not BPE, or its decoder not ByteLevel")
@@ -101,8 +101,8 @@ def texts_of(whole: dict[str, Any], size: int) -> dict[int, bytes]:
 
 
 def without_special(whole: dict[str, Any]) -> dict[str, Any]:
-    """The same without its special tokens, which no text may become: neither by their names, nor by merging, nor as a piece that
-    is taken whole."""
+    """The tokenizer.json without its special tokens, so that no text is encoded as one: neither by its name, nor by merging, nor
+    as a piece that is matched whole."""
     special = {t["content"] for t in whole["added_tokens"] if t["special"]}
     matched = [t for t in whole["added_tokens"] if not t["special"]]
     model = whole["model"]
@@ -116,15 +116,14 @@ def without_special(whole: dict[str, Any]) -> dict[str, Any]:
 
 
 def merge_ids(model: dict[str, Any]) -> list[int]:
-    """Three ids per merge: left, right, and what they make; the first to be merged first. Of a pair that is listed twice the last
-    one counts."""
+    """Three ids per merge (left, right, and what they make) in the order of merging. If a pair is listed twice, the last one counts."""
     order = dict.fromkeys(reversed([_halves(merge) for merge in model["merges"]]))
     vocab = model["vocab"]
     return [i for left, right in reversed(order) for i in (vocab[left], vocab[right], vocab[left + right])]
 
 
 def trouble(whole: dict[str, Any]) -> str:
-    """What of it the chat program does not have; empty where it has all."""
+    """Why the chat program cannot encode with this tokenizer; empty if it can."""
     model = whole["model"]
     if not splitting(whole):
         return "splits texts in a way that the chat program does not know"
@@ -143,18 +142,18 @@ def trouble(whole: dict[str, Any]) -> str:
 
 
 def _halves(merge: Any) -> tuple[str, str]:
-    """A merge, which is written as "a b" or as a list."""
+    """The two halves of a merge, which is written as "a b" or as a list."""
     left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
     return left, right
 
 
 def _told(step: dict[str, Any]) -> dict[str, Any]:
-    """What of a step of splitting decides the parts."""
+    """The part of a splitting step that decides how texts are split."""
     return {key: value for key, value in step.items() if key != "trim_offsets"}
 
 
 def byte_characters() -> dict[str, int]:
-    """GPT-2's characters for bytes: those that can be seen stand for themselves, the others for U+0100 and on."""
+    """GPT-2's characters for bytes: visible ones stand for themselves, the other bytes are written as U+0100 and up."""
     seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [b for b in range(256) if b not in seen]
     return {chr(b): b for b in seen} | {chr(256 + i): b for i, b in enumerate(rest)}

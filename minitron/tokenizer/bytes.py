@@ -21,7 +21,7 @@ class Bytes(SentencePiece):
 
     @classmethod
     def train(cls, texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
-        """A model of SentencePiece's that can merge nothing, so that each character becomes its bytes."""
+        """A SentencePiece model that can merge nothing, so that each character becomes its bytes."""
         proto, kind = ModelProto(), ModelProto.SentencePiece
         named = [(UNKNOWN, kind.UNKNOWN), *((marker, kind.CONTROL) for marker in MARKERS)]
         named += [(f"<0x{byte:02X}>", kind.BYTE) for byte in range(256)]
@@ -33,6 +33,6 @@ class Bytes(SentencePiece):
         spec.unk_id, spec.bos_id, spec.eos_id, spec.pad_id = UNKNOWN_ID, -1, -1, -1
         rules = proto.normalizer_spec
         rules.name, rules.precompiled_charsmap = config.normalization, Normalizer(config).charsmap
-        # A space is its own byte, where other kinds write it as a piece of three bytes.
+        # A space stays one byte; other kinds write it as a piece of three bytes.
         rules.add_dummy_prefix = rules.remove_extra_whitespaces = rules.escape_whitespaces = False
         return proto.SerializeToString(deterministic=True)

@@ -1,4 +1,4 @@
-"""`char`: every character of the text is a token, however rare; SentencePiece holds them."""
+"""`char`: every character of the text is a token, however rare; the file is a SentencePiece model."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ class Characters(SentencePiece):
     @classmethod
     def train(cls, texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
         normalizer = Normalizer(config)
-        # The spaces around it: SentencePiece takes newlines off a text's end.
+        # With spaces around it, because SentencePiece strips newlines from the end of a text.
         return train_model(
             [f" {_alphabet(texts, normalizer)} "],
             config,
@@ -30,13 +30,13 @@ class Characters(SentencePiece):
         )
 
     def used_as(self, piece: ModelProto.SentencePiece) -> int:
-        """A character model never forms a piece of several characters: for the program, which merges pairs, it is unused."""
+        """A character model never forms a piece of several characters, so the chat program, which merges pairs, has it as unused."""
         return piece.UNUSED if piece.type == piece.NORMAL and len(piece.piece) > 1 else piece.type
 
 
 def _alphabet(texts: Iterable[str], normalizer: Normalizer) -> str:
-    """Every character of the texts that SentencePiece can have, in the order of their code points. All of the text is looked
-    at, which takes no longer than reading it; SentencePiece itself sees no more of it than this."""
+    """Every character of the texts that SentencePiece can hold, in the order of their code points. All of the text is scanned,
+    which takes no longer than reading it; SentencePiece itself gets only these characters."""
     found: set[str] = set()
     for text in texts:
         for part in parts(text):

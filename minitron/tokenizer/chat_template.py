@@ -1,6 +1,6 @@
 """Messages -> ids and loss mask: the one place that knows the chat template (docs/formats.md).
 
-<|user|>hello<|end|><|assistant|>hi!<|end|>: every message is its role's marker, its content, the end marker; an imported
+<|user|>hello<|end|><|assistant|>hi!<|end|>: every message is its role's marker, its content and the end marker. An imported
 tokenizer may have another form (`forms`; `Tokenizer.start`, `opening`, `content`, `closing`). Loss is counted on the ids of an
 assistant's content and on its end marker, nowhere else.
 """
@@ -31,10 +31,10 @@ def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list
 def write_all(
     dialogues: list[int], roles: list[str], contents: np.ndarray, ends: np.ndarray, tokenizer: Tokenizer
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same of many dialogues, one after the other: of all their messages the roles, and the contents as ids already, as
-    `Tokenizer.encode_flat` gives them. `dialogues` says which message each dialogue begins with.
+    """`encode_dialogue` for many dialogues at once. `roles` are those of all their messages; `contents` and `ends` are the ids of
+    the messages' contents, as `Tokenizer.encode_flat` gives them; `dialogues` says with which message each dialogue begins.
 
-    Returns ids, mask (uint8, 1 on targets) and (messages + 1,) where each message begins and the last one ends.
+    Returns ids, mask (uint8, 1 on targets) and (messages + 1,) offsets: where each message begins and the last one ends.
     """
     opening, closing = _opening(tokenizer), tokenizer.closing
     for role in set(roles) - opening.keys():
@@ -43,7 +43,7 @@ def write_all(
     before = np.array([len(opening[role]) for role in roles], np.int64)  # tokens that stand before a content
     before[dialogues] += len(tokenizer.start)
     places = np.concatenate([[0], np.cumsum(before + said + len(closing))])
-    begins, closes = places[:-1] + before, places[1:] - len(closing)  # of the contents
+    begins, closes = places[:-1] + before, places[1:] - len(closing)  # where contents begin and end
     ids, mask = np.empty(places[-1], contents.dtype), np.zeros(places[-1], np.uint8)
     inside = np.repeat(begins - ends[:-1], said) + np.arange(len(contents))
     ids[inside], mask[inside] = contents, np.repeat(spoken == "assistant", said)
@@ -59,7 +59,7 @@ def write_all(
 
 
 def _messages(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer) -> tuple[list[int], bytes]:
-    """Messages of a dialogue without what stands before the first."""
+    """Ids and mask of a dialogue's messages, without what stands before the first one."""
     opening, closing, ids, mask = _opening(tokenizer), tokenizer.closing, list[int](), bytearray()
     for role, content in zip(roles, contents, strict=True):
         if role not in opening:
@@ -67,7 +67,7 @@ def _messages(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer)
         ids += opening[role]
         ids += content
         ids += closing
-        # the marker itself is given, never predicted; nor is what a template has behind the end marker
+        # the marker itself is given, never predicted; neither is what a template adds after the end marker
         mask += b"\0" * len(opening[role])
         mask += (b"\1" if role == "assistant" else b"\0") * (len(content) + 1)
         mask += b"\0" * (len(closing) - 1)
@@ -93,10 +93,11 @@ def encode_prompt(messages: list[Message], tokenizer: Tokenizer) -> list[int]:
 
 
 def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_tokens: int) -> tuple[list[Message], int]:
-    """Leaves out whole oldest turns until prompt and answer fit; the system message and the newest message stay.
+    """Leaves out the oldest turns, each as a whole, until prompt and answer fit; the system message and the newest message stay.
 
-    Room for min(max_tokens, context / 4) tokens of answer is kept free. Returns the messages that fit and how many were left
-    out, by the chat program's rule (`left_out`). Raises MinitronError where the newest message alone is too long.
+    Room for min(max_tokens, context / 4) tokens of answer is kept free. The chat program's rule (`left_out`) decides how many
+    turns go. Returns the messages that fit and how many were left out. Raises MinitronError if the newest message alone is too
+    long.
     """
     reserve = max(1, min(max_tokens, context // 4))
     lengths = [len(encode_message(m, tokenizer)) for m in messages]
@@ -117,14 +118,14 @@ def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_toke
 
 
 def left_out(sizes: list[int], questions: list[int], *, room: int) -> int:
-    """How many of the oldest turns a model does not see when it is asked the last question; the chat program has the same
-    rule (go_serve/internal/chat, leftOut).
+    """How many of the oldest turns a model does not see when it is asked the last question. The chat program has the same rule
+    (go_serve/internal/chat, leftOut).
 
-    `sizes` are the tokens of the turns, `questions` those of each turn's question with the assistant's marker and, last, of
-    the new question: one more. Where a question no longer fits behind the turns, the oldest go until the others take half of
-    the room at most, so that the following questions are read behind what is cached already; no more than the question needs
-    where it takes more than half itself; and the newest turn stays if it fits at all. This is done for each turn as it was
-    asked, so that the answer depends on the turns alone and stays the same while they grow.
+    `sizes` are the tokens of each turn. `questions` are the tokens of each turn's question with the assistant's marker and, last,
+    those of the new question, so it is one longer. When a question no longer fits after the turns, the oldest turns are dropped
+    until the rest takes at most half of the room, so that the following questions reuse the KV cache. If the question itself
+    takes more than half, only as many turns are dropped as it needs. The newest turn stays if it fits at all. The rule is
+    replayed for each turn as it was asked, so that the result depends on the turns alone and stays the same while they grow.
     """
     first = seen = 0  # seen: tokens of turns[first:i]
     for i, asked in enumerate(questions):

@@ -1,8 +1,9 @@
-"""A vocabulary of SentencePiece's as a tokenizer.json, which the `tokenizers` library (and so AutoTokenizer) reads: the same ids.
+"""A SentencePiece vocabulary as a tokenizer.json, which the `tokenizers` library (and so AutoTokenizer) reads; it gives the same
+ids.
 
 SentencePiece joins whichever two neighbours make the piece of the highest score; a tokenizer.json lists the pairs instead, from
-the first to be joined to the last. Here that is every way to make a piece of two others. The markers are "special": unlike
-here, they match in any text (docs/interop.md). Knows nothing about where the file goes.
+the first to be joined to the last. The list made here has every way to make a piece of two others. The markers are "special"
+tokens there: unlike in minitron, they match in any text (docs/interop.md). Knows nothing about where the file goes.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ ASIDE = "CUD"  # types of pieces that merging never makes: control, unknown, use
 def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
     """The contents of tokenizer.json for the contents of vocab.json (docs/formats.md).
 
-    Raises MinitronError where the library has no way to encode as SentencePiece does.
+    Raises MinitronError if the library has no way to encode as SentencePiece does.
     """
     pieces, types, rules = vocab["pieces"], vocab["types"], vocab["normalizer"]
     suffix = rules["add_dummy_prefix"] and vocab["treat_whitespace_as_suffix"]
@@ -78,9 +79,9 @@ def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
 def merges(pieces: list[str], scores: list[float], types: str) -> list[list[str]]:
     """Every way to make a piece of two others, in the order in which SentencePiece prefers them.
 
-    Where a piece can be made in several ways, the shorter left part comes first. SentencePiece takes whichever stands further
-    left; the two can differ only where both ways overlap, which needs a piece that is a repetition, and there the left one
-    comes first too, since what stands left was joined before.
+    If a piece can be made in several ways, the one with the shorter left part comes first. SentencePiece instead takes the pair
+    that stands further left. The two can differ only if both ways overlap in the text, which needs a piece that is a repetition;
+    there the left pair comes first too, because what stands left was joined before.
     """
     made = {
         piece: (-score, i)

@@ -1,6 +1,6 @@
-"""How dialogues are written: ours, and those of the imported models that the chat program can render (docs/interop.md).
+"""Chat formats: ours, and those of the imported models that the chat program can render (docs/interop.md).
 
-A form is text with special tokens in it by their names. Knows nothing about ids.
+A form is text in which special tokens are written by their names. Knows nothing about ids.
 """
 
 import re
@@ -12,7 +12,7 @@ _SPECIAL = re.compile(r"<\|\w+\|>")
 
 @dataclass(frozen=True)
 class Form:
-    """What stands around messages: `before` each, with {role} in it, `after` it, and at the `start` of the dialogue."""
+    """The text around messages: `before` each one (with {role} in it), `after` each one, and at the `start` of the dialogue."""
 
     before: str
     after: str
@@ -27,13 +27,13 @@ class Form:
 
     @property
     def opener(self) -> str:
-        """By this a chat template is known: how it begins an answer, up to the role's name."""
+        """The special token that an answer begins with; by it a chat template is recognised."""
         found = _SPECIAL.match(self.before.format(role="assistant"))
         assert found
         return found[0]
 
     def jinja(self) -> str:
-        """The same as a template of Jinja."""
+        """This form as a Jinja template."""
         around = [repr(part) for part in self.before.split("{role}")]
         content = "message['content'] | trim" if self.strip else "message['content']"
         start = f"{{% if loop.first %}}{{{{ {self.start!r} }}}}{{% endif %}}" if self.start else ""
@@ -45,7 +45,7 @@ class Form:
         )
 
     def ollama(self) -> str:
-        """The same for ollama, in Go's text/template, which strips nothing."""
+        """This form as a template for ollama (Go's text/template), which strips no white space."""
         before = self.before.replace("{role}", "{{ .Role }}")
         asked = self.before.format(role="assistant")
         return f"{self.start}{{{{ range .Messages }}}}{before}{{{{ .Content }}}}{self.after}{{{{ end }}}}{asked}"
@@ -58,5 +58,5 @@ FORMS = (OURS, CHATML, LLAMA_3)
 
 
 def split(text: str) -> list[str]:
-    """A text of a form at its special tokens, which are parts of their own."""
+    """Splits a form's text at its special tokens, which become parts of their own."""
     return [part for part in re.split(f"({_SPECIAL.pattern})", text) if part]

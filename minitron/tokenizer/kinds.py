@@ -1,4 +1,4 @@
-"""Which kind of tokenizer: by the recipe's word to train one, by the file itself to read one.
+"""Chooses the kind of tokenizer: the recipe names it for training, the file's contents show it for reading.
 
 data = train(texts, config=config.tokenizer, seed=1)
 tokenizer = load(path)
@@ -15,13 +15,13 @@ from minitron.tokenizer.base import Tokenizer
 
 
 def train(texts: Iterable[str], *, config: TokenizerConfig, seed: int) -> bytes:
-    """The file's bytes, of the recipe's kind; see `Tokenizer.train`."""
+    """Trains a tokenizer of the recipe's kind and returns the file's bytes; see `Tokenizer.train`."""
     kind: type[Tokenizer] = TOKENIZERS[config.kind].load()
     return kind.train(texts, config=config, seed=seed)
 
 
 def load(path: Path) -> Tokenizer:
-    """The tokenizer in a file. Raises MinitronError where there is none."""
+    """The tokenizer in a file. Raises MinitronError if there is none."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -34,14 +34,15 @@ def load(path: Path) -> Tokenizer:
 
 
 def inherited(config: Config) -> bytes:
-    """The file of the run's tokenizer that this one goes on from, with our markers where it has none and the recipe has dialogues."""
+    """The tokenizer file's bytes of the run that this one continues, with our markers added if it has none and the recipe has
+    dialogues."""
     path = Layout(Path(config.init)).tokenizer
     found = load(path)
     return path.read_bytes() if found.markers or config.base else found.extended()
 
 
 def read(data: bytes, path: Path) -> Tokenizer:
-    """The tokenizer in a file's bytes. Raises MinitronError where there is none."""
+    """The tokenizer in a file's bytes. Raises MinitronError if there is none."""
     for line in TOKENIZERS.values():
         kind: type[Tokenizer] = line.load()
         if kind.reads(data):
@@ -58,8 +59,8 @@ def name_of(tokenizer: Tokenizer) -> str:
 
 
 def expected_size(config: Config) -> int:
-    """Tokens that the recipe's tokenizer has: where its kind takes as many as the text needs, those of the one that is there,
-    and before there is one what the recipe reckons with."""
+    """The vocabulary size of the recipe's tokenizer. A tokenizer of another run, or of a kind that takes as many tokens as the
+    text needs, has the size of its file; without a file, it is the size that the recipe plans with."""
     path, line = config.layout.tokenizer, TOKENIZERS[config.tokenizer.kind]
     if config.init and not path.exists():
         return read(inherited(config), path).vocab_size

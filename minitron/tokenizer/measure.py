@@ -1,4 +1,4 @@
-"""What a tokenizer made of the text that it was trained for: characters per token by script, its longest and oddest tokens.
+"""Measures a tokenizer on the text that it was trained for: characters per token by script, its longest and oddest tokens.
 
 Knows nothing about where the text comes from.
 """
@@ -14,11 +14,11 @@ from minitron.tokenizer.base import Tokenizer
 
 WORD = re.compile(r"[^\W\d_]+")
 LISTED = 10  # longest and oddest tokens
-RUN = 4  # as many of one character in a row are odd
+RUN = 4  # this many of one character in a row are odd
 
 
 def per_token(texts: list[str], tokenizer: Tokenizer) -> dict[str, float]:
-    """Characters and bytes per token, and how many tokens these are."""
+    """The number of tokens, and characters and bytes per token."""
     tokens = sum(map(len, tokenizer.encode_many(texts)))
     return {
         "tokens": tokens,
@@ -28,8 +28,8 @@ def per_token(texts: list[str], tokenizer: Tokenizer) -> dict[str, float]:
 
 
 def by_script(texts: Iterable[str], tokenizer: Tokenizer) -> dict[str, dict[str, float]]:
-    """`per_token` of the words of each script with the space before them, the commonest script first: languages that share a
-    tokenizer are told apart by their letters."""
+    """For each script, its words, characters and bytes per token, and tokens per word, the commonest script first. A word counts
+    with the space before it. Languages that share a tokenizer are told apart by their letters."""
     words = Counter(word for text in texts for word in WORD.findall(text))
     known = list(words)
     sums: dict[str, list[int]] = {}
@@ -50,7 +50,7 @@ def by_script(texts: Iterable[str], tokenizer: Tokenizer) -> dict[str, dict[str,
 
 @lru_cache(maxsize=1 << 14)
 def script(letter: str) -> str:
-    """Which letters it belongs to, by its name in Unicode: latin, cyrillic, cjk."""
+    """The script of a letter, by its Unicode name: latin, cyrillic, cjk."""
     return unicodedata.name(letter, "other").split()[0].split("-")[0].lower()
 
 
@@ -60,8 +60,8 @@ def longest(tokenizer: Tokenizer) -> list[str]:
 
 
 def oddest(tokenizer: Tokenizer) -> list[str]:
-    """Tokens that one would not expect: letters of two scripts, a character many times in a row, letters and other signs in one;
-    the odder first, then the longer."""
+    """Unexpected tokens: letters of two scripts, a character many times in a row, letters mixed with other signs; the oddest
+    first, then the longest."""
     found = [(odd, -len(text), text) for text in _texts(tokenizer) if (odd := _oddity(text)) < 3]
     return [text for _, _, text in sorted(found)[:LISTED]]
 

@@ -1,10 +1,10 @@
-"""How byte-pair encoding comes to its tokens: every merge in the order in which it happens.
+"""How byte-pair encoding arrives at its tokens: every merge in the order in which it happens.
 
     merges = Merges(tokenizer)
     merges.of("▁hello").steps          # [Step(left="h", right="e", ...), ...]
     merges.of("▁hello").symbols        # what is left: ["▁hello"]
 
-A second implementation beside SentencePiece's, kept simple: it is for looking and counting. Knows nothing about normalisation.
+A second implementation beside SentencePiece's, kept simple: it is for inspecting and counting. Knows nothing about normalisation.
 """
 
 import heapq
@@ -15,12 +15,12 @@ from minitron.tokenizer.base import Tokenizer
 
 
 class Step(NamedTuple):
-    """Two neighbours that became one. `at` is the place of its first character in the text."""
+    """Two neighbours that became one symbol. `at` is where its first character stands in the text."""
 
     at: int
     left: str
     right: str
-    score: float  # of what they became: of all pairs the one with the highest score is merged, the leftmost of equals
+    score: float  # of the merged piece: the pair with the highest score is merged first, of equals the leftmost
 
 
 class Merged(NamedTuple):
@@ -29,7 +29,7 @@ class Merged(NamedTuple):
 
 
 class Merges:
-    """The pieces that merging can form, of any tokenizer that merges by scores. Raises MinitronError for another."""
+    """The pieces that merging can form, for any tokenizer that merges by scores. Raises MinitronError for other tokenizers."""
 
     def __init__(self, tokenizer: Tokenizer):
         vocab = tokenizer.to_vocab()
@@ -43,7 +43,7 @@ class Merges:
     def of(self, text: str) -> Merged:
         """Merges a normalised text. A character that is no piece stays a symbol of its own."""
         symbols, starts, frozen = self.split(text)
-        before = list(range(-1, len(symbols) - 1))  # the neighbours; those that were merged away are ""
+        before = list(range(-1, len(symbols) - 1))  # neighbours' indices; a symbol that was merged away is ""
         after = [*range(1, len(symbols)), -1]
         waiting: list[tuple[float, int, int, str]] = []  # (-score, left, right, what they become)
 
@@ -71,7 +71,8 @@ class Merges:
         return Merged([symbol for symbol in symbols if symbol], steps)
 
     def split(self, text: str) -> tuple[list[str], list[int], list[bool]]:
-        """The longest user symbol at each place, else a character: the symbols, where they begin, and which are never merged."""
+        """Splits a text into the longest user symbol at each place, or else a character. Returns the symbols, where they begin,
+        and which are never merged."""
         symbols, starts, frozen, at = [], [], [], 0
         while at < len(text):
             symbol = next((s for s in self.symbols if text.startswith(s, at)), "")

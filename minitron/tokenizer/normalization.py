@@ -1,11 +1,12 @@
-"""What a text becomes before it is cut into tokens: rules that travel inside the tokenizer, so that the chat program has them too.
+"""How a text is normalised before it is cut into tokens. The rules are stored inside the tokenizer, so that the chat program has
+them too.
 
     normalize = normalizer(TokenizerConfig(normalization="ru-classics"))
     normalize.text("«Ёлка» - - это...")        # '"Елка" - - это…'
     normalize.charsmap                          # the rules as SentencePiece stores them (docs/formats.md)
 
-`identity`, `nfkc` and `nmt_nfkc` are SentencePiece's, `ru-classics` is ours, and any other name is a file of rules. At each place of
-a text the longest rule applies, and what came out is not looked at again. Knows nothing about tokens.
+`identity`, `nfkc` and `nmt_nfkc` are SentencePiece's, `ru-classics` is ours, and any other name is a file of rules. At each place
+of a text the longest matching rule applies, and its output is not normalised again. Knows nothing about tokens.
 """
 
 import re
@@ -17,14 +18,14 @@ from sentencepiece import sentencepiece_model_pb2
 from minitron.core.errors import MinitronError
 from minitron.recipe.schema import TokenizerConfig
 
-LONGEST = 32  # characters of a rule's left side; SentencePiece looks at no more rules at one place
-LONGEST_BYTES = 1024  # of its right side; the chat program takes a longer one for damage
+LONGEST = 32  # most characters of a rule's left side; SentencePiece compares at most this many rules at one place
+LONGEST_BYTES = 1024  # most bytes of its right side; the chat program takes a longer one for damage
 RULE_FILE_HINT = "a rule is: code points in hex, a tab, the code points in their place, such as 451<tab>435"
 
 
 def _ru_classics() -> dict[str, str]:
     rules = {"ё": "е", "Ё": "Е", "е\u0308": "е", "Е\u0308": "Е", "и\u0306": "й", "И\u0306": "Й"}
-    for vowel in "аеёиоуыэюя":  # stress marks are on Russian vowels; those of French words stay
+    for vowel in "аеёиоуыэюя":  # only stress marks on Russian vowels go; those of French words stay
         for letter in (vowel, vowel.upper()):
             rules |= {letter + mark: rules.get(letter, letter) for mark in ("\u0301", "\u0300")}
     rules |= dict.fromkeys("«»„“”‟", '"')
@@ -37,7 +38,7 @@ RU_CLASSICS = _ru_classics()
 
 
 class Normalizer:
-    """The rules of a recipe. `charsmap` holds them compiled; it is empty where nothing changes."""
+    """The rules of a recipe. `charsmap` holds them compiled; it is empty if they change nothing."""
 
     def __init__(self, config: TokenizerConfig):
         name = config.normalization
@@ -56,7 +57,7 @@ class Normalizer:
         self._symbols = re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else None
 
     def text(self, text: str) -> str:
-        """The text as it is learnt from and cut; the recipe's user symbols stay as they are."""
+        """The normalised text, for training and for cutting into tokens; the recipe's user symbols stay as they are."""
         if not self.charsmap:
             return text
         if self._symbols is None:
@@ -67,10 +68,11 @@ class Normalizer:
 
 
 def read_rules(path: Path) -> dict[str, str]:
-    """The rules in a file of SentencePiece's form, a line each: code points in hex with spaces between, a tab, those in their
-    place (none: it is dropped); what stands behind a second tab, empty lines and lines that begin with # are for people.
+    """Reads rules from a file in SentencePiece's format, one per line: code points in hex with spaces between, a tab, and the
+    code points that replace them (none: the text is dropped). Anything after a second tab, empty lines and lines that begin with
+    # are comments.
 
-    Raises MinitronError that names the line.
+    Raises a MinitronError that names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -1,4 +1,4 @@
-"""What the kinds that SentencePiece makes have in common: its file, encoding and decoding, and training without loss.
+"""What the kinds built on SentencePiece have in common: the file, encoding and decoding, and lossless training.
 
 The markers are CONTROL pieces, which SentencePiece never matches in text, whatever the normalisation. Knows nothing about
 which pieces a kind takes in.
@@ -26,18 +26,18 @@ from minitron.tokenizer.normalization import Normalizer
 from minitron.tokenizer.words import SPACE, Words, separable
 
 UNKNOWN, UNKNOWN_ID = "<unk>", 0
-RESERVED = {"\0", "\x1f", "\u2585"}  # what SentencePiece takes into no vocabulary: bytes stand for them
+RESERVED = {"\0", "\x1f", "\u2585"}  # characters that no SentencePiece vocabulary has: they become bytes
 PART_CHARS = 100_000  # SentencePiece learns nothing from a text of more than `max_sentence_length` bytes
 TYPES = {1: "N", 2: "U", 3: "C", 4: "D", 5: "X", 6: "B"}  # a piece's type in vocab.json
 
 
 class SentencePiece(Tokenizer):
-    """A model of SentencePiece's."""
+    """A tokenizer whose file is a SentencePiece model."""
 
     @classmethod
     @abstractmethod
     def is_kind_of(cls, proto: ModelProto) -> bool:
-        """Whether a model of SentencePiece's is of this kind, and of no other."""
+        """Whether a SentencePiece model is of this kind, and of no other."""
 
     @classmethod
     def reads(cls, data: bytes) -> bool:
@@ -98,7 +98,7 @@ class SentencePiece(Tokenizer):
         return self.sp.decode(list(ids))
 
     def to_vocab(self) -> dict[str, Any]:
-        """All that SentencePiece's model says about encoding."""
+        """All that the SentencePiece model says about encoding."""
         proto = ModelProto.FromString(self.data)
         normalizer = proto.normalizer_spec
         return {
@@ -129,7 +129,7 @@ class SentencePiece(Tokenizer):
 
 @lru_cache(maxsize=2)  # every kind looks at the same file
 def _parsed(data: bytes) -> ModelProto | None:
-    """The model in a file; None where it holds none."""
+    """The model in a file; None if it holds none."""
     try:
         proto = ModelProto.FromString(data)
     except DecodeError:
@@ -138,7 +138,7 @@ def _parsed(data: bytes) -> ModelProto | None:
 
 
 def clean(text: str | bytes) -> str | bytes:
-    """Lone surrogates (from JSON escapes) are no text: U+FFFD, as in Go."""
+    """Replaces lone surrogates (from JSON escapes), which are not text, by U+FFFD, as Go does."""
     if isinstance(text, str) and not text.isascii():
         return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text) if _has_surrogate(text) else text
     return text
@@ -153,7 +153,7 @@ def _has_surrogate(text: str) -> bool:
 
 
 def parts(text: str) -> Iterator[str]:
-    """A text in parts of PART_CHARS characters: a book is too much for SentencePiece at once."""
+    """A text in parts of PART_CHARS characters, because a whole book at once is too much for SentencePiece."""
     return (text[at : at + PART_CHARS] for at in range(0, len(text), PART_CHARS))
 
 
@@ -166,10 +166,10 @@ def train_model(
     byte_fallback: bool,
     **how: Any,
 ) -> bytes:
-    """A model with the markers that gives back every text as `normalizer` made it.
+    """Trains a model with the markers; decoding gives back every text as `normalizer` made it.
 
-    `texts` are normalised already, `symbols` are pieces that merging does not touch, `how` are further options of
-    SentencePiece's trainer.
+    `texts` are normalised already, `symbols` are pieces that merging leaves alone, `how` are further options of SentencePiece's
+    trainer.
     """
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

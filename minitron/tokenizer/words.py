@@ -1,10 +1,10 @@
-"""Many texts as ids by way of their words, each distinct word encoded once: SentencePiece's own ids in a fraction of its time.
+"""Encodes many texts word by word, each distinct word once: the same ids as SentencePiece's, in a fraction of its time.
 
     if separable(proto):
         ids, ends = Words(proto).encode(texts)
 
-Where no piece has a space behind its first character, merging (BPE) never joins what stands on the two sides of a space: a word, with
-the space before it, has the same ids wherever it stands. Knows nothing about messages.
+If no piece has a space after its first character, merging (BPE) never joins across a space: a word, with the space before it, has
+the same ids wherever it stands. Knows nothing about messages.
 """
 
 import numpy as np
@@ -16,21 +16,21 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from minitron.core.processes import cores
 
 SPACE = "\u2581"  # how SentencePiece writes a space
-MOST_WORDS = 1 << 17  # that are remembered, in some 40 MB
+MOST_WORDS = 1 << 17  # words that are remembered, in some 40 MB
 
 
 def separable(proto: ModelProto) -> bool:
-    """Whether a model's ids of a text are those of its words."""
+    """Whether the ids of a text are those of its words, one after the other."""
     spec, piece = proto.trainer_spec, ModelProto.SentencePiece
     if spec.model_type != spec.BPE or not proto.normalizer_spec.escape_whitespaces:
         return False
     matched = [p.piece for p in proto.pieces if p.type in (piece.NORMAL, piece.USER_DEFINED, piece.UNUSED)]
-    # An unknown space would become one id with what is unknown before it.
+    # If the space were unknown, it would become one id together with unknown characters before it.
     return (spec.byte_fallback or SPACE in matched) and not any(SPACE in text[1:] for text in matched)
 
 
 class Words:
-    """A separable model of SentencePiece's."""
+    """Encodes with a SentencePiece model that is separable."""
 
     def __init__(self, proto: ModelProto):
         self._whole = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
@@ -44,7 +44,7 @@ class Words:
         self._known: dict[str, list[int]] = {}  # ids of words
 
     def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all texts, int32, and (texts + 1,) where each text's begin and the last one's end."""
+        """The ids of all texts, int32, and (texts + 1,) offsets: where each text's ids begin and the last one's end."""
         space = " "
         if self._changes:
             texts, space = [self._whole.normalize(text) for text in texts], SPACE
@@ -52,7 +52,7 @@ class Words:
         begins = split.offsets.to_numpy()
         coded = split.flatten().dictionary_encode()
         words, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy().copy()
-        # No space stands before a text's first word: these are words of their own, behind the others.
+        # A text's first word has no space before it: first words are listed apart, after the others.
         first, codes[begins[:-1]] = np.unique(codes[begins[:-1]], return_inverse=True)
         codes[begins[:-1]] += len(words)
         distinct = [space + word for word in words] + [words[code] for code in first]

@@ -1,9 +1,10 @@
-"""Chats as dialogues: exports of Telegram, WhatsApp and others, one file each, and how people become user and assistant.
+"""Turns chats into dialogues: reads exports of Telegram, WhatsApp and others (a module each), and makes people user and
+assistant.
 
     chat = Chat(config.data, where="result.json")
     export = chat.export_of("json", value)        # None: the file is no export of a chat
     for row in chat.rows(export, value): ...      # {"messages": [...]}
-    chat.lines()                                  # what came of it, for people
+    chat.lines()                                  # what became of the messages, as lines for people
 
 Neighbouring messages of one side become one turn, a pause begins a new dialogue, and a dialogue begins with the user and ends with
 the assistant. Every message is counted once: in a dialogue, or under the reason why it is in none. Knows nothing about files.
@@ -32,7 +33,8 @@ MOST_NAMES = 12  # in a sentence
 
 
 class Chat:
-    """Who answers in a source's chats and when a dialogue ends, by the recipe; and what became of the messages."""
+    """Makes dialogues of a source's chats: the recipe says who answers and after which pause a dialogue ends. Counts what became
+    of the messages."""
 
     def __init__(self, config: DataConfig, *, where: str):
         self.where, self.roles, self.pause = where, role_map(config), 60 * config.pause_minutes
@@ -42,7 +44,7 @@ class Chat:
         self._begin()
 
     def _begin(self) -> None:
-        """A source may be read more than once."""
+        """Resets the counts, because a source may be read more than once."""
         self.title, self.messages, self.kept, self.dialogues = "", 0, 0, 0
         self.left_out: Counter[str] = Counter()  # reason -> messages; with `kept` they sum to `messages`
         self.parts: Counter[str] = Counter()  # what was left out of messages that stayed
@@ -51,11 +53,11 @@ class Chat:
         self._random = random.Random(1)
 
     def export_of(self, holds: str, value: Any) -> type[Export] | None:
-        """The kind of export that a file of this content is."""
+        """The kind of export that the parsed content of a file is, or None; `holds` is what it was parsed to (`Export.holds`)."""
         return next((kind for kind in export_kinds() if kind.holds == holds and kind.recognises(value)), None)
 
     def rows(self, export: type[Export], value: Any) -> Iterator[dict]:
-        """Its dialogues, a row each. Raises MinitronError where the export has names and the recipe does not say who answers."""
+        """The export's dialogues, a row each. Raises MinitronError if it has names of people and the recipe does not say who answers."""
         self._begin()
         self.title = export.title
         talks = list(export.talks(value, self.left_out, self.parts))
@@ -73,7 +75,7 @@ class Chat:
                 yield {"messages": messages}
 
     def _cast(self) -> dict[str, str]:
-        """folded name -> role, of all who write."""
+        """Folded name -> role, for everyone who writes."""
         if not self.people:
             return {}
         known = {folded(name): self.roles.get(folded(name)) for name in self.people}
@@ -95,7 +97,7 @@ class Chat:
         )
 
     def why_empty(self) -> MinitronError | None:
-        """The error for an export that gave no dialogue, as far as the reason is here."""
+        """The error for an export that gave no dialogue, or None if the reason is not known here."""
         if self.assistants and self.people and not self.assistants & set(map(folded, self.people)):
             near = difflib.get_close_matches(self.wanted, self.people, n=1)
             hint = (f"did you mean '{near[0]}'? " if near else "") + f"those who write are {self._names()}"
@@ -109,8 +111,8 @@ class Chat:
         return None
 
     def _dialogues(self, talk: list[Said], *, named: bool) -> Iterator[list[Message]]:
-        """A conversation of people (`named`) cut at its pauses; one whose roles the export knows at messages that have no text,
-        since what answers a picture answers nothing that the model sees."""
+        """Cuts a conversation into dialogues. One of people (`named`) is cut at its pauses. One whose roles the export knows is
+        cut at messages without text, since the answer to a picture answers nothing that the model sees."""
         pause = self.pause if named else 0
         turns: list[list[Said]] = []  # neighbouring messages of one role
         last: float | None = None
@@ -131,7 +133,8 @@ class Chat:
         yield from self._finished(turns)
 
     def _finished(self, turns: list[list[Said]]) -> Iterator[list[Message]]:
-        """The turns as a dialogue, if any is left when the first answers and the last questions are cut off."""
+        """The turns as a dialogue, if any are left after cutting off answers before the first question and unanswered questions
+        at the end."""
         first = next((i for i, turn in enumerate(turns) if turn[0].role == "user"), len(turns))
         last = next((i for i in range(len(turns), 0, -1) if turns[i - 1][0].role == "assistant"), 0)
         system = turns[:1] if first and turns[0][0].role == "system" and first < last else []
@@ -175,7 +178,7 @@ class Chat:
 
 
 def export_kinds() -> Iterator[type[Export]]:
-    """All kinds of export, in the order in which they are asked."""
+    """All kinds of export, in the order in which they are tried."""
     return (kind.load() for kind in CHATS.values())
 
 
@@ -185,8 +188,8 @@ def role_but_assistant(role: str | None) -> str:
 
 
 def folded(name: str) -> str:
-    """A name as it is compared: no marks of direction and other invisible signs, no tilde (WhatsApp's sign of who is no contact),
-    one space for many, no capitals."""
+    """A name in the form in which names are compared: without direction marks and other invisible characters, without tildes
+    (WhatsApp marks people who are not contacts with one), with single spaces, case-folded."""
     seen = "".join(c for c in name if unicodedata.category(c) != "Cf").replace("~", " ")
     return " ".join(seen.split()).casefold()
 

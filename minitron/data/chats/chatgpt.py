@@ -1,5 +1,5 @@
 """ChatGPT's export: conversations.json, where each conversation is a tree of nodes (`mapping`) and `current_node` is the leaf of
-the branch that was shown last. Regenerated and edited messages are on other branches, which stay out."""
+the branch that was shown last. Regenerated and edited messages are on other branches, which are left out."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ class ChatGPT(Export):
 
 
 def path(nodes: dict, leaf: Any) -> list[str]:
-    """The keys of the nodes from the root to the leaf; where no leaf is named, to the last node."""
-    keys: dict[str, None] = {}  # a damaged tree may go in circles
+    """The keys of the nodes from the root to the leaf; if there is no such leaf, to the last node."""
+    keys: dict[str, None] = {}  # a damaged tree may have cycles
     key = leaf if isinstance(leaf, str) and leaf in nodes else next(reversed(nodes), None)
     while isinstance(key, str) and key in nodes and key not in keys:
         keys[key] = None

@@ -36,7 +36,7 @@ class Claude(Export):
 
 
 def text_of(message: dict, parts: Counter[str]) -> str:
-    """Its text parts; `text` where it has no parts, as in older exports."""
+    """A message's text parts; its `text` if it has no parts, as in older exports."""
     content = field(message, "content", list)
     if not content:
         return field(message, "text", str)

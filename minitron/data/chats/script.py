@@ -4,8 +4,9 @@
     Bot: hi! how are you?
     and what is your name?
 
-A line without a name goes on with the message above. An empty line begins a new dialogue, unless empty lines stand between most
-messages; a line of `---`, `===` or `***` always does. A name counts from two messages on, so that "Note: ..." is no person.
+A line without a name continues the message above. An empty line begins a new dialogue, unless empty lines stand between most
+messages; a line of `---`, `===` or `***` always does. A name counts only if it begins two messages or more, so that "Note: ..."
+is no person.
 """
 
 import re
@@ -18,7 +19,7 @@ from minitron.data.chats.export import JUNK, Export, Said
 NAMED = re.compile(r"[ \t]*([^\W\d_][^\n:<>{}\[\]\"#|/\\]{0,39}?)[ \t]*:(?:[ \t]+(.*)|$)")
 RULE = re.compile(r"\s*([-=*_])\1{2,}\s*")
 MOST_PEOPLE = 100
-LEAST_SHARE = 0.3  # of the lines that are not empty must begin with a name
+LEAST_SHARE = 0.3  # share of the non-empty lines that must begin with a name
 
 
 class Script(Export):
@@ -26,7 +27,7 @@ class Script(Export):
 
     @staticmethod
     def recognises(value: Any) -> bool:
-        """Whether it begins with a name, has two at least, and names begin many of its lines."""
+        """Whether the text begins with a name, has at least two names, and has names at the beginning of many of its lines."""
         lines = [line for line in value[:200_000].split("\n") if line.strip() and not RULE.fullmatch(line)]
         names = people(lines)
         begun = [line for line in lines if name_of(line) in names]
@@ -77,7 +78,7 @@ def name_of(line: str) -> str:
 
 
 def people(lines: list[str]) -> set[str]:
-    """Names of two messages at least, unless nearly all have but one."""
+    """The names that begin at least two messages; if there are fewer than two such names, all names."""
     counts = Counter(name for line in lines if (name := name_of(line)))
     often = {name for name, count in counts.items() if count > 1}
     return often if len(often) > 1 else set(counts)

@@ -1,5 +1,5 @@
-"""SillyTavern's chats: JSON lines, of which the first names the user and the character. Of the answers that were swiped through,
-the one that was left stays (`mes`)."""
+"""SillyTavern's chats: JSON lines, of which the first names the user and the character. Of several answers (swipes) to a message,
+only the chosen one (`mes`) is read."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -41,7 +41,7 @@ class Telegram(Export):
 
 
 def text_of(text: Any) -> str:
-    """A text, or a list of texts and of entities, such as links and bold words, which have a text."""
+    """The text of a message: a string, or a list of strings and entities, such as links and bold words, which have a text."""
     parts = text if isinstance(text, list) else [text]
     return "".join(part if isinstance(part, str) else field(part, "text", str) for part in parts).strip()
 

@@ -1,7 +1,7 @@
-"""WhatsApp's export: a text file, a line (or several) per message, with the date in the manner of the phone's language.
+"""WhatsApp's export: a text file, a line (or several) per message; the date's format depends on the phone's language.
 
     31.12.23, 21:15 - Nadia: hello                      Android
-    12/31/23, 9:15\u202fPM - Nadia: hello               Android, where hours go to 12
+    12/31/23, 9:15\u202fPM - Nadia: hello               Android with a 12-hour clock
     [31.12.23, 21:15:10] Nadia: hello                   iOS
 
 iOS puts U+200E before what nobody typed (pictures, calls, deleted messages), Android writes <...> in the phone's language.
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from minitron.data.chats.export import DELETED, NO_TEXT, PARTS, SERVICE, Export, Said
 
-MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"  # of direction; a byte-order mark
+MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"  # direction marks, and the byte-order mark
 BLANK = "[ \u00a0\u202f]"
 HEAD = re.compile(
     rf"[{MARKS}]*\[?(\d{{1,4}})[./-](\d{{1,2}})[./-](\d{{1,4}}),?{BLANK}{{1,2}}"  # 31.12.23,
@@ -33,11 +33,11 @@ REMOVED = re.compile(
     r"|questo messaggio è stato eliminato|hai eliminato questo messaggio)\.?",
     re.IGNORECASE,
 )
-LOOKED_AT = 40  # lines by which a file is known
+LOOKED_AT = 40  # non-empty lines at the beginning by which a file is recognised
 
 
 class Entry(NamedTuple):
-    """A line with a date, and those that go on with it. `date` is as it is written: three numbers."""
+    """A line with a date, and the lines that continue it. `date` has its three numbers in the order in which they are written."""
 
     date: tuple[int, int, int]
     time: tuple[int, int, int]
@@ -102,8 +102,8 @@ def entry_of(lines: list[str]) -> Entry:
 
 
 def order_of_date(entries: list[Entry]) -> str:
-    """In which order year, month and day stand: a number above 12 is no month; where all may be one, the order in which time
-    goes on, since messages stand in it."""
+    """The order of year, month and day in the dates. A number above 12 is no month. If every number could be a month, it is the
+    order in which the times go back least often, since messages stand in order of time."""
     if any(entry.date[0] > 31 for entry in entries):
         return "ymd"
     if any(entry.date[0] > 12 for entry in entries):
@@ -119,7 +119,7 @@ def steps_back(times: list[float | None]) -> int:
 
 
 def time_of(entry: Entry, order: str) -> float | None:
-    """In seconds, as if the phone were in UTC; None where there is no such day."""
+    """An entry's time in seconds, as if the phone were in UTC; None if there is no such day."""
     part = dict(zip(order, entry.date, strict=True))
     year = part["y"] + 2000 if part["y"] < 100 else part["y"]
     try:

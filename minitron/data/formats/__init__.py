@@ -14,18 +14,19 @@ from minitron.recipe.kinds import INPUTS
 
 
 def ending(path: Path) -> str:
-    """The ending that tells the format, in lower case; `.jsonl` of chats.jsonl.gz."""
+    """The ending that tells the format, in lower case: `.jsonl` for chats.jsonl.gz."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     return name.suffix.lower()
 
 
 def format_of(path: Path) -> type[Source] | None:
-    """What reads a file with this ending; None where it has no known one."""
+    """The class that reads a file with this ending; None if the ending is unknown."""
     return INPUTS[end].load() if (end := ending(path)) in INPUTS else None
 
 
 def open_source(path: Path, *, otherwise: type[Source] | None = None) -> Source:
-    """The file as rows, by its ending. A file of no known ending is read as `otherwise`; without, MinitronError."""
+    """The source that reads a file, by its ending. A file with an unknown ending is read as `otherwise`; without that, raises
+    MinitronError."""
     kind = format_of(path) or otherwise
     if kind is None:
         hint = f"files may be {', '.join(INPUTS)}, each also with {' or '.join(COMPRESSIONS)} behind it"

@@ -13,8 +13,8 @@ csv.field_size_limit(LONGEST_CELL)
 
 
 class Csv(Source):
-    """Cells in quotes may hold separators, line ends, and quotes that are doubled (RFC 4180). An empty cell is null. What
-    separates cells is what the first line has most of: comma, semicolon (Excel's where a comma stands in numbers), tab or |."""
+    """Cells in quotes may hold separators, line ends and doubled quotes (RFC 4180). An empty cell is null. The separator is the
+    one that the first line has most of: comma, semicolon (Excel's choice where numbers have a decimal comma), tab or |."""
 
     every_row_has_all_columns = True
     separators = ",;\t|"
@@ -22,7 +22,7 @@ class Csv(Source):
     def rows(self) -> Iterator[dict]:
         lines = self.lines()
         first = next(lines, "")
-        if told := re.fullmatch(r"sep=(.)\s*", first):  # a line of Excel's
+        if told := re.fullmatch(r"sep=(.)\s*", first):  # Excel's line that names the separator
             separator, first = told[1], next(lines, "")
         else:
             unquoted = re.sub(r'"[^"]*"', "", first)
@@ -47,6 +47,6 @@ class Csv(Source):
 
 
 class Tsv(Csv):
-    """The same with tabs."""
+    """A CSV file with tabs as separators."""
 
     separators = "\t"

@@ -1,9 +1,10 @@
-"""Bytes of unknown encoding as text. UTF-8 unless a byte-order mark or the bytes themselves say otherwise, which is then said.
+"""Decodes bytes of unknown encoding. They are UTF-8 unless a byte-order mark or the bytes themselves say otherwise; then a
+message tells the user.
 
     text = decoded(data, where="book.txt")
     for line in decoded_lines(file, where="x.csv"): ...
 
-Nothing is ever replaced: what cannot be read whole is an error. Knows nothing about formats.
+No character is ever replaced: a file that cannot be decoded as a whole is an error. Knows nothing about formats.
 """
 
 import codecs
@@ -18,18 +19,18 @@ from minitron.core.errors import MinitronError
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like UTF-16's mark
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-HEAD = 4096  # bytes that tell UTF-16 without a mark
-SAMPLE = 1 << 18  # bytes that tell an encoding of one byte per character
-FEWEST = 24  # bytes beyond ASCII by which it can be told
+HEAD = 4096  # bytes by which UTF-16 without a mark is recognised
+SAMPLE = 1 << 18  # bytes by which an encoding of one byte per character is recognised
+FEWEST = 24  # with fewer bytes beyond ASCII it cannot be recognised
 
 
 def decoded(data: bytes, *, where: str) -> str:
-    """A whole file's text, without a byte-order mark. Raises MinitronError where no encoding is likely."""
+    """A whole file's text, without a byte-order mark. Raises MinitronError if no encoding is likely."""
     encoding = unicode_kind(data[:HEAD])
     try:
         text = data.decode(encoding)
@@ -43,7 +44,7 @@ def decoded(data: bytes, *, where: str) -> str:
 
 
 def decoded_lines(file: BinaryIO, *, where: str) -> Iterator[str]:
-    """The lines, with their ends, as they are read. Errors as with `decoded`, with the line's number."""
+    """The lines, with their line ends, while they are read. Raises the errors of `decoded`, with the line's number where it is known."""
     head = file.read(HEAD)
     encoding = unicode_kind(head)
     found = _with_head(head, file)
@@ -75,7 +76,7 @@ def decoded_lines(file: BinaryIO, *, where: str) -> Iterator[str]:
 
 
 def _with_head(head: bytes, file: BinaryIO) -> io.BufferedReader:
-    """The file with the bytes before it that were read already."""
+    """The file with the bytes that were read already put back in front."""
     return io.BufferedReader(_Joined(head, file), 1 << 20)
 
 
@@ -93,8 +94,8 @@ class _Joined(io.RawIOBase):
 
 
 def unicode_kind(head: bytes) -> str:
-    """utf-8, utf-8-sig, utf-16 or utf-32 (with a mark), utf-16-le or utf-16-be (by where the zeros of Latin letters, digits and
-    line ends are)."""
+    """The Unicode encoding of a file, by its first bytes: utf-8, utf-8-sig, utf-16 or utf-32 (with a byte-order mark), utf-16-le
+    or utf-16-be (by the places of the zero bytes of Latin letters, digits and line ends)."""
     for mark, encoding in BOMS:
         if head.startswith(mark):
             return encoding
@@ -108,11 +109,11 @@ def unicode_kind(head: bytes) -> str:
 
 
 def legacy(lines: list[bytes], error: UnicodeDecodeError, *, where: str) -> str:
-    """The likely encoding of bytes that are no UTF-8, all ASCII before. Raises MinitronError where they are UTF-8 with some damage,
-    or too few to tell."""
+    """The likely encoding of lines that are not UTF-8, after lines of ASCII only. Raises MinitronError if they are damaged UTF-8,
+    or have too few bytes beyond ASCII to tell."""
     sample = b"\n".join(line for part in lines for line in part.splitlines() if not line.isascii())[:SAMPLE]
     beyond = sum(byte > 127 for byte in sample)
-    good = len(sample.decode(errors="ignore").encode()) - (len(sample) - beyond)  # bytes of whole UTF-8 characters
+    good = len(sample.decode(errors="ignore").encode()) - (len(sample) - beyond)  # those of whole UTF-8 characters
     if beyond < FEWEST or 2 * good > beyond:
         raise _not_utf8(where, error)
     from charset_normalizer import from_bytes  # takes 0.1 s

@@ -1,4 +1,4 @@
-"""Datasets of a hub, through the library `datasets`, streaming."""
+"""Datasets of a hub, streamed through the library `datasets`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from minitron.recipe.schema import PretrainConfig
 
 
 class Hub(Source):
-    """The dataset that a section's hub, hub_config and hub_split name. `section` is how its options are called."""
+    """The dataset that a section's hub, hub_config and hub_split name. `section` is the name of that section of the recipe."""
 
     every_row_has_all_columns = True
 
@@ -25,7 +25,7 @@ class Hub(Source):
             stream = load_dataset(config.hub, config.hub_config or None, split=config.hub_split, streaming=True)
             for table in stream.with_format("arrow").iter(batch_size=rows):
                 yield Columns(table, where=self.where)
-        except Exception as error:  # of the network, of ids, of formats, from many libraries: all for the user to mend
+        except Exception as error:  # network, ids, formats, from many libraries: the user can mend all of them
             options = ", ".join(f"{self.section}.{name}" for name in ("hub", "hub_config", "hub_split"))
             hint = f"check {options} and the network (private: hf auth login)"
             raise unreadable(self.where, error, hint=hint) from error

@@ -10,7 +10,7 @@ from minitron.core.errors import MinitronError
 from minitron.data.formats.encodings import HEAD, unicode_kind
 from minitron.data.formats.source import Source, unreadable
 
-PART_BYTES = 16_000_000  # of what one process reads at a time
+PART_BYTES = 16_000_000  # size of a part that one process reads at a time
 
 
 class Span(NamedTuple):
@@ -65,7 +65,7 @@ class JsonLines(Source):
                 yield line.decode("utf-8" if self.span.begin else "utf-8-sig")
 
     def parts(self) -> list[Source]:
-        """Its lines, as many together as make up a part's bytes; none of a file that is packed, not UTF-8, or an export."""
+        """The file's lines, in parts of about PART_BYTES; empty if the file is small, compressed, not UTF-8, or an export of a chat."""
         if self.compressed or self.size < 2 * PART_BYTES or self._is_export():
             return []
         names = next((chunk.names for chunk in self.chunks() if chunk.rows), [])
@@ -102,7 +102,8 @@ class JsonLines(Source):
         return bool(first and self.chat and self.chat.export_of("lines", first))
 
     def count(self) -> int | None:
-        """Its lines, which is faster than to parse them."""
+        """The number of lines that are not blank, which is faster than parsing them; None for a compressed file or an export of a
+        chat."""
         if self.compressed or self._is_export():
             return None
         with self.open() as file:

@@ -1,4 +1,4 @@
-"""Parquet files. Of each row group the columns that rules ask for are read first, its text only if some row passes."""
+"""Parquet files. In each row group the columns that rules ask for are read first, and the text only if some row passes."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from minitron.data.expressions import LENGTH, Leaf
 from minitron.data.formats.source import CHUNK_ROWS, Chunk, Source, column_of, column_values, one_of
 
-SCORE_ROWS = 65536  # rows of scores in memory at once, before they are numbers
+SCORE_ROWS = 65536  # rows of scores in memory at once, before they are converted to numbers
 BUFFER_BYTES = 1 << 18  # read ahead, per column
-BATCH_BYTES = 16_000_000  # of text in memory at once, unless that is too few or too many rows
+BATCH_BYTES = 16_000_000  # of text in memory at once, within the limits of the next line
 LEAST_ROWS, MOST_ROWS = 64, 8192
-PART_BYTES = 64_000_000  # unpacked, of what one process reads at a time
+PART_BYTES = 64_000_000  # uncompressed size of a part that one process reads at a time
 
 
 class Parquet(Source):
@@ -28,17 +28,17 @@ class Parquet(Source):
         self.groups = groups
 
     def _opened(self) -> Path | BinaryIO:
-        """What Arrow opens: by itself where the file is here, which it reads faster."""
+        """What Arrow opens: the path of a local file, which Arrow reads faster by itself, or else an open file."""
         return self.path if isinstance(self.path, Path) else self.path.open("rb")
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
-        # A buffer: without it, whole row groups are fetched ahead, and memory grows with their size.
+        # With a buffer: otherwise whole row groups are fetched ahead, and memory grows with their size.
         with pq.ParquetFile(self._opened(), pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             for group in range(file.num_row_groups) if self.groups is None else self.groups:
                 yield RowGroup(file, group, where=self.where, batch_rows=rows)
 
     def parts(self) -> list[Source]:
-        """Its row groups, as many together as make up a part's bytes."""
+        """The row groups, in parts of about PART_BYTES."""
         found: list[Source] = []
         metadata, begin, size = pq.read_metadata(self._opened()), 0, 0
         for group in range(metadata.num_row_groups):
@@ -78,7 +78,7 @@ class RowGroup(Chunk):
         return pa.concat_arrays([values for values, _ in found]), any(text for _, text in found)
 
     def _part_of(self, name: str, fields: list[str], leaf: Leaf) -> str:
-        """What to read of a column: of structs the field that is asked for, for the length of lists what is smallest in them."""
+        """The part of a column to read: of structs the field that is asked for; for the length of lists the smallest column in them."""
         kind = self._schema.field(name).type
         if fields:
             inside = pa.types.is_struct(kind) and kind.get_field_index(fields[0]) >= 0

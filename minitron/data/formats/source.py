@@ -1,4 +1,4 @@
-"""What an input format has to give: rows, in chunks that are judged and then read.
+"""What an input format has to give: rows, in chunks whose columns the rules judge before their text is read.
 
 A format is a subclass of `Source` with `rows`, which yields dicts. One whose data are tables (parquet, a hub) overrides
 `chunks` instead, so that rules look at their columns before anything else is read. Knows nothing about dialogues.
@@ -22,7 +22,7 @@ from minitron.data.formats.encodings import decoded, decoded_lines
 from minitron.data.rules import field_of, find_column, is_text, read_leaf, read_values
 
 CHUNK_ROWS = 1024  # rows of text in memory at once
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # endings behind a format's own
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # endings after that of the format
 
 
 class Chunk(ABC):
@@ -33,24 +33,24 @@ class Chunk(ABC):
 
     @abstractmethod
     def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
-        """A column as a rule reads it (numbers: float32 or float64, null where there is none), and whether any of it was text."""
+        """A column as a rule reads it (numbers: float32 or float64, null for a missing one), and whether any of its values was text."""
 
     @abstractmethod
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
-        """Values of some columns, as far as they are there, of the rows that pass (None: of all), in parts of bounded size."""
+        """The values of the named columns, as far as they exist, for the rows that pass (None: all rows), in parts of bounded size."""
 
     def batches(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[pa.RecordBatch] | None:
-        """The same as Arrow has it; None where the chunk is not of Arrow."""
+        """The same as Arrow's record batches; None if the chunk does not hold Arrow data."""
         return None
 
 
 class Source:
-    """A file (or a dataset) as rows. `where` names it in messages, `name` is what its dialogues are said to come from."""
+    """A file (or a dataset) as rows. `where` names it in messages, `name` is recorded as the source of its dialogues."""
 
-    every_row_has_all_columns = False  # true of tables: a column that is missing at the start stays so
-    names_before: Sequence[str] = ()  # of a part: columns that its file is known to have
-    only_column = ""  # the column's name where there is but one
-    chat: Chat | None = None  # set where dialogues are wanted: then a chat's messages become some
+    every_row_has_all_columns = False  # true of tables: a column missing from the first rows is missing from all
+    names_before: Sequence[str] = ()  # for a part of a file: columns that the file is known to have
+    only_column = ""  # the column's name if there is only one
+    chat: Chat | None = None  # set if dialogues are wanted: makes dialogues of a chat's messages
 
     def __init__(self, path: Path):
         self.path, self.where = path, str(path)
@@ -61,26 +61,26 @@ class Source:
         yield from rows_of(self.chunks())
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
-        """All rows, in order, about so many at a time. What the file has wrong is raised as MinitronError inside `reading`."""
+        """All rows, in order, about `rows` at a time. Inside `reading`, errors of the file are raised as MinitronError."""
         found = self.rows()
         while objects := list(itertools.islice(found, rows)):
             yield Objects(objects)
 
     def count(self) -> int | None:
-        """The number of rows, about, or None where only reading them all would tell."""
+        """The number of rows, roughly, or None if only reading them all would tell."""
         return None
 
     def parts(self) -> list["Source"]:
-        """Sources that together have these rows, in order, and can be read by several processes; none where that cannot be."""
+        """Sources that together have these rows, in order, and can be read by several processes; empty if the source cannot be split."""
         return []
 
     @property
     def size(self) -> int:
-        """Bytes on the disk, 0 where it is not there."""
+        """Bytes on the disk; 0 if the file is not there."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def open(self) -> BinaryIO:
-        """The file's bytes, unpacked."""
+        """The file's bytes, decompressed."""
         if self.compressed:
             kind = COMPRESSIONS[self.path.suffix.lower()]
             packed = str(self.path) if isinstance(self.path, Path) else self.path.open("rb")
@@ -98,11 +98,11 @@ class Source:
             yield from decoded_lines(file, where=self.where)
 
     def why_empty(self) -> MinitronError | None:
-        """The error for a source that gave no rows, where it knows the reason."""
+        """The error for a source that gave no rows; None if the reason is unknown."""
         return self.chat.why_empty() if self.chat else None
 
     def about(self) -> dict | None:
-        """For the report, after reading: what became of the messages that rows were made of."""
+        """For the report, after reading: what became of the chat messages that the rows were made of."""
         return self.chat.about() if self.chat and self.chat.messages else None
 
     def told(self) -> list[str]:
@@ -152,7 +152,7 @@ class Columns(Chunk):
 
 
 def rows_of(chunks: Iterable[Chunk]) -> Iterator[dict]:
-    """Chunks as rows."""
+    """The rows of some chunks, as dicts."""
     for chunk in chunks:
         for cells in chunk.cells(chunk.names):
             columns = [cells[name] for name in chunk.names]
@@ -160,7 +160,7 @@ def rows_of(chunks: Iterable[Chunk]) -> Iterator[dict]:
 
 
 def _value(row: dict, name: str) -> Any:
-    """What a row has under a name, or in an object within it; None where there is nothing."""
+    """A row's value under a name, or under a name such as a.b within its objects; None if there is nothing."""
     if name in row or "." not in name:
         return row.get(name)
     found = find_column(name, row)
@@ -171,7 +171,7 @@ def _value(row: dict, name: str) -> Any:
 
 
 def column_of(leaf: Leaf, names: list[str], *, where: str) -> tuple[str, list[str]]:
-    """The column of a leaf, which must be there, and the fields on the way into it."""
+    """The column that a leaf reads, which must be there, and the fields on the way into it."""
     found = find_column(leaf.name, names)
     assert found, (leaf, names)
     return one_of(found[0], names, where=where), found[1]
@@ -185,7 +185,7 @@ def column_values(column: pa.Array, fields: list[str], leaf: Leaf, *, where: str
 
 
 def one_of(name: str, names: list[str], *, where: str) -> str:
-    """The name itself; MinitronError where several columns have it."""
+    """Returns the name. Raises MinitronError if several columns have it."""
     if names.count(name) > 1:
         raise MinitronError(f"{where} has the column '{name}' twice", hint="rename or remove one of them")
     return name
@@ -193,7 +193,7 @@ def one_of(name: str, names: list[str], *, where: str) -> str:
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Makes what libraries raise about a file that cannot be read a MinitronError that names it."""
+    """Turns the errors of libraries about a file that cannot be read into a MinitronError that names the file."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -210,7 +210,7 @@ def reading(where: str) -> Iterator[None]:
 
 
 def unreadable(where: str | Path, error: Exception, *, hint: str) -> MinitronError:
-    """The error for a source that a library gave up on, with the first line of its reason."""
+    """The error for a source that a library could not read, with the first line of the library's reason."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
     lines = reason.splitlines() or [type(error).__name__]
     return MinitronError(f"{where} cannot be read: {lines[0]}", hint=hint)

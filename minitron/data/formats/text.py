@@ -1,4 +1,4 @@
-"""Plain text: a file is one row with one column, `text`; or a chat, where dialogues are wanted."""
+"""Plain text: a file is one row with one column, `text`; or, if dialogues are wanted and it holds a chat, a row per dialogue."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from minitron.data.chats import export_kinds
 from minitron.data.formats.encodings import unicode_kind
 from minitron.data.formats.source import Source, reading
 
-HEAD = 1 << 16  # bytes by which a chat is known in a folder
+HEAD = 1 << 16  # bytes by which a chat is recognised in a folder
 
 
 class Text(Source):
@@ -22,7 +22,7 @@ class Text(Source):
             yield {"text": text}
 
     def begins_as_chat(self) -> bool:
-        """Whether its first messages are a chat's."""
+        """Whether the beginning of the file reads as a chat."""
         with reading(self.where), self.open() as file:
             head = file.read(HEAD)
         text = head.decode(unicode_kind(head), errors="ignore").replace("\r\n", "\n")

@@ -1,7 +1,8 @@
-"""Trees of messages, as OpenAssistant (oasst1, oasst2) publishes them, as one dialogue each: the path of the best-ranked replies.
+"""Makes one dialogue of each tree of messages, as OpenAssistant (oasst1, oasst2) publishes them: the path of the best-ranked
+replies.
 
 Either a row is a message with `message_id`, `parent_id`, `role` and `text`, or a row is a tree, whose `prompt` has `replies`.
-Deleted messages and what hangs on them stay out. Any other source goes through as it is.
+Deleted messages and the replies below them are left out. Any other source passes through unchanged.
 """
 
 import itertools
@@ -22,7 +23,7 @@ MADE_OF = {"message_id", "parent_id", "text", "role", "replies", "prompt", "mess
 
 
 class Trees(Source):
-    """A source whose trees, if it has any, are dialogues."""
+    """A source that gives a dialogue for each tree, or its rows as they are if it has no trees."""
 
     def __init__(self, inner: Source):
         self.inner, self.path, self.where, self.name = inner, inner.path, inner.where, inner.name
@@ -49,7 +50,7 @@ class Trees(Source):
             yield Objects(objects)
 
     def _of_messages(self, rows: Iterable[dict]) -> Iterator[dict]:
-        """All rows are in memory: a reply may stand anywhere."""
+        """Holds all rows in memory, because a reply may stand anywhere."""
         replies: dict[Any, list[dict]] = defaultdict(list)
         found = list(rows)
         self.messages = len(found)
@@ -81,7 +82,7 @@ class Trees(Source):
             alive = [row for row in following if row.get("deleted") is not True]
             self.left_out[DELETED] += len(following) - len(alive)
             best = min(alive, key=rank, default=None)
-            if best is None or id(best) in seen:  # a damaged file may go in circles
+            if best is None or id(best) in seen:  # a damaged file may have cycles
                 break
             seen.add(id(best))
             path.append(best)
@@ -126,12 +127,12 @@ class Trees(Source):
 
 
 def key(value: Any) -> Any:
-    """An id that can be looked up, whatever it is."""
+    """An id as a value that can be looked up in a dict, whatever its type."""
     return value if isinstance(value, str | int) else repr(value)
 
 
 def rank(row: dict) -> float:
-    """Rank 0 is the best; what nobody ranked comes last."""
+    """A reply's rank: 0 is the best; a reply that nobody ranked comes last."""
     number = to_number(row.get("rank"))
     return float("inf") if number is None else number
 
