@@ -26,13 +26,13 @@ STAGE_HELP = {
     "feedback": "learn from the labels that people gave to answers, under guards",
     "eval": "write the report card",
 }
-# What an argument is called that names a file or folder, for a shell to complete.
+# The metavars of arguments that name a file or folder, for a shell to complete.
 FILES = ["RECIPE", "RECIPE|DATA", "RECIPE|MODEL", "RUN", "PATH", "DATA", "CORPUS", "FILE", "FOLDER", "DIR"]
 TRAINED = ("pretrain", "sft", "reject", "kto")  # stages that can say what they would need
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands. Each leaves the function that carries it out in `run`."""
+    """The parser of all commands. Each command sets `run` to the function that carries it out."""
     top = argparse.ArgumentParser(
         prog="minitron",
         description="From judged dialogues to a chat program that you can send to friends.",
@@ -230,12 +230,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs one command and leaves with its exit status: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C,
-    143 or 129 for a step that SIGTERM or SIGHUP let end."""
+    """Runs one command and exits with its status: 0, 1 for a failure, 2 for a mistake in the command or the recipe, 130 for Ctrl-C,
+    143 or 129 if SIGTERM or SIGHUP asked for the end, after the step was saved."""
     any_text_on_stdout()
     top = parser()
     arguments, rest = top.parse_known_args(argv)
-    # argparse takes all key=value in one run only; those behind a flag come back as unknown
+    # argparse takes only key=value arguments that stand together; those after a flag come back as unknown
     if hasattr(arguments, "overrides") and all("=" in text and not text.startswith("-") for text in rest):
         arguments.overrides += rest
     elif rest:

@@ -1,6 +1,7 @@
 """Files behind an address that fsspec knows (s3://bucket/chats.jsonl, gs://, hf://datasets/..., https://), as if they were paths.
 
-Needs: pip install 'minitron[remote]', and for some kinds of address a library more, which is named. Knows nothing about what is in the files.
+Needs: pip install 'minitron[remote]', and for some kinds of address another library, which the error names. Knows nothing about what is
+in the files.
 """
 
 import re
@@ -12,13 +13,13 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters or m
 
 
 def is_address(text: str) -> bool:
-    """Whether it names a file elsewhere."""
+    """Whether `text` is an address, and not a path on this computer."""
     return bool(ADDRESS.match(text))
 
 
 def expand(pattern: str) -> list[Path]:
-    """The file or folder at just this address, else what the glob matches, in the order of their names, as `universal_pathlib` has them: they
-    open, list and compare as paths do. Raises MinitronError where the address is of an unknown kind or nobody answers."""
+    """The file or folder at exactly this address, else what the glob matches, in the order of names. The paths are `universal_pathlib`'s:
+    they open, list and compare as pathlib's do. Raises MinitronError if the kind of address is unknown or nobody answers there."""
     try:
         from upath import UPath
     except ImportError:
@@ -39,7 +40,7 @@ def expand(pattern: str) -> list[Path]:
 
 
 def version(path: Path) -> list[str | int]:
-    """What differs when a file has changed: of one here its size and times, of one elsewhere what its keeper tells."""
+    """Values that differ after a file has changed: of a local file its size and times, of a remote one what its file system says."""
     if isinstance(path, Path):
         stat = path.stat()
         return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]

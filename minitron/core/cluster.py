@@ -3,8 +3,8 @@
     with ordered(work, items, address="auto") as results:
         for result in results: ...
 
-As `processes.ordered`, by Ray Data, which sends results over the network: machines need minitron and no disk in common. `work`, the items
-and the results must be picklable. Knows nothing about the work.
+Like `processes.ordered`, but with Ray Data, which sends results over the network: the machines need minitron, but no disk in common.
+`work`, the items and the results must be picklable. Knows nothing about the work.
 """
 
 import functools
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 def check_installed(option: str) -> None:
-    """Raises MinitronError where Ray is not there."""
+    """Raises MinitronError if Ray, which `option` needs, is not installed."""
     try:
         import ray.data  # noqa: F401
     except ImportError:
@@ -35,8 +35,8 @@ def check_installed(option: str) -> None:
 def ordered(work: Callable[[Item], Result], items: Sequence[Item], *, address: str) -> Iterator[Iterator[Result]]:
     """The results of work(item), in the order of the items. What `work` raises is raised where its result would have come.
 
-    `address` is "local" (a cluster of this computer alone, which ends with this process), "auto" (the cluster that this computer belongs to),
-    "ray://host:port", or that of a head node. Raises MinitronError where there is no cluster.
+    `address` is "local" (a cluster of this computer alone, which ends with this process), "auto" (the cluster that this computer belongs
+    to), "ray://host:port", or the address of a head node. Raises MinitronError if there is no cluster at it.
     """
     from ray.data import DataContext, from_items
 
@@ -54,7 +54,7 @@ def ordered(work: Callable[[Item], Result], items: Sequence[Item], *, address: s
     try:
         yield map(_result, outcomes)
     finally:
-        outcomes.close()  # else what is not wanted any more would keep the cluster's cores
+        outcomes.close()  # else work that is not wanted any more would keep the cluster's cores busy
 
 
 @functools.cache  # a process can't leave a cluster and join another: Ray keeps handles of the first
@@ -70,7 +70,7 @@ def _join(address: str) -> None:
 
 
 def _outcome(work: Callable[[Any], Any], row: dict[str, bytes]) -> dict[str, bytes]:
-    """On one of the machines: what `work` gives, or the exception that it raises, which Ray would wrap into its own."""
+    """Runs on one of the machines. Returns what `work` returns, or the exception that it raises, which Ray would wrap into its own."""
     try:
         found = (work(pickle.loads(row["item"])), None)
     except Exception as error:

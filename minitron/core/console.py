@@ -19,12 +19,12 @@ from minitron.core.errors import MinitronError
 PLAIN_EVERY_SECONDS = 20.0  # how often a long task says a line where no bar can be drawn
 
 
-# What must not move the cursor, recolour the screen or name the window: C0 (but tab and newline), DEL and C1.
+# Control characters, which could move the cursor, recolour the screen or name the window: C0 (but tab and newline), DEL and C1.
 CONTROLS = dict.fromkeys([*(set(range(32)) - {9, 10}), *range(0x7F, 0xA0)], "\ufffd")
 
 
 def visible(text: str) -> str:
-    """The text with U+FFFD in the place of every control character but tab and newline."""
+    """The text with U+FFFD in place of every control character but tab and newline."""
     return text.translate(CONTROLS)
 
 
@@ -33,7 +33,7 @@ class _Stderr:
 
     @property
     def rich_proxied_file(self) -> "_Stderr":
-        """While a bar is shown rich puts a proxy in the place of sys.stderr; its console asks for what is behind it."""
+        """While a bar is shown, rich puts a proxy in place of sys.stderr; rich's console asks for what is behind the proxy."""
         return self
 
     @staticmethod
@@ -70,13 +70,13 @@ _quiet = False
 
 
 def quiet(on: bool) -> None:
-    """Nothing is said or logged while on: for all but the first of several processes."""
+    """While on, nothing is printed or logged; for all but the first of several processes."""
     global _quiet
     _quiet = on
 
 
 def say(message: str, *, style: str | None = None) -> None:
-    """One line to the user, without markup."""
+    """Prints one line for the user, without markup, and writes it to the logs."""
     if _quiet:
         return
     message = visible(message)
@@ -88,7 +88,7 @@ def say(message: str, *, style: str | None = None) -> None:
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Appends all that is said to a file, with the time."""
+    """Within the block appends all that `say` prints to a file, with the time."""
     if _quiet:
         yield
         return
@@ -101,13 +101,13 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 def any_text_on_stdout() -> None:
-    """What stdout's encoding does not have is shown as `?` from now on, instead of ending the program."""
+    """From now on a character that stdout's encoding lacks is printed as `?`, instead of ending the program."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
 def tell(text: str) -> None:
-    """A line of a result, on stdout."""
+    """Prints a line of a result, on stdout."""
     print(visible(text), flush=True)
 
 
@@ -163,5 +163,5 @@ def progress(title: str, total: int = 0, *, done: int = 0) -> Iterator[Progress]
 
 
 def interactive() -> bool:
-    """Whether a person sits at both ends."""
+    """Whether stdin and stdout are both a terminal, so that a user can answer."""
     return sys.stdin.isatty() and sys.stdout.isatty()

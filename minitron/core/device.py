@@ -10,7 +10,7 @@ from minitron.core.errors import MinitronError
 
 
 def pick_device(wanted: str) -> torch.device:
-    """`auto`: cuda, else mps, else cpu. Raises MinitronError where torch has not the device that is wanted."""
+    """The device `wanted`; `auto`: cuda, else mps, else cpu. Raises MinitronError if torch does not find it here."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         wanted = next(name for name, found in there.items() if found)
@@ -20,7 +20,7 @@ def pick_device(wanted: str) -> torch.device:
 
 
 def processor() -> str:
-    """The name of this machine's processor and what torch uses of its instructions, for reports that speak of time."""
+    """The name of this machine's processor, and which of its instructions torch uses, for reports that give times."""
     try:
         name = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:

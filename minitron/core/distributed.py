@@ -48,15 +48,15 @@ def world() -> int:
 
 
 def local_world_size() -> int:
-    """How many of them share this machine's cores."""
+    """How many processes of the run share this machine's cores."""
     return _local_world
 
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Joins the processes that torchrun started; without torchrun, nothing. CUDA talks through NCCL, CPUs through gloo.
+    """Joins the processes that torchrun started; without torchrun does nothing. CUDA tensors go through NCCL, others through gloo.
 
-    Raises MinitronError where another process has died: torchrun is then about to end this one.
+    Raises MinitronError if another process has died: torchrun is then about to end this one.
     """
     global _rank, _world, _local_world, _parent, _control
     if not launched():
@@ -91,16 +91,17 @@ def joined() -> Iterator[None]:
 
 
 def _speak_last() -> None:
-    """What fails everywhere is said once: by the first process, while the others wait to be ended by torchrun."""
+    """Sees to it that an error of all processes is printed once: by the first one, while the others wait for torchrun to end them.
+    One that is still there after LINGER_SECONDS may print its own."""
     if _rank:
         time.sleep(LINGER_SECONDS)
         console.quiet(False)
 
 
 def on_rank0(work: Callable[[], Result]) -> Result:
-    """work() on the first process alone, while the others wait; all get what it returned (which must be picklable).
+    """Calls work() on the first process alone, while the others wait; returns its result, which must be picklable, on all.
 
-    If it fails, the others leave without a word. Within `work` there is one process: `world()` is 1.
+    If `work` fails, the others exit without a message. Within `work` there is one process: `world()` is 1.
     """
     global _world, _local_world
     if _world == 1:
@@ -127,22 +128,23 @@ def on_rank0(work: Callable[[], Result]) -> Result:
 
 
 def broadcast(value: Result) -> Result:
-    """The first process's value, for what each has measured or found on its own."""
+    """The first process's value, so that all use the same one where each has measured or found its own."""
     return on_rank0(lambda: value)
 
 
 def shard(items: Sequence) -> list:
-    """This process's part of the items; all get as many, with None where they do not go round.
+    """This process's part of the items. All processes get equally many, filled up with None if the items do not suffice.
 
-    As many, because a sharded model's blocks come together in every forward pass: all processes must make the same ones.
+    The numbers are equal because a sharded model's blocks are gathered in every forward pass: all processes must make the same
+    number of passes.
     """
     mine = list(items[_rank::_world] if _world > 1 else items)
     return mine + [None] * (-(-len(items) // _world) - len(mine))
 
 
 def all_reduce_sum(*values: float) -> list[float]:
-    """Each value summed over all processes, in fp64. Raises MinitronError where torchrun itself was killed: the same
-    command would start processes beside these."""
+    """Each value summed over all processes, in fp64. Raises MinitronError if torchrun itself was killed: these processes must end,
+    since the same command would start others beside them."""
     if _world == 1:
         return list(values)
     if os.getppid() != _parent:
@@ -156,10 +158,10 @@ def all_reduce_sum(*values: float) -> list[float]:
 
 
 def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, shard: bool) -> None:
-    """Gives all processes the first one's weights, and with `shard` each only a part of them (FSDP2: torch's
-    `fully_shard`, arXiv 2304.11277): of each of the `blocks`, and of the rest together.
+    """Gives all processes the first one's weights. With `shard` each process keeps only a part of them (FSDP2: torch's
+    `fully_shard`, arXiv 2304.11277): a part of each of the `blocks`, and a part of all other weights together.
 
-    Raises MinitronError where the processes cannot share the work.
+    Raises MinitronError if the processes cannot share the work.
     """
     if _world == 1:
         return
@@ -197,7 +199,7 @@ def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, shar
 
 
 def sharded(model: Any) -> bool:
-    """Whether each process holds a part of the weights only."""
+    """Whether each process holds only a part of the weights."""
     return hasattr(model, "set_gradient_divide_factor")  # fully_shard makes the model an FSDPModule
 
 
@@ -221,12 +223,12 @@ def sum_gradients(model: Any) -> None:
 
 
 def full(tensor: Any) -> Any:
-    """A tensor that processes hold in parts, put together on all of them; others as they are."""
+    """The whole tensor, on all processes, if they hold it in parts; any other tensor as it is."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
 
 
 def part_of(tensor: Any, weight: Any) -> Any:
-    """What this process holds of a tensor that all have, cut as `weight` is; as it is where the weight is whole."""
+    """This process's part of a tensor that all have whole, cut as `weight` is; the whole tensor if the weight is not cut."""
     if not hasattr(weight, "full_tensor"):
         return tensor
     from torch.distributed.tensor import distribute_tensor
@@ -235,7 +237,8 @@ def part_of(tensor: Any, weight: Any) -> Any:
 
 
 def whole(value: Any) -> Any:
-    """Tensors in dicts and lists that processes hold in parts, put together in the first one's memory, one by one.
+    """The same dicts and lists with whole tensors for those that processes hold in parts. They are gathered one by one, in the
+    first process's memory.
 
     All processes must call it. The others get None for such tensors.
     """
@@ -250,7 +253,7 @@ def whole(value: Any) -> Any:
 
 
 def parts_of(state: dict, optimizer: Any) -> dict:
-    """An optimizer's whole state as `whole` saved it, cut as this optimizer's weights are; as it is if they are not."""
+    """An optimizer's whole state, as `whole` gave it, cut as this optimizer's weights are; the state as it is if they are not cut."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     if not any(hasattr(weight, "full_tensor") for weight in weights):
         return state

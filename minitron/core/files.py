@@ -5,8 +5,8 @@
     with atomic_folder("runs/demo/sft/checkpoints/step-000500") as temporary:
         save_file(tensors, temporary / "model.safetensors")
 
-What has its name has its contents, after a power cut too: the data is synced before the rename, the folder that holds
-the name after it. Also SHA-256 of files and of plain values. Knows nothing about what the files hold.
+A file that has its final name is complete, even after a power cut: its data is synced before the rename, the folder that
+holds the name after it. Also SHA-256 of files and of plain values. Knows nothing about what the files hold.
 """
 
 import errno
@@ -69,8 +69,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary sibling folder to write files into; it becomes `path`, in the place of what was there, if the block
-    succeeds, and is removed if not. Errors as with `atomic_path`."""
+    """Yields a temporary sibling folder to write files into; it replaces `path` if the block succeeds, and is removed if not.
+    Errors as with `atomic_path`."""
     path = Path(path)
     temporary = _temporary(path)
     try:
@@ -82,7 +82,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             _sync_folder(file) if file.is_dir() else _sync(file)
         _sync_folder(temporary)
         if path.exists():
-            # A folder cannot be replaced by a rename. Nothing that has to survive is ever written a second time.
+            # A rename cannot replace a folder, so the old one goes first. Nothing that has to survive is ever written a second time.
             remove_folder(path)
         temporary.rename(path)
         _sync_folder(path.parent)
@@ -97,7 +97,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Removes a folder at once as far as its name goes: a kill in the middle leaves no part of it under that name."""
+    """Removes a folder. It is renamed first, so that a kill in the middle leaves no part of it under its name."""
     hidden = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
     shutil.rmtree(hidden, ignore_errors=True)
     shutil.rmtree(path.rename(hidden))
@@ -110,7 +110,7 @@ def make_folder(path: Path) -> None:
             make_folder(path.parent)
         try:
             path.mkdir(exist_ok=True)
-        except FileExistsError:  # which says less than what it is about
+        except FileExistsError:  # a message less clear than this one
             raise NotADirectoryError(errno.ENOTDIR, "", str(path)) from None
         _sync_folder(path.parent)
 
@@ -148,7 +148,7 @@ def append_line(path: str | Path, line: str) -> None:
 
 
 def whole_lines(path: str | Path) -> list[str]:
-    """The lines of a file that only grows, none where there is no file; one that a crash cut off is removed from it."""
+    """The lines of a file that only grows; none if there is no file. A last line that a crash cut off is removed from the file."""
     path = Path(path)
     if not path.exists():
         return []
@@ -166,8 +166,8 @@ def write_error(error: OSError, *, path: str | Path) -> MinitronError:
 
 
 def expand(pattern: str) -> list[Path]:
-    """The file or folder with just this name, else what the glob matches, in the order of their names. `~` is the home folder; what is
-    behind an address looks like a path (`addresses`)."""
+    """The file or folder with exactly this name, else what the glob matches, in the order of names. `~` is the home folder. The pattern
+    may also be an address (`addresses`), whose files look like paths."""
     if is_address(pattern):
         return addresses.expand(pattern)
     exact = Path(pattern).expanduser()
@@ -181,9 +181,9 @@ def read_error(error: OSError, *, path: str | Path) -> MinitronError:
 
 
 def path_error(error: OSError) -> MinitronError:
-    """The user's view of an OSError that nobody has caught where it came up.
+    """The user's view of an OSError that was not caught where it arose.
 
-    minitron writes to new temporary names in folders, so an error about a file that is there is one of reading.
+    minitron writes to new temporary names in folders, so an error about an existing file arose from reading it.
     """
     path = os.fsdecode(error.filename) if error.filename is not None else "a file"
     reading = os.path.isfile(path) or error.errno in (errno.ENOENT, errno.EISDIR)
@@ -207,13 +207,13 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def sha256_file(path: str | Path) -> str:
-    """64 hex digits of a file's content."""
+    """SHA-256 of a file's content, as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(value: Any) -> str:
-    """64 hex digits of a plain value; the order of keys does not matter."""
+    """SHA-256 of a plain value, as 64 hex digits; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -224,7 +224,7 @@ def _remove(file: Path) -> None:
 
 
 def _sync(file: Path) -> None:
-    # Windows syncs only what is open for writing; elsewhere a program that runs cannot be opened so.
+    # Windows syncs only what is open for writing; elsewhere the file of a running program cannot be opened for writing.
     descriptor = os.open(file, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)

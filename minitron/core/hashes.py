@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered: a file whose size and times are as they were is not read again, and one elsewhere never.
+"""Remembers SHA-256 of files: a file whose size and times have not changed is not read again. A remote file is never read for it.
 
     hashes = Hashes(Path("runs/demo/hashes.json"))
     hashes.of(Path("data/judged.parquet"))
@@ -21,7 +21,7 @@ GRAIN_SECONDS = 2.0
 
 
 class Hashes:
-    """What `path` remembers; it is only a memory and may be deleted at any time."""
+    """The hashes that are remembered in the file `path`; it is only a cache and may be deleted at any time."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -32,9 +32,10 @@ class Hashes:
         self._new = False
 
     def of(self, file: Path) -> str:
-        """64 hex digits. Raises OSError where the file cannot be read."""
+        """The file's SHA-256, or for a remote file that of its address and version, as 64 hex digits. Raises OSError if the file
+        cannot be read."""
         seen = version(file)
-        if not isinstance(file, Path):  # elsewhere: read as seldom as can be
+        if not isinstance(file, Path):  # a remote file, read as seldom as possible
             return sha256_json([str(file), *seen])
         match self._known.get(str(file)):
             case [*before, str(sha256)] if before == seen and len(sha256) == 64:

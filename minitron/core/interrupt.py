@@ -1,7 +1,7 @@
-"""Long work that is asked to stop: by Ctrl-C, by SIGTERM (a job queue, a system that shuts down) or by SIGHUP (a terminal
-that was closed). The first signal lets the step be finished and saved, a second one ends it at once.
+"""Stops long work on Ctrl-C, on SIGTERM (from a job queue, or a system that shuts down) or on SIGHUP (a terminal was closed).
+After the first signal the current step is finished and saved; a second one ends the work at once.
 
-The exit status tells which it was, as shells have it: 128 + the signal's number, so 130 for Ctrl-C and 143 for SIGTERM.
+The exit status tells which signal it was, by the convention of shells: 128 + its number, so 130 for Ctrl-C and 143 for SIGTERM.
 """
 
 import signal
@@ -15,7 +15,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked for the end, and what was done is saved. `code` is the exit status."""
+    """A signal asked the work to stop, and what was done is saved. `code` is the exit status."""
 
     def __init__(self, number: int):
         super().__init__()
@@ -28,7 +28,7 @@ class Interrupt:
     def __enter__(self) -> "Interrupt":
         self._number, self._before = 0, {}
         for number in SIGNALS:
-            # What is ignored stays so: nohup does that with SIGHUP, a script's shell with SIGINT of what it runs behind it.
+            # Ignored signals stay ignored: nohup ignores SIGHUP, and a script's shell ignores SIGINT for its background jobs.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 try:
                     self._before[number] = signal.signal(number, self._note)
@@ -42,7 +42,7 @@ class Interrupt:
 
     def leave(self) -> NoReturn:
         """Raises Stopped."""
-        raise Stopped(self._number or signal.SIGINT)  # of several processes only another one may have been asked
+        raise Stopped(self._number or signal.SIGINT)  # the signal may have reached only another process
 
     def _note(self, number: int, _frame: object) -> None:
         if self._number:

@@ -1,9 +1,9 @@
-"""One process at a time in a folder.
+"""Lets one process at a time work in a folder.
 
     with held(Path("runs/demo/sft")):
         ...
 
-The operating system lets go of the lock however the process ends, so none is ever left behind. Knows nothing about what
+The operating system releases the lock however the process ends, so none is ever left behind. Knows nothing about what
 is done in the folder.
 """
 
@@ -35,9 +35,9 @@ UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # s
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Raises MinitronError where another process is in the block for this folder, which need not be there yet.
+    """Holds the lock of a folder, which need not exist yet. Raises MinitronError if another process holds it.
 
-    The lock is on a hidden file beside the folder, which stays: the folder itself may be renamed.
+    The lock is on a hidden file beside the folder, since the folder itself may be renamed. That file is never removed.
     """
     file = folder.with_name(f".{folder.name}.lock")
     try:

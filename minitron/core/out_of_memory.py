@@ -1,4 +1,4 @@
-"""Too little memory, told as what it is. torch, NumPy, Arrow and Python raise errors of several kinds for it.
+"""Reports too little memory as such. torch, NumPy, Arrow and Python raise errors of several kinds for it.
 
 with explained("sft", hint="lower sft.batch_rows"):
     train()
@@ -14,7 +14,7 @@ SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "cannot 
 
 @contextmanager
 def explained(what: str, *, hint: str) -> Iterator[None]:
-    """Raises MinitronError in the place of whatever says that `what` found no memory."""
+    """Raises MinitronError in place of any error which says that `what` found too little memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -1,8 +1,8 @@
-"""Work spread over the CPU's cores by whole batches, not inside each operation.
+"""Spreads work over the CPU's cores by whole batches, not inside each operation.
 
-Tiny models make tiny operations: torch's own threads meet at a barrier hundreds of times in a step, and where another
-program takes one of the cores for a moment, all wait. One batch per thread meets once, and costs nothing when alone
-(`benchmarks/threads.py`). On other devices the work is done in turn.
+Tiny models make tiny operations: torch's own threads meet at a barrier hundreds of times in a step, and if another
+program takes one of the cores for a moment, all wait. Threads with a batch each meet once, and are no slower on an idle
+machine (`benchmarks/threads.py`). On other devices the batches are computed one after the other.
 """
 
 import functools
@@ -29,7 +29,7 @@ def cores() -> int:
 
 @functools.cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    """Kept, since a step that begins new threads takes longer (a sixth, of kto with the demo)."""
+    """A pool of threads. It is kept, since a step that starts new threads takes longer (by a sixth, in kto with the demo)."""
     return ThreadPoolExecutor(workers, thread_name_prefix="minitron")
 
 
@@ -38,9 +38,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def parallel_map(work: Callable[[Item], Result], items: Iterable[Item], *, device: torch.device) -> list[Result]:
-    """[work(item) for item in items], in order. `work` sets its own autocast and inference mode: both are per thread."""
+    """[work(item) for item in items], in order. `work` must set its own autocast and inference mode: both are per thread."""
     items, working = list(items), getattr(_here, "working", False)
-    alone = device.type != "cpu" or working  # a worker waits for no other
+    alone = device.type != "cpu" or working  # a worker must not wait for others
     workers = 1 if alone else min(len(items), cores())
     if workers <= 1:
         if not working:
@@ -56,7 +56,7 @@ def parallel_map(work: Callable[[Item], Result], items: Iterable[Item], *, devic
     running = [_pool(cores()).submit(one, item) for item in items]
     try:
         return [future.result() for future in running]
-    except BaseException:  # Ctrl-C too: what has not begun never does
+    except BaseException:  # also Ctrl-C: work that has not begun is cancelled
         for future in running:
             future.cancel()
         wait(running)

@@ -1,4 +1,4 @@
-"""Work for all cores that Python does: other processes of minitron, whose results come in the order of the items.
+"""Spreads Python's own work over all cores, by other processes of minitron. Results come in the order of the items.
 
     with ordered(work, items, workers=8) as results:
         for result in results: ...
@@ -32,14 +32,14 @@ def cores() -> int:
 
 @contextmanager
 def ordered(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Iterator[Result]]:
-    """The results of work(item), in the order of the items, of which few more than there are workers are under way at a time.
+    """The results of work(item), in the order of the items. Only a few more items than there are workers are under way at a time.
 
-    With one worker the work is done here. What `work` raises is raised where its result would have come.
+    With one worker the work is done in this process. What `work` raises is raised where its result would have come.
     """
     if workers <= 1:
         yield map(work, items)
         return
-    # Not forked: this process has threads, of torch and Arrow, and a forked one would have their locks without them.
+    # Not forked: this process has threads, of torch and Arrow, and a forked process would have their locks without the threads.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     try:
@@ -63,7 +63,7 @@ def _results(
 
 
 def _begin() -> None:
-    """In each worker: Ctrl-C is for the first process to answer, and a worker does not outlive it."""
+    """Prepares a worker: it ignores Ctrl-C, which the parent process answers, and ends when the parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent

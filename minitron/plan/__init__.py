@@ -1,4 +1,4 @@
-"""Sizes, memory and time before anything runs, and whole recipes for a size or a time.
+"""Estimates sizes, memory and time before anything runs, and proposes whole recipes for a size or a time.
 
 Knows nothing about how stages are run.
 """

@@ -1,6 +1,6 @@
 """How much there is to learn from, counted on a sample: a few thousand dialogues and the beginnings of texts.
 
-    corpus = look(config)                          # the data stage's files where they are of this recipe, else a sample
+    corpus = look(config)                          # from the data stage's files if this recipe made them, else a sample
     counts = corpus.count(config, vocab_size=4096) # tokens of an epoch, lengths of dialogues and answers
 
 Knows nothing about models and time.
@@ -30,9 +30,9 @@ from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer, TooManyTokens
 
 SAMPLE_ROWS = 2000  # dialogues that are read
-SAMPLE_FILES = 8  # of a source with more files, these many are read, evenly spread
-SAMPLE_CHARS = 2_000_000  # of raw text
-TOKENIZER_CHARS = 2_000_000  # that the sample's own tokenizer is trained on
+SAMPLE_FILES = 8  # files that are read, evenly spread, where there are more
+SAMPLE_CHARS = 2_000_000  # characters of raw text that are read
+TOKENIZER_CHARS = 2_000_000  # characters that the sample's own tokenizer is trained on
 
 
 @dataclass
@@ -46,17 +46,17 @@ class Counts:
     answer: float = 0.0  # mean tokens of an answer
 
     def longest(self, share: float) -> int:
-        """Tokens that so large a share of the dialogues do not exceed."""
+        """The length in tokens that this share of the sample's dialogues does not exceed."""
         return self.dialogue[min(len(self.dialogue) - 1, int(share * len(self.dialogue)))] if self.dialogue else 0
 
 
 @dataclass
 class Corpus:
-    """What there is to train on, about; nothing is held out from the samples."""
+    """About how much there is to train on. The samples may have dialogues and texts that training will hold out."""
 
     dialogues: int
     sample: list[list[dict]]  # messages of some dialogues
-    text_chars: int = 0  # pretrain's
+    text_chars: int = 0  # characters of pretrain's text
     text_sample: list[str] = field(default_factory=list)
     where: str = ""  # how the dialogues were counted
 
@@ -66,8 +66,8 @@ class Corpus:
         return len(self.sample) >= self.dialogues and not self.text_chars
 
     def count(self, config: Config, *, vocab_size: int) -> Counts:
-        """By the run's tokenizer if it has that many tokens, else by one trained on the sample. Of a sample too small for
-        `vocab_size` tokens a smaller tokenizer is made: it counts somewhat more tokens than there will be."""
+        """Counts with the run's tokenizer if it has `vocab_size` tokens, else with one trained on the sample. If the sample is too
+        small for that many, a smaller tokenizer is trained, which counts somewhat more tokens than there will be."""
         with tempfile.TemporaryDirectory() as folder:
             counted_by = self._tokenizer(config, vocab_size, Path(folder) / "tokenizer.model")
         lengths, answers = [], []
@@ -103,7 +103,7 @@ class Corpus:
 
 
 def look(config: Config) -> Corpus:
-    """Counts what the recipe names. Raises MinitronError where it names nothing, or a hub that was not read yet."""
+    """Estimates the data that the recipe names. Raises MinitronError if it names none, or a hub's dataset that was not read yet."""
     data, folder = config.data, config.layout.stage("data")
     found = Corpus(0, [])
     if _is_of(config, folder):
@@ -143,7 +143,7 @@ def _of_part(part: mixture.Part, config: Config) -> Corpus:
 
 
 def _mixed(parts: list[mixture.Part], found: list[Corpus]) -> Corpus:
-    """Corpora of several sources as one, with as much of each in the sample as is trained on."""
+    """The corpora of several sources as one. The sample has each source in the proportion in which it is trained on."""
     if len(found) == 1:
         return found[0]
     times = mixture.repeats(parts, [corpus.dialogues for corpus in found])
@@ -165,7 +165,7 @@ def _is_of(config: Config, folder: Path) -> bool:
 
 
 def _sampled(data: DataConfig, every: list[Source], *, rows: int) -> Corpus:
-    """What `rows` rows come to if all are as the first ones of the sources are. Equal dialogues of the sample count once."""
+    """The corpus of `rows` rows, estimated from the first rows of the sources. Equal dialogues of the sample count once."""
     reader, roles, known = Reader(data), role_map(data), set()
     some = _some(every)
     sample, probes, read = [], 0, 0
@@ -184,7 +184,7 @@ def _sampled(data: DataConfig, every: list[Source], *, rows: int) -> Corpus:
             if here >= SAMPLE_ROWS // len(some):
                 break
         read += here
-    if len(some) == len(every):  # else a source that was not looked at may have it
+    if len(some) == len(every):  # else a source that was not read may have them
         reader.check_columns()
     if not sample:
         raise MinitronError(
@@ -202,14 +202,14 @@ def _some(every: list[Source]) -> list[Source]:
 
 
 def _rows(source: Source) -> int:
-    """Rows of a source, where possible without parsing them."""
+    """The number of rows of a source, counted without parsing them if possible."""
     with reading(source.where):
         count = source.count()
         return sum(1 for _ in source.rows()) if count is None else count
 
 
 def _texts_of(config: Config) -> tuple[int, list[str]]:
-    """Characters of pretrain's training text, about, and a sample of it."""
+    """About how many characters pretrain's training text has, and a sample of it."""
     if config.pretrain.hub:
         raise MinitronError(
             f"how much the dataset {config.pretrain.hub} holds is not known",
@@ -229,7 +229,7 @@ def _texts_of(config: Config) -> tuple[int, list[str]]:
 
 
 def _until(texts: Iterable[str], characters: int) -> Iterable[str]:
-    """The first texts, whole, until they have so many characters."""
+    """The first texts, each whole, until together they have `characters` characters or more."""
     for text in texts:
         yield text
         characters -= len(text)
@@ -238,7 +238,7 @@ def _until(texts: Iterable[str], characters: int) -> Iterable[str]:
 
 
 def _up_to(texts: Iterable[str], characters: int) -> Iterable[str]:
-    """The first texts, the last one cut, up to so many characters."""
+    """The first texts, the last one cut, of together at most `characters` characters."""
     for text in texts:
         if characters <= 0:
             return

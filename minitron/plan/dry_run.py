@@ -1,7 +1,7 @@
 """`--dry-run`: what a stage would cost. Run: minitron sft RECIPE --dry-run (or pretrain, reject, kto).
 
 Parameters are counted on torch's meta device, memory is computed (`memory`), time is measured here on random ids with the
-engine's own functions and multiplied by how often a run calls them. Needs no data; where there is some, lengths come of it.
+engine's own functions and multiplied by how often a run calls them. Needs no data; if there are data, lengths are taken from them.
 """
 
 import math
@@ -37,16 +37,16 @@ from minitron.train.loop import accumulate, summed_loss
 from minitron.train.optimizer import make_optimizer
 from minitron.train.precision import autocast, choose_precision
 
-METHOD = Method()  # as kto stage runs it
-FORWARD_SHARE = 1 / 3  # of forward and backward: 2 of 6 operations per weight and token (arXiv 2001.08361, section 2.1)
-EVAL_ROWS = 256  # validation rows where a recipe takes all and they are not there yet
+METHOD = Method()  # as the kto stage runs it
+FORWARD_SHARE = 1 / 3  # of both passes' time: 2 of 6 operations per weight and token (arXiv 2001.08361, section 2.1)
+EVAL_ROWS = 256  # validation rows that are assumed if a recipe takes all and they are not packed yet
 SAMPLED_TOKENS = 8  # per prompt, to measure how long a token takes
-SAMPLED_OPERATIONS = {"cpu": 3e10, "cuda": 3e13, "mps": 1e12}  # of a micro-batch, at most: about a second
-FAILING_SHARE = 0.1  # of the answers that reject draws: 4% to 9% of the demo's
+SAMPLED_OPERATIONS = {"cpu": 3e10, "cuda": 3e13, "mps": 1e12}  # of a measured micro-batch, at most: about a second
+FAILING_SHARE = 0.1  # assumed share of failures in the answers that reject draws: 4% to 9% with the demo
 
 
 def show(config: Config, stage: str) -> None:
-    """Says what `stage` needs on this machine: parameters, tokens, memory and time."""
+    """Prints what `stage` needs on this machine: parameters, tokens, memory and time."""
     if stage == "reject":
         _show_reject(config)
         return
@@ -91,7 +91,7 @@ def _say_parameters(config: Config) -> None:
 
 
 def _say_memory(needs: dict[str, int], device: torch.device, *, hint: str) -> bool:
-    """Returns whether it fits."""
+    """Prints the memory needed. Returns whether the device has it; True if that is unknown."""
     need, there = sum(needs.values()), memory.device_bytes(device)
     shown = ", ".join(f"{term} {size / 1e9:.2f}" for term, size in needs.items())
     say(f"memory         about {need / 1e9:.2f} GB: {shown}")
@@ -110,7 +110,7 @@ def _say_time(parts: dict[str, float], how: str) -> None:
 
 
 def expected_precision(optim: OptimConfig, device: torch.device) -> str:
-    """What `optim.choose_precision` will choose; on a CPU it measures, and either needs about as much."""
+    """What `precision.choose_precision` will choose. On a CPU it will measure; bf16 is assumed, since both need about as much memory."""
     if device.type == "cpu" and optim.precision == "auto":
         return "bf16"
     return choose_precision(optim.precision, device, lambda _: None, what="").name
@@ -124,7 +124,7 @@ def training_memory(config: Config, stage: str, *, device: torch.device, precisi
 
 
 def valid_rows(config: Config, stage: str) -> int:
-    """Packed rows that a validation measures on."""
+    """The number of packed rows that a validation measures on."""
     limit = getattr(config, stage).eval_rows
     packed = config.layout.packed(stage, "valid")
     if (packed / "pack.json").exists():
@@ -138,7 +138,7 @@ def valid_rows(config: Config, stage: str) -> int:
 
 @dataclass
 class Speed:
-    """Seconds of this machine's."""
+    """Seconds that this machine takes, measured."""
 
     chosen: Choices
     at_once: int  # micro-batches of a round, computed side by side
@@ -156,8 +156,8 @@ class Speed:
 
 
 def operations(config: Config, stage: str, tokens: int) -> float:
-    """Operations of forward and backward over so many tokens: 6 for each weight and token, those of the head where there is a
-    target, and what the shape's blocks do beside (PaLM, arXiv 2204.02311, appendix B)."""
+    """Operations of forward and backward over `tokens` tokens: 6 for each weight and token, for the head's weights only at
+    targets, and what the blocks compute beside the products with their matrices (PaLM, arXiv 2204.02311, appendix B)."""
     shape = config.model
     head = memory.TARGET_SHARES[stage] * config.tokenizer.vocab_size * shape.d_model
     mixing = sum(block.operations(shape) for block in trunk_type(shape.arch).block_types(shape))
@@ -165,8 +165,8 @@ def operations(config: Config, stage: str, tokens: int) -> float:
 
 
 def sample_of(config: Config, stage: str, rows: int, device: torch.device) -> tuple[Config, int, float]:
-    """A recipe that is measured in a moment in its place (of a big model fewer rows, then fewer layers), its rows, and how
-    many times more operations the whole has."""
+    """A smaller recipe that can be measured in a moment in place of this one (with fewer rows, then with fewer layers), its
+    rows, and how many times more operations the whole recipe has."""
     most, small, fewer = SAMPLED_OPERATIONS.get(device.type, SAMPLED_OPERATIONS["cpu"]), config, rows
     tokens = config.model.context
     while operations(small, stage, fewer * tokens) > most and (fewer > 1 or small.model.n_layers > 2):
@@ -178,8 +178,8 @@ def sample_of(config: Config, stage: str, rows: int, device: torch.device) -> tu
 
 
 def measure(config: Config, stage: str, device: torch.device, *, chosen: Choices | None = None) -> Speed:
-    """Two rounds of micro-batches and updates of a fresh model, as `trainer` computes them but for torch.compile; the faster
-    ones count."""
+    """Times two rounds of micro-batches and updates of a fresh model, computed as `train.loop` does but without torch.compile;
+    the faster ones count. `chosen` are the choices of an earlier measurement, else they are made here."""
     settings = getattr(config, stage)
     rows, accumulation = settings.batch_rows, settings.accumulation
     small, fewer, times = sample_of(config, stage, rows, device)
@@ -246,7 +246,8 @@ class Lengths:
 
     @classmethod
     def of(cls, config: Config) -> "Lengths":
-        """From the recipe's data, else half a context and a quarter of it: the reference's dialogues have 550 of 1,024."""
+        """The lengths of the recipe's data if it can be read, else half a context and a quarter: the reference's dialogues have
+        550 tokens in a context of 1,024."""
         try:
             counts = corpus_stats.look(config).count(config, vocab_size=config.tokenizer.vocab_size)
         except MinitronError:
@@ -267,7 +268,8 @@ class Aligning:
         self.length = max(3, min(round(lengths.dialogue), config.model.context))
         short = replace(config, model=replace(config.model, context=self.length))
         small, self.rows, times = sample_of(short, "sft", MICRO_ROWS, device)
-        self.deeper = times * self.rows / MICRO_ROWS  # how many times more operations a token takes than those measured
+        # a token's operations, as a multiple of those in the measured model
+        self.deeper = times * self.rows / MICRO_ROWS
         self.model = LanguageModel(small.model, config.tokenizer.vocab_size).to(device).eval()
         self.at_once = parallel.cores() if device.type == "cpu" else 1
 
@@ -302,7 +304,7 @@ class Aligning:
         return count * (reading + min(limit, self.lengths.answer) * self.drawn)
 
     def forward(self, rows: int) -> float:
-        """Seconds to score so many held-out rows."""
+        """Seconds to score `rows` held-out rows."""
         return rows * self.scored * FORWARD_SHARE * self.config.model.context / self.lengths.dialogue
 
     def look(self) -> float:
@@ -323,7 +325,7 @@ class Aligning:
     def kto(self) -> dict[str, float]:
         """Parts of the stage -> seconds."""
         settings, looks = self.config.kto, kto_looks(self.config)
-        # and the mismatched pairs, without backward: one for both completions of a prompt
+        # the completions, and the mismatched pairs without backward: one pair for both completions of a prompt
         step = settings.batch_rows * (1 + FORWARD_SHARE / 2) * self.scored
         return {
             "reference": 1.5 * kto_completions(self.config) * self.scored * FORWARD_SHARE,
@@ -348,12 +350,12 @@ class Aligning:
 
 
 def kto_looks(config: Config) -> int:
-    """One of the SFT model, and one at every check."""
+    """The number of looks: one at the SFT model, and one every `eval_every_steps`."""
     return 1 + -(-config.kto.steps // config.kto.eval_every_steps)
 
 
 def kto_completions(config: Config) -> int:
-    """Chosen and rejected ones: those that are there, else as many as are to be expected."""
+    """The number of completions, chosen and rejected: counted if the pairs are there, else estimated."""
     path = config.layout.pairs
     if path.exists():
         return pairs.count(path)

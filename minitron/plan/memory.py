@@ -1,11 +1,11 @@
-"""What training needs of memory, term by term, from a recipe alone: weights, gradients, optimizer, activations.
+"""How much memory training needs, term by term, from a recipe alone: weights, gradients, optimizer, activations.
 
     parameters(config.model, vocab_size)      # part of the model -> how many
     needs = training(config, "sft", rows=2, accumulation=32, device=torch.device("cuda"), precision="bf16")   # term -> bytes
 
 Activations are what autograd keeps for backward: each layer says what that is (`saved_bytes` in minitron/model), and
-tests/test_plan.py compares the sum with what torch keeps. The optimizer's work within a step and the allocator's slack are
-not counted.
+tests/test_plan.py compares the sum with what torch keeps. The optimizer's temporary tensors within a step and the allocator's
+slack are not counted.
 
 Letters: n tokens of a micro-batch, D d_model, F d_ff, V vocabulary, T tokens of a row.
 """
@@ -26,11 +26,11 @@ from minitron.tokenizer.base import MARKERS
 from minitron.train import cross_entropy, inherit
 from minitron.train.optimizer import method
 
-TARGET_SHARES = {"pretrain": 1.0, "sft": 0.58}  # of tokens under loss: the reference's dialogues have 57.7%
+TARGET_SHARES = {"pretrain": 1.0, "sft": 0.58}  # share of tokens that are targets: the reference's dialogues have 57.7%
 
 
 def parameters(shape: ModelConfig, vocab_size: int) -> dict[str, int]:
-    """Part of the model -> its parameters. `positions` are those that nanoGPT does not count."""
+    """Part of the model -> number of its parameters. `positions` are learned positions, which nanoGPT does not count."""
     model = meta_model(shape, vocab_size)
     parts: dict[str, list[nn.Parameter]] = model.trunk.parts()
     if shape.untied_head:
@@ -39,19 +39,19 @@ def parameters(shape: ModelConfig, vocab_size: int) -> dict[str, int]:
 
 
 def meta_model(shape: ModelConfig, vocab_size: int) -> LanguageModel:
-    """The model without numbers, to count."""
+    """The model on torch's meta device: with shapes and without values, to count."""
     with torch.device("meta"):
         return LanguageModel(shape, vocab_size)
 
 
 def optimizer_bytes(shape: ModelConfig, vocab_size: int, optim: OptimConfig) -> int:
-    """What the recipe's optimizer keeps of all weights."""
+    """Bytes that the recipe's optimizer keeps for all weights."""
     weights = sum(parameters(shape, vocab_size).values())
     return method(optim.name).state_bytes(weights, block_matrices(shape))
 
 
 def state_bytes(shape: ModelConfig, *, rows: int, slots: int) -> int:
-    """What a model keeps while it writes: a KV cache for `rows` texts of `slots` tokens, or what its shape has for it."""
+    """Bytes that a model keeps while it generates: a KV cache for `rows` texts of `slots` tokens, or what its shape has in its place."""
     return meta_model(shape, 1).new_state(rows, slots).nbytes
 
 
@@ -62,17 +62,17 @@ def names_of_linears(shape: ModelConfig) -> list[str]:
 
 
 def block_matrices(shape: ModelConfig) -> int:
-    """Weights of the blocks' matrices."""
+    """The number of weights in the blocks' matrices."""
     return sum(weight.numel() for block in meta_model(shape, 1).trunk.matrices() for weight in block)
 
 
 def side_by_side(shape: ModelConfig, device: torch.device, accumulation: int) -> int:
-    """Micro-batches that `loop.accumulate` computes at once."""
+    """The number of micro-batches that `loop.accumulate` computes at once."""
     return 1 if device.type != "cpu" or shape.dropout else min(accumulation, parallel.cores())
 
 
 def gradient_sets(accumulation: int, at_once: int) -> int:
-    """Gradients of all weights that `loop.accumulate` holds at once: those of `at_once` micro-batches, and their sum."""
+    """How many gradients of each weight `loop.accumulate` holds at once: those of `at_once` micro-batches, and their sum."""
     return min(accumulation, at_once + 1)
 
 
@@ -86,7 +86,7 @@ def training(
     precision: str,
     recompute: bool = False,
 ) -> dict[str, int]:
-    """Bytes at the peak of a step of `stage`, pretrain or sft, by term; `rows` of model.context tokens are a micro-batch."""
+    """Bytes at the peak of a step of `stage`, pretrain or sft, by term. A micro-batch is `rows` rows of model.context tokens."""
     shape, vocab_size = config.model, config.tokenizer.vocab_size
     weights = FP32 * sum(parameters(shape, vocab_size).values())
     at_once = side_by_side(shape, device, accumulation)
@@ -118,7 +118,7 @@ def training(
 
 
 def low_rank_bytes(shape: ModelConfig, vocab_size: int, lora: LoraConfig, *, tokens: int = 0) -> tuple[int, int]:
-    """Bytes of what LoRA trains, and of what AdamW keeps of it; `tokens` rows of the vocabulary are trained too."""
+    """Bytes of the weights that LoRA trains, and of what AdamW keeps for them; `tokens` rows of the vocabulary are trained, too."""
     model = meta_model(shape, vocab_size)
     low_rank.attach(model, lora, seed=0, tokens=range(tokens))
     trained = sum(weight.numel() for weight in low_rank.state(model).values())
@@ -131,15 +131,15 @@ def low_bytes(precision: str) -> int:
 
 
 def logits_bytes(targets: int, vocab_size: int, d_model: int, *, precision: str) -> int:
-    """What `cross_entropy.linear_cross_entropy` holds for a moment: a piece's logits, log-probabilities and their gradient, and in 16
-    bits the embedding and a piece of its gradient."""
+    """Bytes that `cross_entropy.linear_cross_entropy` holds for a moment: a piece's logits, log-probabilities and their gradient; with a
+    precision of 16 bits also the embedding in it, and what one piece adds to its gradient."""
     low, rows = low_bytes(precision), max(cross_entropy.ROWS_AT_ONCE, cross_entropy.LOGITS_AT_ONCE // vocab_size)
     piece = min(rows, targets) * vocab_size
     return 2 * FP32 * piece if low == FP32 else (FP32 + 2 * low) * piece + 2 * low * vocab_size * d_model
 
 
 def targets_of(tokens: int, stage: str = "sft") -> int:
-    """Positions that the vocabulary is projected to."""
+    """The number of positions that logits are computed at, rounded up as batches are."""
     return -(-round(TARGET_SHARES[stage] * tokens) // ROUND_TARGETS) * ROUND_TARGETS
 
 
@@ -157,24 +157,24 @@ def activations(
     lora: LoraConfig | None = None,
     head: bool = True,
 ) -> dict[str, int]:
-    """What autograd keeps of one forward pass over rows of `length` tokens: term -> bytes. With `lora` also what its factors
-    read; without `head` the vocabulary is not trained.
+    """What autograd keeps of one forward pass over rows of `length` tokens: term -> bytes. With `lora` this includes what its
+    factors read; without `head` the vocabulary is not trained.
 
-    With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) the blocks' inputs and what one block keeps.
-    `packed`: rows with a mask and `loop.summed_loss`; else completions in fp32 as `preference.token_log_probs` has them.
+    With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) it is the blocks' inputs and what one block keeps.
+    `packed`: rows have a mask and the loss is `loop.summed_loss`; else completions in fp32, as in `preference.token_log_probs`.
     """
     n, width, layers = rows * length, shape.d_model, shape.n_layers
     targets, trunk = targets_of(n, stage), trunk_type(shape.arch)
     low = low_bytes(precision)
     on_cuda, dropout = device.type == "cuda", shape.dropout > 0
-    dropped = width * (1 if on_cuda else low) if dropout else 0  # which values stayed: a byte on CUDA
+    dropped = width * (1 if on_cuda else low) if dropout else 0  # the mask of dropout: a byte per value on CUDA
 
     def load_of(after: int) -> Load:
         return Load(rows, length, after, device, low, packed, lora is not None)
 
     def block(kind: type[Block], after: int) -> dict[str, int]:
-        """Bytes that one block keeps which computes `after` positions behind its mixing: all, or in the last one those
-        wanted."""
+        """Term -> bytes that one block keeps. Behind its mixing it computes `after` positions: all, or in the last block those
+        with a target."""
         load = load_of(after)
         more = {"dropout": 2 * dropped * after}
         more["weights in 16 bits"] = low * block_matrices(shape) // layers if load.autocast else 0
@@ -182,17 +182,17 @@ def activations(
 
     *others, last = trunk.block_types(shape)
     blocks = [*(block(kind, n) for kind in others), block(last, targets)]
-    # what is computed again is one block at a time
+    # blocks are computed again one at a time: the largest counts
     terms = max(blocks, key=lambda kept: sum(kept.values())) if recompute else total(*blocks)
     ends = trunk.saved_bytes(shape, load_of(n)) | {
         "norms": trunk.norm_type.saved_bytes(width, targets, on_cuda=on_cuda),
         "dropout": dropped and n * width * (1 if on_cuda else FP32),
-        # `cross_entropy.linear_cross_entropy` keeps the gradients of what it reads, cross_entropy of whole logits the log-probabilities
+        # `cross_entropy.linear_cross_entropy` keeps its inputs' gradients; plain cross_entropy of whole logits keeps log-probabilities
         "loss": FP32 * (targets + (vocab_size if head else 0)) * width
         if packed
         else FP32 * targets * (width + vocab_size),
     }
-    if lora:  # A x, before B
+    if lora:  # A x, which B reads
         changed = [name for name in names_of_linears(shape) if name in lora.lora_targets or not lora.lora_targets]
         ends["low ranks"] = low * lora.lora_rank * n * len(changed) // (layers if recompute else 1)
     terms |= {name: size + terms.get(name, 0) for name, size in ends.items()}
@@ -200,7 +200,7 @@ def activations(
 
 
 def device_bytes(device: torch.device) -> int:
-    """The device's memory, or the computer's where the device has none of its own."""
+    """Bytes of the device's memory, or of the computer's if the device has none of its own; 0 if unknown."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0

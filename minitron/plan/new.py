@@ -1,8 +1,10 @@
-"""A first recipe by a few questions: its name, its data, its time, and of the built-in dialogues who speaks in them. Run: minitron new [recipes/tiko.toml]
+"""Writes a first recipe from a few questions: its name, its data, its time, and who speaks in the built-in dialogues.
+
+Run: minitron new [recipes/tiko.toml]
 
     new.run(None, new.Answers(name="Tiko", data=["my/chats.jsonl"], minutes="20"))
 
-What an option answers is not asked. Sizes and steps are those of `propose`. Knows nothing about what the stages do.
+A question that an option answers is not asked. `propose` decides sizes and steps. Knows nothing about what the stages do.
 """
 
 import re
@@ -26,7 +28,7 @@ from minitron.synth import persona
 BUILT_IN = "built-in"
 USUAL_NAME, USUAL_MINUTES = "Mini", "20"
 NO_NAME = re.compile(r"[^\w-]+")
-# The dialogues that minitron makes itself, kept by their scores; recipes/demo.toml has them too.
+# Options for the dialogues that minitron makes itself, filtered by their scores; recipes/demo.toml has the same.
 SYNTH: dict[str, Any] = {
     "synth_rows": 135_000,
     "keep": ["overall_score >= 6", "safety >= 8", "pii_leak == 0"],
@@ -34,26 +36,26 @@ SYNTH: dict[str, Any] = {
 }
 SOURCES = [{"name": "minitron synth", "licence": "CC0-1.0", "address": "made by the program itself"}]
 VALID_FRACTION = 0.015
-OWN_SHARE, SKILLS_SHARE = 1.0, 6.0  # of what is trained on, where dialogues of one's own stand beside the built-in ones
+OWN_SHARE, SKILLS_SHARE = 1.0, 6.0  # weights of the user's own and of the built-in dialogues, if there are both
 
 
 @dataclass
 class Answers:
-    """What the person said, or is still to be asked: None."""
+    """What the user has answered by options. None, or no data, is still to be asked."""
 
     name: str | None = None
     data: list[str] = field(default_factory=list)
     minutes: str | None = None
-    # of the built-in dialogues
+    # for the built-in dialogues
     facts: list[str] | None = None  # "question? answer"
     languages: list[str] = field(default_factory=list)
     name_ru: str | None = None
 
 
 def run(file: str | None, answers: Answers) -> None:
-    """Asks what is open, writes the recipe and says how to go on. Raises MinitronError where there is such a file already."""
+    """Asks what is still open, writes the recipe and says how to go on. Raises MinitronError if its file exists already."""
     if file:
-        path_of(file)  # its mistake comes before the questions
+        path_of(file)  # a bad file name is reported before the questions
     name = answers.name or ask("What shall it be called?", usual=USUAL_NAME, check=lambda text: path_of(file, text))
     path = path_of(file, name)
     question = f"What shall it learn from? Files or folders of dialogues or texts, {BUILT_IN} for the dialogues of minitron, or both."
@@ -91,7 +93,7 @@ def run(file: str | None, answers: Answers) -> None:
 
 
 def path_of(file: str | None, name: str = "") -> Path:
-    """Where the recipe goes: `file`, else recipes/<name>.toml. Raises MinitronError where that cannot be."""
+    """The recipe's path: `file`, else recipes/<name>.toml. Raises MinitronError if it is not a .toml file or exists already."""
     stem = NO_NAME.sub("-", name.strip().lower()).strip("-")
     if not file and not stem:
         raise MinitronError(f"{name!r} has no letter", hint="give it a name such as Tiko", code=2)
@@ -113,7 +115,7 @@ class Person:
     facts: list[str]
 
     def options(self) -> Iterator[str]:
-        """The options of `minitron new` that say the same."""
+        """The options of `minitron new` that describe this person."""
         if self.languages != list(persona.LANGUAGES):
             yield from ("--language", *self.languages)
         if self.name_ru != self.name:
@@ -127,7 +129,7 @@ class Person:
 
 
 def person(name: str, answers: Answers) -> Person:
-    """Asks what is open of it, where there is somebody to ask."""
+    """Who speaks in the built-in dialogues. On a terminal asks what `answers` leave open; elsewhere takes the usual."""
     languages, name_ru, facts = answers.languages, answers.name_ru, answers.facts
     there = sys.stdin.isatty()
     if not languages and there:
@@ -144,14 +146,14 @@ def person(name: str, answers: Answers) -> Person:
 
 
 def name_of(text: str) -> str:
-    """Raises MinitronError for what is no name."""
+    """Returns `text`. Raises MinitronError if it is no name."""
     if not is_name(text):
         raise MinitronError(f"{text!r} is no name", hint="write letters, such as Тико", code=2)
     return text
 
 
 def languages_of(text: str) -> list[str]:
-    """`ru en` as a list in the usual order. Raises MinitronError for others."""
+    """Text such as `ru en` as a list, in the usual order. Raises MinitronError for other languages, and for none."""
     words = text.replace(",", " ").split()
     if not words or not set(words) <= set(persona.LANGUAGES):
         hint = f"write {' or '.join(persona.LANGUAGES)}, or both"
@@ -160,8 +162,8 @@ def languages_of(text: str) -> list[str]:
 
 
 def tables(words: list[str], name: str = "", who: Person | None = None) -> dict[str, Any]:
-    """The recipe of these data, as tomllib would read it. The assistant of the built-in dialogues bears the name; dialogues
-    of one's own stand beside them."""
+    """The tables of a recipe for these data, as tomllib would read them. The model, and the assistant of the built-in dialogues,
+    get the name. The user's own dialogues and the built-in ones become two sources."""
     own = [word for word in words if word != BUILT_IN]
     found = request.from_data(own, [])
     if BUILT_IN not in words:
@@ -181,8 +183,8 @@ def tables(words: list[str], name: str = "", who: Person | None = None) -> dict[
 
 
 def fact_of(text: str) -> dict[str, list[str]]:
-    """`Where do you live? Your home? In Lisbon.` as a fact: questions, then one answer. `Hello! = Ahoy.` is one too, of what
-    is no question. Raises MinitronError for none."""
+    """Parses a fact: questions, then one answer, as in `Where do you live? Your home? In Lisbon.`; or `Hello! = Ahoy.`, where
+    what is said to it is no question. Raises MinitronError for anything else."""
     said, sign, say = text.partition(" = ")
     asks = [part for part in re.split(r"(?<=[?!.])\s+", said.strip()) if part]
     if not sign:
@@ -194,7 +196,7 @@ def fact_of(text: str) -> dict[str, list[str]]:
 
 
 def ask_facts() -> Iterator[str]:
-    """What the person wants it to know about itself, and its manners, until there is nothing more."""
+    """Asks for facts that the assistant shall know about itself, and for its manners, until the user has no more."""
     question = (
         "What shall it know about itself, and how does it talk? One or more questions, then the answer: "
         "Where do you live? In Lisbon.  Or: Hello! = Ahoy.  (Enter: no more)"
@@ -205,7 +207,7 @@ def ask_facts() -> Iterator[str]:
 
 
 def look(words: list[str]) -> Config:
-    """The recipe of these data, before its size is known. Raises MinitronError for what are no data."""
+    """Checks these data, and returns their recipe, whose size is not decided yet. Raises MinitronError for words that name no data."""
     for word in words:
         if word != BUILT_IN and not request.names_data(word):
             hint = f"name a file such as chats.jsonl or book.txt, a folder, or {BUILT_IN}"
@@ -216,8 +218,8 @@ def look(words: list[str]) -> Config:
 
 
 def ask(question: str, *, usual: str, check: Callable[[str], Any]) -> str:
-    """What the person types, or with Enter what is usual; asked again after a mistake. Raises MinitronError where nobody is
-    there to ask."""
+    """What the user types, or `usual` after Enter alone. Asks again if `check` raises. Raises MinitronError if nobody is there
+    to answer."""
     hint = "answer with options: --name Tiko --data chats.jsonl --minutes 20"
     if not sys.stdin.isatty():
         raise MinitronError("minitron new has questions, and there is no terminal", hint=hint, code=2)
@@ -232,5 +234,5 @@ def ask(question: str, *, usual: str, check: Callable[[str], Any]) -> str:
             return answer
         except MinitronError as error:
             say(f"{error}; {error.hint}")
-        except ValueError as error:  # a quotation mark without its other
+        except ValueError as error:  # a quotation mark that is not closed
             say(f"{error}")

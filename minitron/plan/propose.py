@@ -1,8 +1,8 @@
-"""One dial: a whole recipe for so many parameters, so many minutes, or both. Run: minitron plan RECIPE --params 10M --minutes 60
+"""Proposes a whole recipe for a number of parameters, of minutes, or both. Run: minitron plan RECIPE --params 10M --minutes 60
 
-RECIPE, or files of data in its place, says what to learn from; this measures the machine for a few seconds, counts the data on
-a sample (`corpus_stats`), and decides shape, vocabulary, context, batch, learning rate and steps by the `rules`. Everything else
-is taken from RECIPE. The new recipe goes to stdout, the reasons to stderr.
+RECIPE, or files of data in its place, says what to learn from. This module measures the machine for a few seconds, counts the
+data on a sample (`corpus_stats`), and decides shape, vocabulary, context, batch, learning rate and steps by the `rules`.
+Everything else is taken from RECIPE. The new recipe goes to stdout, the reasons to stderr.
 
 Knows nothing about how training is done; `dry_run` measures that.
 """
@@ -26,11 +26,11 @@ from minitron.recipe.schema import Config
 from minitron.recipe.write import write_recipe
 
 FIRST_GUESS = 2_000_000  # parameters, where the search for a size begins
-COUNTED_BY = 2048  # tokens of the vocabulary that data are counted with before there is a size
-MEMORY_SHARE = 0.8  # of the device's, that a proposal may take
-MICRO_TOKENS = 2048  # of a micro-batch on a CPU; larger ones leave its caches
-ALIGNING_SHARE = 0.5  # of the minutes, at most, kept for reject, kto and eval
-WARMUP_SHARE, WARMUP_MOST = 0.05, 200  # of the steps
+COUNTED_BY = 2048  # size of the vocabulary that data are counted with before the model's size is known
+MEMORY_SHARE = 0.8  # share of the device's memory that a proposal may take
+MICRO_TOKENS = 2048  # tokens of a micro-batch on a CPU; larger ones do not fit its caches
+ALIGNING_SHARE = 0.5  # largest share of the minutes that is kept for reject, kto and eval
+WARMUP_SHARE, WARMUP_MOST = 0.05, 200  # share of the steps; steps, at most
 VALIDATIONS = 10
 
 
@@ -58,7 +58,7 @@ def run(request: Request) -> None:
 def propose(
     config: Config, *, size: int | None, minutes: float | None, optimizer: str
 ) -> tuple[Config, dict[str, str]]:
-    """The recipe, and what to write beside its values."""
+    """The proposed recipe, and the comments to write beside its values (option -> comment)."""
     found = corpus_stats.look(config)
     if found.dialogues:
         say(f"data           {found.dialogues:,} dialogues to train on ({found.where})")
@@ -98,7 +98,7 @@ def _tokens_of(config: Config, stage: str) -> int:
 
 
 class Search:
-    """Speeds of this machine, and the size that suits a time."""
+    """Measures this machine, and searches for the size of model that suits a time."""
 
     def __init__(self, config: Config, device: torch.device, found: Corpus, optimizer: str):
         self.config, self.device, self.found, self.optimizer = config, device, found, optimizer
@@ -115,11 +115,11 @@ class Search:
         return self._counts[vocab_size]
 
     def unique(self, vocab_size: int) -> int:
-        """Tokens of an epoch of all training stages."""
+        """Tokens of one epoch, summed over all training stages."""
         return sum(getattr(self.counts(vocab_size), name) for name in self.stages)
 
     def shape_for(self, params: float, *, at_least: bool = False) -> Shape:
-        """The rules' shape for this data."""
+        """The rules' shape for `params` parameters and this data."""
         counts = self.counts(COUNTED_BY)
         return rules.shape_for(
             params,
@@ -132,9 +132,9 @@ class Search:
         )
 
     def settled(self, shape: Shape) -> Config:
-        """The recipe with a shape, its vocabulary and its learning rate, and micro-batches that fit."""
+        """The recipe with a shape, its vocabulary and learning rate, and micro-batches that fit into memory."""
         config, vocab_size = self.config, shape.vocab_size
-        if not TOKENIZERS[config.tokenizer.kind].sized or self.found.whole:  # what the text comes to
+        if not TOKENIZERS[config.tokenizer.kind].sized or self.found.whole:  # as many tokens as the text gives
             vocab_size = self.counts(vocab_size).vocab_size
         lr = rules.learning_rate(shape.model.d_model, self.optimizer)
         proposal = replace(
@@ -152,28 +152,28 @@ class Search:
         return proposal if _fits(proposal, self.device) else self._with(proposal, recompute=True)
 
     def _with(self, proposal: Config, **changes) -> Config:
-        """Changes of all training stages."""
+        """The recipe with these options changed in all training stages."""
         return replace(proposal, **{name: replace(getattr(proposal, name), **changes) for name in self.stages})
 
     def speed(self, proposal: Config) -> dry_run.Speed:
-        """This machine's with a model, measured once."""
+        """This machine's speed with the proposed model; measured once."""
         return self._speeds.get(_key(proposal)) or self.measure(proposal)
 
     def measure(self, proposal: Config) -> dry_run.Speed:
-        """Measures it again; the fastest counts. What is chosen at the first one is kept for the others."""
+        """Measures the speed again; the fastest measurement counts. The choices made at the first one are kept for the others."""
         key, chosen = _key(proposal), next((speed.chosen for speed in self._speeds.values()), None)
         now = dry_run.measure(proposal, self.stages[-1], self.device, chosen=chosen)
         self._speeds[key] = min(now, self._speeds.get(key, now), key=lambda speed: speed.round + speed.update)
         return self._speeds[key]
 
     def seconds(self, proposal: Config, tokens: float) -> float:
-        """To train on so many tokens, in steps of the rule's size."""
+        """Seconds to train on `tokens` tokens, in steps of the size that the rules give."""
         speed, context = self.speed(proposal), proposal.model.context
         rows = rows_per_step(rules.batch_tokens(memory.block_matrices(proposal.model), tokens) / context, speed.at_once)
         return tokens / (rows * context) * (rows * speed.row + speed.update)
 
     def tokens_in(self, proposal: Config, minutes: float) -> float:
-        """Tokens that can be trained on, beside validations and the stages that follow."""
+        """Tokens that can be trained on in `minutes`, less the time for validations and for reject, kto and eval."""
         self.aligning = self._aligning(proposal) if proposal.reject or proposal.kto else 0.0
         seconds = 60 * minutes - min(self.aligning, 60 * minutes * ALIGNING_SHARE)
         rows = sum(dry_run.valid_rows(proposal, name) for name in self.stages)
@@ -185,7 +185,7 @@ class Search:
         return tokens
 
     def _aligning(self, proposal: Config) -> float:
-        """Seconds of reject, kto and eval: measured once, for other sizes in proportion to their operations."""
+        """Seconds of reject, kto and eval: measured for one size, and for others in proportion to their operations."""
         if self._aligning_per_operation is None:
             counts = self.counts(proposal.tokenizer.vocab_size)
             lengths = dry_run.Lengths.in_context(counts, proposal.model.context)
@@ -194,8 +194,8 @@ class Search:
         return self._aligning_per_operation * dry_run.operations(proposal, self.stages[-1], 1)
 
     def best(self, minutes: float) -> Shape:
-        """The best shape for what can be computed in this time: measured at a guess, computed for the size that follows, measured
-        again there, until both agree."""
+        """The best shape for what can be computed in this time. The speed is measured with a guessed size, from which a better size
+        follows; that one is measured in turn, until the size does not change."""
         shape = self.shape_for(FIRST_GUESS)
         for _ in range(4):
             proposal = self.settled(shape)
@@ -207,7 +207,7 @@ class Search:
         return shape
 
     def best_for(self, operations: float) -> Shape:
-        """The shape that `rules.best_size` gives for so many operations, repeated tokens counted for what they are worth."""
+        """The shape that `rules.best_size` gives for so many operations. Repeated tokens count for what they are worth (`rules.worth`)."""
         shape, unique = self.shape_for(FIRST_GUESS), self.unique(COUNTED_BY)
         for _ in range(20):  # a larger model computes more with each token
             tokenizer = replace(self.config.tokenizer, vocab_size=shape.vocab_size)
@@ -226,7 +226,7 @@ class Search:
         _check_memory(proposal, self.device)
         counts = self.counts(proposal.tokenizer.vocab_size)
         parts = {name: Part(getattr(counts, name), _tokens_of(self.config, name)) for name in self.stages}
-        if minutes:  # every token is read as often
+        if minutes:  # all stages make the same number of passes
             passes = self.tokens_in(proposal, minutes) / max(1, self.unique(proposal.tokenizer.vocab_size))
             parts = {name: Part(part.unique, min(passes, MOST_EPOCHS) * part.unique) for name, part in parts.items()}
         return _with_steps(proposal, parts, shape, self.device), parts
@@ -237,7 +237,7 @@ def _key(proposal: Config) -> tuple:
 
 
 def rows_per_step(wanted: float, at_once: int) -> int:
-    """As many as wanted, about, and as many for each micro-batch that is computed beside another."""
+    """About as many rows as wanted, in a multiple of `at_once`, so that micro-batches computed side by side have equally many."""
     return at_once * max(1, round(wanted / at_once))
 
 
@@ -246,7 +246,7 @@ def _fits(proposal: Config, device: torch.device) -> bool:
 
 
 def _need(proposal: Config, device: torch.device) -> int:
-    """Bytes of training."""
+    """Bytes that training needs, in the stage that needs most."""
     precision = dry_run.expected_precision(proposal.optim, device)
     each = (dry_run.training_memory(proposal, name, device=device, precision=precision) for name in stages_of(proposal))
     return max(sum(needs.values()) for needs in each)
@@ -263,7 +263,7 @@ def _check_memory(proposal: Config, device: torch.device) -> None:
 
 
 def _with_steps(proposal: Config, parts: dict[str, Part], shape: Shape, device: torch.device) -> Config:
-    """Batch, steps, warm-up and validations for so many tokens."""
+    """The recipe with batch, steps, warm-up and validations for the parts' tokens; also sets each part's `steps`."""
     for name, part in parts.items():
         settings = getattr(proposal, name)
         length, at_once = proposal.model.context, memory.side_by_side(proposal.model, device, settings.accumulation)
@@ -333,7 +333,7 @@ def remedy(parts: dict[str, Part], learnt: float) -> str:
 
 
 def _comments(parts: dict[str, Part], shape: Shape, proposal: Config) -> dict[str, str]:
-    """Option that was decided -> why, or nothing."""
+    """Each option that was decided -> the reason, or an empty text."""
     shown = "tokenizer.vocab_size model.n_layers model.n_heads model.d_model model.d_ff model.context "
     shown += "optim.name optim.lr optim.min_lr optim.warmup_steps"
     comments = dict.fromkeys(shown.split(), "")

@@ -24,7 +24,7 @@ from minitron.recipe.schema import Config
 
 LONGEST_MINUTES = 60 * 24 * 90
 OVERRIDE = re.compile(r"\w+(\.\w+)*=")
-OPTIMIZER = "muon"  # of who names none: it learns more in the same time (docs/architecture.md)
+OPTIMIZER = "muon"  # if none is named: a model learns more with it in the same time (docs/architecture.md)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Request:
     optimizer: str
     size: int | None  # parameters
     minutes: float | None
-    command: str  # as a person types it
+    command: str  # as a user types it
 
 
 def read(words: list[str], *, params: str | None, minutes: str | None) -> Request:
@@ -60,12 +60,13 @@ def read(words: list[str], *, params: str | None, minutes: str | None) -> Reques
 
 
 def names_data(word: str) -> bool:
-    """Whether this is a file of data by its ending, a folder, or a glob, and so no recipe."""
+    """Whether `word` names data and so no recipe: a file whose ending says so, a folder, or a glob."""
     return format_of(Path(word)) is not None or Path(word).expanduser().is_dir() or glob.has_magic(word)
 
 
 def from_data(files: list[str], overrides: list[str]) -> dict[str, Any]:
-    """The recipe for files of data, as tomllib would read it. All of them are text where an override speaks of [pretrain]."""
+    """The tables of a recipe for files of data, as tomllib would read them. If an override sets an option of [pretrain], all files
+    are read as plain text."""
     all_text = any(word.startswith("pretrain.") for word in overrides)
     text = [name for name in files if all_text or _is_text(name)]
     dialogues = [name for name in files if name not in text]
@@ -75,7 +76,7 @@ def from_data(files: list[str], overrides: list[str]) -> dict[str, Any]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name stands for plain text alone."""
+    """Whether all files that `name` stands for are plain text."""
     return all(format_of(path) in (Text, None) for path in find_files([name], text=True))
 
 

@@ -1,8 +1,8 @@
-"""How large a model, and how it is trained: each rule a function, with its source.
+"""Rules for how large a model is and how it is trained. Each rule is a function, with its source.
 
     shape = shape_for(2_000_000, ModelConfig(), length=256, limit=vocabulary_limit(tokens))
 
-Knows nothing about this machine, and of the data only counts.
+Knows nothing about this machine; of the data it knows only counts.
 """
 
 import math
@@ -17,10 +17,12 @@ from minitron.recipe.shapes import resolved
 from minitron.train.optimizer import method
 
 SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters
-# Muennighoff et al., arXiv 2305.16264, section 6: passes over the data that are nearly as good as new data; that are worth little
+# Passes over the data up to which repeated data are nearly as good as new, and after which more are worth little
+# (Muennighoff et al., arXiv 2305.16264, section 6).
 USEFUL_EPOCHS, MOST_EPOCHS = 4, 16
-# Operations of training, and the size that did best with them: of three sizes on three kinds of data (docs/plan.md), the shipped
-# recipes' (tests/test_dial.py holds these to them), and the least of Hoffmann et al., arXiv 2203.15556, table 3.
+# Operations of training, and the number of parameters that did best with them: the best of three sizes on three kinds of data
+# (docs/plan.md), the shipped recipes' sizes (tests/test_dial.py compares them with these figures), and the smallest of
+# Hoffmann et al., arXiv 2203.15556, table 3.
 MEASURED = {
     "three kinds": (2.5e11, 0.35e6),
     "shakespeare-char": (1.57e12, 0.79e6),
@@ -28,15 +30,15 @@ MEASURED = {
     "ru-jokes": (1.92e14, 4.26e6),
     "Chinchilla": (1.92e19, 400e6),
 }
-# Tokens, repeated ones for what they are worth, without which no model speaks: of its regular dialogues a demo needs 1.2M to
-# answer half of its probes.
+# A model that was trained on fewer tokens does not speak; repeated tokens count for what they are worth. A demo needs 1.2M
+# tokens of its regular dialogues to answer half of its probes.
 SPEAKS = 1_000_000
 
 
 def vocabulary(body: int, *, studied: Studied | None = None) -> int:
-    """Tokens for so many parameters outside the embedding: between the raw results of Tao et al. (arXiv 2407.13623), straight
-    lines in logarithms, and on beyond them; a study of one's own text moves these to where its best vocabulary lies on them. A
-    multiple of 64."""
+    """The vocabulary's size for `body` parameters outside the embedding: interpolated in logarithms between the raw results of Tao
+    et al. (arXiv 2407.13623), and extrapolated beyond them. A study of the user's own text moves this curve up or down, so that the
+    study's best vocabulary lies on it. A multiple of 64."""
     points = [(1e6, 1300), (3e6, 2200), (10e6, 4500), (30e6, 5700), (100e6, 10_000)]
     if not studied:
         return max(512, 64 * round(between(points, body) / 64))
@@ -45,15 +47,15 @@ def vocabulary(body: int, *, studied: Studied | None = None) -> int:
 
 
 def between(points: list[tuple[float, float]], x: float) -> float:
-    """y at x on straight lines in logarithms through the points, ascending, and on beyond them."""
+    """y at x, interpolated linearly in logarithms between the ascending `points` (x, y), and extrapolated beyond them."""
     pairs = list(zip(points, points[1:], strict=False))
     (x0, y0), (x1, y1) = next((pair for pair in pairs if x <= pair[1][0]), pairs[-1])
     return y0 * (x / x0) ** (math.log(y1 / y0) / math.log(x1 / x0))
 
 
 def vocabulary_limit(tokens: int) -> int:
-    """Tokens that so much data can teach: 95% of them should be seen 100 times (Gowda & May, arXiv 2004.02334, section 4), and
-    by Zipf's law the token of rank r is seen tokens / (r ln V) times."""
+    """The largest vocabulary V that `tokens` tokens of data can teach: 95% of it should be seen 100 times (Gowda & May, arXiv
+    2004.02334, section 4), and by Zipf's law the token of rank r is seen tokens / (r ln V) times."""
     size = 512
     while 95 * 2 * size * math.log(2 * size) <= tokens:
         size *= 2
@@ -64,48 +66,49 @@ def vocabulary_limit(tokens: int) -> int:
 
 
 def best_size(operations: float) -> float:
-    """Parameters that so many operations of training are best spent on: straight lines in logarithms between MEASURED, and on
-    beyond them. That is 0.4 to 4 tokens per parameter for what a laptop does in minutes, and the 20 that are often spoken of for half
-    a day of an H100; nanochat's 8 (miniseries v1, 1e18 to 1e19 operations) lie near the way."""
+    """The number of parameters that so many operations of training are best spent on: interpolated in logarithms between MEASURED,
+    and extrapolated beyond. This gives 0.4 to 4 tokens per parameter for what a laptop computes in minutes, and the often quoted 20
+    for half a day of an H100; nanochat's 8 (miniseries v1, 1e18 to 1e19 operations) lies near the curve."""
     return between(sorted(MEASURED.values()), operations)
 
 
 def depth(d_model: int) -> int:
-    """Blocks for a width: 64 of width each, as nanochat (depth x 64), GPT-2, nanoGPT's and llama2.c's small models have it
-    (384 / 6, 512 / 8, 768 / 12), and at least 4."""
+    """The number of blocks for a width: one for each 64 of width, as in nanochat (depth x 64), GPT-2, and the small models of nanoGPT
+    and llama2.c (384 / 6, 512 / 8, 768 / 12), and at least 4."""
     return max(4, round(d_model / 64))
 
 
 def head_size(d_model: int) -> int:
-    """64, as all of those have it; 32 where that would leave fewer than 3 heads."""
+    """The width of a head: 64, as in all models that `depth` names; 32 where 64 would leave fewer than 3 heads."""
     return 64 if d_model >= 192 else 32
 
 
 def context(counts: Counts) -> int:
-    """The power of two from 256 on that holds 95% of the dialogues; a chat of several turns needs 256 in any case."""
+    """The context in tokens: the least power of two from 256 to 1024 that holds 95% of the dialogues, else 2048; a chat of several
+    turns needs 256 in any case."""
     return next((size for size in (256, 512, 1024) if counts.longest(0.95) <= size), 2048)
 
 
 def learning_rate(d_model: int, optimizer: str) -> float:
-    """The optimizer's own rule for a width, in inverse proportion to it (Yang et al., arXiv 2203.03466, table 3)."""
+    """The peak learning rate by the optimizer's own rule, in inverse proportion to the width (Yang et al., arXiv 2203.03466, table 3)."""
     return two_digits(method(optimizer).learning_rate(d_model))
 
 
 def batch_tokens(body: int, tokens: float) -> float:
-    """Tokens of a step: DeepSeek LLM's law C^0.3271 with C = 6 N D operations in all (arXiv 2401.02954, section 3.1), at a third
-    of its 0.292: models as small as these learn more from more steps (the shipped recipes' batches are 0.28 to 0.37 of it)."""
+    """Tokens of a step: a third of DeepSeek LLM's law 0.292 C^0.3271, with C = 6 N D operations in all (arXiv 2401.02954, section
+    3.1), since models as small as these learn more from more steps (the shipped recipes' batches are 0.28 to 0.37 of the law's)."""
     return 0.09 * (6 * body * tokens) ** 0.3271
 
 
 def worth(tokens: float, unique: float) -> float:
-    """What so many tokens, of which only so many differ, are worth in new ones: U + U R (1 - exp(-repeats / R)) with R = 15.4
-    (Muennighoff et al., arXiv 2305.16264, equation 5)."""
+    """How many new tokens are worth as much as `tokens` tokens, of which only U = `unique` differ: U + U R (1 - exp(-repeats / R))
+    with R = 15.4 (Muennighoff et al., arXiv 2305.16264, equation 5)."""
     once, repeats = min(tokens, unique), max(0.0, tokens / max(1.0, unique) - 1)
     return once * (1 + 15.4 * (1 - math.exp(-repeats / 15.4)))
 
 
 def two_digits(value: float) -> float:
-    """Two digits."""
+    """The value, rounded to two significant digits."""
     return float(f"{value:.1e}")
 
 
@@ -132,11 +135,11 @@ def shape_for(
     at_least: bool = False,
     studied: Studied | None = None,
 ) -> Shape:
-    """The rules' shape for so many parameters, or with `at_least` no fewer; what they do not speak of stays as in `base`.
+    """The rules' shape for about `params` parameters, with `at_least` no fewer. Options that the rules do not decide stay as in `base`.
 
     Widths alone leave gaps, so the depth may differ from what `depth` says: a size 10% off is as bad as twice the depth.
-    `limit` is the largest vocabulary that the data can teach, but for what a study found; `fixed` the one that it has whatever the
-    size, where it has one.
+    `limit` is the largest vocabulary that the data can teach; a study may have found a larger one. `fixed`, if not 0, is the
+    vocabulary's size whatever the model's.
     """
     best, least = None, math.inf
     limit = max(limit, studied.vocab_size) if studied else limit
@@ -154,13 +157,13 @@ def shape_for(
     width, layers, vocab_size, body, size = best
     heads = width // head_size(width)
     decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "d_model": width, "context": length}
-    # again from the first kind of a stream's layers, or no further
+    # the kinds of a stream's layers are repeated or cut to the new number of layers
     found = resolved(replace(base, **decided, d_ff=0, layers=base.layers[:layers]))
     return Shape(found, vocab_size, body, size)
 
 
 @cache
 def block_size(arch: str, d_model: int) -> int:
-    """Weights of a block's matrices, of a stream's on average."""
+    """The number of weights in a block's matrices; for a stream, whose blocks differ, their mean."""
     shape = ModelConfig(arch=arch, n_layers=4, n_heads=d_model // head_size(d_model), d_model=d_model)
     return memory.block_matrices(resolved(shape)) // 4

@@ -1,4 +1,4 @@
-"""What a study of the recipe's own text says about the size of its vocabulary: `minitron study` writes it, `minitron plan` takes it.
+"""What a study of the recipe's own text says about the size of its vocabulary: `minitron study` writes it, `minitron plan` uses it.
 
 Knows nothing about how a study is run.
 """
@@ -18,7 +18,7 @@ class Studied:
     """The vocabulary that needed the fewest bits per byte of held-out text."""
 
     vocab_size: int
-    body: int  # parameters of the blocks that it was with
+    body: int  # parameters in the blocks of the model that it was measured with
     sizes: tuple[int, ...]  # all that were tried, ascending
     seeds: int
     file: Path
@@ -36,8 +36,8 @@ class Studied:
 
 
 def read(config: Config) -> Studied | None:
-    """The study of the recipe's run, where there is one of two vocabularies or more of the recipe's kind and normalization; the
-    mean of its seeds counts, at the best learning rate. Raises MinitronError for another file."""
+    """The study in the recipe's run, of the recipe's kind and normalization; None if it has fewer than two sizes of vocabulary for
+    these. A size counts by the mean of its seeds at its best learning rate. Raises MinitronError if the file is no study's."""
     path, wanted = config.layout.study_results, config.tokenizer
     if not path.exists():
         return None

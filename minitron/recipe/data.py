@@ -182,7 +182,7 @@ class DataConfig(DialogueConfig):
 
     @property
     def given(self) -> bool:
-        """Whether it names any dialogues."""
+        """Whether the recipe names any dialogues."""
         return bool(self.synth_rows or self.files or self.hub or self.source)
 
     @property

@@ -1,7 +1,7 @@
-"""What a recipe chooses by name: the lists of shapes and their layers, optimizers, kinds of tokenizer and formats of export; and of input.
+"""The lists of what a recipe chooses by name: shapes and their layers, optimizers, kinds of tokenizer, formats of export and of input.
 
 Each is one file, and a line here names it (docs/extending.md). The file is imported where it is used and not here, so that
-a recipe is read, checked and explained without torch; what checking a recipe takes stands in the line.
+a recipe is read, checked and explained without torch; the line holds all that checking a recipe needs.
 
     SHAPES["llama"].load()      # the class minitron.model.llama.Llama
 """
@@ -119,7 +119,7 @@ EXPORTS = {
     "gguf": Export("minitron.interop.gguf:write"),
 }
 
-# Ending of a file -> a subclass of minitron.data.formats.source.Source.
+# Ending of a file's name -> a subclass of minitron.data.formats.source.Source.
 INPUTS = {
     ".parquet": Kind("minitron.data.formats.parquet:Parquet"),
     ".jsonl": Kind("minitron.data.formats.json_lines:JsonLines"),

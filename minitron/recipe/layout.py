@@ -51,7 +51,7 @@ class Layout:
         return self.run / "data" / f"{split}.parquet"
 
     def parts(self, stage: str) -> Path:
-        """The folder of large files' parts as they were read, for a run that goes on where one was stopped."""
+        """The folder of those parts of large files that are read already, for a run that goes on where it was stopped."""
         return self.run / stage / "read"
 
     def packed(self, stage: str, split: str) -> Path:
@@ -60,7 +60,7 @@ class Layout:
 
     @property
     def last_trained(self) -> tuple[str, Path] | None:
-        """The last stage that has a finished model, and the folder of its checkpoint."""
+        """The last stage that has a finished model, and the folder of its checkpoint; None if no stage has one."""
         for stage in ("feedback", "kto", "sft", "pretrain"):
             pointer = self.run / stage / "best"
             if pointer.is_file():
@@ -89,11 +89,11 @@ class Layout:
 
     @property
     def apart(self) -> Path:
-        """Answers with another failure than the one that their preset names."""
+        """Answers that show another failure than their preset was meant to show."""
         return self.run / "reject" / "apart.parquet"
 
     def probes(self, stage: str) -> Path:
-        """What eval asked the model of a stage, and its answers."""
+        """The probes that eval asked the model of a stage, and its answers."""
         return self.run / "eval" / f"probes-{stage}.jsonl"
 
     @property
@@ -113,7 +113,7 @@ class Layout:
 
     @property
     def suite(self) -> Path:
-        """What somebody else's examination found (`minitron eval --suite`)."""
+        """The results of an examination that is not minitron's own (`minitron eval --suite`)."""
         return self.run / "suite.json"
 
     @property
@@ -131,7 +131,7 @@ class Layout:
 
     @property
     def labels(self) -> Path:
-        """What was said of answers in `minitron chat`."""
+        """The labels that were given to answers in `minitron chat`."""
         return self.run / "labels.json"
 
     @property

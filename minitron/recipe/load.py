@@ -2,8 +2,8 @@
 
     config = load_recipe("recipes/demo.toml", ["optim.lr=3e-4"])
 
-All mistakes of a recipe are told at once, an unknown key with the nearest known one. Knows nothing about what the stages do
-with the values.
+All mistakes of a recipe are reported at once, an unknown key with the nearest known one. Knows nothing about what the stages
+do with the values.
 """
 
 import codecs
@@ -36,7 +36,7 @@ from minitron.recipe.schema import (
     TokenizerConfig,
 )
 
-MOST_SYMBOL_BYTES = 200  # of one of tokenizer.user_symbols
+MOST_SYMBOL_BYTES = 200  # of each of tokenizer.user_symbols
 
 
 def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
@@ -48,7 +48,7 @@ def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name:
 
 
 def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
-    """The same from a recipe's tables, which become those with the overrides; messages call it `path`."""
+    """Like `load_recipe`, but from a recipe's tables, to which it adds the overrides; errors name the recipe `path`."""
     problems: list[str] = []
     for text in overrides or []:
         _apply_override(raw, text, problems)
@@ -68,10 +68,10 @@ def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = Non
 
 
 def _inherit_optim(raw: dict[str, Any]) -> None:
-    """Lays [pretrain.optim] and [sft.optim] over [optim], so that either is whole."""
+    """Completes [pretrain.optim] and [sft.optim] with the options of [optim] that they do not set."""
     shared, mistakes = raw.get("optim", {}), list[str]()
     if not isinstance(shared, dict) or (_fill(OptimConfig, shared, "", mistakes) and mistakes):
-        return  # told once, of [optim] itself
+        return  # its mistakes are reported once, for [optim] itself
     for stage in ("pretrain", "sft"):
         section = raw.setdefault(stage, {}) if stage == "sft" else raw.get(stage)
         if isinstance(section, dict) and isinstance(section.get("optim", {}), dict):
@@ -79,7 +79,7 @@ def _inherit_optim(raw: dict[str, Any]) -> None:
 
 
 def _inherit_reading(raw: dict[str, Any]) -> None:
-    """Lays what each [[data.source]] says over how [data] says that dialogues are read."""
+    """Completes each [[data.source]] with the options of [data] about reading dialogues that it does not set."""
     data = raw.get("data", {})
     found = data.get("source") if isinstance(data, dict) else None
     if isinstance(found, list):
@@ -88,8 +88,8 @@ def _inherit_reading(raw: dict[str, Any]) -> None:
 
 
 def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Config:
-    """The same with the shape of the run that it goes on from; dropout, and with positions that are computed a smaller context
-    (of a `stream` any), are the recipe's own."""
+    """The recipe with the model's shape of the run that it goes on from. Dropout stays the recipe's own, and so does the context
+    where positions are computed and not learned: a smaller one with `llama`, any with `stream`."""
     found = Layout(Path(config.init)).last_trained
     try:
         about = json.loads((found[1] / "model.json").read_text(encoding="utf-8")) if found else {}
@@ -112,9 +112,9 @@ def _adopt(config: Config, wanted: dict[str, Any], problems: list[str]) -> Confi
 
 
 def resolve(config: Config) -> Config:
-    """The same with derived values in place of zeros, so that nobody below has to know about them."""
+    """The recipe with derived values in place of zeros, so that code which reads it need not derive them."""
     feedback = config.feedback or (FeedbackConfig() if config.labels_file.is_file() else None)
-    if feedback:  # a run's saved settings lie elsewhere than the recipe
+    if feedback:  # a run's saved settings lie elsewhere than the recipe, and must find the file, too
         feedback = replace(feedback, file=str(config.labels_file))
     return replace(config, model=shapes.resolved(config.model), feedback=feedback)
 
@@ -170,7 +170,7 @@ def _fill(cls: type, raw: dict[str, Any], where: str, problems: list[str], extra
     for key, value in raw.items():
         name = f"{where}{key}"
         if name in REMOVED:
-            if value != REMOVED[name]:  # what an older version wrote beside an artifact says nothing else
+            if value != REMOVED[name]:  # a recipe saved by an older version has the same value
                 problems.append(f"'{name}' is no longer an option: it is {json.dumps(REMOVED[name])} now")
             continue
         if key not in fields:
@@ -186,7 +186,7 @@ def _fill(cls: type, raw: dict[str, Any], where: str, problems: list[str], extra
 
 def read_section(cls: type, raw: Any, name: str) -> tuple[Any, list[str]]:
     """One section of a recipe (a dataclass of `schema`) from plain values, and what is wrong with them: types, bounds and
-    unknown keys. The section is of no use where anything is."""
+    unknown keys. The section must not be used if anything is wrong."""
     if not isinstance(raw, dict):
         return None, [f"{name} must be a section, not {raw!r}"]
     problems: list[str] = []
@@ -251,13 +251,14 @@ def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems:
 
 
 def _check_whole(config: Config, problems: list[str]) -> None:
-    """What no single value can tell."""
+    """Adds the mistakes that no single value shows to `problems`."""
     data = config.data
     problems += shapes.check(config.model)
     optims = {"optim": config.optim, "sft.optim": config.sft.optim}
     if config.pretrain:
         optims["pretrain.optim"] = config.pretrain.optim
-    rising = {(o.lr, o.end_lr): name for name, o in reversed(optims.items()) if o.end_lr > o.lr}  # [optim]'s once
+    # a mistake of [optim] is reported once, though the stages take it over
+    rising = {(o.lr, o.end_lr): name for name, o in reversed(optims.items()) if o.end_lr > o.lr}
     problems += [f"{name}.min_lr {end} is above {name}.lr {lr}" for (lr, end), name in rising.items()]
     if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
         problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
@@ -337,7 +338,7 @@ def _check_study(config: Config, study: StudyConfig, problems: list[str]) -> Non
 
 
 def is_name(text: str) -> bool:
-    """Whether somebody can be called that: letters first, then also digits, spaces, ' and -."""
+    """Whether `text` can be a name: a letter first, then also digits, spaces, ' and -."""
     return bool(re.fullmatch(r"[^\W\d_][\w' -]*", text))
 
 

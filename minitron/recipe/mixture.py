@@ -13,10 +13,10 @@ from pathlib import Path
 from minitron.recipe.data import DataConfig, DataSource, DialogueConfig
 
 PLACES = ("files", "hub", "hub_config", "hub_split")
-RULES = ("keep", "probes", "valid_keep")  # stand with each source: one without scores asks for none
+RULES = ("keep", "probes", "valid_keep")  # each source has its own: one without scores needs no rules
 SHARED = [
     spec.name for spec in dataclasses.fields(DialogueConfig) if spec.name not in (*PLACES, *RULES)
-]  # a source takes them from [data] where it does not say them itself
+]  # a source takes these from [data] if it does not set them itself
 BUILTIN = "built-in"
 
 
@@ -42,8 +42,8 @@ def parts(data: DataConfig) -> list[Part]:
 
 
 def repeats(parts: list[Part], rows: list[int]) -> list[float]:
-    """How often the dialogues of each part, which has so many to train on, are written. By weights: those of the part that has
-    most for its weight once, the others as often as it takes."""
+    """How often the dialogues of each part are written; `rows` says how many each part has to train on. With weights the part that
+    has most dialogues for its weight is written once, the others as often as their weights need."""
     if not any(part.weight for part in parts):
         return [part.repeats for part in parts]
     wanted = [part.weight / count if count else 0.0 for part, count in zip(parts, rows, strict=True)]
@@ -52,7 +52,7 @@ def repeats(parts: list[Part], rows: list[int]) -> list[float]:
 
 
 def name_of(source: DataSource) -> str:
-    """What a source is called."""
+    """The name of a source."""
     if source.name or not source.files:
         return source.name or source.hub or BUILTIN
     first = source.files[0]
@@ -65,7 +65,7 @@ def _as_data(data: DataConfig, source: DataSource) -> DataConfig:
 
 
 def check(data: DataConfig) -> list[str]:
-    """What is wrong with a recipe's [[data.source]], in a line each."""
+    """What is wrong with a recipe's [[data.source]], one line for each mistake."""
     found = data.source
     if not found:
         return []

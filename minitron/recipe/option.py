@@ -18,9 +18,9 @@ def option(
     max_items: int | None = None,
     decides: bool = True,
 ) -> Any:
-    """A dataclass field with its help text and what it may be: one of `choices`; a number from `low` to `high`, both
-    allowed, or between `above` and `below`, neither allowed; a text of `max_bytes` in UTF-8; a list of `max_items`. With
-    `decides` false the section's stages make the same whatever it is: a change is no reason to run them again."""
+    """A dataclass field with its help text and the values it may have: one of `choices`; a number from `low` to `high`, both
+    allowed, or between `above` and `below`, neither allowed; a text of at most `max_bytes` in UTF-8; a list of at most
+    `max_items`. With `decides` false the section's stages make the same for every value: a change is no reason to run them again."""
     metadata = {key: value for key, value in locals().items() if key != "default"}
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
@@ -28,7 +28,7 @@ def option(
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dicts, also those inside dicts and lists; anything else as it is."""
+    """`value` with dicts in place of dataclasses, also inside dicts and lists; anything else stays as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, list | tuple):

@@ -1,8 +1,8 @@
-"""Options that recipes had once. Knows nothing about those that there are."""
+"""Options that recipes once had. Knows nothing about those that they have now."""
 
 from typing import Any
 
-# Options that older recipes may hold, and what they are now: one that sets another value is told so.
+# Options that older recipes may hold -> the value that is fixed now. A recipe that sets another value is refused.
 REMOVED: dict[str, Any] = {
     "kto.loss": "kto",
     "kto.ratio": "mean",

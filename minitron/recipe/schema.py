@@ -14,7 +14,7 @@ from minitron.recipe.kinds import OPTIMIZERS, SHAPES, TOKENIZERS
 from minitron.recipe.layout import Layout
 from minitron.recipe.option import option, plain
 
-NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "ru-classics")  # the names of rules; another is a file's
+NORMALIZATIONS = ("identity", "nfkc", "nmt_nfkc", "ru-classics")  # names of built-in rules; any other names a file
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class TokenizerConfig:
 
     @property
     def rules_file(self) -> Path | None:
-        """The file of rules that `normalization` names, if it does."""
+        """The file of rules that `normalization` names; None if it names built-in rules."""
         return None if self.normalization in NORMALIZATIONS else Path(self.normalization).expanduser()
 
 
@@ -192,7 +192,7 @@ class TrainConfig:
     tensorboard: bool = option(
         False, "also write TensorBoard's files; needs: pip install minitron[tensorboard]", decides=False
     )
-    optim: OptimConfig = field(default_factory=OptimConfig)  # [optim], with what the recipe says of this stage over it
+    optim: OptimConfig = field(default_factory=OptimConfig)  # [optim], with what this stage's own table sets
 
 
 @dataclass(frozen=True)
@@ -503,7 +503,7 @@ class Config:
         return "feedback" if self.labelled else self.finished
 
     def with_optim(self, **changes: Any) -> "Config":
-        """The same with other options of [optim], also for the stages that train by it."""
+        """The recipe with these options of [optim] changed, also in [pretrain.optim] and [sft.optim]."""
         changed = dataclasses.replace(self, optim=dataclasses.replace(self.optim, **changes))
         for stage in ("pretrain", "sft"):
             if section := getattr(self, stage):
@@ -512,7 +512,7 @@ class Config:
         return changed
 
     def section(self, name: str) -> Any:
-        """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving."""
+        """A section, or one option of it (`export.top_k`), as plain values, for fingerprints and for saving; None if it is left out."""
         value: Any = self
         for part in name.split("."):
             value = getattr(value, part, None)

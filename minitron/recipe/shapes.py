@@ -1,7 +1,8 @@
 """What a recipe must know of a model's shape: whether its options fit together, and what they default to.
 
-These are pure functions of [model] and stand here, below the layers themselves (minitron/model), because a recipe's mistakes
-are told before anything heavy is imported; a checkpoint's model.json is checked by the same ones. Knows nothing about torch.
+These are pure functions of [model]. They stand here and not with the layers themselves (minitron/model) because a recipe's
+mistakes are reported before anything heavy is imported. A checkpoint's model.json is checked by the same functions. Knows
+nothing about torch.
 """
 
 import difflib
@@ -10,13 +11,13 @@ from dataclasses import fields, replace
 from minitron.recipe.kinds import LAYERS, SHAPES
 from minitron.recipe.schema import ModelConfig
 
-MOST_STATE_BYTES = 4 << 30  # of a full context, as the chat program has it
+MOST_STATE_BYTES = 4 << 30  # of a full context: the chat program's limit
 STREAM = ("conv", "window", "conv", "delta")  # layers of a `stream`, unless told
 WINDOW, CONV_WIDTH = 256, 3
 
 
 def check(model: ModelConfig) -> list[str]:
-    """A sentence for every pair of options that do not fit together, and for every one that the shape does not have."""
+    """A sentence for every pair of options that do not fit together, and for every option that the shape does not have."""
     problems = []
     shape = SHAPES[model.arch]
     if model.d_model % model.n_heads and not model.head_dim:
@@ -33,7 +34,7 @@ def check(model: ModelConfig) -> list[str]:
         problems.append(f"model.layers names {len(model.layers)} layers, but model.n_layers is {model.n_layers}")
     if model.conv_width == 1:
         problems.append("model.conv_width 1 is no convolution: it must be 2 at least")
-    # the program refuses more, counting a few buffers too, and of a stream a copy (go_serve/internal/model, StateBytes)
+    # the chat program refuses more; it also counts a few buffers, and for a stream a copy (go_serve/internal/model, StateBytes)
     if not problems and (2.1 if model.arch == "stream" else 1.05) * (state := state_bytes(model)) > MOST_STATE_BYTES:
         size = f"model.window {model.window}" if model.arch == "stream" else f"model.context {model.context}"
         most = (MOST_STATE_BYTES >> 20) // (2 if model.arch == "stream" else 1)
@@ -49,7 +50,7 @@ def check(model: ModelConfig) -> list[str]:
 
 
 def resolved(model: ModelConfig) -> ModelConfig:
-    """The same with the values that 0 and an empty list stand for."""
+    """The model's options with the values that 0 and an empty list stand for."""
     found = replace(
         model,
         n_kv_heads=model.n_kv_heads or model.n_heads,
@@ -68,8 +69,8 @@ def layer_kinds(model: ModelConfig) -> list[str]:
 
 
 def state_bytes(model: ModelConfig) -> int:
-    """What a layer keeps of one text, of all layers: keys and values in fp16, of the whole context or of a window; the matrices of
-    delta rules in fp32. What convolutions keep is next to nothing."""
+    """Bytes that all layers together keep of one text: keys and values in fp16, of the whole context or of a window, and the matrices
+    of delta rules in fp32. What convolutions keep is next to nothing and is not counted."""
     key_values = 4 * (model.n_kv_heads or model.n_heads) * model.head_size
     if model.arch != "stream":
         return model.n_layers * key_values * model.context
@@ -78,5 +79,6 @@ def state_bytes(model: ModelConfig) -> int:
 
 
 def default_d_ff(arch: str, d_model: int) -> int:
-    """8/3 of the width, rounded up to 64, where SwiGLU's three matrices cost what GELU's two of 4 do (arXiv 2002.05202)."""
+    """4 d_model; for a gated MLP (SwiGLU) 8/3 d_model, rounded up to a multiple of 64, so that its three matrices cost about as much
+    as two of width 4 d_model (arXiv 2002.05202)."""
     return -(-8 * d_model // 3 // 64) * 64 if SHAPES[arch].gated else 4 * d_model

@@ -18,7 +18,7 @@ STAGE_DIRS = ("binary", "export", "eval", "feedback", "kto", "reject", "sft", "p
 def load_target(text: str, overrides: list[str], *, command: str = "chat") -> Config:
     """The configuration of a recipe (recipes/demo.toml) or of a run's folder (runs/demo).
 
-    Raises MinitronError for what is neither, and for a run's folder that is not under ./runs.
+    Raises MinitronError if `text` names neither, and for a run's folder that is not under ./runs.
     """
     path = Path(text)
     if not path.is_dir():

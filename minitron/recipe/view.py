@@ -1,4 +1,4 @@
-"""A recipe as one stage may see it: whatever decides what the stage makes is in its fingerprint, since it can read nothing else.
+"""A recipe as one stage may see it. A stage can read only options that it declares, so its fingerprint has all that decides its outcome.
 
     view = View(config, ("model", "sft", "export.top_k"))
     view.sft.steps, view.export.top_k, view.seed        # fine
@@ -13,8 +13,8 @@ from typing import Any
 
 from minitron.recipe.schema import Config
 
-# What every stage may read: names and places, and where it computes. `base`, `shipped` and the like show in what
-# a stage reads.
+# What every stage may read: names and paths, and on which device it computes. A change of `base`, `shipped` and the like
+# shows in the files that a stage reads.
 GENERAL = ("name", "recipe", "seed", "device", "shard", "layout", "base", "shipped", "init") + (
     "finished",
     "labels_file",

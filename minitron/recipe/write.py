@@ -21,7 +21,7 @@ USUAL: dict[str, Any] = {
     "layers": [],
     "window": 0,
     "conv_width": 0,
-}  # what stands for others
+}  # values that others are derived for
 OPTIONAL_SECTIONS = ("pretrain", "reject", "kto", "feedback", "study", "judge")
 
 
@@ -37,9 +37,10 @@ def dump_recipe(config: Config) -> str:
 
 
 def write_recipe(config: Config, *, comments: dict[str, str]) -> str:
-    """The recipe as a person would write it: what is not the default, what `comments` names, and these behind it.
+    """The recipe as a person would write it: the options that are not at their defaults or that `comments` names, and the comments.
 
-    `comments` are by option, such as `sft.steps`; an empty one only makes the option appear. `load_recipe` reads it back to the same.
+    `comments` are by option, such as `sft.steps`; an empty one only makes the option appear. `load_recipe` reads the text back to the
+    same values.
     """
     lines = [f"seed = {config.seed}"] + ([f"device = {_toml(config.device)}"] if config.device != "auto" else [])
     for spec in dataclasses.fields(Config):

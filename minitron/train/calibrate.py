@@ -1,6 +1,6 @@
-"""What a model's matrices multiply on rows of its own training data, so that they can be rounded by it (`quant.gptq`).
+"""Second moments of what a model's matrices multiply, measured on its own training rows, by which they are rounded (`quant.gptq`).
 
-    matrices = round_q4(config, model)   # by name, as export stores them: rounded, then tuned
+    matrices = round_q4(config, model)   # name -> matrix as export stores it: rounded, then tuned
     moments = of_run(config, model)      # empty where there are no rows, as with an imported model
 
 Knows nothing about how a matrix is rounded.
@@ -24,12 +24,12 @@ from minitron.recipe.schema import Config
 from minitron.train import tune
 from minitron.train.loop import summed_loss
 
-TOKENS = 16_384  # that are looked at, at least
+TOKENS = 16_384  # the least number of training tokens that are looked at
 BATCH_ROWS = 8
 
 
 def of_run(config: Config, model: LanguageModel) -> arithmetic.Moments:
-    """The moments of a recipe's model on rows that the recipe trains on; none where there are no rows. Says which."""
+    """The moments of the recipe's model on its own training rows; empty if there are no such rows. Says which it was."""
     rows = training_rows(config)
     if rows is None:
         say("q4: there are no training rows to round by: every weight becomes the nearest value")
@@ -39,7 +39,8 @@ def of_run(config: Config, model: LanguageModel) -> arithmetic.Moments:
 
 
 def round_q4(config: Config, model: LanguageModel) -> Mapping[str, Matrix]:
-    """Rounds the model's matrices in place, and tunes them (`tune`), by the recipe's training rows where there are any; returns them by name."""
+    """Rounds the model's matrices to q4 in place and returns them by name. With training rows they are rounded by their moments and then
+    tuned (`tune`); without, every weight becomes the nearest value."""
     moments = of_run(config, model)
     if not moments:
         return arithmetic.shrink(model, "q4")
@@ -49,18 +50,18 @@ def round_q4(config: Config, model: LanguageModel) -> Mapping[str, Matrix]:
 
 
 def training_rows(config: Config) -> PackedRows | None:
-    """The rows that the recipe's last training on text packed; None where it has none, as an imported model."""
+    """The rows that pretrain (for a base model) or sft packed; None if there are none, as with an imported model."""
     folder = config.layout.packed("pretrain" if config.base else "sft", "train")
     return PackedRows(folder) if is_whole(folder) else None
 
 
 def sample_size(rows: PackedRows) -> int:
-    """How many rows are looked at."""
+    """How many rows are looked at: enough for TOKENS tokens, or all."""
     return min(len(rows), -(-TOKENS // rows.context))
 
 
 def batches(rows: PackedRows, *, seed: int) -> Iterator[Batch]:
-    """Batches of rows drawn from anywhere, the same for the same seed."""
+    """Batches of rows drawn at random from all rows; the same seed draws the same ones."""
     count = sample_size(rows)
     drawn = random.Random(seed).sample(range(len(rows)), count)
     for begin in range(0, count, BATCH_ROWS):
@@ -69,8 +70,8 @@ def batches(rows: PackedRows, *, seed: int) -> Iterator[Batch]:
 
 @torch.no_grad()
 def second_moments(model: LanguageModel, batches: Iterable[Batch]) -> arithmetic.Moments:
-    """The sum of x xᵀ (C, C), fp64, over all x that each matrix multiplies, by its name. x is rounded to 8 bits as the program
-    does. A matrix that is also looked up in, as an embedding, is left out: its rows matter by themselves too."""
+    """A matrix's name -> the sum of x xᵀ (C, C), fp64, over all x that the matrix multiplies. x is rounded to 8 bits as the chat
+    program does. An embedding that is also the head is left out: its rows are looked up, too, so each matters by itself."""
     model = copy.deepcopy(model).float().eval()
     found: dict[str, np.ndarray] = {}
 
@@ -86,6 +87,6 @@ def second_moments(model: LanguageModel, batches: Iterable[Batch]) -> arithmetic
     arithmetic.round_activations(model, "q4")
     for batch in batches:
         batch = batch.to(model.device)
-        # without the filling, which would be counted as well
+        # without the padding at the end of `select` and `targets`, which would be counted as well
         summed_loss(model, replace(batch, select=batch.select[: batch.count], targets=batch.targets[: batch.count]))
     return found

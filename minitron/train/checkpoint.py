@@ -3,8 +3,8 @@
     sft/checkpoints/step-000500/   model.safetensors  model.json  trainer.pt
     sft/best  sft/latest           one line: the name of a checkpoint; written last, by rename
 
-Where only a low-rank change is trained (`model.lora`), a step's folder holds adapter.safetensors, A and B, in place of the
-model, and `best` names the one folder `merged`, with the model that they make of what they began with.
+With LoRA (`model.lora`) a step's folder holds adapter.safetensors, the factors A and B, in place of the model, and `best`
+names the folder `merged`, which holds the whole model: the weights that training began with, with the change added.
 
 model.safetensors carries Hugging Face's (llama) or nanoGPT's (nanogpt) tensor names. A folder is written under a
 temporary name, synced and renamed, and only then are older ones deleted: a crash, a full disk or a power cut leaves the
@@ -41,19 +41,19 @@ from minitron.model.language_model import LanguageModel
 from minitron.train import model_json
 
 ADAPTER = "adapter.safetensors"
-FILES = ("model.safetensors", ADAPTER, "trainer.pt")  # what model.json holds hashes of
+FILES = ("model.safetensors", ADAPTER, "trainer.pt")  # their hashes are in model.json
 MERGED = "merged"
 
 
 def save(
     stage_dir: Path, model: LanguageModel, *, step: int, info: dict, trainer: dict | None = None, name: str = ""
 ) -> Path:
-    """Writes checkpoint `name` (default: the step) and points `latest` at it. `info` goes into model.json, `trainer` into
-    trainer.pt. With LoRA what training goes on from is the adapter alone. Of several processes all must call it and the first
-    writes; a sharded model's files are those of a whole one.
+    """Writes checkpoint `name` (default: the step), makes `latest` name it, and returns its folder. `info` goes into model.json,
+    `trainer` into trainer.pt. With LoRA and `trainer` the folder holds the adapter without the model. All processes of a run
+    must call it; the first one writes. A sharded model is saved as a whole one.
     """
     if distributed.sharded(model):
-        model.reshard()  # a validation leaves some of the weights whole
+        model.reshard()  # a validation leaves some of the weights gathered
     about = {"model": dataclasses.asdict(model.config), "vocab_size": model.vocab_size, "step": step}
     adapted, files = lora.attached(model), {}
     if adapted:
@@ -99,8 +99,8 @@ def point(stage_dir: Path, pointer: str, name: str) -> None:
 
 
 def choose(stage_dir: Path, model: LanguageModel, folder: Path) -> None:
-    """Makes `best` name the checkpoint `folder`, which the model was loaded from or saved to; with LoRA the model itself, written
-    as `merged`."""
+    """Makes `best` name the checkpoint `folder`, which the model was loaded from or saved to. With LoRA it first writes the whole
+    model as `merged`, and `best` names that."""
     if lora.attached(model):
         about = check(folder)
         info = {key: about[key] for key in ("stage", "valid_loss") if key in about}
@@ -115,13 +115,13 @@ def pointed(stage_dir: Path, pointer: str) -> Path | None:
 
 
 def steps(stage_dir: Path) -> list[Path]:
-    """The folders of all steps, in their order."""
+    """The folders of all steps, in the order of steps."""
     found = [(folder.name.removeprefix("step-"), folder) for folder in (stage_dir / "checkpoints").glob("step-*")]
     return [folder for _, folder in sorted((int(step), folder) for step, folder in found if step.isdecimal())]
 
 
 def prune(stage_dir: Path, *, keep: int) -> None:
-    """Deletes all but the newest `keep` checkpoints and those that are pointed at, with what a merged one was made of."""
+    """Deletes old checkpoints. Keeps the newest `keep`, those that `best` and `latest` name, and the step that `merged` was made from."""
     if distributed.rank():
         return
     remove_leftovers(stage_dir / "checkpoints")
@@ -142,7 +142,7 @@ def check(folder: Path) -> dict:
         if not all(isinstance(about[key], dict) for key in ("model", "sha256")) or type(about["step"]) is not int:
             raise damaged
         for name, sha256 in about["sha256"].items():
-            if name not in FILES:  # nor a path that leads elsewhere
+            if name not in FILES:  # which also refuses a path out of the folder
                 raise damaged
             if sha256_file(folder / name) != sha256:
                 raise MinitronError(f"{folder / name} is damaged: its contents are not what was written", hint=_MEND)
@@ -154,7 +154,7 @@ def check(folder: Path) -> dict:
 
 
 def is_whole(folder: Path | None) -> bool:
-    """Whether there is such a checkpoint, undamaged."""
+    """Whether the checkpoint exists and is undamaged."""
     try:
         return folder is not None and bool(check(folder))
     except MinitronError:
@@ -162,7 +162,7 @@ def is_whole(folder: Path | None) -> bool:
 
 
 def validated(stage_dir: Path) -> Iterator[tuple[Path, dict]]:
-    """The whole checkpoints of steps with a validation loss, and what their model.json says."""
+    """Each undamaged checkpoint of a step that has a validation loss, with the contents of its model.json."""
     for folder in steps(stage_dir):
         if is_whole(folder) and isinstance((about := check(folder)).get("valid_loss"), float):
             yield folder, about
@@ -172,7 +172,7 @@ _MEND = model_json.HINT
 
 
 def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[LanguageModel, dict]:
-    """The model in evaluation mode and what model.json says. Raises MinitronError for a broken checkpoint."""
+    """The model in evaluation mode, and the contents of model.json. Raises MinitronError for a broken checkpoint."""
     about = check(folder)
     model = LanguageModel(*model_json.read_shape(folder, about))
     load_weights(model, folder)
@@ -180,7 +180,7 @@ def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[Lan
 
 
 def load_weights(model: LanguageModel, folder: Path) -> None:
-    """Copies the checkpoint's tensors into a model of the same shape; with LoRA those of the adapter."""
+    """Copies the checkpoint's tensors, with LoRA the adapter's, into a model of the same shape. Raises MinitronError if they do not fit."""
     adapted = lora.attached(model)
     file = folder / (ADAPTER if adapted else "model.safetensors")
     try:
@@ -200,9 +200,9 @@ def load_weights(model: LanguageModel, folder: Path) -> None:
 
 
 def load_trainer(folder: Path, *, state: type | None = None) -> dict[str, Any]:
-    """Optimizer and position, as `save` got them; with `state`, a dataclass, `["state"]` is one of these.
+    """The contents of trainer.pt, as `save` got them. If `state`, a dataclass, is given, the item "state" is an instance of it.
 
-    Raises MinitronError where trainer.pt is anything else.
+    Raises MinitronError if trainer.pt holds anything else.
     """
     file = folder / "trainer.pt"
     try:
@@ -217,8 +217,8 @@ def load_trainer(folder: Path, *, state: type | None = None) -> dict[str, Any]:
 
 
 def _filled(kind: type, values: dict) -> Any:
-    """A dataclass of these values, also of those in it. Raises TypeError for an unknown one, and for one of another type than
-    the default's."""
+    """An instance of the dataclass `kind` with these values; dataclasses within it are built likewise. Raises TypeError for an
+    unknown name, and for a value of another type than the default's."""
     made, usual = kind(**values), kind()
     for spec in dataclasses.fields(kind):
         default, value = getattr(usual, spec.name), getattr(made, spec.name)
@@ -232,7 +232,7 @@ def _filled(kind: type, values: dict) -> Any:
 
 
 def load_optimizer(optimizer: Any, trainer: dict[str, Any], folder: Path) -> None:
-    """Gives the optimizer the state that `load_trainer` read from that folder."""
+    """Gives the optimizer the state that `load_trainer` read from `folder`. Raises MinitronError if it is another optimizer's."""
     try:
         optimizer.load_state_dict(trainer["optimizer"])
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -240,7 +240,7 @@ def load_optimizer(optimizer: Any, trainer: dict[str, Any], folder: Path) -> Non
 
 
 def newest_whole(stage_dir: Path, *, state: type | None = None) -> Path | None:
-    """The newest checkpoint that is whole and can be resumed from; broken ones are named and passed over."""
+    """The newest undamaged checkpoint that training can go on from, or None. Damaged ones are skipped with a warning."""
     for folder in reversed(steps(stage_dir)):
         try:
             if "trainer.pt" in check(folder)["sha256"]:
@@ -252,7 +252,7 @@ def newest_whole(stage_dir: Path, *, state: type | None = None) -> Path | None:
 
 
 def finished(stage_dir: Path, stage: str) -> Path:
-    """The checkpoint that the next stage reads: `best`. Raises MinitronError where the stage has not finished."""
+    """The checkpoint that the next stage reads: `best`. Raises MinitronError if there is none."""
     best = pointed(stage_dir, "best")
     if best is None:
         raise MinitronError(f"there is no finished model in {stage_dir}", hint=f"run: minitron {stage} RECIPE")

@@ -26,27 +26,27 @@ from minitron.train.precision import Choice, choose_precision
 
 @dataclass(frozen=True)
 class Choices:
-    """The precision of forward and backward passes, that of the optimizer's own products (empty where it has none), and
-    whether blocks are compiled ("on" or "off")."""
+    """The precision of forward and backward passes, the precision of the optimizer's matrix products (an empty name if it
+    multiplies none), and whether blocks are compiled ("on" or "off")."""
 
     precision: Choice
     products: Choice
     compile: Choice
 
     def say(self) -> None:
-        """In a line each."""
+        """Prints each choice on a line of its own."""
         say(f"precision {self.precision}")
         if self.products.name:
             say(f"the optimizer's products {self.products}")
         say(f"torch.compile {self.compile}")
 
     def write(self, path: Path) -> None:
-        """Into a stage's report.json, with the processor's name."""
+        """Writes the choices and the processor's name to `path`, a stage's report.json."""
         atomic_write(path, json.dumps({"processor": processor(), "choices": asdict(self)}, indent=1))
 
     @classmethod
     def read(cls, path: Path) -> "Choices | None":
-        """What `write` wrote; None where there is no such file, or one that cannot be read."""
+        """Reads what `write` wrote; None if the file is missing or cannot be understood."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))["choices"]
             return cls(**{name: Choice(**choice) for name, choice in found.items()})
@@ -57,8 +57,8 @@ class Choices:
 def choose(
     model: LanguageModel, optimizer: Optimizers, config: OptimConfig, trial: Callable[[LanguageModel, str], Any]
 ) -> Choices:
-    """Measures where the recipe leaves it open. `trial(model, precision)` runs a step's forward and backward passes,
-    with as many threads at work as in training."""
+    """Makes the recipe's choices; what the recipe leaves open is measured. `trial(model, precision)` runs forward and backward
+    passes with as many threads at work as in training."""
     width = model.config.d_model
     precision = choose_precision(
         config.precision, model.device, partial(trial, model), what="a micro-batch", width=width

@@ -15,7 +15,7 @@ from minitron.train.precision import Choice, fastest
 
 
 def check(wanted: str, device: torch.device) -> None:
-    """Raises MinitronError where a recipe wants compiled blocks on a CPU."""
+    """Raises MinitronError if the recipe asks for compiled blocks on a CPU."""
     if wanted == "on" and device.type == "cpu":
         raise MinitronError(
             "torch.compile is not for a CPU: it gains nothing there, and compiled code may crash",
@@ -24,9 +24,9 @@ def check(wanted: str, device: torch.device) -> None:
 
 
 def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageModel], None]) -> Choice:
-    """Whether to compile the blocks, "on" or "off": as the recipe says, or as a measurement on this GPU does.
+    """Whether to compile the blocks, "on" or "off": as the recipe says, or with "auto" whichever is faster on this GPU.
 
-    `trial(model)` runs a forward and a backward pass. Raises MinitronError where compiling is wanted and cannot be had.
+    `trial(model)` runs a forward and a backward pass. Raises MinitronError if the recipe says "on" and compiling fails.
     """
     check(wanted, model.device)
     if wanted == "off":
@@ -48,6 +48,6 @@ def choose_compile(wanted: str, model: LanguageModel, trial: Callable[[LanguageM
 
 
 def compile_blocks(model: LanguageModel, backend: str = "inductor") -> None:
-    """In place; the names of the weights stay. Shapes are not made symbolic: each new length compiles once."""
+    """Compiles the blocks in place; the weights keep their names. Shapes are not made symbolic: each new length compiles once."""
     for block in model.blocks:
         block.compile(dynamic=False, backend=backend)

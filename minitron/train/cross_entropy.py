@@ -1,20 +1,21 @@
-"""Cross-entropy over the vocabulary that never holds all logits. Pure functions of tensors; knows nothing about models."""
+"""Cross-entropy over the vocabulary, without ever holding all logits. Pure functions of tensors; knows nothing about models."""
 
 import torch
 from torch import Tensor
 
-LOGITS_AT_ONCE = 1 << 20  # values: 4 MB in fp32, about what a core's cache holds
-ROWS_AT_ONCE = 256  # at least: fewer make the products slow
+LOGITS_AT_ONCE = 1 << 20  # logits of one piece: 4 MB in fp32, about what a core's cache holds
+ROWS_AT_ONCE = 256  # least number of rows of one piece: with fewer the matrix products are slow
 
 
 def linear_cross_entropy(
     hidden: Tensor, weight: Tensor, targets: Tensor, *, z_loss: float = 0.0, cap: float = 0.0
 ) -> Tensor:
-    """Σ cross-entropy in nats of `hidden` (N, D) projected to the vocabulary by `weight` (V, D); `targets` (N,), negative ones
-    are ignored. The (N, V) logits never exist as a whole: they are made, turned into their gradient and used up in pieces
-    that fit into a cache (as Liger Kernel does on GPUs, arXiv 2410.10989, section 3.2).
+    """Σ cross-entropy in nats of `hidden` (N, D), projected to the vocabulary by `weight` (V, D), with `targets` (N,); negative
+    targets are ignored. The (N, V) logits never exist as a whole: they are computed, turned into their gradient and used in
+    pieces that fit into a cache (as Liger Kernel does on GPUs, arXiv 2410.10989, section 3.2).
 
-    `z_loss` adds that weight times Σ log(Z)^2 (PaLM, arXiv 2204.02311, section 5); `cap` bends logits (`softcap`).
+    `z_loss` is the weight of an added Σ log(Z)^2 (PaLM, arXiv 2204.02311, section 5). `cap`, if not 0, bends logits to
+    cap tanh(logit / cap).
     """
     return _LinearCrossEntropy.apply(hidden, weight, targets, z_loss, cap)
 
@@ -41,9 +42,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 if cap:
                     bent = torch.tanh(logits.float() / cap)
                     logits = bent * cap
-                logits = logits.float()  # of fp32 itself: what follows writes over it
+                logits = logits.float()  # no copy if they are fp32 already; they are overwritten below
                 of_target, top = logits.gather(1, target), logits.amax(1, keepdim=True)
-                mass = logits.sub_(top).exp_()  # of each id, up to a factor
+                mass = logits.sub_(top).exp_()  # the probability of each id, up to a factor
                 whole = mass.sum(1, keepdim=True)
                 log_z = whole.log() + top
                 total += ((log_z - of_target) * counted).sum()
@@ -51,7 +52,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     total += z_loss * (log_z.square() * counted).sum()
                 if not learns:
                     continue
-                # d loss / d logits = p - [target], and 2 w log(Z) p of the z-loss
+                # d loss / d logits = p - [target] + 2 w log(Z) p, the last term from the z-loss with weight w
                 slope = mass.mul_(counted / whole * (1 + 2 * z_loss * log_z)).scatter_add_(1, target, -counted)
                 if cap:
                     slope.mul_(1 - bent.square())

@@ -1,13 +1,13 @@
-"""The weights that training begins with where no other model is gone on from.
+"""The weights of a model that is trained from scratch.
 
     model = fresh_model(config.model, tokenizer, seed=config.seed, optimizer=config.sft.optim.name)
 
-A small model spends much of its training on finding out what its tokenizer could have told it: that "Дом", " дом" and "ДОМ" are
-one word, which letter a piece begins with, how long it is. So an embedding begins as a sum over what shows in a piece's
-spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606). Keys begin as queries do, so that
-at first a head looks for what is like what it stands on, which copying needs (the first half of Trockman & Kolter's mimetic
-initialisation, arXiv 2305.09828). docs/training-notes.md says what each is worth, and that AdamW learns slower
-from such a start: it begins as GPT-2 does. Knows nothing about stages.
+A small model spends much of its training on learning what its tokenizer could have told it: that "Дом", " дом" and "ДОМ" are
+one word, which letter a piece begins with, how long it is. So an embedding begins as a sum of vectors, one for each feature of the
+piece's spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606). The weights of keys begin equal to
+those of queries, so that at first a head attends to tokens like its own, which copying needs (the first half of Trockman & Kolter's
+mimetic initialisation, arXiv 2305.09828). AdamW learns slower from such a start, so with AdamW a model begins as GPT-2 does;
+docs/training-notes.md says what each is worth. Knows nothing about stages.
 """
 
 import math
@@ -22,12 +22,14 @@ from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import ModelConfig
 from minitron.tokenizer.base import Tokenizer
 
-SPELT = 0.8  # share of an embedding's variance that its spelling decides; the rest is the piece's own
-LENGTH = 2.25  # of an embedding's vector: what the logits of the first step vary by, since the last norm gives them unit inputs
+SPELT = 0.8  # share of an embedding's variance that its spelling decides; the rest is random, of each piece by itself
+# Length of an embedding's vector. The first step's logits have it as their standard deviation, since the last norm's
+# outputs have unit variance.
+LENGTH = 2.25
 
 
 def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int, optimizer: str) -> LanguageModel:
-    """A model that has seen nothing, for an optimizer of that name; the same for the same seed."""
+    """An untrained model, for the optimizer with the name `optimizer`. The same seed gives the same weights."""
     torch.manual_seed(seed)
     model = LanguageModel(config, tokenizer.vocab_size)
     if optimizer != "muon":
@@ -35,15 +37,16 @@ def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int, optimiz
     with torch.no_grad():
         model.embedding.copy_(spelt_embeddings(tokenizer, config.d_model))
         for query, key in model.trunk.queries_and_keys():
-            groups = key.shape[0] // config.head_size  # of query heads that share a key head
+            groups = key.shape[0] // config.head_size  # as many as key heads: query heads that share one
             of_groups = query.view(groups, -1, config.head_size, config.d_model)
             key.copy_(of_groups[:, 0].reshape_as(key))
     return model
 
 
 def spelt_embeddings(tokenizer: Tokenizer, d_model: int) -> Tensor:
-    """(V, D) fp32: pieces are the more alike the more alike they are spelt. Control tokens and halves of letters are like nothing."""
-    numbers: dict[tuple, int] = {}  # feature -> its row of the table
+    """Embeddings (V, D) in fp32: the more alike two pieces are spelt, the more alike are their vectors. Control tokens, blanks and
+    parts of a character get random vectors, unlike all others."""
+    numbers: dict[tuple, int] = {}  # feature -> its row in `table`
     rows: list[list[int]] = []
     weights: list[list[float]] = []
     for token in range(tokenizer.vocab_size):
@@ -60,7 +63,7 @@ def spelt_embeddings(tokenizer: Tokenizer, d_model: int) -> Tensor:
 
 
 def spelling(piece: bytes) -> Iterator[tuple[tuple, float]]:
-    """What shows in a piece: feature -> weight. Nothing where it is no text of its own or blank."""
+    """The features of a piece's spelling, each with its weight. None if the piece is blank or is not valid UTF-8 by itself."""
     try:
         text = piece.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Weights of another run's model as the beginning of this one's, with rows for the tokens that this one has besides.
+"""Begins a model with the weights of another run's model; tokens that only the new model has get new rows.
 
 Knows nothing about stages.
 """
@@ -16,17 +16,18 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 from minitron.train.fresh import fresh_model
 
-ROWS = ("embed_tokens.weight", "wte.weight", "lm_head.weight")  # ends of the names of what has a row for every token
+# Ends of the names of tensors that have a row for every token.
+ROWS = ("embed_tokens.weight", "wte.weight", "lm_head.weight")
 
 
 def untaught(config: Config) -> bool:
-    """Whether sft begins with a base model: raw text teaches nothing about the markers of a dialogue."""
+    """Whether sft begins with a base model, whose raw text taught it nothing about the markers of a dialogue."""
     found = Layout(Path(config.sft.init)).last_trained if config.sft.init else None
     return found[0] == "pretrain" if found else config.pretrain is not None
 
 
 def begin(config: Config, tokenizer: Tokenizer) -> LanguageModel:
-    """The model that sft begins with: that of sft.init, of pretrain, or a fresh one."""
+    """The model that sft begins with: that of the run sft.init, else that of pretrain, else a fresh one."""
     model = fresh_model(config.model, tokenizer, seed=config.seed, optimizer=config.sft.optim.name)
     if config.sft.init:
         load(model, config.sft.init)
@@ -36,7 +37,7 @@ def begin(config: Config, tokenizer: Tokenizer) -> LanguageModel:
 
 
 def load(model: LanguageModel, run: str) -> None:
-    """Gives the model the weights of the last model of a run. Raises MinitronError where that is of another shape."""
+    """Copies the weights of the run's last model into `model`. Raises MinitronError if there is none, or it does not fit."""
     found = Layout(Path(run)).last_trained
     if found is None:
         raise MinitronError(f"there is no finished model in {run}", hint="name a run such as runs/demo")
@@ -52,7 +53,7 @@ def load(model: LanguageModel, run: str) -> None:
 
 
 def grown(tensors: dict[str, Tensor], count: int) -> dict[str, Tensor]:
-    """The same with `count` more tokens, each the mean of the others."""
+    """The tensors with rows for `count` more tokens, each of which is the mean of the other rows."""
     if count <= 0:
         return tensors
     return {

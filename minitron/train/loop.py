@@ -1,9 +1,9 @@
 """The training loop of pretrain and sft: next-token loss on packed rows, with checkpoints that resume exactly.
 
-Which rows a step reads depends only on the seed and the step, what dropout drops only on the seed, the step and the
-micro-batch, and a checkpoint is a whole folder or none: a run that was stopped at any moment and started again ends with
+Which rows a step reads depends only on the seed and the step. What dropout drops depends only on the seed, the step and the
+micro-batch. A checkpoint is written whole or not at all. So a run that was stopped at any moment and started again ends with
 the same numbers (fp32 on a CPU, to the last bit). Under torchrun the micro-batches of a step are divided among the
-processes (`distributed`); the sums, and so the numbers but for their rounding, are those of one process.
+processes (`distributed`); but for rounding the sums, and so the results, are those of one process.
 """
 
 import functools
@@ -41,7 +41,7 @@ from minitron.train.schedule import learning_rate
 
 
 def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
-    """Σ cross-entropy in nats over the batch's targets; the vocabulary is projected to only where there is one."""
+    """Σ cross-entropy in nats over the batch's targets; logits are computed only at positions that have a target."""
     ids, how = reading(model, batch)
     return linear_cross_entropy(
         model.hidden(ids, wanted=batch.select, **how),
@@ -53,7 +53,7 @@ def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> T
 
 
 def reading(model: LanguageModel, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
-    """What `LanguageModel.hidden` takes to read a batch: ids, and the rest by name.
+    """The arguments with which `LanguageModel.hidden` reads a batch: the ids, and the others by name.
 
     On a CPU rows of several sequences are read as one flat row, and attention is computed sequence by sequence. Elsewhere
     a mask keeps the shapes of all steps the same, as compiled kernels want them.
@@ -77,7 +77,7 @@ def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows:
     training = model.training
     model.eval()
     starts = distributed.shard(range(0, count, batch_rows))
-    in_turn = distributed.sharded(model)  # all processes must put its blocks together in the same order
+    in_turn = distributed.sharded(model)  # all processes must gather its blocks in the same order
     parts = list(map(part, starts)) if in_turn else parallel.parallel_map(part, starts, device=model.device)
     model.train(training)
     loss, targets = distributed.all_reduce_sum(sum(loss for loss, _ in parts), sum(targets for _, targets in parts))
@@ -85,11 +85,11 @@ def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows:
 
 
 def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]]]) -> list[tuple[float, Any]]:
-    """Adds the gradients of all parts to `.grad`. A part gives its loss and whatever else; returns both, in order.
+    """Adds the gradients of all parts to `.grad`. A part returns its loss and any other value; returns both of each, in order.
 
     On a CPU the parts are computed side by side, but their gradients are added in order, so that the sum does not depend
-    on which thread was faster. With dropout the parts go one after the other: they share one random state. So they do in
-    a sharded model, whose backward pass adds up the gradients of all processes by itself.
+    on which thread was faster. With dropout the parts go one after the other, since they share one random state. With a
+    sharded model they do so, too; its backward pass adds up the gradients of all processes by itself.
     """
     weights = [p for p in model.parameters() if p.requires_grad]
 
@@ -116,7 +116,7 @@ def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]
     return values
 
 
-@functools.lru_cache(maxsize=2)  # a step reads from one epoch or two, and the next step from the same
+@functools.lru_cache(maxsize=2)  # a step reads from one or two epochs, and so does the next
 def row_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
     """The order of the rows in an epoch; the same for the same seed and epoch."""
     order = np.random.default_rng((seed, epoch)).permutation(rows)
@@ -125,7 +125,7 @@ def row_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
 
 
 def rows_of_step(step: int, *, rows: int, per_step: int, seed: int) -> np.ndarray:
-    """Which rows a step reads: epochs one after the other, each in its own order."""
+    """The numbers of the rows that a step reads (per_step,): epochs follow one another, each in its own order."""
     first = step * per_step
     epochs = range(first // rows, (first + per_step - 1) // rows + 1)
     order = np.concatenate([row_order(rows, seed=seed, epoch=e) for e in epochs])
@@ -134,17 +134,17 @@ def rows_of_step(step: int, *, rows: int, per_step: int, seed: int) -> np.ndarra
 
 
 def seed_dropout(*numbers: int) -> None:
-    """Makes what dropout drops a function of these numbers: nothing random has to be saved, on a CPU or on CUDA, and it
-    does not matter which process computes a micro-batch."""
+    """Seeds torch by these numbers, so that they alone decide what dropout drops: no random state has to be saved, of a CPU or of
+    CUDA, and it does not matter which process computes a micro-batch."""
     torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]))
 
 
-SAMPLE_TOKENS = 100  # of what a model says at a validation: long enough to judge it, and soon written
+SAMPLE_TOKENS = 100  # longest sample at a validation: enough to judge it by, and quickly generated
 
 
 @dataclass
 class Fit:
-    """What `fit` trains: a stage's settings, where it keeps its checkpoints, and how the model is asked on the way."""
+    """The settings of `fit`: the stage's options, the folder of its checkpoints, and how to get sample answers at validations."""
 
     stage: str
     stage_dir: Path
@@ -152,14 +152,14 @@ class Fit:
     optim: OptimConfig
     seed: int
     shard: bool = False
-    # what the model makes of `train.samples`: a prompt and a text each
+    # gives a prompt and the model's text for each of `train.samples`
     sample: Callable[[LanguageModel], list[tuple[str, str]]] = lambda model: []
 
 
 def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: Fit) -> dict:
-    """Trains to `run.train.steps`, going on from the newest whole checkpoint. Returns the final figures.
+    """Trains to step `run.train.steps`, from the newest undamaged checkpoint if there is one. Returns the final figures.
 
-    Raises Stopped, a KeyboardInterrupt, after saving when a signal asks for it, MinitronError when the loss is no longer a number.
+    Raises Stopped, a KeyboardInterrupt, when a signal asks for it, after saving; MinitronError when the loss is no longer a number.
     """
     return Training(model, rows, valid, run).train()
 
@@ -170,12 +170,12 @@ class State:
 
     step: int = 0
     best: float = math.inf  # validation loss
-    stale: int = 0  # validations since then
+    stale: int = 0  # validations since the best one
     loss: float = math.nan  # of the last step
     valid_loss: float = math.inf  # at the last validation
     seconds: float = 0.0  # spent in steps
     precision: str = ""
-    scale: dict = field(default_factory=dict)  # of the loss, in fp16
+    scale: dict = field(default_factory=dict)  # the state of `LossScale`, in fp16
 
 
 class Training:
@@ -203,11 +203,11 @@ class Training:
         if not folder:
             self.state.precision, self.optimizer.products = chosen.precision.name, chosen.products.name
         self.scale = LossScale(self.state.precision, **self.state.scale)
-        if chosen.compile.name == "on" and model.device.type != "cpu":  # it may have begun on a GPU
+        if chosen.compile.name == "on" and model.device.type != "cpu":  # a run may move from a GPU to a CPU
             compile_blocks(model)
 
     def choices(self) -> Choices:
-        """What was found out about this machine at the run's first start; it does not change its mind later."""
+        """What was chosen for this machine at the run's first start; a run that goes on keeps to it."""
         path = self.run.stage_dir / "report.json"
         kept = distributed.on_rank0(partial(Choices.read, path))
         if kept:
@@ -218,7 +218,7 @@ class Training:
         return found
 
     def trial(self, model: LanguageModel, precision: str) -> None:
-        """A forward and a backward pass, to be measured."""
+        """Runs forward and backward passes as a step does, to be timed."""
         train, rows = self.run.train, range(min(len(self.rows), self.run.train.batch_rows))
 
         def part() -> tuple[Tensor, None]:
@@ -239,7 +239,7 @@ class Training:
         return checkpoint.save(self.run.stage_dir, self.model, step=self.state.step, info=info, trainer=trainer)
 
     def load(self, folder: Path) -> None:
-        """Optimizer and state of a checkpoint whose weights the model has already."""
+        """Loads optimizer and state of a checkpoint whose weights the model has already."""
         trainer = checkpoint.load_trainer(folder, state=State)
         checkpoint.load_optimizer(self.optimizer, trainer, folder)
         self.state = trainer["state"]
@@ -247,7 +247,7 @@ class Training:
         say(f"going on from {folder} (step {self.state.step} of {self.run.train.steps})")
 
     def find_best(self, folder: Path) -> float:
-        """Makes sure that `best` names a whole checkpoint, where there is one that was validated; returns its loss."""
+        """Makes sure that `best` names an undamaged checkpoint, if a validated one is left. Returns its loss, or infinity."""
         stage_dir, best = self.run.stage_dir, self.state.best
         if not self.state.stale and checkpoint.check(folder).get("valid_loss") == best:
             checkpoint.choose(stage_dir, self.model, folder)  # a kill may have come between the two renames
@@ -269,7 +269,7 @@ class Training:
     # ---- training
 
     def train(self) -> dict:
-        """To the last step, or until validation has not improved for `patience` times."""
+        """Trains to the last step, or until `patience` validations in a row have brought no new best. Returns the final figures."""
         run, state, train = self.run, self.state, self.run.train
         path = Path(os.devnull) if distributed.rank() else run.stage_dir / "metrics.jsonl"
         board = train.tensorboard and not distributed.rank()
@@ -293,7 +293,7 @@ class Training:
                 check = state.step == train.steps or state.step % train.eval_every_steps == 0
                 if check:
                     row |= self.validate()
-                log.write(row)  # before the checkpoint: what goes on from there must find its line
+                log.write(row)  # before the checkpoint: a run that goes on from it needs this line
                 if check:
                     log.sync()
                     self.keep()
@@ -304,7 +304,7 @@ class Training:
                     + f"lr {row['lr']:.1e}  {row['tokens_per_second']:,} tokens/s  {row['memory_mb']:,} MB",
                 )
                 if stop and not self.finished():
-                    if not check:  # else it is kept already, with its validation loss
+                    if not check:  # else `keep` has saved it, with its validation loss
                         log.sync()
                         self.save(None)
                     interrupt.leave()
@@ -327,12 +327,12 @@ class Training:
         return state.step >= train.steps or bool(train.patience and state.stale >= train.patience)
 
     def step(self, interrupt: "Interrupt") -> tuple[dict, bool]:
-        """One update. Returns its figures and whether the user, at any of the processes, wants to stop."""
+        """Makes one update. Returns its figures, and whether any of the processes was asked to stop."""
         run, state, model, size = self.run, self.state, self.model, self.run.train.batch_rows
         chosen = rows_of_step(state.step, rows=len(self.rows), per_step=self.per_step, seed=run.seed)
         mine = distributed.shard(range(0, self.per_step, size))
         batches = [self.rows.batch(chosen[i : i + size]) for i in mine]
-        # one mean over the whole step, however it is divided
+        # the loss is one mean over the targets of the whole step, however these are divided
         (targets,) = distributed.all_reduce_sum(sum(b.count for b in batches))
 
         def part(first: int, batch: Batch) -> tuple[Tensor, None]:
@@ -365,7 +365,7 @@ class Training:
         return {"step": state.step, "loss": loss, "lr": lr, "grad_norm": norm}, bool(stop)
 
     def validate(self) -> dict:
-        """Held-out loss, and what the model says."""
+        """Measures the held-out loss and has the model answer the sample prompts. Returns both for the log."""
         run, state, train, model = self.run, self.state, self.run.train, self.model
         state.valid_loss = mean_loss(
             model, self.valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=state.precision
@@ -381,7 +381,7 @@ class Training:
         return row
 
     def keep(self) -> None:
-        """A checkpoint of what was just validated; `best` names it if it is."""
+        """Saves the model that was just validated, makes `best` name it if its loss is the lowest so far, and deletes old checkpoints."""
         state, folder = self.state, self.run.stage_dir
         improved = state.valid_loss < state.best
         state.best, state.stale = min(state.best, state.valid_loss), 0 if improved else state.stale + 1
@@ -392,7 +392,7 @@ class Training:
 
 
 def memory_mb(device: torch.device) -> int:
-    """The most memory that was in use so far, 10^6 bytes: the GPU's, or this process's."""
+    """The most memory that was in use so far, in 10^6 bytes: the GPU's, or else this process's (0 on Windows)."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 1e6)
     try:

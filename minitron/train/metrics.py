@@ -9,10 +9,10 @@ from minitron.core.files import atomic_write, write_error
 
 
 class MetricsLog:
-    """Appends to `path` within a `with` block. A resumed stage first cuts off what came after its checkpoint.
+    """Appends to `path` within a `with` block. Rows after `from_step`, the checkpoint that a stage resumes from, are removed first.
 
-    With `tensorboard` every number goes into `path`'s folder too, for `tensorboard --logdir runs`. Raises MinitronError
-    where that package is missing.
+    With `tensorboard` every number is also written into the folder tensorboard beside `path`, for `tensorboard --logdir runs`.
+    Raises MinitronError if that package is missing.
     """
 
     def __init__(self, path: Path, *, from_step: int = 0, tensorboard: bool = False):
@@ -41,7 +41,7 @@ class MetricsLog:
                 self._board.add_scalar(name, value, row["step"])
 
     def sync(self) -> None:
-        """Waits until all rows are on the disk: before a checkpoint, which must find its row after a power cut."""
+        """Waits until all rows are on the disk. Called before a checkpoint, whose row must still be there after a power cut."""
         if self._file.name != os.devnull:
             os.fsync(self._file.fileno())
 
@@ -59,7 +59,7 @@ def line(row: dict) -> str:
 
 
 def read(path: Path) -> list[dict]:
-    """All whole rows, none where there is no file; what comes after a line that a crash cut off or garbled is left out."""
+    """All whole rows; none if there is no file. Reading ends at the first line that a crash cut off or garbled."""
     rows = []
     # Not splitlines: a sample's text may hold U+2028 or U+0085, which JSON leaves as they are.
     for text in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():

@@ -1,8 +1,8 @@
-"""What model.json says of a checkpoint's model, checked like a recipe and against the weights before anything is built.
+"""Reads the shape of a checkpoint's model from model.json, and checks it like a recipe and against the weights before a model is built.
 
-Sizes in model.json decide how much memory a model takes, and a run's folder may come from somebody else. So every option has
-a recipe's types and bounds, and every tensor's shape is compared with the header of model.safetensors, which the file's own
-size bounds. Knows nothing about hashes.
+Sizes in model.json decide how much memory a model takes, and a run's folder may come from somebody else. So every option must
+keep a recipe's types and bounds, and every tensor's shape must be the one in the header of model.safetensors, whose tensors
+cannot be larger than the file itself. Knows nothing about hashes.
 """
 
 from pathlib import Path
@@ -21,9 +21,9 @@ HINT = "delete that checkpoint and run the stage again: it goes on from the one 
 
 
 def read_shape(folder: Path, about: dict[str, Any]) -> tuple[ModelConfig, int]:
-    """The model's shape and vocabulary, as `about`, the contents of model.json, says and the weights agree.
+    """The model's shape and the size of its vocabulary, from `about`, the contents of model.json.
 
-    Raises MinitronError where it says what no recipe could, or something else than the weights.
+    Raises MinitronError if `about` holds what no recipe could, or if the weights beside it have other shapes.
     """
     path, vocab_size = folder / "model.json", about.get("vocab_size")
     config, problems = read_section(ModelConfig, about.get("model"), "model")

@@ -1,6 +1,6 @@
 """`muon`: the blocks' matrices by Muon (Jordan et al. 2024), the rest by AdamW.
 
-Its steps are as large as AdamW's (Liu et al., arXiv 2502.16982, section 2.2), so that learning rates carry over.
+Muon's steps are scaled to be as large as AdamW's (Liu et al., arXiv 2502.16982, section 2.2), so that learning rates carry over.
 
 Letters in shapes: K matrices of one shape, m rows, n columns.
 """
@@ -19,11 +19,11 @@ from minitron.train.adamw import adamw
 from minitron.train.optimizer import FP32, Method, MultiplyingOptimizer
 
 MOMENTUM = 0.95
-# Of each iteration (a, b, c): X <- a X + b (X Xᵀ) X + c (X Xᵀ)² X.
+# (a, b, c) of each iteration X <- a X + b (X Xᵀ) X + c (X Xᵀ)² X.
 Coefficients = tuple[tuple[float, float, float], ...]
 JORDAN: Coefficients = ((3.4445, -4.7750, 2.0315),) * 5  # Jordan et al. 2024, as torch.optim.Muon has them
-# Polar Express (Amsel et al., arXiv 2505.16932, algorithm 1 and its listing): the best polynomials one after the other for
-# singular values from 0.001 to 1, the first five of them.
+# Polar Express (Amsel et al., arXiv 2505.16932, algorithm 1 and its listing): the first five of its polynomials, each the best
+# after those before it, for singular values from 0.001 to 1.
 BEST: Coefficients = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
@@ -31,14 +31,14 @@ BEST: Coefficients = (
     (3.3184196573706015, -2.488488024314874, 0.51004894012372),
     (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
 )
-# Each is meant for values up to a bound, and grows fast beyond it, where a rounding error in bf16 can lead. So all but the last
-# read what is a little smaller, as in that listing; without it the demo diverged in bf16, at step 440.
+# Each polynomial is meant for singular values up to a bound and grows fast beyond it, and a rounding error in bf16 can lead beyond
+# it. So all but the last are applied to X / SAFETY, as in that listing; without this the demo diverged in bf16, at step 440.
 SAFETY = 1.01
 POLAR_EXPRESS: Coefficients = (*((a / SAFETY, b / SAFETY**3, c / SAFETY**5) for a, b, c in BEST[:-1]), BEST[-1])
 
 
 def orthogonal(matrices: Tensor, coefficients: Coefficients = POLAR_EXPRESS) -> Tensor:
-    """The orthogonal matrix nearest to each of `matrices` (K, m, n), m <= n: of U S Vᵀ about U Vᵀ. Works in their dtype."""
+    """The orthogonal matrix nearest to each of `matrices` (K, m, n), m <= n: for U S Vᵀ about U Vᵀ. Computes in their dtype."""
     x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)
     rows, columns = x.shape[-2:]
     if columns >= 2 * rows and x.dtype == torch.float32:
@@ -50,8 +50,8 @@ def orthogonal(matrices: Tensor, coefficients: Coefficients = POLAR_EXPRESS) -> 
 
 
 def _by_gram(x: Tensor, coefficients: Coefficients) -> Tensor:
-    """The same iterations on X Xᵀ (K, m, m), which is smaller where X is wide: each multiplies X from the left by a polynomial of it.
-    Not in bf16, where the squares of small singular values drown in rounding errors."""
+    """The same iterations, computed on X Xᵀ (K, m, m), which is smaller than a wide X: each iteration multiplies X from the left by a
+    polynomial of X Xᵀ. Not for bf16, where the squares of small singular values are lost in rounding errors."""
     gram, whole = x @ x.mT, torch.empty(0)
     for number, (a, b, c) in enumerate(coefficients):
         step = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
@@ -79,21 +79,23 @@ class Muon(Method):
 
     @staticmethod
     def state_bytes(weights: int, block_matrices: int) -> int:
-        """One moment of each matrix, two of all else."""
+        """One moment of each weight in the blocks' matrices, two of every other weight."""
         return FP32 * (block_matrices + 2 * (weights - block_matrices))
 
     @staticmethod
     def learning_rate(d_model: int) -> float:
-        """From this project's 3e-3 at a width of 192: steps as large as AdamW's, but well-conditioned."""
+        """This project's 3e-3 at a width of 192, in inverse proportion to the width, at most 4e-3. It is higher than AdamW's, since
+        steps are as large but better conditioned."""
         return min(4e-3, 3e-3 * 192 / d_model)
 
 
 class MatrixOptimizer(MultiplyingOptimizer):
-    """Nesterov momentum made orthogonal. Matrices of one shape are multiplied as one stack, on a CPU a part of it per core.
+    """Muon: an update is the Nesterov momentum, made orthogonal. Matrices of one shape are multiplied as one stack, which on a CPU is
+    divided among the cores.
 
-    `rows` of a parameter group is how many rows of its matrices are one matrix by itself: those that make a head, which is
-    both better and less work than all heads together (docs/training-notes.md). 0: all rows.
-    Of a sharded model each process puts all matrices together, and keeps its part of the step.
+    `rows` of a parameter group: every so many rows of its matrices, those of one head, are made orthogonal by themselves, which
+    is both better and less work than all heads together (docs/training-notes.md). 0: all rows together.
+    With a sharded model each process gathers all matrices, and applies its own part of the step.
     """
 
     def __init__(self, groups: list[dict[str, Any]], weight_decay: float):
@@ -124,7 +126,7 @@ class MatrixOptimizer(MultiplyingOptimizer):
             torch.cuda.synchronize()
 
     def _nesterov(self, weight: nn.Parameter, momentum: float) -> Tensor:
-        """The gradient, and what is left of earlier ones (Jordan et al. 2024)."""
+        """Nesterov momentum: the gradient mixed with the running mean of gradients (Jordan et al. 2024)."""
         state, gradient = self.state[weight], weight.grad
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight)
@@ -133,7 +135,7 @@ class MatrixOptimizer(MultiplyingOptimizer):
 
 
 def orthogonal_all(matrices: list[Tensor], products: str = "fp32") -> list[Tensor]:
-    """`orthogonal` for matrices of any shapes, which stay in fp32; `products` is the precision of what is between."""
+    """`orthogonal` for matrices of any shapes, given and returned in fp32; `products` is the precision of the products between."""
     dtype = torch.bfloat16 if products == "bf16" else torch.float32
     by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for number, matrix in enumerate(matrices):

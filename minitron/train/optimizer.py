@@ -1,4 +1,4 @@
-"""What all optimizers have in common: how one is made for a model, what it keeps, and one step of several side by side.
+"""What all optimizers have in common: how one is made for a model, what it keeps, and how several make one step together.
 
     optimizer = make_optimizer(model, config.optim)
     optimizer.step(lr)
@@ -18,7 +18,7 @@ from minitron.model import lora
 from minitron.recipe.kinds import OPTIMIZERS
 from minitron.recipe.schema import OptimConfig
 
-FP32 = 4  # bytes of what an optimizer keeps of a weight
+FP32 = 4  # bytes of each number that an optimizer keeps of a weight
 
 
 class Method(ABC):
@@ -27,22 +27,23 @@ class Method(ABC):
     @staticmethod
     @abstractmethod
     def build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
-        """torch's optimizers for the weights that are trained; each weight is in one of them. They run side by side. Learning
-        rates are set at every step. Which weights are matrices of blocks: `LanguageModel.trunk.matrices`."""
+        """torch's optimizers for the weights that are trained; each weight is in exactly one of them. `Optimizers.step` sets the
+        learning rate at every step. `LanguageModel.trunk.matrices` gives the weights that are matrices of blocks."""
 
     @staticmethod
     @abstractmethod
     def state_bytes(weights: int, block_matrices: int) -> int:
-        """What it keeps, for so many weights in all, of which so many are matrices of the blocks."""
+        """Bytes that the optimizer keeps for `weights` weights in all, of which `block_matrices` are in the blocks' matrices."""
 
     @staticmethod
     @abstractmethod
     def learning_rate(d_model: int) -> float:
-        """The peak that `minitron plan` proposes for a width, in inverse proportion to it (Yang et al., arXiv 2203.03466, table 3)."""
+        """The peak learning rate that `minitron plan` proposes for a width, in inverse proportion to it (Yang et al., arXiv 2203.03466,
+        table 3)."""
 
 
 def method(name: str) -> type[Method]:
-    """What the recipe's optim.name means."""
+    """The class that the recipe's optim.name stands for."""
     found: type[Method] = OPTIMIZERS[name].load()
     return found
 
@@ -56,11 +57,11 @@ def decay_groups(weights: list[nn.Parameter], weight_decay: float) -> list[dict[
 
 
 class MultiplyingOptimizer(torch.optim.Optimizer, ABC):
-    """An optimizer whose update multiplies matrices, in whichever precision the machine is faster at."""
+    """An optimizer whose update multiplies matrices, in the precision in which this machine is faster."""
 
     @property
     def products(self) -> str:
-        """Either "fp32" or "bf16"; part of the state."""
+        """The precision of its matrix products, "fp32" or "bf16"; saved with its state."""
         found: str = self.param_groups[0]["products"]
         return found
 
@@ -71,22 +72,22 @@ class MultiplyingOptimizer(torch.optim.Optimizer, ABC):
 
     @abstractmethod
     def trial(self, precision: str) -> None:
-        """An update's products, to be measured; changes nothing."""
+        """Computes the matrix products of an update, to be timed; changes nothing."""
 
 
 def make_optimizer(model: nn.Module, config: OptimConfig) -> "Optimizers":
-    """What the recipe's optim.name says; for LoRA AdamW, since its factors are not the matrices that Muon is for."""
+    """The optimizer of the recipe's optim.name; for LoRA always AdamW, since LoRA's factors are not the matrices that Muon is for."""
     return Optimizers(method("adamw" if lora.attached(model) else config.name).build(model, config))
 
 
 class Optimizers:
-    """One or several torch optimizers under one face; the schedule sets the same learning rate for all."""
+    """One or several torch optimizers, used as one; all get the same learning rate."""
 
     def __init__(self, parts: list[torch.optim.Optimizer]):
         self.parts = parts
 
     def step(self, lr: float) -> None:
-        """One update with learning rate `lr`, then gradients are cleared."""
+        """Makes one update with learning rate `lr`, then clears the gradients."""
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = lr
@@ -104,11 +105,11 @@ class Optimizers:
         for part, state in zip(self.parts, states, strict=True):
             part.load_state_dict(distributed.parts_of(state, part))
 
-    # ---- of those that multiply matrices
+    # ---- for the parts that multiply matrices
 
     @property
     def products(self) -> str:
-        """In which precision matrices are multiplied; empty where none are."""
+        """The precision in which matrices are multiplied; empty if none are."""
         return next((part.products for part in self._multiplying()), "")
 
     @products.setter
@@ -117,7 +118,7 @@ class Optimizers:
             part.products = precision
 
     def trial(self, precision: str) -> None:
-        """An update's products of matrices, to be measured."""
+        """Computes the matrix products of an update, to be timed."""
         for part in self._multiplying():
             part.trial(precision)
 

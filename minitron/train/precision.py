@@ -1,4 +1,4 @@
-"""In which precision a model is trained: autocast, fp16's scaling of the loss, and the choice by a short measurement."""
+"""The precision that a model is trained in: autocast, fp16's scaling of the loss, and the choice by a short measurement."""
 
 import functools
 import math
@@ -14,8 +14,9 @@ from minitron.core import distributed
 
 
 class LossScale:
-    """What keeps small gradients from becoming 0 in fp16 (Micikevicius et al., arXiv 1710.03740, section 3.2): the loss is
-    multiplied, gradients are divided; halved where one overflows, doubled after 1,000 steps without. 1 in other precisions."""
+    """A factor that keeps small gradients from becoming 0 in fp16 (Micikevicius et al., arXiv 1710.03740, section 3.2): the loss is
+    multiplied by it, gradients are divided by it. It is halved when a gradient overflows and doubled after 1,000 steps without an
+    overflow. In other precisions it is 1."""
 
     def __init__(self, precision: str, *, value: float = 2.0**16, clean: int = 0):
         self.on = precision == "fp16"
@@ -43,7 +44,7 @@ class LossScale:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """Where forward passes run: bf16 or fp16 autocast, or nothing for fp32."""
+    """The context that forward passes run in: bf16 or fp16 autocast, or for fp32 one that changes nothing."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
     return torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
 
@@ -54,23 +55,23 @@ class Choice:
 
     name: str
     why: str
-    seconds: dict[str, float] = field(default_factory=dict)  # of each way that was measured
+    seconds: dict[str, float] = field(default_factory=dict)  # by name, of all that were measured
 
     def __str__(self) -> str:
         return f"{self.name} ({self.why})"
 
 
-ROUNDS = 5  # at least; the least of all is a way's time
-LEAST_SECONDS, MOST_SECONDS = 0.2, 8.0  # of measuring: short ways take more rounds, long ones fewer, but two
-HOPELESS = 2.5  # times as slow as another one in a first product: not measured further
+ROUNDS = 5  # at least; the fastest round of a trial counts
+LEAST_SECONDS, MOST_SECONDS = 0.2, 8.0  # of measuring: short trials run more rounds, long ones fewer, but at least two
+HOPELESS = 2.5  # if bf16 takes this many times longer than fp32 in a first product, it is not measured further
 
 
 def fastest(trials: Mapping[str, Callable[[], object]], *, what: str) -> Choice:
-    """The way of `trials` that takes the least time; the first one where they are equal.
+    """The one of `trials` that takes the least time; the first of them if several take the same.
 
     They run in turns, after one round that compiles, allocates and fills caches. Another program on the machine makes a
-    round longer and never shorter, so that the least of all rounds is the machine's own. Of several processes all must call
-    it: they make the same rounds, and the first one's clock decides.
+    round longer and never shorter, so the shortest round is the machine's own time. All processes of a run must call this:
+    they make the same rounds, and the first one's clock decides.
     """
     for trial in trials.values():
         trial()
@@ -92,8 +93,8 @@ def choose_precision(
 ) -> Choice:
     """The precision for work that `trial(precision)` does once, and why; `width` is that of the model.
 
-    On CUDA bf16 wherever the chip has it, fp16 on older ones. On a CPU it is measured: one without bf16 instructions
-    emulates them, at a thirtieth of the speed. A product of matrices shows that before the trial is tried.
+    On CUDA it is bf16 if the chip has it, fp16 on older chips. On a CPU it is measured: a CPU without bf16 instructions
+    emulates them, at a thirtieth of the speed. One matrix product shows that before the whole trial is run.
     """
     if wanted != "auto":
         return Choice(wanted, "as the recipe says")
@@ -112,7 +113,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def _product(dtype: torch.dtype, width: int) -> Callable[[], object]:
-    """A product of the kind that training does most."""
+    """A matrix product of the kind that training does most."""
     chance = torch.Generator().manual_seed(0)
     tokens, weight = (torch.randn(rows, width, generator=chance).to(dtype) for rows in (256, 2 * width))
     return lambda: tokens @ weight.T

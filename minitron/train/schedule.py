@@ -6,10 +6,10 @@ from minitron.recipe.schema import OptimConfig
 
 
 def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:
-    """Linear warm-up to `lr`, then by `schedule` down to `end_lr` at the last step.
+    """Linear warm-up to `lr`, then down to `end_lr` at the last step, as `schedule` says.
 
-    `cosine`: from the warm-up on. `wsd` (Hägele et al., arXiv 2405.18392): flat, then straight down in the last
-    `decay_share` of the steps.
+    `cosine`: along a cosine that begins after the warm-up. `wsd` (Hägele et al., arXiv 2405.18392): constant, then linearly
+    down in the last `decay_share` of the steps.
     """
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps

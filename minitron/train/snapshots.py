@@ -1,9 +1,10 @@
-"""Keeps a model's embeddings while it trains, for `minitron embeddings`: a file per so many steps, and nothing else changes.
-Of a model with an untied head it keeps that too.
+"""Saves a model's embeddings while it trains, for `minitron embeddings`: a file every so many steps; training stays the same.
+An untied head is saved, too.
 
     fit(model, rows, valid, run=run)        # as in `train.loop`; with train.snapshot_steps it also fills <stage>/snapshots/
 
-A snapshot is an array (V, D) in fp32, step-000100.npy, of the head head-000100.npy. Knows nothing about what is looked for in them.
+A snapshot is an array (V, D) in fp32: step-000100.npy holds the embeddings, head-000100.npy an untied head. Knows nothing about
+what is looked for in them.
 """
 
 import shutil
@@ -30,12 +31,12 @@ def fit(model: LanguageModel, rows: PackedRows, valid: PackedRows, *, run: loop.
 
 
 class Watched(loop.Training):
-    """Training that keeps the embeddings at its beginning and every `train.snapshot_steps`."""
+    """Training that saves the embeddings at its beginning and every `train.snapshot_steps` steps."""
 
     def train(self) -> dict:
         if not self.state.step:
             if not distributed.rank():
-                shutil.rmtree(self.run.stage_dir / FOLDER, ignore_errors=True)  # of another run
+                shutil.rmtree(self.run.stage_dir / FOLDER, ignore_errors=True)  # left by another run
             self.snapshot()
         return super().train()
 
@@ -62,7 +63,7 @@ class Watched(loop.Training):
 
 
 def load(stage_dir: Path, *, head: bool = False) -> list[tuple[int, np.ndarray]]:
-    """(step, array) of each snapshot in the order of steps, memory-mapped; with `head` those of an untied head."""
+    """(step, array) of each snapshot in the order of steps, memory-mapped; with `head` the snapshots of an untied head."""
     name = "head" if head else "step"
     found = sorted((stage_dir / FOLDER).glob(f"{name}-*.npy"))
     return [(int(path.stem.removeprefix(f"{name}-")), np.load(path, mmap_mode="r")) for path in found]

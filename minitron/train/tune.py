@@ -1,10 +1,10 @@
-"""A model that was rounded to q4 learns to say what it said before: training with the rounding in the loop.
+"""Trains a model that was rounded to q4, with the rounding in the loop, so that its outputs come near those before rounding.
 
-    matrices = tuned(model, matrices, rows, seed=1)     # codes, scales and vectors move; how many numbers there are does not
+    matrices = tuned(model, matrices, rows, seed=1)     # codes, scales and vectors change; how many there are does not
 
 Weights are rounded in every step, and gradients pass as if they were not (straight-through: Bengio et al., arXiv 1308.3432, section 4).
-What is learnt from is the model itself, not the text (Hinton et al., arXiv 1503.02531), so that what kto taught it stays. Gradients
-do not depend on which thread was faster: the same rows give the same matrices.
+The rounded model learns from the outputs of the unrounded one, not from the text (Hinton et al., arXiv 1503.02531), so that what kto
+taught stays. Gradients do not depend on which thread was faster: the same rows give the same matrices.
 
 Letters in shapes: R rows, C columns, G groups of 32 columns, N targets, V vocabulary.
 """
@@ -28,21 +28,21 @@ from minitron.quant import arithmetic, panels
 from minitron.quant.panels import Matrix
 from minitron.train.loop import accumulate, reading
 
-STEP_TOKENS, PARTS = 2048, 2  # of a step, and in how many parts it is computed, side by side where there are cores
+STEP_TOKENS, PARTS = 2048, 2  # tokens of a step; parts that it is computed in, side by side on the cores of a CPU
 MOST_STEPS, EPOCHS = 300, 4
 MOST_WORK = 1e12  # tokens times parameters: about two minutes on two cores, however large the model
-ASIDE_TOKENS = 8192  # of rows that are not trained on, by which is decided whether the tuned model is the better one
-MATRIX_RATE, VECTOR_RATE = 1e-3, 3e-4  # of Adam at its peak, as a share of how large the weights are (root mean square)
-WARMUP = 0.05  # of all steps
-TEMPERATURE = 2.0  # of both models' distributions: most tokens are nearly certain, and say little more at 1
-HIDDEN_WEIGHT = 0.3  # of the error of the hidden states beside the divergence
+ASIDE_TOKENS = 8192  # tokens of held-out rows, which decide whether the tuned model is better than the rounded one
+MATRIX_RATE, VECTOR_RATE = 1e-3, 3e-4  # Adam's peak learning rates, as shares of the weights' root mean square
+WARMUP = 0.05  # share of all steps
+TEMPERATURE = 2.0  # of both models' distributions: at 1 most tokens are nearly certain, and teach little
+HIDDEN_WEIGHT = 0.3  # weight of the hidden states' error in the loss, beside the divergence
 
 
 class Latent:
-    """A matrix while it is tuned: `values` (R, C) and `scales` (R, G) in fp32, of which `weight`, the model's, is what they are rounded to."""
+    """A matrix while it is tuned: `values` (R, C) and `scales` (R, G) in fp32. `weight`, the model's parameter, holds them rounded."""
 
     def __init__(self, weight: nn.Parameter, stored: Matrix):
-        """Begins as what is stored. A weight whose nearest code is the stored one keeps leaning to where it leant."""
+        """Begins with the stored values; but a weight whose nearest code is the stored one begins with its exact, unrounded value."""
         assert stored.scales is not None
         exact = weight.detach().cpu().numpy()
         same = panels.rounded(exact, stored.scales).codes == stored.codes
@@ -53,13 +53,13 @@ class Latent:
 
     @torch.no_grad()
     def round(self) -> None:
-        """Sets the weight, and `stored`, to what the values are rounded to."""
+        """Rounds values and scales, and sets `stored` and the weight to the result."""
         self.stored = panels.rounded(self.values.numpy(), self.scales.numpy().astype(np.float16))
         self.weight.copy_(torch.from_numpy(self.stored.values()))
 
     def pass_on(self) -> None:
-        """The weight's gradient becomes that of the values, straight through the rounding, and of the scales: a stored weight is its scale times
-        a number."""
+        """Makes the weight's gradient that of the values, straight through the rounding, and derives that of the scales from it: a stored
+        weight is its scale times a number of the codebook."""
         assert self.weight.grad is not None
         gradient = self.weight.grad.cpu()
         self.values.grad = gradient
@@ -68,8 +68,9 @@ class Latent:
 
 
 def tuned(model: LanguageModel, matrices: Mapping[str, Matrix], rows: PackedRows, *, seed: int) -> Mapping[str, Matrix]:
-    """The matrices, q4 of this model, tuned on rows; as they came where that makes them no better on rows set aside, or where there are
-    too few rows. The model, which is as it was before it was rounded, gets their weights, and vectors that were tuned with them."""
+    """Tunes `matrices`, the model's in q4, on rows and returns them. They are returned as they came if tuning makes them no better on
+    held-out rows, if there are too few rows or if the model is too large. `model`, which still has its unrounded weights, gets the values
+    of the returned matrices, and the vectors that were tuned with them."""
     teacher, student = (copy.deepcopy(model).float().eval() for _ in range(2))
     latents = {n: Latent(student.get_parameter(n), m) for n, m in matrices.items() if m.dtype == "q4"}
     for name in matrices.keys() - latents.keys():  # learned positions
@@ -95,7 +96,7 @@ def tuned(model: LanguageModel, matrices: Mapping[str, Matrix], rows: PackedRows
 
 
 def drawn(rows: PackedRows, *, params: int, seed: int) -> tuple[list[list[Batch]], list[Batch]]:
-    """The batches of each step, and those that are set aside; no step where there are too few rows, or the model is too
+    """The batches of each step, and the held-out batches. There is no step if there are too few rows, or if the model is too
     large."""
     order = random.Random(seed).sample(range(len(rows)), len(rows))
     held = min(max(1, ASIDE_TOKENS // rows.context), len(rows) // 8)
@@ -114,7 +115,7 @@ def drawn(rows: PackedRows, *, params: int, seed: int) -> tuple[list[list[Batch]
 def train(
     teacher: LanguageModel, student: LanguageModel, latents: Mapping[str, Latent], steps: list[list[Batch]]
 ) -> None:
-    """A step of Adam for each list of batches; the rate follows a cosine down to 0."""
+    """Makes a step of Adam for each list of batches; the learning rates warm up, and follow a cosine down to 0."""
     trained = [(t, MATRIX_RATE) for latent in latents.values() for t in (latent.values, latent.scales)]
     trained += [(w, VECTOR_RATE) for n, w in student.named_parameters() if n not in latents and w.requires_grad]
     peaks = [{"params": [t], "peak": rate * t.detach().square().mean().sqrt().item()} for t, rate in trained]
@@ -136,8 +137,8 @@ def train(
 
 
 def loss(teacher: LanguageModel, student: LanguageModel, batch: Batch, targets: int) -> tuple[Tensor, float]:
-    """The batch's share of T² KL(teacher || student) in nats per target, of `targets` in all, and of the relative squared error of the last
-    hidden states at all positions; as a number, too."""
+    """The batch's part of the loss of a step with `targets` targets: T² KL(teacher || student) in nats per target, plus HIDDEN_WEIGHT
+    times the relative squared error of the last hidden states at all positions. Returned as a tensor, and as a number."""
     share = batch.count / targets
     want, got, divergence = compared(teacher, student, batch, TEMPERATURE)
     found = (
@@ -150,7 +151,8 @@ def loss(teacher: LanguageModel, student: LanguageModel, batch: Batch, targets: 
 def compared(
     teacher: LanguageModel, student: LanguageModel, batch: Batch, temperature: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Last hidden states (B * T, D) of both, and Σ KL(teacher || student) in nats over the batch's targets, logits divided by `temperature`."""
+    """The last hidden states (B * T, D) of teacher and student, and Σ KL(teacher || student) in nats over the batch's targets, with
+    logits divided by `temperature`."""
     ids, how = reading(teacher, batch)
     wanted = batch.select[: batch.count]
     with torch.no_grad():
@@ -162,7 +164,7 @@ def compared(
 
 
 def mean_divergence(teacher: LanguageModel, student: LanguageModel, batches: list[Batch]) -> float:
-    """KL(teacher || student) in nats per target."""
+    """KL(teacher || student) in nats per target over all batches."""
     targets = max(1, sum(batch.count for batch in batches))
 
     def part(batch: Batch) -> float:
