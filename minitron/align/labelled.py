@@ -176,7 +176,7 @@ class Material:
     def of(
         cls, wishes: Sequence[Wish], replay: Sequence[Prompt], tokenizer: Tokenizer, *, context: int, method: Method
     ) -> "Material":
-        """Of each wish the good answers, or the bad ones if no good one is known; then the answers to replay."""
+        """Each wish's good answers, or its bad ones if no good one is known; then the answers to replay."""
         rows = [
             Completion(prompt, text, bool(wish.good), "label")
             for wish in wishes

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 
 class Agreement(NamedTuple):
-    """How alike the scores of `rows` are that both judged: the share that are the same, the share no further apart than 1, and
-    Cohen's kappa (J. Cohen, 1960), which is agreement beyond that of chance: 1 for always, 0 for chance; None where both always give
-    the same one score."""
+    """How alike two judges scored the `rows` that both judged: the share of equal scores, the share of scores at most 1 apart, and Cohen's
+    kappa (J. Cohen, 1960), which is agreement beyond chance: 1 if they always agree, 0 if no more often than by chance, None if both
+    gave every row the same one score."""
 
     rows: int
     same: float
@@ -16,7 +16,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(pairs: list[tuple[float, float]]) -> Agreement | None:
-    """None where there are no pairs."""
+    """The agreement over pairs (first judge's score, second judge's score); None if there are no pairs."""
     if not pairs:
         return None
     count = len(pairs)

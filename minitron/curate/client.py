@@ -1,4 +1,4 @@
-"""One question to an OpenAI-compatible endpoint, asked again where the network or the server fails.
+"""Asks an OpenAI-compatible endpoint a question, and asks again where the network or the server fails.
 
     client = Client("http://127.0.0.1:8080/v1", key="", timeout_s=60, tries=6, pause_s=1)
     reply = client.ask(model, system=rubric, user=text)      # Reply(text, tokens_in, tokens_out)
@@ -19,12 +19,12 @@ from minitron.core.errors import MinitronError
 
 LONGEST_PAUSE_S = 60.0
 MOST_BYTES = 1 << 24  # of a reply
-AGAIN = {408, 409, 425, 429}  # and every 5xx
+AGAIN = {408, 409, 425, 429}  # HTTP statuses after which it asks again; every 5xx is another
 GOES_ON = "the same command goes on from here"
 
 
 class Reply(NamedTuple):
-    """An answer's text, and what the server says that it took (0: it does not say)."""
+    """An answer's text, and how many tokens the server says that it took (0: it does not say)."""
 
     text: str
     tokens_in: int
@@ -32,7 +32,7 @@ class Reply(NamedTuple):
 
 
 class Unusable(Exception):
-    """A reply that is none: cut off, no JSON, without an answer."""
+    """A reply that cannot be used: it was cut off, is not JSON, or holds no answer."""
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
@@ -43,17 +43,18 @@ class Stay(urllib.request.HTTPRedirectHandler):
 
 
 class Client:
-    """An endpoint: `url` ends before /chat/completions. `tries` per question, with pauses of `pause_s`, twice that, and so on."""
+    """An endpoint. `url` is its address up to, but without, /chat/completions. A question is asked up to `tries` times; the first pause
+    between tries is `pause_s` seconds, and each later one is twice as long, up to LONGEST_PAUSE_S."""
 
     def __init__(self, url: str, *, key: str, timeout_s: float, tries: int, pause_s: float):
         self.url, self.key, self.timeout_s, self.tries, self.pause_s = url.rstrip("/"), key, timeout_s, tries, pause_s
         near = urllib.parse.urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
         self._opener = urllib.request.build_opener(Stay, *([urllib.request.ProxyHandler({})] if near else []))
-        self.stopped = threading.Event()  # set by who no longer wants answers: pauses end
+        self.stopped = threading.Event()  # a caller that no longer wants answers sets it: pauses end at once
 
     def ask(self, model: str, *, system: str, user: str) -> Reply:
-        """Raises MinitronError for what asking again does not mend (a wrong key, no such model, nobody listening), and Unusable
-        where the last try got no sensible reply."""
+        """The endpoint's reply. Raises MinitronError at once for what asking again does not mend (a wrong key, no such model) and after
+        the last try if the server fails or does not answer; Unusable if the last try got no usable reply or `stopped` was set."""
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         body = json.dumps({"model": model, "messages": messages, "temperature": 0}).encode()
         for number in range(1, self.tries + 1):
@@ -92,7 +93,7 @@ class Client:
             raise ValueError(request.type)
         with self._opener.open(request, timeout=self.timeout_s) as response:
             data = response.read(MOST_BYTES)
-            # `read` with a size does not say that less came than was announced
+            # `read` with a size does not raise if fewer bytes came than were announced
             if response.length:
                 raise http.client.IncompleteRead(data, response.length)
             return data
@@ -116,7 +117,7 @@ class Client:
 
 
 def reply_of(data: bytes) -> Reply:
-    """The answer in a response's body. Raises Unusable where there is none."""
+    """The reply in a response's body. Raises Unusable where there is none."""
     try:
         found = json.loads(data)
         text = found["choices"][0]["message"]["content"]
@@ -133,7 +134,7 @@ def _count(value: Any) -> int:
 
 
 def _reason_of(error: urllib.error.HTTPError) -> str:
-    """What the server says, in a line."""
+    """The reason that the server gives, in one line."""
     try:
         data = error.read(2000)
     except (OSError, http.client.HTTPException):
@@ -148,7 +149,7 @@ def _reason_of(error: urllib.error.HTTPError) -> str:
 
 
 def _retry_after(headers: Headers | None) -> float:
-    """Seconds that the server asks to wait."""
+    """How many seconds the server asks to wait, at most LONGEST_PAUSE_S; 0 if it does not say."""
     try:
         return min(LONGEST_PAUSE_S, max(0.0, float((headers or {}).get("Retry-After", 0))))
     except (TypeError, ValueError):  # it may be a date

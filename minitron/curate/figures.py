@@ -14,13 +14,13 @@ from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 
 BINS = 10
-SCRIPT_CHARACTERS = 400  # of a dialogue, by which its script is told
+SCRIPT_CHARACTERS = 400  # at the beginning of a dialogue, which decide its script
 QUANTILES = (0.05, 0.5, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Scores from `low` to below `high`, or where both are the same just these."""
+    """How many rows have a score from `low` to below `high` (or exactly `low`, if both are equal), and how many of these are kept."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ class Bin:
 
 
 def histogram(scores: list[tuple[float, bool]]) -> list[Bin]:
-    """(score, whether its row is kept), in BINS bins of one width or about so many; where there are no more different scores, one each."""
+    """Puts pairs (score, whether its row is kept) into about BINS bins of equal width; at most BINS distinct scores get a bin each."""
     values = sorted({score for score, _ in scores})
     if not values:
         return []
@@ -44,13 +44,13 @@ def histogram(scores: list[tuple[float, bool]]) -> list[Bin]:
 
 
 def round_width(width: float) -> float:
-    """The next width that people count in: 1, 2, 2.5 or 5, times a power of ten."""
+    """The smallest round number that is at least `width`: 1, 2, 2.5 or 5, times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(width, 1e-9)))
     return next(step * power for step in (1, 2, 2.5, 5, 10, 20) if step * power >= width)
 
 
 def quantiles(values: list[int]) -> list[int]:
-    """The QUANTILES of values, each one of them."""
+    """The QUANTILES of values; each is one of the values."""
     ordered = sorted(values)
     return [ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in QUANTILES]
 
@@ -60,7 +60,7 @@ def characters(messages: list[Message]) -> int:
 
 
 def script_of(messages: list[Message]) -> str:
-    """The script that most of the first letters are of, as Unicode calls it: Latin, Cyrillic, Cjk, ..."""
+    """The script that most of the first letters belong to, by its name in Unicode: Latin, Cyrillic, Cjk, ..."""
     text = " ".join(message["content"] for message in messages)[:SCRIPT_CHARACTERS]
     names = (unicodedata.name(c, "").partition(" ")[0] for c in text if c.isalpha())
     found = Counter(name for name in names if name).most_common(1)
@@ -69,7 +69,7 @@ def script_of(messages: list[Message]) -> str:
 
 @dataclass(frozen=True)
 class Covered:
-    """What a context of so many tokens does with dialogues: they fit, lose last turns, or are left out (`data.encoding`)."""
+    """What becomes of dialogues in a context of `context` tokens: how many fit, lose last turns, or are left out (`data.encoding`)."""
 
     context: int
     whole: int
@@ -78,8 +78,8 @@ class Covered:
 
 
 def covered(dialogues: Iterable[list[Message]], tokenizer: Tokenizer, *, contexts: list[int]) -> list[Covered]:
-    """For each context. A dialogue's first exchange must fit; of the rest whole exchanges are cut off."""
-    lengths = []  # of each dialogue: tokens of its first exchange, and of all
+    """One `Covered` per context. A dialogue whose first exchange does not fit is left out; others lose whole exchanges at their end."""
+    lengths = []  # for each dialogue: tokens up to the end of its first exchange, and all its tokens
     for messages in dialogues:
         sizes = [len(chat_template.encode_message(message, tokenizer)) for message in messages]
         first = 3 if messages[0]["role"] == "system" else 2

@@ -1,8 +1,8 @@
 """Scores dialogues with a model behind an OpenAI-compatible endpoint. Run: minitron judge recipes/mine.toml
 
-Writes `judged.parquet`: the dialogues and a column for each of `judge.columns`, which `data.keep` reads. Every answer is added to
-`answers.jsonl` as it comes, under a hash of the dialogue and of all that was asked: a run that was stopped goes on from there, and
-nothing is judged twice. Knows nothing about how judged rows are kept.
+Writes `judged.parquet`: the dialogues and a column for each of `judge.columns`, which `data.keep` reads. Every answer is appended to
+`answers.jsonl` as it comes, under a hash of the dialogue, the model and the instructions, so that a run that was stopped goes on from
+there and nothing is judged twice. Knows nothing about how judged rows are kept.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ from minitron.recipe.schema import Config, JudgeConfig
 
 CHARACTERS_PER_TOKEN = 3.5  # about, for the estimate
 ANSWER_TOKENS = 40
-SCORE_TRIES = 2  # for an answer that holds no scores
+SCORE_TRIES = 2  # how often a question is asked if its answer holds no scores
 BATCH_ROWS = 1000
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A model and what it is asked. `suffix` is what its columns have behind their names."""
+    """A model and its instructions (`system`). `suffix` is appended to the names of its columns."""
 
     client: Client
     model: str
@@ -48,12 +48,12 @@ class Judge:
     suffix: str = ""
 
     def key(self, messages: list[Message]) -> str:
-        """What an answer is stored under."""
+        """The key under which an answer is stored."""
         asked = json.dumps([self.model, self.system])
         return hashlib.blake2b(digest_of(messages) + asked.encode(), digest_size=16).hexdigest()
 
     def ask(self, messages: list[Message]) -> dict | None:
-        """The scores, the reason and the tokens that it took; None where no try gave scores."""
+        """{"scores", "why", "tokens_in", "tokens_out"}, the last two summed over all tries; None if no try gave scores."""
         spent = Counter[str]()
         for _ in range(SCORE_TRIES):
             try:
@@ -67,7 +67,8 @@ class Judge:
 
 
 def run(config: Config, *, out: Path | None = None, dry_run: bool = False) -> None:
-    """Judges the recipe's dialogues. Raises MinitronError where the recipe lacks something or the endpoint refuses."""
+    """Judges the recipe's dialogues and writes them to `out` (default: judged.parquet); with `dry_run` only estimates the cost. Raises
+    MinitronError where the recipe lacks something or the endpoint refuses."""
     settings, folder = config.judge or JudgeConfig(), config.layout.stage("judge")
     judges = judges_of(settings)
     with lock.held(folder):
@@ -111,7 +112,7 @@ def judges_of(settings: JudgeConfig) -> list[Judge]:
 
 
 def form(settings: JudgeConfig) -> str:
-    """What an answer has to look like."""
+    """The part of the instructions that says what an answer has to look like."""
     scores = ", ".join(f'"{name}": N' for name in settings.columns)
     return (
         f'Answer with one JSON object and nothing else: {{{scores}, "why": "a few words"}}. Each N is a whole number from '
@@ -120,12 +121,12 @@ def form(settings: JudgeConfig) -> str:
 
 
 def shown(messages: list[Message]) -> str:
-    """A dialogue as the judge gets it."""
+    """A dialogue as the text that the judge gets."""
     return json.dumps(messages, ensure_ascii=False, indent=0)
 
 
 def scores_of(text: str, settings: JudgeConfig) -> dict | None:
-    """The scores in an answer, whatever stands around the object; None where one is missing or out of bounds."""
+    """The scores and the reason in an answer, whatever text is around its JSON object; None if a score is missing or out of bounds."""
     match = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         found = json.loads(match[0]) if match else None
@@ -143,7 +144,7 @@ def scores_of(text: str, settings: JudgeConfig) -> dict | None:
 
 
 class Answers:
-    """The answers so far, by key, in a file that only grows."""
+    """The answers so far, by key, in a file that is only appended to. Raises MinitronError for a line that is not an answer."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -166,7 +167,8 @@ ALL_ROWS = 1 << 62
 
 
 def dialogues(config: Config, left_out: Counter[str] | None = None) -> Iterator[tuple[list[Message], str, str, str]]:
-    """All that the recipe names, whatever its rules: messages, source, skill, check. What is no dialogue is counted."""
+    """(messages, source, skill, check) of all dialogues that the recipe names, at most `judge.max_rows`, without applying its rules.
+    Counts rows that are not dialogues in `left_out`, by reason."""
     count, most = 0, (config.judge or JudgeConfig()).max_rows
     with opened(config, rows=ALL_ROWS) as found:
         for part, sources in found:
@@ -185,7 +187,7 @@ def dialogues(config: Config, left_out: Counter[str] | None = None) -> Iterator[
 
 
 def _estimate(config: Config, judges: list[Judge], answers: Answers) -> None:
-    """Says how much there is to ask, and what it costs where the recipe has prices."""
+    """Says how much there is to ask, and what it costs if the recipe has prices. Raises MinitronError where there are no dialogues."""
     settings, left_out, rows = config.judge or JudgeConfig(), Counter[str](), 0
     waiting: set[str] = set()
     characters = 0
@@ -210,7 +212,7 @@ def _estimate(config: Config, judges: list[Judge], answers: Answers) -> None:
 
 
 def _ask_all(config: Config, judge: Judge, answers: Answers) -> None:
-    """Asks what is not answered yet, `concurrency` at a time; one thread writes."""
+    """Asks the questions that are not answered yet, `concurrency` at a time; only this thread writes the answers."""
     running: dict[Future[dict | None], str] = {}
     asked: set[str] = set()
     failed = 0
@@ -234,7 +236,7 @@ def _ask_all(config: Config, judge: Judge, answers: Answers) -> None:
                     running[pool.submit(judge.ask, messages)] = key
                     collect(2 * judge.settings.concurrency - 1)
             collect(0)
-        except BaseException:  # Ctrl-C too: what came meanwhile is kept, what has not begun never does
+        except BaseException:  # Ctrl-C too: keeps the answers that came meanwhile, cancels questions not yet begun
             judge.client.stopped.set()
             for future in running:
                 future.cancel()
@@ -274,7 +276,7 @@ def _write(config: Config, judges: list[Judge], answers: Answers, out: Path) -> 
 
 
 def _compare(config: Config, first: Judge, second: Judge, answers: Answers) -> None:
-    """Tells how far two judges agree, column by column."""
+    """Prints how far two judges agree, column by column."""
     both = []
     for messages, *_ in dialogues(config):
         given = answers.found.get(first.key(messages)), answers.found.get(second.key(messages))

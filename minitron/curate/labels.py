@@ -1,7 +1,7 @@
 """Labels from friends: checked, counted, and kept for the next run. Run: minitron labels add recipes/demo.toml anna.json
 
-They are kept in labels/<recipe>.jsonl beside the recipe, a label per line, which a person may read and edit. Knows nothing about
-what is learnt from them.
+They are kept in labels/<recipe>.jsonl beside the recipe, one label per line; a person may read and edit that file. Knows nothing
+about what is learnt from them.
 """
 
 import json
@@ -20,8 +20,8 @@ SHOWN_CHARACTERS = 300  # of a text, where labels are shown
 
 
 def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
-    """Adds what the files hold, says what became of each label, and shows the new ones. Raises MinitronError where there is
-    nothing new to learn from and a file was no use."""
+    """Adds the labels in the files, says how many are new and why others are left out, and shows the new ones. Raises MinitronError where
+    none is new and a file held no labels."""
     path = config.labels_file
     kept = labels.load(path)
     known, before, unread = {label.key for label in kept}, len(kept), 0
@@ -61,7 +61,7 @@ def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
 
 
 def versions(config: Config) -> set[str]:
-    """SHA-256 of the weights that the recipe has now: as the chat program has them, and as `minitron chat` does."""
+    """SHA-256 of the recipe's present weights: those exported for the chat program, and those that `minitron chat` loads."""
     found = set()
     trained = config.layout.last_trained
     for path, keys in (
@@ -79,7 +79,7 @@ def versions(config: Config) -> set[str]:
 
 
 def show_all(config: Config) -> None:
-    """All labels that are kept."""
+    """Shows all labels that are kept."""
     kept = labels.load(config.labels_file)
     for label in kept:
         show(label)
@@ -87,7 +87,7 @@ def show_all(config: Config) -> None:
 
 
 def summary(config: Config, kept: list[Label]) -> None:
-    """How many there are, and what they come to."""
+    """Says how many labels there are, and how many answers to learn and to unlearn they give."""
     if not kept:
         say(f"there are no labels in {config.labels_file}")
         return
@@ -102,7 +102,7 @@ def summary(config: Config, kept: list[Label]) -> None:
 
 
 def show(label: Label) -> None:
-    """A label in a few lines, on stdout."""
+    """Prints a label in a few lines on stdout."""
 
     def line(name: str, text: str) -> None:
         text = " ".join(visible(text).split())

@@ -1,7 +1,7 @@
 """What the data stage keeps and drops, and what becomes of a kept row. Run: minitron look recipes/demo.toml
 
-On stdout: in a terminal with colours and in a pager, elsewhere as plain text. The figures are of the first rows of each source; those
-by rule are of all rows where the data stage has run with these settings.
+It writes to stdout: with colours and a pager in a terminal, elsewhere as plain text. The figures cover the first rows of each source;
+how many rows each rule dropped is told for all rows if the data stage has run with these settings.
 """
 
 import io
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-PLAIN_WIDTH = 110  # off a terminal and on the page
+PLAIN_WIDTH = 110  # characters, outside a terminal and on the page
 EXAMPLES = 3  # rows of each kind, side by side
 TURN_CHARACTERS = 240  # of a turn in an example
 MOST_REASONS = 20
@@ -38,7 +38,7 @@ BAR = 30  # characters
 
 @dataclass
 class Seen:
-    """The rows that were looked at, and what the data stage's report says of all."""
+    """The rows that were looked at, and the data stage's report about all rows, if there is one."""
 
     rows: list[Traced]
     report: dict[str, Any] | None
@@ -49,7 +49,8 @@ class Seen:
 
 
 def run(config: Config, *, rows: int, html: Path | None = None) -> None:
-    """Shows it. Raises MinitronError where there is nothing to look at."""
+    """Shows what becomes of about `rows` rows, and writes the same to the file `html` if one is named. Raises MinitronError where there
+    are no rows."""
     seen = Seen(list(trace(config, rows=rows)), report_of(config))
     if not seen.rows:
         raise MinitronError(
@@ -85,7 +86,7 @@ def _show(parts: list["RenderableType"]) -> None:
         console.print(*parts, sep="\n")
         return
     console = Console(highlight=False)
-    os.environ.setdefault("LESS", "-RFX")  # colours; no pager for what fits on the screen
+    os.environ.setdefault("LESS", "-RFX")  # shows colours, and quits at once if all fits on the screen
     with console.pager(styles=True):
         console.print(*parts, sep="\n")
 

@@ -1,4 +1,4 @@
-"""Rows of a recipe's data, each with what becomes of it by the rules: kept, or the reason why not.
+"""Rows of a recipe's data, each with what the rules make of it: kept, or the reason why it is dropped.
 
     for row in trace(config, rows=5000): print(row.reason or "kept", row.messages)
 
@@ -28,14 +28,14 @@ from minitron.recipe.data import DataConfig
 from minitron.recipe.schema import Config
 
 DUPLICATE = "exact duplicate"
-MOST_FILES = 50  # of which rows are read, evenly spread
-LONGEST = 2000  # characters of a row that holds no dialogue
+MOST_FILES = 50  # about so many are read; of more, a selection spread evenly
+LONGEST = 2000  # characters that are shown of a row that holds no dialogue
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A row: where it is from, why it goes (empty: it stays), its dialogue or, where it holds none, what it holds, the scores of the
-    rules' columns (None: missing), and its dialogue as it was where `data.clean` masked something."""
+    """A row: where it comes from, why it is dropped (empty: it is kept), its dialogue or, if it holds none, its contents as text (`raw`),
+    the scores in the rules' columns (None: missing), and if `data.clean` masked something, the dialogue as it was before."""
 
     source: str
     reason: str
@@ -53,7 +53,7 @@ class OneByOne(Source):
         self.path, self.where, self.name = inner.path, inner.where, name or inner.name
         self.every_row_has_all_columns = inner.every_row_has_all_columns
         self.row: dict[str, Any] = {}
-        self.whole = False  # whether there are no further rows
+        self.whole = False  # whether all rows of the source were read
         self.dropped: list[tuple[dict[str, Any], str]] = []
 
     def chunks(self, rows: int = 1) -> Iterator[Chunk]:
@@ -67,8 +67,8 @@ class OneByOne(Source):
 
 
 def trace(config: Config, *, rows: int) -> Iterator[Traced]:
-    """The first rows of each source, about `rows` in all. Raises MinitronError where the recipe names no dialogues, and for what the
-    data stage would not read either."""
+    """The first rows of each source, about `rows` in all. Raises MinitronError where the recipe names no dialogues, and for data that the
+    data stage could not read either."""
     seen = set[bytes]()
     with opened(config, rows=rows) as found:
         whole = sum(len(sources) for _, sources in found)
@@ -79,15 +79,15 @@ def trace(config: Config, *, rows: int) -> Iterator[Traced]:
             ones = [OneByOne(source, reader, most=most, name=part.name) for source in sources]
             for one in ones:
                 yield from _of_part(one, part.config, seen)
-            if len(sources) == len(every) and all(
-                one.whole for one in ones
-            ):  # else rows that were not read may have them
+            # a column that no row has had so far may still be in rows that were not read
+            if len(sources) == len(every) and all(one.whole for one in ones):
                 reader.check_columns()
 
 
 @contextmanager
 def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Part, list[Source]]]]:
-    """The recipe's parts with their sources; of the built-in dialogues as many as are looked at."""
+    """The recipe's parts with their sources. Built-in dialogues that the data stage has not written yet are made for the time being, at
+    most `rows` of them."""
     made = config.layout.stage("data") / "synth.parquet"
     if not config.data.given:
         hint = "set data.files, data.hub or data.synth_rows; for raw text see: minitron clean"
@@ -133,7 +133,7 @@ def _of_part(one: OneByOne, data: DataConfig, seen: set[bytes]) -> Iterator[Trac
 
 
 def _as_it_is(row: dict[str, Any], data: DataConfig, where: str, roles: dict[str, str]) -> list[Message] | None:
-    """A row's turns in whatever order, None where it has none."""
+    """A row's turns as messages, in whatever order they are; None if it has none, or one that is not a message."""
     shape = Shape.find(list(row), config=data, where=where)
     turns = shape.turns({name: [row.get(name)] for name in shape.columns}, 1)[0]
     messages = parse(turns, roles=roles, unknown=set())
@@ -141,7 +141,7 @@ def _as_it_is(row: dict[str, Any], data: DataConfig, where: str, roles: dict[str
 
 
 def value_of(row: dict[str, Any], name: str) -> Any:
-    """A row's value; with dots in the name, of the object in it."""
+    """The value that a row has under `name`; a name with dots leads into objects: `scores.overall` is the field of an object `scores`."""
     column, dot, inner = name.partition(".")
     if name in row or not dot:
         return row.get(name)

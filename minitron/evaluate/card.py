@@ -27,7 +27,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class SourceLoss(HeldOut):
-    """The same of the held-out dialogues of one source, and how many there are."""
+    """Loss on the held-out dialogues of one source, and how many these are."""
 
     dialogues: int
 
@@ -55,7 +55,7 @@ class WrongAnswer:
 
 @dataclass(frozen=True)
 class Probes:
-    """Shares of right answers, of all and by skill, and the first that were wrong."""
+    """The shares of right answers, over all probes and by skill, and the first wrong answers."""
 
     accuracy: Share
     skills: Mapping[str, Share]
@@ -88,7 +88,8 @@ class Probes:
 
 @dataclass(frozen=True)
 class Sample:
-    """An answer as the report shows it: the turns before the user's last one, that one, and what was said."""
+    """An answer as the report shows it: the turns before the prompt, the prompt, the model's answer, the recorded one, and the failures
+    that the model's shows."""
 
     context: Sequence[Message]
     prompt: str
@@ -103,7 +104,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Failures:
-    """What a model's answers to the held-out prompts show, drawn in one way (or in all of them)."""
+    """The failures in a model's answers to the held-out prompts, with one way of sampling or over all of them."""
 
     rates: FailureRates
     distinct_2: float
@@ -137,13 +138,13 @@ class Continuation:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was measured of one model; what its recipe has nothing for is None or empty."""
+    """All figures of one model; a figure that its recipe has no data for is None or empty."""
 
     held_out: HeldOut | None
     probes: Probes | None
     failures: Mapping[str, Failures]  # by way of sampling: all, chat, and every preset of reject
     continuations: Sequence[Continuation] = ()
-    sources: Mapping[str, SourceLoss] = field(default_factory=dict)  # empty where all are of one
+    sources: Mapping[str, SourceLoss] = field(default_factory=dict)  # empty if all dialogues are from one source
 
     def to_json(self) -> dict[str, Any]:
         held_out = vars(self.held_out) if self.held_out else {"loss": None, "bits_per_byte": None}
@@ -176,7 +177,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class DtypeCost:
-    """Held-out bits per byte as export stores matrices in a dtype, and their change against fp32, a share."""
+    """Held-out bits per byte with matrices in one of export's dtypes, and their relative change against fp32."""
 
     bits_per_byte: float
     change: float
@@ -235,7 +236,7 @@ def _accuracy(share: Share) -> dict[str, Any]:
 
 
 def _share(value: dict[str, Any], name: str, count: str) -> Share:
-    """A share of `value[count]` answers; a card written before there were intervals gets that of independent ones."""
+    """A share of `value[count]` answers. A card from before intervals were stored gets the interval of independent answers."""
     if interval := value.get("interval"):
         low, high = interval
         return Share(value[name], low, high, value[count])

@@ -40,7 +40,7 @@ def passes(answer: str, check: str | dict[str, Any]) -> bool:
 
 
 def parse(check: str | dict[str, Any]) -> dict[str, Any]:
-    """The rules as a mapping, once they are known to be sound. Raises MinitronError if they are not."""
+    """The rules as a mapping. Raises MinitronError if they are malformed."""
     if isinstance(check, str):
         try:
             check = json.loads(check)
@@ -79,7 +79,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(pattern + _EDGES[_kind(pieces[-1])][1])
 
 
-# What must not stand before and after a text, by what it begins and ends with.
+# Patterns for what must not come before and after a text, by the kind of its first and last piece.
 _EDGES = {
     "number": (r"(?<!\w)(?<!\d[.,])(?<!(?<!\w)[-−])", r"(?!\w)(?![.,]\d)"),
     "word": (r"(?<!\w)(?<!\w-)", r"(?!-?\w)"),  # a word with a hyphen is one word

@@ -2,8 +2,8 @@
 
     minitron compare runs/demo/sft runs/demo/kto
 
-Each of the two is a stage's folder (its best checkpoint) or a checkpoint; both are asked what the run of the first asks, in
-its tokenizer. Writes compare.json into that run's folder, and a section into its report.html. Knows nothing about training.
+Each of the two is a stage's folder (its best checkpoint is used) or a checkpoint. Both get the prompts and the tokenizer of the first
+one's run. Writes compare.json into that run's folder, and a section into its report.html. Knows nothing about training.
 """
 
 import json
@@ -56,7 +56,7 @@ def run(first: str, second: str, *, prompts: int) -> None:
 
 
 def find(text: str) -> Path:
-    """The checkpoint of a stage's folder, or the checkpoint itself."""
+    """The best checkpoint of a stage's folder, or the checkpoint itself. Raises MinitronError where `text` names neither."""
     path = Path(text)
     if (path / "model.safetensors").exists():
         return path
@@ -71,7 +71,8 @@ def find(text: str) -> Path:
 
 
 def config_of(folder: Path) -> Config:
-    """The recipe of the run that a checkpoint is in: runs/demo/sft/checkpoints/step-000100."""
+    """The recipe of the run that a checkpoint such as runs/demo/sft/checkpoints/step-000100 is in. Raises MinitronError where it is in no
+    run under ./runs."""
     stage = folder.absolute().parent.parent
     if not (stage / "config.toml").exists() or not (Path("runs").exists() and stage.parent.parent.samefile("runs")):
         raise MinitronError(
@@ -81,7 +82,7 @@ def config_of(folder: Path) -> Config:
 
 
 def show(comparison: Comparison) -> None:
-    """The table on stdout."""
+    """Prints the table on stdout."""
     table = Table("measure", *comparison.models, "change, 95% (*: beyond chance)")
     for measure in comparison.measures:
         table.add_row(*measure.cells())

@@ -1,10 +1,10 @@
-"""Asks models of one recipe the same questions: held-out loss, probes, failures, and how far they are from another model.
+"""Measures models of one recipe on the same questions: held-out loss, probes, failures, and how far they are from another model.
 
     examiner = Examiner(config, tokenizer)          # what eval asks
-    chooser = Examiner(config, tokenizer, spare=True)  # other prompts, for what is chosen before eval
+    chooser = Examiner(config, tokenizer, spare=True)  # other prompts, for choices that are made before eval
     figures = examiner.figures(model)
 
-A base model has no dialogues: it has a held-out loss, and `continuations` of held-out text.
+A base model has no dialogues; only its held-out loss and its `continuations` of held-out text are measured.
 
 Knows nothing about how they were trained.
 """
@@ -42,20 +42,20 @@ from minitron.train.loop import mean_loss
 SAMPLES = 12  # answers shown side by side in the report
 CONTINUATIONS = 6  # of held-out text, shown in a base model's report
 BATCH_ROWS = 16
-SOURCES = 12  # whose held-out loss is measured apart
+SOURCES = 12  # at most, whose held-out loss is also measured separately
 Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
 @dataclass(frozen=True)
 class OnPolicy:
-    """Answers drawn from the policy itself, at temperature 1: KL to a reference, entropy, and the rates of what they show."""
+    """Figures of answers drawn from the policy itself, at temperature 1: KL to a reference, entropy, and shares of answers and words."""
 
     kl: float  # KL(policy || reference), nats per token
     entropy: float  # of the policy, nats per token
-    reference_entropy: float  # of the reference at the same positions: which texts were drawn does not matter then
+    reference_entropy: float  # of the reference at the same positions, so that both are compared on the same texts
     loop: float  # share of answers
     ended: float  # share of answers
-    real_words: float  # share of the words that the training data has
+    real_words: float  # share of the answers' words that occur in the training data
 
 
 def _loss(model: LanguageModel, rows: PackedRows, *, limit: int = 0) -> tuple[float, float]:
@@ -65,7 +65,7 @@ def _loss(model: LanguageModel, rows: PackedRows, *, limit: int = 0) -> tuple[fl
 
 
 class Examiner:
-    """The questions of a recipe. `spare` takes prompts and probes that eval does not ask, where there are enough."""
+    """The questions of a recipe. With `spare` they are prompts and probes that eval does not ask, if there are enough of them."""
 
     def __init__(
         self,
@@ -76,7 +76,8 @@ class Examiner:
         title: str = "eval",
         skip: Callable[[list[str]], bool] = lambda contents: False,
     ) -> None:
-        """Held-out dialogues whose contents `skip` is true of are not measured on."""
+        """`title` begins the progress and warnings shown. A held-out dialogue for whose contents `skip` returns true is left out of the
+        held-out loss."""
         self.config, self.tokenizer, self.spare, self.title, self.skip = config, tokenizer, spare, title, skip
         self.context = config.model.context
 
@@ -85,7 +86,7 @@ class Examiner:
         return Decoding.of(self.tokenizer, seed=self.config.seed)
 
     def figures(self, model: LanguageModel, *, probes: Probes | None = None) -> Figures:
-        """Everything that is asked of a model; `probes` are asked unless they are given."""
+        """All figures of a model. The probes are asked, unless their result is given as `probes`."""
         probes = probes or self.probes(model)
         failures, continuations = self.failures(model), self.continuations(model)
         return Figures(self.loss(model), probes, failures, continuations, self.losses_by_source(model))
@@ -93,22 +94,22 @@ class Examiner:
     # ---- held-out loss
 
     def loss(self, model: LanguageModel, *, rows: int = 0) -> HeldOut | None:
-        """Over the first `rows` packed rows (0: all); None where nothing is held out."""
+        """The held-out loss over the first `rows` packed rows (0: all); None if nothing is held out."""
         return HeldOut(*_loss(model, self.rows, limit=rows)) if len(self.rows) else None
 
     def losses_by_source(self, model: LanguageModel) -> dict[str, SourceLoss]:
-        """The same of each source's dialogues, the sources with most of them first; none where all are of one source."""
+        """The held-out loss of each source's dialogues, the sources with the most dialogues first; empty if all are from one source."""
         return {name: SourceLoss(*_loss(model, rows), count) for name, (rows, count) in self.rows_by_source.items()}
 
     @cached_property
     def rows(self) -> PackedRows:
-        """The validation dialogues as sft encodes them, packed once for all models; of a base model the held-out text, as
+        """The validation dialogues as sft encodes them, packed once for all models; for a base model, the held-out text as
         pretrain packed it."""
         return documents.held_out(self.config) if self.config.base else self._packed("valid")
 
     @cached_property
     def rows_by_source(self) -> dict[str, tuple[PackedRows, int]]:
-        """Those of each source, and how many dialogues it holds out."""
+        """Source -> its packed validation dialogues, and how many there are; empty if all are from one source."""
         counts = {} if self.config.base else store.sources(self.config.layout.dialogues("valid"))
         if len(counts) < 2:
             return {}
@@ -125,13 +126,13 @@ class Examiner:
 
     @cached_property
     def _folder(self) -> tempfile.TemporaryDirectory[str]:
-        return tempfile.TemporaryDirectory()  # is there as long as the examiner
+        return tempfile.TemporaryDirectory()  # lives as long as the examiner
 
     # ---- probes
 
     @cached_property
     def questions(self) -> list[dict[str, Any]]:
-        """`eval.probes` of the probes, by turns from every skill so that each is asked; the same ones for the same seed."""
+        """`eval.probes` of the probes, taken from the skills in turn so that each skill is asked; the same ones for the same seed."""
         if self.config.base:
             return []
         by_skill = defaultdict(list)
@@ -165,7 +166,7 @@ class Examiner:
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        """Distinct validation dialogues cut before one of their answers; a base model is asked nothing."""
+        """Distinct prompts: validation dialogues, each cut before one of its answers. A base model has none."""
         if self.config.base:
             return []
         chance, asked, known = random.Random(self.config.seed), [], set()
@@ -184,8 +185,8 @@ class Examiner:
         return self._part(asked, self.config.eval.prompts, "prompts")
 
     def failures(self, model: LanguageModel) -> dict[str, Failures]:
-        """What answers to held-out prompts show with the sampling of each preset and with the chat program's own (`chat`),
-        and over all of these (`all`, which comes first)."""
+        """The failures in answers to held-out prompts, by way of sampling: first over all ways together (`all`), then with the chat
+        program's own sampling (`chat`) and with that of each preset."""
         if not self.prompts:
             return {}
         ways = {"chat": self.config.export.sampling()}
@@ -213,7 +214,7 @@ class Examiner:
     # ---- continuations of a base model
 
     def continuations(self, model: LanguageModel) -> list[Continuation]:
-        """Held-out beginnings, how they went on in the text, and how the model goes on, drawn as the program draws."""
+        """Beginnings of held-out text, how the text goes on, and how the model goes on, sampled as the chat program samples."""
         if not self.config.base:
             return []
         t, length = self.tokenizer, self.context // 4
@@ -238,7 +239,8 @@ class Examiner:
         return known
 
     def on_policy(self, model: LanguageModel, reference: LanguageModel, *, count: int) -> OnPolicy:
-        """Answers to the first `count` prompts drawn without filters, so that KL is of the policy itself."""
+        """Figures of answers to the first `count` prompts. They are sampled without filters such as top-k, so that KL is that of the policy
+        itself."""
         prompts = [chat_template.encode_prompt(prompt, self.tokenizer) for prompt, _ in self.prompts[:count]]
         sampling = Sampling(max_tokens=self.config.eval.max_tokens)
         answers = generate(model, prompts, sampling=sampling, batch_rows=BATCH_ROWS, decoding=self.decoding)
@@ -268,7 +270,8 @@ class Examiner:
     # ---- shared
 
     def _part(self, everything: list[Any], count: int, what: str) -> list[Any]:
-        """The first `count` (0: all), which eval asks; with `spare` as many of those after them, where there are half as many."""
+        """The first `count` items (0: all), which eval asks. With `spare`, up to `count` items after them; if there are fewer than half as
+        many, warns and returns those that eval asks."""
         if not self.spare:
             return everything[: count or None]
         spare = everything[count : 2 * count] if count else []
@@ -294,7 +297,7 @@ class Examiner:
         )
 
     def _fits(self, messages: list[Message]) -> bool:
-        """Whether a quarter of the context is free for the answer."""
+        """Whether all messages fit and leave a quarter of the context free for the answer."""
         try:
             return not chat_template.fit(messages, self.tokenizer, context=self.context, max_tokens=self.context)[1]
         except MinitronError:
@@ -305,10 +308,11 @@ class Examiner:
 def kl_and_entropies(
     model: LanguageModel, reference: LanguageModel, rows: list[tuple[int, list[int]]]
 ) -> tuple[float, float, float, int]:
-    """Σ KL(model || reference), Σ entropy of either, in nats over the positions of all answers, and how many these are.
+    """Σ KL(model || reference), Σ entropy of the model and of the reference, in nats over the positions of all answers, and the number
+    of these positions.
 
-    A row is (where its answer begins, ids of prompt and answer). KL is of the whole distribution at each position that the
-    model itself came to, not only of what it drew there.
+    A row is (where its answer begins, ids of prompt and answer). At each position of an answer KL is computed over the whole
+    vocabulary, not estimated from the token that was drawn.
     """
     width = max(len(ids) for _, ids in rows) - 1
     padded = torch.zeros(len(rows), width, dtype=torch.long)

@@ -3,8 +3,9 @@
 - loop: a block of 1 to 12 words comes three or more times in a row and fills at least 8 words; or one character comes 16
   times in a row; or, in an answer of 40 words and more, over half of the runs of four words are repeats.
 - runaway: the answer did not end by itself, or is over 4 times as long as the reference answer and over 60 words.
-- canned: the same answer (letters and digits only) was given to at least 5 and at least 1% of the prompts, to this one too,
-  although its reference answer is another one, and not half as common. (What answers "thanks" is common by right.)
+- canned: this prompt got an answer that at least 5 and at least 1% of the prompts got (comparing letters and digits only),
+  although its reference answer is another one that fewer than half as many prompts have as theirs. (The answer to "thanks"
+  is common by right.)
 
 Knows nothing about models.
 """
@@ -52,9 +53,9 @@ def is_loop(text: str) -> bool:
 
 
 def first_repeat(text: str) -> int | None:
-    """Where the second round of a loop begins, in characters; None where no block and no character loops.
+    """The place, in characters, where a loop begins to repeat itself; None if no block and no character loops.
 
-    What comes before is no failure: only from here on should a loop be pushed down (DITTO, arXiv 2206.02369).
+    The text before it is not a failure: training should make a loop less likely only from here on (DITTO, arXiv 2206.02369).
     """
     places = [m.start() for m in re.finditer(WORD, text)]
     said, found = words(text), []
@@ -76,12 +77,13 @@ def is_runaway(text: str, *, ended: bool, reference: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """Letters and digits only: what makes two answers the same one."""
+    """The words of a text, without case and marks; two answers with the same words count as the same."""
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> list[Judged]:
-    """Judges answers to distinct prompts, each with its reference answer; canned answers show only in such a crowd."""
+    """Judges answers to distinct prompts, each with its reference answer. It takes all of them at once, since only the number of equal
+    answers shows that an answer is canned."""
     keys, wanted = [plain(a) for a in answers], [plain(r) for r in references]
     times, due = Counter(keys), Counter(wanted)
     often = max(5, 0.01 * len(answers))
@@ -108,7 +110,7 @@ class FailureRates:
 
     @classmethod
     def of(cls, judged: Sequence[Sequence[Judged]]) -> "FailureRates":
-        """From `judged[prompt][answer]`: the answers to one prompt stand together, as they are not independent."""
+        """From `judged[prompt][answer]`: answers are grouped by prompt, since those to one prompt are not independent."""
         shares = {
             name: Share.clustered([[getattr(j, name) for j in of_prompt] for of_prompt in judged])
             for name in (*KINDS, "ended")
@@ -125,6 +127,6 @@ class FailureRates:
 
 
 def distinct_2(texts: list[str]) -> float:
-    """Distinct pairs of neighbouring words by all such pairs (Li et al., arXiv 1510.03055, section 5.2)."""
+    """Distinct pairs of neighbouring words divided by all such pairs (Li et al., arXiv 1510.03055, section 5.2)."""
     pairs = [pair for text in texts for pair in itertools.pairwise(words(text))]
     return len(set(pairs)) / max(1, len(pairs))

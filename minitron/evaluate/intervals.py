@@ -3,8 +3,8 @@
     before, after = Share.of(48, 80), Share.of(56, 70)
     low, high = change(before, after)          # after - before: (0.052, 0.334)
 
-Answers to one prompt in several ways of sampling are alike: `Share.clustered` counts them as the fewer independent ones that
-they are worth. Knows nothing about what was counted.
+Answers to one prompt with several ways of sampling are not independent: `Share.clustered` counts them as a smaller number of
+independent answers. Knows nothing about what was counted.
 """
 
 import math
@@ -17,7 +17,7 @@ Z = 1.96  # standard deviations that hold 95% of a normal distribution
 
 @dataclass(frozen=True)
 class Share:
-    """A share of `count` answers, and the 95% confidence interval [low, high] that holds the true one."""
+    """A share of `count` answers, and the 95% confidence interval [low, high] for the true share."""
 
     value: float
     low: float
@@ -26,17 +26,17 @@ class Share:
 
     @classmethod
     def of(cls, hits: int, count: int) -> "Share":
-        """`hits` of `count` independent answers; of none the share is 0 and its interval everything."""
+        """The share of `hits` in `count` independent answers; if there are none, the share is 0 and its interval [0, 1]."""
         value = hits / count if count else 0.0
         return cls(value, *wilson(value, count), count)
 
     @classmethod
     def clustered(cls, hits: Sequence[Sequence[bool]]) -> "Share":
-        """Answers of which those to one prompt stand together: `hits[prompt][answer]`, as many for each prompt.
+        """The share in answers that are grouped by prompt: `hits[prompt][answer]`, the same number of answers for each prompt.
 
-        The interval is Wilson's at the effective sample size p (1 - p) / var(p), with the variance of the prompts' means
-        (Korn & Graubard, Survey Methodology 24, 1998). Where all answers are alike nothing tells how much those to a prompt
-        have in common, and each prompt counts once.
+        The interval is Wilson's at the effective sample size p (1 - p) / var(p), where var(p) comes from the variance of the
+        prompts' means (Korn & Graubard, Survey Methodology 24, 1998). If all prompts have the same mean, nothing tells how
+        much the answers to one prompt have in common, and each prompt counts as one answer.
         """
         count = sum(map(len, hits))
         if not count:

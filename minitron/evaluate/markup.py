@@ -1,4 +1,4 @@
-"""Elements of a page, with every text escaped where it becomes part of one: what a model said may hold anything.
+"""Elements of an HTML page. Every text is escaped when it becomes part of an element, since a model's answer may hold anything.
 
     el("p", "1 < 2", class_="note")     # <p class="note">1 &lt; 2</p>
 
@@ -26,5 +26,5 @@ def _join(value: object) -> str:
 
 
 def _escape(value: object) -> str:
-    """Text for an element or an attribute; what no page may hold (control characters, lone surrogates) is U+FFFD."""
+    """Escapes text for an element or an attribute. Characters that no page may hold (control characters, lone surrogates) become U+FFFD."""
     return escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", str(value)))

@@ -8,12 +8,12 @@ from minitron.evaluate.markup import Html, el
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 240, 52, 20, 28, 44  # of a plot and its margins, in SVG units
 CURVE_POINTS = 300  # at most, per curve
-CROWD = 50  # points that are drawn small
+CROWD = 50  # points; if a series has more, they are drawn small
 
 
 @dataclass(frozen=True)
 class Series:
-    """A named curve of (step, value); with `dots` every point is marked."""
+    """A named curve of points (step, value); with `dots` every point is marked."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -29,8 +29,8 @@ def plot(
     x: str = "step",
     points: bool = False,
 ) -> Html | None:
-    """Curves over steps, or over what `x` names, with `guards` as named horizontal lines (the first dotted, the second dashed);
-    with `points` every point by itself and no curve. None where there is no point to draw."""
+    """Curves over steps, or over the quantity that `x` names, with `guards` as named horizontal lines (the first dotted, the second
+    dashed). With `points` the points are drawn without curves. None if there is no point to draw."""
     series, guards = [s for s in series if s.points], guards or {}
     if not series:
         return None
@@ -82,7 +82,7 @@ class Row:
 
 
 def bars(title: str, rows: Sequence[Row], *, names: Sequence[str], unit: str, full: float) -> Html:
-    """Horizontal bars, one per name in each row; `full` is the longest bar's value."""
+    """Horizontal bars, one per name in each row; `full` is the value of a bar of full length."""
     drawn, y, longest = [], 20, WIDTH - 150
     drawn.append(el("text", unit, x=0, y=12))
     for row in rows:
@@ -101,7 +101,7 @@ def bars(title: str, rows: Sequence[Row], *, names: Sequence[str], unit: str, fu
 
 
 def _figure(title: str, told: str, drawn: Sequence[Html], keys: Sequence[tuple[str, str]], *, height: int) -> Html:
-    """An SVG with its text alternative, a heading above and the meaning of its lines below."""
+    """An SVG with its text alternative, a heading above it and a legend below."""
     text = el("title", title), el("desc", told)
     image = el("svg", text, drawn, viewBox=f"0 0 {WIDTH} {height}", role="img")
     legend = el("ul", [el("li", el("i", class_=f"key {class_}"), name) for class_, name in keys]) if keys else None
@@ -109,7 +109,8 @@ def _figure(title: str, told: str, drawn: Sequence[Html], keys: Sequence[tuple[s
 
 
 def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
-    """3 to 7 round numbers (1, 2 or 5 times a power of ten apart) within [low, high], one if the two are equal."""
+    """2 to 6 round numbers (1, 2 or 5 times a power of ten apart) within [low, high]; one if the two are equal. With `whole` they are at
+    least 1 apart."""
     if not high > low:
         return [low]
     rough = (high - low) / 5

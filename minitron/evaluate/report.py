@@ -3,7 +3,7 @@
     atomic_write(layout.page, report.html(layout, card))
 
 Reads the card that eval made and, in the run's folder, the metrics of pretrain, sft and kto, the reports of data and kto, and
-compare's. A piece that is missing leaves its section out. Knows nothing about models.
+compare.json. If one of them is missing, its section is left out. Knows nothing about models.
 """
 
 import json
@@ -25,14 +25,14 @@ from minitron.train import metrics
 
 LOSS, BITS, ACCURACY = "held-out loss, nats per token", "bits per byte", "probe accuracy"
 RATES = {"loop": "loops", "runaway": "runaways", "canned": "canned", "ended": "ended by itself"}
-FEW = 100  # held-out prompts; shares of fewer come with a caution
+FEW = 100  # held-out prompts; shares over fewer come with a caution
 Box = tuple[str, str, Sequence[str]]  # name, text, failures that the text shows
 
 
 def html(layout: Layout, card: Card) -> str:
     """The whole page."""
     kto, compared = _read_json(layout.stage_report("kto")), _read_json(layout.comparison)
-    # what an older version wrote has no limits, and less of all else
+    # a report by an older version has no limits and lacks other figures: it is not used
     verdict = Verdict.from_json(kto) if "limits" in kto and card.shipped == "kto" else None
     data = _read_json(layout.stage_report("data"))
     sections = (
@@ -51,7 +51,7 @@ def html(layout: Layout, card: Card) -> str:
     head = (
         el("title", f"{card.name}: report card"),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        # a second lock behind the escaping: nothing is loaded and nothing runs
+        # a second safeguard besides escaping: the page may load nothing and run no scripts
         Html("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"),
         el("style", Html(STYLE)),
     )
@@ -130,7 +130,7 @@ def _comparison(card: Card, verdict: Verdict | None, *, held_out: int | None) ->
 
 
 def _caution(model: Figures, held_out: int | None) -> Html | None:
-    """A sentence where so few prompts were asked that a share says little."""
+    """A warning, if so few prompts were asked that a share says little."""
     if not model.failures or (asked := model.failures["chat"].answers) >= FEW:
         return None
     of = "" if held_out is None else f" of {held_out:,} held-out dialogues"
@@ -159,8 +159,8 @@ def _show(value: Share | float) -> str:
 
 
 def _difference(name: str, before: Share | float, after: Share | float) -> Html:
-    """A cell such as `-3.2 points, better`; what looks the same in the table is the same, and a share that differs no more than
-    chance has it is neither better nor worse."""
+    """A cell such as `-3.2 points, better`. Values that look the same in the table count as the same, and a share whose change is within
+    chance is called neither better nor worse."""
     if isinstance(before, Share) and isinstance(after, Share):
         points = 100 * (round(after.value, 3) - round(before.value, 3))
         change, grows = f"{points:+.1f} points", after.value > before.value
@@ -242,7 +242,7 @@ def _points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, fl
 
 
 def _smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Exponential moving average over about a fiftieth of the steps, without the pull of its start (as Adam does it)."""
+    """Exponential moving average over about a fiftieth of the steps, corrected for its start at zero as in Adam."""
     decay, average, weight = 1 - 1 / max(1.0, len(points) / 50), 0.0, 0.0
     out = []
     for step, value in points:
@@ -252,7 +252,7 @@ def _smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _learning(layout: Layout) -> Html | None:
-    """What the model made of the same prompts at every validation (`samples` of pretrain and sft)."""
+    """What the model wrote for the same prompts at every validation (`samples` of pretrain and sft)."""
     articles = []
     for stage in ("pretrain", "sft"):
         said: dict[str, list[Box]] = {}
@@ -266,7 +266,7 @@ def _learning(layout: Layout) -> Html | None:
 
 
 def _spread_out(values: list[Box], most: int = 4) -> list[Box]:
-    """At most so many of them, the first and the last included."""
+    """Thins a list to at most `most` items; keeps the first and the last."""
     if len(values) <= most:
         return values
     return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
@@ -313,7 +313,7 @@ def _boxes(boxes: Sequence[Box]) -> Html:
 
 
 def _asked(context: Sequence[Message], prompt: str, reference: str) -> list[Box]:
-    """The turns before a prompt, where there are any, the prompt, and the recorded answer."""
+    """Boxes for the turns before a prompt (if there are any), the prompt, and the recorded answer."""
     earlier = "\n".join(f"{message['role']}: {message['content']}" for message in context)
     boxes: list[Box] = [("before it", earlier, [])] if earlier else []
     return [*boxes, ("prompt", prompt, []), ("reference", reference, [])]
@@ -343,7 +343,7 @@ def _sample(asked: Sample, said: Mapping[str, Sample]) -> Html:
 
 
 def _continuations(card: Card) -> Html | None:
-    """What a base model makes of held-out text."""
+    """How a base model continues held-out text."""
     articles = [
         _boxes(
             [("held-out beginning", c.prompt, []), ("how it goes on", c.reference, []), (card.shipped, c.answer, [])]
@@ -379,7 +379,7 @@ def _wrong_probes(card: Card) -> Html | None:
 
 
 def _wanted(check: str | dict[str, Any]) -> str:
-    """A probe's rules (`checks`) as a person says them."""
+    """A probe's rules (`checks`) in words."""
     rules = json.loads(check) if isinstance(check, str) else check
     words = {"all": "has ", "any": "has one of ", "none": "lacks ", "equals": "is "}
     return "; ".join(words[key] + (v if isinstance(v, str) else " | ".join(v)) for key, v in rules.items())

@@ -1,4 +1,4 @@
-"""The report page's look: the chat page's colours and type (go_serve/internal/page/assets/style.css), light and dark, nothing to load.
+"""The report page's look: the chat page's colours and fonts (go_serve/internal/page/assets/style.css), light and dark, nothing to load.
 
 Knows nothing about what it shows.
 """

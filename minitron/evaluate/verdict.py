@@ -1,4 +1,4 @@
-"""What kto decided: which candidate ships and why, and how that is written to and read from kto/report.json.
+"""What kto or feedback decided: which candidate ships and why, and how that is written to and read from the stage's report.json.
 
 Knows nothing about how candidates are made and judged.
 """
@@ -15,9 +15,10 @@ IMPROVED, NO_CHANGE, REFUSED = "improved", "no change", "refused"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What may ship: the SFT model (`blend` 0), or it moved by that share of the way to the trained weights.
+    """A model that may ship: the one that training began with (`blend` 0; in kto the SFT model), or that model moved by the share `blend`
+    of the way to the trained weights.
 
-    Figures are None where the recipe has nothing to measure them on. `objection` says why it must not ship.
+    A figure is None if the recipe has nothing to measure it on. `objection` says why the model must not ship.
     """
 
     blend: float
@@ -26,7 +27,7 @@ class Candidate:
     failures: FailureRates | None  # over all ways of sampling
     distinct_2: float | None  # of chat answers
     objection: str = ""
-    labels: Share | None = None  # held-out labels that are answered as people wished; of stage feedback
+    labels: Share | None = None  # stage feedback: of labelled prompts in new wordings, those answered as wished
 
     def to_json(self) -> dict[str, Any]:
         shares = self.failures.shares() if self.failures else {}
@@ -64,12 +65,14 @@ class Verdict:
     outcome: str
     why: str
     shipped: Candidate
-    table: Sequence[Candidate]  # the SFT model first, then blends in the order in which they were asked
+    table: Sequence[Candidate]  # `blend` 0 first, then the other blends in the order in which they were measured
     shipped_step: int = 0
     breaches: int = 0  # how often a guard sent training back
-    raw_z: float = 0.0  # the last running mean, nats per token
-    told_apart_by: Mapping[str, float] = field(default_factory=dict)  # what is trivial -> balanced accuracy (`leakage`)
-    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # guard -> warns at, goes back at
+    raw_z: float = 0.0  # the last running mean of z before its clamp at 0, nats per token
+    # trivial feature -> balanced accuracy with which it alone tells chosen from rejected (`leakage`)
+    told_apart_by: Mapping[str, float] = field(default_factory=dict)
+    # guard -> (value at which it warns, value at which it sends training back)
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -20,7 +20,7 @@ from minitron.tokenizer import kinds
 
 EXAMPLES = 8  # pieces of a class in the table
 LISTED = 20  # pieces in the lists of what looks untrained
-FEWEST = 5  # targets of a token whose mean loss is worth a look
+FEWEST = 5  # how often a token has to be a target for its mean loss to be worth a look
 MEANING = {
     "live": f"learnt to be written at least {RARE} times",
     "rare": "fewer times",
@@ -41,14 +41,15 @@ def run(
     json_file: Path | None = None,
     html: Path | None = None,
 ) -> None:
-    """Counts the files, or without any what the run was trained on. Raises MinitronError where there is no text."""
+    """Counts tokens in the files that `patterns` name, or if there are none in the text that the run was trained on; prints the table
+    and writes the files asked for. Raises MinitronError where there is no text."""
     tokenizer, config = target.find(name, command="census")
     found = corpus.pieces_of(patterns, column=column) if patterns or config is None else corpus.pieces_of_run(config)
     looked_for = [word.lower() for word in words or WORDS]
     counts = count(found, tokenizer, words=looked_for)
     trained = None
     if config is not None:
-        from minitron.lab import trained as of_run  # torch
+        from minitron.lab import trained as of_run  # only here, since it imports torch
 
         trained = of_run.look(config)
     result = census(counts, tokenizer, words=looked_for, trained=trained)
@@ -88,8 +89,8 @@ def table(found: Census) -> list[str]:
 
 
 def untrained(found: Census) -> dict[str, list[int]]:
-    """Tokens that the model hardly learnt: those whose embeddings are like those of tokens that were never seen (Land and Bartolo,
-    arXiv 2405.05417, take their distance; here their length is compared), and those with the largest loss."""
+    """Two lists of tokens that the model hardly learnt: those whose embeddings are about as long as the embeddings of tokens that were
+    never seen (Land and Bartolo, arXiv 2405.05417, compare distances; here lengths are compared), and those with the largest loss."""
     if not found.trained:
         return {}
     never = [i for i, name in enumerate(found.classes) if name in ("unseen", "unreachable", "scaffold")]
@@ -149,7 +150,7 @@ def page(found: Census, name: str) -> str:
 
 
 def plots(found: Census) -> list[Html]:
-    """How often tokens come, by rank; and how long their embeddings are, by how often they come."""
+    """How often tokens occur, by rank; and how long their embeddings are, by how often they occur."""
     met = found.counts.learnt + found.counts.read
     order = np.sort(met)[::-1]
     ranks = np.unique(np.geomspace(1, len(order), 200).astype(int)) - 1

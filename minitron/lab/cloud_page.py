@@ -56,7 +56,7 @@ def run(
     json_file: Path | None = None,
     html: Path | None = None,
 ) -> None:
-    """Says the figures and writes the page. Raises MinitronError where the run has no snapshots."""
+    """Prints the figures and writes the page. Raises MinitronError where the run has no snapshots."""
     config = load_target(name, [], command="embeddings")
     found = cloud.look(config, stage=stage, head=head)
     for line in lines(found):
@@ -88,7 +88,7 @@ def lines(found: Cloud) -> list[str]:
 
 
 def figures(found: Cloud) -> dict:
-    """For programs."""
+    """The figures for other programs, to be written as JSON."""
     return {
         "stage": found.stage,
         "steps": found.steps,
@@ -135,13 +135,13 @@ def _frames(found: Cloud) -> list[int]:
 
 
 def _tokens(found: Cloud) -> np.ndarray:
-    """Which tokens are shown: all dead and live ones, or of many as many of each as there are in proportion."""
+    """Which tokens are shown: all of them, or a random sample of SHOWN_TOKENS if there are more."""
     everyone = np.arange(len(found.counts))
     return everyone if len(everyone) <= SHOWN_TOKENS else np.random.default_rng(1).permutation(everyone)[:SHOWN_TOKENS]
 
 
 def animated(found: Cloud) -> dict:
-    """What the script draws: places as 16-bit numbers between -1 and 1 of the farthest one, frame by frame."""
+    """What the script draws: the tokens' places, frame by frame, as 16-bit integers scaled so that the largest coordinate is ±32767."""
     frames, tokens = _frames(found), np.sort(_tokens(found))
     places = found.places[frames][:, tokens]
     scaled = np.rint(places / (np.abs(places).max() or 1) * 32767).astype("<i2")
@@ -170,7 +170,7 @@ def pictures(found: Cloud) -> list[Html]:
 
 
 def plots(found: Cloud) -> list[Html]:
-    """Speed, radius and length over the steps, and length by frequency at the end."""
+    """Plots of speed, radius and length over the steps, and of length by frequency at the last snapshot."""
 
     def over_steps(title: str, unit: str, name: str, steps: list[int]) -> Html | None:
         series = [Series(g.name, list(zip(steps, getattr(g, name), strict=True)), dots=True) for g in found.groups]

@@ -33,10 +33,10 @@ class Piece(NamedTuple):
 
 
 def pieces_of(patterns: list[str], *, column: str = "") -> Iterator[Piece]:
-    """Texts of files (a document each, or a row's `column`) and, where a file has dialogues and no column is named, of their turns.
+    """The texts of files: of each turn if a file has dialogues and no column is named, else of each document or each row's `column`.
 
-    Of several files those that cannot be read are left out and told, and so is how many dialogues were none. Raises MinitronError
-    where a pattern matches nothing, or no file can be read.
+    If several files are given, an unreadable one is skipped (from the fault on) with a warning. Another warning counts the rows that are
+    not dialogues. Raises MinitronError where a pattern matches nothing, or no file can be read.
     """
     files, broken = find_files(patterns, option="CORPUS", text=True), 0
     for path in files:
@@ -77,7 +77,7 @@ def _turns(source: Source, names: list[str]) -> Iterator[Piece]:
 
 
 def pieces_of_run(config: Config) -> Iterator[Piece]:
-    """What the run was trained on: its dialogues and its raw text."""
+    """What the run was trained on: its dialogues and its raw text. Raises MinitronError where the dialogues are missing."""
     train = config.layout.dialogues("train")
     if not config.base:
         if not train.exists():
@@ -91,7 +91,7 @@ def pieces_of_run(config: Config) -> Iterator[Piece]:
 
 
 def batches(found: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """The pieces in order, cut into parts that SentencePiece takes, some megabytes at a time."""
+    """The pieces in order, cut into parts short enough for SentencePiece, some megabytes at a time."""
     batch, size = [], 0
     for piece in found:
         for part in parts(clean(piece.text)):

@@ -1,7 +1,7 @@
 """What tokenizers make of a text: boundaries, ids, how words were merged. Run: minitron inspect recipes/demo.toml "hello you"
 
-Several tokenizers stand under each other in the terminal (stdout) and side by side on the page. Of a long text the figures are of all of
-it, and the tokens of its beginning. Knows nothing about models.
+Several tokenizers are shown one below the other in the terminal (stdout) and side by side on the page. For a long text the figures
+cover all of it, but only the tokens of its beginning are shown. Knows nothing about models.
 """
 
 import itertools
@@ -23,9 +23,9 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.merges import Merges, Step
 from minitron.tokenizer.sentencepiece import SPACE, clean, parts
 
-SHOWN_CHARS = 2_000  # of a text whose tokens are shown
-SHOWN_NORMALIZED = 400  # characters
-WORDS = 12  # whose merges are shown
+SHOWN_CHARS = 2_000  # at the beginning of a text, whose tokens are shown
+SHOWN_NORMALIZED = 400  # characters of the normalised text
+WORDS = 12  # at most, whose merges are shown
 COLOURS = (
     "\x1b[48;5;24m\x1b[38;5;231m",
     "\x1b[48;5;94m\x1b[38;5;231m",
@@ -65,14 +65,14 @@ class Look:
     name: str
     about: str
     figures: dict[str, str]
-    normalized: str  # what the text's beginning became first; empty where it stayed as it was
+    normalized: str  # the text's beginning after normalisation; empty if that changed nothing
     tokens: list[Token]  # of the text's beginning
     words: list[Word]
 
 
 def run(names: list[str], text: str, *, html: Path | None = None, as_json: bool = False) -> None:
-    """Shows the text by each of the tokenizers, with `as_json` as a line for programs each. Raises MinitronError where there is no
-    text or no such tokenizer."""
+    """Shows what each tokenizer makes of the text; with `as_json` as one line of JSON per tokenizer. Raises MinitronError where there is
+    no text or no such tokenizer."""
     if not text:
         raise MinitronError("there is no text", hint='such as: minitron inspect recipes/demo.toml "hello you"', code=2)
     tokenizers = {name: target.find(name, command="inspect")[0] for name in names}
@@ -91,12 +91,12 @@ def run(names: list[str], text: str, *, html: Path | None = None, as_json: bool 
 
 
 def read(text: str) -> str:
-    """The text of the command line; `-` is what comes on stdin, where bytes that are no UTF-8 are U+FFFD."""
+    """The text on the command line, or for `-` the text on stdin, in which bytes that are not UTF-8 become U+FFFD."""
     return sys.stdin.buffer.read().decode(errors="replace").removeprefix("\ufeff") if text == "-" else text
 
 
 def look(name: str, tokenizer: Tokenizer, text: str) -> Look:
-    """Everything that is shown of a tokenizer and a text."""
+    """Everything that is shown about one tokenizer and the text."""
     text = clean(text)
     counts = [len(ids) for ids in tokenizer.encode_many(list(parts(text)))]
     begin = text[:SHOWN_CHARS]
@@ -136,7 +136,8 @@ def _signs(text: str) -> str:
 
 
 def merged_words(tokenizer: Tokenizer, normalized: str) -> list[Word]:
-    """The first different words of a normalised text of which anything was merged; of a kind that merges nothing, none."""
+    """The first WORDS distinct words of a normalised text in which anything was merged; none for a tokenizer that does not merge by
+    scores."""
     try:
         merges = Merges(tokenizer)
     except MinitronError:
@@ -154,7 +155,7 @@ def merged_words(tokenizer: Tokenizer, normalized: str) -> list[Word]:
 
 
 def _groups(symbols: list[str]) -> list[list[str]]:
-    """Tokens that make up a word: a new one begins with a space, or behind white space."""
+    """The tokens of each word. A new word begins at a token that starts with white space, or after one that ends with a newline or tab."""
     groups: list[list[str]] = []
     for symbol in symbols:
         if not groups or symbol[0] in f"{SPACE} \n\t" or groups[-1][-1][-1] in "\n\t":
@@ -164,7 +165,7 @@ def _groups(symbols: list[str]) -> list[list[str]]:
 
 
 def _rows(text: str, at: int, steps: list[Step], merges: Merges) -> list[tuple[list[str], str]]:
-    """The word before the first merge, and after each."""
+    """The word's symbols before the first merge, and after each merge."""
     symbols, starts, _ = merges.split(text)
     cells = {start + at: symbol for start, symbol in zip(starts, symbols, strict=True)}
     rows = [(list(cells.values()), "")]
@@ -198,7 +199,7 @@ def plain_line(tokens: list[Token]) -> str:
 
 
 def coloured_line(tokens: list[Token]) -> str:
-    """The tokens on two backgrounds in turn; a newline is a sign and a newline."""
+    """The tokens on two alternating backgrounds. A newline is shown as a sign and then begins a new line."""
     line = (
         f"{COLOURS[n % 2]}{visible(token.text)}{PLAIN}" + ("\n  " if token.text.endswith("↵") else "")
         for n, token in enumerate(tokens)
@@ -210,7 +211,7 @@ def coloured_line(tokens: list[Token]) -> str:
 
 
 def page(looks: list[Look], text: str) -> str:
-    """The tokenizers side by side; the id and the piece of a token are its title."""
+    """The tokenizers side by side; a token's id is its title (a tooltip)."""
     body = el(
         "main",
         el("h1", "What tokenizers make of a text"),

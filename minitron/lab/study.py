@@ -1,8 +1,8 @@
 """Compares tokenizers by what a model learns with them: the same small model over a grid, on one budget. Run: minitron study RECIPE
 
-A cell is a run of its own under runs/<recipe>/study/, so that a study goes on where it stopped. The contexts and the batches of all
-cells hold the same bytes of text, not the same tokens; all are judged by bits per byte of the same held-out text. Knows nothing
-about pages.
+A cell is one place in the grid with one seed. It is a run of its own under runs/<recipe>/study/, so that a study that was stopped
+goes on from there. Contexts and batches hold the same number of bytes of text in all cells, not the same number of tokens; all cells
+are judged by bits per byte of the same held-out text. Knows nothing about pages.
 """
 
 import dataclasses
@@ -27,14 +27,14 @@ from minitron.stages import pipeline
 from minitron.tokenizer import kinds
 from minitron.train import metrics
 
-POINTS = 5  # validations of a cell
+POINTS = 5  # validations during a cell's training
 LEAST_CONTEXT = 16  # tokens
 MINUTE, MEGABYTE, PETA = 60.0, 1e6, 1e15
 
 
 @dataclass(frozen=True)
 class Point:
-    """A place in the grid, but for the seed."""
+    """A place in the grid: a tokenizer and a learning rate. Each seed makes one cell of it."""
 
     kind: str
     vocab_size: int
@@ -49,17 +49,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell came to. `curve` has (bytes of text read, bits per byte of the held-out text)."""
+    """The result of a cell. `curve` has pairs (bytes of text read, bits per byte of the held-out text)."""
 
     point: Point
     seed: int
-    vocab_size: int  # that the tokenizer has
+    vocab_size: int  # the trained tokenizer's, which may differ from the one asked for
     bytes_per_token: float
     context: int
     steps: int
-    body: int  # parameters of the blocks
-    head: int  # of the embedding, which is the head, or of both
-    text_bytes: float  # read in training
+    body: int  # parameters of all but the embedding and the head
+    head: int  # parameters of the embedding, which is the head too, or of both if the head is untied
+    text_bytes: float  # bytes of text read in training
     operations: float
     seconds: float
     loss: float  # nats per token
@@ -73,7 +73,7 @@ class Result:
 
 
 def points(study: StudyConfig, lr: float) -> list[Point]:
-    """The grid in the order of the recipe: what is not sized has one vocabulary."""
+    """The grid in the order of the recipe. Kinds of tokenizer whose vocabulary size cannot be chosen get a single size."""
     found: dict[Point, None] = {}
     for kind in study.kinds:
         for size in study.vocab_sizes if TOKENIZERS[kind].sized else study.vocab_sizes[:1]:
@@ -84,7 +84,8 @@ def points(study: StudyConfig, lr: float) -> list[Point]:
 
 
 def run(config: Config) -> list[Result]:
-    """All cells, those that are done from their files. Raises MinitronError where the recipe has no text or no [study]."""
+    """The results of all cells; finished cells are read from their files. Raises MinitronError where the recipe has no [pretrain] or no
+    [study]."""
     study = config.study
     if study is None or config.pretrain is None:
         hint = "add [study] with kinds, vocab_sizes and a budget, and [pretrain] with the text"
@@ -102,13 +103,13 @@ def run(config: Config) -> list[Result]:
 
 
 def cell(config: Config, point: Point, seed: int) -> Result:
-    """One cell: its tokenizer, then its model."""
+    """The result of one cell: trains its tokenizer, then its model, as far as that is not done yet."""
     named = with_point(config, point, seed)
     pipeline.run_stage(_stage("tokenizer"), named)
     sized = with_budget(named)
     done = sized.layout.run / "result.json"
     decides = {name: sized.section(name) for name in ("seed", "tokenizer", "model", "optim", "pretrain")}
-    key = sha256_json([decides, pipeline.FORMAT])  # not of all options: a new one elsewhere changes no cell
+    key = sha256_json([decides, pipeline.FORMAT])  # only these: a new option elsewhere must not undo finished cells
     if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
         return Result.from_json(known["result"])
     pipeline.run_stage(_stage("pretrain"), sized)
@@ -122,7 +123,7 @@ def _stage(name: str) -> pipeline.Stage:
 
 
 def with_point(config: Config, point: Point, seed: int) -> Config:
-    """The recipe of a cell, but for what depends on its tokenizer."""
+    """The recipe of a cell, without the settings that depend on its trained tokenizer (`with_budget`)."""
     tokenizer = replace(
         config.tokenizer, kind=point.kind, vocab_size=point.vocab_size, normalization=point.normalization
     )
@@ -133,7 +134,8 @@ def with_point(config: Config, point: Point, seed: int) -> Config:
 
 
 def with_budget(config: Config) -> Config:
-    """The same with a context and a batch of the study's bytes, and the steps of its budget. Its tokenizer must be there."""
+    """The same recipe with a context and a batch that hold the study's bytes of text, and with as many steps as its budget allows. The
+    cell's tokenizer must be trained already."""
     study, report = config.study, json.loads(config.layout.stage_report("tokenizer").read_text(encoding="utf-8"))
     size = kinds.load(config.layout.tokenizer).vocab_size
     per_token = max(0.25, report["bytes_per_token"])
@@ -162,12 +164,13 @@ def with_budget(config: Config) -> Config:
 
 
 def _counted(config: Config, size: int) -> Config:
-    """The same with the vocabulary that the tokenizer has, for what counts and measures."""
+    """The same recipe with the trained tokenizer's vocabulary size, for counting operations and measuring speed."""
     return replace(config, tokenizer=replace(config.tokenizer, vocab_size=size))
 
 
 def _seconds_per_step(config: Config) -> float:
-    """Measured once for a cell and kept, so that going on needs no other number of steps."""
+    """Seconds per training step. They are measured once for a cell and kept in a file, so that a cell that goes on has the same number
+    of steps as before."""
     kept = config.layout.run / "speed.json"
     if kept.exists():
         return float(json.loads(kept.read_text(encoding="utf-8"))["seconds_per_step"])
@@ -210,10 +213,10 @@ def _result(config: Config, point: Point, seed: int) -> Result:
 
 @dataclass(frozen=True)
 class Summary:
-    """A point of the grid over its seeds, at its best learning rate."""
+    """A tokenizer's results with all seeds, at its best learning rate."""
 
     point: Point
-    results: list[Result]  # by seed
+    results: list[Result]  # one per seed, in the order of the seeds
 
     @property
     def bits_per_byte(self) -> float:
@@ -239,8 +242,8 @@ def summaries(results: list[Result]) -> list[Summary]:
 
 
 def difference(first: Summary, second: Summary) -> tuple[float, float, float]:
-    """Bits per byte of `second` less those of `first`, and the 95% confidence interval by Student's t over pairs of the same
-    seed; with one seed the interval is everything."""
+    """Bits per byte of `second` minus those of `first`, and the limits of the 95% confidence interval by Student's t over pairs of the
+    same seed; with one seed the interval is infinite."""
     pairs = [b.bits_per_byte - a.bits_per_byte for a, b in zip(first.results, second.results, strict=True)]
     mean = sum(pairs) / len(pairs)
     if len(pairs) < 2:
@@ -250,18 +253,18 @@ def difference(first: Summary, second: Summary) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-# Student's t at 97.5%, by degrees of freedom from 1.
+# The 97.5% quantile of Student's t for 1, 2, 3, ... degrees of freedom.
 T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 
 
 def student(freedom: int) -> float:
-    """The 97.5% quantile of Student's t; beyond the table its last entry, which is a little too wide."""
+    """The 97.5% quantile of Student's t; beyond the table its last entry, which makes intervals a little too wide."""
     return T975[min(freedom, len(T975)) - 1]
 
 
 def verdict(found: list[Summary]) -> Iterator[str]:
-    """What follows, in words: which tokenizer is best, which are not told apart from it, and what the loss per token would have
-    said."""
+    """The conclusions as sentences: which tokenizer is best, which ones cannot be told apart from it, and which one the loss per token
+    would have chosen."""
     if not found:
         return
     best = found[0]

@@ -1,4 +1,5 @@
-"""A study for people: one page with plots, a table and a verdict in words, and the same as lines. Knows nothing about training."""
+"""A study for people: a page with plots, a table and a verdict in words, and the table and verdict as lines. Knows nothing about
+training."""
 
 from minitron.core.console import say, tell
 from minitron.core.files import atomic_write
@@ -14,7 +15,7 @@ COLOURS = ("#1d5fbf", "#b4540a", "#18702f", "#8a3ab9", "#b3261e", "#00838f", "#7
 
 
 def run(config: Config) -> None:
-    """Runs what is left of the study, says the verdict and writes runs/<recipe>/study/study.html."""
+    """Runs what is left of the study, prints the table and the verdict, and writes runs/<recipe>/study/study.html."""
     found = summaries(study.run(config))
     for line in [*table(found), *verdict(found)]:
         tell(line)
@@ -37,7 +38,7 @@ HEAD = (
 
 
 def cells(best: Summary, one: Summary) -> list[str]:
-    """A line of the table."""
+    """A row of the table."""
     mean, low, high = difference(best, one)
     first = one.results[0]
     apart = "" if one is best else f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
@@ -85,7 +86,8 @@ def page(config: Config, found: list[Summary]) -> str:
 
 
 def plots(found: list[Summary]) -> list[Html]:
-    """Bits per byte while text is read, and beside loss per token: two orders that need not agree."""
+    """Plots of bits per byte: over the text read, against loss per token (the two need not rank tokenizers alike), and over vocabulary
+    size."""
     shown = found[: len(COLOURS)]
     curves = []
     for one in shown:

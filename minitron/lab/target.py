@@ -1,4 +1,4 @@
-"""What a command of the laboratory is asked about: a recipe, a run's folder, or a tokenizer's file."""
+"""Finds what a command of the laboratory is about: a recipe, a run's folder, or a tokenizer's file."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ from minitron.tokenizer.base import Tokenizer
 
 
 def find(name: str, *, command: str) -> tuple[Tokenizer, Config | None]:
-    """The tokenizer, and the recipe of its run where `name` is one (recipes/demo.toml) or its folder (runs/demo).
+    """The tokenizer that `name` leads to, and the recipe of its run.
 
-    Raises MinitronError for what is neither, nor a tokenizer's file.
+    `name` is a recipe (recipes/demo.toml), a run's folder (runs/demo), or a tokenizer's file, which has no recipe (None). Raises
+    MinitronError for anything else.
     """
     path = Path(name)
     if path.is_file() and path.suffix != ".toml":

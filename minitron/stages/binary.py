@@ -1,7 +1,7 @@
-"""Builds the chat program for this machine and proves it. Run: minitron run recipes/demo.toml --from binary.
+"""Builds the chat program for this machine and tests it. Run: minitron run recipes/demo.toml --from binary.
 
-Reads export/<recipe>/ and, where the recipe has probes, what eval asked; writes dist/<recipe>/minitron-chat-<os>-<arch>, and
-names it dist/minitron-chat-<os>-<arch>, too: the program that was built last.
+Reads export/<recipe>/ and, if the recipe has probes, what eval asked; writes dist/<recipe>/minitron-chat-<os>-<arch>. The
+program that was built last is also dist/minitron-chat-<os>-<arch>.
 The new program replays its own reference outputs and is asked eval's probes: what friends get must be as good as what was
 measured.
 """
@@ -16,7 +16,7 @@ from minitron.evaluate import checks
 from minitron.program import go
 from minitron.recipe.schema import Config
 
-POINTS = 0.01  # how far the program's probe accuracy may be from eval's
+POINTS = 0.01  # how far the program's probe accuracy, a share, may be from eval's
 
 
 def run(config: Config) -> None:

@@ -1,12 +1,13 @@
 """Judged dialogues in, train, valid and probes out. Run: minitron data recipes/demo.toml
 
-Writes `train.parquet`, `valid.parquet`, `probes.parquet` (`data.store`, input order) and, last, `report.json`, in which
-every row is counted once: kept, or under the first reason that dropped it. One pass over the data: other processes read and
-check parts of large files, this one takes what they found in the order of the input, and remembers past dialogues by their digests.
+Writes `train.parquet`, `valid.parquet`, `probes.parquet` (`data.store`; `data.shuffled` if they are ordered by hash) and, last,
+`report.json`, in which every row is counted once: kept, or under the first reason that dropped it. It makes one pass over the
+data: other processes read and check parts of large files; this one takes their results in the order of the input, and recognises
+duplicates by digests.
 
-Which dialogues are kept, and in which file, does not depend on the order of the rows: of equal dialogues one stays; it
-is a probe if any of its copies is; valid takes those whose digest is small. The bytes written depend neither on the number of
-processes nor on how the rows are cut into files. Knows nothing about tokens.
+Which dialogues are kept, and in which file, does not depend on the order of the rows: one of several equal dialogues stays; it
+is a probe if any of its copies is; valid takes the dialogues whose digest is small. The bytes written depend neither on the
+number of processes nor on how the rows are cut into files. Knows nothing about tokens.
 """
 
 import json
@@ -41,8 +42,8 @@ from minitron.recipe.data import DataConfig
 from minitron.recipe.schema import Config
 
 __all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
-MOST_TOLD = 5  # sources of which nothing is kept
-LEAST_BYTES = 64_000_000  # of files, for which it is worth while to begin other processes
+MOST_TOLD = 5  # at most so many warnings about sources of which nothing is kept
+LEAST_BYTES = 64_000_000  # of all sources, from which on it is worth starting other processes
 
 
 def run(config: Config) -> None:
@@ -54,7 +55,7 @@ def run(config: Config) -> None:
     readers = [Reader(part.config) for part in parts]
     for part in parts:
         role_map(part.config)
-        Quality(part.config.clean)  # all check the recipe
+        Quality(part.config.clean)  # this, `role_map` and `Reader` raise for mistakes in the recipe
     if data.near_duplicates:
         near.check_installed()
     if data.cluster:
@@ -91,7 +92,7 @@ def run(config: Config) -> None:
         if data.valid_fraction and report["train"] > 1 and not report["valid"]:
             hint = "make data.valid_keep less strict"
             raise MinitronError("no dialogue is judged well enough to be held out", hint=hint)
-        # The old report is not about what now takes its place.
+        # The old report is not about the files that are put in place next.
         config.layout.stage_report("data").unlink(missing_ok=True)
     atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
     shutil.rmtree(config.layout.parts("data"), ignore_errors=True)
@@ -104,7 +105,7 @@ def run(config: Config) -> None:
 
 
 def _sources(data: DataConfig, folder: Path, seed: int) -> list[Source]:
-    """What a part of the recipe names; the built-in dialogues are made first."""
+    """The sources that a part of the recipe names. Built-in dialogues are written to a file first."""
     if not data.synth_rows:
         return sources(data)
     path = folder / "synth.parquet"
@@ -132,7 +133,7 @@ def _split(
 
 @contextmanager
 def _written(tasks: list[checked.Task], *, workers: int) -> Iterator[Iterator[checked.Written]]:
-    """What other processes, or the machines of a cluster, found in parts of files, in order."""
+    """What other processes, or the machines of a cluster, found in parts of files, in the order of the tasks."""
     address = tasks[0][1].cluster if tasks else ""
     if not address:
         with processes.ordered(checked.write, tasks, workers=workers) as written:
@@ -145,17 +146,17 @@ def _written(tasks: list[checked.Task], *, workers: int) -> Iterator[Iterator[ch
 
 
 class _Filling:
-    """Takes the dialogues of sources into a split. `size`: bytes of all sources."""
+    """Puts the dialogues of sources into a split. `size` is that of all sources together, in bytes."""
 
     def __init__(self, split: Split | Shuffled, bar: Progress, parts: Path, *, size: int):
         self.split, self.bar, self.parts, self.size = split, bar, parts, size
         self.begun, self.bytes, self.rows = time.monotonic(), 0, 0
-        self.dialogues = 0  # well-formed ones, of which some may have been there before
-        # sources that have rows and not one such dialogue: {"path", "rows", "reason"}
+        self.dialogues = 0  # well-formed ones, duplicates included
+        # sources that have rows but no well-formed dialogue: {"path", "rows", "reason"}
         self.all_dropped: list[dict] = []
 
     def read(self, found: list[Source], reader: Reader, part: mixture.Part, origin: int) -> None:
-        """All of a part's, in order, or as many as are wanted."""
+        """Reads the sources `found` of a part of the recipe, in order, until the split is full. `origin` is the part's number."""
         self.reader, self.part, self.origin = reader, part, origin
         data, before = reader.config, self.rows
         workers, parts = data.workers or cores(), []
@@ -199,7 +200,7 @@ class _Filling:
     def _take(self, table: pa.Table) -> None:
         for check in table.filter(table["probe"])["check"].to_pylist():
             if check:
-                checks.parse(check)  # eval would stumble over it, hours later
+                checks.parse(check)  # raises for a malformed check now, on which eval would fail hours later
         tally = self.reader.tally
         self.dialogues += len(table)
         if self.part.name:
@@ -213,7 +214,7 @@ class _Filling:
 
 
 def _report(split: Split | Shuffled, tally: Tally) -> dict:
-    """What became of every row; raises if nothing is left to train on."""
+    """What became of every row. Raises MinitronError if nothing is left to train on."""
     dropped = dict(tally.dropped.most_common())
     assert split.rows + sum(dropped.values()) == tally.rows_in, "every row is counted exactly once"
     if not tally.rows_in:

@@ -1,7 +1,8 @@
 """The report card: held-out loss, probes, failure rates, before and after kto, or before and after what people labelled. Run: minitron eval recipes/demo.toml.
 
-Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best, kto/best and feedback/best (of a base model pretrain/best and the held-out
-text that pretrain packed), and for what q4 costs packed training rows; writes report.json and report.html into the run's folder. Knows nothing about training.
+Reads data/{train,valid,probes}.parquet, the tokenizer, sft/best, kto/best and feedback/best (for a base model pretrain/best and the
+held-out text that pretrain packed), and packed training rows to measure what q4 costs. Writes report.json and report.html into the
+run's folder. Knows nothing about training.
 """
 
 import json
@@ -39,7 +40,7 @@ def run(config: Config) -> None:
 
 
 def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str) -> Figures:
-    """All figures of one model; what was asked and answered goes into eval/probes-<stage>.jsonl."""
+    """All figures of one model. Writes the probes with the model's answers to eval/probes-<stage>.jsonl."""
     answers = examiner.probe_answers(model)
     if answers:
         lines = "".join(json.dumps(vars(answer), ensure_ascii=False) + "\n" for answer in answers)
@@ -58,7 +59,7 @@ def cost_of_bits(examiner: Examiner, model: LanguageModel, exact: Figures) -> di
 
 
 def tell(card: Card) -> None:
-    """The report card in a few lines."""
+    """Prints the report card in a few lines."""
     for stage, model in card.models.items():
         found, figures = model.figures, []
         if found.held_out:

@@ -1,9 +1,9 @@
-"""What people said of answers is learnt: fixes and good answers as those to give, others as answers to unlearn.
+"""Teaches the model what people said about its answers: fixes and good answers are learnt, the others are unlearnt.
 Run: minitron feedback recipes/demo.toml.
 
-Reads labels/<recipe>.jsonl, data/ and kto/best (sft/best of a recipe without kto), from which it goes on beside answers of the
-training data; writes feedback/checkpoints, feedback/best (the blend that ships, the model as it was where none may) and
-feedback/report.json. Knows nothing about where the labels come from.
+Reads labels/<recipe>.jsonl, data/ and kto/best (or sft/best, if the recipe has no kto). It trains that model further on the labels
+and, to keep what it can do, on answers of the training data. Writes feedback/checkpoints, feedback/best (the blend that ships, or the
+model as it was if no blend may ship) and feedback/report.json. Knows nothing about where the labels come from.
 """
 
 from collections import Counter
@@ -29,10 +29,11 @@ from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
-# The learning rate falls to 0, and what replay has to mend is mended at the end: on the way held-out loss and probes may be far off.
-# What ships keeps `feedback.max_loss_rise` and `feedback.max_probe_drop` all the same. Figures: docs/loop.md.
+# Wide limits during training: held-out loss and probes may get much worse on the way, because replay repairs them only at the end,
+# when the learning rate falls to 0. What ships keeps to `feedback.max_loss_rise` and `feedback.max_probe_drop` all the same.
+# Figures: docs/loop.md.
 ON_THE_WAY = {"loss": Limits(0.5, 2.0), "kl": Limits(0.5, 2.0), "probes": Limits(-0.03, -0.1)}
-# Blends lie close together, since a tenth less of the way decides here how many wishes are granted and what is forgotten.
+# Blends lie close together: here a step of a tenth makes a difference to how many wishes are granted and how much is forgotten.
 BLENDS = (0.25, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 METHOD = Method(optimizer="adamw", decay=True, kept_weight=6.0, limits=LIMITS | ON_THE_WAY, blends=BLENDS)
 
@@ -43,7 +44,8 @@ def run(config: Config, *, method: Method = METHOD) -> None:
 
 
 def taught(config: Config, *, method: Method) -> tuple[Teaching, list[Wish]]:
-    """All steps, and what people wish for."""
+    """Trains for all steps. Returns the finished `Teaching`, and what people wish for. Raises MinitronError where no label fits the
+    context."""
     settings, tokenizer = config.feedback, kinds.load(config.layout.tokenizer)
     wishes = read(config, tokenizer)
     replay = []
@@ -61,7 +63,7 @@ def taught(config: Config, *, method: Method) -> tuple[Teaching, list[Wish]]:
 
 
 def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
-    """The labels by prompt. Raises MinitronError where none is of use."""
+    """The labels, grouped by prompt. Raises MinitronError where none is of use."""
     dropped: Counter[str] = Counter()
     said = labels.chosen_and_rejected(labels.load(config.labels_file), dropped)
     wishes, unfit = labelled.wishes_of(said, tokenizer, context=config.model.context)
@@ -75,8 +77,8 @@ def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
 
 
 def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: Method) -> Teaching:
-    """The finished model as policy and reference, and an examiner that asks what eval does not, and neither a probe nor a
-    held-out dialogue that wants what people do not."""
+    """The finished model as policy and reference, with an examiner. Its prompts and probes are not those of eval, and it leaves out
+    probes and held-out dialogues that contradict the labels."""
     folder = checkpoint.finished(config.layout.stage(config.finished), config.finished)
     model, _ = checkpoint.load_model(folder, device=pick_device(config.device))
     examiner = Examiner(config, tokenizer, spare=True, title="feedback", skip=labelled.against(wishes))
@@ -88,7 +90,8 @@ def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: M
 
 
 def finish(alignment: Teaching, asked: list[Wish]) -> None:
-    """Chooses what ships by the labels in wordings that were not learnt, points `best` at it, and says and records why."""
+    """Chooses what ships by the answers to labelled prompts in wordings that training did not see, points `best` at it, and says and
+    records why."""
     examiner, config = alignment.examiner, alignment.config
 
     def measure(

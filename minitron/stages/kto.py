@@ -1,8 +1,8 @@
 """KTO on the model's own failures, with a frozen reference. Run: minitron kto recipes/demo.toml.
 
-Reads reject/pairs.parquet, data/ and sft/best (policy at the start, and reference); writes kto/checkpoints, kto/best (the
-blend that ships, the SFT model itself where none may: `selection`) and kto/report.json. Knows nothing about where the pairs
-come from.
+Reads reject/pairs.parquet, data/ and sft/best (the policy to begin with, and the reference); writes kto/checkpoints, kto/best
+(the blend that ships, or the SFT model itself if no blend may ship: `selection`) and kto/report.json. Knows nothing about where
+the pairs come from.
 """
 
 from dataclasses import replace
@@ -38,14 +38,14 @@ def run(config: Config, *, method: Method | None = None) -> None:
 
 
 def begin(config: Config, tokenizer: Tokenizer, *, method: Method) -> Alignment:
-    """The SFT model as policy and reference, and an examiner that asks what eval does not."""
+    """The SFT model as policy and reference, with an examiner whose prompts and probes are not those of eval."""
     best = checkpoint.finished(config.layout.stage("sft"), "sft")
     model, _ = checkpoint.load_model(best, device=pick_device(config.device))
     return Alignment(config, model, Examiner(config, tokenizer, spare=True, title="kto"), method=method)
 
 
 def enough_for(config: Config, examples: list[Example]) -> bool:
-    """Whether there are two steps' completions and both kinds; warns where not."""
+    """Whether there are completions for at least two steps, both chosen and rejected ones; warns if not."""
     fewest = 2 * config.kto.batch_rows
     if len(examples) >= fewest and len({e.label for e in examples}) == 2:
         return True

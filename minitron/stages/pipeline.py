@@ -1,8 +1,8 @@
 """Which stages a recipe has, what each reads and makes, and whether it is still up to date.
 
 A stage is up to date when the settings it uses, the contents of the files it reads (hashes, never times) and the contents
-of the files it made are what `stage.json` in its folder says. A stage sees only what it declares here (`View`), so nothing
-that decides what it makes can be forgotten. Imports a stage only when it runs.
+of the files it made are what `stage.json` in its folder says. A stage sees only the options that it declares here (`View`), so
+no option that decides what it makes can be forgotten. A stage's module is imported only when it runs.
 """
 
 import dataclasses
@@ -29,15 +29,18 @@ from minitron.recipe.schema import Config
 from minitron.recipe.view import View
 from minitron.recipe.write import dump_recipe
 
-FORMAT = 2  # raise it when a stage starts to make something else from the same inputs
+FORMAT = 2  # raise it when a stage begins to make something else from the same inputs
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`sections` are the options that decide what it makes, sections (`model`) or single ones (`export.top_k`), `also` those
-    that do so in some recipes only, `beside` those that only show in what is said and logged; a stage can read no others.
-    `reads` and `makes` give files. `resumable` goes on where it stopped. Only recipes with its section have an `optional`
-    stage, and no base model has a stage of `dialogues`."""
+    """One stage, and what it may read.
+
+    `sections` are the options that decide what the stage makes: whole sections (`model`) or single options (`export.top_k`).
+    `also` adds those that do so in some recipes only. `beside` are options that affect only what is said and logged. The stage
+    can read no other options. `reads` and `makes` give files. A `resumable` stage goes on where it stopped. An `optional` stage
+    is only in recipes that have its section, and a stage of `dialogues` is not in recipes for a base model.
+    """
 
     name: str
     sections: tuple[str, ...]
@@ -45,15 +48,15 @@ class Stage:
     makes: Callable[[Config], list[Path]]
     also: Callable[[Config], tuple[str, ...]] = lambda config: ()
     beside: tuple[str, ...] = ()
-    lower: str = "use a smaller model, or a machine with more memory"  # what to do where memory does not suffice
+    lower: str = "use a smaller model, or a machine with more memory"  # what to do if memory runs out
     resumable: bool = False
-    shared: bool = False  # by all processes of torchrun; other stages are the first one's, while the rest wait
+    shared: bool = False  # runs in all processes of torchrun; other stages run in the first one while the rest wait
     optional: bool = False
     dialogues: bool = False
-    needed: Callable[[Config], bool] = lambda config: True  # by more than the recipe
+    needed: Callable[[Config], bool] = lambda config: True  # by what is not in the recipe, such as a file of labels
 
     def decide(self, config: Config) -> tuple[str, ...]:
-        """The options in the fingerprint."""
+        """The options that are part of the fingerprint."""
         return (*self.sections, *self.also(config))
 
     def view(self, config: Config) -> View:
@@ -70,13 +73,13 @@ def _data(config: Config, *names: str) -> list[Path]:
 
 
 def _dialogues(config: Config) -> list[Path]:
-    """Files that the data stage reads; a dataset of a hub counts as unchanged."""
+    """Files that the data stage reads. A dataset from a hub is not among them: it counts as unchanged."""
     found = (find_files(part.config.files) for part in mixture.parts(config.data))
     return list(dict.fromkeys(path for files in found for path in files))
 
 
 def _text(config: Config) -> list[Path]:
-    """Files with raw text; a dataset of a hub counts as unchanged."""
+    """Files with raw text. A dataset from a hub is not among them: it counts as unchanged."""
     return find_files(config.pretrain.files, option="pretrain.files", text=True) if config.pretrain else []
 
 
@@ -91,24 +94,24 @@ def _tokenizer(config: Config) -> Path:
 
 
 def _best(config: Config, stage: str) -> list[Path]:
-    """The pointer and the weights it names."""
+    """The file `best` of a stage, and the weights that it points to."""
     pointer = config.layout.stage(stage) / "best"
     name = pointer.read_text(encoding="utf-8").strip() if pointer.exists() else "none"
     return [pointer, config.layout.checkpoint(stage, name) / "model.safetensors"]
 
 
 def _packed(config: Config, stage: str) -> Path:
-    """Stands for the held-out rows that a stage packed: it holds their hashes."""
+    """The file that stands for the held-out rows that a stage packed, since it holds their hashes."""
     return config.layout.packed(stage, "valid") / "pack.json"
 
 
 def _trained_on(config: Config) -> Path:
-    """Stands for the rows that the recipe trains on last but for kto, which q4 is rounded by."""
+    """The file that stands for the training rows of sft (of pretrain for a base model), by which q4 is rounded."""
     return config.layout.packed("pretrain" if config.base else "sft", "train") / "pack.json"
 
 
 def _inherited(config: Config, *stages: str) -> list[Path]:
-    """What a run goes on from: its tokenizer, or for one of these stages its weights."""
+    """Files of the run that `init` names: its tokenizer, or, if stages are given, its weights, if one of these stages begins with them."""
     if not config.init:
         return []
     layout = Layout(Path(config.init))
@@ -127,7 +130,7 @@ def _go_sources() -> list[Path]:
     return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod", ".html", ".css", ".js"))
 
 
-CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program draws
+CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program samples
 TEXT = tuple(
     f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction", "clean")
 )
@@ -272,7 +275,7 @@ NAMES = [stage.name for stage in STAGES]
 
 
 def settings_of(stage: Stage, config: Config) -> dict[str, Any]:
-    """The options that decide what a stage makes, by section (but for those that decide nothing) or single option."""
+    """The options that decide what a stage makes: section -> its options, without those that decide nothing, or option -> value."""
     return {name: _deciding(config, name) for name in stage.decide(config)}
 
 
@@ -284,7 +287,7 @@ def _deciding(config: Config, name: str) -> Any:
 
 
 def fingerprint(stage: Stage, config: Config, hashes: Hashes) -> dict:
-    """Everything that decides what a stage makes. What is no file is left to the stage to speak of."""
+    """Everything that decides what a stage makes. A path that is not a file is left out: the stage itself reports it."""
     reads = {str(path): hashes.of(path) for path in stage.reads(config) if path.is_file()}
     now = {"format": FORMAT, "seed": config.seed, "settings": settings_of(stage, config), "reads": reads}
     return json.loads(json.dumps(now))  # as `started.json` will give it back
@@ -315,14 +318,14 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
         with logging_to(folder / "log"), out_of_memory.explained(stage.name, hint=stage.lower):
             run = importlib.import_module(f"minitron.stages.{stage.name}").run
             gc.collect()  # what an earlier stage left
-            gc.freeze()  # what was imported stays; looking through it for garbage was a tenth of sampling
+            gc.freeze()  # imported objects stay anyway: searching them for garbage took a tenth of sampling's time
             run(stage.view(config))
         distributed.on_rank0(lambda: leave(stage, config, folder, now))
     return True
 
 
 def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | None:
-    """Makes the stage's folder ready and returns what decides its outcome; None where it is up to date."""
+    """Makes the stage's folder ready and returns the stage's fingerprint; None if the stage is up to date."""
     check_owner(config)
     hashes = Hashes(config.layout.hashes)
     now = fingerprint(stage, config, hashes)
@@ -340,7 +343,8 @@ def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | 
 
 
 def check_owner(config: Config) -> None:
-    """Raises MinitronError where the run's folder belongs to another recipe of the same file name, which is still there."""
+    """Notes in the run's folder that it belongs to this recipe. Raises MinitronError where it belongs to another recipe of the same file
+    name that still exists."""
     owner, recipe = config.layout.owner, config.recipe.resolve()
     mine = (recipe.relative_to(Path.cwd()) if recipe.is_relative_to(Path.cwd()) else recipe).as_posix()
     theirs = owner.read_text(encoding="utf-8").strip() if owner.is_file() else ""
@@ -355,7 +359,7 @@ def check_owner(config: Config) -> None:
 
 
 def warn_of_earlier(stage: Stage, config: Config) -> None:
-    """Says which stages before this one were made with other settings than the recipe and the command line have now."""
+    """Warns of stages before this one that were made with other settings than those of the recipe and the command line now."""
     for earlier in _before(stage, config):
         started = _read_json(config.layout.stage(earlier.name) / "started.json")
         changes = differences(_dict(started.get("settings")), json.loads(json.dumps(settings_of(earlier, config))))
@@ -367,18 +371,18 @@ def warn_of_earlier(stage: Stage, config: Config) -> None:
 
 
 def _before(stage: Stage, config: Config) -> list[Stage]:
-    """The stages whose files this one reads, and those whose files these read."""
+    """The stages whose files this one reads, and in turn the stages whose files those read, in the order of STAGES."""
     reads, found = stage.reads(config), []
     for other in reversed(STAGES[: NAMES.index(stage.name)]):
         if other.wanted(config) and not set(reads).isdisjoint(other.makes(config)):
             found.append(other)
-            with suppress(MinitronError):  # raw data that is no longer there is no matter once it was read
+            with suppress(MinitronError):  # raw data may be gone, since it was read already
                 reads = [*reads, *other.reads(config)]
     return found[::-1]
 
 
 def leave(stage: Stage, config: Config, folder: Path, now: dict) -> None:
-    """Notes what the stage made, and that it is done."""
+    """Writes `stage.json`, which says what the stage made and that it is done."""
     hashes = Hashes(config.layout.hashes)
     made = {str(p): hashes.of(p) for p in stage.makes(config)}
     hashes.save()
@@ -386,9 +390,10 @@ def leave(stage: Stage, config: Config, folder: Path, now: dict) -> None:
 
 
 def begin(stage: Stage, folder: Path, now: dict, *, parts: Path, force: bool) -> None:
-    """Clears what an earlier run left, unless this one goes on with it: the same settings, and not the end of it, or not whole.
+    """Clears what an earlier run of the stage left in its folder; a folder with checkpoints is renamed, not deleted.
 
-    Raises MinitronError where that would throw away an unfinished training run made with other settings.
+    A resumable stage with checkpoints and unchanged settings keeps everything and goes on with it. Raises MinitronError where a
+    training run with other settings is unfinished.
     """
     started, trained = _read_json(folder / "started.json"), any(folder.glob("checkpoints/step-*"))
     changes = differences(started, now)
@@ -405,12 +410,12 @@ def begin(stage: Stage, folder: Path, now: dict, *, parts: Path, force: bool) ->
             )
     if started and changes and not force:
         say(f"{stage.name}: made before with other settings: {'; '.join(changes[:5])}")
-    if trained:  # hours of work: kept, however often that happens
+    if trained:  # hours of work: it is kept, however often this happens
         old = _aside(folder)
         folder.rename(old)
         say(f"{stage.name}: what was there is now in {old}, which you may delete")
     if force or changes:
-        for packed in folder.glob("packed-*"):  # of other text, or in other tokens
+        for packed in folder.glob("packed-*"):  # they may hold other text, or other tokens
             shutil.rmtree(packed)
     if force:
         shutil.rmtree(parts, ignore_errors=True)
@@ -418,7 +423,7 @@ def begin(stage: Stage, folder: Path, now: dict, *, parts: Path, force: bool) ->
 
 
 def _aside(folder: Path) -> Path:
-    """A name for what is kept: sft.old, then sft.old-2."""
+    """A free name for a folder that is kept: sft.old, then sft.old-2."""
     names = (f"{folder.name}.old" + (f"-{n}" if n > 1 else "") for n in range(1, 1 << 30))
     return next(path for path in map(folder.with_name, names) if not path.exists())
 
@@ -439,7 +444,8 @@ def differences(before: dict, now: dict, where: str = "") -> list[str]:
 
 
 def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
-    """The recipe's stages from `first` to `last`. Raises MinitronError where there are none."""
+    """The recipe's stages from `first` to `last`. Raises MinitronError where the recipe does not have one of these two, or there are no
+    stages between them."""
     for stage in (STAGES[NAMES.index(name)] for name in (first, last) if name):
         if stage.dialogues and config.base:
             hint = "name some in data.files, data.hub or data.synth_rows"
@@ -460,7 +466,7 @@ def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
 
 
 def _read_json(path: Path) -> dict:
-    """The object in a file; an empty one where there is none."""
+    """The object in a JSON file; an empty one if there is none."""
     try:
         return _dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):

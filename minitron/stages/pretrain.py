@@ -1,7 +1,7 @@
-"""A base model from raw text, before dialogues. Run: minitron pretrain RECIPE (with a section [pretrain]).
+"""Trains a base model on raw text, before any dialogues. Run: minitron pretrain RECIPE (with a section [pretrain]).
 
-Reads the recipe's text files and the tokenizer; writes pretrain/checkpoints and pretrain/best, where sft begins. The loop
-itself is `trainer.fit`. Knows nothing about dialogues.
+Reads the recipe's text and the tokenizer; writes pretrain/checkpoints, pretrain/best, with which sft begins, and the packed
+rows. The loop itself is `train.loop.fit`. Knows nothing about dialogues.
 """
 
 from dataclasses import replace
@@ -69,7 +69,7 @@ def run(config: Config) -> None:
 
 
 def go_on(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
-    """`pretrain.samples` with how the model goes on, always with the same luck."""
+    """`pretrain.samples`, each with how the model continues it; the random numbers are the same every time."""
     decoding = Decoding.of(tokenizer, seed=config.seed)
     sampling, texts = replace(config.export.sampling(), max_tokens=SAMPLE_TOKENS), config.pretrain.samples
     ids = [continue_text(model, encode_text(text, tokenizer), sampling=sampling, decoding=decoding) for text in texts]

@@ -1,9 +1,10 @@
 """Completions to learn from: the model's own failures, one preset per failure, and recorded ones. Run: minitron reject recipes/demo.toml.
 
 Reads data/train.parquet, the tokenizer, sft/best and `reject.files`; writes reject/pairs.parquet with the columns `prompt`
-(messages), `completion`, `label`, `preset`, `failure`: after each good answer (label true) what the model said in its place
-(label false), if that shows the failure its preset is meant to show (`failures`). Answers that show another one are in
-apart.parquet. Stopped at any moment and started again, it goes on and makes the same pairs. Knows nothing about losses.
+(messages), `completion`, `label`, `preset`, `failure`. Each good answer (label true) is followed by the answer that the model gave
+to the same prompt (label false), if that shows the failure that its preset is meant to show (`failures`). Pairs in which it shows
+another failure go to apart.parquet. A stage that was stopped at any moment and is started again goes on and makes the same pairs.
+Knows nothing about losses.
 """
 
 import json
@@ -31,7 +32,7 @@ CHUNK = 512  # prompts whose answers are kept together: at most that much is los
 
 @dataclass(frozen=True)
 class Sampler:
-    """The model that fails, and where its answers are kept until all are there."""
+    """The model whose failures are collected. It keeps its answers on disk until all are there."""
 
     config: Config
     model: LanguageModel
@@ -41,12 +42,12 @@ class Sampler:
     def answers(
         self, title: str, prompts: list[list[dict]], sampling: Sampling, *, seed: int
     ) -> list[tuple[str, bool]]:
-        """The answers to all prompts and whether each ended by itself; those that are on disk are not asked again."""
+        """The answers to all prompts, and whether each ended by itself. Prompts whose answers are on disk are not asked again."""
         about = {"sampling": vars(sampling), "seed": seed, "weights": self.weights, "prompts": sha256_json(prompts)}
         about |= {"batch_rows": self.config.reject.batch_rows}
         path = self.config.layout.stage("reject") / ("answers-" + re.sub(r"\W", "_", title) + ".jsonl")
         lines = whole_lines(path)
-        if lines[:1] != [json.dumps(about)]:  # of another run
+        if lines[:1] != [json.dumps(about)]:  # the file is missing, or answers other questions
             lines = [json.dumps(about)]
             atomic_write(path, lines[0] + "\n")
         done = [tuple(answer) for line in lines[1:] for answer in json.loads(line)]
@@ -69,7 +70,7 @@ class Sampler:
 
 
 class Pile:
-    """Pairs, each once: many prompts get the same answer from several presets."""
+    """Pairs without repeats, since the model gives many prompts the same answer under several presets."""
 
     def __init__(self) -> None:
         self.pairs: dict[tuple[str, str], tuple[Completion, Completion]] = {}
@@ -78,7 +79,7 @@ class Pile:
         self.pairs.setdefault((json.dumps(rejected.prompt), rejected.completion), (chosen, rejected))
 
     def rows(self, *, but: "Pile | None" = None) -> list[Completion]:
-        """The completions of all pairs, or of those that are not in another pile."""
+        """The completions of all pairs, or of those that are not in the pile `but`."""
         left_out = but.pairs if but else {}
         return [row for key, both in self.pairs.items() if key not in left_out for row in both]
 
@@ -104,7 +105,7 @@ def run(config: Config) -> None:
     rows = [*meant.rows(), *recorded]
     if not rows:
         warn("no answer showed a failure: there is nothing for kto to learn from")
-    # an answer that one preset did not mean to bring may be what a later one means
+    # an answer may show a failure that its preset is not meant to show, but another preset is: it is in `meant` then
     pairs.write(config.layout.apart, other.rows(but=meant))
     pairs.write(config.layout.pairs, rows)
     atomic_write(config.layout.stage_report("reject"), json.dumps(report, indent=1))
@@ -114,7 +115,10 @@ def run(config: Config) -> None:
 
 @dataclass(frozen=True)
 class Failed:
-    """What a preset brought: prompts and recorded answers, the model's failing answers, and what each was caught at."""
+    """The failing answers with one preset: prompts with recorded answers, the model's answers, and the failures that each shows.
+
+    `canned` are the answers that were judged canned, as `failures.plain` texts; `report` is the preset's part of report.json.
+    """
 
     asked: list[Prompt]
     texts: list[str]
@@ -124,7 +128,7 @@ class Failed:
 
 
 def fail(sampler: Sampler, name: str, preset: Preset, asked: list[Prompt], *, seed: int) -> Failed:
-    """Asks all prompts with a preset, and keeps the answers that show a failure."""
+    """Asks all prompts with a preset's sampling, and keeps the answers that show any failure."""
     sampling = preset.sampling(sampler.config.reject.max_tokens or preset.max_tokens)
     answers = sampler.answers(name, [prompt for prompt, _ in asked], sampling, seed=seed)
     texts, ended = [text for text, _ in answers], [end for _, end in answers]
@@ -147,8 +151,9 @@ def fail(sampler: Sampler, name: str, preset: Preset, asked: list[Prompt], *, se
 def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[Completion]:
     """The good answer to each prompt.
 
-    With `reject.chosen = "model"` the model's own, drawn as the chat program draws: without a failure, ended by itself, and
-    of these the nearest in length to the rejected one. Where there is none, the recorded answer.
+    With `reject.chosen = "model"` it is one of `reject.best_of` answers of the model's own, sampled as the chat program samples:
+    of those that show no failure and ended by themselves, the nearest in length to the rejected one. If there is none, and with
+    `reject.chosen = "data"`, it is the recorded answer.
     """
     data = [Completion(prompt, reference, True, "data") for prompt, reference in found.asked]
     config = sampler.config
@@ -173,7 +178,7 @@ def choose(sampler: Sampler, name: str, found: Failed, *, seed: int) -> list[Com
 
 
 def recorded_rows(config: Config) -> tuple[list[Completion], dict]:
-    """Rows of `reject.files`, and how many there are."""
+    """The rows of `reject.files`, and a report of how many there are and why others were dropped."""
     dropped: Counter = Counter()
     rows = [Completion(o.prompt, o.completion, o.label, "recorded") for o in labelled.read(config, dropped)]
     chosen = sum(row.label for row in rows)

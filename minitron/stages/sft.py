@@ -1,7 +1,7 @@
 """Supervised training on dialogues, from scratch, from pretrain's model or from that of another run. Run: minitron sft recipes/demo.toml.
 
 Reads data/{train,valid}.parquet and the tokenizer; writes sft/checkpoints, sft/best and the packed rows. The loop itself
-is `trainer.fit`. Knows nothing about scores or files of other formats.
+is `train.loop.fit`. Knows nothing about scores or files of other formats.
 """
 
 from dataclasses import replace
@@ -37,7 +37,7 @@ def run(config: Config) -> None:
         return
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     if config.sft.lora_rank:
-        # a low-rank change of the blocks cannot tell markers apart that nothing has taught
+        # a low-rank change of the blocks cannot tell untrained markers apart: their rows of the embedding are trained too
         around = {i for ids in (*tokenizer.opening.values(), tokenizer.closing) for i in ids}
         markers = sorted(i for i in around if not tokenizer.piece_bytes(i))
         tokens = markers if inherit.untaught(config) else []
@@ -48,7 +48,7 @@ def run(config: Config) -> None:
 
 
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:
-    """`sft.samples` with what the model answers, always with the same luck."""
+    """`sft.samples`, each with the model's answer; the random numbers are the same every time."""
     decoding = Decoding.of(tokenizer, seed=config.seed)
     prompts = [
         chat_template.encode_prompt([{"role": "user", "content": text}], tokenizer) for text in config.sft.samples
@@ -60,7 +60,7 @@ def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[t
 
 
 def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedRows, PackedRows]:
-    """Packs both splits, unless an interrupted run has done so already."""
+    """The rows of both splits; packs them, unless an earlier run has done so. Raises MinitronError where a split is empty."""
     sets = []
     for split in ("train", "valid"):
         out = config.layout.packed("sft", split)
@@ -87,7 +87,7 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
 
 
 def why_empty(config: Config, split: str) -> MinitronError:
-    """The error for a split of which nothing was packed."""
+    """The error for a split that has no packed rows."""
     if any(True for _ in store.read(config.layout.dialogues(split))):
         message = f"no {split} dialogue fits into the context of {config.model.context} tokens"
         return MinitronError(message, hint="raise model.context")

@@ -1,7 +1,7 @@
-"""The shipped model under an examination of others. Run: minitron eval RECIPE --suite lm-eval:my/colours.yaml
+"""Measures the shipped model with someone else's test suite. Run: minitron eval RECIPE --suite lm-eval:my/colours.yaml
 
-Exports the model for transformers into a folder that goes away again, and writes suite.json into the run's folder. Knows nothing
-about how tasks are asked.
+Exports the model for transformers into a temporary folder, and writes suite.json into the run's folder. Knows nothing about how
+tasks are asked.
 """
 
 import tempfile
@@ -16,9 +16,9 @@ from minitron.stages import export
 
 
 def run(config: Config, text: str) -> None:
-    """`text` is what stands behind --suite."""
+    """Runs the tasks that `text`, the value of --suite, names; writes and prints their results."""
     tasks = suite.tasks_of(text)
-    suite.harness()  # its absence is told before anything is computed
+    suite.harness()  # raises here if it is not installed, before anything is computed
     with tempfile.TemporaryDirectory() as folder:
         export.write(config, out=folder, format="hf")
         results = suite.run(Path(folder), tasks, device=str(pick_device(config.device)))

@@ -1,9 +1,8 @@
-"""Walks the stages of a recipe, after a look at all that can be wrong before the first long one.
+"""Runs the stages of a recipe in order, after checking everything that could make them fail.
 
     walk(config, first=None, last="sft", force=False)
 
-Whatever a recipe or a file can have wrong is told in seconds, not after an hour of training. Knows nothing about what the
-stages do.
+Mistakes in a recipe or a file are reported in seconds, not after an hour of training. Knows nothing about what the stages do.
 """
 
 from minitron.core import distributed
@@ -20,11 +19,12 @@ from minitron.tokenizer import chat_template, kinds, normalization
 from minitron.train import compile
 
 READ_DATA = {"data", "tokenizer", "pretrain"}  # stages that read what the recipe's file options name
-HAVE_A_MODEL = {"pretrain", "sft", "reject", "kto", "eval", "feedback"}  # stages that need the recipe's device
+HAVE_A_MODEL = {"pretrain", "sft", "reject", "kto", "eval", "feedback"}  # stages that use the recipe's device
 
 
 def walk(config: Config, *, first: str | None, last: str | None, force: bool) -> list[str]:
-    """Runs the recipe's stages from `first` to `last` (None: all), those that are not done. Returns their names."""
+    """Runs the recipe's stages from `first` to `last` (None: from the first, to the last one) that are not up to date. Returns the names
+    of all stages in this range."""
     stages = pipeline.select(config, first, last)
     names = [stage.name for stage in stages]
     distributed.on_rank0(lambda: check(config, set(names)))
@@ -35,7 +35,8 @@ def walk(config: Config, *, first: str | None, last: str | None, force: bool) ->
 
 
 def check(config: Config, names: set[str]) -> None:
-    """Raises MinitronError for what one of these stages would stumble over, data, rules, picture and Go toolchain included."""
+    """Downloads data that is missing, and raises MinitronError for what would make one of these stages fail, such as mistakes in the
+    data, the tokenizer's rules, the picture or the Go toolchain."""
     if names & READ_DATA:
         fetch.fetch_missing(config.data.fetch)
         data_check.check(config)
@@ -51,7 +52,7 @@ def check(config: Config, names: set[str]) -> None:
         settings = getattr(config, stage)
         if stage in names and settings and settings.lora_rank:
             lora.check(memory.meta_model(config.model, 1), settings.lora_targets)
-    if "export" in names and config.init:  # the chat program has not every tokenizer
+    if "export" in names and config.init:  # the chat program does not support every tokenizer
         kinds.read(kinds.inherited(config), config.layout.tokenizer).to_vocab()
     if "export" in names:
         icon.png(config.export.icon, title=config.export.title or config.name)
@@ -61,7 +62,7 @@ def check(config: Config, names: set[str]) -> None:
 
 
 def check_system(config: Config) -> None:
-    """Raises MinitronError where export.system leaves no room for a message and an answer: known once the tokenizer is there."""
+    """Raises MinitronError where export.system leaves no room for a message and an answer. Checks nothing before the tokenizer exists."""
     if not config.export.system or config.base or not config.layout.tokenizer.exists():
         return
     messages = [{"role": "system", "content": config.export.system}, {"role": "user", "content": "?"}]

@@ -2,8 +2,8 @@
 
 They show a small assistant, Tiko, with skills that a model of a few million parameters learns in minutes. Among them are bad
 rows of every kind that the data stage's filter is there to drop, and probes: questions held out of training (`scene.is_held`),
-whose answers a rule can check (`minitron.evaluate.checks`). The same number of rows and seed give the same bytes. Knows
-nothing about training.
+whose answers a rule can check (`minitron.evaluate.checks`). The same number of rows and seed give the same bytes.
+Knows nothing about training.
 
     scene        what all skills share; what is held out; how people type
     numbers knowledge words memory chatter    the skills: each makes a scene

@@ -1,11 +1,11 @@
 """`minitron explain`: one HTML file that shows how a model was made and what it does. Run: minitron explain recipes/demo.toml
 
-    told.py        what the run's files tell, as JSON
-    dialogues.py   the training dialogues that the file carries, to look for the nearest
-    assets/        the page: HTML, CSS and scripts, beside those of the chat page
+    told.py        what the run's files say, as JSON
+    dialogues.py   the training dialogues that the file carries, in which the page looks for the nearest ones
+    assets/        the page: HTML, CSS and scripts, in addition to those of the chat page
 
-The model is inside, with the chat program's engine (`program.html`), so that tokens, probabilities and attention are computed where
-the page is read. Knows nothing about how any of that is computed.
+The file contains the model and the chat program's engine (`program.html`), so the reader's browser computes tokens, probabilities
+and attention. Knows nothing about how any of that is computed.
 """
 
 import tempfile
@@ -24,8 +24,8 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def run(config: Config, out: Path | None = None) -> Path:
-    """Writes the page (default: explain.html in the run's folder) and returns its path. Raises MinitronError where no model is trained
-    yet. What a stage that has not run would tell is left out."""
+    """Writes the page (default: explain.html in the run's folder) and returns its path. What the page would say about a stage that has
+    not run is left out. Raises MinitronError where no model is trained yet."""
     title = config.export.title or config.name
     dtype = config.export.dtype if config.export.dtype in ("q8", "q4") else "q8"
     about = About(

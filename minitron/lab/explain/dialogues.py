@@ -1,8 +1,8 @@
 """The training dialogues that a page carries, in which it looks for those nearest to a question.
 
-A page has room for some thousands. Those come first that have a word in a question that none before them has: whatever was asked only
-once in all the data is there. The rest is drawn at random. How near a dialogue is, is computed in the page (assets/nearest.js). Knows
-nothing about models.
+A page has room for some thousands. First come the dialogues with a word in their questions that no earlier dialogue has there, so that
+whatever was asked only once in all the data is included. The others are drawn at random. The page itself computes how near a dialogue
+is (assets/nearest.js). Knows nothing about models.
 """
 
 import gzip
@@ -17,16 +17,17 @@ from minitron.data import documents, store
 from minitron.recipe.schema import Config
 
 ROOM = 330_000  # bytes, of the packed list
-MOST = 30_000  # dialogues that are looked at for a place, and those with a new word
-TURNS, CHARACTERS = 12, 400  # of a dialogue, and of a turn: longer ones are cut
-EXCERPT = 300  # characters of a raw text that stand for a dialogue
+MOST = 30_000  # candidates for a place: at most so many dialogues with a new word, and as many others
+TURNS, CHARACTERS = 12, 400  # turns of a dialogue, characters of a turn: longer ones are cut
+EXCERPT = 300  # characters of raw text that take the place of a dialogue
 
 Dialogue = list[str]  # the system message or "", then the user's and the assistant's turns
 
 
 def packed(config: Config) -> bytes:
-    """{"all": how many there are, "dialogues": [[system, question, answer, ...], ...]} as JSON, gzip: as many as there is room for.
-    Of a base model, whose data are texts, [["", excerpt], ...]."""
+    """Gzipped JSON of at most ROOM bytes, with as many dialogues as fit:
+    {"all": how many there are, "dialogues": [[system, question, answer, ...], ...]}.
+    A base model has texts in place of dialogues; for it the list is [["", excerpt], ...]."""
     try:
         found, count = chosen(
             texts(config) if config.base else read(config.layout.dialogues("train")), seed=config.seed
@@ -34,7 +35,7 @@ def packed(config: Config) -> bytes:
     except MinitronError:  # an imported model has none
         found, count = [], 0
     while True:
-        # neighbours with much in common pack better
+        # sorted, because neighbours that have much in common compress better
         shown = json.dumps({"all": count, "dialogues": sorted(found, key=lambda d: d[1:])}, ensure_ascii=False)
         data = gzip.compress(shown.encode(errors="replace"), 9, mtime=0)
         if len(data) <= ROOM:
@@ -43,7 +44,7 @@ def packed(config: Config) -> bytes:
 
 
 def chosen(found: Iterable[Dialogue], *, seed: int) -> tuple[list[Dialogue], int]:
-    """Dialogues in the order in which they get a place, and how many there are in all."""
+    """The dialogues in the order in which they get a place, and the number of all dialogues."""
     draw, words, new, rest, count = random.Random(seed), set[str](), list[Dialogue](), list[Dialogue](), 0
     for count, dialogue in enumerate(found, 1):
         asked = set(re.findall(r"\w+", " ".join(dialogue[1::2]).lower()))

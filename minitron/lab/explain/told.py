@@ -1,7 +1,7 @@
-"""What the files of a run tell to the page: data, training, the report card.
+"""What a run's files say about data, training and the report card, collected for the page.
 
-All of it is JSON; the page's scripts make text nodes of it and nothing else. A file that is missing leaves its part out. Knows nothing
-about pages.
+All of it is JSON, which the page's scripts turn into text nodes only, never into markup. If a file is missing, its part is left out.
+Knows nothing about pages.
 """
 
 import json
@@ -17,15 +17,16 @@ from minitron.lab.explain.dialogues import shortened
 from minitron.recipe.schema import Config
 from minitron.train import metrics
 
-ROWS = 2000  # of the data that examples are taken from
-EXAMPLES, REASONS, TURNS = 3, 12, 6  # rows of a kind, kinds, turns of a row
+# All of these are upper limits.
+ROWS = 2000  # of the data, from which examples are taken
+EXAMPLES, REASONS, TURNS = 3, 12, 6  # rows kept or dropped for one reason, reasons, turns of a row
 POINTS = 240  # of a curve
-MOMENTS, PROMPTS = 12, 6  # of the samples during training
+MOMENTS, PROMPTS = 12, 6  # of the samples during training: steps, and prompts at each
 ANSWERS = 8  # with each way of sampling
 
 
 def of(config: Config, *, card: str) -> dict[str, Any]:
-    """Everything; `card` is the model card, Markdown with metadata before it."""
+    """Everything that the page is told. `card` is the text of the model card: Markdown, with metadata before it."""
     layout = config.layout
     aligned = "feedback" if config.labelled else "kto"  # what the report card compares before and after
     return {
@@ -42,7 +43,7 @@ def of(config: Config, *, card: str) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A file's object, empty where there is none."""
+    """The object in a JSON file, or an empty one if there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -54,10 +55,10 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def data(config: Config) -> dict[str, Any]:
-    """The data stage's report, the sources that the recipe names, and rows with what became of them."""
+    """The data stage's report, the sources that the recipe names, and examples of rows: kept ones, and dropped ones by reason."""
     try:
         rows = [] if config.base else list(trace(config, rows=ROWS))
-    except MinitronError:  # the files may be gone since
+    except MinitronError:  # the files may have been removed since
         rows = []
     return {
         "report": _json(config.layout.stage_report("data")),
@@ -100,7 +101,7 @@ def finite(rows: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, floa
 
 
 def thinned(points: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
-    """At most POINTS of them, each the mean of its neighbours, at the last one's step."""
+    """Thins a curve to at most POINTS points. Each is the mean of a few neighbours, at the step of the last of them."""
     size = -(-len(points) // POINTS)
     for at in range(0, len(points), size):
         some = points[at : at + size]
@@ -108,7 +109,7 @@ def thinned(points: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
 
 
 def spread(values: Sequence[Any]) -> list[Any]:
-    """At most MOMENTS of them, the first and the last included."""
+    """Thins a list to at most MOMENTS items; keeps the first and the last."""
     if len(values) <= MOMENTS:
         return list(values)
     return [values[round(i * (len(values) - 1) / (MOMENTS - 1))] for i in range(MOMENTS)]
@@ -118,7 +119,7 @@ def spread(values: Sequence[Any]) -> list[Any]:
 
 
 def report(card: dict[str, Any]) -> dict[str, Any]:
-    """report.json with no more answers than a page shows."""
+    """Shortens the contents of report.json, in place, to the answers that the page shows."""
     for model in card.get("models", {}).values():
         for found in model.get("failures", {}).values():
             found["samples"] = found.get("samples", [])[:ANSWERS]
