@@ -10,14 +10,14 @@ import (
 	"minitron/internal/engine"
 )
 
-// Sampling says how tokens are chosen: penalty, temperature, top-k, top-p, min-p, in this order. The zero value always takes
-// the likeliest token and answers until the context is full.
+// Sampling says how tokens are chosen: repeat penalty, temperature, top-k, top-p and min-p are applied in this order. The zero
+// value always takes the likeliest token and answers until the context is full.
 type Sampling struct {
 	Temperature   float64 // 0: always the likeliest
 	TopK          int     // draw from the k likeliest only; 0: off
-	TopP          float64 // draw from the likeliest that make up this part of the probability; 0 and 1: off
-	MinP          float64 // drop what is less likely than this part of the likeliest; 0: off
-	RepeatPenalty float64 // make what the answer holds less likely, above 1; 0 and 1: off
+	TopP          float64 // draw from the likeliest tokens whose probabilities add up to this share; 0 and 1: off
+	MinP          float64 // drop tokens with less than this share of the likeliest one's probability; 0: off
+	RepeatPenalty float64 // above 1: make tokens that the answer already holds less likely; 0 and 1: off
 	MaxTokens     int     // the longest answer; 0: as many as the context has
 }
 
@@ -31,19 +31,18 @@ type Message struct {
 type Answer struct {
 	Text         string
 	IDs          []int  // without the end marker
-	Stopped      string // "end": by the model; "max_tokens"; "context": it is full; "interrupted": by the caller
-	DroppedTurns int    // how many of the oldest turns the model did not see, as they no longer fit
+	Stopped      string // "end" (by the model), "max_tokens", "context" (it is full) or "interrupted" (by the caller)
+	DroppedTurns int    // how many of the oldest turns the model did not see because they no longer fit
 }
 
-// Chat is a conversation or, with a model that continues text, texts that know nothing of each other. It belongs to one
-// goroutine.
+// Chat is a conversation or, with a model that continues text, a series of independent texts. Only one goroutine may use it.
 type Chat struct {
 	chat    *chat.Chat
 	context int
 	answer  Answer
 }
 
-// ChatOption is a setting of NewChat. What no option sets is the model's own.
+// ChatOption is a setting for NewChat. Settings that no option changes are the model's own.
 type ChatOption func(*chatSettings)
 
 type chatSettings struct {
@@ -52,18 +51,18 @@ type chatSettings struct {
 	seed     uint64
 }
 
-// WithSystem sets what the model is told first; "": nothing. A model that continues text is told nothing.
+// WithSystem sets the system message; "" means none. A model that continues text has none in any case.
 func WithSystem(text string) ChatOption { return func(s *chatSettings) { s.system = text } }
 
-// WithSampling sets how tokens are chosen, all of it: start from Info's Sampling to change a part.
+// WithSampling replaces all sampling settings. To change some of them, start from Info's Sampling.
 func WithSampling(sampling Sampling) ChatOption {
 	return func(s *chatSettings) { s.sampling = sampling }
 }
 
-// WithSeed makes answers repeatable. Without it they are drawn anew each time.
+// WithSeed makes answers repeatable. Without it every chat gets a random seed.
 func WithSeed(seed uint64) ChatOption { return func(s *chatSettings) { s.seed = seed } }
 
-// NewChat starts a conversation. It does not wait: the first answer does, until the model is ready.
+// NewChat starts a conversation. It does not wait until the model is ready; the first answer does.
 func (m *Model) NewChat(options ...ChatOption) *Chat {
 	info := m.Info()
 	s := chatSettings{info.System, info.Sampling, rand.Uint64()}
@@ -86,15 +85,15 @@ func (c *Chat) SetSampling(s Sampling) {
 	c.chat.Sampling = bundle.Sampling(s)
 }
 
-// Say sends a message and goes through the answer as it grows, in whole characters. Where something is wrong the last pair has
-// the error and no text; nothing has been said then. Where ctx is cancelled that is ctx.Err(), and where the loop is left there
-// is none: both end the answer, and what came so far stays in the conversation.
+// Say sends a message and yields the answer in parts as it grows, in whole characters. After a failure the last pair holds the
+// error and no text, and the conversation is unchanged. If ctx is cancelled, that error is ctx.Err(); if the caller leaves the
+// loop, there is none. Both end the answer, and the text so far stays in the conversation.
 func (c *Chat) Say(ctx context.Context, text string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		c.answer = Answer{}
 		inner, cancel := context.WithCancel(ctx)
 		defer cancel()
-		left := false // the loop was
+		left := false // whether the caller has left the loop
 		answer, err := c.chat.Say(inner, text, func(part string) {
 			if !left && part != "" && !yield(part, nil) {
 				left = true
@@ -113,7 +112,7 @@ func (c *Chat) Say(ctx context.Context, text string) iter.Seq2[string, error] {
 	}
 }
 
-// Answer returns the last answer, as far as it came.
+// Answer returns the last answer, or the part of it that was written.
 func (c *Chat) Answer() Answer { return c.answer }
 
 // Messages returns the conversation, the system message first if there is one.
@@ -125,16 +124,17 @@ func (c *Chat) Messages() []Message {
 	return messages
 }
 
-// Restore replaces the conversation by messages as Messages returns them. After an error it is as it was before.
+// Restore replaces the conversation by messages in the form that Messages returns. After an error the conversation is
+// unchanged.
 func (c *Chat) Restore(messages []Message) error { return c.chat.Restore(internal(messages)) }
 
-// Resume replaces the conversation by all messages but the last, a user's, and returns the text of that, for Say. After an
-// error it is as it was before.
+// Resume replaces the conversation by all messages but the last, which must be a user's, and returns the text of the last one,
+// to be passed to Say. After an error the conversation is unchanged.
 func (c *Chat) Resume(messages []Message) (last string, err error) {
 	return c.chat.Resume(internal(messages))
 }
 
-// Reset forgets all that was said; the system message stays.
+// Reset forgets all turns; the system message stays.
 func (c *Chat) Reset() { c.chat.Reset() }
 
 func internal(messages []Message) []chat.Message {

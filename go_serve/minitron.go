@@ -1,6 +1,6 @@
 // Package minitron runs small language models that `minitron export` wrote: it opens the three files of a bundle, answers
-// messages or continues texts, and gives out ids and logits. It knows neither terminals nor servers; the program
-// cmd/minitron-chat stands on it. Standard library only, no cgo, no network.
+// messages or continues texts, and returns ids and logits. It knows neither terminals nor servers; the program
+// cmd/minitron-chat is built on it. Standard library only, no cgo, no network.
 //
 //	m, err := minitron.Open(os.DirFS("export/demo"))
 //	...
@@ -9,9 +9,9 @@
 //		...
 //	}
 //
-// A Model may be used by several goroutines at once, a Chat and a Session by one each: those that compute at the same time
-// take turns. The same seed, settings and messages give the same answer on every machine where matrices are q8 or q4, and
-// whoever else computes. Which instructions are used is chosen once for the whole process, by what its processor has.
+// A Model may be used by several goroutines at once, a Chat or a Session by one only; those that compute at the same time take
+// turns. If matrices are q8 or q4, the same seed, settings and messages give the same answer on every machine, whatever else is
+// computed meanwhile. Which instructions are used is chosen once for the whole process, by what its processor has.
 package minitron
 
 import (
@@ -35,12 +35,13 @@ type Option func(*settings)
 
 type settings struct{ threads int }
 
-// WithThreads sets how many threads compute. Without it, or below 1, Open finds out how many are fastest: some milliseconds.
+// WithThreads sets how many threads compute. Without it, or with n below 1, the fastest number is found by trying, which takes
+// some milliseconds.
 func WithThreads(n int) Option { return func(s *settings) { s.threads = n } }
 
-// Open opens the model in fsys: config.json, vocab.json and weights.bin. The weights are used where they are: mapped, if
-// fsys is an os.DirFS, or inside the program (Embedded). All of config.json and vocab.json is checked at once; the weights'
-// checksum meanwhile, and what computes first waits for it (Ready). An error is one plain sentence.
+// Open opens the model in fsys: config.json, vocab.json and weights.bin. The weights are used in place: mapped, if fsys is an
+// os.DirFS, or inside the program (Embedded). config.json and vocab.json are checked completely before Open returns. The
+// weights are checked in the background, and the first computation waits for that (Ready). An error is one plain sentence.
 func Open(fsys fs.FS, options ...Option) (*Model, error) {
 	var s settings
 	for _, option := range options {
@@ -57,8 +58,8 @@ func Open(fsys fs.FS, options ...Option) (*Model, error) {
 	return &Model{b, e}, nil
 }
 
-// Embedded is a file system of a model inside the program. The strings are used where they are, so that a large model costs
-// no memory until it is touched; an embed.FS would be copied.
+// Embedded returns a file system with a model inside the program. The strings are used in place, so that a large model costs no
+// memory until it is touched; an embed.FS would be copied.
 //
 //	//go:embed model/weights.bin
 //	var weights string
@@ -66,28 +67,28 @@ func Embedded(config, vocab, weightsBin string) fs.FS {
 	return weights.Strings{"config.json": config, "vocab.json": vocab, "weights.bin": weightsBin}
 }
 
-// Close ends the threads and gives the weights back. Nothing of the model may be in use, nor be used any more.
+// Close ends the threads and gives the memory of the weights back. The model must not be in use, and must not be used any more.
 func (m *Model) Close() error {
 	m.engine.Close()
 	return m.bundle.Close()
 }
 
-// Ready waits until the weights were looked at and everything can be computed. Nobody has to call it: its error is that of
-// the first computation, too.
+// Ready waits until the weights are checked and the model can compute. Nobody has to call it: the first computation waits too
+// and returns the same error.
 func (m *Model) Ready() error { return m.engine.Ready() }
 
-// Info is what a model says of itself.
+// Info describes a model.
 type Info struct {
 	Name      string
-	Params    int64    // weights, but for learned positions; tied ones once
+	Params    int64    // the number of weights, without learned positions; tied ones count once
 	DType     string   // of the matrices: "f16", "q8" or "q4"
-	Context   int      // the longest sequence, in tokens; 2^28 where it has no end
-	VocabSize int      // ids are below it
+	Context   int      // the longest sequence, in tokens; 2^28 if the context has no end
+	VocabSize int      // all ids are below it
 	System    string   // the usual system message
 	Sampling  Sampling // the usual settings
 }
 
-// Info returns what the model says of itself.
+// Info returns the model's description.
 func (m *Model) Info() Info {
 	c := m.bundle.Config
 	return Info{c.Name, c.Params, c.DType, c.Model.Longest(), c.Model.VocabSize, c.System, Sampling(c.Sampling)}
@@ -96,7 +97,7 @@ func (m *Model) Info() Info {
 // ContinuesText reports whether this is a base model: it continues text and does not answer messages.
 func (m *Model) ContinuesText() bool { return m.engine.ContinuesText() }
 
-// Threads waits until the model is ready and returns how many threads compute, 0 where the weights are damaged.
+// Threads waits until the model is ready and returns how many threads compute, 0 if the weights are damaged.
 func (m *Model) Threads() int {
 	if m.Ready() != nil {
 		return 0
@@ -107,11 +108,11 @@ func (m *Model) Threads() int {
 // Encode returns the ids of a text. Nothing in it becomes a control token.
 func (m *Model) Encode(text string) []int { return m.engine.Tokenizer.Encode(text) }
 
-// Decode returns the text of ids; control tokens are none. Ids must be below Info's VocabSize.
+// Decode returns the text of ids; control tokens stand for no text. Ids must be below Info's VocabSize.
 func (m *Model) Decode(ids []int) string { return m.engine.Tokenizer.Decode(ids) }
 
-// Logits returns the logits that follow ids, one per token of the vocabulary, before any setting of a Sampling. There may be
-// as many ids as the context has tokens. For one sequence after the other, or one that grows, use a Session.
+// Logits returns the logits that follow ids, one per token of the vocabulary, before any setting of a Sampling. There may be as
+// many ids as the context has tokens. For several sequences, or one that grows, use a Session.
 func (m *Model) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	s, err := m.NewSession()
 	if err != nil {
@@ -120,11 +121,11 @@ func (m *Model) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	return s.Logits(ctx, ids)
 }
 
-// Session is a sequence of ids that grows and changes, with what the model keeps of it (a KV cache). It belongs to one
-// goroutine.
+// Session is a sequence of ids that grows and changes, with what the model keeps of it (a KV cache). Only one goroutine may use
+// it.
 type Session struct{ sequence *engine.Sequence }
 
-// NewSession makes an empty sequence, as soon as the model is ready.
+// NewSession waits until the model is ready and makes an empty sequence.
 func (m *Model) NewSession() (*Session, error) {
 	sequence, err := m.engine.NewSequence()
 	if err != nil {
@@ -133,14 +134,14 @@ func (m *Model) NewSession() (*Session, error) {
 	return &Session{sequence}, nil
 }
 
-// Logits is Model's Logits. What ids begin with in common with those of the call before is not computed again, which changes no
-// bit of the result. The slice is valid until the next call.
+// Logits is Model's Logits. The beginning that ids and those of the call before have in common is not computed again, which
+// changes no bit of the result. The slice is valid until the next call.
 func (s *Session) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	return s.sequence.Logits(ctx, ids)
 }
 
-// Extend returns the logits that follow the sequence and ids after it: those that Logits returns for all of it, which need not be
-// given again. That takes no longer the longer the sequence is; where its context has no end it may be of any length.
+// Extend returns the logits that follow the sequence with ids appended: those that Logits would return for all of it, which
+// need not be given again, nor compared. If the context has no end, the sequence may have up to 2^28 tokens.
 func (s *Session) Extend(ctx context.Context, ids []int) ([]float32, error) {
 	return s.sequence.Extend(ctx, ids)
 }

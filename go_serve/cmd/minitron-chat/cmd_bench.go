@@ -18,7 +18,7 @@ import (
 	"minitron/internal/sample"
 )
 
-// measured is what `bench --json` shows: medians.
+// measured is what `bench --json` prints; the speeds are medians over the repeats.
 type measured struct {
 	Kernel     string  `json:"kernel"`
 	Threads    int     `json:"threads"`
@@ -28,24 +28,25 @@ type measured struct {
 	RSSMB      float64 `json:"rss_mb"` // memory in use at the end, MiB
 	Params     int64   `json:"params"`
 	DType      string  `json:"dtype"`
-	ReadGBPS   float64 `json:"read_gbps,omitzero"` // GB of memory that the same threads read per second; --bandwidth
+	ReadGBPS   float64 `json:"read_gbps,omitzero"` // with --bandwidth: GB of memory that the same threads read per second
 }
 
-// bench measures reading a prompt and writing after it, each answer from an empty cache.
+// bench measures the speed of reading a prompt and of writing an answer. Each repeat starts from an empty cache.
 func bench(o *options, stdout io.Writer) error {
 	began := time.Now()
 	m, err := openModel(o)
 	if err != nil {
 		return err
 	}
-	loadTime := time.Since(began) // until a chat would show its prompt
+	loadTime := time.Since(began) // the time until a chat would show its prompt
 	session, err := m.NewSession()
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	// What does not fit is shortened, but half of the context, at least a token, is left for the answer.
+	// Counts that do not fit into the context are reduced: the answer to half of it (at least one token, as a context has at
+	// least two), the prompt to what remains.
 	info := m.Info()
 	gen := min(o.benchGen, info.Context/2)
 	prompt := min(o.benchPrompt, info.Context-gen)
@@ -87,7 +88,8 @@ model    %d parameters, %s
 	return err
 }
 
-// timeOnce reads prompt tokens, then writes gen tokens one by one: each is the forward pass of one position.
+// timeOnce measures the reading of a prompt of that many tokens, then the writing of gen tokens, each by a forward pass of one
+// position.
 func timeOnce(ctx context.Context, size int, session *minitron.Session, prompt, gen int) (prefill, decode time.Duration, err error) {
 	session.Reset()
 	ids := make([]int, prompt)
@@ -110,7 +112,8 @@ func median(values []float64) float64 {
 	return (values[n/2] + values[(n-1)/2]) / 2
 }
 
-// residentMB returns the memory of this process, MiB: what Linux counts, elsewhere what Go asked the system for.
+// residentMB returns the memory of this process in MiB: on Linux the resident set, elsewhere what Go has requested from the
+// system.
 func residentMB() float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err == nil {

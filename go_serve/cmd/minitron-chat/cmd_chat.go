@@ -23,7 +23,7 @@ import (
 	"minitron/internal/term"
 )
 
-// chatInTerminal is what a friend gets who starts the program.
+// chatInTerminal chats in the terminal: what the program does without a command.
 func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 	e, err := openEngine(o)
 	if err != nil {
@@ -61,7 +61,7 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 	return repl.Run(startChat(o, e), r)
 }
 
-// startChat begins a conversation as the command line wants it.
+// startChat starts a conversation with the settings of the command line over the model's own.
 func startChat(o *options, e *engine.Engine) *chat.Chat {
 	system := e.Config.System
 	if o.set["system"] {
@@ -70,7 +70,8 @@ func startChat(o *options, e *engine.Engine) *chat.Chat {
 	return chat.New(e, system, o.sampling(e.Config.Sampling), o.seedOrRandom())
 }
 
-// chatOptions begin a conversation as the command line wants it, from a model's usual settings.
+// chatOptions returns the options of a conversation: a model's usual sampling settings with those of the command line over
+// them.
 func (o *options) chatOptions(usual minitron.Sampling) []minitron.ChatOption {
 	all := []minitron.ChatOption{
 		minitron.WithSampling(minitron.Sampling(o.sampling(bundle.Sampling(usual)))),
@@ -82,10 +83,11 @@ func (o *options) chatOptions(usual minitron.Sampling) []minitron.ChatOption {
 	return all
 }
 
-// maxPipedBytes bounds what -p reads: far more than fits any model.
+// maxPipedBytes bounds how much -p reads from standard input: far more than fits any model.
 const maxPipedBytes = 1 << 26
 
-// question returns what -p asks: its text, behind what a file or a pipe holds on stdin; of -p - that alone.
+// question returns what -p asks: its text, preceded by what a file or a pipe on stdin holds. With "-p -" it is what stdin
+// holds, alone.
 func question(text string, stdin *os.File) (string, error) {
 	about, err := stdin.Stat()
 	piped := err == nil && (about.Mode().IsRegular() || about.Mode()&os.ModeNamedPipe != 0)
@@ -145,13 +147,13 @@ func answerOnce(o *options, stdin *os.File, stdout io.Writer) error {
 	return nil
 }
 
-// completion is a line of `complete`.
+// completion is an input line of `complete`.
 type completion struct {
 	Messages  []minitron.Message `json:"messages"`
 	MaxTokens *int               `json:"max_tokens"`
 }
 
-// completed is what `complete` answers.
+// completed is an output line of `complete`.
 type completed struct {
 	Text         string `json:"text"`
 	IDs          []int  `json:"ids"` // without the end marker
@@ -159,7 +161,8 @@ type completed struct {
 	DroppedTurns int    `json:"dropped_turns,omitzero"`
 }
 
-// complete answers one dialogue per line, each as if it were the first: greedy, unless flags say otherwise.
+// complete answers one dialogue per line, each with the same seed and independently of the others. Decoding is greedy, unless
+// flags say otherwise.
 func complete(o *options, stdin io.Reader, stdout io.Writer) error {
 	m, err := openModel(o)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"minitron/internal/term"
 )
 
-// info says what model this is. It reads the weights once, for their digest.
+// info prints a description of the model. It reads the weights once, to check their digest.
 func info(o *options, stdout io.Writer) error {
 	b, err := openBundle(o)
 	if err != nil {
@@ -36,16 +36,17 @@ func info(o *options, stdout io.Writer) error {
 	return printAbout(stdout, i)
 }
 
-// printAbout writes what a person wants to know, a line each; what the model's owner left empty is left out.
+// printAbout writes the description for people, a line for each property; properties that the model's owner left empty are left
+// out.
 func printAbout(out io.Writer, i about.Model) error {
 	var text strings.Builder
 	line := func(what, format string, values ...any) {
 		fmt.Fprintf(&text, "%-12s"+format+"\n", append([]any{what}, values...)...)
 	}
 	s, m := i.Shape, i.Made
-	line("name", "%s", i.Name) // alone: it is the id that the API knows
+	line("name", "%s", i.Name) // nothing else in this line: the name is the id that the API uses
 	told := func(what, text string) {
-		if text != "" { // what the model's owner left empty is left out
+		if text != "" { // empty: the model's owner said nothing
 			line(what, "%s", strings.Join(strings.Fields(text), " "))
 		}
 	}
@@ -78,11 +79,11 @@ func printAbout(out io.Writer, i about.Model) error {
 	return err
 }
 
-// logitTolerance is how far a logit may be from the recorded one, by dtype: the exporter computes in another order, and in
-// q8 and q4 the last bit of that may round an activation the other way.
+// logitTolerance is how far a logit may be from the recorded one, by dtype. The exporter computes in another order, and with q8
+// and q4 a difference in the last bit may round an activation the other way.
 var logitTolerance = map[string]float64{"f16": 0.02, "q8": 0.5, "q4": 0.5}
 
-// selftest replays what the exporter recorded.
+// selftest computes the outputs that the exporter recorded again, and compares them.
 func selftest(o *options, stdout io.Writer) error {
 	b, err := openBundle(o)
 	if err != nil {
@@ -112,7 +113,8 @@ func selftest(o *options, stdout io.Writer) error {
 	return err
 }
 
-// replay computes one recorded output again and returns the largest difference of a logit.
+// replay computes one recorded output again and returns the largest difference between a logit and the recorded one. It fails
+// if a token differs, or a logit by more than its tolerance.
 func replay(e *engine.Engine, state *model.State, test bundle.Selftest) (worst float64, err error) {
 	state.Truncate(0)
 	greedy := sample.New(sample.Params{RepeatPenalty: 1}, 0, e.Tokenizer.Size(), e.NeverSampled())

@@ -53,7 +53,7 @@ func serve(o *options, stdout io.Writer) error {
 	})
 }
 
-// serverKey returns --key, else MINITRON_KEY.
+// serverKey returns the value of --key, or else of MINITRON_KEY.
 func (o *options) serverKey() (string, error) {
 	key, given := o.key, o.set["key"]
 	if !given {
@@ -65,7 +65,7 @@ func (o *options) serverKey() (string, error) {
 	return key, nil
 }
 
-// newServer makes the answering part, with the settings of the command line.
+// newServer makes the server that answers requests, with the settings of the command line.
 func newServer(o *options, e *engine.Engine) *api.Server {
 	s := api.New(e, api.Limits{Slots: o.slots, Queue: o.queue})
 	s.Settings.Sampling = o.sampling(s.Settings.Sampling)
@@ -79,8 +79,8 @@ func newServer(o *options, e *engine.Engine) *api.Server {
 	return s
 }
 
-// serveUntilStopped waits until the model is ready, says so, and answers until Ctrl-C, which counts as an interruption, or
-// until the system asks the program to end.
+// serveUntilStopped waits until the model is ready, calls ready, which announces that, and answers requests until Ctrl-C, which
+// returns errInterrupted, or until the system asks the program to end, which returns nil.
 func serveUntilStopped(e *engine.Engine, listener net.Listener, handler http.Handler, ready func() error) error {
 	defer listener.Close()
 	defer term.Prepare()()
@@ -98,7 +98,7 @@ func serveUntilStopped(e *engine.Engine, listener net.Listener, handler http.Han
 	var got os.Signal
 	go func() {
 		got = <-signals
-		signal.Stop(signals) // the next one ends the program at once
+		signal.Stop(signals) // a second signal ends the program at once
 		stop()
 	}()
 	if err := server.Serve(ctx, listener, handler); err != nil {

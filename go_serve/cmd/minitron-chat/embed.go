@@ -13,9 +13,9 @@ import (
 	"minitron/internal/lang"
 )
 
-// The model. In the source tree these files are empty: the build lays the three files of an export over them
-// (bundle/README.md). As strings they lie in read-only pages of the executable and are used there, which an embed.FS, that
-// copies what it gives, would not allow.
+// The model. In the source tree these files are empty; the build replaces them by the three files of an export
+// (bundle/README.md). They are strings, not an embed.FS: strings lie in read-only pages of the executable and are used in
+// place, while an embed.FS copies what it returns.
 var (
 	//go:embed bundle/config.json
 	embeddedConfig string
@@ -25,7 +25,7 @@ var (
 	embeddedWeights string
 )
 
-// modelFiles returns where the model of --model is, or the one inside the program.
+// modelFiles returns the files of the model in the directory that --model names, or else of the model inside the program.
 func modelFiles(o *options) (fs.FS, error) {
 	if o.set["model"] {
 		if info, err := os.Stat(o.model); err != nil || !info.IsDir() {
@@ -40,8 +40,8 @@ func modelFiles(o *options) (fs.FS, error) {
 	return minitron.Embedded(embeddedConfig, embeddedVocab, embeddedWeights), nil
 }
 
-// openBundle opens the files, for commands that compute nothing or look at what only bundles have. Nothing has looked at the
-// weights yet.
+// openBundle opens the bundle, for commands that compute nothing or need what only a bundle has. The weights are not checked
+// yet.
 func openBundle(o *options) (*bundle.Bundle, error) {
 	files, err := modelFiles(o)
 	if err != nil {
@@ -50,14 +50,14 @@ func openBundle(o *options) (*bundle.Bundle, error) {
 	return bundle.Open(files)
 }
 
-// openModel opens the model for commands that need no more than other programs do.
+// openModel opens the model through the public package, for commands that need no more than other programs do.
 func openModel(o *options) (*minitron.Model, error) {
 	return load(o, func(files fs.FS) (*minitron.Model, error) {
 		return minitron.Open(files, minitron.WithThreads(o.threads))
 	})
 }
 
-// openEngine opens what the terminal chat and the servers stand on.
+// openEngine opens the engine that the terminal chat and the servers are built on.
 func openEngine(o *options) (*engine.Engine, error) {
 	return load(o, func(files fs.FS) (*engine.Engine, error) {
 		b, err := bundle.Open(files)
@@ -68,13 +68,13 @@ func openEngine(o *options) (*engine.Engine, error) {
 	})
 }
 
-// load opens something that is not ready yet, and stays open as long as the program runs.
+// load opens something that becomes ready in the background, and stays open as long as the program runs.
 func load[T interface {
 	Ready() error
 	ContinuesText() bool
 }](o *options, open func(fs.FS) (T, error)) (opened T, err error) {
-	// The garbage collector rests until then: hardly anything becomes garbage while a model is loaded, and looking for it
-	// would delay the prompt by half.
+	// The garbage collector is off until the model is ready: hardly anything becomes garbage while a model is loaded, and
+	// looking for it would make the time to the prompt half as long again.
 	percent := debug.SetGCPercent(-1)
 	files, err := modelFiles(o)
 	if err == nil {

@@ -1,4 +1,4 @@
-// Command minitron-chat talks with the language model that was built into it, or that --model names.
+// Command minitron-chat chats with the language model that was built into it, or with the one that --model names.
 //
 // It knows the commands and flags; everything else is in internal/. Only this package writes errors and exits.
 package main
@@ -28,16 +28,16 @@ const (
 	exitInterrupted = 130
 )
 
-// errInterrupted ends the program with exitInterrupted and says nothing.
+// errInterrupted ends the program with exitInterrupted and without a message.
 var errInterrupted = errors.New("interrupted")
 
-// usageError is a wrong command line.
+// usageError is an error in the command line.
 type usageError struct{ message string }
 
 func (e usageError) Error() string { return e.message }
 
 func main() {
-	err := self.Check() // first: what a damaged program does is anyone's guess
+	err := self.Check() // first of all: a damaged program may do anything
 	if err == nil {
 		err = run(os.Args[1:], os.Stdin, os.Stdout)
 	}
@@ -60,7 +60,8 @@ func main() {
 	os.Exit(code)
 }
 
-// chooseKernel obeys --kernel, else MINITRON_KERNEL. Without either the package has chosen.
+// chooseKernel selects the kernel that --kernel names, or else MINITRON_KERNEL. Without either, the kernel package's own choice
+// stays.
 func chooseKernel(o *options) error {
 	name := os.Getenv("MINITRON_KERNEL")
 	if o.set["kernel"] {

@@ -14,8 +14,8 @@ import (
 	"minitron/internal/tokenizer"
 )
 
-// eachLine answers every line of JSON on in with one on out. Blank lines are skipped. The first line that cannot be
-// answered ends the work; its number is told.
+// eachLine answers every line of JSON on in with one on out. Blank lines are skipped. The first line that cannot be answered
+// ends the work with an error that names its number.
 func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)) error {
 	reader := bufio.NewReaderSize(in, 1<<16)
 	writer := bufio.NewWriter(out)
@@ -36,7 +36,7 @@ func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)
 				return fmt.Errorf("standard output cannot be written: %w", err)
 			}
 		}
-		// Answer at once when the other side waits for it.
+		// Flush when no more input has come yet: the other side may be waiting for its answer.
 		if reader.Buffered() == 0 || readErr != nil {
 			if err := writer.Flush(); err != nil {
 				return fmt.Errorf("standard output cannot be written: %w", err)
@@ -77,7 +77,7 @@ func tokenize(o *options, stdin io.Reader, stdout io.Writer) error {
 	})
 }
 
-// notNull makes an empty list of nil, so that JSON shows [].
+// notNull returns an empty list for nil, so that JSON shows [] and not null.
 func notNull(ids []int) []int {
 	if ids == nil {
 		return []int{}

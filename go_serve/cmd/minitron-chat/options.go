@@ -86,7 +86,8 @@ type options struct {
 	benchPrompt, benchGen, benchRepeat int
 }
 
-// The flags that a command takes beyond those of every command.
+// The flags that commands take: samplingFlags with answers, commonFlags always, and commandFlags by command, beyond
+// commonFlags.
 var (
 	samplingFlags = []string{"temp", "top-k", "top-p", "min-p", "repeat-penalty", "max-tokens", "seed"}
 	commonFlags   = []string{"model", "threads", "kernel", "help", "h", "version"}

@@ -10,7 +10,7 @@ import (
 	"minitron/internal/api"
 )
 
-// chat answers a request of OpenAI's form, chunk by chunk.
+// chat answers a request in the form of OpenAI's chats, chunk by chunk.
 func (e *loaded) chat(id int, request []byte, onChunk js.Value) {
 	e.work(id, onChunk, func(ctx context.Context, send func(any)) error {
 		work, err := e.server.Chat(request)
@@ -37,7 +37,7 @@ func (e *loaded) explain(id int, request []byte, onChunk js.Value) {
 	})
 }
 
-// work does something in a goroutine of its own; stop(id) ends it. What went wrong becomes the last chunk, of OpenAI's form.
+// work calls do in a goroutine of its own, which stop(id) cancels. An error becomes the last chunk, in OpenAI's form.
 func (e *loaded) work(id int, onChunk js.Value, do func(ctx context.Context, send func(any)) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel[id] = cancel

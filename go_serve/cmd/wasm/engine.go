@@ -19,26 +19,26 @@ import (
 
 const (
 	hintAgain = "get the file again"
-	slots     = 2 // conversations that are kept warm: one person talks here
+	slots     = 2 // conversations whose cache is kept: only one person talks here
 )
 
-// loaded is the one model of this program. Its bytes come in parts, so that there is never a second copy of all of them.
+// loaded is the one model of this program. The weights come in parts, so that there are never two copies of all of them.
 type loaded struct {
 	config, vocab []byte
-	weights       []byte // what is there of weights.bin, at a multiple of 64 bytes; its capacity is all of it
+	weights       []byte // the part of weights.bin that has come, at an address that is a multiple of 64; its capacity is the whole file
 	about         about.Model
 	server        *api.Server
 	explainer     *explain.Server
 	browser       *browser
-	cancel        map[int]context.CancelFunc // of the answers that are being written
+	cancel        map[int]context.CancelFunc // by id: ends an answer that is being written
 }
 
-// begin takes the two small files, and makes room for the large one.
+// begin takes the two small files, and allocates the room for the large one.
 func (e *loaded) begin(config, vocab []byte) error {
 	var c struct {
 		Weights bundle.Payload `json:"weights"`
 	}
-	const most = 2 << 30 // of memory a browser gives 4 GB at most
+	const most = 2 << 30 // bytes; a browser gives a program 4 GB of memory at most
 	if err := json.Unmarshal(config, &c); err != nil || c.Weights.Bytes < 1 || c.Weights.Bytes > most {
 		return fault.New(hintAgain, "config.json is not usable")
 	}
@@ -60,7 +60,7 @@ func (e *loaded) put(part js.Value) error {
 	return nil
 }
 
-// open makes the engine and looks at all weights.
+// open makes the engine and waits until all weights are checked.
 func (e *loaded) open() error {
 	b, err := bundle.Open(weights.Strings{"config.json": inPlace(e.config), "vocab.json": inPlace(e.vocab), "weights.bin": inPlace(e.weights)})
 	if err != nil {
@@ -77,5 +77,5 @@ func (e *loaded) open() error {
 	return model.Ready()
 }
 
-// inPlace returns bytes that nobody writes to any more as a string.
+// inPlace returns bytes as a string without copying them; nobody may write to them any more.
 func inPlace(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,11 +1,11 @@
 //go:build js && wasm
 
-// Command wasm is the engine for a browser's worker: what `minitron html` puts into the one file, beside the page.
+// Command wasm is the engine for a browser's worker. `minitron html` puts it into the one file that it writes, beside the page.
 //
 //	GOOS=js GOARCH=wasm go build -o engine.wasm ./cmd/wasm
 //
-// It sets one object on the worker's global, `minitron`; worker.js is its only caller. There is one thread, which it gives
-// back to the browser every few milliseconds, so that "stop" is heard in the middle of an answer.
+// It sets one object, `minitron`, on the worker's global scope; worker.js is its only caller. There is one thread. The engine
+// gives it back to the browser every few milliseconds, so that "stop" is heard in the middle of an answer.
 package main
 
 import (
@@ -20,7 +20,8 @@ import (
 var version = "dev"
 
 func main() {
-	// A model is most of the memory and never garbage: with the usual 100% as much again might be garbage before anyone looks.
+	// The model takes most of the memory and is never garbage. At the usual 100% the collector would start only after as much
+	// garbage as the model's size had piled up.
 	debug.SetGCPercent(25)
 	var e loaded
 	object := map[string]any{
@@ -28,9 +29,9 @@ func main() {
 		"begin": function(func(args []js.Value) error { return e.begin(bytesOf(args[0]), bytesOf(args[1])) }),
 		// put(part): the next part of weights.bin.
 		"put": function(func(args []js.Value) error { return e.put(args[0]) }),
-		// open(): everything is there.
+		// open(): all files have come; makes the engine.
 		"open": function(func([]js.Value) error { return e.open() }),
-		// about(): what model this is, as JSON.
+		// about(): the description of the model, as JSON.
 		"about": js.FuncOf(func(js.Value, []js.Value) any { return marshal(e.about) }),
 		// chat(id, request, onChunk): onChunk gets the JSON of each chunk, then null.
 		"chat": js.FuncOf(func(_ js.Value, args []js.Value) any {
@@ -49,7 +50,7 @@ func main() {
 		}),
 	}
 	js.Global().Set("minitron", object)
-	select {} // from here on the browser calls
+	select {} // from here on only the browser's calls do something
 }
 
 // function makes a function for JavaScript that returns null, or what went wrong as {message, code}.

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// slice is how long the engine computes before it lets the browser handle its messages: what a "stop" waits for, or two
-// layers of a large model.
+// slice is how long the engine computes before it lets the browser handle its messages. A "stop" waits for as long as that, or
+// as two layers of a large model take.
 const slice = 10 * time.Millisecond
 
-// browser gives the thread back. Go's runtime returns to the browser only when every goroutine waits; what wakes this one
-// is a message to ourselves, as a timer would sleep for 4 ms once it is nested.
+// browser gives the thread back to the browser. Go's runtime returns to it only when every goroutine waits. A message that we
+// send to ourselves wakes ours again; a timer would sleep for 4 ms, as browsers delay nested timers.
 type browser struct {
 	port  js.Value
 	awake chan struct{}
@@ -30,7 +30,7 @@ func newBrowser() *browser {
 	return b
 }
 
-// yield lets the browser handle its messages if it has been waiting for a while.
+// yield lets the browser handle its messages, unless it did so less than a slice ago.
 func (b *browser) yield() {
 	if time.Since(b.last) < slice {
 		return
@@ -40,7 +40,7 @@ func (b *browser) yield() {
 	b.last = time.Now()
 }
 
-// yieldingContext yields whenever it is asked whether it was cancelled: the model asks in every layer.
+// yieldingContext yields whenever its Err is called, which the model does in every layer.
 type yieldingContext struct {
 	context.Context
 	browser *browser

@@ -1,5 +1,5 @@
-// Package about says what model a program holds and what would compute it here: what `info --json` prints, the chat page shows
-// and one HTML file carries. It knows nothing of answers.
+// Package about describes the model that a program holds and what would compute it on this machine. `info --json` prints the
+// description, the chat page shows it and the one HTML file carries it. It knows nothing of answers.
 package about
 
 import (
@@ -10,7 +10,7 @@ import (
 	"minitron/internal/weights"
 )
 
-// Model describes one.
+// Model describes a model and the program that runs it.
 type Model struct {
 	Name      string          `json:"name"`
 	Template  bundle.Template `json:"template"`
@@ -25,16 +25,16 @@ type Model struct {
 	Weights   bundle.Payload  `json:"weights"`
 	Vocab     bundle.Payload  `json:"vocab"`
 	Verified  bool            `json:"verified"` // both digests were computed again and agree
-	Kernel    string          `json:"kernel"`   // what would compute here
+	Kernel    string          `json:"kernel"`   // which kernel would compute on this machine
 	Format    int             `json:"format_version"`
 	Program   string          `json:"program_version"`
 	Go        string          `json:"go"`
 	Platform  string          `json:"platform"`
 	Made      bundle.Made     `json:"made"`
-	Seed      *uint64         `json:"seed,omitempty"` // of every answer of this program; nil: each has its own
+	Seed      *uint64         `json:"seed,omitempty"` // the seed of every answer of this program; nil: each has its own
 }
 
-// Describe says what is in a bundle; program is the version of the program.
+// Describe describes the model of a bundle; program is the version of the program.
 func Describe(c *bundle.Config, program string) Model {
 	return Model{
 		Name: c.Name, Template: c.Template, About: c.About, Greeting: c.Greeting, System: c.System, Questions: c.Questions, Sampling: c.Sampling,

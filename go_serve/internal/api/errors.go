@@ -4,7 +4,7 @@ import "fmt"
 
 // Error is a refusal in OpenAI's shape: {"error": {"message", "type", "param", "code"}}.
 type Error struct {
-	Status     int     `json:"-"` // of HTTP
+	Status     int     `json:"-"` // the status of the HTTP response
 	RetryAfter int     `json:"-"` // seconds; 0 where trying again does not help
 	Message    string  `json:"message"`
 	Type       string  `json:"type"`

@@ -11,9 +11,9 @@ import (
 	"strconv"
 )
 
-// fields reads the members of one JSON object. The first thing that is wrong is kept in *failed; every later read then
-// returns what it was told to return for a missing member, so a caller reads all it needs and looks once. A member that is
-// null is missing.
+// fields reads the members of one JSON object. The first error is kept in *failed; after it every read returns the default that
+// it was given for a missing member, so a caller can read all it needs and check for an error once. A member that is null
+// counts as missing.
 type fields struct {
 	path string // "messages[1]." inside a message, "" at the top
 	object
@@ -55,7 +55,8 @@ func (o *object) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return err
 }
 
-// parseFields reads a body. The reader of JSON is a strict one: no member twice, only valid UTF-8, a bounded depth.
+// parseFields reads the body of a request. The JSON parser is strict: it refuses a member that comes twice, invalid UTF-8 and
+// too deep nesting.
 func parseFields(body []byte) (fields, *Error) {
 	f := fields{failed: new(*Error)}
 	err := json.Unmarshal(body, &f.object)
@@ -111,13 +112,13 @@ func kindName(value jsontext.Value) string {
 	return "an object"
 }
 
-// get returns a member that is there.
+// get returns a member; ok is false if it is missing or null, or after an error.
 func (f fields) get(key string) (value jsontext.Value, ok bool) {
 	value, ok = f.values[key]
 	return value, ok && value.Kind() != 'n' && *f.failed == nil
 }
 
-// has reports whether a member is there.
+// has reports whether a member is there, as get does.
 func (f fields) has(key string) bool {
 	_, ok := f.get(key)
 	return ok
@@ -214,7 +215,7 @@ func (f fields) seed(key string) (seed uint64, ok bool) {
 	return v, err == nil
 }
 
-// list reads a value as an array; the values are parts of it.
+// list reads a value as an array and returns its elements, which are not parsed yet.
 func (f fields) list(path string, value jsontext.Value) (values []jsontext.Value) {
 	if value.Kind() != '[' || json.Unmarshal(value, &values) != nil {
 		f.failType(path, "an array", value)

@@ -8,7 +8,8 @@ import (
 	"minitron/internal/engine"
 )
 
-// chatLogprobs is the newer shape: {"content": [{"token", "logprob", "bytes", "top_logprobs"}]}.
+// chatLogprobs is the newer shape of log-probabilities, that of chats: {"content": [{"token", "logprob", "bytes",
+// "top_logprobs"}]}.
 type chatLogprobs struct {
 	Content []tokenLogprob `json:"content"`
 }
@@ -47,12 +48,12 @@ func tokenLogprobs(tokens []engine.Token) []tokenLogprob {
 	return told
 }
 
-// textLogprobs is the older shape, of completions: parallel lists.
+// textLogprobs is the older shape of log-probabilities, that of completions: parallel lists, with one entry per token.
 type textLogprobs struct {
 	Tokens   []string             `json:"tokens"`
 	Logprobs []float64            `json:"token_logprobs"`
 	Top      []map[string]float64 `json:"top_logprobs"`
-	Offsets  []int                `json:"text_offset"` // in characters of the answer
+	Offsets  []int                `json:"text_offset"` // where each token begins, in characters of the answer
 }
 
 func newTextLogprobs(tokens []engine.Token) *textLogprobs {
@@ -70,7 +71,7 @@ func newTextLogprobs(tokens []engine.Token) *textLogprobs {
 	return l
 }
 
-// tokenText is a token as text; what is no whole character is spelled \xf0, as OpenAI does, after prefix.
+// tokenText returns a token as text. Bytes that are not whole characters are spelled \xf0, as OpenAI does, after prefix.
 func tokenText(l engine.Likely, prefix string) string {
 	switch {
 	case l.Bytes == nil:

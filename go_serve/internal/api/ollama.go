@@ -26,7 +26,7 @@ type lineMessage struct {
 	Content string `json:"content"`
 }
 
-// durations is what an answer cost: tokens, and nanoseconds.
+// durations is the cost of an answer: token counts, and times in nanoseconds.
 type durations struct {
 	Total      int64 `json:"total_duration"`
 	Load       int64 `json:"load_duration"` // the wait for a slot: the model is loaded already
@@ -45,7 +45,7 @@ func newDurations(c choice) *durations {
 // lineForm is the shape of /api/chat and /api/generate.
 type lineForm struct {
 	model         string
-	chat          bool // the text is a message's
+	chat          bool // whether the text is that of a message
 	wantsLogprobs bool
 }
 
@@ -76,15 +76,16 @@ func (f lineForm) whole(written []choice) any {
 	return f.ended(written[0], written[0].text, written[0].tokens)
 }
 
-// loaded is the answer to who asks for nothing, so that the model is there when something is asked.
+// loaded answers a request without a prompt, which clients send to have the model loaded before they ask something.
 func (f lineForm) loaded() Work {
 	line := f.line("", nil)
 	line.Done, line.Reason = true, "load"
 	return Telling(line)
 }
 
-// OllamaChat reads the body of a POST to /api/chat, as Chat does. What is not known is not read, as ollama does it; what the
-// model cannot do is refused. The oldest turns are forgotten where a chat outgrows the context, unless "truncate" is false.
+// OllamaChat reads the body of a POST to /api/chat; see Chat for what it returns. Unknown members are ignored, as ollama does;
+// what the model cannot do is refused. If a chat outgrows the context, its oldest turns are forgotten, unless "truncate" is
+// false.
 func (s *Server) OllamaChat(body []byte) (Work, error) {
 	f, refusal := parseFields(body)
 	if refusal != nil {
@@ -105,8 +106,8 @@ func (s *Server) OllamaChat(body []byte) (Work, error) {
 	return s.chat(r, form)
 }
 
-// OllamaGenerate reads the body of a POST to /api/generate, as OllamaChat does: a message, or with "raw" a text, as which a model
-// that continues text reads everything.
+// OllamaGenerate reads the body of a POST to /api/generate; see Chat for what it returns. The prompt is a message or, with
+// "raw", a text to continue. For a model that continues text every prompt is such a text.
 func (s *Server) OllamaGenerate(body []byte) (Work, error) {
 	f, refusal := parseFields(body)
 	if refusal != nil {
@@ -150,7 +151,7 @@ func (s *Server) loaded(r request, f lineForm) (Work, error) {
 	return f.loaded(), nil
 }
 
-// parseOllama reads what a chat and a text have in common.
+// parseOllama reads the members that chats and texts have in common.
 func (f fields) parseOllama(defaults settings) request {
 	f.checkMeaningless("tools", "images", "format", "think")
 	r := request{model: f.text("model", ""), stream: f.flag("stream", true), settings: defaults, choices: 1}
@@ -165,10 +166,10 @@ func (f fields) parseOllama(defaults settings) request {
 	o.parseSampling(s)
 	if predict := o.integer("num_predict", -2, maxMaxTokens, s.maxTokens); predict > 0 {
 		s.maxTokens = predict
-	} else { // as many as fit
+	} else { // as many tokens as fit
 		s.maxTokens = maxMaxTokens
 	}
-	if seed, ok := o.seed("seed"); ok && seed != uint64(1<<64-1) { // -1 is any
+	if seed, ok := o.seed("seed"); ok && seed != uint64(1<<64-1) { // -1 asks for any seed
 		s.seed = seed
 	}
 	if value, ok := o.get("stop"); ok {
@@ -177,7 +178,7 @@ func (f fields) parseOllama(defaults settings) request {
 	return r
 }
 
-// CheckShown reads the body of a POST to /api/show: which model is asked for.
+// CheckShown reads the body of a POST to /api/show, and refuses every model but the one that is there.
 func (s *Server) CheckShown(body []byte) error {
 	f, refusal := parseFields(body)
 	if refusal != nil {
@@ -190,7 +191,7 @@ func (s *Server) CheckShown(body []byte) error {
 	return s.checkModel(name)
 }
 
-// Telling is the work of sending what is known already.
+// Telling returns the Work that sends a value that is known already.
 func Telling(value any) Work {
 	return func(_ context.Context, send func(any) error) error { return send(value) }
 }

@@ -10,17 +10,18 @@ import (
 	"minitron/internal/sample"
 )
 
-// slot is a place for one answer at a time, warm with what was read and written there before.
+// slot is a place for one answer at a time. Its cache keeps what was read and written there before.
 type slot struct {
 	sequence *engine.Sequence
 	sampler  *sample.Sampler
 }
 
-// pool lends slots: to a prompt the one that knows most of it. Who finds none waits, first come, first served.
+// pool lends slots. A prompt gets the free slot whose cache holds most of it. Requests that find no slot wait, first come,
+// first served.
 type pool struct {
 	engine *engine.Engine
-	most   int // slots
-	queue  int // how many may wait
+	most   int // how many slots there may be
+	queue  int // how many requests may wait
 
 	mu      sync.Mutex
 	made    int
@@ -28,18 +29,19 @@ type pool struct {
 	waiting []chan *slot
 }
 
-// Busy is the refusal of one request too many.
+// Busy is the refusal of a request when too many are waiting.
 func Busy() *Error {
 	e := Refuse(503, "server_busy", "", "The server is busy: too many requests are waiting. Please try again in a moment.")
 	e.RetryAfter = 1
 	return e
 }
 
-// waitingInterval is how often somebody who waits for a slot is told so: proxies and clients break off a silent connection,
+// waitingInterval is how often a request that waits for a slot is told so: proxies and clients break off a silent connection,
 // after half a minute at the earliest.
 const waitingInterval = 10 * time.Second
 
-// take waits for a slot, which must be given back; while it waits it calls still now and then, whose error ends the waiting.
+// take waits for a slot, which must be given back. While it waits it calls still every waitingInterval; an error of still ends
+// the waiting.
 func (p *pool) take(ctx context.Context, prompt []int, still func() error) (*slot, error) {
 	p.mu.Lock()
 	if s := p.choose(prompt); s != nil {
@@ -83,7 +85,7 @@ func (p *pool) take(ctx context.Context, prompt []int, still func() error) (*slo
 	}
 }
 
-// leave is for one who waits no longer.
+// leave gives up a place in the queue.
 func (p *pool) leave(turn chan *slot) {
 	p.mu.Lock()
 	place := slices.Index(p.waiting, turn)
@@ -96,7 +98,7 @@ func (p *pool) leave(turn chan *slot) {
 	}
 }
 
-// give takes a slot back, and lends it to the first who waits.
+// give takes a slot back, and lends it to the first in the queue, if there is one.
 func (p *pool) give(s *slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,9 +110,10 @@ func (p *pool) give(s *slot) {
 	p.free = append(p.free, s)
 }
 
-// choose takes the free slot that shares most with prompt, if that is half of what it holds: then it is the same
-// conversation, as a rule. Else nil while more slots may be made, so that a conversation stays warm that only begins alike;
-// at last the one that was unused for longest.
+// choose takes the free slot that shares the most tokens with prompt, if these are at least half of what the slot holds: then
+// it is usually the same conversation. Otherwise it returns nil while more slots may be made, so that another conversation that
+// only begins alike keeps its cache. When all slots are made, it takes the one that was unused for longest, or returns nil if
+// none is free.
 func (p *pool) choose(prompt []int) *slot {
 	best, bestShared := -1, 0
 	for i, s := range p.free {
@@ -138,18 +141,18 @@ func (p *pool) newSlot() (*slot, error) {
 	return &slot{sequence, p.engine.NewSampler(0)}, nil
 }
 
-// Bounds of the number of slots when nobody chose it.
+// Bounds of the number of slots when nobody chose it: slotsBytes is their size in all, mostSlots the largest number.
 const (
 	slotsBytes = 512 << 20
 	mostSlots  = 64
 )
 
-// slotsFor returns how many slots of that size take at most slotsBytes.
+// slotsFor returns how many slots of that many bytes fit into slotsBytes: at least one, at most mostSlots.
 func slotsFor(slotBytes int64) int {
 	return int(min(max(1, slotsBytes/slotBytes), mostSlots))
 }
 
-// slotBytes returns what a slot takes: a sequence, and what the sampler needs for the vocabulary.
+// slotBytes returns the bytes that a slot takes: those of a sequence, and what the sampler needs for the vocabulary.
 func slotBytes(e *engine.Engine) int64 {
 	return e.Model.StateBytes() + 64*int64(e.Config.Model.VocabSize)
 }

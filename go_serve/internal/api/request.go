@@ -15,14 +15,14 @@ import (
 
 // Bounds of a request.
 const (
-	maxStops     = 16 // OpenAI takes 4, but who writes code sends more
+	maxStops     = 16 // OpenAI allows 4, but programs that write code send more
 	maxStopBytes = 1 << 10
 	maxMaxTokens = math.MaxInt32
 	maxChoices   = 16
-	maxContinued = 1 << 14 // tokens that a text grows by in one answer, or any answer of a stream: there, no context ends it
+	maxContinued = 1 << 14 // the most tokens of an answer that no context ends: a base model's, or one by the architecture "stream"
 )
 
-// request is what both kinds of requests say.
+// request is a parsed request of either kind: of a chat or of a completion.
 type request struct {
 	model        string
 	stream       bool
@@ -34,13 +34,13 @@ type request struct {
 	choices      int // how many answers are written, each with the next seed
 
 	messages []chat.Message // of a chat
-	begun    string         // the answer to them, as far as it is there
+	begun    string         // the beginning of the answer to them, where the client gave one
 	trim     bool
 	prompt   string // of a completion
 	echo     bool   // the prompt comes before its continuation
 }
 
-// settings is how to choose tokens.
+// settings says how the tokens of an answer are chosen.
 type settings struct {
 	Settings
 	presence, frequency float64
@@ -48,23 +48,23 @@ type settings struct {
 	seed                uint64
 }
 
-// Members that change the answer in ways that this program does not know. They are refused unless they ask for nothing
-// (null, false, "", [], {}) or for what happens anyway.
+// Members that would change the answer in ways that this program does not support. They are refused unless they ask for nothing
+// (null, false, "", [], {}) or for what happens anyway: one of the values named here.
 var refused = map[string]string{
 	"tools": "", "functions": "", "logit_bias": "", "audio": "", "prediction": "", "web_search_options": "", "suffix": "", "echo": "",
 	"moderation": "", "tool_choice": "none auto", "function_call": "none auto", "best_of": "1", "modalities": `["text"]`,
 	"response_format": `{"type":"text"}`,
 }
 
-// Members that change nothing in the answer, or ask for more or less of what this model does not do: OpenAI's, and what clients
-// of llama.cpp, vLLM and ollama send to everyone.
+// Members that do not change the answer, or that adjust features which this model does not have: OpenAI's, and what clients of
+// llama.cpp, vLLM and ollama send to every server.
 var ignored = []string{
 	"user", "store", "metadata", "service_tier", "parallel_tool_calls", "safety_identifier", "reasoning_effort", "reasoning", "verbosity",
 	"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options",
 	"cache_prompt", "timings_per_token", "return_progress", "keep_alive", "chat_template_kwargs", "think",
 }
 
-// Members that mean something: of both kinds, of chats, of completions.
+// Members that are read: in both kinds of requests, in chats only, in completions only.
 var (
 	known = []string{
 		"model", "stream", "stream_options", "temperature", "top_p", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty",
@@ -74,7 +74,8 @@ var (
 	knownInCompletions = []string{"prompt", "echo"}
 )
 
-// checkMembers refuses members that would be ignored to somebody's surprise.
+// checkMembers refuses members where a client would be surprised that they are ignored. more holds those that this kind of
+// request has beyond known.
 func (f fields) checkMembers(more []string) {
 	for _, key := range f.keys {
 		value := f.values[key]
@@ -91,7 +92,8 @@ func (f fields) checkMembers(more []string) {
 	}
 }
 
-// checkMeaningless refuses members that change the answer in ways that this program does not know, unless they are empty.
+// checkMeaningless refuses members that would change the answer in ways that this program does not support, unless they are
+// empty.
 func (f fields) checkMeaningless(keys ...string) {
 	for _, key := range keys {
 		if value, ok := f.get(key); ok && !isEmpty(value) {
@@ -100,7 +102,7 @@ func (f fields) checkMeaningless(keys ...string) {
 	}
 }
 
-// isSame reports whether a value is one of those, apart by spaces, that change nothing.
+// isSame reports whether a value is one of those in same, which are separated by spaces and change nothing.
 func isSame(value jsontext.Value, same string) bool {
 	if value.Kind() == '0' {
 		number, err := strconv.ParseFloat(string(value), 64)
@@ -110,7 +112,7 @@ func isSame(value jsontext.Value, same string) bool {
 	return slices.Contains(strings.Fields(same), strings.Trim(string(bytes.Join(bytes.Fields(value), nil)), `"`))
 }
 
-// shorten keeps a message readable, whatever it quotes.
+// shorten cuts a text that a message quotes, so that the message stays readable.
 func shorten(s string) string {
 	const most = 64
 	if runes := []rune(s); len(runes) > most {
@@ -119,7 +121,7 @@ func shorten(s string) string {
 	return s
 }
 
-// parseShared reads what both kinds have in common; defaults are what a missing setting means.
+// parseShared reads the members that both kinds have in common; defaults holds the settings for those that are missing.
 func (f fields) parseShared(defaults settings) request {
 	r := request{model: f.text("model", ""), stream: f.flag("stream", false), settings: defaults}
 	if value, ok := f.get("stream_options"); ok {
@@ -138,7 +140,7 @@ func (f fields) parseShared(defaults settings) request {
 	return r
 }
 
-// parseSampling reads how tokens are chosen; what is missing stays.
+// parseSampling reads how tokens are chosen; settings whose members are missing stay as they are.
 func (f fields) parseSampling(s *settings) {
 	s.Sampling.Temperature = f.number("temperature", 0, 100, s.Sampling.Temperature)
 	s.Sampling.TopP = f.number("top_p", 0, 1, s.Sampling.TopP)
@@ -209,8 +211,8 @@ func parseChat(body []byte, defaults settings) (request, *Error) {
 	return r, *f.failed
 }
 
-// splitBegun takes off a dialogue the assistant's messages at its end, which are the begin of an answer; system messages
-// have no place in the order.
+// splitBegun separates the assistant's messages at the end of a dialogue, which are the beginning of an answer, from the rest.
+// System messages do not count for that: they may stand anywhere.
 func splitBegun(messages []chat.Message) (rest []chat.Message, begun string, ok bool) {
 	var end []string
 	spoken := false // somebody spoke before the end
@@ -262,7 +264,7 @@ func (f fields) parseMessage() chat.Message {
 	f.checkMeaningless("tool_calls", "function_call", "audio", "images")
 	value, ok := f.get("content")
 	switch {
-	case !ok && m.Role == "assistant": // OpenAI's own may be null
+	case !ok && m.Role == "assistant": // OpenAI's API lets an assistant's content be null
 	case !ok:
 		f.fail(Refuse(400, "missing_required_parameter", f.path+"content", "Missing required parameter: '%scontent'.", f.path))
 	case value.Kind() == '"':
@@ -275,7 +277,8 @@ func (f fields) parseMessage() chat.Message {
 	return m
 }
 
-// parseParts joins the texts of [{"type": "text", "text": ...}]. A string is such a part, and so is an assistant's refusal.
+// parseParts joins the texts of [{"type": "text", "text": ...}]. A plain string counts as such a part, and so does an
+// assistant's refusal.
 func (f fields) parseParts(value []byte) string {
 	var text strings.Builder
 	for i, v := range f.list(f.path+"content", value) {

@@ -34,7 +34,7 @@ type promptDetails struct {
 	Cached int `json:"cached_tokens"`
 }
 
-// newUsage counts the prompt once, however many answers it got.
+// newUsage counts the prompt once, however many answers there are.
 func newUsage(written []choice) *Usage {
 	first := written[0].stats
 	u := &Usage{Prompt: first.PromptTokens, Details: promptDetails{first.CachedTokens}}
@@ -53,7 +53,7 @@ type Extra struct {
 	PrefillMS     float64     `json:"prefill_ms"`
 	DecodeMS      float64     `json:"decode_ms"`
 	CachedTokens  int         `json:"cached_tokens"`
-	DroppedTokens int         `json:"dropped_tokens,omitzero"` // of a text that outgrew the context: how many were seen no more in the end
+	DroppedTokens int         `json:"dropped_tokens,omitzero"` // of a text that outgrew the context: tokens out of sight in the end
 }
 
 func newExtra(a engine.Answer, dropped int, seed uint64) *Extra {
@@ -61,18 +61,18 @@ func newExtra(a engine.Answer, dropped int, seed uint64) *Extra {
 	return &Extra{dropped, a.Stopped, seed, ms(a.Stats.Prefill), ms(a.Stats.Decode), a.Stats.CachedTokens, a.DroppedTokens}
 }
 
-// choice is one of the answers to a request, as far as its shape is the client's.
+// choice is one of the answers to a request, with what the response says of it.
 type choice struct {
 	index  int
 	text   string
-	tokens []engine.Token // where they were asked for, and did not stream
+	tokens []engine.Token // if they were asked for and the answer does not stream
 	finish string         // "stop" or "length"
 	stats  engine.Stats
 	extra  *Extra
 	waited time.Duration // for a slot
 }
 
-// form puts answers into the shape of one kind of request. What is nil is not sent.
+// form brings answers into the shape of one kind of request. A nil result is not sent.
 type form interface {
 	first(index int) any                  // of a stream, before the first part of a choice
 	next(index int, part engine.Part) any // of a stream
@@ -81,7 +81,8 @@ type form interface {
 	whole(written []choice) any           // without a stream
 }
 
-// wholeOf makes the answer that does not stream. What else is said of it is of the first choice.
+// wholeOf makes the response that does not stream; one makes each of its choices. The extra fields are those of the first
+// choice.
 func (h head) wholeOf(written []choice, one func(choice) any) *Completion {
 	whole := &Completion{head: h, Usage: newUsage(written), Minitron: written[0].extra}
 	for _, c := range written {

@@ -1,5 +1,5 @@
-// Package api answers OpenAI's requests: chats and completions, as JSON in and structs out. It knows no HTTP: a server puts
-// that around it, and in a browser a worker calls it.
+// Package api answers requests in the form of OpenAI's and ollama's APIs: chats and completions, as JSON in and structs out. It
+// knows no HTTP: a server puts that around it, and in a browser a worker calls it.
 package api
 
 import (
@@ -16,16 +16,16 @@ import (
 	"minitron/internal/engine"
 )
 
-// Settings is what a request means that leaves something out.
+// Settings holds the defaults for what a request leaves out.
 type Settings struct {
 	Sampling bundle.Sampling
 	System   string // for a chat without a system message; "" is none
-	Trim     bool   // a chat forgets its oldest turns where it outgrows the context, rather than being refused
+	Trim     bool   // whether a chat that outgrows the context forgets its oldest turns, rather than being refused
 }
 
 // Limits bound what a server holds at once. 0 means the usual number.
 type Limits struct {
-	Slots int // conversations that are answered at once, and kept warm; usual: by the memory that one takes
+	Slots int // conversations that are answered at once, and whose cache is kept; usual: by the memory that one takes
 	Queue int // requests that may wait for a slot; usual: 64
 }
 
@@ -33,8 +33,8 @@ const usualQueue = 64
 
 // Server answers the requests of many clients with one engine. It is safe for concurrent use.
 type Server struct {
-	Settings Settings // may be changed before the first request; the model's own at first
-	Seed     *uint64  // for requests without one; nil: a random one each
+	Settings Settings // the model's own at first; may be changed before the first request
+	Seed     *uint64  // the seed for requests without one; nil: each gets a random one
 
 	engine       *engine.Engine
 	pool         pool
@@ -66,18 +66,18 @@ func New(engine *engine.Engine, limits Limits) *Server {
 // Name returns the model's id.
 func (s *Server) Name() string { return s.engine.Config.Name }
 
-// Ready waits until the engine is, and returns what is wrong with it.
+// Ready waits until the engine is ready, and returns the engine's error, if there is one.
 func (s *Server) Ready() error { return s.engine.Ready() }
 
-// Work is a request that was read: its prompt is tokens, and nothing of its body is kept. Calling it writes the answer: send
-// gets each *Chunk or *Line of one that streams, before that perhaps Waiting, or else the one *Completion or *Line; its error
-// ends the work and is returned. A cancelled ctx ends the work with its error.
+// Work is a request that was read: its prompt is tokens already, and nothing of its body is kept. Calling it writes the answer.
+// If the answer streams, send gets each *Chunk or *Line, and before those perhaps Waiting; otherwise it gets the one
+// *Completion or *Line. An error of send ends the work and is returned. A cancelled ctx ends the work with the error of ctx.
 type Work func(ctx context.Context, send func(any) error) error
 
-// Waiting says that an answer that streams still waits for its turn.
+// Waiting says that an answer that streams still waits for a slot.
 type Waiting struct{}
 
-// Chat reads the body of a POST to /v1/chat/completions. What is refused, here or by the Work, is an *Error.
+// Chat reads the body of a POST to /v1/chat/completions. A refusal, by Chat itself or by the Work, is an *Error.
 func (s *Server) Chat(body []byte) (Work, error) {
 	r, refusal := parseChat(body, s.defaults())
 	if refusal != nil {
@@ -95,10 +95,10 @@ func (s *Server) chat(r request, f form) (Work, error) {
 	if !slices.ContainsFunc(r.messages, isSystem) && s.Settings.System != "" && !s.engine.ContinuesText() {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
-	if !slices.ContainsFunc(r.messages, func(m chat.Message) bool { return !isSystem(m) }) { // it may begin
+	if !slices.ContainsFunc(r.messages, func(m chat.Message) bool { return !isSystem(m) }) { // system messages only: the model begins
 		r.messages = append(r.messages, chat.Message{Role: "user"})
 	}
-	if last := len(r.messages) - 1; s.engine.ContinuesText() { // all of it is text that goes on
+	if last := len(r.messages) - 1; s.engine.ContinuesText() { // the begun answer is a part of the text to continue
 		r.messages[last].Content += r.begun
 		r.begun = ""
 	}
@@ -117,7 +117,8 @@ func (s *Server) chat(r request, f form) (Work, error) {
 	return s.work(r, prompt.IDs, prompt.Begun, prompt.DroppedTurns, f), nil
 }
 
-// Complete reads the body of a POST to /v1/completions, as Chat does: the prompt is text, no template is put around it.
+// Complete reads the body of a POST to /v1/completions; see Chat for what it returns. The prompt is text, and no template is
+// put around it.
 func (s *Server) Complete(body []byte) (Work, error) {
 	r, refusal := parseCompletion(body, s.defaults())
 	if refusal != nil {
@@ -126,7 +127,7 @@ func (s *Server) Complete(body []byte) (Work, error) {
 	return s.complete(r, newTextForm(s, r))
 }
 
-// complete makes the work of a text; f has the prompt, where it is echoed.
+// complete makes the work of a text; f holds the prompt if it is to be echoed.
 func (s *Server) complete(r request, f form) (Work, error) {
 	if err := s.checkModel(r.model); err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (s *Server) defaults() settings {
 	return d
 }
 
-// Latest is what ollama's clients put behind a name.
+// Latest is what ollama's clients append to a model's name.
 const Latest = ":latest"
 
 func (s *Server) checkModel(name string) error {
@@ -176,12 +177,12 @@ func (s *Server) tooLong(param string, tokens int) *Error {
 		s.engine.Config.Model.Longest(), param, tokens, param)
 }
 
-// mostShrinking is how many bytes of what people write become one byte in the normaliser, at most: full-width letters become
-// ASCII by three.
+// mostShrinking bounds how many bytes of what people write become one byte in the normaliser: full-width letters, of three
+// bytes each, become ASCII.
 const mostShrinking = 4
 
-// checkBytes refuses, before it is tokenised, what for its bytes alone fits into no context: no token stands for more than
-// the longest piece.
+// checkBytes refuses, before it is tokenised, a prompt of too many bytes to fit into the context in any case: no token stands
+// for more bytes than the longest piece.
 func (s *Server) checkBytes(r request) error {
 	if s.engine.ContinuesText() {
 		return nil
@@ -189,7 +190,7 @@ func (s *Server) checkBytes(r request) error {
 	param, bytes := "prompt", len(r.prompt)+len(r.begun)
 	for i, m := range r.messages {
 		param = "messages"
-		if m.Role == "system" || i == len(r.messages)-1 || !r.trim { // what always stays
+		if m.Role == "system" || i == len(r.messages)-1 || !r.trim { // messages that are never left out
 			bytes += len(m.Content)
 		}
 	}
@@ -201,10 +202,11 @@ func (s *Server) checkBytes(r request) error {
 		s.engine.Config.Model.Longest(), bytes, param, param)
 }
 
-// work returns what answers a prompt, whose last tokens, as many as begun, are text that goes on.
+// work returns the Work that answers a prompt. The last tokens of the prompt, begun of them, are text that the answer
+// continues.
 func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work {
 	ask := engine.Request{MaxTokens: r.settings.maxTokens, Stops: r.stops, Logprobs: r.logprobs, TopLogprobs: r.topLogprobs}
-	ask.Prompt = slices.Clone(s.engine.Window(prompt)) // a megabyte of text is eight of ids, which would wait here for their turn
+	ask.Prompt = slices.Clone(s.engine.Window(prompt)) // a copy, so that the whole prompt (8 bytes an id) is not held while it waits
 	ask.Unseen = len(prompt) - len(ask.Prompt)
 	ask.Before = ask.Prompt[max(0, len(ask.Prompt)-begun):]
 	if s.engine.ContinuesText() || s.engine.Config.Model.Endless() {
@@ -213,7 +215,7 @@ func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work 
 	return func(ctx context.Context, send func(any) error) error { return s.answer(ctx, r, ask, dropped, f, send) }
 }
 
-// answer writes the answers to what ask begins with, one after the other: each but the first finds the prompt in the cache.
+// answer writes the answers to the prompt of ask, one after the other: each but the first finds the prompt in the cache.
 func (s *Server) answer(ctx context.Context, r request, ask engine.Request, dropped int, f form, send func(any) error) error {
 	began := time.Now()
 	slot, err := s.pool.take(ctx, ask.Prompt, func() error {
@@ -259,7 +261,7 @@ func (s *Server) answer(ctx context.Context, r request, ask engine.Request, drop
 	return nil
 }
 
-// write writes one answer: its parts are sent where it streams, else their tokens are kept in c.
+// write writes one answer. If it streams, its parts are sent; otherwise their tokens are kept in c.
 func (s *Server) write(ctx context.Context, slot *slot, ask engine.Request, c *choice, f form, stream bool, send func(any) error) (engine.Answer, error) {
 	begun := false
 	begin := func() error {

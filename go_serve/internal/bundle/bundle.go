@@ -18,8 +18,8 @@ const (
 	hintVersion = "use a program and a bundle that were made by the same version of minitron"
 )
 
-// Bundle is an opened model. The weights are where they were found, and nothing has looked at them yet: Verify does. Open makes
-// it of the three files; a reader of another format, a file beside open.go, would make it of what it finds.
+// Bundle is an opened model. The weights stay where they were found, and are unchecked until Verify is called. Open makes a
+// Bundle from the three files; a reader of another format would be a file beside open.go that makes one from what it finds.
 type Bundle struct {
 	Config  *Config
 	Vocab   *Vocab
@@ -31,8 +31,8 @@ type Bundle struct {
 // Close gives the weights back to the system: no tensor may be used any more.
 func (b *Bundle) Close() error { return b.weights.Close() }
 
-// Verify reads all of the weights: are they what the exporter wrote, and is every value one that a model may have? It only
-// reads, so it may run beside whatever uses the bundle, but not beside Close.
+// Verify reads all of the weights, and checks that they are what the exporter wrote and that every value is one that a model
+// may have. It only reads, so it may run beside whatever uses the bundle, but not beside Close.
 func (b *Bundle) Verify() (err error) {
 	lost := fault.Mapped("weights.bin", func() {
 		if err = checkCRC(b.weights, b.Config.Weights); err == nil {

@@ -16,7 +16,7 @@ import (
 // Version is the bundle format that this program reads (docs/formats.md).
 const Version = 2
 
-// Payload describes one of the two other files.
+// Payload describes vocab.json or weights.bin.
 type Payload struct {
 	Bytes  int64  `json:"bytes"`
 	CRC32  string `json:"crc32"`  // IEEE, 8 lower-case hex digits
@@ -33,8 +33,8 @@ type Sampling struct {
 	MaxTokens     int     `json:"max_tokens"`
 }
 
-// Selftest is one recorded output: from the prompt IDs greedy decoding gives Greedy, and the first logits of the last
-// prompt position are Logits.
+// Selftest is one recorded output: greedy decoding after the prompt IDs gives Greedy, and the logits of the last prompt
+// position begin with Logits.
 type Selftest struct {
 	IDs, Greedy []int
 	Logits      []float32
@@ -78,7 +78,7 @@ type Config struct {
 	Template  Template
 	Model     weights.Shape
 	DType     string // of the matrices: "f16", "q8" or "q4"
-	Params    int64  // all weights but learned positions, tied ones once
+	Params    int64  // the number of weights, without learned positions; tied weights count once
 	Weights   Payload
 	Vocab     Payload
 	Tensors   []weights.Tensor
@@ -91,7 +91,7 @@ type Config struct {
 	About     About
 }
 
-// Bounds that keep every product of two sizes far from overflow and refuse what nobody would mean.
+// Bounds that keep every product of two sizes far from overflow, and refuse sizes that nobody would use.
 const (
 	maxContext   = 1 << 20
 	maxDim       = 1 << 16
@@ -178,8 +178,8 @@ func line(f jsonread.Object, key string) string {
 	return v
 }
 
-// checkOwnCRC compares config.json with the checksum in its last field, which is of all bytes before that field. Without the
-// field nothing is compared: whoever writes the file by hand leaves it out.
+// checkOwnCRC checks config.json against the checksum in its last field, which covers all bytes before that field. Without the
+// field nothing is checked: whoever writes the file by hand leaves it out.
 func checkOwnCRC(top jsonread.Object, data []byte) error {
 	if top.Err() != nil || !top.Has("crc32") {
 		return nil
@@ -197,7 +197,7 @@ func checkOwnCRC(top jsonread.Object, data []byte) error {
 	return nil
 }
 
-// parseTemplate reads what older bundles lack: those are all of dialogues.
+// parseTemplate reads the template. Older bundles lack the field: they all hold dialogue models.
 func parseTemplate(top jsonread.Object) Template {
 	if !top.Has("template") {
 		return ChatML
@@ -264,7 +264,7 @@ func parseShape(f jsonread.Object) weights.Shape {
 	return s
 }
 
-// parseStream reads what only a stream has.
+// parseStream reads the fields that only the architecture "stream" has.
 func parseStream(f jsonread.Object, s *weights.Shape) {
 	s.Kinds = f.Strings("layers", s.Layers)
 	s.Window = int(f.Integer("window", 1, maxContext))

@@ -17,8 +17,8 @@ const (
 )
 
 // Open reads config.json and vocab.json from fsys and checks all that can be checked without reading weights.bin: format,
-// version, sizes, the vocabulary's checksum and the table of tensors. weights.bin is used where it is (weights.Strings),
-// mapped into memory where the system can, otherwise read.
+// version, sizes, the vocabulary's checksum and the table of tensors. weights.bin is used in place if fsys is weights.Strings,
+// mapped into memory where the system can do that, and otherwise read.
 func Open(fsys fs.FS) (*Bundle, error) {
 	config, err := weights.Read(fsys, "config.json", atMost("config.json", maxConfigBytes))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"minitron/internal/weights"
 )
 
-// alignment is where a tensor may begin in weights.bin, in bytes.
+// alignment is what the offset of a tensor in weights.bin must be a multiple of, in bytes.
 const alignment = 64
 
 // checkTensors compares the table of config.json with the shape and with the size of weights.bin. Once it returns nil,
@@ -18,7 +18,7 @@ func checkTensors(c *Config) error {
 	for _, t := range table {
 		expected[t.Name] = t
 	}
-	var end int64 // of the tensor before, in bytes
+	var end int64 // where the tensor before ended, in bytes
 	for _, t := range c.Tensors {
 		want, ok := expected[t.Name]
 		if !ok {

@@ -17,12 +17,13 @@ type Normalizer struct {
 	Charsmap               []byte // precompiled, as SentencePiece stores it; empty: identity
 }
 
-// Chat is what stands around the messages of a dialogue, as ids: a role's marker, and what a template has behind it.
+// Chat holds what stands around the messages of a dialogue, as ids: the marker of each role, and what a template puts behind
+// it.
 type Chat struct {
 	System, User, Assistant []int // before a message; none in a vocabulary without dialogues
-	Closing                 []int // behind each: the end marker, which ends an answer, and what may follow it
+	Closing                 []int // behind each message: the end marker, which ends an answer, and what may follow it
 	Start                   []int // before the first message; often none
-	Strip                   bool  // white space around a message's text is left out
+	Strip                   bool  // whether white space around a message's text is left out
 }
 
 // End returns the end marker.
@@ -34,25 +35,25 @@ type Vocab struct {
 	Types  string // one letter per piece: N, U, C, D, X or B
 	Chat   Chat
 
-	ByteLevel *ByteLevel // how pieces are merged; nil: as SentencePiece does, by what follows
+	ByteLevel *ByteLevel // how pieces are merged; nil: as SentencePiece does, with the fields below
 
 	Scores       []float32 // one per piece
 	UnkID        int
 	UnkSurface   string // what the unknown piece decodes to
 	ByteFallback bool
 	Normalizer   Normalizer
-	SpaceSuffix  bool // the dummy prefix goes behind (SentencePiece: treat_whitespace_as_suffix)
+	SpaceSuffix  bool // the dummy prefix goes behind the text (SentencePiece: treat_whitespace_as_suffix)
 }
 
 // ByteLevel says how a byte-level BPE merges.
 type ByteLevel struct {
 	Splitting    string // how texts are cut before merging
-	NFC          bool   // whether they are brought to it first
-	Merges       []int  // three ids per merge, the first merged first: left, right, and what they make
-	IgnoreMerges bool   // a part of the text that is a piece is not merged from its bytes
+	NFC          bool   // whether texts are normalised to NFC first
+	Merges       []int  // three ids per merge, in the order of priority: left, right, and what they make
+	IgnoreMerges bool   // a part of the text that is a piece as a whole becomes it without merging
 }
 
-// Bounds of the ids of a template, and of merges: Llama 3 has 280,147.
+// Bounds of the number of ids in a marker, and of merges: Llama 3 has 280,147 merges.
 const (
 	maxMarkerIDs = 64
 	maxMerges    = 1 << 20
@@ -61,7 +62,7 @@ const (
 // ParseVocab reads vocab.json.
 func ParseVocab(data []byte) (*Vocab, error) { return parseVocab(data, maxVocabSize) }
 
-// parseVocab reads a vocab.json of so many pieces at most.
+// parseVocab reads a vocab.json of at most that many pieces.
 func parseVocab(data []byte, most int) (*Vocab, error) {
 	top := jsonread.Parse(data)
 	kind := top.Text("kind")
@@ -125,7 +126,7 @@ func (v *Vocab) parseByteLevel(top jsonread.Object) {
 	v.Chat.Strip = chat.Has("strip") && chat.Flag("strip")
 }
 
-// check looks at what one value says about another.
+// check compares values that depend on each other.
 func (v *Vocab) check() error {
 	switch {
 	case len(v.Scores) != len(v.Pieces) && v.ByteLevel == nil:
@@ -136,8 +137,8 @@ func (v *Vocab) check() error {
 	return v.checkChat()
 }
 
-// checkChat holds that whatever begins or ends a message begins with a control piece, which no text becomes, and that one
-// cannot be taken for another.
+// checkChat checks that every marker begins with a control piece, which no text becomes, and that no marker can be taken for
+// another.
 func (v *Vocab) checkChat() error {
 	if len(v.Chat.Closing) == 0 {
 		return errors.New("it has no end marker")

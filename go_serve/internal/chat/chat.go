@@ -11,8 +11,8 @@ import (
 	"minitron/internal/sample"
 )
 
-// Chat is one conversation, or, with a model that continues text, a list of texts that know nothing of each other: what was
-// typed and how it went on are then the two parts of a turn. It is used by one goroutine.
+// Chat is one conversation or, with a model that continues text, a list of independent texts: the two parts of a turn are then
+// what was typed and how it went on. Only one goroutine may use it.
 type Chat struct {
 	Sampling bundle.Sampling // may be changed between answers
 	Watch    func(Odds)      // gets each token with its odds as it is written; may be nil
@@ -23,7 +23,7 @@ type Chat struct {
 	seed     uint64 // of the sampler
 	system   string
 	turns    []turn // all that was said, also what no longer fits into the context
-	last     trace  // what Odds tells of
+	last     trace  // the tokens that Odds reports on
 }
 
 // Answer is an answer of the model.
@@ -35,7 +35,7 @@ type Answer struct {
 // turn is what the person said and what the model answered.
 type turn struct {
 	user, answer []int
-	text         string // of the person: ids may stand for a normalised text
+	text         string // what the person typed: the ids may stand for a normalised text
 }
 
 // trace is what the model wrote last.
@@ -44,7 +44,7 @@ type trace struct {
 	prompt int   // how many of them are the prompt
 }
 
-// New starts a conversation. An empty system sends no system message, a model that continues text knows none.
+// New starts a conversation. With an empty system there is no system message; with a model that continues text there never is.
 func New(e *engine.Engine, system string, sampling bundle.Sampling, seed uint64) *Chat {
 	if e.ContinuesText() {
 		system = ""
@@ -67,7 +67,7 @@ func (c *Chat) SetSystem(text string) { c.system = text }
 // Reset forgets all turns; the system message stays.
 func (c *Chat) Reset() { c.setTurns(nil) }
 
-// setTurns replaces the turns, and forgets what was written in others.
+// setTurns replaces the turns, and forgets which tokens were written last.
 func (c *Chat) setTurns(turns []turn) { c.turns, c.last = turns, trace{} }
 
 // Turns returns how many turns there are.
@@ -76,8 +76,8 @@ func (c *Chat) Turns() int { return len(c.turns) }
 // ContinuesText reports whether the model continues text, rather than answering messages.
 func (c *Chat) ContinuesText() bool { return c.engine.ContinuesText() }
 
-// Tokens returns how many tokens the model saw when it had answered last, and how many fit into its context: the system
-// message and the newest turns, or of texts the end of the last one.
+// Tokens returns how many tokens the model saw when it had last answered, and how many fit into its context. Seen are the
+// system message and the newest turns or, with a model that continues text, the end of the last text.
 func (c *Chat) Tokens() (used, size int) {
 	size = c.engine.Config.Model.Longest()
 	n := len(c.turns)
@@ -96,7 +96,8 @@ func (c *Chat) Tokens() (used, size int) {
 	return used, size
 }
 
-// MemoryBytes returns what the model keeps of a conversation, however long it is; 0 where that grows with its length.
+// MemoryBytes returns the bytes that the model keeps of a conversation, however long it is; 0 for a model whose memory grows
+// with the length.
 func (c *Chat) MemoryBytes() int64 {
 	if !c.engine.Config.Model.Endless() {
 		return 0
@@ -111,7 +112,7 @@ func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answe
 	return c.grow(ctx, c.turns, c.newTurn(text), c.reserve(), onText)
 }
 
-// SayInstead is Say in place of the last turn, which there must be.
+// SayInstead is Say with a turn that replaces the last one. There must be a turn.
 func (c *Chat) SayInstead(ctx context.Context, text string, onText func(string)) (Answer, error) {
 	before, last := c.split()
 	t := turn{user: last.user, text: text}
@@ -121,7 +122,7 @@ func (c *Chat) SayInstead(ctx context.Context, text string, onText func(string))
 	return c.grow(ctx, before, t, c.reserve(), onText)
 }
 
-// More lets the last turn's answer go on where it ended, and returns what came. There must be a turn.
+// More continues the last turn's answer where it ended, and returns the new part. There must be a turn.
 func (c *Chat) More(ctx context.Context, onText func(string)) (Answer, error) {
 	before, last := c.split()
 	reserve := c.reserveBehind(last)
@@ -131,7 +132,7 @@ func (c *Chat) More(ctx context.Context, onText func(string)) (Answer, error) {
 	return c.grow(ctx, before, last, reserve, onText)
 }
 
-// reserveBehind is how many tokens are kept free for an answer that has begun to go on, below 1 where the context is full.
+// reserveBehind returns how many tokens are kept free for the rest of an answer that has begun; below 1 if the context is full.
 func (c *Chat) reserveBehind(t turn) int {
 	if c.ContinuesText() {
 		return c.reserve()
@@ -143,14 +144,15 @@ func (c *Chat) newTurn(text string) turn {
 	return turn{user: c.encode(text), text: text}
 }
 
-// split returns the turns before the last one, and that.
+// split returns the turns before the last one, and the last one.
 func (c *Chat) split() (before []turn, last turn) {
 	n := len(c.turns) - 1
 	return c.turns[:n], c.turns[n]
 }
 
-// grow writes on at the answer of a turn that follows those before it, with a reserve for what comes. Once something came,
-// these are the turns of the conversation; until then it stays as it is.
+// grow continues the answer of t, a turn that follows those in before, with reserve tokens kept free for what comes. Then
+// before and t become the conversation. It stays as it is after an error, and if nothing was written because ctx ended or
+// because a begun answer did not go on.
 func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (Answer, error) {
 	prompt, answer, err := c.write(ctx, before, t, reserve, onText)
 	if err != nil || len(answer.IDs) == 0 && (answer.Stopped == engine.StopInterrupted || len(t.answer) > 0) {
@@ -160,7 +162,7 @@ func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onT
 	return answer, nil
 }
 
-// write writes on at the answer of a turn that follows those before it, and changes nothing of the conversation.
+// write continues the answer of t, a turn that follows those in before, and changes nothing of the conversation.
 func (c *Chat) write(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (prompt []int, answer Answer, err error) {
 	if err = c.prepare(); err != nil {
 		return nil, Answer{}, err
@@ -169,7 +171,7 @@ func (c *Chat) write(ctx context.Context, before []turn, t turn, reserve int, on
 	if err != nil {
 		return nil, Answer{}, err
 	}
-	text := t.answer // what the answer continues as text
+	text := t.answer // the tokens that the answer continues as text
 	if c.ContinuesText() {
 		text = prompt
 	}
@@ -179,15 +181,16 @@ func (c *Chat) write(ctx context.Context, before []turn, t turn, reserve int, on
 	return prompt, answer, nil
 }
 
-// keep makes the turns before and t, whose answer went on with ids behind prompt, the conversation. Odds tells of ids, and of
-// so many tokens before them.
+// keep makes before and t the conversation, once t's answer went on with ids behind prompt. Odds then reports on ids, and on as
+// many tokens at the end of prompt as told says.
 func (c *Chat) keep(before []turn, t turn, prompt, ids []int, told int) {
 	t.answer = slices.Concat(t.answer, ids)
 	c.turns = append(before, t)
 	c.last = trace{slices.Concat(prompt, ids), len(prompt) - told}
 }
 
-// prepare makes the sequence: not before it is needed, as what it takes may not be known when the greeting is shown.
+// prepare makes the sequence if there is none yet. It is not made earlier, because the engine may not be ready when the
+// greeting is shown.
 func (c *Chat) prepare() (err error) {
 	if c.sequence == nil {
 		c.sequence, err = c.engine.NewSequence()
@@ -195,7 +198,7 @@ func (c *Chat) prepare() (err error) {
 	return err
 }
 
-// generate writes an answer after prompt, of whose end it continues before as text.
+// generate writes an answer after prompt. before is the end of the prompt that the answer continues as text.
 func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(string)) (engine.Answer, error) {
 	c.sampler.Params = engine.Params(c.Sampling)
 	request := engine.Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}

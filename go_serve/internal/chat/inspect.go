@@ -21,13 +21,13 @@ type Odds struct {
 	Others []Choice // the likeliest other tokens, the likeliest first
 }
 
-// others is how many other tokens are told.
+// others is how many other tokens Odds lists.
 const others = 3
 
-// tops is of how many likely tokens oddsOf must know.
+// tops returns how many of the likeliest tokens oddsOf needs to know, as some of them may never be sampled.
 func (c *Chat) tops() int { return others + 1 + len(c.engine.NeverSampled()) }
 
-// oddsOf leaves out what no answer may hold: no branch goes there.
+// oddsOf returns the odds of a token. Tokens that no answer may hold are left out, as one cannot branch to them.
 func (c *Chat) oddsOf(token engine.Token) (odds Odds) {
 	choice := func(l engine.Likely) Choice { return Choice{l.ID, l.Piece, math.Exp(l.Logprob)} }
 	odds.Choice = choice(token.Likely)
@@ -40,9 +40,9 @@ func (c *Chat) oddsOf(token engine.Token) (odds Odds) {
 	return odds
 }
 
-// Odds returns the odds of the tokens that were written last, none where the conversation's last turn was not written here
-// and now: after Undo, Reset and Restore. They are computed only now, by reading the answer once more: nothing is slower for
-// those who do not ask.
+// Odds returns the odds of the tokens that were written last. There are none if the conversation's last turn was not written in
+// this session, as after Undo, Reset and Restore. They are computed only when asked for, by reading the answer once more, so
+// that answers are not slower for those who do not ask.
 func (c *Chat) Odds(ctx context.Context) (odds []Odds, err error) {
 	for at := range c.Written() {
 		one, err := c.oddsAt(ctx, at)
@@ -54,7 +54,7 @@ func (c *Chat) Odds(ctx context.Context) (odds []Odds, err error) {
 	return odds, nil
 }
 
-// Written returns of how many tokens Odds tells.
+// Written returns the number of tokens that Odds reports on.
 func (c *Chat) Written() int { return len(c.last.ids) - c.last.prompt }
 
 func (c *Chat) oddsAt(ctx context.Context, at int) (Odds, error) {
@@ -66,9 +66,9 @@ func (c *Chat) oddsAt(ctx context.Context, at int) (Odds, error) {
 	return c.oddsOf(c.engine.Token(logits, c.last.ids[at], c.tops())), nil
 }
 
-// Branch goes back to one of the tokens that Odds tells of, at from 0, takes one of its Others in its place, and lets the answer
-// go on from there. onText gets the whole answer. ok is false, and nothing changes, where there is no such token; an Answer is
-// what was written behind it.
+// Branch goes back to one of the tokens that Odds reports on (at counts from 0), puts one of its Others in its place, and
+// continues the answer from there. onText gets the whole answer; the Answer is what was written behind the new token. If there
+// is no such token, ok is false and nothing changes.
 func (c *Chat) Branch(ctx context.Context, at, other int, onText func(string)) (answer Answer, ok bool, err error) {
 	if at < 0 || at >= c.Written() {
 		return Answer{}, false, nil
@@ -101,7 +101,7 @@ func (c *Chat) Branch(ctx context.Context, at, other int, onText func(string)) (
 	return answer, true, nil
 }
 
-// tell gives the answer of a turn to onText, but for a character that is not whole yet.
+// tell passes the answer of a turn to onText, except for an incomplete character at its end.
 func (c *Chat) tell(t turn, onText func(string)) {
 	if onText == nil {
 		return
@@ -119,8 +119,8 @@ func (c *Chat) tell(t turn, onText func(string)) {
 	}
 }
 
-// Seen returns the tokens that the model saw when it wrote last, and those that it wrote, as the vocabulary spells them; none
-// where Odds has none.
+// Seen returns the tokens that the model saw and wrote in its last answer, as the vocabulary spells them; none if Odds has
+// none.
 func (c *Chat) Seen() (pieces []string) {
 	for _, id := range c.engine.Window(c.last.ids) {
 		pieces = append(pieces, c.engine.Tokenizer.Piece(id))
@@ -136,8 +136,8 @@ func (c *Chat) Pieces(text string) (pieces []string) {
 	return pieces
 }
 
-// Measure reads and writes so many tokens, or fewer where the context is smaller, and returns the speed. The conversation
-// stays, but has to be read again.
+// Measure reads and writes the given numbers of tokens, or fewer if the context is smaller, and returns the speed. The
+// conversation stays, but the model has to read it again.
 func (c *Chat) Measure(ctx context.Context, read, write int) (engine.Speed, error) {
 	if err := c.prepare(); err != nil {
 		return engine.Speed{}, err

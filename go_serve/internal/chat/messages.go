@@ -24,8 +24,8 @@ func (c *Chat) Messages() (messages []Message) {
 	return messages
 }
 
-// Restore replaces the conversation by messages, as Messages returns them; the last one is an answer. After an error it is
-// as it was before.
+// Restore replaces the conversation by messages in the form that Messages returns; the last one must be an answer. After an
+// error the conversation is unchanged.
 func (c *Chat) Restore(messages []Message) error {
 	system, texts, err := arrange(messages)
 	if err == nil && len(texts)%2 != 0 {
@@ -37,8 +37,8 @@ func (c *Chat) Restore(messages []Message) error {
 	return err
 }
 
-// Resume replaces the conversation by all messages but the last one and returns the text of that, for Say. It must be a
-// user's. For the order of the others see arrange. A model that continues text has no use for a system message.
+// Resume replaces the conversation by all messages but the last one, which must be a user's, and returns the text of the last
+// one, for Say. For the order of the others see arrange. With a model that continues text the system message is dropped.
 func (c *Chat) Resume(messages []Message) (last string, err error) {
 	system, texts, err := arrange(messages)
 	if err == nil && len(texts)%2 == 0 {
@@ -51,10 +51,10 @@ func (c *Chat) Resume(messages []Message) (last string, err error) {
 	return texts[len(texts)-1], nil
 }
 
-// arrange takes a dialogue apart as the template wants it: the system message, and the texts of user and assistant in turn,
-// a user's first. What clients send otherwise finds its place: several messages of one role in a row are one of several
-// lines, and so are system messages, which stand first wherever they came; a dialogue that the assistant begins is its
-// answer to an empty message.
+// arrange takes a dialogue apart as the template needs it: the system message, and the texts of user and assistant in turn, a
+// user's first. Dialogues in another order are brought into this one: messages of one role in a row become one message of
+// several lines; so do system messages, which come first wherever they stood; if the assistant begins, its message is the
+// answer to an empty one.
 func arrange(messages []Message) (system string, texts []string, err error) {
 	var systems []string
 	for _, m := range messages {

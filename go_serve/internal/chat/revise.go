@@ -14,7 +14,7 @@ func (c *Chat) Undo() { c.setTurns(c.turns[:max(0, len(c.turns)-1)]) }
 // Seed returns the seed that answers are drawn with.
 func (c *Chat) Seed() uint64 { return c.seed }
 
-// SetSeed begins drawing anew.
+// SetSeed restarts the sampler with a seed.
 func (c *Chat) SetSeed(seed uint64) {
 	c.seed = seed
 	c.sampler.Seed(seed)

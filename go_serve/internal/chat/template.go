@@ -11,7 +11,7 @@ import (
 	"minitron/internal/fault"
 )
 
-// ErrNoTokens says that there is nothing for a text to go on from.
+// ErrNoTokens says that a text has no tokens, so that there is nothing to continue.
 var ErrNoTokens = fault.New("give it something to go on from", "the text has no tokens")
 
 // TooLongError says that a message does not fit into the context even when all else is left out.
@@ -27,20 +27,20 @@ func (e *TooLongError) Error() string {
 	return fmt.Sprintf("the message is too long: it has %d tokens, %d fit", e.Tokens, e.Fit)
 }
 
-// around is how many tokens the template takes around a question, up to where its answer begins; and around a whole turn.
+// around returns how many tokens the template adds to a question, up to where its answer begins, and how many to a whole turn.
 func (c *Chat) around() (question, whole int) {
 	m := c.engine.Tokenizer.Chat()
 	question = len(m.User) + len(m.Closing) + len(m.Assistant)
 	return question, question + len(m.Closing)
 }
 
-// size is how many tokens a turn takes once it is answered.
+// size returns how many tokens a turn takes once it is answered.
 func (c *Chat) size(t turn) int {
 	_, whole := c.around()
 	return len(t.user) + len(t.answer) + whole
 }
 
-// asking is how many tokens a turn takes while its answer is written.
+// asking returns how many tokens a turn takes while its answer is written.
 func (c *Chat) asking(t turn) int {
 	question, _ := c.around()
 	return len(t.user) + len(t.answer) + question
@@ -53,14 +53,14 @@ func (c *Chat) total(turns []turn) (sum int) {
 	return sum
 }
 
-// appendTurn adds a turn in the form of the template, up to where its answer goes on.
+// appendTurn appends a turn in the form of the template, up to where its answer goes on.
 func (c *Chat) appendTurn(ids []int, t turn) []int {
 	m := c.engine.Tokenizer.Chat()
 	ids = append(append(append(ids, m.User...), t.user...), m.Closing...)
 	return append(append(ids, m.Assistant...), t.answer...)
 }
 
-// head returns the ids before the first turn: what begins a dialogue, and the system message, where there is one.
+// head returns the ids before the first turn: those that begin a dialogue, and the system message if there is one.
 func (c *Chat) head() []int {
 	m := c.engine.Tokenizer.Chat()
 	if c.system == "" {
@@ -69,8 +69,8 @@ func (c *Chat) head() []int {
 	return slices.Concat(m.Start, m.System, c.encode(c.system), m.Closing)
 }
 
-// encode returns the ids of a message's text, of which the template may leave out the white space around it: all that
-// Python's str.strip does, which the templates of imported models are written for.
+// encode returns the ids of a message's text. If the template says so, the white space around the text is left out: the
+// characters that Python's str.strip removes, as the templates of imported models are written for that.
 func (c *Chat) encode(text string) []int {
 	if c.engine.Tokenizer.Chat().Strip && !c.ContinuesText() {
 		text = strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f })
@@ -78,14 +78,14 @@ func (c *Chat) encode(text string) []int {
 	return c.engine.Tokenizer.Encode(text)
 }
 
-// reserve is how many tokens are kept free for an answer.
+// reserve returns how many tokens are kept free for an answer.
 func (c *Chat) reserve() int {
 	return max(1, min(c.Sampling.MaxTokens, c.engine.Config.Model.Longest()/4))
 }
 
-// prompt returns the ids after which the answer of t goes on, and how many of the oldest turns before it are left out so
-// that they and a reserve for the answer fit into the context. The system message always stays. A text is asked for its
-// continuation by itself, with nothing around it.
+// prompt returns the ids after which the answer of t goes on, and how many of the oldest turns in before are left out so that
+// the rest and reserve tokens for the answer fit into the context. The system message always stays. For a model that continues
+// text the ids are those of the text alone. The error is ErrNoTokens, or wraps a TooLongError.
 func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped int, err error) {
 	if c.ContinuesText() {
 		if len(t.user) == 0 {
@@ -107,11 +107,11 @@ func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped in
 	return c.appendTurn(ids, t), dropped, nil
 }
 
-// leftOut returns how many of the oldest turns the model does not see when it is asked a question of so many tokens with
-// room for so many. Where a question no longer fits behind the turns, the oldest go until the others take half of the room
-// at most: the following questions are then read behind what is in the cache already. It is no more than the question needs
-// where that takes more than half itself, and the newest turn stays if it fits at all. This is done for each turn as it
-// was asked, so that the answer depends on the turns alone and stays the same while they grow.
+// leftOut returns how many of the oldest turns the model does not see when it is asked a question of that many tokens with that
+// much room. If a question no longer fits behind the turns, the oldest are dropped until the others take at most half of the
+// room, so that the model can read the following questions behind what its cache holds. If the question itself takes more than
+// half, only as many are dropped as it needs. The newest turn stays if it fits at all. This rule is applied to each turn as it
+// was asked, so that the result depends on the turns alone and stays the same while they grow.
 func (c *Chat) leftOut(turns []turn, question, room int) (first int) {
 	markers, _ := c.around()
 	seen := 0 // tokens of turns[first:i]
@@ -135,7 +135,7 @@ func (c *Chat) leftOut(turns []turn, question, room int) (first int) {
 	return first
 }
 
-// Prompt is what asks for the answer to a dialogue.
+// Prompt is what the model reads before it answers a dialogue.
 type Prompt struct {
 	IDs          []int
 	Begun        int // how many of these, at the end, begin the answer
@@ -143,9 +143,10 @@ type Prompt struct {
 	Tokens       int // of the whole dialogue
 }
 
-// NewPrompt returns what asks for an answer to messages (see Resume), or for the rest of it, where it was begun with the text
-// begun. A model that continues text is given the last message alone. With trim the oldest turns go that leave no room for an
-// answer of maxTokens, as in a Chat. Where something does not fit, err is a TooLongError and Tokens is known.
+// NewPrompt returns the prompt for an answer to messages (see Resume); if the answer has begun already, with the text begun,
+// for the rest of it. A model that continues text is given the last message alone. With trim, the oldest turns that leave no
+// room for an answer of maxTokens are dropped, as in a Chat. If something does not fit, err is or wraps a TooLongError, and
+// Tokens is set.
 func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
 	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
 	last, err := c.Resume(messages)

@@ -1,7 +1,7 @@
 // Package edit reads messages from a terminal key by key: a line editor with history. It knows neither chats nor models.
 //
-// The parts from below: line (text and cursor), keys (bytes to keys), Editor (keys to text), layout (text to rows of a window),
-// screen (rows to escape sequences), Reader (all of it on a terminal).
+// The parts, from the bottom up: line (text and cursor), keys (bytes to keys), Editor (keys to text), layout (text to rows of a
+// window), screen (rows to escape sequences), Reader (all of it on a terminal).
 package edit
 
 import (
@@ -23,40 +23,40 @@ const (
 	ClearScreen
 )
 
-// Words are what the editor itself says.
+// Words are the editor's own texts.
 type Words struct {
-	Searching string // before what is searched for
-	NotFound  string // the same, where nothing holds it
+	Searching string // stands before the text that is searched for
+	NotFound  string // the same, if no entry holds it
 }
 
 // Editor is one message being typed: keys go in, Layout shows it. It touches no terminal.
 type Editor struct {
 	Prompt   string
 	Words    Words
-	Complete func(text string) []string // texts that may be meant; nil: none
-	Goes     func(text string) bool     // whether text goes on after Enter; nil: never
+	Complete func(text string) []string // what text may be completed to; nil: nothing
+	Goes     func(text string) bool     // whether Enter after text begins a new line of it rather than sending it; nil: never
 
 	line
 	history  []string       // oldest first
 	drafts   map[int][]rune // changed entries, and at len(history) the message itself
-	entry    int            // which of them is shown
+	entry    int            // the entry that is shown; len(history) is the message itself
 	search   *search
 	hint     string // below the text until the next key
 	last     Code   // the key before
-	finished bool   // nothing but the text is shown
+	finished bool   // the message is done: no search and no hint is shown
 }
 
-// search is a Ctrl-R: from the newest entry on to the oldest.
+// search is the state of a Ctrl-R search, which goes from the newest entry to the oldest.
 type search struct {
 	text   []rune
-	entry  int // that was found; len(history) at the begin
+	entry  int // the one that was found; len(history) at the beginning
 	at     int // where in the entry
 	failed bool
 	before line
-	shown  int // the entry before
+	shown  int // the entry that was shown before
 }
 
-// NewEditor starts a message with a text in it. history is oldest first and not changed.
+// NewEditor starts a message that holds text already. history is oldest first and not changed.
 func NewEditor(prompt string, history []string, text string) *Editor {
 	e := &Editor{Prompt: prompt, history: history, entry: len(history), drafts: make(map[int][]rune)}
 	e.set(clean(text))
@@ -66,7 +66,7 @@ func NewEditor(prompt string, history []string, text string) *Editor {
 // Text returns what was typed.
 func (e *Editor) Text() string { return string(e.text) }
 
-// Handle takes a key.
+// Handle applies a key to the message, and returns what the key asks for beyond that.
 func (e *Editor) Handle(key Key) Action {
 	if key.Code == Nothing {
 		return None
@@ -187,7 +187,7 @@ func (e *Editor) show(entry int) {
 	e.set([]rune(e.history[entry]))
 }
 
-// complete adds what all candidates have in common; where that is nothing, it shows them.
+// complete completes the text by what all candidates have in common; if that is nothing new, it shows the candidates.
 func (e *Editor) complete() {
 	if e.Complete == nil || e.at != len(e.text) {
 		return
@@ -215,7 +215,8 @@ func (e *Editor) complete() {
 	}
 }
 
-// searchKey takes a key of a search. It reports false where the key ends the search and has its usual meaning then.
+// searchKey handles a key during a search. It reports false if the key has its usual meaning too; such a key ends the search,
+// unless it is Clear or Suspend.
 func (e *Editor) searchKey(key Key) bool {
 	s := e.search
 	switch key.Code {
@@ -244,7 +245,7 @@ func (e *Editor) searchKey(key Key) bool {
 	return true
 }
 
-// find shows the first entry from one on that holds what is searched for, other than the one found before.
+// find shows the first entry that holds what is searched for, from the entry from on in the direction step.
 func (e *Editor) find(from, step int) {
 	s := e.search
 	wanted := string(s.text)

@@ -50,7 +50,7 @@ func (h *History) Add(entry string) {
 	}
 }
 
-// bounded returns entries with one more at the end, none twice in a row, and only the newest that may be kept.
+// bounded returns entries with more at their end, none of them twice in a row, and only the newest that the bounds allow.
 func bounded(entries []string, more ...string) []string {
 	var kept []string
 	for _, entry := range append(entries[:len(entries):len(entries)], more...) {

@@ -28,7 +28,7 @@ const (
 	Delete
 	KillStart
 	KillEnd
-	KillSpaced // to the space before
+	KillSpaced // back to the space before the word
 	KillWordLeft
 	KillWordRight
 	Yank
@@ -80,13 +80,14 @@ const (
 
 func (p *parser) feed(b []byte) { p.bytes = append(p.bytes, b...) }
 
-// How long the rest of a key may take, after which an Escape alone is a key, and how long that of a terminal's report.
+// escapeWait is how long to wait for the rest of a key before an Escape alone counts as a key; reportWait is how long to wait
+// for the rest of a terminal's report.
 const (
 	escapeWait = 50 * time.Millisecond
 	reportWait = time.Second
 )
 
-// wait returns how long to wait for the rest of what has begun, 0 where nothing has.
+// wait returns how long to wait for the rest of a key that has begun, 0 if none has.
 func (p *parser) wait() time.Duration {
 	switch {
 	case len(p.bytes) == 0 || p.pasting:
@@ -97,7 +98,7 @@ func (p *parser) wait() time.Duration {
 	return escapeWait
 }
 
-// open reports whether what was fed ends inside of a paste, or of a mark of one.
+// open reports whether the bytes so far end inside a paste, or inside a mark that begins one.
 func (p *parser) open() bool {
 	if at := bytes.LastIndexByte(p.bytes, escape); at >= 0 && bytes.HasPrefix([]byte(pasteBegin), p.bytes[at:]) {
 		return true
@@ -147,7 +148,7 @@ func (p *parser) next(final bool) (key Key, ok bool) {
 	return Key{Text, valid(p.take(n))}, true
 }
 
-// whole returns how many bytes are left when an unfinished character at the end is not counted.
+// whole returns the length of b without an unfinished character at its end.
 func whole(b []byte) int {
 	for n := len(b) - 1; n >= 0 && n >= len(b)-utf8.UTFMax; n-- {
 		if utf8.RuneStart(b[n]) {
@@ -160,10 +161,11 @@ func whole(b []byte) int {
 	return len(b)
 }
 
-// valid makes every invalid byte a U+FFFD.
+// valid replaces every invalid byte by U+FFFD.
 func valid(b []byte) string { return string([]rune(string(b))) }
 
-// paste returns what was pasted so far: a paste whose end never comes must not swallow what is typed later.
+// paste returns what was pasted so far, before the end of the paste has come: if it never comes, what is typed later must not
+// be swallowed.
 func (p *parser) paste(final bool) (Key, bool) {
 	n := len(p.bytes)
 	if at := bytes.Index(p.bytes, []byte(pasteEnd)); at >= 0 {
@@ -229,7 +231,7 @@ func (p *parser) escape(final bool) (Key, bool) {
 	return Key{}, true
 }
 
-// unfinished is an Escape after which nothing came, when final.
+// unfinished handles an Escape whose rest has not come: with final it is the key Escape.
 func (p *parser) unfinished(final bool) (Key, bool) {
 	if !final {
 		return Key{}, false
@@ -238,11 +240,11 @@ func (p *parser) unfinished(final bool) (Key, bool) {
 	return Key{Code: Escape}, true
 }
 
-// beginsReport tells what begins a text from terminal to program: OSC, DCS, APC, PM or SOS.
+// beginsReport reports whether a byte behind an Escape begins a text from terminal to program: OSC, DCS, APC, PM or SOS.
 func beginsReport(b byte) bool { return b == ']' || b == 'P' || b == '_' || b == '^' || b == 'X' }
 
-// report swallows what a terminal says of itself, its colours for example, when another program had asked and was gone
-// before the answer: ESC, a letter, text, and BEL or ESC \.
+// report swallows what a terminal says of itself, such as its colours, because another program asked for it and ended before
+// the answer came: ESC, a letter, text, and BEL or ESC \.
 func (p *parser) report(final bool) (Key, bool) {
 	for n := 2; n < len(p.bytes); n++ {
 		b := p.bytes[n]
@@ -314,7 +316,7 @@ func (p *parser) sequence(final bool) (Key, bool) {
 	return Key{}, true
 }
 
-// letterKey is a key that the last letter of a sequence names.
+// letterKey returns the key that the last letter of a sequence stands for.
 func letterKey(letter byte, modified bool) Code {
 	switch letter {
 	case 'A':

@@ -20,7 +20,7 @@ type cell struct {
 	text   string // what is written: never a control character
 	width  int
 	style  style
-	agreed bool // see agreed
+	agreed bool // see width.Agreed
 }
 
 // frame is a message as rows of a window, and where the cursor is in them.
@@ -35,7 +35,7 @@ const (
 	indent     = "  " // before the second and later lines of a message: as wide as the prompt
 )
 
-// layout shows the message in a window of so many columns.
+// layout lays the message out for a window of that many columns.
 func (e *Editor) layout(columns int) frame {
 	b := builder{frame: frame{columns: max(columns, minColumns)}}
 	b.newRow()
@@ -92,7 +92,7 @@ func (b *builder) newRow() {
 	b.used = 0
 }
 
-// wrap begins a row where a cluster of that width does not fit.
+// wrap begins a row if a cluster of that width does not fit into the last one.
 func (b *builder) wrap(width int) {
 	if b.used+width > b.columns {
 		b.newRow()

@@ -20,14 +20,14 @@ func (l *line) set(text []rune) { l.text, l.at = text, len(text) }
 
 func (l *line) insert(text []rune) {
 	l.text = slices.Insert(l.text, l.at, text...)
-	l.at = width.Settle(l.text, l.at+len(text)) // what stood here may be a part of what came
+	l.at = width.Settle(l.text, l.at+len(text)) // text beside the new one may form one cluster with it
 }
 
 // cut removes the text from one place to another and returns it.
 func (l *line) cut(from, to int) []rune {
 	gone := slices.Clone(l.text[from:to])
 	l.text = slices.Delete(l.text, from, to)
-	l.at = width.Settle(l.text, from) // the neighbours may have become one
+	l.at = width.Settle(l.text, from) // the neighbours may have become one cluster
 	return gone
 }
 
@@ -66,7 +66,7 @@ func (l *line) end() int {
 func (l *line) left() int  { return width.Previous(l.text, l.at) }
 func (l *line) right() int { return width.Next(l.text, l.at) }
 
-// inWord counts a mark that stands on a letter too.
+// inWord reports whether a character belongs to a word, as marks on letters do.
 func inWord(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) || r == '_'
 }

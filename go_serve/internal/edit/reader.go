@@ -14,7 +14,7 @@ import (
 // ErrInterrupted is a Ctrl-C at the prompt.
 var ErrInterrupted = errors.New("interrupted")
 
-// Terminal is what a Reader needs of one.
+// Terminal is what a Reader needs of a terminal.
 type Terminal interface {
 	io.ReadWriter
 	Size() (columns, rows int)
@@ -25,14 +25,14 @@ type Terminal interface {
 // Reader reads messages from a terminal.
 type Reader struct {
 	Terminal   Terminal
-	Interrupts <-chan os.Signal // Ctrl-C from elsewhere; may be nil
+	Interrupts <-chan os.Signal // Ctrl-C that comes as a signal; may be nil
 	History    *History
 	Words      Words
 	Colour     bool
 	Complete   func(text string) []string
 	Goes       func(text string) bool
 
-	after  func(time.Duration) <-chan time.Time // time.After, but in tests that must not depend on it
+	after  func(time.Duration) <-chan time.Time // tests set it in place of time.After
 	keys   parser
 	wants  chan struct{} // asks the reading goroutine for more
 	comes  chan []byte   // closed when the keyboard is gone
@@ -40,8 +40,9 @@ type Reader struct {
 	screen screen
 }
 
-// Read lets a person write a message, beginning with text, and returns it: with ErrInterrupted for Ctrl-C, io.EOF when they want
-// to leave. With remember the message goes into the history.
+// Read lets a person write a message, which begins with text, and returns it. The error is ErrInterrupted after Ctrl-C, and
+// io.EOF when the person wants to leave. With remember, completion and messages of several lines are on, and the message goes
+// into the history.
 func (r *Reader) Read(prompt, text string, remember bool) (string, error) {
 	e := NewEditor(prompt, r.History.Entries(), text)
 	e.Words = r.Words
@@ -99,8 +100,8 @@ func (r *Reader) During(interrupt func()) (stop func()) {
 	}
 }
 
-// between keeps what was typed, but obeys Ctrl-C and Ctrl-Z at once. A message that was sent before a Ctrl-C is taken back
-// by it; the begin of one stays.
+// between keeps what was typed for the next Read, but obeys Ctrl-C and Ctrl-Z at once. Ctrl-C discards what was typed before it
+// if that holds an Enter, that is a message to send; the beginning of a message stays.
 func (r *Reader) between(typed []byte, interrupt func()) {
 	for len(typed) > 0 {
 		n := bytes.IndexAny(typed, ctrlC+ctrlZ)
@@ -123,11 +124,11 @@ func (r *Reader) between(typed []byte, interrupt func()) {
 
 const ctrlC, ctrlZ = "\x03", "\x1a"
 
-// feed takes what came in one read. Nobody types text behind an Enter as fast as that: where a terminal does not mark what
-// is pasted it is marked here, so that its newlines send nothing.
+// feed takes the bytes of one read. Nobody types text behind an Enter so fast that one read holds both: it was pasted. If the
+// terminal did not mark the paste, feed marks it, so that its newlines send nothing.
 func (r *Reader) feed(b []byte) {
 	cut := r.keys.take(len(r.keys.bytes))
-	n := whole(cut) // of a character the first bytes have come before
+	n := whole(cut) // the first bytes of a character may have come in an earlier read
 	r.keys.feed(cut[:n])
 	b = slices.Concat(cut[n:], b)
 	if n = whole(b); looksPasted(b) && !r.keys.open() {
@@ -136,20 +137,20 @@ func (r *Reader) feed(b []byte) {
 	r.keys.feed(b)
 }
 
-// looksPasted reports whether there is text behind a newline, and no key beside.
+// looksPasted reports whether there is text behind a newline, and no control key anywhere.
 func looksPasted(b []byte) bool {
 	isKey := func(c rune) bool { return c < controlKey && c != '\t' && c != '\r' && c != '\n' || c == 0x7f }
 	newline := bytes.IndexAny(b, "\r\n")
 	return newline >= 0 && len(bytes.TrimSpace(b[newline:])) > 0 && !bytes.ContainsFunc(b, isKey)
 }
 
-// A read of so many bytes was no typing: more of it comes within a moment, and is taken together.
+// A read of largeRead bytes or more was not typed: what comes within a moment after it belongs to it.
 const (
 	largeRead = 512
 	moment    = 20 * time.Millisecond
 )
 
-// rest adds what belongs to a large read: it would cost too much to show the message after each part of a paste.
+// rest adds what belongs to a large read: showing the message after each part of a paste would cost too much.
 func (r *Reader) rest(b []byte) []byte {
 	for large := len(b) >= largeRead; large; {
 		r.ask()
@@ -201,7 +202,7 @@ func (r *Reader) read() {
 	}
 }
 
-// take hands the keys that have come to e, or waits for more and whatever else may happen.
+// take hands the keys that have come to e, and then waits for more keys or other events.
 func (r *Reader) take(e *Editor) (Action, error) {
 	for {
 		key, ok := r.keys.next(false)
@@ -239,7 +240,7 @@ func (r *Reader) take(e *Editor) (Action, error) {
 	return None, nil
 }
 
-// handle is Handle, with what only a terminal can do.
+// handle is Editor.Handle, with what only a terminal can do.
 func (r *Reader) handle(e *Editor, key Key) Action {
 	action := e.Handle(key)
 	switch action {

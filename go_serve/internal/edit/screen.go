@@ -6,17 +6,17 @@ import (
 	"strconv"
 )
 
-// screen turns frames into what a terminal has to be sent. It knows what the terminal shows, relative to the place where
-// the first frame began: at the left edge, nothing below it. Rows end with an explicit newline, never by the terminal's own
+// screen turns frames into what has to be sent to a terminal. It knows what the terminal shows, relative to the place where the
+// first frame began: at the left edge, with nothing below it. Rows end with an explicit newline, never by the terminal's own
 // wrapping, so that a full row means the same to all terminals.
 type screen struct {
 	colour bool
-	frame      // what is shown, without what is scrolled away
+	frame      // the rows that are shown; those scrolled away are not in it
 	top    int // how many rows are scrolled away above
 	out    bytes.Buffer
 }
 
-// draw returns what makes the terminal show f in a window of so many rows; where f has more, those around the cursor.
+// draw returns what makes the terminal show f in a window of that many rows; if f has more, those around the cursor.
 func (s *screen) draw(f frame, rows int) []byte {
 	rows = max(rows, 1)
 	s.top = min(s.top, f.row, max(0, len(f.rows)-rows))
@@ -36,7 +36,7 @@ func (s *screen) draw(f frame, rows int) []byte {
 	return s.take()
 }
 
-// firstChange returns the row and the index of the first cell that is not as it is shown.
+// firstChange returns the row and the index of the first cell of f that differs from what is shown.
 func (s *screen) firstChange(f frame) (row, i int) {
 	for row = range min(len(f.rows), len(s.rows)) {
 		was, is := s.rows[row], f.rows[row]
@@ -49,7 +49,7 @@ func (s *screen) firstChange(f frame) (row, i int) {
 	return min(len(f.rows), len(s.rows)), 0
 }
 
-// goTo moves to a cell, of a row that is shown or of the one below, for which a terminal may have to scroll.
+// goTo moves to a cell of a row that is shown, or of the row below them, for which a terminal may have to scroll.
 func (s *screen) goTo(row, i int) {
 	if row > 0 && row >= len(s.rows) {
 		s.move(row-1, 0)
@@ -83,7 +83,7 @@ func (s *screen) move(row, column int) {
 	s.row, s.column = row, column
 }
 
-// step moves n places in the direction of a letter, if any.
+// step moves the cursor n places in the direction of a letter, if n is above 0.
 func (s *screen) step(n int, letter byte) {
 	if n > 0 {
 		s.out.WriteString("\x1b[" + strconv.Itoa(n))
@@ -91,7 +91,7 @@ func (s *screen) step(n int, letter byte) {
 	}
 }
 
-// write writes rows from a cell on, where the cursor is.
+// write writes rows, from the cell on where the cursor is.
 func (s *screen) write(rows [][]cell, row, i int) {
 	now, wraps := plain, true
 	for ; row < len(rows); row, i = row+1, 0 {
@@ -101,7 +101,7 @@ func (s *screen) write(rows [][]cell, row, i int) {
 		}
 		for _, c := range rows[row][i:] {
 			if !c.agreed && wraps {
-				s.out.WriteString("\x1b[?7l") // a terminal that thinks it wider must not break the row by itself
+				s.out.WriteString("\x1b[?7l") // a terminal that takes the cell for wider must not break the row by itself
 				wraps = false
 			}
 			if c.style != now {
@@ -129,7 +129,7 @@ func (s *screen) style(to style) {
 	}
 }
 
-// finish leaves all of f on the screen, also what the window is too small for, and the cursor below it.
+// finish leaves all of f on the screen, even if the window is too small for it, and the cursor below it.
 func (s *screen) finish(f frame) []byte {
 	if s.top > 0 || len(f.rows) > len(s.rows) {
 		s.top = 0
@@ -140,8 +140,8 @@ func (s *screen) finish(f frame) []byte {
 	return append(out, "\r\n"...)
 }
 
-// resized prepares for a window of another width. Most terminals have broken what was shown into new rows by then: the
-// next frame begins where the first of them is now.
+// resized prepares for a window of another width. Most terminals have rewrapped what was shown by then, so the next frame
+// begins where the first of the new rows is now.
 func (s *screen) resized(columns int) []byte {
 	columns = max(columns, 1)
 	above := s.column / columns
@@ -169,14 +169,14 @@ func (s *screen) below() []byte {
 	return s.take()
 }
 
-// restart begins a row anew, wherever another program has left the cursor.
+// restart starts at the beginning of a row, wherever another program has left the cursor.
 func (s *screen) restart() []byte {
 	s.out.WriteString("\r\x1b[J")
 	s.forget()
 	return s.take()
 }
 
-// forget begins anew where the cursor is, which is at the left edge.
+// forget starts anew at the cursor, which must be at the left edge.
 func (s *screen) forget() { s.frame, s.top = frame{}, 0 }
 
 func (s *screen) take() []byte {

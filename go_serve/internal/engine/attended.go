@@ -6,7 +6,7 @@ import (
 	"minitron/internal/model"
 )
 
-// Attention returns where the tokens of a text look in every layer, once it is its turn to compute.
+// Attention returns where the tokens of a text look in every layer. It waits for its turn to compute.
 func (e *Engine) Attention(ctx context.Context, ids []int) ([]model.Attended, error) {
 	if err := e.Ready(); err != nil {
 		return nil, err

@@ -18,14 +18,14 @@ type Engine struct {
 	Tokenizer *tokenizer.Tokenizer
 	Model     *model.Model
 
-	ready  chan struct{} // closed once the two below are known
+	ready  chan struct{} // closed once damage and pool are known
 	damage error         // what is wrong with the weights
 	pool   *kernel.Pool
-	queue  turnQueue // of sequences that compute
+	queue  turnQueue // the turns of the sequences to compute
 }
 
-// New makes an engine of an opened bundle, which must stay open. It does not wait until all weights were looked at
-// and until it is known how many threads are fastest (for threads < 1): that goes on while a person reads the greeting.
+// New makes an engine of an opened bundle, which must stay open. It does not wait until all weights are checked and, for
+// threads < 1, the fastest number of threads is known: that goes on while a person reads the greeting.
 func New(b *bundle.Bundle, threads int) (*Engine, error) {
 	e := &Engine{Config: b.Config, ready: make(chan struct{})}
 	var err error
@@ -43,26 +43,26 @@ func New(b *bundle.Bundle, threads int) (*Engine, error) {
 		e.pool = kernel.NewPool(threads)
 	}()
 	if e.Tokenizer, err = tokenizer.New(b.Vocab); err != nil {
-		e.Close() // from here on nobody reads the weights
+		e.Close() // waits until nobody reads the weights any more
 		return nil, fault.New("export the bundle again", "vocab.json is not usable: %w", err)
 	}
 	return e, nil
 }
 
-// Ready waits until everything can be computed, and returns what is wrong with the weights.
+// Ready waits until the engine can compute, and returns what is wrong with the weights, if anything.
 func (e *Engine) Ready() error {
 	<-e.ready
 	return e.damage
 }
 
-// Close ends the threads, once the engine is ready. Nothing of it may compute, nor compute any more.
+// Close waits until the engine is ready and ends its threads. Nothing may compute with the engine at that time or later.
 func (e *Engine) Close() {
 	if e.Ready() == nil {
 		e.pool.Close()
 	}
 }
 
-// NewState makes an empty sequence as soon as the engine is ready. Only one of an engine's states may compute at a time.
+// NewState waits until the engine is ready and makes an empty state. Only one of an engine's states may compute at a time.
 func (e *Engine) NewState() (*model.State, error) {
 	if err := e.Ready(); err != nil {
 		return nil, err
@@ -76,9 +76,9 @@ func (e *Engine) Threads() int { return e.pool.Threads() }
 // ContinuesText reports whether the model continues text, rather than answering messages.
 func (e *Engine) ContinuesText() bool { return e.Config.Template == bundle.RawText }
 
-// Window returns what the model sees of ids. The ids of a dialogue fit. Of a text that outgrows the context the oldest half
-// of the window goes, and again whenever it is full: where the window begins depends on the length alone, so that a text
-// goes on alike in one answer and in several, and most ids are read once with all before them in the cache.
+// Window returns what the model sees of ids. The ids of a dialogue fit. Of a text that outgrows the context the oldest tokens
+// are dropped, half a window at a time, whenever the window is full. Where the window begins depends on the length alone, so
+// that a text goes on alike in one answer and in several, and the cache serves for most of the tokens.
 func (e *Engine) Window(ids []int) []int {
 	size := e.Config.Model.Longest()
 	if !e.ContinuesText() || len(ids) <= size {

@@ -17,9 +17,9 @@ type Stop string
 
 const (
 	StopEnd         Stop = "end"         // the model ended it
-	StopMaxTokens   Stop = "max_tokens"  // the limit of the caller
-	StopContext     Stop = "context"     // the context is full; never of a text
-	StopSequence    Stop = "stop"        // a text of the caller came
+	StopMaxTokens   Stop = "max_tokens"  // the caller's limit was reached
+	StopContext     Stop = "context"     // the context is full; does not happen to a base model's text
+	StopSequence    Stop = "stop"        // one of the caller's stop sequences came
 	StopInterrupted Stop = "interrupted" // the caller's ctx was cancelled
 )
 
@@ -28,21 +28,21 @@ type Answer struct {
 	Text          string // up to a stop sequence
 	IDs           []int  // without the end marker
 	Stopped       Stop
-	DroppedTokens int // how many of the oldest tokens of a text the model saw no more in the end
+	DroppedTokens int // how many of the oldest tokens of a text the model no longer saw in the end
 	Stats         Stats
 }
 
-// Stats says what an answer cost.
+// Stats says how much an answer took.
 type Stats struct {
-	PromptTokens int // the whole prompt, also what of a text the model did not see
-	CachedTokens int // of these, how many were known from the answer before
+	PromptTokens int // the whole prompt, with the tokens of a text that the model did not see
+	CachedTokens int // how many of them were in the cache
 	AnswerTokens int
 	Prefill      time.Duration // from the prompt to the first token
 	Decode       time.Duration // the other tokens
-	DecodePasses int           // how many forward passes Decode took: each gave a token, or the end
+	DecodePasses int           // how many forward passes Decode took: each gave a token, or the end marker
 }
 
-// TokensPerSecond returns how fast the answer was written after its first token, 0 where nothing was.
+// TokensPerSecond returns how fast the answer was written after its first token, or 0 if nothing was.
 func (s Stats) TokensPerSecond() float64 {
 	if s.DecodePasses == 0 || s.Decode <= 0 {
 		return 0
@@ -53,22 +53,22 @@ func (s Stats) TokensPerSecond() float64 {
 // Request says what is to be written.
 type Request struct {
 	Prompt      []int
-	Unseen      int   // of a text: how many tokens stand before Prompt, all out of the model's sight
-	Before      []int // the end of Prompt that the answer continues as text; none where it begins one
+	Unseen      int   // for a text: how many of its tokens stand before Prompt, out of the model's sight
+	Before      []int // the end of Prompt that the answer continues as text; empty if the answer begins a text
 	MaxTokens   int
-	Stops       []string // the answer ends before the first of these to be complete
-	Logprobs    bool     // with the tokens' log-probabilities
-	TopLogprobs int      // of how many other tokens beside each, at most MaxTopLogprobs
+	Stops       []string // the answer ends before the one of these that is complete first
+	Logprobs    bool     // whether parts come with tokens and their log-probabilities
+	TopLogprobs int      // how many of the likeliest tokens come with each, at most MaxTopLogprobs
 }
 
-// Part is what an answer grew by.
+// Part is one step by which an answer grows.
 type Part struct {
 	Text   string  // whole characters
 	Tokens []Token // those that begin in Text; none unless asked for
 }
 
-// Generate continues a prompt. on gets the answer in parts while it grows; its error ends the work and is returned.
-// A cancelled ctx is no error: it ends the answer early.
+// Generate continues a prompt. on gets the answer in parts while it grows; an error of on ends the work and is returned. A
+// cancelled ctx is no error: it ends the answer early.
 func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Sampler, on func(Part) error) (Answer, error) {
 	ids := slices.Clone(r.Prompt)
 	fits := q.engine.Config.Model.Longest()
@@ -118,7 +118,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 		if err != nil {
 			return Answer{}, err
 		}
-		if found { // in what was left of a character
+		if found { // in the rest of an incomplete character
 			answer.Stopped = StopSequence
 		}
 	}
@@ -130,17 +130,17 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	return answer, nil
 }
 
-// NewSampler makes a sampler that never chooses what no answer may hold.
+// NewSampler makes a sampler that never chooses a token that no answer may hold.
 func (e *Engine) NewSampler(seed uint64) *sample.Sampler {
 	return sample.New(sample.Params{}, seed, e.Tokenizer.Size(), e.NeverSampled())
 }
 
-// Params returns how to choose by a model's settings.
+// Params turns a model's settings into those of a sampler.
 func Params(s bundle.Sampling) sample.Params {
 	return sample.Params{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, MinP: s.MinP, RepeatPenalty: s.RepeatPenalty}
 }
 
-// heldBack returns how many bytes at the end of text may begin one of stops.
+// heldBack returns how many bytes at the end of text must be held back because they may begin one of stops.
 func heldBack(text string, stops []string) (most int) {
 	for _, stop := range stops {
 		for n := min(len(stop)-1, len(text)); n > most; n-- {
@@ -152,7 +152,7 @@ func heldBack(text string, stops []string) (most int) {
 	return most
 }
 
-// findStop returns where the stop begins that is complete first, the longest of those; -1 when none is there.
+// findStop returns where in text the stop begins that is complete first, the longest if several end there; -1 if there is none.
 func findStop(text string, stops []string) (at int) {
 	at, end := -1, len(text)+1
 	for _, stop := range stops {

@@ -6,16 +6,16 @@ import (
 	"minitron/internal/model"
 )
 
-// Sequence is a place where one answer at a time is written. It keeps what it read and wrote, so that what the next prompt
-// begins with in common is not computed again; the result does not depend on that. It belongs to one goroutine; several
-// sequences of an engine take turns, a token or a slice of a prompt each.
+// Sequence is a place where one answer at a time is written. It keeps what it read and wrote in its cache, so that the
+// beginning that the next prompt has in common with that is not computed again; the result does not depend on it. Only one
+// goroutine may use it. Several sequences of an engine take turns, a token or a slice of a prompt each.
 type Sequence struct {
 	engine *Engine
 	state  *model.State
-	reused int // how many of the last call's ids were known before it
+	reused int // how many ids of the last call were in the cache before it
 }
 
-// NewSequence makes an empty sequence as soon as the engine is ready.
+// NewSequence waits until the engine is ready and makes an empty sequence.
 func (e *Engine) NewSequence() (*Sequence, error) {
 	state, err := e.NewState()
 	if err != nil {
@@ -24,17 +24,18 @@ func (e *Engine) NewSequence() (*Sequence, error) {
 	return &Sequence{engine: e, state: state}, nil
 }
 
-// Shared returns with how many of ids the sequence begins, and how many it holds.
+// Shared returns how many tokens ids and the sequence have in common at their beginning, and how many the sequence holds.
 func (q *Sequence) Shared(ids []int) (shared, held int) { return q.state.Shared(ids), q.state.Len() }
 
-// Logits returns the logits [vocab] that follow ids, valid until the next call. A cancelled ctx ends the work, and the
+// Logits returns the logits [vocab] that follow ids; they are valid until the next call. A cancelled ctx ends the work, or the
 // waiting for a turn, with ctx.Err().
 func (q *Sequence) Logits(ctx context.Context, ids []int) (logits []float32, err error) {
 	q.reused = q.state.Begin(ids)
 	return q.Extend(ctx, ids[q.reused:])
 }
 
-// Extend returns the logits that follow the sequence and ids after it, as Logits does; it takes no longer the longer the sequence is.
+// Extend returns the logits that follow the sequence with ids appended, as Logits does. It does not compare ids with what the
+// sequence holds, which would take longer the longer the sequence is.
 func (q *Sequence) Extend(ctx context.Context, ids []int) (logits []float32, err error) {
 	for ; len(ids) > model.SliceTokens; ids = ids[model.SliceTokens:] {
 		if err := q.turn(ctx, func() error { return q.state.Read(ctx, ids[:model.SliceTokens]) }); err != nil {
@@ -48,8 +49,8 @@ func (q *Sequence) Extend(ctx context.Context, ids []int) (logits []float32, err
 	return logits, err
 }
 
-// after is Logits. With grown the ids are those of the call before and one more, unless a window moved on: then they are not compared
-// with what is held, which would take longer the longer a text is.
+// after is Logits. With grown, ids are those of the call before and one more, unless the window has moved on. They are then not
+// compared with what the sequence holds, which would take longer the longer a text is.
 func (q *Sequence) after(ctx context.Context, ids []int, grown bool) (logits []float32, err error) {
 	if !grown || len(ids) != q.state.Len()+1 {
 		return q.Logits(ctx, ids)
@@ -57,7 +58,7 @@ func (q *Sequence) after(ctx context.Context, ids []int, grown bool) (logits []f
 	return q.Extend(ctx, ids[len(ids)-1:])
 }
 
-// turn computes when it is this sequence's turn.
+// turn waits for this sequence's turn and calls compute.
 func (q *Sequence) turn(ctx context.Context, compute func() error) error {
 	if err := q.engine.queue.enter(ctx); err != nil {
 		return err

@@ -7,15 +7,15 @@ import (
 	"minitron/internal/sample"
 )
 
-// Speed is how fast a model reads and writes here.
+// Speed is how fast a model reads and writes on this machine.
 type Speed struct {
 	Read, Written       int     // tokens
 	ReadTPS, WrittenTPS float64 // per second
 	Threads             int
 }
 
-// Measure reads and writes so many tokens, or fewer where the context is smaller, and returns the speed. The sequence holds
-// nothing else afterwards.
+// Measure reads and writes the given numbers of tokens, or fewer if the context is smaller, and returns the speed. The sequence
+// holds nothing else afterwards.
 func (q *Sequence) Measure(ctx context.Context, read, write int) (Speed, error) {
 	size := q.engine.Config.Model.Longest()
 	write = min(write, size/2)

@@ -6,10 +6,10 @@ import (
 	"minitron/internal/sample"
 )
 
-// MaxTopLogprobs is how many other tokens are told beside one, at most.
+// MaxTopLogprobs is the largest number of likely tokens that can be asked for with each token.
 const MaxTopLogprobs = 20
 
-// Token is a token with what the model gave it: before penalties, temperature and filters.
+// Token is a token with the log-probabilities that the model gave: before penalties, temperature and filters.
 type Token struct {
 	Likely
 	Offset int      // where it begins in the answer, in characters
@@ -19,12 +19,12 @@ type Token struct {
 // Likely is how likely a token is.
 type Likely struct {
 	ID      int
-	Bytes   []byte // what it writes, part of a character possibly; nil for a control piece
+	Bytes   []byte // the text it stands for, possibly part of a character; nil for a control piece
 	Piece   string // how the vocabulary spells it
 	Logprob float64
 }
 
-// Token returns what logits [vocab] say of an id, and of the top likeliest, at most MaxTopLogprobs.
+// Token returns what logits [vocab] say of the token id, and of the likeliest tokens: top of them, at most MaxTopLogprobs.
 func (e *Engine) Token(logits []float32, id, top int) Token {
 	t := e.Tokenizer
 	best := float64(logits[sample.Argmax(logits)])
@@ -43,7 +43,7 @@ func (e *Engine) Token(logits []float32, id, top int) Token {
 	return token
 }
 
-// likeliest returns the ids of the n highest logits, the highest first, of equals the lowest id first.
+// likeliest returns the ids of the n highest logits, the highest first; of equal logits the lower id comes first.
 func likeliest(logits []float32, n int) []int {
 	top := make([]int, 0, n+1)
 	for id, v := range logits {

@@ -14,23 +14,23 @@ type writer struct {
 	request Request
 	on      func(Part) error
 
-	said    strings.Builder // what was given to on
-	pending string          // text that was not yet
-	tokens  []Token         // those of pending
-	starts  []int           // where they begin in the answer, in bytes
+	said    strings.Builder // the text that on was given
+	pending string          // the text that on was not given yet
+	tokens  []Token         // the tokens of pending
+	starts  []int           // where these tokens begin in the answer, in bytes
 
 	characters int // of said and pending
 }
 
 func newWriter(e *Engine, r Request, on func(Part) error) *writer {
 	w := &writer{engine: e, decoder: e.Tokenizer.NewDecoder(), request: r, on: on}
-	for _, id := range r.Before { // a space that begins a text may be none in the middle of it, and bytes may lack their others
+	for _, id := range r.Before { // what comes before matters: only at the start of a text is a space dropped, and a token may complete a character
 		w.decoder.Push(id)
 	}
 	return w
 }
 
-// push adds an id that was chosen from logits, and reports whether a stop sequence is complete.
+// push adds a token, id, that was chosen from logits, and reports whether a stop sequence is complete.
 func (w *writer) push(id int, logits []float32) (found bool, err error) {
 	if w.request.Logprobs {
 		token := w.engine.Token(logits, id, w.request.TopLogprobs)
@@ -41,7 +41,7 @@ func (w *writer) push(id int, logits []float32) (found bool, err error) {
 	return w.grow(w.decoder.Push(id))
 }
 
-// grow adds text, and says what no longer can be part of a stop sequence.
+// grow adds text, and passes on what can no longer be part of a stop sequence.
 func (w *writer) grow(text string) (found bool, err error) {
 	if text == "" {
 		return false, nil
@@ -54,7 +54,7 @@ func (w *writer) grow(text string) (found bool, err error) {
 	return false, w.say(len(w.pending)-heldBack(w.pending, w.request.Stops), false)
 }
 
-// finish says what was held back.
+// finish passes on what was held back.
 func (w *writer) finish() (found bool, err error) {
 	if found, err = w.grow(w.decoder.Flush()); found || err != nil {
 		return found, err
@@ -62,7 +62,7 @@ func (w *writer) finish() (found bool, err error) {
 	return false, w.say(len(w.pending), true)
 }
 
-// say gives the first bytes of pending to on, with the tokens that begin in them; at the last with all tokens.
+// say passes the first bytes of pending to on, with the tokens that begin in them; if last, with all tokens.
 func (w *writer) say(bytes int, last bool) error {
 	part := Part{Text: w.pending[:bytes]}
 	w.said.WriteString(part.Text)

@@ -1,5 +1,5 @@
-// Package explain answers what a page asks that shows how its model works: which tokens a text has, what could come next, where
-// the layers look. JSON in, structs out; it knows neither browsers nor answers.
+// Package explain answers requests of a page that shows how its model works: which tokens a text has, what could come next, and
+// where the layers look. JSON goes in, structs come out. It knows neither browsers nor answers.
 package explain
 
 import (
@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// MostNext is of how many likely tokens Next tells at most.
+	// MostNext is how many likely tokens Next lists at most.
 	MostNext = engine.MaxTopLogprobs
-	// MostAttended is how many tokens of a text Attention takes: what it tells grows with their square.
+	// MostAttended is how many tokens a text for Attention may have: the size of its result grows with their square.
 	MostAttended = 192
 )
 
@@ -27,47 +27,48 @@ type Server struct {
 	sequence *engine.Sequence
 }
 
-// New makes one for an engine, which need not be ready yet.
+// New makes a Server for an engine, which need not be ready yet.
 func New(e *engine.Engine) *Server { return &Server{engine: e} }
 
-// request is what a page asks: {"do": "tokens", "text", "chat"}, {"do": "next", "ids", "top"} or {"do": "attention", "ids"}.
+// request is a request of a page: {"do": "tokens", "text", "chat"}, {"do": "next", "ids", "top"} or {"do": "attention", "ids"}.
 type request struct {
 	Do   string `json:"do"`
 	Text string `json:"text"`
-	Chat bool   `json:"chat"` // with the markers around it that ask for an answer
+	Chat bool   `json:"chat"` // whether the text is put between the markers that ask for an answer
 	IDs  []int  `json:"ids"`
 	Top  int    `json:"top"`
 }
 
-// Token is one of the vocabulary.
+// Token is a token of the vocabulary.
 type Token struct {
 	ID    int    `json:"id"`
 	Piece string `json:"token"` // as the vocabulary spells it
-	Bytes []int  `json:"bytes"` // what it writes; null for a control piece
+	Bytes []int  `json:"bytes"` // the text it stands for; null for a control piece
 }
 
 // Likely is a token that could come next.
 type Likely struct {
 	Token
 	Logprob float64 `json:"logprob"`
-	End     bool    `json:"end,omitzero"`   // it ends an answer
-	Never   bool    `json:"never,omitzero"` // no answer may hold it, likely or not
+	End     bool    `json:"end,omitzero"`   // whether it ends an answer
+	Never   bool    `json:"never,omitzero"` // whether no answer may hold it, however likely it is
 }
 
-// Next is what could follow, before temperature and filters.
+// Next says what could follow, before temperature and filters.
 type Next struct {
 	Top     []Likely `json:"top"`     // the likeliest first
-	Entropy float64  `json:"entropy"` // of all tokens of the vocabulary, in bits
+	Entropy float64  `json:"entropy"` // of the whole vocabulary's distribution, in bits
 }
 
-// Layer is where a layer looks: per head T·T bytes, row t what token t takes of each token, 255 being all. JSON has them as base64.
+// Layer says where a layer looks: per head T·T bytes, in which row t is the weight that token t gives each token; 255 stands
+// for 1. In JSON they are base64.
 type Layer struct {
 	Kind    string   `json:"kind"`
 	Window  int      `json:"window"`
 	Weights [][]byte `json:"weights"`
 }
 
-// Answer answers one request of JSON: with []Token, Next or []Layer. An error is one plain sentence.
+// Answer answers one request of JSON, with []Token, Next or []Layer. An error is one plain sentence.
 func (s *Server) Answer(ctx context.Context, data []byte) (any, error) {
 	var r request
 	if err := json.Unmarshal(data, &r); err != nil {
@@ -98,7 +99,7 @@ func (s *Server) token(id int) Token {
 	return t
 }
 
-// tokens tells the tokens of a text; with chat those that the model sees when the text is its first message.
+// tokens returns the tokens of a text; with asChat those that the model sees when the text is its first message.
 func (s *Server) tokens(text string, asChat bool) ([]Token, error) {
 	ids := s.engine.Tokenizer.Encode(text)
 	if asChat && !s.engine.ContinuesText() {
@@ -142,7 +143,7 @@ func (s *Server) next(ctx context.Context, ids []int, top int) (Next, error) {
 	return found, nil
 }
 
-// entropy is that of softmax(logits), in bits.
+// entropy returns the entropy of softmax(logits), in bits.
 func entropy(logits []float32) float64 {
 	highest := float64(logits[0])
 	for _, v := range logits {

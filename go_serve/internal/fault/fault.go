@@ -1,5 +1,5 @@
-// Package fault holds the one kind of error that is meant for a person: a plain sentence and what to do about it.
-// Whoever finds the failure makes it; only main prints it.
+// Package fault holds the one kind of error that is meant for a person: a plain sentence and what to do about it. The code that
+// finds a failure makes the error; only main prints it.
 package fault
 
 import (
@@ -7,11 +7,11 @@ import (
 	"fmt"
 )
 
-// Error is a failure that a user can cause and mend.
+// Error is a failure that a user can cause and repair.
 type Error struct {
 	Message string // one sentence, lower case, no full stop
 	Hint    string // what to do; may be empty
-	Cause   error  // what lies under it; may be nil
+	Cause   error  // the error that led to this one; may be nil
 }
 
 // Error returns the sentence without the hint.

@@ -2,12 +2,11 @@ package fault
 
 import "runtime/debug"
 
-// Lost is what a goroutine panics with that reads a mapped file where the file has nothing any more: another program has cut
-// it, or its disk is gone. See Mapped.
+// Lost is what a goroutine panics with when it reads a part of a mapped file that is no longer there, because another program
+// has cut the file or its disk is gone. See Mapped.
 type Lost interface{ Addr() uintptr }
 
-// Mapped does something that reads a mapped file, and returns an error where a part of the file is lost. A panic of another
-// kind goes on.
+// Mapped calls do, which reads a mapped file, and returns an error if a part of the file is lost. Any other panic goes on.
 func Mapped(file string, do func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

@@ -1,5 +1,5 @@
-// Package home is the person's place on this machine: the folder for what the program remembers, and how files get there.
-// It does not know what they hold.
+// Package home is the person's place on this machine: the folder for what the program remembers, and how files are written. It
+// does not know what they hold.
 package home
 
 import (
@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Path returns where the program remembers something under a name: in its folder among the person's settings, which need
-// not exist. It is "" where there is no such folder, and with MINITRON_HISTORY=off.
+// Path returns the path under which the program remembers something: name in the program's folder, which lies in the person's
+// settings folder and need not exist. It is "" if there is no settings folder, and with MINITRON_HISTORY=off.
 func Path(name string) string {
 	settings, err := os.UserConfigDir()
 	if err != nil || strings.EqualFold(os.Getenv("MINITRON_HISTORY"), "off") {
@@ -20,12 +20,12 @@ func Path(name string) string {
 	return filepath.Join(settings, "minitron-chat", name)
 }
 
-// ErrNotRegular is for a folder or a device, which a file does not replace.
+// ErrNotRegular says that a path is a folder or a device, which WriteFile does not replace.
 var ErrNotRegular = errors.New("it is no ordinary file")
 
-// WriteFile puts a file in the place of another or where none was, so that neither a reader nor a crash ever finds half of
-// it: it is written under another name in the same folder, flushed and renamed. A link to a file stays one. What was there
-// keeps its permissions; a new file is for its owner alone.
+// WriteFile creates or replaces a file so that neither a reader nor a crash ever finds half of it: the data is written under
+// another name in the same folder, flushed and renamed. A link to a file stays a link. An existing file keeps its permissions;
+// a new one is for its owner alone.
 func WriteFile(path string, data []byte) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
@@ -46,7 +46,7 @@ func WriteFile(path string, data []byte) error {
 		err = file.Chmod(there.Mode().Perm())
 	}
 	if err == nil {
-		err = file.Sync() // else, after a power cut, the name may stand for an empty file
+		err = file.Sync() // otherwise the name may stand for an empty file after a power cut
 	}
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
@@ -62,7 +62,8 @@ func WriteFile(path string, data []byte) error {
 	return nil
 }
 
-// syncFolder makes the new name last. Where folders cannot be flushed, as on Windows, the file system sees to it.
+// syncFolder makes the new name permanent. On systems where folders cannot be flushed, such as Windows, the file system does
+// that itself.
 func syncFolder(path string) {
 	if folder, err := os.Open(path); err == nil {
 		folder.Sync()

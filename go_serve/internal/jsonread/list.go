@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Strings returns a list of at most so many strings, which share one piece of memory.
+// Strings returns a list of at most that many strings, which share one piece of memory.
 func (o Object) Strings(key string, most int) []string {
 	var text strings.Builder
 	return list(o, key, "a list of strings", most, func(value []byte) (string, bool) {
@@ -26,7 +26,7 @@ func (o Object) Strings(key string, most int) []string {
 	})
 }
 
-// Integers returns a list of at most so many whole numbers.
+// Integers returns a list of at most that many whole numbers.
 func (o Object) Integers(key string, most int) []int {
 	return list(o, key, "a list of whole numbers", most, func(value []byte) (int, bool) {
 		v, ok := integer(value)
@@ -34,7 +34,7 @@ func (o Object) Integers(key string, most int) []int {
 	})
 }
 
-// Floats returns a list of at most so many numbers.
+// Floats returns a list of at most that many numbers.
 func (o Object) Floats(key string, most int) []float32 {
 	return list(o, key, "a list of numbers", most, func(value []byte) (float32, bool) {
 		if whole, ok := wholeNumber(value); ok {
@@ -45,7 +45,8 @@ func (o Object) Floats(key string, most int) []float32 {
 	})
 }
 
-// wholeNumber reads what nearly all scores of a vocabulary are: "-123.0", few enough digits for a float32 to hold all of them.
+// wholeNumber reads numbers such as "-123.0", with few enough digits for a float32 to hold them exactly: nearly all scores of a
+// vocabulary are of this kind.
 func wholeNumber(text []byte) (float32, bool) {
 	digits, ok := bytes.CutSuffix(text, []byte(".0"))
 	digits, negative := bytes.CutPrefix(digits, []byte("-"))
@@ -62,7 +63,7 @@ func wholeNumber(text []byte) (float32, bool) {
 	return float32(whole), ok && len(digits) <= 7 && whole != 0 // no -0, and 10^7 < 2^24
 }
 
-// list reads the elements of a list, of which there may be so many at most.
+// list reads the elements of a list, which may have at most that many.
 func list[T any](o Object, key, want string, most int, read func(value []byte) (T, bool)) (values []T) {
 	ok := o.read(key, want, func(raw []byte) bool {
 		values = make([]T, 0, min(bytes.Count(raw, []byte{','})+1, most, 1<<16)) // commas may be in strings
@@ -82,8 +83,8 @@ func list[T any](o Object, key, want string, most int, read func(value []byte) (
 	return values
 }
 
-// elements gives the elements of a list, which is valid JSON, to use until that returns false, and reports whether it never
-// did. It returns false for another value.
+// elements passes the elements of a list, which is valid JSON, to use until use returns false, and reports whether use never
+// did. It returns false for a value that is no list.
 func elements(raw []byte, use func(value []byte) bool) bool {
 	if raw[0] != '[' {
 		return false
@@ -118,7 +119,7 @@ func elements(raw []byte, use func(value []byte) bool) bool {
 	}
 }
 
-// verbatim returns what stands between a string's quotes, if that is its text.
+// verbatim returns the bytes between a string's quotes; ok is false if they are not its text as they stand.
 func verbatim(raw []byte) (inner []byte, ok bool) {
 	inner = raw[1 : len(raw)-1]
 	return inner, bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner)

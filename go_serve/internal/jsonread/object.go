@@ -1,5 +1,5 @@
-// Package jsonread reads a JSON object that may be hostile or long: member by member, as parts of its text. Nothing is built
-// that the caller does not ask for, so no text can make it larger than it is, and no value is made for each element of a list
+// Package jsonread reads a JSON object that may be hostile or long, member by member, straight from its text. It builds only
+// what the caller asks for, so that memory is bounded by the size of the text, and makes no value for the elements of a list
 // that stays unread. It accepts what encoding/json accepts and gives the same values. It knows nothing of what is read.
 package jsonread
 
@@ -11,9 +11,9 @@ import (
 	"strconv"
 )
 
-// Object is one JSON object. The first thing that is wrong with it, or with an object inside it, is kept, and every later
-// read returns a zero value: a caller reads all it needs and looks at Err once. Unknown members are ignored; of several with
-// one name the last counts; invalid UTF-8 becomes U+FFFD.
+// Object is one JSON object. The first error in it, or in an object inside it, is kept, and every later read returns a zero
+// value, so a caller can read all it needs and look at Err once. Unknown members are ignored; of several members with one name
+// the last counts; invalid UTF-8 becomes U+FFFD.
 type Object struct {
 	path    string // "model." inside the object "model", "" at the top
 	members map[string][]byte
@@ -47,10 +47,10 @@ func members(raw []byte) map[string][]byte {
 	return all
 }
 
-// Err returns the first thing that is wrong: a sentence that names the member.
+// Err returns the first error: a sentence that names the member.
 func (o Object) Err() error { return *o.failed }
 
-// Fail says what is wrong with a member, unless something was wrong before.
+// Fail records an error about a member, unless there is one already.
 func (o Object) Fail(key, format string, args ...any) {
 	if *o.failed == nil {
 		*o.failed = fmt.Errorf("%q %s", o.path+key, fmt.Sprintf(format, args...))
@@ -60,7 +60,8 @@ func (o Object) Fail(key, format string, args ...any) {
 // Has reports whether an optional member is there.
 func (o Object) Has(key string) bool { return o.members[key] != nil }
 
-// read gives the text of a member to decode; want names its type for the reader where decode returns false.
+// read passes the text of a member to decode. If decode returns false, the error says that the member is not want, a
+// description of its type.
 func (o Object) read(key, want string, decode func(raw []byte) bool) (ok bool) {
 	if *o.failed != nil {
 		return false
@@ -131,7 +132,7 @@ func (o Object) Object(key string) Object {
 	return inner
 }
 
-// Objects goes through a list of objects until something is wrong.
+// Objects iterates over a list of objects until there is an error.
 func (o Object) Objects(key string) iter.Seq[Object] {
 	return func(yield func(Object) bool) {
 		o.read(key, "a list of objects", func(raw []byte) bool {
@@ -159,7 +160,7 @@ func number(raw []byte, bits int) (float64, bool) {
 		return 0, false
 	}
 	v, err := strconv.ParseFloat(string(raw), bits)
-	return v, err == nil // else it is too large
+	return v, err == nil // an error means that it is too large
 }
 
 // unquote returns the text of a valid string.
@@ -167,6 +168,6 @@ func unquote(raw []byte) string {
 	if inner, ok := verbatim(raw); ok {
 		return string(inner)
 	}
-	text, _ := jsontext.AppendUnquote(nil, raw) // its error is about UTF-8, which it has mended
+	text, _ := jsontext.AppendUnquote(nil, raw) // its only error is about UTF-8, which it has repaired
 	return string(text)
 }

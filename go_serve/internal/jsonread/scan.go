@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// maxDepth is how deep objects and lists may lie in each other; it is encoding/json's limit.
+// maxDepth is how deeply objects and lists may be nested; it is encoding/json's limit.
 const maxDepth = 10000
 
-// scanner is a place in JSON text. Its methods move it behind what they are named after; they return false where the
-// text holds something else, and the place means nothing then.
+// scanner is a place in JSON text. Its methods move it past what they are named after. They return false if the text holds
+// something else; the place is then meaningless.
 type scanner struct {
 	data []byte
 	at   int
@@ -23,7 +23,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// take moves behind b, which is not 0, if that is the next byte.
+// take moves past b, which is not 0, if that is the next byte.
 func (s *scanner) take(b byte) bool {
 	if s.peek() != b {
 		return false
@@ -38,7 +38,7 @@ func (s *scanner) space() {
 	}
 }
 
-// value takes any value that lies in so many objects and lists.
+// value takes any value; depth is the number of objects and lists around it.
 func (s *scanner) value(depth int) bool {
 	switch s.peek() {
 	case '"':
@@ -65,7 +65,7 @@ func (s *scanner) word(word string) bool {
 	return true
 }
 
-// special marks the bytes that need a look inside a string.
+// special marks the bytes inside a string that need handling.
 var special = func() (marks [256]bool) {
 	for b := range ' ' {
 		marks[b] = true
@@ -127,7 +127,7 @@ func (s *scanner) number() bool {
 	return true
 }
 
-// digits takes at least one.
+// digits takes one digit or more.
 func (s *scanner) digits() bool {
 	start := s.at
 	for s.at < len(s.data) && s.data[s.at]-'0' <= 9 {
@@ -136,7 +136,7 @@ func (s *scanner) digits() bool {
 	return s.at > start
 }
 
-// object takes an object, the outermost being at depth 1, and gives its members to use, if there is one: the key with its
+// object takes an object, the outermost being at depth 1, and passes its members to use, unless that is nil: the key with its
 // quotes, and the value.
 func (s *scanner) object(depth int, use func(key, value []byte)) bool {
 	if depth > maxDepth || !s.take('{') {

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// AVX-512 with VNNI: a row of a panel is a lane. Weights are the unsigned factor of VPDPBUSD, four activation bytes,
-// broadcast from memory, the signed one. Z31 holds the codebook in every 16 bytes, Z30 the mask of the low four bits.
+// AVX-512 with VNNI: a row of a panel is a lane. VPDPBUSD multiplies weights, as unsigned bytes, by four activation bytes,
+// which are broadcast from memory, as signed ones. Z31 holds the codebook in every 16 bytes, Z30 the mask of the low four bits.
 
 // EPILOGUE: acc += float(sum) · (scales · s), each operation rounded (docs/formats.md).
 #define EPILOGUE(s, scales, sum, tmp, acc) \
@@ -65,13 +65,13 @@ group:
 	VZEROUPPER
 	RET
 
-// Q4TABLES loads what q4 needs.
+// Q4TABLES loads the tables that q4 needs.
 #define Q4TABLES \
 	VBROADCASTI32X4 ·codebook(SB), Z31; \
 	MOVL            $0x0f0f0f0f, AX; \
 	VPBROADCASTD    AX, Z30
 
-// UNPACK looks the 64 double codes at src up: low gets quad i, high quad i+4.
+// UNPACK looks up the 64 double codes at src: low gets quad i, high quad i+4.
 #define UNPACK(src, low, high) \
 	VMOVDQU64 src, low; \
 	VPSRLW    $4, low, high; \
@@ -287,8 +287,9 @@ group:
 	VMULPS x, w, tmp; \
 	VADDPS tmp, acc, acc
 
-// HALFPANELS: four panels at a time, then one at a time. BX is the panel, R12 the distance of panels, R13 of columns. R10
-// fetches ahead, in one stream: the next four panels, or, where panels lie side by side, 16 columns ahead.
+// HALFPANELS computes four panels at a time, then one at a time. BX is the panel, R12 the distance between panels, R13 the
+// distance between columns. R10 prefetches in one stream: the next four panels or, if panels lie side by side, 16 columns
+// ahead.
 #define HALFPANELS(MAC) \
 	SUBQ         $64, DX; \
 	JB           rest; \
@@ -400,7 +401,7 @@ TEXT ·unfusedAVX512(SB), NOSPLIT, $0-88
 	UNFUSEDBCST(w, (R10)(R12*1), Z22, Z10); \
 	UNFUSEDBCST(w, (R10)(R12*2), Z23, Z11)
 
-// HALFBLOCK: R13 is the distance of columns in bytes.
+// HALFBLOCK: R13 is the distance between columns in bytes.
 #define HALFBLOCK(MAC12) \
 	ADDQ      BX, CX; \
 	ADDRESSES12(SI, R12); \
@@ -416,7 +417,7 @@ column: \
 	VZEROUPPER; \
 	RET
 
-// PAIR: a broadcast activation meets two panels, which halves the loads.
+// PAIR multiplies two panels by each broadcast activation, which halves the loads of activations.
 #define PAIR(at, tmp, a, b) \
 	VBROADCASTSS at, tmp; \
 	VFMADD231PS  tmp, Z24, a; \

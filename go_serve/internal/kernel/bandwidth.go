@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// ReadBandwidth measures how fast so many threads read memory one after another, in GB/s: the limit of decoding, whose
+// ReadBandwidth measures how fast that many threads together read memory sequentially, in GB/s. This limits decoding, whose
 // work is to read all weights for every token. It takes about half a second and 256 MB.
 func ReadBandwidth(threads int) float64 {
 	const megabytes, rounds = 256, 5
 	buffer := make([]byte, megabytes<<20)
-	for i := 0; i < len(buffer); i += 4096 { // pages that were never written to are all the same one
+	for i := 0; i < len(buffer); i += 4096 { // all pages that were never written to are the same one
 		buffer[i] = 1
 	}
 	part := len(buffer) / max(threads, 1) &^ 255

@@ -2,12 +2,12 @@ package kernel
 
 import "math"
 
-// Cache holds one layer's keys and values in fp16, laid out as panels, so that attention is two products with the kernels
-// that multiply by weights. Keys: per head [positions/16][width][16], a panel's rows being positions. Values: per head
-// [positions][width, rounded up to panels], a panel's rows being elements of the head and its columns the positions.
+// Cache holds one layer's keys and values in fp16, laid out as panels, so that attention is two products with the kernels that
+// multiply by weights. Keys: per head [positions/16][width][16]; the rows of a panel are positions. Values: per head
+// [positions][width, rounded up to panels]; the rows of a panel are elements of the head, its columns positions.
 //
-// Where there is a window a token sees so many positions, its own the last, and each position takes the place of one that nobody
-// sees any more.
+// With a window, a token sees that many positions, the last of which is its own. Each new position takes the place of one that
+// no token sees any more.
 type Cache struct {
 	heads, width int
 	positions    int // places
@@ -15,7 +15,7 @@ type Cache struct {
 	keys, values []byte
 }
 
-// NewCache makes room for positions; memory that is not used yet costs nothing on the usual systems.
+// NewCache allocates a cache for that many positions. On the usual systems memory costs nothing until it is used.
 func NewCache(heads, width, positions int) *Cache {
 	c := &Cache{heads: heads, width: width, positions: roundUp(positions, lanes)}
 	c.keys = make([]byte, 2*heads*c.positions*width)
@@ -23,20 +23,21 @@ func NewCache(heads, width, positions int) *Cache {
 	return c
 }
 
-// NewWindow makes room for the positions of a window, and for those of a block of tokens that are stored before they look.
+// NewWindow allocates a cache for the positions of a window, and for those of a block of tokens, which are stored before any of
+// them attends.
 func NewWindow(heads, width, window, block int) *Cache {
 	c := NewCache(heads, width, window+block)
 	c.window = window
 	return c
 }
 
-// Kept is a copy of what a cache held of the positions before an end.
+// Kept is a copy of what a cache held of the positions before some end.
 type Kept struct {
 	places       int
 	keys, values []byte // of all heads
 }
 
-// Keep copies what the cache holds of the positions before end: no more than was stored.
+// Keep copies what the cache holds of the positions before end, which must have been stored.
 func (c *Cache) Keep(end int) *Kept {
 	k := &Kept{places: min(roundUp(end, lanes), c.positions)}
 	for head := range c.heads {
@@ -46,7 +47,7 @@ func (c *Cache) Keep(end int) *Kept {
 	return k
 }
 
-// Restore makes the cache, or another of the same size, hold what it held.
+// Restore puts what was kept back into the cache, or into another of the same size.
 func (c *Cache) Restore(k *Kept) {
 	keysBehind, valuesBehind := k.keys, k.values
 	for head := range c.heads {
@@ -56,18 +57,18 @@ func (c *Cache) Restore(k *Kept) {
 	}
 }
 
-// of returns a head's keys and values in the first places, a multiple of lanes.
+// of returns the keys and values of a head in the first places of the cache; places is a multiple of lanes.
 func (c *Cache) of(head, places int) (keys, values []byte) {
 	keyBytes := 2 * c.width
 	return c.keys[head*c.positions*keyBytes:][:places*keyBytes], c.values[head*c.positions*c.valueBytes():][:places*c.valueBytes()]
 }
 
-// WindowBytes returns the size of a NewWindow.
+// WindowBytes returns the size in bytes of what NewWindow allocates.
 func WindowBytes(heads, width, window, block int) int64 {
 	return CacheBytes(heads, width, window+block)
 }
 
-// CacheBytes returns the size of such a cache.
+// CacheBytes returns the size in bytes of what NewCache allocates.
 func CacheBytes(heads, width, positions int) int64 {
 	return 2 * int64(heads) * int64(roundUp(positions, lanes)) * int64(width+roundUp(width, lanes))
 }
@@ -90,7 +91,7 @@ func (c *Cache) NewScratch() *Scratch {
 	}
 }
 
-// scoreStride is longer than a row by a cache line, so that the rows of a block do not fall into the same cache sets.
+// scoreStride is a cache line longer than a row of scores, so that the rows of a block do not fall into the same cache sets.
 func (c *Cache) scoreStride() int { return c.positions + lanes }
 
 // Store writes one position's keys and values, each [heads·width] and readable up to the next multiple of 16. Calls for
@@ -113,7 +114,7 @@ func (c *Cache) Store(position int, keys, values []float32, s *Scratch) {
 	}
 }
 
-// place is where a position is.
+// place returns the place where a position is stored.
 func (c *Cache) place(position int) int {
 	if c.window > 0 {
 		return position % c.positions
@@ -121,9 +122,9 @@ func (c *Cache) place(position int) int {
 	return position
 }
 
-// hide makes the scores of what the token at a position does not see infinitely low; those positions are stored that come before
-// end. Of a window that is also what is too old, and the places of the block's tokens that come at end or later: they count
-// as the old positions that they took the place of.
+// hide sets the scores of the places that the token at a position does not see to -infinity; the positions before end are
+// stored. With a window, positions that are too old are hidden as well. A place whose position would be end or later still
+// counts as the old position that it held one round before.
 func (c *Cache) hide(scores []float32, position, end int) {
 	low := float32(math.Inf(-1))
 	if c.window == 0 {
@@ -132,7 +133,7 @@ func (c *Cache) hide(scores []float32, position, end int) {
 		}
 		return
 	}
-	round := (end - 1) / c.positions * c.positions // what lies before (end-1)'s place is of this round, the rest of the one before
+	round := (end - 1) / c.positions * c.positions // places up to that of end-1 are of this round, the others of the one before
 	for i := range scores {
 		there := round + i
 		if there >= end {
@@ -144,12 +145,12 @@ func (c *Cache) hide(scores []float32, position, end int) {
 	}
 }
 
-// valueBytes is the size of one position's values of one head.
+// valueBytes returns the size of one position's values of one head.
 func (c *Cache) valueBytes() int { return 2 * roundUp(c.width, lanes) }
 
-// Attend writes softmax(q·keys)·values for one query head that reads the keys and values of head: for tokens (at most
-// Block) whose positions begin at start. The rows of q and out begin their stride apart; q is already scaled, and readable
-// to a multiple of Block rows.
+// Attend writes softmax(q·keys)·values to out for one query head that uses the keys and values of head, and for tokens (at most
+// Block) whose positions begin at start. The rows of q and of out begin qStride and outStride apart. q is already scaled, and
+// readable to a multiple of Block rows.
 func (c *Cache) Attend(out []float32, outStride int, q []float32, qStride, head, start, tokens int, s *Scratch) {
 	seen := start + tokens // places
 	if c.window > 0 {

@@ -1,4 +1,4 @@
 package kernel
 
-// hasDot reports whether there is SDOT: every Mac with an ARM processor has it.
+// hasDot reports whether the processor has SDOT: that of every Mac with an ARM processor does.
 func hasDot() bool { return true }

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// hasDot reports whether there is SDOT. The system says so in the auxiliary vector (getauxval(3)): pairs of a key and a
-// value. Where that cannot be read the answer is no.
+// hasDot reports whether the processor has SDOT. Linux says so in the auxiliary vector (getauxval(3)): pairs of a key and a
+// value. If that cannot be read, the answer is no.
 func hasDot() bool {
 	const hwcap, asimdDP = 16, 1 << 20
 	vector, _ := os.ReadFile("/proc/self/auxv")

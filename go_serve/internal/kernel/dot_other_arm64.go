@@ -2,5 +2,5 @@
 
 package kernel
 
-// hasDot reports whether there is SDOT: nothing here says so in a way that needs no C library.
+// hasDot reports whether the processor has SDOT: these systems do not say so in a way that needs no C library.
 func hasDot() bool { return false }

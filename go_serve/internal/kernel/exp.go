@@ -2,14 +2,14 @@ package kernel
 
 import "math"
 
-// The bounds of Exp's argument: below the lower one it returns 0, above the upper one exp of that.
+// The bounds of Exp's argument: below the lower one Exp returns 0, above the upper one exp of that bound.
 const (
 	expLow  = -87
 	expHigh = 88
 )
 
-// exp(x) = 2^n · exp(r) with n = round(x / ln 2), r = x - n·ln 2 (ln 2 in two parts, the first with few bits, so that
-// n·ln2High is exact) and exp(r) a polynomial of degree 6 on |r| <= ln 2 / 2, here Taylor's.
+// exp(x) = 2^n · exp(r) with n = round(x / ln 2) and r = x - n·ln 2. ln 2 is in two parts, the first with few bits, so that
+// n·ln2High is exact. exp(r) is Taylor's polynomial of degree 6 on |r| <= ln 2 / 2.
 const (
 	log2E   = math.Log2E
 	ln2High = 0.693359375
@@ -26,7 +26,8 @@ const (
 	exp11   = exp10 / 11
 )
 
-// Exp returns e^x to about 2 units in the last place, the same bits on every processor: math.Exp has assembly on some.
+// Exp returns e^x to about 2 units in the last place, with the same bits on every processor; math.Exp, which is assembly on
+// some, does not promise that.
 func Exp(x float32) float32 {
 	if x < expLow {
 		return 0
@@ -44,16 +45,16 @@ func Exp(x float32) float32 {
 	return float32(p * math.Float32frombits(uint32(int32(n)+127)<<23))
 }
 
-// Cap bends logits so that they stay within ±bound: each x becomes bound · tanh(x / bound) (Gemma 2, arXiv 2408.00118).
-// The division and the product are of float32, as torch's; tanh is rounded once, from float64.
+// Cap bends logits so that they stay within ±bound: each x becomes bound · tanh(x / bound) (Gemma 2, arXiv 2408.00118). The
+// division and the product are in float32, as in torch; tanh is computed in float64 and rounded once.
 func Cap(logits []float32, bound float32) {
 	for i, x := range logits {
 		logits[i] = bound * float32(tanh(float64(x/bound)))
 	}
 }
 
-// tanh(x) = m / (m + 2) with m = e^2x - 1 for x >= 0, and it is odd; from 10 on it is 1 in float32. Its bits are the same on
-// every processor, which those of math.Tanh are not, and right to 1e-13.
+// tanh(x) = m / (m + 2) with m = e^2x - 1 for x >= 0, and tanh is odd; from 10 on it is 1 in float32. The result is accurate to
+// 1e-13 and has the same bits on every processor, unlike that of math.Tanh.
 func tanh(x float64) float64 {
 	z := 2 * min(math.Abs(x), 10)
 	// e^z = 2^n · e^r as in Exp, so m = 2^n · (e^r - 1) + 2^n - 1; Taylor's polynomial of degree 11, in two halves that a

@@ -8,7 +8,8 @@ func HalfToFloat(bits uint16) float32 {
 	if bits&0x7c00 == 0x7c00 { // infinity or NaN
 		return math.Float32frombits(sign | 0xff<<23 | uint32(bits&1023)<<13)
 	}
-	// The exponent lands 112 too low, also for subnormal halves, which become subnormal floats.
+	// The shifted exponent is 112 too low; multiplying by 2^112 corrects that. It also holds for subnormal halves, which become
+	// subnormal floats first.
 	v := math.Float32frombits(uint32(bits&0x7fff)<<13) * (1 << 112)
 	return math.Float32frombits(math.Float32bits(v) | sign)
 }
@@ -23,7 +24,7 @@ func FloatToHalf(v float32) uint16 {
 		return sign | 0x7e00 | uint16(bits>>13&0x3ff)
 	case bits >= 0x477ff000: // 65520 and more round to infinity
 		return sign | 0x7c00
-	case bits < 113<<23: // below 2^-14: subnormal. Adding 1/2 puts the last place of a half at that of the sum
+	case bits < 113<<23: // below 2^-14: subnormal. After adding 1/2 the last place of the sum is that of a subnormal half
 		v := math.Float32frombits(bits) + 0.5
 		return sign | uint16(math.Float32bits(v)-0x3f000000)
 	}

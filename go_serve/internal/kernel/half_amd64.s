@@ -2,16 +2,16 @@
 
 // fp16 panels times fp32 activations with AVX2, FMA and F16C.
 
-// FUSED and UNFUSED are the two ways to add a product: acc += w · x, the latter with the product rounded.
+// FUSED and UNFUSED are the two ways to add a product, acc += w · x; UNFUSED rounds the product.
 #define FUSED(w, x, tmp, acc) VFMADD231PS x, w, acc
 
 #define UNFUSED(w, x, tmp, acc) \
 	VMULPS x, w, tmp; \
 	VADDPS tmp, acc, acc
 
-// HALFPANELS: one token; two panels at a time, then one. BX is the panel, R12 the distance of panels, R13 of columns. R10
-// fetches ahead, in one stream: the next two panels, or, where panels lie side by side, 16 columns ahead. NTA, as this much is
-// not read again before other weights have driven it out of the caches.
+// HALFPANELS computes one token, two panels at a time, then one. BX is the panel, R12 the distance between panels, R13 the
+// distance between columns. R10 prefetches in one stream: the next two panels or, if panels lie side by side, 16 columns ahead.
+// The hint is NTA because other weights drive this much data out of the caches before it is read again.
 #define HALFPANELS(MAC) \
 	SUBQ         $32, DX; \
 	JB           rest; \

@@ -2,14 +2,14 @@
 
 // fp16 panels times fp32 activations.
 
-// What the assembler does not know, by the numbers of registers:
+// Instructions that Go's assembler does not know, by the numbers of their registers:
 //	FCVTL   fcvtl  vd.4s, vn.4h   four halves to floats
 //	FCVTL2  fcvtl2 vd.4s, vn.8h   the upper four
 #define FCVTL(n, d) WORD $(0x0e217800 | n<<5 | d)
 #define FCVTL2(n, d) WORD $(0x4e217800 | n<<5 | d)
 
-// FUSED and UNFUSED are the two ways to add a column's 16 products, s += w · x, the latter with the products rounded. w is what
-// LOADA or LOADB left.
+// FUSED and UNFUSED are the two ways to add a column's 16 products, s += w · x; UNFUSED rounds the products. w is what LOADA or
+// LOADB has loaded.
 #define FUSED(w0, w1, w2, w3, x, s0, s1, s2, s3) \
 	VFMLA x.S4, w0.S4, s0.S4; \
 	VFMLA x.S4, w1.S4, s1.S4; \
@@ -26,7 +26,8 @@
 	VFADD V30.S4, s2.S4, s2.S4; \
 	VFADD V31.S4, s3.S4, s3.S4
 
-// LOADA and LOADB read a column of a panel: 16 rows to V16 to V19, to V20 to V23. R9 is the distance of columns.
+// LOADA and LOADB load a column of a panel, 16 rows: LOADA to V16 to V19, LOADB to V20 to V23. R9 is the distance between
+// columns.
 #define LOADA(panel) \
 	FLDPQ (panel), (F16, F18); \
 	ADD   R9, panel; \
@@ -49,8 +50,8 @@
 	VMOVI $0, r2.B16; \
 	VMOVI $0, r3.B16
 
-// HALFPANELS: one token; two panels at a time, as one has too few sums to keep the processor busy, then one. R4 is the
-// panel, R5 the distance of panels.
+// HALFPANELS computes one token, two panels at a time (one alone has too few sums to keep the processor busy), then one. R4 is
+// the panel, R5 the distance between panels.
 #define HALFPANELS(MAC) \
 	ADD   R3<<2, R2, R3; \
 	SUBS  $32, R1; \

@@ -1,9 +1,9 @@
-// Package kernel is the arithmetic of the forward pass: packed weights times activations, and what happens to vectors in
-// between. The scalar tier in plain Go defines the results; faster tiers stand beside it and are chosen at start by what
-// the processor can do. It knows nothing of models, files or tokens.
+// Package kernel is the arithmetic of the forward pass: packed weights times activations, and what happens to vectors between
+// these products. The scalar tier in plain Go defines the results; faster tiers stand beside it, and the best that the
+// processor can run is chosen at start. It knows nothing of models, files or tokens.
 //
-// Every output element is computed by one goroutine in one fixed order, so results do not depend on the number of threads
-// nor on how many tokens are computed at once, bit for bit; with q8 and q4 weights not on the tier either.
+// Every output element is computed by one goroutine in one fixed order, so results do not depend, bit for bit, on the number of
+// threads nor on how many tokens are computed at once; with q8 and q4 weights they do not depend on the tier either.
 package kernel
 
 import (
@@ -17,10 +17,10 @@ const (
 	q8GroupBytes = 2*lanes + 32*lanes          // scales, then 8 quads of 64 bytes
 	q4GroupBytes = 2*lanes + 32*lanes/2        // scales, then 4 double quads of 64 bytes
 	groupBytesX  = groupSize + 4 + 4           // of activations: bytes, scale, -128·Σ bytes
-	tinyGroup    = 1.0 / (1 << 50) / (1 << 50) // a group of activations below this counts as zero
+	tinyGroup    = 1.0 / (1 << 50) / (1 << 50) // a group of activations that are all smaller than this counts as zero
 )
 
-// codebook holds what the 16 codes of q4 stand for, with 128 added (docs/formats.md).
+// codebook holds the values that the 16 codes of q4 stand for, with 128 added (docs/formats.md).
 var codebook = [16]uint8{1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241}
 
 // DType is how a matrix is stored.
@@ -32,19 +32,18 @@ const (
 	Q4  DType = "q4"
 )
 
-// Padded returns the length of a row of activations of n values: the next multiple of 32. What is past the n values must
-// be zero.
+// Padded returns the length of a row of n activations: the next multiple of 32. The elements past the n values must be zero.
 func Padded(n int) int { return (n + groupSize - 1) / groupSize * groupSize }
 
 // Matrix is a weight matrix W of shape [Rows][Cols] that is applied as W·x (the layout of torch.nn.Linear), packed.
 type Matrix struct {
 	Rows, Cols int
 	DType      DType
-	Data       []byte    // panels, in place: never written to
+	Data       []byte    // panels, used where they are: never written to
 	Bias       []float32 // [Rows], or nil
 }
 
-// panels returns how many panels of 16 rows there are, the last one filled up with zeros.
+// panels returns the number of panels of 16 rows; the last one is filled up with zeros.
 func (m *Matrix) panels() int { return (m.Rows + lanes - 1) / lanes }
 
 // panelBytes returns the size of one panel.
@@ -90,8 +89,8 @@ func (m *Matrix) Row(dst []float32, r int) {
 	}
 }
 
-// Linear is one matrix, or several that are applied to the same input. The outputs stand behind each other, each
-// beginning at a multiple of 32; what is between is never written to.
+// Linear is one matrix, or several that are applied to the same input. Their outputs stand one behind the other, each beginning
+// at a multiple of 32; the elements between them are never written to.
 type Linear []Matrix
 
 // Width returns the length of a row of outputs, a multiple of 32.
@@ -112,7 +111,7 @@ func (l Linear) panels() int {
 	return panels
 }
 
-// Input is a block of tokens' activations in the form that a dtype's kernels read. Keep one and reuse it.
+// Input is a block of tokens' activations in the form that the kernels of a dtype read. Allocate one and reuse it.
 type Input struct {
 	quantized bool
 	tokens    int
@@ -123,7 +122,7 @@ type Input struct {
 	qStride   int
 }
 
-// NewInput makes room for tokens rows of up to cols values, to be read by matrices of that dtype.
+// NewInput allocates an Input for that many tokens with rows of up to cols values, to be multiplied by matrices of dtype.
 func NewInput(dtype DType, tokens, cols int) *Input {
 	in := &Input{quantized: dtype != F16}
 	if in.quantized {
@@ -132,21 +131,21 @@ func NewInput(dtype DType, tokens, cols int) *Input {
 	return in
 }
 
-// Reset names the block to read: rows of cols values, then zeros up to Padded(cols), that begin stride apart. x holds a
-// multiple of Block rows. Then Prepare has to be called for every token.
+// Reset sets the block to read: rows of cols values, followed by zeros up to Padded(cols), that begin stride apart. x holds a
+// multiple of Block rows. After it Prepare must be called for every token.
 func (in *Input) Reset(x []float32, stride, tokens, cols int) {
 	in.x, in.stride, in.tokens, in.cols = x, stride, tokens, cols
 	in.qStride = Padded(cols) / groupSize * groupBytesX
 }
 
-// Prepare reads token t, whose values are now complete. Calls for different tokens may run at once.
+// Prepare converts the row of token t, whose values are now complete. Calls for different tokens may run at once.
 func (in *Input) Prepare(t int) {
 	if in.quantized {
 		active.quantize(in.q[t*in.qStride:(t+1)*in.qStride], in.x[t*in.stride:][:Padded(in.cols)])
 	}
 }
 
-// MatMul is the job out = l·x + bias for a block of tokens. Keep one per caller and reuse it: running it allocates nothing.
+// MatMul is the job out = l·x + bias for a block of tokens. Allocate one per caller and reuse it: running it allocates nothing.
 type MatMul struct {
 	linear Linear
 	in     *Input
@@ -154,8 +153,8 @@ type MatMul struct {
 	width  int
 }
 
-// Run computes out[t] = l·x[t] + bias for the tokens of in; out is [tokens][l.Width()] and as long as if the number of
-// tokens were a multiple of Block.
+// Run computes out[t] = l·x[t] + bias for the tokens of in. out is [tokens][l.Width()], and long enough for a number of tokens
+// rounded up to a multiple of Block.
 func (m *MatMul) Run(pool *Pool, l Linear, in *Input, out []float32) {
 	m.linear, m.in, m.out, m.width = l, in, out, l.Width()
 	pool.Run(m, l.panels(), l[0].panelBytes()*in.tokens)
@@ -172,7 +171,7 @@ func (m *MatMul) Run(pool *Pool, l Linear, in *Input, out []float32) {
 
 // Do computes the panels lo..hi-1, counted through all matrices.
 func (m *MatMul) Do(_, lo, hi int) {
-	at := 0 // where the outputs of the matrix at hand begin
+	at := 0 // where the outputs of the current matrix begin
 	for i := range m.linear {
 		w := &m.linear[i]
 		count := w.panels()
@@ -222,8 +221,8 @@ func (m *MatMul) panels(w *Matrix, lo, hi, at int) {
 	}
 }
 
-// Block is a multiple of every tier's number of tokens that are computed at once. Buffers of activations hold a multiple
-// of it, so that a kernel may read and write what is past the last token.
+// Block is a multiple of the number of tokens that each tier computes at once. Buffers of activations hold a multiple of Block
+// rows, so that a kernel may read and write past the last token.
 const Block = 12
 
 func init() {

@@ -9,44 +9,44 @@ import (
 	"minitron/internal/fault"
 )
 
-// Task is work over the items 0..n-1. Do computes the items lo..hi-1; calls with disjoint ranges may run at once, and
-// what an item's result is must not depend on the range that it came in. No two calls at once have the same worker, which
-// is below the pool's number of threads.
+// Task is work over the items 0..n-1. Do computes the items lo..hi-1. Calls with disjoint ranges may run at once, and an item's
+// result must not depend on the range that it is in. Calls that run at once have different numbers as worker, all below the
+// pool's number of threads.
 type Task interface {
 	Do(worker, lo, hi int)
 }
 
 // Pool is a fixed set of workers. The caller of Run is one of them, so a pool of one thread starts no goroutine. A worker
-// without work looks for the next job for some microseconds, as the next layer is about to come, then sleeps and costs
+// without work polls for the next job for some microseconds, as the next layer is about to come; then it sleeps and costs
 // nothing. Nobody waits for a worker that has not begun: on a busy machine the others do its share.
 //
-// Run must not be called by two goroutines at once, nor by a Task. Where a Task panics, on whichever goroutine, Run panics
-// once the job is over; a caller that recovers can use the pool again.
+// Run must not be called by two goroutines at once, nor by a Task. If a Task panics, on whichever goroutine, Run panics once
+// the job is over; a caller that recovers can use the pool again.
 type Pool struct {
 	workers []worker
 
-	// The job at hand. These are written while no take is open, and read after a successful take only.
+	// The current job. These fields are written only while no take is open, and read only after a successful take.
 	task  Task
 	n     int // items
-	grain int // items of a take
+	grain int // items in a take, which is the part of a job that a thread computes at a time
 
-	ticket  atomic.Uint64 // job number << 32 | takes << 16 | takes given out; there are few takes, whatever n
+	ticket  atomic.Uint64 // job number << 32 | takes in all << 16 | takes handed out; there are few takes, whatever n is
 	pending atomic.Int32  // takes that are not finished
 	closed  atomic.Bool
 	failed  atomic.Pointer[any] // what the first Task to panic in this job panicked with
 }
 
-// worker is a goroutine beside the caller.
+// worker is a goroutine that works beside the caller.
 type worker struct {
 	asleep atomic.Bool
 	wake   chan struct{}
-	_      [48]byte // a cache line of its own
+	_      [48]byte // fills a cache line, so that workers do not share one
 }
 
 const (
-	minParallelCost = 1 << 15 // bytes of weights per job; below it, handing out costs more than it saves
-	takesPerThread  = 4       // a few takes per thread even out a core that another program slows down
-	takeAlign       = 4       // items: kernels are fastest on so many panels
+	minParallelCost = 1 << 15 // bytes of weights per job; below it, handing out the work costs more than it saves
+	takesPerThread  = 4       // with several takes per thread, a core that another program slows down gets fewer
+	takeAlign       = 4       // items: kernels are fastest on multiples of that many panels
 	idleSpins       = 4000    // of about 25 ns: how long a worker looks for the next job before it sleeps
 )
 
@@ -69,8 +69,8 @@ func (p *Pool) Close() {
 	p.wakeAll()
 }
 
-// Run calls task.Do over all items 0..n-1 and returns when all are done. cost is the work per item, about the bytes of
-// weights times tokens: a small job runs on the calling goroutine.
+// Run calls task.Do for all items 0..n-1 and returns when all are done. cost is the work per item, about the bytes of its
+// weights times the tokens: a small job runs on the calling goroutine alone.
 func (p *Pool) Run(task Task, n, cost int) {
 	if len(p.workers) == 0 || n < 2 || int64(n)*int64(cost) < minParallelCost {
 		task.Do(0, 0, n)
@@ -90,7 +90,7 @@ func (p *Pool) Run(task Task, n, cost int) {
 		if spins < 200 {
 			pause()
 		} else {
-			runtime.Gosched() // a worker was put aside by the system in the middle of a take
+			runtime.Gosched() // the system has suspended a worker in the middle of a take
 		}
 	}
 	p.task = nil
@@ -108,7 +108,7 @@ func (p *Pool) wakeAll() {
 	}
 }
 
-// serve is a worker's life.
+// serve is the loop of a worker.
 func (p *Pool) serve(i int) {
 	w := &p.workers[i]
 	debug.SetPanicOnFault(true)
@@ -121,7 +121,7 @@ func (p *Pool) serve(i int) {
 			continue
 		}
 		w.asleep.Store(true)
-		if p.open() || p.closed.Load() { // a job came just now; whoever clears the flag first
+		if p.open() || p.closed.Load() { // a job has just come: whoever clears the flag first decides whether this worker sleeps
 			if w.asleep.CompareAndSwap(true, false) {
 				spins = 0
 				continue
@@ -132,13 +132,13 @@ func (p *Pool) serve(i int) {
 	}
 }
 
-// open reports whether there are takes that nobody has.
+// open reports whether there are takes that have not been handed out.
 func (p *Pool) open() bool {
 	t := p.ticket.Load()
 	return t>>16&0xffff > t&0xffff
 }
 
-// work takes and computes until no take is left, and reports whether there was any.
+// work computes takes until none is left, and reports whether there was any.
 func (p *Pool) work(worker int) bool {
 	worked := false
 	for {
@@ -149,15 +149,15 @@ func (p *Pool) work(worker int) bool {
 		if !p.ticket.CompareAndSwap(t, t+1) {
 			continue
 		}
-		// While this take is pending Run does not return, so the job's fields stay.
+		// While this take is pending Run does not return, so the fields of the job stay as they are.
 		worked = true
 		lo := int(t&0xffff) * p.grain
 		p.take(worker, lo)
 	}
 }
 
-// take computes the items from lo on. A panic is kept for Run: on a worker nobody could recover it, and on the caller's
-// goroutine it would leave Run while others still work.
+// take computes the items of the take that begins at lo. A panic is kept for Run: on a worker's goroutine nobody could recover
+// it, and on the caller's it would leave Run while others still work.
 func (p *Pool) take(worker, lo int) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -168,7 +168,7 @@ func (p *Pool) take(worker, lo int) {
 	p.task.Do(worker, lo, min(lo+p.grain, p.n))
 }
 
-// fail keeps what a Task panicked with, if it is the first.
+// fail keeps what a Task panicked with, if it is the first of the job.
 func (p *Pool) fail(cause any) {
 	if _, ok := cause.(fault.Lost); !ok {
 		cause = &taskPanic{cause: cause, stack: debug.Stack()}
@@ -176,7 +176,7 @@ func (p *Pool) fail(cause any) {
 	p.failed.CompareAndSwap(nil, &cause)
 }
 
-// taskPanic carries a panic from the goroutine where it happened to Run's caller, with the first one's stack.
+// taskPanic carries a panic from the goroutine where it happened to the caller of Run, with the stack of that goroutine.
 type taskPanic struct {
 	cause any
 	stack []byte

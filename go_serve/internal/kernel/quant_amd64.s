@@ -1,14 +1,14 @@
 #include "textflag.h"
 
-// q8 and q4 in 256-bit registers, half a panel (8 rows) at a time, with AVX2 or with AVX-VNNI. Both leave the same exact
-// integer sums. What differs is in three macros:
+// q8 and q4 in 256-bit registers, half a panel (8 rows) at a time, with AVX2 or with AVX-VNNI. Both give the same exact integer
+// sums. They differ in three macros:
 //
 //	START(s, acc)       the sum before the first product; s is the token's -128·Σa
 //	PREPARE             readies the weights in Y8
 //	DOT(a, acc, n)      acc (which is Yn) += weights · the four activation bytes at a
 
-// AVX2 has no product of unsigned and signed bytes that cannot saturate, but |w|·(a with w's sign) stays below 2^15 in
-// pairs. Y12 holds ones (16 bit). Weights are signed here: Y8, with |w| in Y9.
+// AVX2 has no product of unsigned and signed bytes that cannot saturate, but the sum of two products |w|·(a with w's sign)
+// stays below 2^15. Y12 holds ones (16 bit). Weights are signed here: Y8, with |w| in Y9.
 #define START_AVX2(s, acc) VPXOR acc, acc, acc
 #define PREPARE_AVX2 VPABSB Y8, Y9
 #define DOT_AVX2(a, acc, n) \
@@ -26,12 +26,12 @@
 	VPBROADCASTD a, Y10; \
 	BYTE         $0xc4; BYTE $0xc2; BYTE $0x3d; BYTE $0x50; BYTE $(0xc2|n<<3)
 
-// LOAD_* fetch weights into Y8. Y13 turns stored bytes into what PREPARE expects: 128s for AVX2 (x ^ 128 = x - 128), zeros
-// for AVX-VNNI. The codebook in Y14 is already turned.
+// LOAD_* fetch weights into Y8. Y13 turns stored bytes into what PREPARE expects: it holds 128s for AVX2 (x ^ 128 = x - 128),
+// zeros for AVX-VNNI. The codebook in Y14 has been turned already.
 #define LOAD_Q8(src) \
 	VPXOR src, Y13, Y8
 
-// UNPACK looks 32 double codes up: Y8 gets quad i, Y11 quad i+4. Y15 is the mask of the low four bits.
+// UNPACK looks up 32 double codes: Y8 gets quad i, Y11 quad i+4. Y15 is the mask of the low four bits.
 #define UNPACK(src) \
 	VMOVDQU src, Y8; \
 	VPSRLW  $4, Y8, Y11; \
@@ -171,9 +171,9 @@ TEXT ·q4AVXVNNI(SB), NOSPLIT, $0-72
 	MOVQ panels_base+48(FP), BX
 	ONE_TOKEN(CONSTANTS_VNNI, START_VNNI, Q4_BODY1(PREPARE_VNNI, DOT_VNNI), $288)
 
-// Four tokens: AX and R8 point at tokens 0 and 3, R12 is the distance between tokens in bytes. Y0 to Y3 are the sums, Y4 to
-// Y7 the results of half a panel; BX is the group, R9 the same 16 bytes further on (the scales of the second half) in the
-// second turn, R10 where its weights begin.
+// Four tokens: AX and R8 point at tokens 0 and 3, R12 is the distance between tokens in bytes. Y0 to Y3 are the sums, Y4 to Y7
+// the results of half a panel. There are two turns, one for each half. BX walks the groups from R9 on, which in the second turn
+// is 16 bytes further on, where the scales of the second half are; R10 is where the weights of the half begin.
 
 #define DOT4(DOT, at) \
 	DOT(at(AX), Y0, 0); \

@@ -1,10 +1,10 @@
 #include "textflag.h"
 
-// q8 and q4, with SDOT or, for processors without it, with 16-bit products. Both leave the same exact integer sums. Weights
-// are stored with 128 added; x ^ 128 makes them signed, so that sums begin at 0 and the token's -128·Σa is not needed.
-// A register of weights holds 4 rows × 4 columns of a quad; quads are taken in pairs, i and i+4, as q4 stores them.
+// q8 and q4, with SDOT or, for processors without it, with 16-bit products. Both give the same exact integer sums. Weights are
+// stored with 128 added; x ^ 128 makes them signed, so that sums begin at 0 and the token's -128·Σa is not needed. A register
+// of weights holds 4 rows × 4 columns of a quad; quads are taken in pairs, i and i+4, as q4 stores them.
 
-// What the assembler does not know, by the numbers of registers:
+// Instructions that Go's assembler does not know, by the numbers of their registers:
 //	SDOT    sdot   vd.4s, vn.16b, vm.4b[i]   d += for each of 4 rows Σ of 4 products with the four bytes i of m
 //	SADALP  sadalp vd.4s, vn.8h              d += sums of two neighbours
 //	FCVTL   fcvtl  vd.4s, vn.4h              four halves to floats
@@ -14,8 +14,8 @@
 #define FCVTL(n, d) WORD $(0x0e217800 | n<<5 | d)
 #define FCVTL2(n, d) WORD $(0x4e217800 | n<<5 | d)
 
-// V29 is what LOAD_* need: 128s to turn stored bytes into signed ones, or the mask of the low four bits; V28 is the
-// codebook, already turned.
+// V29 is what LOAD_* need: 128s to turn stored bytes into signed ones, or the mask of the low four bits. V28 is the codebook,
+// turned already.
 #define CONSTANTS_Q8 \
 	VMOVI $128, V29.B16
 
@@ -30,7 +30,7 @@
 	VEOR V29.B16, w0.B16, w0.B16; \
 	VEOR V29.B16, w1.B16, w1.B16
 
-// UNPACK looks 16 double codes up: low gets quad i, high quad i+4.
+// UNPACK looks up 16 double codes: low gets quad i, high quad i+4.
 #define UNPACK(low, high) \
 	VUSHR $4, low.B16, high.B16; \
 	VAND  V29.B16, low.B16, low.B16; \
@@ -47,9 +47,9 @@
 	VMOVI $0, r6.B16; \
 	VMOVI $0, r7.B16
 
-// MULTIPLY, without SDOT: weights of 2 × 4 rows, w of quad i times V30, u of quad i+4 times V31, where the activations are
-// repeated four times. Two products of a signed byte and one in -127 ... 127 fit in 16 bits. The sums numbered s0 to s3
-// hold two rows each, in two parts per row.
+// MULTIPLY is for processors without SDOT. It multiplies weights of 2 × 4 rows: w of quad i by V30, u of quad i+4 by V31, in
+// which the activations are repeated four times. The sum of two products of a signed byte and a number in -127 ... 127 fits in
+// 16 bits. The sums numbered s0 to s3 hold two rows each, in two parts per row.
 #define MULTIPLY(w0, w1, u0, u1, s0, s1, s2, s3) \
 	VSMULL  V30.B8, w0.B8, V24.H8; \
 	VSMULL2 V30.B16, w0.B16, V25.H8; \
@@ -205,9 +205,10 @@ TEXT ·q4Dot(SB), NOSPLIT, $0-72
 	MOVD panels_base+48(FP), R4
 	ONE_TOKEN(CONSTANTS_Q4, LOAD1_Q4, PRODUCT1_DOT, FINISH1_DOT, $288)
 
-// Four tokens, half a panel (8 rows) at a time: R19 is where the group's scales for that half are, R20 its weights, R5 to R8
-// the tokens, R21 to R24 their outputs, which hold the results so far: registers are short. V16 and V17 are the weights of
-// quad i, V18 and V19 those of quad i+4, V0 and V1 at the end the sums of the first token, and so on up to V7.
+// Four tokens, half a panel (8 rows) at a time. R19 points at the group's scales for that half, R20 at its weights, R5 to R8 at
+// the tokens, R21 to R24 at their outputs, which hold the results so far because there are too few registers. V16 and V17 are
+// the weights of quad i, V18 and V19 those of quad i+4. At the end V0 and V1 are the sums of the first token, and so on up to
+// V7.
 
 #define LOAD4_Q8(i) \
 	FLDPQ 64*i(R20), (F16, F17); \
@@ -282,7 +283,8 @@ TEXT ·q4Dot(SB), NOSPLIT, $0-72
 
 #define FINISH4_DOT
 
-// FACTORS: a token's sums as floats, and p, q = scales (V16, V17) · the token's s. RESULTS adds the products to the output.
+// FACTORS computes a token's sums as floats, and p, q = scales (V16, V17) · the token's s. RESULTS adds their products to the
+// output.
 #define FACTORS(x, fs, s, sum0, sum1, p, q) \
 	FMOVS  32(x), fs; \
 	VDUP   s.S[0], s.S4; \

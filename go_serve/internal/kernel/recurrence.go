@@ -2,12 +2,12 @@ package kernel
 
 import "math"
 
-// What recurrent layers do between their products, in plain Go: every tier computes the same bits.
+// What recurrent layers do between their products, in plain Go, so that it gives the same bits with every tier.
 
-// unitEps keeps the length of a vector of zeros from being one to divide by.
+// unitEps keeps Unit from dividing by zero if all of a vector is zero.
 const unitEps = 1e-6
 
-// Unit makes the length of x 1. The squares are exact in float64, and summed there.
+// Unit scales x to length 1. The squares are exact in float64, and summed there.
 func Unit(x []float32) {
 	sum := 0.0
 	for _, v := range x {
@@ -26,7 +26,7 @@ var ones = func() (x [256]float32) {
 	return x
 }()
 
-// SiLU replaces x by x / (1 + exp(-x)) (arXiv 1606.08415). What is no multiple of 16 long is computed one by one.
+// SiLU replaces x by x / (1 + exp(-x)) (arXiv 1606.08415). The elements past the last multiple of 16 are computed one by one.
 func SiLU(x []float32) {
 	for len(x) >= lanes {
 		n := min(len(x), len(ones)) &^ (lanes - 1)
@@ -38,11 +38,11 @@ func SiLU(x []float32) {
 	}
 }
 
-// Softplus returns log(1 + e^x), which is max(x, 0) + log(1 + e^-|x|): the same bits on every processor, and right to float32's
-// last.
+// Softplus returns log(1 + e^x), computed as max(x, 0) + log(1 + e^-|x|). It has the same bits on every processor, and is right
+// to the last place of a float32.
 func Softplus(x float32) float32 {
 	u := float64(Exp(-float32(math.Abs(float64(x)))))
-	// log(1 + u) = 2·artanh(s) with s = u / (2 + u), at most 1/3: the series in s², from its end
+	// log(1 + u) = 2·artanh(s) with s = u / (2 + u), which is at most 1/3: the series in s², summed from its end
 	s := u / (2 + u)
 	square := float64(s * s)
 	sum := 0.0
@@ -52,8 +52,9 @@ func Softplus(x float32) float32 {
 	return max(x, 0) + float32(2*float64(s*sum))
 }
 
-// DeltaStep is a step of the gated delta rule (arXiv 2412.06464, equation 10) of one head. state and from are [h of keys][h of
-// values], and may be the same; change and out [h] are written, out being what the query reads.
+// DeltaStep is one step of the gated delta rule (arXiv 2412.06464, equation 10) of one head. state, which is written, and from,
+// the state before, are [h of keys][h of values], and may be the same slice. change and out, both [h], are written; out is what
+// the query reads.
 //
 //	state = decay·from + key·changeᵀ    change = write·(value - decay·fromᵀ·key)    out = stateᵀ·query
 func DeltaStep(state, from, query, key, value []float32, decay, write float32, change, out []float32) {

@@ -25,13 +25,13 @@ var scalar = tier{
 	halves:       halvesScalar,
 }
 
-// weights16 holds the values of a group of a panel: [quad][row][4].
+// weights16 holds the unpacked values of one group of a panel: [quad][row][4].
 type weights16 [8 * lanes * 4]uint8
 
-// q8Weights are stored as they are: value + 128.
+// q8Weights returns the values as they are stored: value + 128.
 func q8Weights(_ *weights16, group []byte) *weights16 { return (*weights16)(group) }
 
-// q4Weights looks the codes up; byte j of double quad i holds byte j of quad i and of quad i+4.
+// q4Weights looks the codes up in codebook; byte j of double quad i holds byte j of quad i and of quad i+4.
 func q4Weights(space *weights16, group []byte) *weights16 {
 	for i, b := range group[:4*64] {
 		space[i] = codebook[b&15]
@@ -40,7 +40,7 @@ func q4Weights(space *weights16, group []byte) *weights16 {
 	return space
 }
 
-// quantPanels multiplies panels of groups, each groupBytes long, by one quantised token.
+// quantPanels multiplies panels of groups, which are groupBytes long, by one quantised token.
 func quantPanels(out []float32, x, panels []byte, groupBytes int, unpack func(*weights16, []byte) *weights16) {
 	var space weights16
 	for ; len(out) >= lanes; out = out[lanes:] {
@@ -125,7 +125,7 @@ func halfBlockOf(tokens int, out []float32, outStride int, x []float32, xStride 
 	}
 }
 
-// quantizeScalar writes groups of 32 values as bytes with their scale and -128·Σa.
+// quantizeScalar writes each group of 32 values as bytes, with its scale and -128·Σa.
 func quantizeScalar(dst []byte, x []float32) {
 	for len(x) >= groupSize {
 		var top float32
@@ -133,7 +133,7 @@ func quantizeScalar(dst []byte, x []float32) {
 			top = max(top, float32(math.Abs(float64(v))))
 		}
 		var scale, inverse float32
-		if !(top < tinyGroup) { // a NaN makes the scale one, and so all that comes of it
+		if !(top < tinyGroup) { // a NaN makes the scale a NaN, and so everything computed with it
 			scale, inverse = top/127, 127/top
 		}
 		var sum int32
@@ -148,7 +148,7 @@ func quantizeScalar(dst []byte, x []float32) {
 	}
 }
 
-// softmaxScalar turns x into exp(x) / Σ exp(x). The sum has eight parts, as a vector of eight would have.
+// softmaxScalar replaces x by exp(x) / Σ exp(x). The sum is made of eight parts, as a vector of eight would make it.
 func softmaxScalar(x []float32) {
 	top := x[0]
 	for _, v := range x {

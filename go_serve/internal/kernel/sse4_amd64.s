@@ -21,9 +21,10 @@ FOUR(·infinity<>, $0x7f800000)
 FOUR(·exponent112<>, $0x38000000)
 FOUR(·exponent113<>, $0x38800000) // 2^-14
 
-// FLOATS turns four halves at src into floats in X8, as HalfToFloat does, but on no way through a subnormal float, which
-// many processors are slow with: X9 gets (2^-14 + m·2^-24) - 2^-14, which is right where a half is subnormal (the sum's bits
-// are m << 13 | exponent113); X8 gets the exponent 112 higher, right where it is not. X9 to X11 are scratch.
+// FLOATS turns four halves at src into floats in X8, as HalfToFloat does, but without any subnormal float, with which many
+// processors are slow. X9 gets (2^-14 + m·2^-24) - 2^-14, which is right if a half is subnormal (the bits of the sum are m <<
+// 13
+// exponent113). X8 gets the exponent plus 112, which is right if it is not. X9 to X11 are scratch.
 #define FLOATS(src) \
 	PMOVZXWD src, X8; \
 	PAND     ·noSign<>(SB), X8; \
@@ -45,8 +46,8 @@ FOUR(·exponent113<>, $0x38800000) // 2^-14
 	PAND     ·signSSE<>(SB), X11; \
 	POR      X11, X8
 
-// DOT: acc += w · a in four rows of four signed bytes, as in quant_amd64.s: |w|·(a with w's sign) stays below 2^15 in pairs.
-// w and tmp are lost.
+// DOT: acc += w · a in four rows of four signed bytes, as in quant_amd64.s: the sum of two products |w|·(a with w's sign) stays
+// below 2^15. w and tmp are overwritten.
 #define DOT(w, a, tmp, acc) \
 	MOVO      a, tmp; \
 	PSIGNB    w, tmp; \
@@ -82,7 +83,7 @@ FOUR(·exponent113<>, $0x38800000) // 2^-14
 	MOVUPS d, 48(DI); \
 	ADDQ   $64, DI
 
-// ONE_TOKEN walks panels and groups; BODY adds a group's products to X0 to X3.
+// ONE_TOKEN goes through panels and groups; BODY adds a group's products to X0 to X3.
 #define ONE_TOKEN(BODY, bytes) \
 	MOVQ  out_base+0(FP), DI; \
 	MOVQ  out_len+8(FP), DX; \
@@ -138,7 +139,8 @@ TEXT ·q8SSE4(SB), NOSPLIT, $0-72
 	MOVOU ·flipSSE<>(SB), X13
 	ONE_TOKEN(BODY_Q8, $544)
 
-// ROWS_Q4 looks 16 double codes up: the low ones meet X10, the high ones X11. X14 is the codebook, signed, X13 the mask.
+// ROWS_Q4 looks up 16 double codes: the low ones are multiplied by X10, the high ones by X11. X14 is the codebook, signed, X13
+// the mask.
 #define ROWS_Q4(src, acc) \
 	MOVOU  src, X8; \
 	MOVO   X8, X9; \

@@ -7,24 +7,25 @@ import (
 	"minitron/internal/fault"
 )
 
-// tier is one way to compute the inner loops. The scalar tier defines the results; the others give the same bits, except
-// for f16 and f16Block, where a tier may fuse multiplication and addition. All slices hold at least what the loops read;
+// tier is one way to compute the inner loops. The scalar tier defines the results; the others give the same bits, except for
+// f16 and f16Block, where a tier may fuse multiplication and addition. All slices must hold at least what the loops read;
 // nothing is checked here.
 type tier struct {
 	name  string
-	block int // how many tokens the functions called Block compute at once
+	block int // how many tokens the functions named ...Block compute at once
 
-	// One token: out[16·p + r] = row r of panel p times x. q8 and q4 take x as quantize wrote it. f16 and unfused take len(x)
-	// columns of fp16; panels begin stride bytes apart, the columns of a panel step bytes apart. unfused, which attention
-	// uses, rounds every product.
+	// For one token: out[16·p + r] = row r of panel p times x. q8 and q4 take x as quantize wrote it. f16 and unfused take
+	// len(x) columns of fp16; panels begin stride bytes apart, the columns of a panel step bytes apart. unfused, which
+	// attention uses, rounds every product.
 	q8, q4       func(out []float32, x, panels []byte)
 	f16, unfused func(out, x []float32, panels []byte, stride, step int)
 
-	// block tokens and one panel: out[t·outStride + r] = row r times token t, which is at x[t·xStride].
+	// For block tokens and one panel: out[t·outStride + r] = row r times token t, whose values begin at x[t·xStride].
 	q8Block, q4Block       func(out []float32, outStride int, x []byte, xStride int, panel []byte)
 	f16Block, unfusedBlock func(out []float32, outStride int, x []float32, xStride int, panel []byte, step int)
 
-	// Two panels at once where that is faster, else nil: f16Block with the panels behind each other, their columns too.
+	// f16Block for two panels at once, or nil if that is not faster. The panels stand one behind the other, and so do their
+	// columns.
 	f16Pair func(out []float32, outStride int, x []float32, xStride int, panels []byte)
 
 	// Element by element; lengths are multiples of 16.
@@ -35,8 +36,9 @@ type tier struct {
 	halves   func(dst []byte, x []float32)
 }
 
-// oneByOne makes a tier of three products that compute one token, for vectors too few to keep weights for several: what costs
-// most is fast, the rest as in the scalar tier. half rounds every product.
+// oneByOne makes a tier of three products that compute one token at a time, for processors with too few vector registers to
+// keep weights for several tokens. The products, which cost most, are fast; the rest is the scalar tier's. half rounds every
+// product.
 func oneByOne(name string, q8, q4 func(out []float32, x, panels []byte), half func(out, x []float32, panels []byte, stride, step int)) tier {
 	t := scalar
 	t.name, t.block = name, 1

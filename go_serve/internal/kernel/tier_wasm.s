@@ -1,6 +1,6 @@
-// The wasm tier: WebAssembly's vectors of 128 bits, which Go's own simd/archsimd does not offer in full (no
-// i32x4.dot_i16x8_s). A vector holds 4 rows of 4 columns as bytes; the dot product of 8 pairs of 16-bit numbers makes two
-// 32-bit sums per row, which are added up at the end of a group. V0..V7 are those of the 16 rows, V10..V13 the rows' results.
+// The wasm tier: WebAssembly's vectors of 128 bits, which Go's own simd/archsimd does not offer in full (no i32x4.dot_i16x8_s).
+// A vector holds 4 rows of 4 columns as bytes. The dot product of 8 pairs of 16-bit numbers gives two 32-bit sums per row,
+// which are added at the end of a group. V0..V7 are the sums of the 16 rows, V10..V13 their results.
 
 #include "textflag.h"
 
@@ -9,7 +9,7 @@
 	Get r; \
 	I32WrapI64
 
-// ACTIVATIONS makes 8 numbers of 16 bits, twice the 4 bytes at x+at.
+// ACTIVATIONS makes 8 numbers of 16 bits: the 4 bytes at x+at, twice.
 #define ACTIVATIONS(at, v) \
 	ADDRESS(R2); \
 	I32Load $at; \
@@ -17,7 +17,8 @@
 	I16x8ExtendLowI8x16S; \
 	Set v
 
-// DOT adds 16 weights, unsigned bytes of 4 rows, times the activations a to the sums of rows 0 and 1 and of rows 2 and 3.
+// DOT adds the products of 16 weights (unsigned bytes of 4 rows) and the activations a to the sums of rows 0 and 1 and of rows
+// 2 and 3.
 #define DOT(weights, a, sum01, sum23) \
 	Get weights; \
 	I16x8ExtendLowI8x16U; \
@@ -39,7 +40,7 @@
 	V128Load $at; \
 	Set V9
 
-// QUAD is 4 columns of a q8 group.
+// QUAD computes 4 columns of a q8 group.
 #define QUAD(x, at) \
 	ACTIVATIONS(x, V8); \
 	WEIGHTS(at); \
@@ -51,8 +52,8 @@
 	WEIGHTS(at+48); \
 	DOT(V9, V8, V6, V7)
 
-// CODES looks 4 columns of a double quad's low and high codes up, and adds them to the sums: the codebook is
-// matrix.go's, in the order of its bytes.
+// CODES looks up 4 columns of a double quad's low and high codes, and adds their products to the sums. The codebook is that of
+// matrix.go, in the order of its bytes.
 #define CODES(at, sum01, sum23) \
 	WEIGHTS(at); \
 	V128Const $0x766a5d4f3f2d1801, $0xf1d9c5b5a6998d81; \
@@ -70,7 +71,7 @@
 	Set V15; \
 	DOT(V15, V14, sum01, sum23)
 
-// DOUBLEQUAD is 8 columns of a q4 group: those of a quad and of the fourth one after it.
+// DOUBLEQUAD computes 8 columns of a q4 group: those of a quad and of the fourth quad after it.
 #define DOUBLEQUAD(x, at) \
 	ACTIVATIONS(x, V8); \
 	ACTIVATIONS(x+16, V14); \
@@ -79,8 +80,8 @@
 	CODES(at+32, V4, V5); \
 	CODES(at+48, V6, V7)
 
-// FLOATS turns 4 fp16 numbers, sign-extended to 32 bits, on the stack into fp32, as HalfToFloat does: the exponent lands
-// 112 too low; infinities and NaNs get theirs by itself.
+// FLOATS turns 4 fp16 numbers on the stack, sign-extended to 32 bits, into fp32, as HalfToFloat does: the shifted exponent is
+// 112 too low and is corrected; that of infinities and NaNs is set separately.
 #define FLOATS \
 	I32Const $13; \
 	I32x4Shl; \
@@ -113,7 +114,7 @@
 	ZERO(V6); \
 	ZERO(V7)
 
-// PAIRS adds the two parts of each sum: the even 32 bits are the sum then.
+// PAIRS adds the two parts of each sum; the even 32-bit numbers are the sums then.
 #define PAIRS(v) \
 	Get v; \
 	Get v; \
@@ -184,7 +185,7 @@
 	I64Load panels_base+48(FP); \
 	Set R4
 
-// QUANTPANELS is a whole q8 or q4 function; GROUP adds a group to the sums.
+// QUANTPANELS is the whole of a q8 or q4 function; GROUP adds a group to the sums.
 #define QUANTPANELS(GROUP, groupBytes) \
 	ARGUMENTS; \
 	Get R5; \

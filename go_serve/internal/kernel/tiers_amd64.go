@@ -18,7 +18,8 @@ func fastTiers() []*tier {
 	return found
 }
 
-// sse4 is for what has no AVX2: Intel's Atoms, Celerons and Pentiums up to about 2020, all processors before 2013, emulators.
+// sse4 is for processors without AVX2: Intel's Atoms, Celerons and Pentiums up to about 2020, all processors before 2013, and
+// emulators.
 var sse4 = oneByOne("sse4", q8SSE4, q4SSE4, halfSSE4)
 
 var avx2 = tier{
@@ -39,7 +40,7 @@ var avx2 = tier{
 	halves:       halvesAVX2,
 }
 
-// avxvnni has the 256-bit VPDPBUSD that Intel's desktop and laptop processors since Alder Lake and AMD's since Zen 5 have.
+// avxvnni uses the 256-bit VPDPBUSD of Intel's desktop and laptop processors since Alder Lake and of AMD's since Zen 5.
 var avxvnni = avx2.with("avxvnni", func(t *tier) {
 	t.q8, t.q4, t.q8Block, t.q4Block = q8AVXVNNI, q4AVXVNNI, q8BlockAVXVNNI, q4BlockAVXVNNI
 })
@@ -47,7 +48,7 @@ var avxvnni = avx2.with("avxvnni", func(t *tier) {
 var avx512 = avx2.with("avx512", func(t *tier) {
 	t.block = 12
 	t.q8, t.q4, t.q8Block, t.q4Block = q8AVX512, q4AVX512, q8BlockAVX512, q4BlockAVX512
-	// f16 stays AVX2's, which reads weights in fewer streams: as fast with one thread, faster with two.
+	// f16 stays that of AVX2, which reads the weights in fewer streams: as fast with one thread, faster with two.
 	t.unfused, t.f16Block, t.f16Pair, t.unfusedBlock = unfusedAVX512, f16BlockAVX512, f16PairAVX512, unfusedBlockAVX512
 	t.softmax, t.swiglu, t.gelu = softmaxAVX512, swigluAVX512, geluAVX512
 })
@@ -59,7 +60,7 @@ func (t tier) with(name string, change func(*tier)) tier {
 	return t
 }
 
-// features are the groups of instructions that the tiers need.
+// features says which of the groups of instructions that the tiers need may be used.
 type features struct {
 	sse4    bool // SSSE3, SSE4.1
 	avx2    bool // AVX2, FMA, F16C
@@ -97,12 +98,12 @@ func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 
 func xgetbv() uint32
 
-// pause tells the processor that this is a waiting loop; it takes some 10 to 50 ns.
+// pause tells the processor that this is a waiting loop; it takes about 10 to 50 ns.
 //
 //go:noescape
 func pause()
 
-// What follows is in assembly; tier says what each does.
+// The following functions are in assembly; tier says what each does.
 
 //go:noescape
 func q8SSE4(out []float32, x, panels []byte)

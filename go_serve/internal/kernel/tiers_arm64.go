@@ -27,7 +27,7 @@ var neon = tier{
 	halves:       halvesNEON,
 }
 
-// neonDot has the SDOT that is an option of ARMv8.2 and part of ARMv8.4.
+// neonDot uses SDOT, which is an option of ARMv8.2 and a part of ARMv8.4.
 var neonDot = func() tier {
 	t := neon
 	t.name = "neon-dot"
@@ -35,12 +35,12 @@ var neonDot = func() tier {
 	return t
 }()
 
-// pause tells the processor that this is a waiting loop; it takes some 10 to 50 ns.
+// pause tells the processor that this is a waiting loop; it takes about 10 to 50 ns.
 //
 //go:noescape
 func pause()
 
-// What follows is in assembly; tier says what each does.
+// The following functions are in assembly; tier says what each does.
 
 //go:noescape
 func q8NEON(out []float32, x, panels []byte)

@@ -1,10 +1,10 @@
 package kernel
 
-// fastTiers returns the tier of WebAssembly's 128-bit vectors, which all browsers have had since 2023: a program that
-// holds them does not even start where they are missing.
+// fastTiers returns the tier for WebAssembly's 128-bit vectors, which all browsers have had since 2023: a program with such
+// instructions does not even start in a browser without them.
 func fastTiers() []*tier { return []*tier{&wasm} }
 
-// wasm has 16 variables for vectors, which leaves no room to keep weights for several tokens.
+// wasm computes one token at a time: 16 variables for vectors leave no room to keep weights for several tokens.
 var wasm = oneByOne("wasm", q8Wasm, q4Wasm, halfWasm)
 
 func pause() {}

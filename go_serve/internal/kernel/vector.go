@@ -83,8 +83,8 @@ func SwiGLU(gate, up []float32) { active.swiglu(gate, up) }
 // GELU replaces x by x·Φ(x). The length is a multiple of 16.
 func GELU(x []float32) { active.gelu(x) }
 
-// Rope rotates one head in place: element i is paired with i + h/2 ("rotate half", as in Hugging Face; arXiv
-// 2104.09864). head is [h], cos and sin are [h/2].
+// Rope rotates one head in place by rotary positions (arXiv 2104.09864): element i is paired with i + h/2 ("rotate half", as in
+// Hugging Face). head is [h], cos and sin are [h/2].
 func Rope(head, cos, sin []float32) {
 	half := len(head) / 2
 	low, high := head[:half], head[half:2*half]
@@ -96,8 +96,8 @@ func Rope(head, cos, sin []float32) {
 	}
 }
 
-// RopeTable returns cos and sin of position·theta^(-2i/h) for the positions from..to-1, each [to-from][h/2]: the same bits on
-// every processor, which math.Pow and math.Sincos do not promise.
+// RopeTable returns cos and sin of position·theta^(-2i/h) for the positions from..to-1, each [to-from][h/2]. They have the same
+// bits on every processor, which math.Pow and math.Sincos do not promise.
 func RopeTable(from, to, h int, theta float64) (cos, sin []float32) {
 	cos, sin = make([]float32, (to-from)*(h/2)), make([]float32, (to-from)*(h/2))
 	RopeRows(cos, sin, from, RopeFrequencies(h, theta))
@@ -113,7 +113,7 @@ func RopeFrequencies(h int, theta float64) []float64 {
 	return frequencies
 }
 
-// RopeRows fills RopeTable's rows for the positions from from on.
+// RopeRows fills cos and sin with rows as in RopeTable, as many as they have room for, beginning with the position from.
 func RopeRows(cos, sin []float32, from int, frequencies []float64) {
 	for n := range len(cos) / len(frequencies) {
 		for i, frequency := range frequencies {
@@ -123,8 +123,8 @@ func RopeRows(cos, sin []float32, from int, frequencies []float64) {
 	}
 }
 
-// power returns base^e for 0 <= e < 1 as the product of base^(1/2), base^(1/4), ... that e's binary digits name. Only
-// square roots and products: nothing to fuse.
+// power returns base^e for 0 <= e < 1, as the product of those of base^(1/2), base^(1/4), ... whose binary digit in e is 1.
+// There are only square roots and products, so a compiler has nothing to fuse.
 func power(base, e float64) float64 {
 	result := 1.0
 	for e > 0 {
@@ -136,7 +136,8 @@ func power(base, e float64) float64 {
 	return result
 }
 
-// cosSin returns cos(x) and sin(x) for 0 <= x < 2^28: reduced to |r| <= π/4 with π/2 in three parts, then Taylor's series.
+// cosSin returns cos(x) and sin(x) for 0 <= x < 2^28: x is reduced to |r| <= π/4 with π/2 in three parts, then Taylor's series
+// follows.
 func cosSin(x float64) (cos, sin float64) {
 	const (
 		part1 = 1.57079625129699707031    // the first 24 bits of π/2: n·part1 is exact

@@ -40,7 +40,7 @@ GLOBL ·constants<>(SB), RODATA, $80
 	VPBROADCASTD ·constants<>+44(SB), Z27; \
 	VPBROADCASTD ·constants<>+48(SB), Z28
 
-// EXP replaces Z0 by exp(Z0); K1 is where that is not below the lower bound. Z1 and Z2 are scratch.
+// EXP replaces Z0 by exp(Z0); K1 marks where Z0 is not below the lower bound. Z1 and Z2 are scratch.
 #define EXP \
 	VCMPPS      $5, Z16, Z0, K1; \
 	VMINPS     Z0, Z17, Z0; \

@@ -89,7 +89,7 @@ group:
 	VANDPS       Y15, Y1, Y5
 	VANDPS       Y15, Y2, Y6
 	VANDPS       Y15, Y3, Y7
-	VPMAXSD      Y4, Y5, Y4 // as integers, of the same order, so that a NaN is the largest
+	VPMAXSD      Y4, Y5, Y4 // compared as integers, which order in the same way, so that a NaN is the largest
 	VPMAXSD      Y6, Y7, Y6
 	VPMAXSD      Y4, Y6, Y4
 	VEXTRACTI128 $1, Y4, X5

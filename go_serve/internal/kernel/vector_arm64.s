@@ -3,8 +3,8 @@
 // What happens to vectors between the matrices: the same operations in the same order as scalar.go, none fused. Two
 // registers, eight values, at a time.
 
-// What the assembler does not know (it takes VFCVTN from S4 to H4, but encodes another instruction), by the numbers of
-// registers:
+// Instructions that Go's assembler does not know, by the numbers of their registers (it accepts VFCVTN from S4 to H4, but
+// encodes another instruction):
 //	FCVTN   fcvtn  vd.4h, vn.4s   four floats to halves
 //	FCVTN2  fcvtn2 vd.8h, vn.4s   to the upper four
 #define FCVTN(n, d) WORD $(0x0e216800 | n<<5 | d)
@@ -33,12 +33,12 @@ DATA ·erfs<>+20(SB)/4, $0xbe91a98e // erfA2
 DATA ·erfs<>+24(SB)/4, $0x3e827906 // erfA1
 GLOBL ·erfs<>(SB), RODATA, $28
 
-// BOTH does op to two registers, with the same constant.
+// BOTH applies op to two registers, with the same constant.
 #define BOTH(op, c, a0, a1, b0, b1) \
 	op c.S4, a0.S4, b0.S4; \
 	op c.S4, a1.S4, b1.S4
 
-// EACH does op to two registers, with two more.
+// EACH applies op to two registers, each with a register of its own.
 #define EACH(op, c0, c1, a0, a1, b0, b1) \
 	op c0.S4, a0.S4, b0.S4; \
 	op c1.S4, a1.S4, b1.S4
@@ -124,7 +124,7 @@ group:
 	VMOVI   $0, V24.B16
 	VMOVI   $0, V25.B16
 	FCMPS   F31, F16
-	BMI     write // all zero; not where there is a NaN
+	BMI     write // all zero; not taken if there is a NaN
 	FDIVS   F30, F16, F24
 	FDIVS   F16, F30, F25
 

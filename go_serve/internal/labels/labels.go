@@ -1,4 +1,4 @@
-// Package labels keeps what a person thinks of a model's answers, in one small JSON file on this computer, which is there once
+// Package labels keeps what a person thinks of a model's answers, in one small JSON file on this computer, which is made when
 // the first answer is labelled. The file can be sent to whoever made the model. Knows nothing of models and terminals.
 package labels
 
@@ -18,7 +18,7 @@ import (
 	"minitron/internal/home"
 )
 
-// Format and Version stand at the begin of each file (docs/loop.md).
+// Format and Version stand at the beginning of each file (docs/loop.md).
 const (
 	Format  = "minitron-labels"
 	Version = 1
@@ -34,7 +34,7 @@ const (
 // maxFileBytes bounds the file: thousands of labels.
 const maxFileBytes = 1 << 23
 
-// ErrFull is for a label that no longer fits.
+// ErrFull says that a label does not fit into the file any more.
 var ErrFull = errors.New("there are too many labels: send them, then delete the file")
 
 // Model says whose answers are labelled.
@@ -45,7 +45,7 @@ type Model struct {
 
 // Label is what a person thinks of one answer.
 type Label struct {
-	Messages []chat.Message `json:"messages"` // up to the person's message that was answered
+	Messages []chat.Message `json:"messages"` // the dialogue up to the person's message that was answered
 	Answer   string         `json:"answer"`
 	Kind     string         `json:"kind"`
 	Why      string         `json:"why,omitzero"`
@@ -53,7 +53,7 @@ type Label struct {
 	Time     string         `json:"time"` // UTC, RFC 3339
 }
 
-// file is what a file holds.
+// file is the content of a file of labels.
 type file struct {
 	Format  string  `json:"format"`
 	Version int     `json:"version"`
@@ -61,13 +61,14 @@ type file struct {
 	Labels  []Label `json:"labels"`
 }
 
-// Book is the file with the labels of one model. What other chats write there meanwhile stays.
+// Book is the file with the labels of one model. What other chats write to it meanwhile stays.
 type Book struct {
 	model Model
 	path  string
 }
 
-// Open returns the book of a model among what the program remembers, nil where it may remember nothing. It makes no file.
+// Open returns the book of a model in the folder of what the program remembers, or nil if it may remember nothing. It makes no
+// file.
 func Open(model Model) *Book {
 	path := home.Path("labels-" + model.SHA256[:min(16, len(model.SHA256))] + ".json")
 	if path == "" {
@@ -76,10 +77,10 @@ func Open(model Model) *Book {
 	return &Book{model, path}
 }
 
-// Path is where the labels are kept.
+// Path returns where the labels are kept.
 func (b *Book) Path() string { return b.path }
 
-// Add keeps a label in place of an earlier one of the same answer. It returns how many there are then.
+// Add keeps a label; it replaces an earlier one of the same answer. It returns how many labels there are then.
 func (b *Book) Add(label Label) (count int, err error) {
 	all, err := b.Labels()
 	if err != nil {
@@ -100,7 +101,7 @@ func (b *Book) Add(label Label) (count int, err error) {
 	return len(all), home.WriteFile(b.path, data)
 }
 
-// Labels returns all, oldest first.
+// Labels returns all labels, oldest first.
 func (b *Book) Labels() ([]Label, error) {
 	data, err := read(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,7 +117,7 @@ func (b *Book) Labels() ([]Label, error) {
 	return kept.Labels, nil
 }
 
-// Export returns the file that can be sent.
+// Export returns the content of the file that can be sent.
 func (b *Book) Export() ([]byte, error) {
 	all, err := b.Labels()
 	return b.encode(all), err

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// Strings is what is said, in one language. The verbs of a format are named beside it.
+// Strings holds the program's texts in one language. The comment beside a format names the values of its verbs.
 type Strings struct {
 	Greeting    string // name of the model
 	Help        string
 	Prompt      string
 	HowToLeave  string
 	Unknown     string // the command
-	Nearest     string // the command that was meant
+	Nearest     string // the command that was probably meant
 	NotANumber  string // command, lowest, highest
 	Reset       string
 	SystemNow   string // text
@@ -24,23 +24,23 @@ type Strings struct {
 	Temperature string // number
 	MaxTokens   string // number
 	Stats       string // turns, tokens used, context
-	StatsNoEnd  string // of a context without an end: turns, tokens, MB of what the model keeps of them
-	LastAnswer  string // prompt tokens, of these known, seconds, answer tokens
-	LastSpeed   string // of these tokens per second; behind LastAnswer
+	StatsNoEnd  string // for a context without an end: turns, tokens, MB that the model keeps of them
+	LastAnswer  string // prompt tokens, how many of these were cached, seconds, answer tokens
+	LastSpeed   string // answer tokens per second; follows LastAnswer
 	Forgotten   string
 	YouCouldAsk string // questions follow
-	TabAsks     string // the same, where Tab types them
+	TabAsks     string // the same, if Tab types them
 	TooLong     string // tokens of the message, tokens that fit
 	SystemFull  string
 	CutLength   string // max_tokens
 	CutContext  string
 	Interrupted string
 	NothingYet  string
-	Ended       string // no more came
+	Ended       string // the model ended at once
 	NoTokens    string
 	NoSystem    string
 
-	// What is said in place of the above where the model continues text: see ForText.
+	// These replace the texts above if the model continues text: see ForText.
 	TextGreeting, TextHelp, TextReset, TextStats, TextForgotten, TextYouCouldAsk, TextTabAsks, TextCutLength, TextNothingYet string
 
 	// The line editor.
@@ -95,7 +95,7 @@ type Strings struct {
 	FileDamagedHint string
 	FileShort       string
 	FileSeal        string
-	FileChecksum    string // what it is, what it should be
+	FileChecksum    string // the checksum it has, and the one it should have
 	PressEnter      string
 }
 
@@ -362,7 +362,7 @@ Ctrl-C останавливает модель. Вверх и вниз возв�
 	}
 )
 
-// ForText returns what is said where the model continues text: there is no conversation and there are no answers.
+// ForText returns the texts for a model that continues text, with which there is no conversation and there are no answers.
 func (s *Strings) ForText() *Strings {
 	t := *s
 	t.Greeting, t.Help, t.Reset, t.Stats = s.TextGreeting, s.TextHelp, s.TextReset, s.TextStats
@@ -371,8 +371,8 @@ func (s *Strings) ForText() *Strings {
 	return &t
 }
 
-// Detect returns the language of the person at this machine: LC_ALL, LC_MESSAGES or LANG, the first that is set; else
-// what the system says.
+// Detect returns the texts in the language of the person at this machine: that of LC_ALL, LC_MESSAGES or LANG, whichever is set
+// first; otherwise that of the system.
 func Detect() *Strings {
 	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
 		if value := os.Getenv(name); value != "" {
@@ -382,7 +382,7 @@ func Detect() *Strings {
 	return Choose(systemLanguage())
 }
 
-// Choose picks by a locale's name, such as ru_RU.UTF-8, or by a browser's list of languages, the first of them.
+// Choose picks a language by a locale's name, such as ru_RU.UTF-8, or by the first entry of a browser's list of languages.
 func Choose(locale string) *Strings {
 	if strings.HasPrefix(strings.ToLower(locale), "ru") {
 		return &Russian

@@ -2,5 +2,5 @@
 
 package lang
 
-// systemLanguage has nothing to ask beyond the environment.
+// systemLanguage returns "": these systems name the language in the environment alone.
 func systemLanguage() string { return "" }

@@ -8,15 +8,15 @@ import (
 	"minitron/internal/kernel"
 )
 
-// Attended is where the tokens of one text looked in one layer.
+// Attended says where the tokens of one text looked in one layer.
 type Attended struct {
 	Kind    string      // "attention", or the kind of a stream's layer
 	Window  int         // how many tokens each one sees; 0: all before it
-	Weights [][]float32 // per head [T·T]: row t is what token t took of each token, and sums to 1; none where a layer has no attention
+	Weights [][]float32 // per head [T·T]: row t is what token t gives to each token, in all 1; none without attention
 }
 
-// Attention reads ids as a text of their own and returns what every layer's heads look at. It is for showing and nothing else: plain
-// loops over what the forward pass computes anyway, in time and memory that grow with the square of the text.
+// Attention reads ids as a text of their own and returns what every layer's heads look at. It is only for showing that: plain
+// loops over what the forward pass computes anyway, with time and memory that grow with the square of the text's length.
 func (m *Model) Attention(ctx context.Context, pool *kernel.Pool, ids []int) ([]Attended, error) {
 	st := m.newState(pool, len(ids))
 	st.watcher = &watcher{keys: make([][]float32, len(m.layers)), tokens: len(ids)}
@@ -39,14 +39,15 @@ func (m *Model) Attention(ctx context.Context, pool *kernel.Pool, ids []int) ([]
 	return st.watcher.found, nil
 }
 
-// watcher computes once more, with its own keys, what the layers' attention weighs.
+// watcher computes the attention weights of the layers once more, from its own copy of the keys.
 type watcher struct {
 	keys   [][]float32 // per layer [tokens so far][K·h]
 	tokens int         // of the text
 	found  []Attended
 }
 
-// look takes a block's rows, right after layer n's memory has read them: their queries and keys are normed, rotated and scaled.
+// look takes the rows of a block right after layer n's memory has read them, when their queries and keys are normed, rotated
+// and scaled.
 func (w *watcher) look(n int, mixer mixer, rows []float32, start, tokens int) {
 	a, ok := mixer.(*attention)
 	if !ok {
@@ -64,7 +65,7 @@ func (w *watcher) look(n int, mixer mixer, rows []float32, start, tokens int) {
 		}
 		for head := range a.heads {
 			query := rows[t*stride+head*a.headDim:][:a.headDim]
-			group := head / (a.heads / a.kvHeads) * a.headDim // where its keys begin in a row
+			group := head / (a.heads / a.kvHeads) * a.headDim // where the keys of this head begin in a row
 			row := w.found[n].Weights[head][position*w.tokens:][:position+1]
 			for s := first; s <= position; s++ {
 				row[s] = dot(query, w.keys[n][s*width+group:])

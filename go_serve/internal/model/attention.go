@@ -7,13 +7,13 @@ import (
 	"minitron/internal/kernel"
 )
 
-// attention is softmax(q·kᵀ)·v over all tokens so far. Its rows are the queries, keys and values of a token.
+// attention is softmax(q·kᵀ)·v over all tokens so far. A row holds the queries, keys and values of a token.
 type attention struct {
 	heads, kvHeads   int           // kvHeads divides heads: a group of query heads shares keys and values
 	headDim          int           // h
 	qkv              kernel.Linear // llama: [H·h][D], [K·h][D], [K·h][D]; nanogpt: the three stacked, [3D][D]
-	keysAt, valuesAt int           // where they begin in a row
-	qNorm, kNorm     norm          // of each head by itself, or nil
+	keysAt, valuesAt int           // where keys and values begin in a row
+	qNorm, kNorm     norm          // applied to each head by itself; nil: none
 	window           int           // how many tokens it sees; 0: all
 	rotary           bool          // heads are rotated by their position
 	o                kernel.Linear // [D][H·h]
@@ -50,33 +50,34 @@ func (a *attention) memoryBytes(positions int) int64 {
 	return kernel.CacheBytes(a.kvHeads, a.headDim, positions)
 }
 
-// windowMemory is the KV cache of a layer that sees a window: what is older than that is written over.
+// windowMemory is the KV cache of a layer that sees a window: older positions are overwritten.
 type windowMemory struct{ *attentionMemory }
 
 func (m *windowMemory) copied() any { return m.cache.Keep(m.start + m.tokens) }
 
-// restore has nothing to clear for an empty sequence: no position is seen before it is written.
+// restore has nothing to clear for an empty sequence, as no position is seen before it is written.
 func (m *windowMemory) restore(kept any) {
 	if kept != nil {
 		m.cache.Restore(kept.(*kernel.Kept))
 	}
 }
 
-// attentionMemory is the KV cache of one layer. A position is written anew when it is read anew, so nothing has to be kept or
-// forgotten.
+// attentionMemory is the KV cache of one layer. When a position is read again it is written again, so going back needs neither
+// copies nor clearing.
 type attentionMemory struct {
 	*attention
 	*workspace
 	cache *kernel.Cache
 
-	// The block at hand.
+	// The current block.
 	mixed, rows   []float32
 	start, tokens int
 }
 
 func (m *attentionMemory) commit() {}
 
-// read norms (where the model does) and rotates queries and keys, and puts keys and values into the cache.
+// read norms (if the model does that) and rotates queries and keys, scales the queries, and puts keys and values into the
+// cache.
 func (m *attentionMemory) read(rows []float32, start, tokens int) {
 	m.rows, m.start, m.tokens = rows, start, tokens
 	if m.rotary {
@@ -85,7 +86,7 @@ func (m *attentionMemory) read(rows []float32, start, tokens int) {
 	m.pool.Run((*storing)(m), tokens, 16*m.width())
 }
 
-// storing is the job of read. An item is a token.
+// storing is the job that read runs. An item is a token.
 type storing attentionMemory
 
 func (s *storing) Do(worker, lo, hi int) {
@@ -101,7 +102,7 @@ func (s *storing) Do(worker, lo, hi int) {
 	}
 }
 
-// place norms and rotates the heads of one token's queries or keys.
+// place norms and rotates, if the model does that, the heads of one token's queries or keys.
 func (m *attentionMemory) place(heads []float32, norm norm, position int) {
 	for ; len(heads) > 0; heads = heads[m.headDim:] {
 		head := heads[:m.headDim]
@@ -117,15 +118,15 @@ func (m *attentionMemory) place(heads []float32, norm norm, position int) {
 
 func (m *attentionMemory) mix(out, rows []float32, start, tokens int) {
 	m.mixed, m.rows, m.start, m.tokens = out, rows, start, tokens
-	// The cost of an item is about the bytes that it reads, times its tokens.
+	// The cost of an item is about the bytes that it reads times its tokens.
 	m.pool.Run((*attending)(m), m.heads*m.parts(), 4*(start+tokens)*m.headDim*min(tokens, kernel.Block))
 }
 
-// parts is into how many items the tokens of a head are cut.
+// parts returns into how many items the tokens of a head are cut.
 func (m *attentionMemory) parts() int { return (m.tokens + kernel.Block - 1) / kernel.Block }
 
-// attending is the job of mix. An item is a query head for a few tokens; those of one head follow each other, as they read
-// the same keys.
+// attending is the job that mix runs. An item is one query head for a few tokens. The items of a head follow each other, as
+// they read the same keys.
 type attending attentionMemory
 
 func (a *attending) Do(worker, lo, hi int) {
@@ -139,20 +140,20 @@ func (a *attending) Do(worker, lo, hi int) {
 	}
 }
 
-// rotations is the table of rotary positions (arXiv 2104.09864). It grows with the sequence: a context that nobody fills costs
-// neither time nor memory. Of an endless sequence it has the block at hand alone.
+// rotations is the table of rotary positions (arXiv 2104.09864). It grows with the sequence: the unused part of a context costs
+// neither time nor memory. For an endless sequence it holds the current block alone.
 type rotations struct {
 	headDim  int
 	theta    float64
 	most     int       // positions; 0: without an end
 	cos, sin []float32 // [positions so far, or of the block][h/2]
 
-	// Where there is no end:
-	first       int       // position of the table
+	// For an endless sequence:
+	first       int       // the position that the table begins with
 	frequencies []float64 // [h/2]
 }
 
-// cover makes the table hold these positions.
+// cover makes the table hold that many positions from start on.
 func (r *rotations) cover(start, tokens int) {
 	half := r.headDim / 2
 	have := len(r.cos) / half
@@ -167,7 +168,7 @@ func (r *rotations) cover(start, tokens int) {
 	r.cos, r.sin = append(r.cos, cos...), append(r.sin, sin...)
 }
 
-// block makes the table that of a block, unless a layer before did.
+// block fills the table for the current block, unless an earlier layer did.
 func (r *rotations) block(start, tokens, have int) {
 	if r.frequencies == nil {
 		r.frequencies = kernel.RopeFrequencies(r.headDim, r.theta)

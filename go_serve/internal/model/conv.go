@@ -6,13 +6,13 @@ import (
 	"minitron/internal/kernel"
 )
 
-// convolution is one over the last tokens, of each channel by itself.
+// convolution is a causal convolution over the last w tokens, of each channel by itself.
 type convolution struct {
 	channels int
 	taps     [][]float32 // [w][channels], the newest token's first
 }
 
-// newConvolution takes weights as they are stored: [channels][w], the newest token's last.
+// newConvolution takes the weights as they are stored: [channels][w], the newest token's last.
 func newConvolution(weights []float32, channels, width int) convolution {
 	c := convolution{channels: channels, taps: make([][]float32, width)}
 	for back := range c.taps {
@@ -24,8 +24,8 @@ func newConvolution(weights []float32, channels, width int) convolution {
 	return c
 }
 
-// history is the last w-1 inputs of a convolution, [w-1][channels], the newest first: up to the last commit, and with the block
-// at hand.
+// history holds the last w-1 inputs of a convolution, [w-1][channels], the newest first: now up to the last commit, next with
+// the current block.
 type history struct{ now, next []float32 }
 
 func (c *convolution) newHistory() history {
@@ -37,9 +37,10 @@ func (c *convolution) bytes() int64 { return 8 * int64(len(c.taps)-1) * int64(c.
 
 func (h *history) commit() { h.now, h.next = h.next, h.now }
 
-// run replaces the inputs of the channels lo..hi-1 in a block of rows, stride apart, by what the convolution makes of them.
+// run replaces the inputs of the channels lo..hi-1 in a block of rows, which begin stride apart, by the outputs of the
+// convolution.
 func (c *convolution) run(h *history, rows []float32, stride, tokens, lo, hi int) {
-	input := func(t int) []float32 { // of a token of the block, or from before it
+	input := func(t int) []float32 { // the input of a token of the block, or of one before it
 		if t < 0 {
 			return h.now[(-1-t)*c.channels:][lo:hi]
 		}
@@ -48,7 +49,7 @@ func (c *convolution) run(h *history, rows []float32, stride, tokens, lo, hi int
 	for back := range len(c.taps) - 1 {
 		copy(h.next[back*c.channels:][lo:hi], input(tokens-1-back))
 	}
-	for t := tokens - 1; t >= 0; t-- { // from the last, so that the inputs are there that others read
+	for t := tokens - 1; t >= 0; t-- { // from the last, as the inputs of earlier tokens are still needed
 		out := input(t)
 		for i, tap := range c.taps[0][lo:hi] {
 			out[i] *= tap
@@ -62,7 +63,7 @@ func (c *convolution) run(h *history, rows []float32, stride, tokens, lo, hi int
 	}
 }
 
-// shortConv is LFM2's gated short convolution: C · conv(B · x) (arXiv 2511.23404). Its rows are B, C and x of a token.
+// shortConv is LFM2's gated short convolution: C · conv(B · x) (arXiv 2511.23404). A row holds B, C and x of a token.
 type shortConv struct {
 	dim  int
 	proj kernel.Linear // [3D][D]
@@ -79,13 +80,13 @@ func (s *shortConv) newMemory(_ int, w *workspace) memory {
 	return &convMemory{shortConv: s, workspace: w, history: s.conv.newHistory()}
 }
 
-// convMemory is what a short convolution keeps: the last few products B · x.
+// convMemory is what a short convolution keeps: the last w-1 products B · x.
 type convMemory struct {
 	*shortConv
 	*workspace
 	history
 
-	// The block at hand.
+	// The current block.
 	rows   []float32
 	tokens int
 }
@@ -99,13 +100,13 @@ func (m *convMemory) restore(kept any) {
 	}
 }
 
-// read puts the result of each token where its x was.
+// read puts the result of each token in place of its x.
 func (m *convMemory) read(rows []float32, _, tokens int) {
 	m.rows, m.tokens = rows, tokens
 	m.pool.Run((*convolving)(m), pieces(m.dim), 4*piece*tokens)
 }
 
-// convolving is the job of read. An item is a piece of the channels.
+// convolving is the job that read runs. An item is a piece of the channels.
 type convolving convMemory
 
 func (c *convolving) Do(_, lo, hi int) {
@@ -129,7 +130,7 @@ func (m *convMemory) mix(out, rows []float32, _, tokens int) {
 	}
 }
 
-// piece is how many channels are computed together, and pieces how many times that is all of them.
+// piece is how many channels are computed together; pieces returns how many times that covers all of them.
 const piece = 64
 
 func pieces(channels int) int { return (channels + piece - 1) / piece }

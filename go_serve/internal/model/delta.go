@@ -7,15 +7,16 @@ import (
 	"minitron/internal/kernel"
 )
 
-// gatedDelta is the gated delta rule (arXiv 2412.06464): S = a·S·(I - b·k·kᵀ) + b·v·kᵀ, read with o = S·q. Its rows are the
-// queries, keys, values and gates of all heads of a token, and what forgetting (a) and writing (b) are made of.
+// gatedDelta is the gated delta rule (arXiv 2412.06464): S = a·S·(I - b·k·kᵀ) + b·v·kᵀ, read with o = S·q. A row holds the
+// queries, keys, values and gates of all heads of a token, and the inputs of the functions that give a (forgetting) and b
+// (writing).
 type gatedDelta struct {
 	heads, headDim int           // h
 	proj           kernel.Linear // [4·H·h][D] queries, keys, values, gates; [2·H][D] for a and b
-	abAt           int           // where a and b begin in a row
+	abAt           int           // where the inputs of a and b begin in a row
 	conv           convolution   // over queries, keys and values
 	rate, shift    []float32     // [H] a = exp(-rate·softplus(row + shift))
-	norm           norm          // of a head's output, [h]
+	norm           norm          // applied to a head's output, [h]
 	o              kernel.Linear // [D][H·h]
 }
 
@@ -33,15 +34,15 @@ func (g *gatedDelta) newMemory(_ int, w *workspace) memory {
 	return m
 }
 
-// deltaMemory is S of each head, and what the convolution keeps.
+// deltaMemory holds S of each head, and what the convolution keeps.
 type deltaMemory struct {
 	*gatedDelta
 	*workspace
 	history
-	state, nextState []float32 // [H][h of keys][h of values] up to the last commit, and with the block at hand
+	state, nextState []float32 // [H][h of keys][h of values] up to the last commit, and with the current block
 	scratch          []float32 // [worker][2][h]
 
-	// The block at hand.
+	// The current block.
 	rows   []float32
 	tokens int
 }
@@ -62,14 +63,15 @@ func (m *deltaMemory) restore(kept any) {
 	}
 }
 
-// read puts what each token reads, normed and gated, where its queries were.
+// read puts the output of each token, normed and gated, in place of its queries.
 func (m *deltaMemory) read(rows []float32, _, tokens int) {
 	m.rows, m.tokens = rows, tokens
 	m.pool.Run((*preparing)(m), pieces(3*m.width()), 8*piece*tokens)
 	m.pool.Run((*remembering)(m), m.heads, 8*m.headDim*m.headDim*tokens)
 }
 
-// preparing is the first job of read: queries, keys and values through convolution and SiLU. An item is a piece of the channels.
+// preparing is the first job that read runs: it passes queries, keys and values through convolution and SiLU. An item is a
+// piece of the channels.
 type preparing deltaMemory
 
 func (p *preparing) Do(_, lo, hi int) {
@@ -82,7 +84,7 @@ func (p *preparing) Do(_, lo, hi int) {
 	}
 }
 
-// remembering is the second: the steps of the tokens, one after the other. An item is a head.
+// remembering is the second job: the steps of the tokens, one after the other. An item is a head.
 type remembering deltaMemory
 
 func (r *remembering) Do(worker, lo, hi int) {
@@ -118,7 +120,8 @@ func (m *deltaMemory) mix(out, rows []float32, _, tokens int) {
 	}
 }
 
-// rates are exp(x), which the decays of heads are made of. Those of no model that learnt anything are infinite.
+// rates returns exp(x) of each x, from which the decays of heads are computed. It is bounded by the largest float32; no trained
+// model comes near that.
 func rates(logs []float32) []float32 {
 	found := make([]float32, len(logs))
 	for i, x := range logs {

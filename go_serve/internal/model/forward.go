@@ -6,8 +6,8 @@ import (
 	"minitron/internal/kernel"
 )
 
-// forward runs a block of ids at positions start, start+1, ... through all layers, and commits it; with wanted also the logits
-// after the last one are in st.logits. Where ctx ends first nothing is committed.
+// forward runs a block of ids at positions start, start+1, ... through all layers, and commits it. With wanted it also leaves
+// the logits after the last id in st.logits. If ctx ends first, nothing is committed.
 func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool) error {
 	m, shape := st.model, &st.model.shape
 	dim := kernel.Padded(shape.Dim)
@@ -31,7 +31,7 @@ func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool)
 		if last && !wanted {
 			break
 		}
-		if last { // past what the memories take in only the last token matters
+		if last { // the memories have taken in all tokens; from here on only the last one matters
 			st.onlyLast(l.mixer.in().Width())
 			start += len(ids) - 1
 		}
@@ -63,7 +63,7 @@ func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool)
 	return nil
 }
 
-// embed fills the residual stream.
+// embed fills the residual stream with the embeddings.
 func (st *State) embed(ids []int, start int) {
 	m, dim := st.model, st.model.shape.Dim
 	for t, id := range ids {
@@ -77,7 +77,7 @@ func (st *State) embed(ids []int, start int) {
 	}
 }
 
-// onlyLast makes the block's last token the only one; its mixer's rows are so wide.
+// onlyLast makes the block's last token the only one; width is the width of the rows of its mixer.
 func (st *State) onlyLast(width int) {
 	last := st.tokens - 1
 	copy(st.row(st.x, 0), st.row(st.x, last))
@@ -91,10 +91,10 @@ func (st *State) row(buffer []float32, t int) []float32 {
 	return buffer[t*dim:][:dim]
 }
 
-// product multiplies the rows that st.input has by the matrices of l.
+// product multiplies the rows of st.input by the matrices of l.
 func (st *State) product(l kernel.Linear, out []float32) { st.matmul.Run(st.pool, l, st.input, out) }
 
-// eachToken is the job of doing something for every token of the block by itself.
+// eachToken is the job of calling do for every token of the block by itself.
 type eachToken struct {
 	st *State
 	do func(st *State, t int)
@@ -111,7 +111,7 @@ func (st *State) forEach(do func(st *State, t int)) {
 	st.pool.Run(&st.each, st.tokens, 16*st.model.shape.Dim)
 }
 
-// What is done for token t between two products:
+// What forEach does for token t between two products:
 
 // normRow norms x for the next product.
 func (st *State) normRow(t int) {
@@ -120,7 +120,7 @@ func (st *State) normRow(t int) {
 	st.input.Prepare(t)
 }
 
-// prepare readies what was mixed.
+// prepare converts the mixed row for the next product.
 func (st *State) prepare(t int) { st.input.Prepare(t) }
 
 // add adds a product to x.
@@ -131,7 +131,7 @@ func (st *State) addAndNorm(t int) {
 	st.normRow(t)
 }
 
-// activate is what stands between the matrices of an MLP.
+// activate applies the activation between the two products of an MLP.
 func (st *State) activate(t int) {
 	width := st.mlp.up.Width()
 	st.mlp.activate(st.hidden[t*width:][:width])

@@ -9,10 +9,11 @@ import (
 	"minitron/internal/weights"
 )
 
-// maxStateBytes is what a sequence with a full context may take.
+// maxStateBytes is how many bytes a sequence with a full context may take.
 const maxStateBytes = min(4<<30, math.MaxInt)
 
-// Load finds all weights of a loaded set. Matrices are used in place, vectors copied.
+// Load makes a model from a set of weights. Matrices are used in place, vectors are copied. It fails if a vector has a value
+// that is not finite, or if a sequence would take more than maxStateBytes.
 func Load(set *weights.Set) (*Model, error) {
 	l := loader{Set: set}
 	var m *Model
@@ -106,7 +107,7 @@ func (l *loader) llama(m *Model) {
 	}
 }
 
-// mixer loads what is between the norms of layer n, whose names begin with p.
+// mixer loads the mixer of layer n, the part between its two norms. The names of its tensors begin with p.
 func (l *loader) mixer(n int, p string) mixer {
 	if !l.Shape.Endless() {
 		return l.attention(p, l.Shape.QKNorm, 0)

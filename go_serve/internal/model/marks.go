@@ -2,28 +2,29 @@ package model
 
 import "slices"
 
-// How many positions a sequence can go back to: so many, or as many as take so many bytes, but one at least.
+// How many positions a sequence can go back to: mostMarks, or as many as mostMarksBytes hold, but at least one.
 const (
 	mostMarks      = 8
 	mostMarksBytes = 64 << 20
 )
 
-// marksFor returns that number for a model whose layers keep so many bytes of a sequence.
+// marksFor returns that number for a model whose layers keep that many bytes of a sequence.
 func marksFor(memoryBytes int64) int {
 	return int(max(1, min(mostMarks, mostMarksBytes/max(1, memoryBytes))))
 }
 
-// marks are positions that a sequence with fleeting memories can go back to. Two kinds of them are worth their copies: before
-// the last token of a prompt, so that another answer to it, or the next question in place of it, is not read from the
-// beginning; and where a prompt parted from what had been read, as another may part there again.
+// marks are positions that a sequence with fleeting memories can go back to. Two kinds of positions are worth their copies. One
+// is before the last token of a prompt, so that another answer to it, or the next question in place of it, does not need the
+// prompt to be read from the beginning. The other is where a prompt departed from what had been read, as another prompt may
+// depart there again.
 type marks struct {
-	fleeting []fleeting // none where the memories can go back anywhere
+	fleeting []fleeting // empty if all memories can go back to any position
 	most     int
 	all      []mark // by position
-	parted   int    // a position to mark on the way; 0: none
+	parted   int    // a position to mark when it is reached; 0: none
 }
 
-// mark is what the memories held at a position.
+// mark holds what the memories held at a position.
 type mark struct {
 	position int
 	kept     []any
@@ -38,8 +39,8 @@ func fleetingOf(memories []memory) (found []fleeting) {
 	return found
 }
 
-// upTo returns how many of so many tokens after a position are read at once: not past a position to mark. With last they end a
-// prompt, whose last one is read by itself.
+// upTo returns how many of the next tokens after a position may be read at once, so that reading stops at every position to
+// mark. With last, these tokens are the end of a prompt, whose last token is read by itself.
 func (m *marks) upTo(position, tokens int, last bool) int {
 	if len(m.fleeting) == 0 {
 		return tokens
@@ -53,7 +54,7 @@ func (m *marks) upTo(position, tokens int, last bool) int {
 	return tokens
 }
 
-// set marks a position, if it is one to mark: the one before a prompt's last token, or where it parted.
+// set marks a position, if it is one to mark: the one before a prompt's last token (beforeLast), or the one in parted.
 func (m *marks) set(position int, beforeLast bool) {
 	if len(m.fleeting) == 0 || !beforeLast && position != m.parted {
 		return
@@ -61,7 +62,7 @@ func (m *marks) set(position int, beforeLast bool) {
 	if slices.ContainsFunc(m.all, func(other mark) bool { return other.position == position }) {
 		return
 	}
-	if len(m.all) == m.most { // the oldest stays, if it is not the only one: that is where dialogues begin
+	if len(m.all) == m.most { // the oldest one, where dialogues begin, stays, unless it is the only one
 		oldest := min(1, m.most-1)
 		m.all = slices.Delete(m.all, oldest, oldest+1)
 	}
@@ -72,7 +73,7 @@ func (m *marks) set(position int, beforeLast bool) {
 	m.all = append(m.all, set)
 }
 
-// back makes the memories hold the first n tokens, or as many as the last mark up to there has, and returns how many.
+// back makes the memories hold the first n tokens, or only as many as the last mark at or before n has, and returns how many.
 func (m *marks) back(n int) int {
 	if len(m.fleeting) == 0 {
 		return n

@@ -2,37 +2,38 @@ package model
 
 import "minitron/internal/kernel"
 
-// mixer is the part of a layer that looks at other tokens: attention, or some recurrence.
+// mixer is the part of a layer that looks at other tokens: attention, or a recurrence.
 type mixer interface {
-	in() kernel.Linear  // the product that makes its rows of the normed x
-	out() kernel.Linear // the product that makes what is added to x of what it mixed
-	width() int         // of a row that it mixed, without padding
+	in() kernel.Linear  // the product that makes the mixer's rows from the normed x
+	out() kernel.Linear // the product that makes what is added to x from the mixed rows
+	width() int         // the width of a mixed row, without padding
 
-	// newMemory makes what one layer keeps of one sequence, of so many positions.
+	// newMemory allocates what one layer keeps of one sequence of at most that many positions.
 	newMemory(positions int, w *workspace) memory
 	memoryBytes(positions int) int64
 }
 
-// memory is what one layer keeps of the tokens of one sequence. It grows block by block: read, mix, commit. A block whose work
-// was broken off, between any two layers, is never committed, and the next read begins at the same position: attention writes
-// that position anew, while a recurrence must have kept its state of the last commit.
+// memory is what one layer keeps of the tokens of one sequence. It grows block by block: read, mix, commit. A block that was
+// abandoned between two layers is never committed, and the next read begins at the same position. Attention then overwrites
+// that position, while a recurrence must still have its state of the last commit.
 type memory interface {
-	// read takes in the tokens at positions start, start+1, ...; row t of rows, in().Width() wide, is the t-th's.
+	// read takes in the tokens at positions start, start+1, ... Row t of rows, in().Width() wide, is that of the t-th token.
 	read(rows []float32, start, tokens int)
-	// mix writes to row t of out, Padded(width()) wide, what the token at position start+t makes of those before it and of
-	// itself: of all tokens of the block that was read, or of the last one alone. Rows are as read left them.
+	// mix writes to row t of out, Padded(width()) wide, the result for the token at position start+t, computed from that token
+	// and those before it. It is called for all tokens of the block that was read, or for the last one alone. rows are as read
+	// left them.
 	mix(out, rows []float32, start, tokens int)
 	// commit keeps the block.
 	commit()
 }
 
-// fleeting is a memory that cannot go back to an earlier position by itself, because what it kept of that is gone: that of a
-// recurrence, or of a window. A State takes copies of it to go back to.
+// fleeting is a memory that cannot go back to an earlier position by itself, because what it kept of that is gone: the memory
+// of a recurrence, or of a window. A State takes copies of it to go back to.
 type fleeting interface {
 	memory
-	// copied returns what is kept now, of all tokens up to the last commit, as a value that does not change.
+	// copied returns a copy of what is kept of all tokens up to the last commit.
 	copied() any
-	// restore makes it what copied returned, which stays as it is; nil is what an empty sequence has.
+	// restore brings back what copied returned, and does not change it; nil stands for an empty sequence.
 	restore(kept any)
 }
 

@@ -1,9 +1,9 @@
 // Package model is the transformer: weights from a loader, and a forward pass that keeps what it has read. It knows ids and
-// logits, neither files nor text nor sampling.
+// logits, but neither files nor text nor sampling.
 //
-// A shape is layers, each x += mixer(norm(x)); x += mlp(norm(x)). What the kinds of shapes differ in is chosen once, at load
-// (load.go), as values: a norm, an activation, a mixer. What a layer keeps of a sequence is its mixer's memory; a State is one
-// memory per layer and the ids that they hold. The way of a model: Load → NewState → Extend, Extend, ...
+// A model is a row of layers, each x += mixer(norm(x)); x += mlp(norm(x)). Where architectures differ, load.go chooses a norm,
+// an activation and a mixer, once, as values. What a layer keeps of a sequence is its mixer's memory; a State is one memory per
+// layer and the ids that they hold. The calls in order: Load → NewState → Extend, Extend, ...
 package model
 
 import (
@@ -11,16 +11,16 @@ import (
 	"minitron/internal/weights"
 )
 
-// Model is the weights, read-only and where the loader found them.
+// Model holds the weights, which are read-only and stay where the loader found them.
 type Model struct {
 	shape     weights.Shape
 	dtype     kernel.DType
-	file      string        // where the weights are, for sentences
+	file      string        // the name of the weights' file, for error messages
 	embedding kernel.Linear // [vocab][D]
-	positions kernel.Matrix // [context][D] learned ones, added to the embedding; none in a llama
+	positions kernel.Matrix // [context][D] learned positions, which are added to the embedding; none in a llama
 	layers    []layer
 	finalNorm norm
-	head      kernel.Linear // [vocab][D]; the embedding where it is tied
+	head      kernel.Linear // [vocab][D]; the same as embedding if the two are tied
 }
 
 // layer holds one layer's weights.

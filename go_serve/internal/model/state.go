@@ -7,26 +7,26 @@ import (
 	"minitron/internal/kernel"
 )
 
-// blockTokens is how many positions of a prompt go through the layers at once: each weight is then fetched from memory
+// blockTokens is how many positions of a prompt go through the layers at once: each weight is then fetched from memory only
 // once per block.
 const blockTokens = 8 * kernel.Block
 
-// SliceTokens is a good number of tokens for whoever cuts long prompts, to let others compute in between: a few blocks.
+// SliceTokens is a good size, a few blocks, for the slices of a long prompt between which others may compute.
 const SliceTokens = 2 * blockTokens
 
 // State is one sequence being read and written: the ids so far, what the layers keep of them, and the buffers of the forward
-// pass. It belongs to one goroutine. Only one of the states that share a pool may compute at a time.
+// pass. Only one goroutine may use it. Only one of the states that share a pool may compute at a time.
 //
-// What a sequence costs and what it can go back to is the shape's matter (marks.go). Truncate may therefore keep less than it is asked
-// for; who gives the whole sequence each time, to Logits, need not know: what is missing is read again, and the result does not
-// depend on that, bit for bit.
+// What a sequence costs and which positions it can go back to depends on the architecture (marks.go). Truncate may therefore
+// keep less than it is asked for. A caller that gives the whole sequence each time, to Logits, need not care: what is missing
+// is read again, and the result is the same, bit for bit.
 type State struct {
 	model *Model
 	pool  *kernel.Pool
 
 	ids      []int    // those that the memories hold
 	memories []memory // one per layer
-	marks    marks    // what to go back to, where memories are fleeting
+	marks    marks    // copies to go back to, if memories are fleeting
 
 	// Buffers for one block, [blockTokens][...]; rows are padded with zeros to multiples of 32.
 	x      []float32 // [T][D] the residual stream
@@ -37,7 +37,7 @@ type State struct {
 	change []float32 // [T][D] what is to be added to x
 	logits []float32 // [vocab]
 
-	// The block at hand.
+	// The current block.
 	tokens int
 	norm   norm
 	mlp    *mlp
@@ -46,13 +46,14 @@ type State struct {
 	matmul kernel.MatMul
 	each   eachToken
 
-	watcher *watcher // nil, but in Model.Attention
+	watcher *watcher // nil, except in Model.Attention
 }
 
-// NewState makes an empty sequence. All its memory but the table of rotations is allocated here.
+// NewState makes an empty sequence. It allocates all the memory that the sequence needs, except the table of rotations and, for
+// an endless one, the ids and the marks.
 func (m *Model) NewState(pool *kernel.Pool) *State { return m.newState(pool, m.shape.Longest()) }
 
-// newState makes a state for sequences of so many positions.
+// newState makes a state for sequences of at most that many positions.
 func (m *Model) newState(pool *kernel.Pool, positions int) *State {
 	s, b := m.shape, m.buffers()
 	st := &State{
@@ -80,7 +81,7 @@ func (m *Model) newState(pool *kernel.Pool, positions int) *State {
 	return st
 }
 
-// widths are those of the rows of a state's buffers.
+// widths are the widths of the rows of a state's buffers.
 type widths struct{ dim, rows, mixed, hidden int }
 
 func (m *Model) buffers() widths {
@@ -94,8 +95,8 @@ func (m *Model) buffers() widths {
 	return w
 }
 
-// StateBytes returns about how much memory a State takes once its context is full, but for what each thread needs. An endless one
-// takes that as soon as it has its marks, and 8 bytes more for each token.
+// StateBytes returns about how many bytes a State takes once its context is full, without what each thread needs. An endless
+// sequence takes that as soon as it has all its marks, and 8 bytes more for each token.
 func (m *Model) StateBytes() int64 {
 	w, positions := m.buffers(), m.shape.Context
 	row := 3*w.dim + w.rows + w.mixed + w.hidden
@@ -104,10 +105,10 @@ func (m *Model) StateBytes() int64 {
 	if m.shape.Endless() {
 		return bytes + memory + int64(marksFor(memory))*memory
 	}
-	return bytes + memory + int64(positions)*int64(8+4*m.shape.HeadDim()) // ids; rotations, where there are any
+	return bytes + memory + int64(positions)*int64(8+4*m.shape.HeadDim()) // ids and, if there are any, rotations
 }
 
-// MemoryBytes returns how much of StateBytes is what the layers keep of the tokens.
+// MemoryBytes returns how many of StateBytes are what the layers keep of the tokens.
 func (m *Model) MemoryBytes() (bytes int64) {
 	for i := range m.layers {
 		bytes += m.layers[i].mixer.memoryBytes(m.shape.Longest())
@@ -118,7 +119,7 @@ func (m *Model) MemoryBytes() (bytes int64) {
 // Len returns how many ids the sequence has.
 func (st *State) Len() int { return len(st.ids) }
 
-// Shared returns with how many of ids the sequence begins.
+// Shared returns how many tokens ids and the sequence have in common at their beginning.
 func (st *State) Shared(ids []int) int {
 	n := 0
 	for n < len(ids) && n < len(st.ids) && ids[n] == st.ids[n] {
@@ -127,8 +128,8 @@ func (st *State) Shared(ids []int) int {
 	return n
 }
 
-// Truncate forgets all ids but the first n, or more where the shape cannot go back to that position, and returns how many
-// are left.
+// Truncate forgets all ids but the first n, or more if the model cannot go back to that position, and returns how many are
+// left.
 func (st *State) Truncate(n int) (kept int) {
 	if n < len(st.ids) {
 		st.ids = st.ids[:st.marks.back(n)]
@@ -136,8 +137,9 @@ func (st *State) Truncate(n int) (kept int) {
 	return len(st.ids)
 }
 
-// Begin forgets what ids do not begin with, and at least the last of them, which is always computed. It returns how many are
-// left; the rest is to be read.
+// Begin prepares for reading ids: it forgets what the sequence does not have in common with the beginning of ids. The last of
+// ids counts as not common, because it always has to be computed. It returns how many ids are left; the rest of ids is to be
+// read.
 func (st *State) Begin(ids []int) (kept int) {
 	shared := min(st.Shared(ids), max(0, len(ids)-1))
 	kept = st.Truncate(shared)
@@ -150,7 +152,7 @@ func (st *State) Begin(ids []int) (kept int) {
 
 // Extend reads ids after those that the sequence has, and returns the logits [vocab] that follow. The slice is valid until the
 // next call and holds finite numbers only. A cancelled ctx ends the work with ctx.Err(); the sequence has then grown by some
-// blocks of ids, or by none. After an error because of the ids it is as it was.
+// blocks of ids, or by none. If ids are invalid, the error leaves the sequence as it was.
 func (st *State) Extend(ctx context.Context, ids []int) ([]float32, error) {
 	if err := st.read(ctx, ids, true); err != nil {
 		return nil, err
@@ -161,16 +163,16 @@ func (st *State) Extend(ctx context.Context, ids []int) ([]float32, error) {
 			return nil, fault.New("export another checkpoint", "the model's output is not finite")
 		}
 	}
-	if bound := float32(st.model.shape.LogitCap); bound > 0 { // after the look at them: the tangent of infinity is finite
+	if bound := float32(st.model.shape.LogitCap); bound > 0 { // after the check above: the tanh of infinity is finite
 		kernel.Cap(logits, bound)
 	}
 	return logits, nil
 }
 
-// Read is Extend for ids that are not the last ones: it saves the time for logits.
+// Read is Extend for ids that are not the last ones: it saves the time for the logits.
 func (st *State) Read(ctx context.Context, ids []int) error { return st.read(ctx, ids, false) }
 
-// read reads ids block by block; with wanted the logits after the last one are left in st.logits.
+// read reads ids block by block; with wanted it leaves the logits after the last one in st.logits.
 func (st *State) read(ctx context.Context, ids []int, wanted bool) (err error) {
 	if err := st.check(len(st.ids), ids); err != nil {
 		return err
@@ -191,8 +193,8 @@ func (st *State) read(ctx context.Context, ids []int, wanted bool) (err error) {
 	return err
 }
 
-// Logits is Extend for whoever has the whole sequence: it goes back to what ids begin with in common and reads the rest, at
-// least the last one.
+// Logits is Extend for a caller that has the whole sequence: it goes back to the beginning that ids and the sequence have in
+// common, and reads the rest, at least the last one.
 func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	if err := st.check(0, ids); err != nil {
 		return nil, err
@@ -200,7 +202,7 @@ func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
 	return st.Extend(ctx, ids[st.Begin(ids):])
 }
 
-// check refuses ids that cannot follow a sequence of so many.
+// check refuses ids that cannot follow a sequence of that many tokens.
 func (st *State) check(before int, ids []int) error {
 	shape := st.model.shape
 	if len(ids) == 0 {

@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	maxThreads = 8 // decoding waits for memory: more threads than this only wait for each other
+	maxThreads = 8 // decoding waits for memory: more threads than this only wait for one another
 	tries      = 3 // tokens per number of threads
 	worthIt    = 0.9
 )
 
-// BestThreads returns how many threads write a token fastest here and now, by trying 1, 2, 4, ... on a few tokens: some
-// milliseconds, for a small model well below one.
+// BestThreads returns how many threads write a token fastest on this machine at present, by trying 1, 2, 4, ... on a few
+// tokens. That takes some milliseconds, for a small model well below one.
 func (m *Model) BestThreads() int {
 	return fewestFast(min(runtime.GOMAXPROCS(0), maxThreads), m.timeToken)
 }
 
-// fewestFast tries 1, 2, 4, ... and most threads, as long as the next number takes a tenth less time than the one before
-// and so is worth its cores. It returns the last one that was.
+// fewestFast tries 1, 2, 4, ... and at last most threads, as long as the next number takes at least a tenth less time than the
+// one before and so is worth its cores. It returns the last number that was.
 func fewestFast(most int, timeOf func(threads int) time.Duration) int {
 	best, bestTime := 1, timeOf(1)
 	for best < most {
@@ -35,7 +35,7 @@ func fewestFast(most int, timeOf func(threads int) time.Duration) int {
 	return best
 }
 
-// timeToken returns the shortest time of a few tokens.
+// timeToken returns the shortest time that one of a few tokens took.
 func (m *Model) timeToken(threads int) time.Duration {
 	pool := kernel.NewPool(threads)
 	defer pool.Close()
@@ -47,7 +47,7 @@ func (m *Model) timeToken(threads int) time.Duration {
 		ids = append(ids, 0)
 		began := time.Now()
 		st.Logits(context.Background(), ids)
-		if took := time.Since(began); n > 0 && (best == 0 || took < best) { // the first one wakes everything up
+		if took := time.Since(began); n > 0 && (best == 0 || took < best) { // the first one does not count: it wakes everything up
 			best = took
 		}
 	}

@@ -1,7 +1,8 @@
-// Package page holds the chat page: what `web` serves, and what `minitron html` puts into one file.
+// Package page holds the chat page, which `web` serves and `minitron html` puts into one file.
 //
-// The page knows no server. It talks to an engine, an object of two functions (assets/app.js); http-engine.js is the one for
-// `web`. Nothing here is built or fetched: classic scripts, one subject each, that meet on the object `minitron`.
+// The page knows no server. It talks to an engine, which is an object with two functions (assets/app.js); http-engine.js is the
+// one for `web`. Nothing here is built or fetched: the page consists of classic scripts, one for each subject, that share the
+// object `minitron`.
 package page
 
 import (
@@ -18,7 +19,7 @@ var Files = files()
 func files() fs.FS {
 	root, err := fs.Sub(assets, "assets")
 	if err != nil {
-		panic(err) // the name above is wrong
+		panic(err) // only if the name above is wrong
 	}
 	return root
 }

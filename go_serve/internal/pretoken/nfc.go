@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// Syllables of Hangul are computed (Unicode, section 3.12): a lead, a vowel and possibly a trail.
+// Syllables of Hangul are computed (Unicode, section 3.12) from a lead, a vowel and possibly a trail.
 const (
-	firstSyllable, firstLead, firstVowel, firstTrail = 0xac00, 0x1100, 0x1161, 0x11a7 // the first trail stands for none
+	firstSyllable, firstLead, firstVowel, firstTrail = 0xac00, 0x1100, 0x1161, 0x11a7 // the first trail stands for having none
 	leads, vowels, trails                            = 19, 21, 28
 )
 
@@ -17,13 +17,13 @@ type mark struct {
 	order uint8
 }
 
-// NFC returns a text of valid UTF-8 in Normalization Form C. A text that is in it comes back as it is.
+// NFC returns a text of valid UTF-8 in Normalization Form C. A text that is in that form already is returned as it is.
 func NFC(text string) string {
 	t := tables()
 	var out []byte
 	var span []mark
-	done := 0   // bytes of text that are in out
-	begin := -1 // of the stretch that may change: the last character that stays, and what is behind it
+	done := 0   // how many bytes of text are in out already
+	begin := -1 // where the stretch that may change begins: one character before the first restless one; -1: none
 	last := 0   // where the character before began
 	flush := func(at int) {
 		span = t.decompose(span[:0], text[begin:at])
@@ -34,7 +34,7 @@ func NFC(text string) string {
 		done, begin = at, -1
 	}
 	for at, r := range text {
-		moves := r >= 0x300 && t.of(r)&restless != 0 // below, nothing does
+		moves := r >= 0x300 && t.of(r)&restless != 0 // characters below that never change
 		if moves && begin < 0 {
 			begin = last
 		} else if !moves && begin >= 0 {
@@ -51,9 +51,9 @@ func NFC(text string) string {
 	return string(append(out, text[done:]...))
 }
 
-// decompose appends a text's canonical decomposition, marks in their order.
+// decompose appends a text's canonical decomposition, with combining marks in canonical order.
 func (u *unicode) decompose(out []mark, text string) []mark {
-	start := len(out) // of the marks behind the last character that is none
+	start := len(out) // where the marks behind the last starter begin
 	for _, r := range text {
 		before := len(out)
 		out = u.appendParts(out, r)
@@ -91,8 +91,8 @@ func (u *unicode) appendParts(out []mark, r rune) []mark {
 	return out
 }
 
-// compose joins, in place, each mark with the character that it belongs to, where they compose and no mark of the same order
-// or a higher one is between them.
+// compose joins, in place, each mark with the starter that it belongs to, if the two compose and no mark of the same or a
+// higher class stands between them.
 func (u *unicode) compose(marks []mark) []mark {
 	out := marks[:0]
 	starter := -1
@@ -111,7 +111,7 @@ func (u *unicode) compose(marks []mark) []mark {
 	return out
 }
 
-// joined returns what two characters compose to, 0 where they do not.
+// joined returns the character that two characters compose to, or 0 if they do not.
 func (u *unicode) joined(a, b rune) rune {
 	if lead, vowel := a-firstLead, b-firstVowel; lead >= 0 && lead < leads && vowel >= 0 && vowel < vowels {
 		return firstSyllable + (lead*vowels+vowel)*trails

@@ -1,11 +1,11 @@
-// Package pretoken cuts texts as byte-level BPE does before it merges, and brings them to NFC: the same parts and characters
-// as the `tokenizers` library gives, whose Unicode tables.txt holds. It knows nothing of pieces and ids.
+// Package pretoken cuts texts as byte-level BPE does before it merges, and brings them to NFC. The results are those of the
+// `tokenizers` library; tables.txt holds what that library knows of Unicode. It knows nothing of pieces and ids.
 package pretoken
 
 import "unicode/utf8"
 
-// Splitting returns the length of the first part of a text, in bytes. The text is valid UTF-8 and not empty. What follows is a
-// text by itself.
+// Splitting returns the length of the first part of a text, in bytes. The text must be valid UTF-8 and not empty. The rest is
+// then treated as a text of its own.
 type Splitting func(text string) int
 
 // Splittings are the ways of cutting, by llama.cpp's names.
@@ -20,10 +20,10 @@ var Splittings = map[string]Splitting{
 type scanner struct {
 	tables *unicode
 	text   string
-	ends   uint8 // flags of a character that is the end of the text
+	ends   uint8 // characters with one of these flags count as the end of the text
 }
 
-// look returns the kind of the character at a place, and its length in bytes.
+// look returns the kind of the character at a byte offset, and its length in bytes.
 func (s *scanner) look(at int) (kind, int) {
 	if at == len(s.text) {
 		return end, 0
@@ -39,7 +39,7 @@ func (s *scanner) look(at int) (kind, int) {
 	return kind(found & kindBits), n
 }
 
-// run returns where a run of characters of one kind ends that begins at a place, possibly of none.
+// run returns where the run of characters of one kind ends that begins at a byte offset; it may be empty.
 func (s *scanner) run(at int, of kind) int {
 	for {
 		k, n := s.look(at)
@@ -50,8 +50,8 @@ func (s *scanner) run(at int, of kind) int {
 	}
 }
 
-// spaces returns the end of the first match of \s+(?!\S)|\s+ in a text that begins with white space: all of it at the end of
-// the text, else without its last character, which belongs to what follows, unless it is the only one.
+// spaces returns the end of the first match of \s+(?!\S)|\s+ in a text that begins with white space. That is all of the white
+// space if the text ends with it. Otherwise its last character is left to what follows, unless it is the only one.
 func (s *scanner) spaces() int {
 	at, last := 0, 0
 	for {
@@ -80,7 +80,8 @@ func gpt2(s scanner) int {
 	return s.run(at, first)
 }
 
-// wordAt returns the kind of the first character and 0; of a space before a word, that of the word, and 1.
+// wordAt returns the kind of the first character, and 0. If the text begins with a space before a word, it returns the kind of
+// the word, and 1.
 func (s *scanner) wordAt() (kind, int) {
 	if s.text[0] == ' ' {
 		if k, _ := s.look(1); k == letter || k == number || k == other {
@@ -91,7 +92,7 @@ func (s *scanner) wordAt() (kind, int) {
 	return k, 0
 }
 
-// smollm takes digits one by one, and what is between them by GPT-2's pattern, each stretch by itself.
+// smollm takes digits one by one, and cuts each stretch between them by GPT-2's pattern as a text of its own.
 func smollm(text string) int {
 	t := tables()
 	if r, n := utf8.DecodeRuneInString(text); t.of(r)&digit != 0 {
@@ -100,7 +101,7 @@ func smollm(text string) int {
 	return gpt2(scanner{t, text, digit})
 }
 
-// llama is Llama 3's pattern, in which so many digits make a part; Qwen2's has one:
+// llama is Llama 3's pattern, in which up to that many digits make a part; in Qwen2's it is one digit:
 //
 //	(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 func llama(s scanner, digits int) int {
@@ -128,7 +129,7 @@ func llama(s scanner, digits int) int {
 	if k, at := s.wordAt(); k == other {
 		return s.run(s.run(at, other), newline)
 	}
-	// White space: up to its last newline, where it has one.
+	// White space: up to and with its last newline, if it has one.
 	lines := 0
 	for at := 0; ; {
 		k, n := s.look(at)
@@ -146,8 +147,8 @@ func llama(s scanner, digits int) int {
 	return s.spaces()
 }
 
-// contraction returns the length of an English ending that the text begins with, such as 's; 0 where it does not. fold takes
-// capitals too, and the long s (U+017F), which is an s to a pattern that does not look at case.
+// contraction returns the length of an English contraction that the text begins with, such as 's, or 0 if there is none. With
+// fold capitals count too, and so does the long s (U+017F), which matches an s in a pattern that ignores case.
 func contraction(text string, fold bool) int {
 	if text[0] != '\'' || len(text) < 2 {
 		return 0

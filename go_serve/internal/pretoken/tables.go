@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// tablesText is what tables.py writes: a line begins with the name of what it lists, in hex.
+// tablesText is what tables.py writes: each line begins with the name of what it lists; characters are in hex.
 //
 //	letter 41-5a 61-7a      ranges of \p{L}; in the same way number, space, digit
 //	pair c0=41+300          what two characters compose to, and c0 decomposes to
@@ -25,7 +25,7 @@ const (
 	letter
 	number
 	newline // \r and \n
-	blank   // other white space
+	blank   // white space that is no newline
 	end     // of the text
 
 	kindBits = 7
@@ -33,15 +33,15 @@ const (
 	restless = 1 << 4 // a flag: NFC may change it, or what stands before it
 )
 
-// unicode is what the tables say.
+// unicode holds what the tables say.
 type unicode struct {
-	kinds  []uint8          // by character: its kind and flags; those behind are other
+	kinds  []uint8          // by character: its kind and flags; characters past the end are of kind other
 	pairs  map[[2]rune]rune // two characters -> what they compose to
-	parts  map[rune][]rune  // what a character decomposes to, the first possibly further
+	parts  map[rune][]rune  // what a character decomposes to; the first part may decompose further
 	orders map[rune]uint8   // canonical combining classes, where not 0
 }
 
-// tables reads the text when the first tokenizer needs it: most programs have none of this kind.
+// tables parses tablesText when the first tokenizer needs it: most programs have no tokenizer of this kind.
 var tables = sync.OnceValue(func() *unicode {
 	u := &unicode{pairs: map[[2]rune]rune{}, parts: map[rune][]rune{}, orders: map[rune]uint8{}}
 	for line := range strings.Lines(tablesText) {
@@ -65,7 +65,7 @@ var tables = sync.OnceValue(func() *unicode {
 		}
 	}
 	u.kinds['\r'], u.kinds['\n'] = uint8(newline), uint8(newline)
-	for r := rune(firstVowel); r < firstTrail+trails; r++ { // they join the syllable before them
+	for r := rune(firstVowel); r < firstTrail+trails; r++ { // vowels and trails join the syllable before them
 		u.mark(r, restless)
 	}
 	return u
@@ -76,7 +76,7 @@ func code(hex string) rune {
 	return rune(r)
 }
 
-// each gives the characters of a range to use.
+// each passes the characters of a range to use.
 func (u *unicode) each(span string, use func(rune)) {
 	first, last, found := strings.Cut(span, "-")
 	if !found {
@@ -94,7 +94,7 @@ func (u *unicode) mark(r rune, bits uint8) {
 	u.kinds[r] |= bits
 }
 
-// decomposes notes what a character is made of, and, with pairs, that these compose to it again.
+// decomposes records what a character decomposes to and, with pair, that these two compose to it again.
 func (u *unicode) decomposes(r rune, parts []string, pair bool) {
 	for _, part := range parts {
 		u.parts[r] = append(u.parts[r], code(part))

@@ -12,12 +12,12 @@ import (
 	"minitron/internal/term"
 )
 
-// answer sends a message in the way of say and prints the answer while it grows. Ctrl-C stops it.
+// answer sends a message by calling say, and prints the answer while it grows. Ctrl-C stops it.
 func (r *repl) answer(text string, say func(context.Context, string, func(string)) (chat.Answer, error)) error {
 	var answer chat.Answer
 	var err, outErr error
 	out := &wrapper{out: r.Out, columns: r.Columns}
-	var whole strings.Builder // the answer, where its tokens are told first
+	var whole strings.Builder // the answer, if its tokens are shown first
 	var shown io.Writer = out
 	if r.live {
 		shown = &whole
@@ -28,9 +28,9 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 		}
 		defer func() { r.chat.Watch = nil }()
 	}
-	typed := "" // what comes first
+	typed := "" // what is printed before the answer
 	if r.Prompt && r.chat.ContinuesText() {
-		typed = text // once more, as Enter has left its line: right behind it the text goes on
+		typed = text // the line that was typed ended with Enter: it is printed again, so that the text goes on right behind it
 	}
 	r.interruptible(func(ctx context.Context, cancel func()) {
 		answer, err = say(ctx, text, func(part string) {
@@ -86,7 +86,7 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	return nil
 }
 
-// remark says what a person should know about an answer.
+// remark tells what a person should know about an answer.
 func (r *repl) remark(answer chat.Answer) {
 	if answer.DroppedTurns+answer.DroppedTokens > 0 && !r.forgot { // from now on that happens at every answer
 		r.tell(r.Lang.Forgotten)

@@ -10,10 +10,10 @@ import (
 	"minitron/internal/term"
 )
 
-// command carries out a line that begins with a slash and reports whether the person leaves. Its errors end the chat.
+// command carries out a line that begins with a slash, and reports whether the person leaves. An error ends the chat.
 type command func(r *repl, rest string) (leave bool, err error)
 
-// named are the commands in the order of the help; then other names of the same.
+// named holds the commands in the order of the help, and then other names for the same commands.
 var named = []struct {
 	name string
 	run  command
@@ -48,7 +48,7 @@ var named = []struct {
 	{"/bye", func(*repl, string) (bool, error) { return true, nil }},
 }
 
-// names are those of named.
+// names holds the names of named.
 var names = func() (all []string) {
 	for _, c := range named {
 		all = append(all, c.name)
@@ -56,7 +56,7 @@ var names = func() (all []string) {
 	return all
 }()
 
-// telling makes a command of what can neither leave nor fail.
+// telling makes a command of a function that can neither leave nor fail.
 func telling(do func(r *repl, rest string)) command {
 	return func(r *repl, rest string) (bool, error) {
 		do(r, rest)
@@ -64,11 +64,13 @@ func telling(do func(r *repl, rest string)) command {
 	}
 }
 
-// mistyped is a command that there is not: a slash and a word, in a single line. A path has a second slash, and more.
+// mistyped matches what looks like an unknown command: a slash and a word at the beginning of a single line. A path has a
+// second slash, so it does not match.
 var mistyped = regexp.MustCompile(`^/[\pL\pN_?-]+( .*)?$`)
 
-// parse finds the command that a text is; is false for a message. What begins with a slash and is no command is a message
-// too, unless a person has probably mistyped one: on a pipe every line is answered.
+// parse finds the command that a text stands for; is reports whether it is a command rather than a message. A text that begins
+// with a slash but names no command is a message, unless a person has probably mistyped a command: on a pipe every line is
+// answered.
 func (r *repl) parse(text string) (run command, rest string, is bool) {
 	if !strings.HasPrefix(text, "/") {
 		return nil, "", false
@@ -130,7 +132,7 @@ func (r *repl) regenerate(string) (bool, error) {
 	return false, r.answer(text, r.chat.SayInstead)
 }
 
-// more lets the last answer, or the last text, go on.
+// more continues the last answer or, with a model that continues text, the last text.
 func (r *repl) more(string) (bool, error) {
 	if r.chat.Turns() == 0 {
 		r.tell(r.Lang.NothingYet)
@@ -151,8 +153,8 @@ func (r *repl) undo(string) {
 	r.say(r.Lang.Undone, shorten(text))
 }
 
-// edit sends the last message anew, with a text given here or with what the editor makes of it. Until that is sent,
-// nothing is lost.
+// edit sends the last message again, changed: to the text given here, or to what the person makes of it in the editor. Nothing
+// is lost until that is sent.
 func (r *repl) edit(text string) (bool, error) {
 	last, ok := r.chat.Last()
 	switch {
@@ -168,7 +170,7 @@ func (r *repl) edit(text string) (bool, error) {
 	return false, nil
 }
 
-// shorten keeps the begin of a text, in one line.
+// shorten returns the beginning of a text, in one line.
 func shorten(text string) string {
 	const most = 60
 	short := []rune(strings.Join(strings.Fields(term.Plain(text)), " "))
@@ -178,8 +180,8 @@ func shorten(text string) string {
 	return string(short)
 }
 
-// complete returns the commands, or the names after /set, that a text may be the begin of. An empty line becomes the first
-// of the questions that were offered, each of them the next one.
+// complete returns the commands, or the settings after /set, that a text may be the beginning of. An empty line becomes the
+// first of the questions that were offered; each question becomes the next one.
 func (r *repl) complete(text string) (candidates []string) {
 	if at := slices.Index(r.offered, text); len(r.offered) > 0 && (at >= 0 || text == "") {
 		return []string{r.offered[(at+1)%len(r.offered)]}
@@ -200,7 +202,7 @@ func (r *repl) complete(text string) (candidates []string) {
 		}
 	}
 	if len(candidates) == 1 {
-		candidates[0] += " " // what follows can be typed at once
+		candidates[0] += " " // so that the arguments can be typed at once
 	}
 	return candidates
 }

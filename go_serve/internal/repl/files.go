@@ -16,7 +16,7 @@ import (
 	"minitron/internal/home"
 )
 
-// saved is what a file of /save holds.
+// saved is the content of a file that /save writes.
 type saved struct {
 	Messages []chat.Message `json:"messages"`
 }
@@ -24,11 +24,11 @@ type saved struct {
 // maxSavedBytes bounds what /load reads: far more than any conversation that fits a model.
 const maxSavedBytes = 1 << 26
 
-// escaped is what a shell puts a backslash before, and terminals do where a file is dropped on them.
+// escaped matches a backslash and a character that shells escape so, as terminals do when a file is dropped on them.
 var escaped = regexp.MustCompile(`\\([^\pL\pN])`)
 
-// fileName is the name that a person means by what they typed: terminals and Windows' "Copy as path" put quotes around a
-// name, or a backslash before its spaces. A file that has exactly the typed name comes first.
+// fileName returns the file name that a person means by what they typed. Terminals and Windows' "Copy as path" put quotes
+// around a name, or backslashes before its spaces. A file with exactly the typed name takes precedence.
 func fileName(typed string) string {
 	if _, err := os.Lstat(expandHome(typed)); err == nil {
 		return typed
@@ -42,7 +42,7 @@ func fileName(typed string) string {
 	return escaped.ReplaceAllString(typed, "$1")
 }
 
-// expandHome replaces a ~ in front by the person's own folder.
+// expandHome replaces a ~ at the beginning by the person's home folder.
 func expandHome(name string) string {
 	if rest, ok := strings.CutPrefix(name, "~"); ok && (rest == "" || os.IsPathSeparator(rest[0])) {
 		if folder, err := os.UserHomeDir(); err == nil {
@@ -52,7 +52,8 @@ func expandHome(name string) string {
 	return name
 }
 
-// cause is the reason alone, for the end of a sentence: the file's name is said already, and Windows' reasons are sentences.
+// cause returns the reason of an error alone, to stand at the end of a sentence: the sentence names the file already, and
+// Windows' reasons end with a full stop.
 func cause(err error) string {
 	if inner := errors.Unwrap(err); inner != nil {
 		err = inner
@@ -79,14 +80,14 @@ func (r *repl) save(typed string) {
 	}
 }
 
-// write puts data into a file that a person has named, and asks before it replaces one. It returns the name that they mean, and
-// tells why where nothing was written.
+// write writes data to a file that a person has named, and asks before it replaces one. It returns the name that they meant; if
+// nothing was written, it tells why, and ok is false.
 func (r *repl) write(typed string, data []byte) (name string, ok bool) {
 	name = fileName(typed)
 	path := expandHome(name)
 	there, err := os.Stat(path)
 	switch {
-	case err == nil && !there.Mode().IsRegular(): // before it is asked whether to replace it
+	case err == nil && !there.Mode().IsRegular(): // checked before the person is asked whether to replace it
 		r.say(r.Lang.NoFile, name)
 		return name, false
 	case err == nil && !r.ask(fmt.Sprintf(r.Lang.Overwrite, name)):
@@ -120,7 +121,7 @@ func (r *repl) load(typed string) {
 		return
 	}
 	var s saved
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // Windows' editors put that before a text
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // the byte order mark that Windows' editors put before a text
 	if err := json.Unmarshal(data, &s); err != nil || len(s.Messages) == 0 || r.chat.Restore(s.Messages) != nil {
 		r.say(r.Lang.NotSavedChat, name)
 		return

@@ -29,8 +29,8 @@ func (r *repl) stats(string) {
 	}
 }
 
-// probs lists the last answer's tokens, each with how probable it was and the likeliest others, or says whether they are told
-// while they are written.
+// probs lists the tokens of the last answer, each with its probability and the likeliest others. "on" and "off" set whether
+// tokens are shown so while they are written.
 func (r *repl) probs(rest string) (bool, error) {
 	switch strings.ToLower(rest) {
 	case "on":
@@ -61,7 +61,7 @@ func (r *repl) probs(rest string) (bool, error) {
 	return false, nil
 }
 
-// oddsLine is a token with its number and its others with theirs, as /branch takes them.
+// oddsLine formats a token with its number, and its others with theirs; /branch takes these numbers.
 func oddsLine(number int, o chat.Odds) string {
 	var others []string
 	for i, other := range o.Others {
@@ -70,7 +70,8 @@ func oddsLine(number int, o chat.Odds) string {
 	return fmt.Sprintf("%3d  %s  %s   (%s)", number, percent(o.Probability), spelt(o.Token), strings.Join(others, ", "))
 }
 
-// branch goes back to a token of the last answer and takes another in its place: the first of the others, or that of the number.
+// branch goes back to a token of the last answer and takes another in its place: the one with the given number, by default the
+// first of the others.
 func (r *repl) branch(rest string) (bool, error) {
 	if r.chat.Written() == 0 {
 		r.tell(r.Lang.NothingYet)
@@ -102,16 +103,16 @@ func (r *repl) branch(rest string) (bool, error) {
 	})
 }
 
-// errNoBranch says that a token has no such other.
+// errNoBranch says that a token has no other with that number.
 var errNoBranch = errors.New("no such branch")
 
-// percent is a probability in so many characters that columns align.
+// percent formats a probability with a fixed width, so that columns align.
 func percent(p float64) string { return fmt.Sprintf("%5.1f%%", 100*p) }
 
-// spelt is a token of a vocabulary as it can be shown.
+// spelt returns a token of the vocabulary in a form that can be shown.
 func spelt(token string) string { return term.Plain(token) }
 
-// tokens shows how a text is cut, or without one all that the model saw and wrote last.
+// tokens shows how a text is cut into tokens; without a text, all that the model saw and wrote last.
 func (r *repl) tokens(text string) {
 	pieces := r.chat.Pieces(text)
 	if text == "" {
@@ -124,7 +125,7 @@ func (r *repl) tokens(text string) {
 	r.say(r.Lang.Pieces, len(pieces), spelt(strings.Join(pieces, " | ")))
 }
 
-// How much /bench reads and writes: a second or two for the largest models.
+// How many tokens /bench reads and writes: this takes a second or two with the largest models.
 const benchRead, benchWritten = 128, 32
 
 func (r *repl) bench(string) (bool, error) {

@@ -14,8 +14,8 @@ func (r *repl) good(why string) { r.label(labels.Label{Kind: labels.Good, Why: w
 
 func (r *repl) bad(why string) { r.label(labels.Label{Kind: labels.Bad, Why: why}) }
 
-// fix takes the answer that the model should have given: the rest of the line, else the next one, for which an editor offers
-// the answer that it gave.
+// fix takes the answer that the model should have given: the rest of the line, or else the next line, for which an editor
+// offers the answer that the model gave.
 func (r *repl) fix(text string) (leave bool, err error) {
 	if !r.canLabel() {
 		return false, nil
@@ -37,13 +37,13 @@ func (r *repl) fix(text string) (leave bool, err error) {
 	return false, nil
 }
 
-// lastAnswer is what the model said last; there must be a turn.
+// lastAnswer returns what the model said last; there must be a turn.
 func (r *repl) lastAnswer() string {
 	messages := r.chat.Messages()
 	return messages[len(messages)-1].Content
 }
 
-// canLabel tells why there is nothing to label, if so.
+// canLabel reports whether there is an answer to label; if not, it tells why.
 func (r *repl) canLabel() bool {
 	switch {
 	case r.chat.ContinuesText():

@@ -13,8 +13,8 @@ import (
 // lines reads plain lines of any length: from a pipe, or from a terminal that cannot move its cursor.
 type lines struct {
 	Options
-	// requests asks the reading goroutine for one line: nothing is read ahead while the model answers, so what a person
-	// types then stays in the terminal.
+	// requests asks the reading goroutine for one line. Nothing is read ahead while the model answers, so what a person types
+	// then stays in the terminal.
 	requests chan struct{}
 	comes    chan read
 	asked    bool // a line was asked for and has not come
@@ -32,7 +32,7 @@ func newLines(options Options) *lines {
 	return l
 }
 
-// close ends the reading goroutine, unless it is in a read that nobody awaits any more.
+// close ends the reading goroutine, unless it is in a read whose result nobody awaits any more.
 func (l *lines) close() { close(l.requests) }
 
 func (l *lines) serve() {
@@ -46,7 +46,7 @@ func (l *lines) serve() {
 	}
 }
 
-// Read shows the prompt and waits for a line. It has no use for a text to begin with.
+// Read shows the prompt and waits for a line. It cannot offer a text to begin with.
 func (l *lines) Read(prompt, _ string, _ bool) (string, error) {
 	l.show(prompt)
 	if !l.asked {

@@ -2,8 +2,8 @@ package repl
 
 import "strings"
 
-// nearest returns the word that was probably meant by a mistyped name, or "" when none is near: one that begins with it, or
-// else the one with the fewest typing errors, at most one in three letters.
+// nearest returns the word that was probably meant by a mistyped name, or "" if none is near. That is a word that begins with
+// the name, or else the one with the fewest typing errors, at most one in three letters.
 func nearest(name string, words []string) string {
 	name = strings.ToLower(name)
 	for _, word := range words {

@@ -17,16 +17,16 @@ import (
 	"minitron/internal/term"
 )
 
-// Options says where a REPL reads and writes. Answers go to Out, all else to Err.
+// Options says where a REPL reads and writes, and what it shows. Answers go to Out, everything else to Err.
 type Options struct {
-	In         io.Reader    // lines, where there is no Editor
+	In         io.Reader    // where lines are read from if there is no Editor
 	Editor     *edit.Reader // a terminal on which lines can be edited; or nil
 	Out, Err   io.Writer
 	Interrupts <-chan os.Signal // Ctrl-C
 	Lang       *lang.Strings
 	Prompt     bool       // show a prompt: a person types
 	Colour     bool       // colours on Out and Err
-	Columns    func() int // how wide the window is in which Out shows; nil: it is a file, and lines stay whole
+	Columns    func() int // the width of the window that shows Out; nil: Out is a file, and lines are not broken
 	ErrColumns func() int // the same for Err
 	Name       string
 	Greeting   string       // what the model says first; may be empty
@@ -39,16 +39,16 @@ type repl struct {
 	chat     *chat.Chat
 	source   source
 	last     engine.Stats
-	answered bool     // last is of an answer
-	draft    string   // what the next message begins with
-	instead  bool     // the next message replaces the last one
-	forgot   bool     // the person knows that oldest turns are forgotten
-	live     bool     // tokens are told with their odds while they are written
+	answered bool     // whether there was an answer, which last belongs to
+	draft    string   // the text that the next message begins with
+	instead  bool     // whether the next message replaces the last one
+	forgot   bool     // whether the person was told that the oldest turns are forgotten
+	live     bool     // whether tokens are shown with their odds while they are written
 	offered  []string // questions to begin with
 }
 
-// source is where messages come from. Its errors: edit.ErrInterrupted, with what was typed so far; io.EOF when nothing
-// more comes.
+// source is where messages come from. Its errors are edit.ErrInterrupted, together with what was typed so far, and io.EOF when
+// no more messages come.
 type source interface {
 	Read(prompt, text string, remember bool) (string, error)
 }
@@ -97,7 +97,7 @@ func Run(c *chat.Chat, options Options) error {
 	}
 }
 
-// Questions are shown where they are few and short.
+// At most maxOffered questions are shown, each of at most maxOfferedBytes bytes.
 const maxOffered, maxOfferedBytes = 3, 200
 
 // offer shows what a person may ask first.
@@ -128,10 +128,10 @@ func (r *repl) message() (string, error) {
 	return r.read(r.Lang.Prompt, draft, true)
 }
 
-// read reads a text, of several lines where quotes are around it.
+// read reads a text, which has several lines if quotes are around it.
 func (r *repl) read(prompt, draft string, remember bool) (string, error) {
 	text, err := r.source.Read(prompt, draft, remember)
-	for err == nil && r.Prompt && goesOn(text) { // only where lines are not edited
+	for err == nil && r.Prompt && goesOn(text) { // happens only without a line editor
 		var more string
 		more, err = r.source.Read("  ", "", false)
 		text += "\n" + more
@@ -139,7 +139,7 @@ func (r *repl) read(prompt, draft string, remember bool) (string, error) {
 	return text, err
 }
 
-// obey carries out a command or answers a message.
+// obey carries out a command, or answers a message.
 func (r *repl) obey(text string) (leave bool, err error) {
 	if strings.TrimSpace(text) == "" {
 		return false, nil
@@ -162,13 +162,13 @@ func (r *repl) obey(text string) (leave bool, err error) {
 // Three quotes begin and end a message of several lines.
 const quotes = `"""`
 
-// goesOn reports whether a message has begun with quotes and does not end with them.
+// goesOn reports whether a message begins with quotes but does not end with them.
 func goesOn(text string) bool {
 	rest, begun := strings.CutPrefix(strings.TrimSpace(text), quotes)
 	return begun && !strings.HasSuffix(rest, quotes)
 }
 
-// unquote takes the quotes off.
+// unquote removes the quotes around a message.
 func unquote(text string) string {
 	rest, begun := strings.CutPrefix(strings.TrimSpace(text), quotes)
 	inner, ended := strings.CutSuffix(rest, quotes)
@@ -178,7 +178,7 @@ func unquote(text string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(inner, "\n"), "\n")
 }
 
-// ask puts a question that needs a yes.
+// ask asks a question and reports whether the answer is yes.
 func (r *repl) ask(question string) bool {
 	if !r.Prompt {
 		r.tell(question)
@@ -194,7 +194,7 @@ func (r *repl) ask(question string) bool {
 // say formats one line for the person.
 func (r *repl) say(format string, args ...any) { r.tell(fmt.Sprintf(format, args...)) }
 
-// tell writes one line to the person, beside the answers.
+// tell writes a text to the person, apart from the answers.
 func (r *repl) tell(text string) {
 	text = r.wrap(term.Plain(text))
 	if r.Colour {
@@ -215,7 +215,7 @@ func (r *repl) wrap(text string) string {
 	return wrapped.String()
 }
 
-// interruptible does something that Ctrl-C stops: ctx is cancelled then.
+// interruptible calls do; Ctrl-C then cancels its ctx.
 func (r *repl) interruptible(do func(ctx context.Context, cancel func())) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -227,7 +227,7 @@ func (r *repl) interruptible(do func(ctx context.Context, cancel func())) {
 	do(ctx, cancel)
 }
 
-// during calls interrupt at a Ctrl-C, until stop is called.
+// during calls interrupt at the first Ctrl-C, until stop is called.
 func (r *repl) during(interrupt func()) (stop func()) {
 	finished, watched := make(chan struct{}), make(chan struct{})
 	go func() {

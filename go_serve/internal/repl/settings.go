@@ -8,7 +8,7 @@ import (
 	"minitron/internal/chat"
 )
 
-// setting is a number that a person may set, by the name of the flag that sets it too.
+// setting is a number that a person may set; its name is that of the flag that sets it too.
 type setting struct {
 	name      string
 	low, high float64
@@ -17,7 +17,7 @@ type setting struct {
 	set       func(c *chat.Chat, value float64)
 }
 
-// settings are those of /set; a seed has more digits than a float64 and is set apart.
+// settings holds the settings of /set. A seed has more digits than a float64 and is handled separately.
 var settings = []setting{
 	{"temperature", 0, 10, false,
 		func(c *chat.Chat) float64 { return c.Sampling.Temperature },
@@ -40,7 +40,7 @@ var settings = []setting{
 	{name: "seed"},
 }
 
-// find returns the setting of a name; max_tokens is max-tokens.
+// find returns the setting with a name; max_tokens means max-tokens.
 func find(name string) (setting, bool) {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	for _, s := range settings {
@@ -51,7 +51,7 @@ func find(name string) (setting, bool) {
 	return setting{}, false
 }
 
-// now returns the value as it is written.
+// now returns the current value as text.
 func (s setting) now(c *chat.Chat) string {
 	if s.get == nil {
 		return strconv.FormatUint(c.Seed(), 10)
@@ -61,7 +61,7 @@ func (s setting) now(c *chat.Chat) string {
 
 func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
-// change sets a value and reports whether it is one.
+// change sets a value and reports whether text is a valid one.
 func (s setting) change(c *chat.Chat, text string) bool {
 	if s.set == nil {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -78,7 +78,7 @@ func (s setting) change(c *chat.Chat, text string) bool {
 	return true
 }
 
-// bounds returns the lowest and the highest value as they are written.
+// bounds returns the lowest and the highest value as text.
 func (s setting) bounds() (low, high string) {
 	if s.set == nil {
 		return "0", strconv.FormatUint(math.MaxUint64, 10)
@@ -112,7 +112,7 @@ func (r *repl) set(rest string) {
 	}
 }
 
-// change sets a setting unless text is empty, and says so when it is none of its values.
+// change sets a setting, unless text is empty. If text is no valid value, it says so and ok is false.
 func (r *repl) change(command string, s setting, text string) (ok bool) {
 	if text == "" || s.change(r.chat, text) {
 		return true

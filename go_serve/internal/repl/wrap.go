@@ -7,14 +7,14 @@ import (
 	"minitron/internal/width"
 )
 
-// wrapper breaks lines between words, where a terminal would break them anywhere. The last word waits until it is known to
-// be whole; a character as wide as two, as of Chinese, is a word by itself.
+// wrapper breaks lines between words, where a terminal would break them anywhere. It holds the last word back until it is known
+// to be complete. A character of double width, such as a Chinese one, is a word by itself.
 type wrapper struct {
 	out     io.Writer
 	columns func() int // of the window; nil: lines are not broken
 
-	at     int  // columns of the line at hand
-	begun  bool // a word stands in it, which may be of no width
+	at     int  // columns used in the current line
+	begun  bool // whether a word, possibly of no width, stands in that line
 	spaces string
 	word   strings.Builder
 }
@@ -44,7 +44,7 @@ func (w *wrapper) Write(p []byte) (int, error) {
 			}
 		default:
 			w.word.WriteRune(char)
-			err = w.flushIf(w.word.Len() >= 4*w.columns()) // no word, then: the terminal breaks it
+			err = w.flushIf(w.word.Len() >= 4*w.columns()) // too long for a word: the terminal breaks it
 		}
 		if err != nil {
 			return 0, err
@@ -60,7 +60,8 @@ func (w *wrapper) flushIf(yes bool) error {
 	return w.flush()
 }
 
-// flush writes what waits. The last column stays free: terminals do not agree about what is written there.
+// flush writes what was held back. The last column stays free, as terminals do not agree about what happens after it is written
+// to.
 func (w *wrapper) flush() error {
 	if w.columns == nil {
 		return nil

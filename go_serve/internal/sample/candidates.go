@@ -10,17 +10,17 @@ import (
 
 // candidate is an id that may be drawn.
 type candidate struct {
-	key    uint64 // logit and id as one number: the more probable, the higher; of equals the lowest id is the highest
-	weight uint64 // probability, in parts of the best one's
+	key    uint64 // logit and id as one number: the more probable, the higher; of equal logits the lowest id has the highest key
+	weight uint64 // probability relative to that of the best candidate, which has the weight one
 }
 
-// one is the weight of the best candidate. A million of them still add up without overflow.
+// one is the weight of the best candidate. A million such weights still add up without overflow.
 const one = 1 << 40
 
-// What is farther than reach from the best candidate, in nats, has the weight 0: exp(-28) < 1 / one.
+// A candidate farther than reach from the best one, in nats, has the weight 0: exp(-28) < 1 / one.
 const reach = 28
 
-// Bins count weights by distance from the best candidate, so that top-p has to sort those of one bin only.
+// Bins add up weights by distance from the best candidate, so that top-p has to sort the candidates of one bin only.
 const (
 	binsPerNat = 32
 	binCount   = reach * binsPerNat
@@ -39,7 +39,7 @@ func (c candidate) logit() float32 {
 	return math.Float32frombits(b ^ (uint32(int32(^b)>>31) | 1<<31))
 }
 
-// weightWithin returns the weight, or 0 where a filter drops the candidate.
+// weightWithin returns the weight, or 0 if a filter drops the candidate.
 func (c candidate) weightWithin(lowest, least uint64) uint64 {
 	if c.key < lowest || c.weight < least {
 		return 0
@@ -47,7 +47,8 @@ func (c candidate) weightWithin(lowest, least uint64) uint64 {
 	return c.weight
 }
 
-// collect returns the candidates that top-k leaves, ascending by id, without what has no chance; and the highest logit.
+// collect returns the candidates that top-k leaves, and the highest logit. The candidates ascend by id; without top-k, those
+// that have no chance to be drawn are left out.
 func (s *Sampler) collect(logits []float32) (c []candidate, top float32) {
 	if k := s.TopK; k > 0 && k < len(logits) {
 		c = s.largestLogits(logits, k)
@@ -60,10 +61,10 @@ func (s *Sampler) collect(logits []float32) (c []candidate, top float32) {
 	top = logits[Argmax(logits)]
 	temperature := s.temperature()
 	span := reach * temperature
-	if s.MinP > 0 && s.TopP == 1 { // what min-p would drop anyway; a little more, as this logarithm is no exact one
+	if s.MinP > 0 && s.TopP == 1 { // min-p would drop what is beyond this; 0.001 is a margin, as this logarithm is not exact
 		span = min(span, (0.001-math.Log(s.MinP))*temperature)
 	}
-	floor := max(float32(float64(top)-span), -math.MaxFloat32) // not minus infinity, which banned ids have
+	floor := max(float32(float64(top)-span), -math.MaxFloat32) // above minus infinity, which banned ids have
 	c = s.candidates[:0]
 	for id, v := range logits {
 		if v >= floor {
@@ -73,12 +74,12 @@ func (s *Sampler) collect(logits []float32) (c []candidate, top float32) {
 	return c, top
 }
 
-// largestLogits returns the k largest, ascending by id.
+// largestLogits returns the candidates with the k largest logits, ascending by id.
 func (s *Sampler) largestLogits(logits []float32, k int) []candidate {
 	c, floor := s.candidates[:0], float32(math.Inf(-1))
 	for id := above(logits, 0, floor); id < len(logits); id = above(logits, id+1, floor) {
 		c = append(c, newCandidate(logits[id], id))
-		if len(c) == 4*k+64 { // thin out; the worst survivor is the floor for all that follow, as their ids are higher
+		if len(c) == 4*k+64 { // thin out; later ids are higher, so of them only logits above that of the worst survivor count
 			c = largest(c, k)
 			worst := c[0]
 			for _, x := range c {
@@ -94,19 +95,19 @@ func (s *Sampler) largestLogits(logits []float32, k int) []candidate {
 	return c
 }
 
-// temperature returns Temperature, but not less than what has a finite inverse.
+// temperature returns Temperature, but at least a value whose inverse is finite.
 func (s *Sampler) temperature() float64 { return max(s.Temperature, 1e-30) }
 
 func (s *Sampler) inverse() float32 { return float32(1 / s.temperature()) }
 
-// distance returns how far a logit is from the highest, in nats at the temperature: 0 or less. It is converted, so that no
-// processor fuses the product with what follows.
+// distance returns how far a logit is from the highest, in nats at the temperature: 0 or less. The conversion keeps processors
+// from fusing the product with what follows.
 func distance(logit, top, inverse float32) float32 { return float32((logit - top) * inverse) }
 
 // binOf returns the bin of a distance within reach.
 func binOf(distance float32) int { return int(int32(distance * -binsPerNat)) }
 
-// weigh gives the candidates their weights, fills the bins for top-p and returns the sum.
+// weigh sets the weights of the candidates, fills the bins for top-p and returns the sum of the weights.
 func (s *Sampler) weigh(c []candidate, top float32) (total uint64) {
 	clear(s.bins[:])
 	inverse := s.inverse()
@@ -123,8 +124,8 @@ func (s *Sampler) weigh(c []candidate, top float32) (total uint64) {
 	return total
 }
 
-// nucleus finds the fewest most probable candidates whose weights reach the part TopP of total: it returns the key of the
-// last of them, and their sum.
+// nucleus finds the smallest number of most probable candidates whose weights add up to at least the share TopP of total. It
+// returns the key of the last of them, and the sum of their weights.
 func (s *Sampler) nucleus(c []candidate, top float32, total uint64) (lowest, sum uint64) {
 	need := min(total, max(1, uint64(math.Ceil(s.TopP*float64(total)))))
 	bin := 0
@@ -146,8 +147,8 @@ func (s *Sampler) nucleus(c []candidate, top float32, total uint64) (lowest, sum
 	panic("sample: the weights do not add up")
 }
 
-// largest moves the k candidates of the highest keys (1 <= k < len(c)) to the front, in no order, and returns them. It is
-// quickselect: linear time on average, and no sort of the vocabulary.
+// largest moves the k candidates with the highest keys (1 <= k < len(c)) to the front, in no particular order, and returns
+// them. It is quickselect: linear time on average, and the vocabulary is not sorted.
 func largest(c []candidate, k int) []candidate {
 	lo, hi := 0, len(c)
 	for hi-lo > 1 {
@@ -165,7 +166,7 @@ func largest(c []candidate, k int) []candidate {
 				i, j = i+1, j-1
 			}
 		}
-		// c[lo:j+1] come before the pivot or are it, c[i:hi] after it or are it.
+		// Keys of c[lo:j+1] are at least the pivot, those of c[i:hi] at most the pivot.
 		switch {
 		case k <= j:
 			hi = j + 1

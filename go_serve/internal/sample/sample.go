@@ -16,11 +16,11 @@ import (
 type Params struct {
 	Temperature      float64 // 0 is greedy
 	TopK             int     // keep the k most probable; 0 is off
-	TopP             float64 // keep the fewest whose probabilities reach p, at least one; 1 is off
-	MinP             float64 // keep those with at least this part of the highest probability; 0 is off
+	TopP             float64 // keep the fewest whose probabilities add up to p, at least one; 1 is off
+	MinP             float64 // keep those with at least this share of the highest probability; 0 is off
 	RepeatPenalty    float64 // 0 and 1 are off
-	PresencePenalty  float64 // taken off the logit of what the answer holds; 0 is off
-	FrequencyPenalty float64 // taken off for each time that the answer holds it; 0 is off
+	PresencePenalty  float64 // subtracted from the logit of each id that the answer holds; 0 is off
+	FrequencyPenalty float64 // subtracted once for each time that the answer holds the id; 0 is off
 }
 
 // Sampler draws ids with its own seeded generator.
@@ -30,22 +30,22 @@ type Sampler struct {
 	banned []int // ids that are never chosen
 
 	candidates []candidate      // [vocab]
-	edge       []candidate      // [vocab] those of one bin
+	edge       []candidate      // [vocab] the candidates of one bin
 	bins       [binCount]uint64 // weights of the candidates by distance from the best
-	changed    []original       // the logits to be put back
+	changed    []original       // the original logits, to be put back
 	counts     []int32          // [vocab] how often the answer holds an id; zero between calls
 }
 
 // seedHalf is the half of the generator's seed that is always the same: "minitron".
 const seedHalf = 0x6d696e6974726f6e
 
-// original is a logit before the penalty or the ban.
+// original is a logit as it was before a penalty or a ban.
 type original struct {
 	id    int32
 	logit float32
 }
 
-// New makes a sampler for a vocabulary of size ids. The ids of banned are never chosen, by no setting.
+// New makes a sampler for a vocabulary of size ids. The ids in banned are never chosen, whatever the settings.
 func New(params Params, seed uint64, size int, banned []int) *Sampler {
 	return &Sampler{
 		Params:     params,
@@ -58,18 +58,18 @@ func New(params Params, seed uint64, size int, banned []int) *Sampler {
 	}
 }
 
-// Seed begins drawing anew, as a new sampler with this seed would.
+// Seed restarts the generator: from then on the sampler draws as a new one with this seed would.
 func (s *Sampler) Seed(seed uint64) { s.random.Seed(seed, seedHalf) }
 
-// Next returns the next id. answer holds the ids of the current answer so far; logits is [vocab], finite, and as it was
-// when Next returns: copying it would take as long as choosing.
+// Next returns the next id. answer holds the ids of the current answer so far. logits is [vocab] and finite; Next changes it
+// while it works and restores it before it returns, as a copy would take as long as choosing does.
 func (s *Sampler) Next(logits []float32, answer []int) int {
 	s.penalize(logits, answer)
 	for _, id := range s.banned {
 		s.set(logits, id, float32(math.Inf(-1)))
 	}
 	id := s.choose(logits)
-	for len(s.changed) > 0 { // backwards: a banned id may be a penalized one
+	for len(s.changed) > 0 { // backwards, as a banned id may have been penalized before
 		last := len(s.changed) - 1
 		logits[s.changed[last].id] = s.changed[last].logit
 		s.changed = s.changed[:last]
@@ -82,7 +82,7 @@ func (s *Sampler) set(logits []float32, id int, logit float32) {
 	logits[id] = logit
 }
 
-// penalize makes the ids of the answer less likely, each once.
+// penalize lowers the logits of the ids that the answer holds.
 func (s *Sampler) penalize(logits []float32, answer []int) {
 	if (s.RepeatPenalty == 0 || s.RepeatPenalty == 1) && s.PresencePenalty == 0 && s.FrequencyPenalty == 0 {
 		return
@@ -98,9 +98,9 @@ func (s *Sampler) penalize(logits []float32, answer []int) {
 	}
 }
 
-// penalized returns the logit of an id that the answer holds count times. The repetition penalty divides a positive logit
-// and multiplies another (arXiv 1909.05858); then OpenAI's: logit - count · frequency penalty - presence penalty. The
-// conversions keep every processor from fusing.
+// penalized returns the logit of an id that the answer holds count times. The repetition penalty divides a positive logit and
+// multiplies any other (arXiv 1909.05858). Then OpenAI's penalties are subtracted: logit - count · frequency penalty - presence
+// penalty. The conversions keep processors from fusing operations.
 func (s *Sampler) penalized(logit float32, count int32) float32 {
 	switch penalty := float32(s.RepeatPenalty); {
 	case penalty == 0: // off
@@ -126,7 +126,7 @@ func (s *Sampler) choose(logits []float32) int {
 		return Argmax(logits)
 	}
 	total := s.weigh(c, top)
-	var lowest uint64 // the key of the last one that top-p keeps
+	var lowest uint64 // the key of the last candidate that top-p keeps
 	if s.TopP < 1 {
 		lowest, total = s.nucleus(c, top, total)
 	}
@@ -138,7 +138,7 @@ func (s *Sampler) choose(logits []float32) int {
 			total += c[i].weightWithin(lowest, least)
 		}
 	}
-	point, _ := bits.Mul64(s.random.Uint64(), total) // 0 <= point < total, all but evenly
+	point, _ := bits.Mul64(s.random.Uint64(), total) // 0 <= point < total, very nearly uniform
 	for i := range c {
 		weight := c[i].weightWithin(lowest, least)
 		if point < weight {
@@ -149,7 +149,7 @@ func (s *Sampler) choose(logits []float32) int {
 	panic("sample: the weights do not add up")
 }
 
-// Argmax returns the index of the largest value, the lowest of equals.
+// Argmax returns the index of the largest value; of equal ones the lowest index.
 func Argmax(x []float32) int {
 	best := 0
 	for i := above(x, 1, x[0]); i < len(x); i = above(x, i+1, x[best]) {
@@ -158,8 +158,8 @@ func Argmax(x []float32) int {
 	return best
 }
 
-// above returns the first index from i on whose value is above floor, len(x) if there is none. Few values are, so this
-// loop is where the time goes.
+// above returns the first index from i on whose value is above floor, or len(x) if there is none. Few values are above it, so
+// most of the time is spent in this loop.
 func above(x []float32, i int, floor float32) int {
 	for ; i+8 <= len(x); i += 8 {
 		b := x[i : i+8 : i+8]

@@ -2,12 +2,12 @@
 
 package self
 
-// guard runs before Go's own start, if minitron/program/guard.py has made it the program's entry: it reads the file as Check does,
-// and Go's runtime, whose start touches a good part of the program, never runs damaged. It is machine code to be copied
-// into the first page of the file; a call would be a mistake.
+// guard is machine code that minitron/program/guard.py copies into the first page of the program's file and makes its entry
+// point. There it runs before Go's own start and checks the file as Check does, because Go's runtime touches a good part of the
+// program when it starts and must not run damaged. It must never be called.
 func guard()
 
-// kept keeps the linker from leaving guard out.
+// kept keeps the linker from removing guard.
 var kept = guard
 
 func init() {

@@ -1,11 +1,11 @@
 #include "textflag.h"
 
-// What minitron/program/guard.py writes in front of the copy, as distances from its begin.
+// What minitron/program/guard.py writes in front of the copy, at distances from the beginning of the copy.
 #define ENTRY -512(R12)   // address of Go's own entry
 #define SIZE -504(R12)    // of the file, in bytes
 #define RANGES -496(R12)  // two of (offset, length); lengths are multiples of 8
 #define RANGES_END -464(R12)
-#define SUM -464(R12)     // what they must give
+#define SUM -464(R12)     // the sum that they must give
 #define MESSAGE_BYTES -456(R12)
 #define PATH -448(R12)    // /proc/self/exe
 #define MESSAGE -432(R12)
@@ -26,8 +26,8 @@
 TEXT ·guard(SB), NOSPLIT|NOFRAME, $0
 	QUAD $0x6f7274696e696d0a // "\nminitron guard\n"
 	QUAD $0x0a6472617567206e
-	LEAQ ·guard(SB), R12     // relative to this instruction, so true in the copy too
-	MOVQ DX, R15             // a function that the system wants called at the end; kept
+	LEAQ ·guard(SB), R12     // relative to this instruction, so it holds in the copy too
+	MOVQ DX, R15             // a function that the system wants called at the end; it is kept
 	MOVQ SP, R14
 	SUBQ $(CHUNK+4096), R14  // the buffer
 
@@ -37,7 +37,7 @@ TEXT ·guard(SB), NOSPLIT|NOFRAME, $0
 	XORL DX, DX
 	SYSCALL
 	TESTQ AX, AX
-	JLT  run                 // a file that may be run and not read, or no /proc: nothing to compare
+	JLT  run                 // the file may be executable but not readable, or there is no /proc: nothing to compare
 	MOVQ AX, BX
 
 	MOVQ SEEK, AX

@@ -1,11 +1,11 @@
 #include "textflag.h"
 
-// What minitron/program/guard.py writes in front of the copy, as distances from its begin.
+// What minitron/program/guard.py writes in front of the copy, at distances from the beginning of the copy.
 #define ENTRY -512(R19)   // address of Go's own entry
 #define SIZE -504(R19)    // of the file, in bytes
 #define RANGES -496       // two of (offset, length); lengths are multiples of 8
 #define RANGES_END -464
-#define SUM -464(R19)     // what they must give
+#define SUM -464(R19)     // the sum that they must give
 #define MESSAGE_BYTES -456(R19)
 #define PATH -448         // /proc/self/exe
 #define MESSAGE -432
@@ -29,9 +29,9 @@ TEXT ·guard(SB), NOSPLIT|NOFRAME, $0
 	WORD $0x7567206e
 	WORD $0x0a647261
 begin:
-	ADR  begin, R19          // relative to this instruction, so true in the copy too
+	ADR  begin, R19          // relative to this instruction, so it holds in the copy too
 	SUB  $16, R19
-	MOVD R0, R9              // what the system left there; kept
+	MOVD R0, R9              // what the system left in R0; it is kept
 	MOVD RSP, R20
 	SUB  $(CHUNK+4096), R20  // the buffer
 
@@ -41,7 +41,7 @@ begin:
 	MOVD $0x80000, R2        // O_RDONLY | O_CLOEXEC
 	MOVD $0, R3
 	SVC
-	TBNZ $63, R0, run        // a file that may be run and not read, or no /proc: nothing to compare
+	TBNZ $63, R0, run        // the file may be executable but not readable, or there is no /proc: nothing to compare
 	MOVD R0, R21
 
 	MOVD SEEK, R8

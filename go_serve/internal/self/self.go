@@ -1,6 +1,6 @@
-// Package self lets the program check its own file before it does anything else: a file that a messenger, a cable or a disk
-// has damaged says so in a sentence, and does not crash or talk nonsense. `minitron binary` leaves a checksum in the program
-// (docs/formats.md, "The seal"); one that was built by hand has none and is not checked. It knows nothing of models.
+// Package self lets the program check its own file before it does anything else. A program that a messenger, a cable or a disk
+// has damaged says so in a sentence, rather than crashing or talking nonsense. `minitron binary` puts a checksum into the
+// program (docs/formats.md, "The seal"); a program built by hand has none and is not checked. It knows nothing of models.
 package self
 
 import (
@@ -15,7 +15,7 @@ import (
 	"minitron/internal/lang"
 )
 
-// The seal, as it lies in the file.
+// The layout of the seal in the file, in bytes.
 const (
 	holesAt   = 24           // after the name (16 bytes) and the size of the file (8)
 	maxHoles  = 4            // offset and length, 8 bytes each
@@ -23,16 +23,17 @@ const (
 	sealBytes = sumAt + 8
 )
 
-// seal is filled in after the link, which finds it by its first 16 bytes. As a variable, whose value might change, it is in
-// no way folded into code. It must not be looked at elsewhere, and these bytes must not come twice in a program.
+// seal is filled in after linking, by a step that finds it by its first 16 bytes. It is a variable, whose value might change,
+// so that the compiler does not fold it into code. Only this package may read it, and these bytes must not occur twice in a
+// program.
 var seal = [sealBytes]byte{'\n', 'm', 'i', 'n', 'i', 't', 'r', 'o', 'n', ' ', 's', 'e', 'a', 'l', '\n', 0}
 
-// hole is a part of the file that the checksum leaves out.
+// hole is a part of the file that the checksum does not cover.
 type hole struct{ offset, length int64 }
 
 // Check compares the program's file with its seal. The weights are left out: they have a checksum of their own, which is
-// verified while the person reads the greeting. Where the file cannot be read (a program that may be run but not read)
-// there is nothing to compare.
+// verified while the person reads the greeting. If the file cannot be read (a program may be executable but not readable),
+// nothing is compared and there is no error.
 func Check() error {
 	if seal == fresh() {
 		return nil
@@ -49,7 +50,7 @@ func Check() error {
 	return check(file, seal)
 }
 
-// fresh is a seal that was not filled in.
+// fresh returns a seal that was not filled in.
 func fresh() (empty [sealBytes]byte) {
 	copy(empty[:16], seal[:16])
 	return empty
@@ -73,7 +74,7 @@ func check(file io.ReaderAt, seal [sealBytes]byte) error {
 	return nil
 }
 
-// parse reads how long the file is and what the checksum leaves out.
+// parse reads from a seal the size of the file, and the parts that the checksum does not cover.
 func parse(seal [sealBytes]byte) (size int64, holes []hole, err error) {
 	size = int64(binary.LittleEndian.Uint64(seal[16:]))
 	at := int64(0)
@@ -91,10 +92,10 @@ func parse(seal [sealBytes]byte) (size int64, holes []hole, err error) {
 	return size, holes, nil
 }
 
-// checksum is the CRC-32 of the first size bytes of a file without its holes, read in pieces: a mapping of the file would
-// count as memory of the program. A shorter file is io.EOF.
+// checksum returns the CRC-32 of the first size bytes of a file without its holes. The file is read in pieces: mapped, it would
+// count as memory of the program. If the file is shorter, the error is io.EOF.
 func checksum(file io.ReaderAt, size int64, holes []hole) (sum uint32, err error) {
-	if size > 0 { // the end first: a file that was not copied to its end is the likeliest damage
+	if size > 0 { // the end is read first: most damaged files lack their end
 		if _, err := file.ReadAt(make([]byte, 1), size-1); err != nil {
 			return 0, err
 		}

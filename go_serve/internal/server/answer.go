@@ -16,7 +16,7 @@ import (
 // Limits of one request.
 const (
 	answerTimeout = 10 * time.Minute
-	writeTimeout  = 30 * time.Second // a client that reads no more than this slowly is gone
+	writeTimeout  = 30 * time.Second // a client that does not take a part of an answer within this time is gone
 )
 
 func writeJSON(w http.ResponseWriter, status int, value any) error {
@@ -38,7 +38,7 @@ func refuse(w http.ResponseWriter, r *http.Request, e *api.Error) {
 	writeJSON(w, e.Status, errorBody(r, e))
 }
 
-// errorBody is a refusal in the shape of those whose path was asked for: OpenAI's, or ollama's, which is a sentence.
+// errorBody returns a refusal in the shape of the API whose path was asked for: OpenAI's, or ollama's, which is a sentence.
 func errorBody(r *http.Request, e *api.Error) any {
 	if isOllama(r) {
 		return map[string]string{"error": e.Message}
@@ -46,14 +46,14 @@ func errorBody(r *http.Request, e *api.Error) any {
 	return api.ErrorBody{Error: e}
 }
 
-// answering makes a handler of one of api's methods.
+// answering makes an HTTP handler of one of api's methods.
 func answering(read func(body []byte) (api.Work, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		out := &stream{w: w, control: control, lines: isOllama(r)}
 		work, err := readRequest(w, r, read)
 		if err == nil {
-			control.SetReadDeadline(time.Time{}) // the time to read is over; from now on only a disconnect counts
+			control.SetReadDeadline(time.Time{}) // the request has been read; from now on only a disconnect ends it
 			ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 			defer cancel()
 			err = work(ctx, out.send)
@@ -66,12 +66,12 @@ func answering(read func(body []byte) (api.Work, error)) http.HandlerFunc {
 	}
 }
 
-// stream writes what api sends: one JSON, server-sent events, or lines of JSON.
+// stream writes what api sends: one JSON value, server-sent events, or lines of JSON.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	lines   bool // ollama's clients get lines
-	begun   bool // of a stream
+	begun   bool // whether a stream has begun
 }
 
 func (s *stream) send(value any) error {
@@ -85,10 +85,10 @@ func (s *stream) send(value any) error {
 		}
 		return s.part(data)
 	case value == any(api.Waiting{}):
-		if s.lines { // where each line is JSON there are no comments
+		if s.lines { // lines of JSON have no comments
 			return nil
 		}
-		return s.write(": waiting\n\n") // a comment, which clients pass over
+		return s.write(": waiting\n\n") // a comment, which clients ignore
 	}
 	s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	return writeJSON(s.w, 200, value)
@@ -102,7 +102,7 @@ func (s *stream) part(data []byte) error {
 	return s.write("data: " + string(data) + "\n\n")
 }
 
-// write sends what a part of a stream is written as.
+// write sends text as a part of a stream; the header comes before the first part.
 func (s *stream) write(text string) error {
 	if !s.begun {
 		s.begun = true
@@ -128,7 +128,7 @@ func (s *stream) fail(r *http.Request, err error) {
 	var e *api.Error
 	switch {
 	case errors.As(err, &e):
-	case r.Context().Err() != nil: // nobody listens, or the server is going down
+	case r.Context().Err() != nil: // the client is gone, or the server is stopping
 		e = api.Refuse(503, "server_stopping", "", "The server is stopping.")
 	case errors.Is(err, context.DeadlineExceeded):
 		e = api.Refuse(504, "timeout", "", "The answer took too long.")

@@ -12,19 +12,20 @@ import (
 	"minitron/internal/api"
 )
 
-// Reading takes memory: a megabyte of JSON is some thirty while it is parsed and tokenised, before anything queues for the
-// model. So few bodies are read at once, all others wait, unread, for their turn. A small body has a gate of its own, which it
-// passes only when it is here whole: nobody with a small one waits for somebody's slow line.
+// Reading a request takes memory: a megabyte of JSON takes some thirty while it is parsed and tokenised, before the request
+// queues for the model. Therefore only a few bodies are read at once; all others wait, unread, for their turn. Small bodies
+// have a gate of their own, which they pass only after they have arrived as a whole, so that no small request waits for a slow
+// connection.
 const (
 	maxBodyBytes = 1 << 20
 	smallBytes   = 64 << 10
-	readTimeout  = 10 * time.Second // of a large body, once it is its turn
-	gateTimeout  = 20 * time.Second // until then
+	readTimeout  = 10 * time.Second // for a large body, once it is its turn
+	gateTimeout  = 20 * time.Second // how long a body may wait for its turn
 )
 
-var smallBodies, largeBodies = make(gate, 16), make(gate, 4) // of the process, as its memory is
+var smallBodies, largeBodies = make(gate, 16), make(gate, 4) // one each for the process, as memory is shared too
 
-// gate lets as many in at once as it has room for; the others wait in the order in which they came, as senders to a channel do.
+// gate lets a limited number in at once; the others wait in the order in which they came, as senders to a channel do.
 type gate chan struct{}
 
 func (g gate) enter(ctx context.Context) error {
@@ -42,7 +43,7 @@ func (g gate) enter(ctx context.Context) error {
 
 func (g gate) leave() { <-g }
 
-// readRequest receives a body of JSON and reads it; nothing of it stays in memory but what read returns.
+// readRequest receives a body of JSON and calls read with it. Nothing of the body stays in memory except what read returns.
 func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.Work, error)) (api.Work, error) {
 	if !isJSON(r) {
 		return nil, api.Refuse(415, "unsupported_media_type", "", "The Content-Type of the request must be application/json.")
@@ -51,7 +52,7 @@ func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.
 		return nil, api.Refuse(415, "unsupported_media_type", "", "The body of the request must not be compressed.")
 	}
 	if r.ContentLength > maxBodyBytes {
-		w.Header().Set("Connection", "close") // rather than reading what nobody wants
+		w.Header().Set("Connection", "close") // so that the rest of the body is not read
 		return nil, tooLarge()
 	}
 	incoming := http.MaxBytesReader(w, r.Body, maxBodyBytes)
@@ -76,8 +77,8 @@ func readRequest(w http.ResponseWriter, r *http.Request, read func([]byte) (api.
 	return read(body.Bytes())
 }
 
-// isJSON reports whether a body may be JSON. Clients that say nothing of it (litellm) or call it a form (curl -d) send JSON, too,
-// but a browser must say so: any page may send a form, but only its own server's pages may send JSON.
+// isJSON reports whether a body may be JSON. Clients that do not say so (litellm) or that call it a form (curl -d) send JSON
+// too. A browser has to say it: any page may send a form, but only pages of the server itself may send JSON.
 func isJSON(r *http.Request) bool {
 	said := r.Header.Get("Content-Type")
 	kind, _, err := mime.ParseMediaType(said)
@@ -89,7 +90,7 @@ func tooLarge() *api.Error {
 	return api.Refuse(413, "request_too_large", "", "The body of the request is too large: at most %d bytes are read.", maxBodyBytes)
 }
 
-// unreadable says why a body did not come to its end.
+// unreadable returns the refusal for a body that could not be read to its end.
 func unreadable(w http.ResponseWriter, err error) *api.Error {
 	if most := new(http.MaxBytesError); errors.As(err, &most) {
 		return tooLarge()

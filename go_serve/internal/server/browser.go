@@ -13,20 +13,20 @@ import (
 	"minitron/internal/home"
 )
 
-// OpenBrowser shows an address to the person, if that is possible. It does not wait, and a failure is none: the address
-// was printed. Other users of the machine can read what programs are started with, so there the browser is not given the
-// address, which is a secret, but a file that leads there; forget removes it.
+// OpenBrowser opens an address in the person's browser, if that is possible. It does not wait, and failure is no error, as the
+// address was printed too. The address is a secret. Where other users of the machine can read the arguments that programs are
+// started with, the browser is given a file that leads to the address instead; forget removes that file.
 func OpenBrowser(address string) (forget func()) {
 	forget = func() {}
 	var cmd *exec.Cmd
 	switch runtime.GOOS {
-	case "windows": // only administrators can read it there
+	case "windows": // only administrators can read arguments there
 		cmd = exec.Command("rundll32", "url.dll,FileProtocolHandler", address)
 	case "darwin":
 		cmd = exec.Command("open")
 	default:
 		if os.Getenv("DISPLAY") == "" && os.Getenv("WAYLAND_DISPLAY") == "" {
-			return forget // a browser for terminals would take this one
+			return forget // a text browser would take over this terminal
 		}
 		cmd = exec.Command("xdg-open")
 	}
@@ -44,8 +44,8 @@ func OpenBrowser(address string) (forget func()) {
 	return forget
 }
 
-// redirectTo makes a private page that leads to an address. It lies in the home folder, and its name has no dot before it:
-// browsers from Ubuntu's and other stores see no other files than such.
+// redirectTo makes a private page that leads to an address. It lies in the home folder, and its name does not begin with a dot:
+// browsers from Ubuntu's and other stores can see no other files.
 func redirectTo(address string) (path string, err error) {
 	const name = "minitron-chat-*.html"
 	home, err := os.UserHomeDir()
@@ -69,11 +69,11 @@ func redirectTo(address string) (path string, err error) {
 	return file.Name(), err
 }
 
-// maxPorts is how many ports are remembered: as many programs may run at once and find their own again.
+// maxPorts is how many ports are remembered: that many programs may run at once and find their own ports again.
 const maxPorts = 4
 
-// ListenLocally opens a port of this machine: one of the last times if it is free, as browsers keep chats by port; else any.
-// It is remembered beside the history, if there is one.
+// ListenLocally opens a port of this machine: one that was used before if it is free, as browsers keep chats by port; otherwise
+// any. The port is remembered in a file beside the history, if there is a folder for that.
 func ListenLocally() (listener net.Listener, port int, err error) {
 	file := home.Path("web-ports")
 	ports := readPorts(file)
@@ -86,7 +86,7 @@ func ListenLocally() (listener net.Listener, port int, err error) {
 		return nil, 0, err
 	}
 	port = listener.Addr().(*net.TCPAddr).Port
-	if file != "" { // as with the history, chatting is more important than that this works
+	if file != "" { // errors are ignored: as with the history, chatting is more important
 		ports = append(ports, port)
 		var text strings.Builder
 		for _, port := range ports[max(0, len(ports)-maxPorts):] {
@@ -98,7 +98,7 @@ func ListenLocally() (listener net.Listener, port int, err error) {
 	return listener, port, nil
 }
 
-// readPorts returns what is remembered, as far as it makes sense.
+// readPorts returns the remembered ports that are valid.
 func readPorts(file string) (ports []int) {
 	about, err := os.Stat(file)
 	if err != nil || !about.Mode().IsRegular() || about.Size() > 8*maxPorts {

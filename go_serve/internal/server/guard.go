@@ -11,7 +11,7 @@ import (
 	"minitron/internal/api"
 )
 
-// secure sets what every response has, whatever it is.
+// secure sets the headers that every response has.
 func secure(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -19,8 +19,8 @@ func secure(h http.Header) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// isThisMachine reports whether a Host header names this machine, at any port: a page of another site that had its own
-// name resolved to 127.0.0.1 does not.
+// isThisMachine reports whether a Host header names this machine, at any port. The header of a page whose site has made its own
+// name resolve to 127.0.0.1 does not.
 func isThisMachine(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -35,7 +35,7 @@ func isThisMachine(host string) bool {
 	return err == nil && ip.IsLoopback() && ip.Is6() == (host[0] == '[')
 }
 
-// sameOrigin reports whether a request comes from no page, or from one that this server gave.
+// sameOrigin reports whether a request does not come from a page, or comes from a page of this server.
 func sameOrigin(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
 	return len(origins) == 0 || len(origins) == 1 && strings.EqualFold(origins[0], "http://"+r.Host)
@@ -45,8 +45,8 @@ func foreignOrigin() *api.Error {
 	return api.Refuse(403, "origin_not_allowed", "", "Pages of other sites may not ask this server, unless it is started with --origin and their address.")
 }
 
-// IsOrigin reports whether a text is what browsers send as the origin of a page: scheme://host[:port], or null, that of pages
-// from files.
+// IsOrigin reports whether a text is what browsers send as the origin of a page: scheme://host[:port], or null for pages from
+// files.
 func IsOrigin(text string) bool {
 	if text == "null" {
 		return true
@@ -55,7 +55,7 @@ func IsOrigin(text string) bool {
 	return err == nil && u.Host != "" && text == u.Scheme+"://"+u.Host && text == strings.ToLower(text)
 }
 
-// allow lets a page of one of some origins read the answer (CORS); it reports whether r comes from one.
+// allow lets a page of one of the origins read the answer (CORS); it reports whether r comes from such a page.
 func allow(origins []string, w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if !slices.Contains(origins, origin) || len(r.Header.Values("Origin")) != 1 {
@@ -69,12 +69,12 @@ func allow(origins []string, w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// isPreflight reports whether a browser asks whether an allowed page may ask; such a question bears no key.
+// isPreflight reports whether a request is a browser's question whether a page may send the real request; it bears no key.
 func isPreflight(r *http.Request) bool {
 	return r.Method == "OPTIONS" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// allowPreflight answers it: what is asked for is decided then.
+// allowPreflight answers a preflight: whether the real request is allowed is decided when it comes.
 func allowPreflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, POST")
@@ -88,7 +88,7 @@ func allowPreflight(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(204)
 }
 
-// IsLoopback reports whether listening at an address serves this machine only.
+// IsLoopback reports whether a server that listens at an address can be reached from this machine only.
 func IsLoopback(address string) (bool, error) {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return false, err

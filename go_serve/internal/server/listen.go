@@ -18,18 +18,18 @@ import (
 
 const maxHeaderBytes = 1 << 14
 
-// times bounds what takes time in a connection.
+// times holds the time limits of a connection.
 type times struct {
 	header  time.Duration
 	request time.Duration // header and body; an answer may take longer
-	write   time.Duration // of a response that nobody extends, as answers do with every part
+	write   time.Duration // of a response; answers extend it with every part
 	idle    time.Duration
-	grace   time.Duration // for answers that are being written when the server is told to stop
+	grace   time.Duration // for answers being written when the server is told to stop
 }
 
 var usual = times{header: 10 * time.Second, request: 30 * time.Second, write: writeTimeout, idle: 2 * time.Minute, grace: 3 * time.Second}
 
-// What Windows calls it (WSAEADDRINUSE, WSAEACCES).
+// The errors by which Windows says that an address is in use or forbidden (WSAEADDRINUSE, WSAEACCES).
 const (
 	windowsInUse     = syscall.Errno(10048)
 	windowsForbidden = syscall.Errno(10013)
@@ -49,7 +49,7 @@ func Listen(address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// Serve answers until ctx is cancelled; then answers that are being written have a moment to come to their end.
+// Serve answers requests until ctx is cancelled; answers that are being written then have a moment to finish.
 func Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	return usual.serve(ctx, listener, handler, os.Stderr)
 }
@@ -91,8 +91,8 @@ func (t times) serve(ctx context.Context, listener net.Listener, handler http.Ha
 	return nil
 }
 
-// errorLog gets the lines that net/http writes. One of them is nobody's mistake, but comes twenty times a second: that no
-// more files can be opened. It becomes a sentence, which is said once.
+// errorLog gets the lines that net/http logs. One of them, that no more files can be opened, is nobody's mistake but comes
+// twenty times a second. It is replaced by a sentence, which is written once.
 type errorLog struct {
 	out io.Writer
 	one sync.Once

@@ -9,12 +9,12 @@ import (
 	"minitron/internal/lang"
 )
 
-// wantsPage reports whether a browser shows what comes: a program does not ask for HTML.
+// wantsPage reports whether a request comes from a browser that will show the response: a program does not ask for HTML.
 func wantsPage(r *http.Request) bool {
 	return (r.Method == "GET" || r.Method == "HEAD") && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-// language is what the browser asks for first.
+// language returns the texts in the language that the browser asks for first.
 func language(r *http.Request) *lang.Strings { return lang.Choose(r.Header.Get("Accept-Language")) }
 
 // writePage shows a sentence to a person.

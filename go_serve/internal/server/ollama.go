@@ -11,7 +11,7 @@ import (
 // isOllama reports whether a request is for ollama's API.
 func isOllama(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
 
-// ollama answers what lies below /api/, all of it about the one model that is there.
+// ollama answers the requests below /api/, all of them about the one model that is there.
 func (a *API) ollama(w http.ResponseWriter, r *http.Request, path string) {
 	tell := func(value any) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, 200, value) }
@@ -34,7 +34,7 @@ func (a *API) ollama(w http.ResponseWriter, r *http.Request, path string) {
 	}
 }
 
-// listed is a model as /api/tags and /api/ps tell of it.
+// listed is a model as /api/tags and /api/ps list it.
 type listed struct {
 	Name     string  `json:"name"`
 	Model    string  `json:"model"`
@@ -43,7 +43,7 @@ type listed struct {
 	Digest   string  `json:"digest"`
 	Details  details `json:"details"`
 
-	Expires string `json:"expires_at,omitempty"` // from here on of a model that is loaded
+	Expires string `json:"expires_at,omitempty"` // from here on only for a model that is loaded
 	VRAM    *int64 `json:"size_vram,omitempty"`
 	Context int    `json:"context_length,omitempty"`
 }
@@ -59,7 +59,7 @@ type details struct {
 
 func (a *API) details() details {
 	m := a.About
-	quantization := map[string]string{"f16": "F16", "q8": "Q8_0", "q4": "Q4_0"}[m.DType] // of ollama's names the nearest
+	quantization := map[string]string{"f16": "F16", "q8": "Q8_0", "q4": "Q4_0"}[m.DType] // the nearest of ollama's names
 	return details{"", "minitron", m.Shape.Arch, []string{m.Shape.Arch}, short(m.Params), quantization}
 }
 
@@ -85,7 +85,7 @@ func (a *API) listed(loaded bool) listed {
 	return l
 }
 
-// show tells of the model what clients ask before they chat.
+// show answers /api/show: what clients ask about a model before they chat.
 func (a *API) show(w http.ResponseWriter, r *http.Request) {
 	answering(func(body []byte) (api.Work, error) {
 		if err := a.Server.CheckShown(body); err != nil {

@@ -1,5 +1,5 @@
-// Package server puts HTTP around internal/api: the API for programs (serve), and the chat page (web). It decides who may
-// ask and how much; what is answered is api's.
+// Package server puts HTTP around internal/api: the API for programs (serve), and the chat page (web). It decides who may ask
+// and how much; package api decides what is answered.
 package server
 
 import (
@@ -19,15 +19,15 @@ import (
 type API struct {
 	Server   *api.Server
 	About    about.Model
-	Key      string   // that every request must bear; "" is none
-	Loopback bool     // only this machine is served: foreign names of hosts are refused
-	Origins  []string // of pages that may ask, beside its own: see IsOrigin
+	Key      string   // the key that every request must bear; "" is none
+	Loopback bool     // whether only this machine is served: requests for other host names are refused
+	Origins  []string // the origins of pages that may ask, besides the server's own: see IsOrigin
 }
 
 // ServeHTTP checks a request and hands it on.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
-	path := r.URL.EscapedPath() // as it was sent: nothing is cleaned or decoded
+	path := r.URL.EscapedPath() // as it was sent: neither cleaned nor decoded
 	allowed := allow(a.Origins, w, r)
 	switch {
 	case a.Loopback && !isThisMachine(r.Host):
@@ -64,7 +64,8 @@ func notFound(r *http.Request) *api.Error {
 
 func shortMethod(r *http.Request) string { return r.Method[:min(len(r.Method), 20)] }
 
-// hasKey compares digests, so that the time tells nothing, not even the length.
+// hasKey reports whether a request bears the key. It compares digests, so that the time it takes reveals nothing, not even the
+// length.
 func (a *API) hasKey(r *http.Request) bool {
 	if a.Key == "" {
 		return true
@@ -74,7 +75,7 @@ func (a *API) hasKey(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-// only calls handle for the methods that a path has.
+// only calls handle if the request's method is one of methods, and refuses the request otherwise.
 func only(w http.ResponseWriter, r *http.Request, handle http.HandlerFunc, methods ...string) {
 	if slices.Contains(methods, r.Method) {
 		handle(w, r)
@@ -88,7 +89,7 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, 200, map[string]string{"status": "ok"})
 }
 
-// root says to a person or a program what this is.
+// root tells a person or a program what this server is.
 func (a *API) root(w http.ResponseWriter, r *http.Request) {
 	if wantsPage(r) {
 		writePage(w, r, 200, language(r).APIRoot)

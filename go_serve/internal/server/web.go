@@ -14,14 +14,15 @@ import (
 	"minitron/internal/api"
 )
 
-// Web gives the chat page and answers it. All of it lies below a secret token, and nothing anywhere else.
+// Web serves the chat page and answers its requests. All of it lies below a path with a secret token; there is nothing anywhere
+// else.
 type Web struct {
 	Server *api.Server
 	About  about.Model
 	Files  fs.FS
-	Port   int // of this machine
+	Port   int // the port at 127.0.0.1
 	Token  string
-	Opened func() // called when the page is given, if not nil
+	Opened func() // called when the page is served, if not nil
 }
 
 // NewToken returns 32 random hex digits.
@@ -31,16 +32,16 @@ func NewToken() string {
 	return hex.EncodeToString(token)
 }
 
-// Address is where the page is.
+// Address returns the address of the page.
 func (p *Web) Address() string {
 	return "http://127.0.0.1:" + strconv.Itoa(p.Port) + "/" + p.Token + "/"
 }
 
-// contentPolicy lets the page load its own files and ask its own server, and nothing else.
+// contentPolicy lets the page load its own files and send requests to its own server, and nothing else.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// kinds are the types of the page's files. The system's own table is not asked: on some machines it is wrong.
+// kinds holds the content types of the page's files. The system's own table is not used, as it is wrong on some machines.
 var kinds = map[string]string{
 	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
 }
@@ -57,7 +58,7 @@ func (p *Web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !sameOrigin(r):
 		refuse(w, r, foreignOrigin())
 	case !found || subtle.ConstantTimeCompare([]byte(token), []byte(p.Token)) != 1:
-		if wantsPage(r) { // a bookmark, say
+		if wantsPage(r) { // for example from an old bookmark
 			writePage(w, r, 404, language(r).WebGone)
 			return
 		}
@@ -80,7 +81,7 @@ func (p *Web) file(w http.ResponseWriter, r *http.Request, name string) {
 			p.Opened()
 		}
 	}
-	data, err := fs.ReadFile(p.Files, name) // refuses any name that is not plain
+	data, err := fs.ReadFile(p.Files, name) // refuses names with "..", an empty element or a leading slash
 	kind, known := kinds[path.Ext(name)]
 	if err != nil || !known {
 		refuse(w, r, api.Refuse(404, "unknown_url", "", "There is no such file in the page."))

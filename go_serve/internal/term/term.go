@@ -1,4 +1,4 @@
-// Package term is the terminal that a person sits at: what a file is, how large the window is, and its modes.
+// Package term is the terminal that a person sits at: whether a file is a terminal, how large the window is, and its modes.
 package term
 
 import (
@@ -9,29 +9,29 @@ import (
 	"unicode"
 )
 
-// IsTerminal reports whether a person looks at f.
+// IsTerminal reports whether f is a terminal.
 func IsTerminal(f *os.File) bool { return isTerminal(f) }
 
-// WantsColour reports whether f may get colours: a terminal that knows escape sequences, without NO_COLOR and not TERM=dumb.
-// It is asked after Prepare.
+// WantsColour reports whether colours may be written to f: it must be a terminal that knows escape sequences, NO_COLOR must not
+// be set, and TERM must not be dumb. Call it after Prepare.
 func WantsColour(f *os.File) bool {
 	return IsTerminal(f) && escapes(f) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// moves reports whether terminals like this one understand escape sequences. Windows has no TERM, elsewhere every real
-// terminal sets it.
+// moves reports whether the terminal understands escape sequences, by TERM. Windows has no TERM; elsewhere every real terminal
+// sets it.
 func moves() bool {
 	name, set := os.LookupEnv("TERM")
 	return name != "dumb" && (set && name != "" || runtime.GOOS == "windows")
 }
 
-// Columns returns how wide the window is in which f shows.
+// Columns returns the width of the window that shows f.
 func Columns(f *os.File) int {
 	columns, _ := known(size(f))
 	return columns
 }
 
-// known is a size, where a serial line does not know its own.
+// known returns a size, or 80 by 24 if the size is unknown, as on a serial line.
 func known(columns, rows int) (int, int) {
 	if columns < 1 || rows < 1 {
 		return 80, 24
@@ -39,7 +39,7 @@ func known(columns, rows int) (int, int) {
 	return columns, rows
 }
 
-// Plain is a text as it can be shown: what came from a model or a file must not steer the terminal, so each character that
+// Plain returns a text that can be shown: text from a model or a file must not control the terminal, so each character that
 // could becomes U+FFFD.
 func Plain(text string) string {
 	return strings.Map(func(c rune) rune {
@@ -50,34 +50,34 @@ func Plain(text string) string {
 	}, text)
 }
 
-// Steers reports whether a terminal would do something at a character but show it: a control character other than tab and
-// newline, or one that turns around the text that follows (embeddings, overrides and isolates of UAX #9).
+// Steers reports whether a character makes a terminal do anything other than show it: a control character other than tab and
+// newline, or one that changes the direction of the following text (embeddings, overrides and isolates of UAX #9).
 func Steers(c rune) bool {
 	return c != '\t' && c != '\n' && unicode.IsControl(c) || c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069
 }
 
-// Event is what happens to a terminal beside keys.
+// Event is something other than a key that happens to a terminal.
 type Event int
 
 const (
 	Resized Event = iota
-	Resumed       // the program was stopped, and something else may be on the screen
+	Resumed       // the program was stopped and goes on: something else may be on the screen
 )
 
-// Terminal is a keyboard that is read key by key and the screen that belongs to it. Between Open and Close nothing that is
-// typed shows by itself, and Ctrl-C is a key like others.
+// Terminal is a keyboard that is read key by key, and the screen that belongs to it. Between Open and Close typed characters do
+// not appear by themselves, and Ctrl-C is a key like any other.
 type Terminal struct {
 	in, out *os.File
 	events  chan Event
 	done    chan struct{} // closed by Close
-	mu      sync.Mutex    // signals come at any time
+	mu      sync.Mutex    // needed because signals come at any time
 	keyboard
 }
 
-// Pasted text comes between marks while this is on, so that its newlines are no Enter.
+// While this is on, the terminal puts marks around pasted text, so that its newlines do not count as Enter.
 const pasteOn, pasteOff = "\x1b[?2004h", "\x1b[?2004l"
 
-// Open takes over the terminal of in and out. It returns nil where lines cannot be edited: no terminal, or one that cannot
+// Open takes over the terminal of in and out. It returns nil if lines cannot be edited: if there is no terminal, or it cannot
 // move its cursor.
 func Open(in, out *os.File) *Terminal {
 	if !IsTerminal(in) || !IsTerminal(out) || !moves() {
@@ -92,7 +92,7 @@ func Open(in, out *os.File) *Terminal {
 	return t
 }
 
-// Close puts everything back as Open found it. It may be called twice.
+// Close restores the terminal as Open found it. It may be called twice.
 func (t *Terminal) Close() {
 	select {
 	case <-t.done:
@@ -103,7 +103,7 @@ func (t *Terminal) Close() {
 	t.leave()
 }
 
-// leave makes the terminal fit for another program.
+// leave puts the terminal into the state that other programs expect.
 func (t *Terminal) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,7 +111,7 @@ func (t *Terminal) leave() {
 	t.cooked()
 }
 
-// enter is what undoes leave, until Close.
+// enter undoes leave, unless Close was called.
 func (t *Terminal) enter() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,13 +124,13 @@ func (t *Terminal) enter() {
 	t.out.WriteString(pasteOn)
 }
 
-// Write draws.
+// Write writes to the screen.
 func (t *Terminal) Write(p []byte) (int, error) { return t.out.Write(p) }
 
-// Events tells what happens beside keys.
+// Events returns the channel of events.
 func (t *Terminal) Events() <-chan Event { return t.events }
 
-// tell never waits: an event more that nobody takes changes nothing.
+// tell sends an event. It never waits: if the channel is full, the event is dropped, which does no harm.
 func (t *Terminal) tell(e Event) {
 	select {
 	case t.events <- e:

@@ -22,21 +22,21 @@ func isTerminal(f *os.File) bool {
 	return ioctl(f, getSettings, unsafe.Pointer(&settings))
 }
 
-// escapes is true of all terminals here.
+// escapes returns true: all terminals on these systems understand escape sequences.
 func escapes(*os.File) bool { return true }
 
-// Prepare has nothing to do here: terminals understand UTF-8 and escape sequences.
+// Prepare does nothing on these systems: terminals understand UTF-8 and escape sequences.
 func Prepare() (restore func()) { return func() {} }
 
-// keyboard holds how the keyboard was set before.
+// keyboard holds the settings of the keyboard before Open.
 type keyboard struct{ before syscall.Termios }
 
 func (t *Terminal) remember() bool { return ioctl(t.in, getSettings, unsafe.Pointer(&t.before)) }
 
 func (t *Terminal) cooked() { ioctl(t.in, setSettings, unsafe.Pointer(&t.before)) }
 
-// raw makes every byte arrive at once and as it was sent, Ctrl-C and Ctrl-S too. Output is left as it is: answers end their
-// lines with \n alone.
+// raw makes every byte arrive at once and as it was sent, also Ctrl-C and Ctrl-S. The output settings stay as they are, because
+// answers end their lines with \n alone.
 func (t *Terminal) raw() bool {
 	s := t.before
 	s.Iflag &^= syscall.ICRNL | syscall.INLCR | syscall.IGNCR | syscall.IXON | syscall.ISTRIP
@@ -54,11 +54,11 @@ func size(f *os.File) (columns, rows int) {
 	return int(window.columns), int(window.rows)
 }
 
-// watch obeys the signals that concern a terminal, until Close.
+// watch handles the signals that concern a terminal, until Close.
 func (t *Terminal) watch() {
 	signals := make(chan os.Signal, 8)
 	deadly := []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}
-	deadly = slices.DeleteFunc(deadly, signal.Ignored) // nohup
+	deadly = slices.DeleteFunc(deadly, signal.Ignored) // as under nohup
 	signal.Notify(signals, append(deadly, syscall.SIGWINCH, syscall.SIGCONT)...)
 	go func() {
 		defer signal.Stop(signals)
@@ -77,18 +77,19 @@ func (t *Terminal) obey(s os.Signal) {
 	switch s {
 	case syscall.SIGWINCH:
 		t.tell(Resized)
-	case syscall.SIGCONT: // a shell has set the terminal for itself meanwhile
+	case syscall.SIGCONT: // meanwhile the shell has set the terminal for itself
 		t.enter()
 		t.tell(Resumed)
-	default: // die of it as if it had never been caught
+	default: // die of the signal as if it had never been caught
 		t.leave()
 		signal.Reset(s)
 		syscall.Kill(syscall.Getpid(), s.(syscall.Signal))
 	}
 }
 
-// Suspend is Ctrl-Z: it stops the program, and all others of its pipeline as the terminal itself would, until it is to go
-// on. It reports whether this system knows such a thing. SIGTSTP is never caught: Go would not give it its meaning back.
+// Suspend is Ctrl-Z: it stops the program, and all others of its pipeline, as the terminal itself would, until they are
+// continued. It reports whether this system can do that. SIGTSTP is never caught, because Go would not restore its default
+// effect.
 func (t *Terminal) Suspend() bool {
 	goesOn := make(chan os.Signal, 1)
 	signal.Notify(goesOn, syscall.SIGCONT)
@@ -97,7 +98,7 @@ func (t *Terminal) Suspend() bool {
 	syscall.Kill(0, syscall.SIGTSTP)
 	select { // the signal may take a moment
 	case <-goesOn:
-	case <-time.After(200 * time.Millisecond): // where no shell could wake it, the system does not stop a program
+	case <-time.After(200 * time.Millisecond): // the system does not stop a program that no shell could continue
 	}
 	t.enter()
 	return true

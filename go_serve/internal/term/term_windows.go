@@ -41,16 +41,16 @@ func isTerminal(f *os.File) bool {
 	return ok
 }
 
-// escapes reports whether the console obeys escape sequences, which Windows' own can since 2016.
+// escapes reports whether the console obeys escape sequences; Windows' own can do that since 2016.
 func escapes(f *os.File) bool {
 	mode, _ := consoleMode(f)
 	return mode&escapesInOutput != 0
 }
 
-// Prepare makes the console understand UTF-8 and escape sequences until restore is called.
+// Prepare makes the console understand UTF-8 and escape sequences, until restore is called.
 func Prepare() (restore func()) {
 	const utf8 = 65001                                   // CP_UTF8
-	for _, f := range []*os.File{os.Stdout, os.Stderr} { // one of them may be a file
+	for _, f := range []*os.File{os.Stdout, os.Stderr} { // either of them may be a file
 		mode, ok := consoleMode(f)
 		if !ok {
 			continue
@@ -66,7 +66,8 @@ func Prepare() (restore func()) {
 	return func() {}
 }
 
-// keyboard holds how the console was set before, and the first half of a character whose second was not read yet.
+// keyboard holds the mode of the console before Open, and the first half of a surrogate pair whose second half has not been
+// read yet.
 type keyboard struct {
 	before uint32
 	half   []uint16
@@ -79,15 +80,15 @@ func (t *Terminal) remember() (ok bool) {
 
 func (t *Terminal) cooked() { setMode(t.in, t.before) }
 
-// raw makes every key readable at once, Ctrl-C too.
+// raw makes every key readable at once, also Ctrl-C.
 func (t *Terminal) raw() bool {
 	return setMode(t.in, t.before&^(processedInput|lineInput|echoInput)|escapesInInput)
 }
 
-// Read reads what was typed, as UTF-8. The console's own reading in UTF-8 loses characters, and Go's takes Ctrl-Z for the
-// end.
+// Read reads what was typed, as UTF-8. The console's own UTF-8 mode loses characters, and Go's os.File takes Ctrl-Z for the end
+// of input.
 func (t *Terminal) Read(p []byte) (int, error) {
-	units := make([]uint16, max(2, len(p)/3)) // one may become three bytes
+	units := make([]uint16, max(2, len(p)/3)) // a unit may become three bytes
 	for {
 		had := copy(units, t.half)
 		var n uint32
@@ -119,8 +120,8 @@ func size(f *os.File) (columns, rows int) {
 	return int(info.right-info.left) + 1, int(info.bottom-info.top) + 1
 }
 
-// watch looks at the size now and then: a console sends no signal. A console that is closed ends the program, and nothing
-// is left to be put back.
+// watch polls the size, as a console sends no signal. When a console is closed it ends the program, and nothing has to be
+// restored.
 func (t *Terminal) watch() {
 	go func() {
 		columns, rows := t.Size()
@@ -138,5 +139,5 @@ func (t *Terminal) watch() {
 	}()
 }
 
-// Suspend is unknown here.
+// Suspend returns false: Windows cannot do it.
 func (t *Terminal) Suspend() bool { return false }

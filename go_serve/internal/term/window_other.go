@@ -2,5 +2,5 @@
 
 package term
 
-// HoldWindow does nothing: elsewhere a terminal's window outlives the program.
+// HoldWindow does nothing: on these systems a terminal's window outlives the program.
 func HoldWindow(string) {}

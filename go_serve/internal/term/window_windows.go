@@ -7,8 +7,8 @@ import (
 
 var getConsoleProcessList = kernel32.NewProc("GetConsoleProcessList")
 
-// HoldWindow shows a text and waits for Enter where the console's window would vanish with this program, before what it
-// says last was read: after a double click the program is alone in its console, under a shell it is not.
+// HoldWindow shows a text and waits for Enter if the console's window would vanish with this program before anyone could read
+// the last message: after a double click the program is alone in its console, under a shell it is not.
 func HoldWindow(text string) {
 	var processes [2]uint32
 	n, _, _ := getConsoleProcessList.Call(uintptr(unsafe.Pointer(&processes)), uintptr(len(processes)))
@@ -17,5 +17,5 @@ func HoldWindow(text string) {
 	}
 	os.Stderr.WriteString("\n" + text + "\n")
 	var line [64]byte
-	os.Stdin.Read(line[:]) // a console gives a whole line, or an error, which is no reason to stay
+	os.Stdin.Read(line[:]) // returns a whole line, or an error, which is no reason to stay either
 }

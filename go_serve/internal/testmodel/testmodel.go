@@ -1,4 +1,5 @@
-// Package testmodel has what tests of several packages share: a tiny random model and vocabularies. No program imports it.
+// Package testmodel holds what the tests of several packages share: tiny random models, and vocabularies. No program imports
+// it.
 //
 // Knows nothing about engines, chats and servers.
 package testmodel
@@ -13,11 +14,12 @@ import (
 	"minitron/internal/bundle"
 )
 
-// Bundle opens a random model: context 64, ids 1 to 4 are the markers (system, user, assistant, end), and every byte of a text
-// is one token, 5 + the byte.
+// Bundle opens a tiny random model: its context is 64 tokens, ids 1 to 4 are the markers (system, user, assistant, end), and
+// every byte of a text is one token, with the id 5 + the byte.
 func Bundle(t testing.TB) *bundle.Bundle { return named(t, "llama-qknorm") }
 
-// Stream is Bundle with a model whose context has no end; its rows in training had 64 tokens, and its windows are of 12.
+// Stream is Bundle with a model whose context has no end. It was trained on sequences of 64 tokens, and its windows are of 12
+// tokens.
 func Stream(t testing.TB) *bundle.Bundle { return named(t, "stream") }
 
 func named(t testing.TB, name string) *bundle.Bundle {
@@ -29,7 +31,7 @@ func named(t testing.TB, name string) *bundle.Bundle {
 	return b
 }
 
-// Text is Bundle as a model that continues text.
+// Text is Bundle with a model that continues text.
 func Text(t testing.TB) *bundle.Bundle {
 	t.Helper()
 	b := Bundle(t)
@@ -37,7 +39,7 @@ func Text(t testing.TB) *bundle.Bundle {
 	return b
 }
 
-// IDs are those of Bundle's model for ids and texts.
+// IDs returns the ids that Bundle's model has for parts: ids and texts.
 func IDs(parts ...any) (all []int) {
 	for _, part := range parts {
 		switch p := part.(type) {
@@ -52,20 +54,20 @@ func IDs(parts ...any) (all []int) {
 	return all
 }
 
-// Dialogue is messages with the ids that Python makes of them to ask for an answer.
+// Dialogue holds messages, and the ids that minitron's Python code makes of them to ask for an answer.
 type Dialogue struct {
 	Messages []struct{ Role, Content string }
 	IDs      []int
 }
 
-// Vocabulary reads one of those in the tokenizer's testdata: chat, char, nmt_nfkc, ...
+// Vocabulary reads one of the vocabularies in the tokenizer's testdata: chat, char, nmt_nfkc, ...
 func Vocabulary(t testing.TB, name string) *bundle.Vocab {
 	t.Helper()
 	v, _ := Dialogues(t, name)
 	return v
 }
 
-// Dialogues reads one of them with its dialogues; those of a byte-level BPE have some.
+// Dialogues reads such a vocabulary with its dialogues; only those of a byte-level BPE have any.
 func Dialogues(t testing.TB, name string) (*bundle.Vocab, []Dialogue) {
 	t.Helper()
 	packed, err := os.ReadFile("../tokenizer/testdata/" + name + ".json.gz")

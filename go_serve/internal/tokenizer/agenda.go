@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// agenda gives out pairs, the best place first and from left to right within a place. (A place is a score's position
-// among all scores, the highest first.) Merging walks each place from left to right, so that nearly all pairs of one
-// place come in order: those wait in a list per place and cost a constant time. The others wait in a heap.
+// agenda is a queue of pairs: the best place comes first, and within a place the leftmost pair. (A place is the position of a
+// score among all scores, the highest first, or of a merge in its list.) Merging walks each place from left to right, so that
+// nearly all pairs of one place come in order. Those wait in a list per place, which costs a constant time; the others wait in
+// a heap.
 type agenda struct {
 	lists []list
-	items []item     // items[0] stands for none
-	free  int32      // a list of items to use again
+	items []item     // items[0] is not used, as index 0 stands for none
+	free  int32      // the first of a list of items to use again; 0: none
 	full  [][]uint64 // full[0] has a bit per place whose list is not empty, full[n+1] a bit per word of full[n] that is not 0
 	heap  []waiting
 }
@@ -19,11 +20,11 @@ type agenda struct {
 // pair is two neighbouring symbols whose concatenation is a piece.
 type pair struct {
 	left int32 // index of the left symbol
-	size int32 // bytes of both: when it differs from what they have now, the pair is stale
+	size int32 // bytes of both together; if they have another size now, the pair is stale
 	id   int32 // of the concatenation
 }
 
-type list struct{ first, last int32 } // indices of items, 0 where it is empty
+type list struct{ first, last int32 } // indices of items; 0 if the list is empty
 
 type item struct {
 	pair
@@ -39,7 +40,7 @@ func (p waiting) before(q waiting) bool {
 	return p.place < q.place || (p.place == q.place && p.left < q.left)
 }
 
-// prepare makes room for so many places, and for pairs that come. The agenda must be empty.
+// prepare makes room for that many places and pairs. The agenda must be empty.
 func (a *agenda) prepare(places, pairs int) {
 	a.items, a.free = append(slices.Grow(a.items[:0], pairs+1), item{}), 0
 	if len(a.lists) == places {
@@ -78,7 +79,7 @@ func (a *agenda) push(place int32, p pair) {
 	}
 }
 
-// pop removes the first pair; ok is false where there is none.
+// pop removes and returns the first pair; ok is false if there is none.
 func (a *agenda) pop() (p pair, ok bool) {
 	place := a.best()
 	if place < 0 {
@@ -108,7 +109,7 @@ func (a *agenda) pop() (p pair, ok bool) {
 	return first.pair, true
 }
 
-// best returns the first place whose list is not empty, -1 where all are.
+// best returns the first place whose list is not empty, or -1 if all are empty.
 func (a *agenda) best() int32 {
 	place := 0
 	for n := len(a.full) - 1; n >= 0; n-- {

@@ -6,7 +6,7 @@ import (
 	"minitron/internal/pretoken"
 )
 
-// byteEncoder holds what encoding one text by a byte-level BPE needs besides that. It is used by one goroutine at a time.
+// byteEncoder holds what encoding one text needs besides the byteLevel itself. Only one goroutine at a time may use it.
 type byteEncoder struct {
 	b       *byteLevel
 	ids     []int32 // of the text so far
@@ -19,11 +19,11 @@ type byteEncoder struct {
 // byteSymbol is a stretch of a part that ends where the next symbol starts.
 type byteSymbol struct {
 	start      int32 // byte
-	prev, next int32 // indices of symbols; prev is -1 at the start, next where it was merged into its left neighbour
+	prev, next int32 // indices of symbols; prev is -1 for the first; next is -1 for the end, and for a symbol merged into its left neighbour
 	id         int32
 }
 
-// appendEncode appends the ids of any bytes. A text twice as long takes twice as long.
+// appendEncode appends the ids of text, which may be any bytes. The time is linear in the length of the text.
 func (b *byteLevel) appendEncode(ids []int, text string) []int {
 	e, _ := b.encoders.Get().(*byteEncoder)
 	if e == nil {
@@ -39,7 +39,8 @@ func (b *byteLevel) appendEncode(ids []int, text string) []int {
 	return ids
 }
 
-// encode takes out the symbols, the longest at each place from left to right.
+// encode takes the user-defined symbols out of the text, from left to right and the longest at each place, and encodes the text
+// between them.
 func (e *byteEncoder) encode(text string) {
 	symbols := &e.b.symbols
 	done := 0
@@ -70,7 +71,7 @@ func (e *byteEncoder) between(text string) {
 	}
 }
 
-// word encodes a part.
+// word encodes one part.
 func (e *byteEncoder) word(text string) {
 	if id, ok := e.b.whole[text]; ok {
 		e.ids = append(e.ids, id)
@@ -91,7 +92,7 @@ func (e *byteEncoder) word(text string) {
 	e.cache.add(hash, e.part, e.ids[start:])
 }
 
-// merge joins the bytes of the part and appends the ids of what is left.
+// merge joins the bytes of the part by the list of merges, and appends the ids of the resulting symbols.
 func (e *byteEncoder) merge() {
 	e.symbols = slices.Grow(e.symbols[:0], len(e.part)+1)
 	for i, c := range e.part {
@@ -109,7 +110,7 @@ func (e *byteEncoder) merge() {
 		}
 		l := &e.symbols[top.left]
 		if l.next < 0 {
-			continue // stale: it was merged into its left neighbour
+			continue // stale: the left symbol was merged into its own left neighbour
 		}
 		r := &e.symbols[l.next]
 		if r.next < 0 || e.symbols[r.next].start-l.start != top.size {
@@ -128,7 +129,7 @@ func (e *byteEncoder) merge() {
 	}
 }
 
-// consider pushes the pair when there is a merge for it.
+// consider pushes the pair if there is a merge for it.
 func (e *byteEncoder) consider(left, right int32) {
 	l, r := &e.symbols[left], &e.symbols[right]
 	if r.next < 0 { // the end

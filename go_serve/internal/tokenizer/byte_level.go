@@ -11,22 +11,22 @@ import (
 	"minitron/internal/pretoken"
 )
 
-// byteLevel is byte-pair encoding over bytes by a list of merges, exactly as the `tokenizers` library does it (models/bpe/word.rs,
-// pre_tokenizers/byte_level.rs): the text is cut into parts, of each part the pair of neighbours whose merge stands first in the
-// list is joined, the leftmost of equals, until there is none.
+// byteLevel is byte-pair encoding over bytes by a list of merges, exactly as the `tokenizers` library does it
+// (models/bpe/word.rs, pre_tokenizers/byte_level.rs): the text is cut into parts; in each part the pair of neighbours whose
+// merge stands first in the list is joined, the leftmost if there are several, until no pair has a merge.
 type byteLevel struct {
-	texts   []string            // by id: the bytes that it stands for; "" of control pieces
+	texts   []string            // by id: the bytes that a piece stands for; "" for control pieces
 	bytes   [256]int32          // ids of the single bytes
 	merges  map[[2]int32]merged // by the ids of both halves
-	whole   map[string]int32    // pieces that a part is without merging; nil where merging always decides
-	symbols symbolSet           // pieces that are found before the text is cut
+	whole   map[string]int32    // pieces that equal parts become without merging; nil: merging always decides
+	symbols symbolSet           // user-defined pieces, which are found before the text is cut
 	next    pretoken.Splitting
 	nfc     bool
 
 	encoders sync.Pool // of *byteEncoder
 }
 
-// merged is what a pair becomes, and the place of its merge in the list.
+// merged is what a pair of pieces becomes, and the place of its merge in the list.
 type merged struct{ place, id int32 }
 
 // newByteLevel checks what the pieces and merges mean and builds the tables.
@@ -42,7 +42,7 @@ func newByteLevel(v *bundle.Vocab) (*byteLevel, error) {
 			return nil, err
 		}
 	}
-	for id, text := range b.texts { // a byte may be the user's
+	for id, text := range b.texts { // a single byte may be a user-defined piece
 		if _, known := ids[text]; !known && v.Types[id] == userDefined {
 			ids[text] = int32(id)
 		}
@@ -60,7 +60,7 @@ func newByteLevel(v *bundle.Vocab) (*byteLevel, error) {
 	return b, b.addMerges(rules.Merges)
 }
 
-// add enters a piece; ids are those of the normal ones, users those that the user defined.
+// add enters a piece into the tables. ids collects the normal pieces, users the user-defined ones.
 func (b *byteLevel) add(id int32, piece string, kind byte, ids map[string]int32, users map[string]bool) error {
 	if kind == control {
 		return nil
@@ -115,7 +115,8 @@ func (b *byteLevel) addMerges(list []int) error {
 	return nil
 }
 
-// byteCharacters are GPT-2's characters for bytes: those that can be seen stand for themselves, the others for U+0100 and on.
+// byteCharacters maps GPT-2's characters for bytes to these bytes: visible characters stand for themselves, those from U+0100
+// on for the other bytes.
 var byteCharacters = sync.OnceValue(func() map[rune]byte {
 	found, rest := make(map[rune]byte, 256), rune(0x100)
 	for c := rune(0); c < 256; c++ {
@@ -129,7 +130,7 @@ var byteCharacters = sync.OnceValue(func() map[rune]byte {
 	return found
 })
 
-// fromByteCharacters returns the bytes that a piece is written for.
+// fromByteCharacters returns the bytes that a piece stands for; false if the piece holds any other character.
 func fromByteCharacters(piece string) (string, bool) {
 	table := byteCharacters()
 	text := make([]byte, 0, len(piece))
@@ -143,8 +144,8 @@ func fromByteCharacters(piece string) (string, bool) {
 	return string(text), true
 }
 
-// begunCharacter returns how many bytes at the start of text, which begins with no character, began one well: those that
-// Python replaces by one U+FFFD. At least 1.
+// begunCharacter returns how many bytes at the start of text Python replaces by one U+FFFD: those that validly begin a
+// character, at least 1. text must not begin with a whole character.
 func begunCharacter(text []byte) int {
 	for n := min(len(text), utf8.UTFMax-1); n > 1; n-- {
 		if !utf8.FullRune(text[:n]) {
@@ -154,7 +155,7 @@ func begunCharacter(text []byte) int {
 	return 1
 }
 
-// characters returns a text as characters: U+FFFD stands for what is none.
+// characters returns a text as valid UTF-8, in which U+FFFD replaces invalid bytes.
 func characters(text string) string {
 	if utf8.ValidString(text) {
 		return text

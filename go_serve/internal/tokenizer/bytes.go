@@ -2,9 +2,9 @@ package tokenizer
 
 import "strings"
 
-// Bytes returns what an id stands for within a text: one byte, possibly part of a character, or the text of a piece. A
-// control piece and the unknown one stand for nothing: nil. The space that some vocabularies put before a text, and that
-// Decode takes off again, is there.
+// Bytes returns what an id stands for within a text: the text of a piece, or one byte, which may be part of a character. It is
+// nil for a control piece and for the unknown piece, which stand for nothing. The space that some vocabularies put before a
+// text, and that Decode removes again, is included.
 func (t *Tokenizer) Bytes(id int) []byte {
 	piece := t.vocab.Pieces[id]
 	if t.byteLevel != nil && t.vocab.Types[id] != control {

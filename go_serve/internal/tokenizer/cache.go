@@ -5,8 +5,9 @@ import (
 	"math/bits"
 )
 
-// The cache remembers the ids of chunks, which are mostly words. It forgets by itself: a chunk has two places, the newer
-// one pushes the older aside. It starts small, because a chat sees few words, and grows up to a megabyte.
+// The cache remembers the ids of chunks, which are mostly words. It forgets on its own: there are two places for a chunk, and a
+// new entry moves an older one to the other place, which loses what was there. It starts small, because a chat sees few words,
+// and grows up to a megabyte.
 const (
 	cacheKeyBytes = 36
 	cacheIDs      = 6
@@ -14,21 +15,21 @@ const (
 	maxCacheSize  = 1 << 14
 )
 
-// entry is one line of a processor's cache, 64 bytes.
+// entry has the size of a line of a processor's cache, 64 bytes.
 type entry struct {
 	key  [cacheKeyBytes]byte
 	size uint8 // bytes of the key; 0: free
-	n    uint8 // how many ids
+	n    uint8 // the number of ids
 	_    uint16
 	ids  [cacheIDs]int32
 }
 
 type cache struct {
 	entries []entry
-	added   int // since it last grew
+	added   int // how many entries were added since the cache last grew
 }
 
-// find returns the ids of a chunk of 1..cacheKeyBytes bytes, nil where it does not know them.
+// find returns the ids of a chunk of 1..cacheKeyBytes bytes, or nil if the cache does not know them.
 func (c *cache) find(hash uint64, chunk []byte) []int32 {
 	if len(c.entries) == 0 {
 		return nil
@@ -77,8 +78,8 @@ func (c *cache) place(hash uint64) int {
 	return int(hash >> (64 - bits.TrailingZeros(uint(len(c.entries)))))
 }
 
-// cacheHash mixes a chunk of at least one byte, eight bytes at a time. It need not resist an attacker: an entry holds
-// its whole key, and a place only two of them.
+// cacheHash hashes a chunk of at least one byte, eight bytes at a time. It need not resist an attacker: an entry holds its
+// whole key, and only two entries are compared.
 func cacheHash(chunk []byte) uint64 {
 	const odd = 0x9e3779b97f4a7c15
 	hash := uint64(len(chunk))

@@ -7,26 +7,28 @@ import (
 	"strings"
 )
 
-// charsmap is SentencePiece's compiled table of replacements: a Darts double array over the input bytes whose values
-// point at NUL-ended strings.
+// charsmap is SentencePiece's compiled table of replacements: a trie (a Darts double array) over the input bytes, whose values
+// point at NUL-terminated strings.
 type charsmap struct {
 	units        []uint32
 	replacements string
-	after        [0x800]int32 // by character below U+0800: what can follow for a rule to apply, see below
+	after        [0x800]int32 // by character below U+0800: whether a rule can apply to it, see below
 }
 
-// Values of after; any other is the place in units from which the next byte leads on, and nothing but a rule longer than
-// the character can apply.
+// Special values of after. Any other value is the place in units from which the next byte leads on; only a rule longer than the
+// character can apply then.
 const (
 	noRule = -1 // no rule begins with the character
-	ruleIn = -2 // walk the trie: a rule ends in the character
+	ruleIn = -2 // a rule ends within the character: the trie must be walked
 )
 
-// maxRuleBytes bounds what a rule replaces and by what, far above any real rule: no table, however damaged, makes a text
-// much longer or slow to read.
+// maxRuleBytes bounds both sides of a rule, far above any real one, so that no table, however damaged, makes a text much longer
+// or slow to read.
 const maxRuleBytes = 1024
 
-// parseCharsmap reads u32 size of the trie in bytes | trie | replacements. Empty data is no table.
+// parseCharsmap reads the table, which is: size of the trie in bytes (u32)
+// trie
+// replacements. Empty data gives nil.
 func parseCharsmap(data []byte) (*charsmap, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -72,7 +74,7 @@ func (c *charsmap) follow(char string) int32 {
 	return int32(at)
 }
 
-// step follows one byte from the children at a place. leaf tells whether a rule ends with this byte; its value is then
+// step follows one byte from the children at a place. leaf reports whether a rule ends with this byte; the rule's value is then
 // the unit at next.
 func (c *charsmap) step(at uint32, by byte) (next uint32, leaf, ok bool) {
 	at ^= uint32(by)
@@ -90,8 +92,8 @@ func (c *charsmap) step(at uint32, by byte) (next uint32, leaf, ok bool) {
 // childrenOf returns the offset from a unit's place to its children.
 func childrenOf(unit uint32) uint32 { return (unit >> 10) << ((unit & 0x200) >> 6) }
 
-// unchanged reports that no rule applies to a character below U+0800 behind which text goes on at `at`. It looks at one
-// byte and does not walk the trie, so false may be wrong.
+// unchanged reports whether no rule applies to a character below U+0800, after which text goes on at `at`. It looks at one byte
+// only and does not walk the trie, so it may return false although no rule applies.
 func (c *charsmap) unchanged(char uint32, text string, at int) bool {
 	children := c.after[char]
 	if children < 0 {
@@ -104,7 +106,7 @@ func (c *charsmap) unchanged(char uint32, text string, at int) bool {
 	return !ok
 }
 
-// longest returns the replacement of the longest rule that text begins with, and that rule's length; 0 where there is
+// longest returns the replacement of the longest rule that text begins with, and the length of what it replaces; 0 if there is
 // none.
 func (c *charsmap) longest(text string) (replacement string, length int) {
 	at := childrenOf(c.units[0])

@@ -10,7 +10,7 @@ const padding = 4
 
 var zeros [padding]byte
 
-// charLength is the length of a character by its first byte, as SentencePiece counts it: never looking further.
+// charLength returns the length of a character by its first byte alone, as SentencePiece counts it.
 func charLength(first byte) int {
 	return int(charLengths[first])
 }
@@ -31,22 +31,22 @@ var charLengths = func() (lengths [256]uint8) {
 	return lengths
 }()
 
-// charAt returns the bytes of the character at a place of a padded text as a number, and how many they are.
+// charAt returns the bytes of the character at a place of a padded text, as one number, and how many they are.
 func charAt(padded []byte, at int) (char uint32, size int) {
 	four := binary.LittleEndian.Uint32(padded[at:])
 	size = charLength(byte(four))
 	return four & (1<<(8*size) - 1), size
 }
 
-// joins tells between which characters a text may be cut without changing its ids: where no piece that merging forms
-// holds the one right before the other, no merge can span the place. It is one bit per hash of a pair; a collision only
-// means one cut less.
+// joins tells where a text may be cut without changing its ids: if no piece that merging forms holds two characters side by
+// side, no merge can span the place between them. It holds one bit per hash of a pair of characters; a collision only means one
+// cut fewer.
 type joins struct {
 	bits  []uint64
 	shift uint8
 }
 
-// newJoins makes a table for so many pieces.
+// newJoins makes a table for that many pieces.
 func newJoins(pieces int) joins {
 	size := min(max(10, bits.Len(uint(16*pieces))), 20)
 	return joins{make([]uint64, 1<<size/64), uint8(64 - size)}
@@ -56,7 +56,7 @@ func (j *joins) place(first, second uint32) uint64 {
 	return (uint64(first)<<32 | uint64(second)) * 0x9e3779b97f4a7c15 >> j.shift
 }
 
-// add notes the pairs of characters inside a piece.
+// add records the pairs of neighbouring characters in a piece.
 func (j *joins) add(piece string) {
 	var before uint32
 	for at := 0; at < len(piece); {

@@ -9,10 +9,10 @@ import (
 // whole list; every part is whole UTF-8 characters.
 type Decoder struct {
 	t         *Tokenizer
-	pending   []byte // of byte pieces, not yet a whole character
-	started   bool   // some text came out already
-	noStrip   bool   // a leading ▁ is text from here on
-	sawPrefix bool   // the piece before was the leading ▁ that was stripped
+	pending   []byte // bytes that do not make a whole character yet
+	started   bool   // whether any text was returned
+	noStrip   bool   // whether a leading ▁ is text from here on
+	sawPrefix bool   // whether the piece before was the leading ▁ that was stripped
 }
 
 // NewDecoder starts a text.
@@ -29,7 +29,7 @@ func (t *Tokenizer) Decode(ids []int) string {
 	return text.String()
 }
 
-// Push adds one id and returns the text that is certain now, possibly none.
+// Push adds one id and returns the text that is certain by now, possibly none.
 func (d *Decoder) Push(id int) string {
 	if d.t.byteLevel != nil {
 		d.pending = append(d.pending, d.t.byteLevel.texts[id]...)
@@ -50,11 +50,12 @@ func (d *Decoder) Push(id int) string {
 	return text + own
 }
 
-// Flush ends a run of byte pieces: what is no character by now becomes U+FFFD.
+// Flush ends a run of byte pieces: bytes that make no character by now become U+FFFD.
 func (d *Decoder) Flush() string { return d.characters(true) }
 
-// characters takes whole characters off the pending bytes. U+FFFD stands for an invalid byte; in a byte-level BPE, as for
-// Python, for all of what began well as a character. Unless final, it leaves a tail that further bytes may complete.
+// characters takes whole characters from the pending bytes. U+FFFD replaces an invalid byte; in a byte-level BPE it replaces,
+// as in Python, all the bytes that validly began a character. Unless final, a tail that further bytes may complete stays
+// pending.
 func (d *Decoder) characters(final bool) string {
 	if len(d.pending) == 0 {
 		return ""
@@ -74,7 +75,7 @@ func (d *Decoder) characters(final bool) string {
 	return text.String()
 }
 
-// text returns what a piece other than a byte decodes to, and notes whether it was the leading ▁.
+// text returns what a piece other than a byte piece decodes to, and sets sawPrefix.
 func (d *Decoder) text(id int, piece string) string {
 	d.sawPrefix = false
 	switch d.t.vocab.Types[id] {
@@ -87,7 +88,7 @@ func (d *Decoder) text(id int, piece string) string {
 	if !d.noStrip && (rules.AddDummyPrefix || rules.RemoveExtraWhitespaces) {
 		stripped, had := strings.CutPrefix(piece, spaceSymbol)
 		piece = stripped
-		// With RemoveExtraWhitespaces every leading ▁ goes, else only the first.
+		// With RemoveExtraWhitespaces every leading ▁ is removed, otherwise only the first.
 		d.sawPrefix = had && !rules.RemoveExtraWhitespaces
 	}
 	return strings.ReplaceAll(piece, spaceSymbol, " ")

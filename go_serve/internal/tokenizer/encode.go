@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// encoder holds what encoding one text needs besides the tokenizer. It is used by one goroutine at a time and keeps its
+// encoder holds what encoding one text needs besides the tokenizer. Only one goroutine at a time may use it. It keeps its
 // buffers, so that encoding allocates nothing once they are large enough.
 type encoder struct {
 	t     *Tokenizer
@@ -16,11 +16,11 @@ type encoder struct {
 	long  longMerger
 }
 
-// Encode returns the ids of text, which may be any bytes. A text twice as long takes twice as long.
+// Encode returns the ids of text, which may be any bytes. The time is linear in the length of the text.
 func (t *Tokenizer) Encode(text string) []int { return t.AppendEncode(nil, text) }
 
-// AppendEncode appends the ids of text to ids. It allocates nothing but what ids is too small for, once it has seen a text
-// as long.
+// AppendEncode appends the ids of text to ids. Once it has encoded a text as long, it allocates nothing except room that ids
+// lacks.
 func (t *Tokenizer) AppendEncode(ids []int, text string) []int {
 	if t.byteLevel != nil {
 		return t.byteLevel.appendEncode(ids, text)
@@ -39,7 +39,7 @@ func (e *encoder) encode(ids []int, text string) []int {
 	e.text = e.t.normalize(slices.Grow(e.text[:0], len(text)+len(text)/8+padding), text)
 	if size := len(e.text); size > 0 {
 		e.text = append(e.text, zeros[:]...)
-		if e.t.unusedPieces { // how one of them is split may depend on the whole text
+		if e.t.unusedPieces { // how an unused piece is split may depend on the whole text
 			e.long.merge(e.t, e.text[:size])
 			e.ids = e.long.ids(e.ids)
 		} else {
@@ -79,7 +79,7 @@ func (e *encoder) cut(size int) {
 			char = next
 			end += n
 		}
-		end = min(end, size) // the end may cut off a character
+		end = min(end, size) // the text may end within a character
 		if chunk := text[at:end]; end-at <= n {
 			e.character(chunk)
 		} else if len(chunk) <= cacheKeyBytes {
@@ -129,7 +129,7 @@ func (e *encoder) stretch(chunk []byte) {
 	e.fuse(start)
 }
 
-// fuse makes one of two unknowns that came to stand side by side at start.
+// fuse replaces two unknown ids that stand side by side at start by one.
 func (e *encoder) fuse(start int) {
 	unknown := int32(e.t.vocab.UnkID)
 	if start > 0 && e.ids[start] == unknown && e.ids[start-1] == unknown && !e.t.vocab.ByteFallback {
@@ -137,7 +137,7 @@ func (e *encoder) fuse(start int) {
 	}
 }
 
-// charID returns the id of a character by itself, -1 where it has none.
+// charID returns the id of a character that is a piece by itself, or -1 if it is none.
 func (t *Tokenizer) charID(char []byte) int32 {
 	switch {
 	case len(char) == 1 && char[0] < utf8.RuneSelf:
@@ -148,8 +148,8 @@ func (t *Tokenizer) charID(char []byte) int32 {
 	return t.table.find(hashOf(t.table.base, char), char)
 }
 
-// appendUnknown appends what stands for a piece that has no id: its bytes where there are byte pieces; else neighbouring
-// unknowns become one, looking back no further than first.
+// appendUnknown appends ids for a piece that has none: those of its bytes if there are byte pieces; otherwise the unknown id,
+// unless ids, from index first on, end with it already.
 func (t *Tokenizer) appendUnknown(ids []int32, first int, piece []byte) []int32 {
 	unknown := int32(t.vocab.UnkID)
 	switch {

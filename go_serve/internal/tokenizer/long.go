@@ -7,21 +7,21 @@ type longMerger struct {
 	t       *Tokenizer
 	text    []byte
 	symbols []symbol // the last one stands for the end
-	frozen  []bool   // by symbol: a user-defined one, never merged
+	frozen  []bool   // by symbol: whether it is user-defined, and so never merged
 	agenda  agenda
-	places  []int32         // by id: of the agenda
-	halves  map[int32]int32 // by unused piece: after how many bytes it was last seen to be joined
+	places  []int32         // by id: the place in the agenda
+	halves  map[int32]int32 // by unused piece: the length of its left half when merging last found it
 }
 
 // symbol is a stretch of the text that ends where the next symbol starts.
 type symbol struct {
 	hash       uint64
 	start      int32 // byte
-	prev, next int32 // indices of symbols; prev is -1 at the start, next where it was merged into its left neighbour
+	prev, next int32 // indices of symbols; prev is -1 for the first; next is -1 for the end, and for a symbol merged into its left neighbour
 	id         int32 // -1: no piece
 }
 
-// merge joins pairs, best first, until none is left. Each merge pushes at most two new pairs, so the agenda sees at most
+// merge joins pairs, the best first, until none is left. Each merge pushes at most two new pairs, so the agenda sees at most
 // three pairs per symbol.
 func (m *longMerger) merge(t *Tokenizer, text []byte) {
 	m.t, m.text = t, text
@@ -40,7 +40,7 @@ func (m *longMerger) merge(t *Tokenizer, text []byte) {
 		}
 		l := &m.symbols[top.left]
 		if l.next < 0 {
-			continue // stale: it was merged into its left neighbour
+			continue // stale: the left symbol was merged into its own left neighbour
 		}
 		r := &m.symbols[l.next]
 		if r.next < 0 || m.symbols[r.next].start-l.start != top.size {
@@ -77,7 +77,7 @@ func (m *longMerger) split() {
 		i := int32(len(m.symbols))
 		hash := hashOf(m.t.table.base, m.text[at:at+size])
 		m.symbols = append(m.symbols, symbol{hash, int32(at), i - 1, i + 1, id})
-		if m.t.unusedPieces { // else the symbols were cut out before
+		if m.t.unusedPieces { // otherwise user-defined symbols were cut out before
 			m.frozen = append(m.frozen, frozen)
 		}
 		at += size
@@ -85,7 +85,7 @@ func (m *longMerger) split() {
 	m.symbols = append(m.symbols, symbol{start: int32(len(m.text)), prev: int32(len(m.symbols)) - 1, next: -1})
 }
 
-// consider pushes the pair when its concatenation is a piece.
+// consider pushes the pair if its concatenation is a piece.
 func (m *longMerger) consider(left, right int32) {
 	l, r := &m.symbols[left], &m.symbols[right]
 	if r.next < 0 { // the end
@@ -108,7 +108,7 @@ func (m *longMerger) consider(left, right int32) {
 	}
 }
 
-// ids appends the result.
+// ids appends the resulting ids.
 func (m *longMerger) ids(ids []int32) []int32 {
 	first := len(ids)
 	for i := int32(0); m.symbols[i].next >= 0; i = m.symbols[i].next {
@@ -118,11 +118,11 @@ func (m *longMerger) ids(ids []int32) []int32 {
 	return ids
 }
 
-// maxResegmentDepth is SentencePiece's: beyond it an unused piece stays whole.
+// maxResegmentDepth is SentencePiece's limit: beyond it an unused piece stays whole.
 const maxResegmentDepth = 100
 
-// resegment appends a piece's id. One marked unused is split again the way it was merged; one that was never merged is
-// unknown.
+// resegment appends the id of a piece. A piece marked unused is split again where merging joined it; if merging never found it,
+// it is unknown.
 func (m *longMerger) resegment(ids []int32, first int, piece []byte, id int32, depth int) []int32 {
 	if id >= 0 && m.t.vocab.Types[id] == unused && depth <= maxResegmentDepth {
 		if size, ok := m.halves[id]; ok {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// class says what the normaliser may do at a byte without looking at rules and symbols.
+// class says what the normaliser may do with a byte without looking at rules and symbols.
 type class uint8
 
 const (
@@ -46,7 +46,7 @@ func (t *Tokenizer) classify() {
 	}
 }
 
-// stays returns where the run of characters ends that begins at `at` and that normalising leaves as they are.
+// stays returns the end of the run of characters, beginning at `at`, that normalising leaves as they are.
 func (t *Tokenizer) stays(text string, at int) int {
 	for at < len(text) {
 		switch t.classes[text[at]] {
@@ -82,8 +82,8 @@ func (t *Tokenizer) stays(text string, at int) int {
 
 func isContinuation(b byte) bool { return b&0xc0 == 0x80 }
 
-// normalizePrefix returns what the start of text becomes and how many bytes that takes: the longest user-defined symbol
-// stays as it is; else the longest rule applies; else one character stays, or one invalid byte becomes U+FFFD.
+// normalizePrefix returns what the beginning of text becomes, and how many bytes of text that covers: the longest user-defined
+// symbol stays as it is; otherwise the longest rule applies; otherwise one character stays, or one invalid byte becomes U+FFFD.
 func (t *Tokenizer) normalizePrefix(text string) (string, int) {
 	if t.symbols.begins[text[0]] {
 		if _, n := longestSymbol(&t.symbols, text); n > 0 {
@@ -102,14 +102,14 @@ func (t *Tokenizer) normalizePrefix(text string) (string, int) {
 	return text[:n], n
 }
 
-// normalize appends to out what text is for merging: replacements, whitespace rules, spaces as ▁.
+// normalize appends the normalised text to out: replacements are made, the whitespace rules applied, and spaces written as ▁.
 func (t *Tokenizer) normalize(out []byte, text string) []byte {
 	rules := &t.vocab.Normalizer
 	space := " "
 	if rules.EscapeWhitespaces {
 		space = spaceSymbol
 	}
-	if rules.RemoveExtraWhitespaces { // leading ones go before the dummy prefix comes
+	if rules.RemoveExtraWhitespaces { // leading spaces are removed before the dummy prefix is added
 		for text != "" {
 			piece, n := t.normalizePrefix(text)
 			if piece != " " {

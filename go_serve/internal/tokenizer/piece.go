@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Piece returns how an id is spelt for people: ▁ stands for a space, <0x0A> for a byte that is no character.
+// Piece returns the spelling of an id for people: ▁ stands for a space, <0x0A> for a byte that is not a character by itself.
 func (t *Tokenizer) Piece(id int) string {
 	if t.byteLevel == nil || t.vocab.Types[id] == control {
 		return t.vocab.Pieces[id]

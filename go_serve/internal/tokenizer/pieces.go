@@ -13,12 +13,12 @@ const noMerge = math.MinInt32
 
 // pieceTable finds the id of a piece by its bytes or by the hashes of its halves.
 //
-// The hash of a text is the sum of (byte + 1) * base^(bytes behind it), modulo 2^64, so that the hash of a concatenation
-// follows from those of its parts without reading them again. The base is drawn at every start: nobody can prepare
-// pieces that collide.
+// The hash of a text is the sum of (byte + 1) * base^(number of bytes behind it), modulo 2^64, so that the hash of a
+// concatenation follows from those of its parts without reading them again. The base is random at every start, so nobody can
+// prepare pieces that collide.
 type pieceTable struct {
 	pieces  []string
-	ranks   []int32 // by id: the score as an integer of the same order; noMerge where merging must not form the piece
+	ranks   []int32 // by id: an integer that orders as the score does; noMerge where merging must not form the piece
 	longest int     // bytes of the longest piece that has a rank
 
 	base   uint64
@@ -58,7 +58,7 @@ func (p *pieceTable) add(id int32) bool {
 	return true
 }
 
-// finish makes the powers, when all ranks are known.
+// finish computes the powers, once all ranks are known.
 func (p *pieceTable) finish() {
 	for id, piece := range p.pieces {
 		if p.ranks[id] != noMerge {
@@ -75,11 +75,11 @@ func (p *pieceTable) finish() {
 
 // place returns the slot where the search for a hash begins, and its tag.
 func (p *pieceTable) place(hash uint64) (int, uint32) {
-	mixed := hash * 0x9e3779b97f4a7c15 // the low bits of a polynomial are weak, the high bits of the product are not
+	mixed := hash * 0x9e3779b97f4a7c15 // the low bits of this polynomial hash are weak, the high bits of the product are not
 	return int(mixed >> p.shift), uint32(mixed >> 8)
 }
 
-// find returns the id of the piece with these bytes that merging may form, -1 where there is none.
+// find returns the id of the piece with these bytes that merging may form, or -1 if there is none.
 func (p *pieceTable) find(hash uint64, text []byte) int32 {
 	at, tag := p.place(hash)
 	for {
@@ -97,7 +97,7 @@ func (p *pieceTable) find(hash uint64, text []byte) int32 {
 	}
 }
 
-// findJoined returns what find does for a text whose two parts have these hashes, the right one being so many bytes.
+// findJoined is find for a text of two parts that have these hashes; rightBytes is the length of the right part.
 func (p *pieceTable) findJoined(left, right uint64, rightBytes int, text []byte) int32 {
 	if len(text) > p.longest {
 		return -1
@@ -112,7 +112,7 @@ func hashOf[T string | []byte](base uint64, text T) (hash uint64) {
 	return hash
 }
 
-// rank orders scores as SentencePiece does: like the numbers, but -0 below +0.
+// rank returns an integer that orders scores as SentencePiece does: like the numbers, but -0 below +0.
 func rank(score float32) int32 {
 	bits := int32(math.Float32bits(score))
 	if bits < 0 {

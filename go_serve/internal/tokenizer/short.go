@@ -1,6 +1,6 @@
 package tokenizer
 
-// maxShort is the largest chunk, in bytes, in which looking at all pairs for the best one beats a queue.
+// maxShort is the size, in bytes, of the largest chunk in which searching all pairs for the best one is faster than a queue.
 const maxShort = 64
 
 // shortMerger runs byte-pair encoding over a chunk of at most maxShort bytes.
@@ -8,7 +8,7 @@ type shortMerger struct {
 	t       *Tokenizer
 	text    []byte
 	symbols []shortSymbol
-	ranks   []int32 // by symbol: the rank of what it makes with the next one
+	ranks   []int32 // by symbol: the rank of the piece that it makes with the next one
 	room    [maxShort]shortSymbol
 	roomFor [maxShort]int32
 }
@@ -17,7 +17,7 @@ type shortSymbol struct {
 	hash       uint64
 	start, end uint8 // bytes of the chunk
 	id         int32 // -1: no piece
-	joined     int32 // what it makes with the next one, where that has a rank
+	joined     int32 // the piece that it makes with the next one, if that has a rank
 }
 
 func (m *shortMerger) merge(t *Tokenizer, text []byte) {
@@ -36,7 +36,7 @@ func (m *shortMerger) merge(t *Tokenizer, text []byte) {
 	for {
 		best, rank := 0, int32(noMerge)
 		for i, r := range m.ranks {
-			if r > rank { // the leftmost of equals
+			if r > rank { // of equal ranks the leftmost
 				best, rank = i, r
 			}
 		}
@@ -55,7 +55,7 @@ func (m *shortMerger) merge(t *Tokenizer, text []byte) {
 	}
 }
 
-// consider notes what a symbol makes with the next one.
+// consider records which piece a symbol makes with the next one.
 func (m *shortMerger) consider(i int) {
 	m.ranks[i] = noMerge
 	if i+1 == len(m.symbols) {
@@ -68,7 +68,7 @@ func (m *shortMerger) consider(i int) {
 	}
 }
 
-// ids appends the result.
+// ids appends the resulting ids.
 func (m *shortMerger) ids(ids []int32) []int32 {
 	first := len(ids)
 	for _, s := range m.symbols {

@@ -2,15 +2,15 @@ package tokenizer
 
 import "math/bits"
 
-// symbolSet finds the longest user-defined piece at the start of a text: a trie whose edges lie in one hash table.
+// symbolSet finds the longest user-defined piece at the start of a text. It is a trie whose edges are in one hash table.
 type symbolSet struct {
 	begins [256]bool // whether a piece begins with this byte
-	ids    []int32   // by node, the root being 0: the id of the piece that ends there, -1 where none does
+	ids    []int32   // by node, the root being 0: the id of the piece that ends there, or -1
 	edges  []edge    // open addressing, at most half full
 	used   int
 }
 
-// edge leads from a node by a byte to the node `to`; to = 0, the root, marks a free place.
+// edge leads from the node `from` by a byte to the node `to`; to = 0, the root, marks a free place.
 type edge struct {
 	from int32
 	by   byte
@@ -50,7 +50,7 @@ func (s *symbolSet) grow() {
 	}
 }
 
-// place returns where the edge is, or the free place where it would be.
+// place returns the place of an edge, or the free place where it would be.
 func (s *symbolSet) place(from int32, by byte) int {
 	hash := (uint64(from)<<8 | uint64(by)) * 0x9e3779b97f4a7c15
 	at := int(hash >> (64 - bits.TrailingZeros(uint(len(s.edges)))))
@@ -60,8 +60,8 @@ func (s *symbolSet) place(from int32, by byte) int {
 	return at
 }
 
-// longestSymbol returns the id and the length of the longest piece that text begins with, 0 where there is none. Look at
-// begins first: few bytes begin one.
+// longestSymbol returns the id and the length of the longest piece that text begins with; the length is 0 if there is none.
+// Callers look at begins first, as few bytes begin a piece.
 func longestSymbol[T string | []byte](s *symbolSet, text T) (id int32, size int) {
 	node := int32(0)
 	for i := range len(text) {

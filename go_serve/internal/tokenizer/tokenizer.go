@@ -1,7 +1,7 @@
-// Package tokenizer turns text into ids and back exactly as SentencePiece's BPE does, for any input bytes. The measure is
-// version 0.2.3 (bpe_model.cc, normalizer.cc, sentencepiece_processor.cc); older versions differ where a piece is marked
-// unused. A byte-level BPE (byte_level.go) is measured by the `tokenizers` library. It knows nothing of chat templates: the
-// text of a control piece is ordinary text here, whoever wrote it.
+// Package tokenizer turns text into ids and back exactly as SentencePiece's BPE does, for any input bytes. The reference is
+// version 0.2.3 (bpe_model.cc, normalizer.cc, sentencepiece_processor.cc); older versions differ for pieces that are marked
+// unused. For a byte-level BPE (byte_level.go) the reference is the `tokenizers` library. It knows nothing of chat templates:
+// the text of a control piece is ordinary text here, whoever wrote it.
 package tokenizer
 
 import (
@@ -25,22 +25,22 @@ const (
 
 const spaceSymbol = "\u2581" // ▁ stands for a space inside pieces
 
-// maxPieceBytes is the limit of SentencePiece itself.
+// maxPieceBytes is SentencePiece's own limit.
 const maxPieceBytes = 8000
 
-// Tokenizer is immutable, but for buffers and caches that hold no state, and safe for concurrent use.
+// Tokenizer is immutable, except for buffers and caches that do not affect results, and safe for concurrent use.
 type Tokenizer struct {
 	vocab     *bundle.Vocab
-	byteLevel *byteLevel // nil: it is SentencePiece's, by what follows
+	byteLevel *byteLevel // nil: the tokenizer is SentencePiece's, with the fields below
 
 	table        *pieceTable
 	bytes        [256]int32   // ids of the byte pieces
-	chars        [0x800]int32 // ids of the characters below U+0800 that are pieces, else -1
+	chars        [0x800]int32 // ids of the characters below U+0800 that are pieces, -1 for the others
 	symbols      symbolSet    // the user-defined pieces
-	joins        joins        // between which characters merging can reach
+	joins        joins        // which neighbouring characters merging can join
 	charsmap     *charsmap    // nil: identity
 	classes      [256]class   // by first byte: what the normaliser may do
-	unusedPieces bool         // whether there are any
+	unusedPieces bool         // whether there are pieces marked unused
 	places       func() ([]int32, int)
 	encoders     sync.Pool // of *encoder
 }
@@ -97,7 +97,8 @@ func (t *Tokenizer) add(id int32, piece string) error {
 		}
 		t.unusedPieces = t.unusedPieces || kind == unused
 	case userDefined:
-		// Merging never forms it: wherever the text begins with it, it or a longer one was taken as a symbol.
+		// Merging never forms this piece: wherever the text goes on with it, it or a longer one was taken out as a symbol
+		// before.
 		t.symbols.add(piece, id)
 	case unknown:
 		if int(id) != t.vocab.UnkID {
@@ -136,8 +137,8 @@ func (t *Tokenizer) Size() int { return len(t.vocab.Pieces) }
 // Chat returns the ids of the chat template.
 func (t *Tokenizer) Chat() bundle.Chat { return t.vocab.Chat }
 
-// Silent returns the ids that stand for no text: all control pieces and the unknown one. Encode never returns a control
-// id; an answer must hold none of them but the end marker.
+// Silent returns the ids that stand for no text: those of all control pieces and the unknown one. Encode never returns a
+// control id. An answer must hold none of them except the end marker.
 func (t *Tokenizer) Silent() []int {
 	var ids []int
 	for id := range t.vocab.Pieces {

@@ -10,14 +10,14 @@ import (
 	"minitron/internal/fault"
 )
 
-// File is the bytes of a file: read, mapped into memory, or where they are inside the program.
+// File is the bytes of a file: read, mapped into memory, or in place inside the program.
 type File struct {
 	Name    string
 	Data    []byte // never written to: its pages may be read-only
 	release func() error
 }
 
-// Close gives the memory back to the system: Data may be used no more.
+// Close gives the memory back to the system: Data must not be used any more.
 func (f *File) Close() error {
 	if f.release == nil {
 		return nil
@@ -25,13 +25,14 @@ func (f *File) Close() error {
 	return f.release()
 }
 
-// Read reads a whole file. check looks at its size first: no file decides by itself how much is allocated.
+// Read reads a whole file. check is given its size first and may refuse it, so that no file decides by itself how much is
+// allocated.
 func Read(fsys fs.FS, name string, check func(size int64) error) (*File, error) {
 	return open(fsys, name, check, false)
 }
 
-// Map is Read for a large file. It is mapped, so that only what is used comes into memory, from where the system keeps its
-// copy of the file anyway; where that does not work it is read.
+// Map is Read for a large file. The file is mapped, so that only what is used comes into memory, shared with the copy that the
+// system keeps of the file anyway. If that does not work, the file is read.
 func Map(fsys fs.FS, name string, check func(size int64) error) (*File, error) {
 	return open(fsys, name, check, true)
 }
@@ -45,7 +46,7 @@ func open(fsys fs.FS, name string, check func(size int64) error, mapped bool) (*
 	if err := check(size); err != nil {
 		return nil, err
 	}
-	if size > math.MaxInt { // a system of 32 bits
+	if size > math.MaxInt { // on a 32-bit system
 		return nil, fault.New("use a smaller model", "%s is too large for this system (%d bytes)", name, size)
 	}
 	switch file := file.(type) {

@@ -4,5 +4,6 @@ package weights
 
 import "os"
 
-// mapFile is not worth its code here: only `--model` reads a file, and a read is as good.
+// mapFile always reports false on these systems. Mapping is not worth its code: only `--model` opens a file, and reading it is
+// as good.
 func mapFile(*os.File, int) (data []byte, release func() error, ok bool) { return nil, nil, false }

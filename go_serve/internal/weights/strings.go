@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// Strings is a file system of a few files in memory, by name. Read and Map use them where they are. With //go:embed a string
-// lies in read-only pages of the executable, of which the system fetches those that are touched; an embed.FS would copy them.
+// Strings is a file system of a few files in memory, by name. Read and Map use them in place. With //go:embed a string lies in
+// read-only pages of the executable, of which the system loads those that are touched; an embed.FS would copy them.
 type Strings map[string]string
 
 // Open opens a file.
@@ -20,7 +20,7 @@ func (s Strings) Open(name string) (fs.File, error) {
 	return &stringFile{name: name, text: text}, nil
 }
 
-// stringFile is an open file of Strings, and what is known of it.
+// stringFile is an open file of Strings, and also its fs.FileInfo.
 type stringFile struct {
 	name, text string
 	at         int
@@ -44,5 +44,5 @@ func (f *stringFile) ModTime() time.Time         { return time.Time{} }
 func (f *stringFile) IsDir() bool                { return false }
 func (f *stringFile) Sys() any                   { return nil }
 
-// bytes returns the text where it is. A write to it would end the program.
+// bytes returns the text in place. Writing to it would end the program.
 func (f *stringFile) bytes() []byte { return unsafe.Slice(unsafe.StringData(f.text), len(f.text)) }

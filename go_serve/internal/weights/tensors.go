@@ -58,8 +58,8 @@ func (t Tensor) size() int64 {
 	panic("weights: a tensor of type " + t.DType)
 }
 
-// Table returns the tensors that a model of this shape has when its matrices are of dtype, in the order of the forward
-// pass; all but their offsets.
+// Table returns the tensors that a model of this shape has when its matrices are of dtype, in the order of the forward pass.
+// Their offsets are not set.
 func Table(s Shape, dtype string) []Tensor {
 	var all []Tensor
 	switch s.Arch {
@@ -110,7 +110,7 @@ func llamaTable(s Shape) []Tensor {
 	return all
 }
 
-// mixerTable returns the tensors of layer n between its norms, whose names begin with p.
+// mixerTable returns the tensors of the mixer of layer n, the part between its two norms. Their names begin with p.
 func mixerTable(s Shape, n int, p string) []Tensor {
 	kind := Window
 	if s.Endless() {
@@ -171,7 +171,7 @@ func nanogptTable(s Shape) []Tensor {
 	return all
 }
 
-// Params counts the weights of a shape like nanoGPT: all but learned positions, tied weights once.
+// Params counts the weights of a shape as nanoGPT does: without learned positions, tied weights once.
 func Params(s Shape) int64 {
 	var n int64
 	for _, t := range Table(s, "f16") {

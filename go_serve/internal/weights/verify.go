@@ -8,8 +8,8 @@ import (
 	"minitron/internal/fault"
 )
 
-// Verify reads all of the weights: is every value one that a model may have? It only reads, so it may run beside whatever
-// uses them.
+// Verify reads all of the weights and checks that every value is one that a model may have. It only reads, so it may run beside
+// whatever uses them.
 func (s *Set) Verify() error {
 	for _, t := range s.order {
 		finite, known := true, true
@@ -21,9 +21,9 @@ func (s *Set) Verify() error {
 		case "q8":
 			for group := range slices.Chunk(data, q8GroupBytes) {
 				finite = finite && finite16(group[:scaleBytes])
-				known = known && bytes.IndexByte(group[scaleBytes:], 0) < 0 // -128: a kernel's sums might overflow
+				known = known && bytes.IndexByte(group[scaleBytes:], 0) < 0 // a stored 0 is the value -128: a kernel's sums might overflow
 			}
-		case "q4": // every code is a value
+		case "q4": // every code is a valid value
 			for group := range slices.Chunk(data, q4GroupBytes) {
 				finite = finite && finite16(group[:scaleBytes])
 			}
@@ -38,7 +38,7 @@ func (s *Set) Verify() error {
 	return nil
 }
 
-// NotFinite is the error of a tensor that holds an infinity or no number.
+// NotFinite returns the error for a tensor that holds an infinity or a NaN.
 func NotFinite(file, tensor string) error {
 	return fault.New("export a checkpoint from before the training diverged", "%s holds values that are not finite numbers, in %q", file, tensor)
 }
@@ -53,8 +53,8 @@ func finite32(data []byte) bool {
 	return true
 }
 
-// finite16 reports whether all fp16 values are finite. len(data) is a multiple of 32: a row of a panel's column. It looks
-// at four values at once: where all five exponent bits are set, adding their lowest carries into the sign's place.
+// finite16 reports whether all fp16 values are finite. len(data) is a multiple of 32, the bytes of one column of a panel. It
+// looks at four values at once: if all five exponent bits are set, adding the lowest of them carries into the sign bit.
 func finite16(data []byte) bool {
 	const exponents, lowest, signs = 0x7c007c007c007c00, 0x0400040004000400, 0x8000800080008000
 	var carried uint64

@@ -1,9 +1,9 @@
-// Package weights is what any file of a model comes to: a shape, and tensors that lie where they were found. It opens files
-// without copying them and looks at values; which tensors a shape has is written here once. It knows no file's format (that
-// is a loader's matter: internal/bundle) and not what the weights compute (internal/model).
+// Package weights is a model as it comes from any format of file: a shape, and tensors that stay where they were found. It
+// opens files without copying them and checks values, and it is the one place that says which tensors a shape has. It knows
+// neither a file's format (a loader does: internal/bundle) nor what the weights compute (internal/model).
 package weights
 
-// Shape is what the transformer looks like.
+// Shape is the architecture of the transformer and its sizes.
 type Shape struct {
 	Arch       string   `json:"arch"` // "llama", "nanogpt" or "stream"
 	Layers     int      `json:"n_layers"`
@@ -13,14 +13,14 @@ type Shape struct {
 	Dim        int      `json:"d_model"`
 	FFDim      int      `json:"d_ff"`
 	VocabSize  int      `json:"vocab_size"`
-	Context    int      `json:"context"` // tokens; of a stream, of its rows in training
+	Context    int      `json:"context"` // tokens; for a stream, the length of its sequences in training
 	RopeTheta  float64  `json:"rope_theta"`
 	NormEps    float64  `json:"norm_eps"`
 	QKNorm     bool     `json:"qk_norm"`
 	Bias       bool     `json:"bias"`
-	UntiedHead bool     `json:"untied_head,omitzero"` // the head has a matrix of its own
+	UntiedHead bool     `json:"untied_head,omitzero"` // whether the head has a matrix of its own
 	LogitCap   float64  `json:"logit_cap"`            // logits become cap·tanh(logit / cap); 0 is off
-	Kinds      []string `json:"layers,omitempty"`     // of a stream's layers: Conv, Window or Delta
+	Kinds      []string `json:"layers,omitempty"`     // by layer of a stream: Conv, Window or Delta
 	Window     int      `json:"window,omitzero"`      // tokens that a layer of kind Window sees
 	ConvWidth  int      `json:"conv_width,omitzero"`  // tokens that a convolution sees
 }
@@ -32,13 +32,13 @@ const (
 	Delta  = "delta"  // the gated delta rule
 )
 
-// Endless reports whether what is kept of a sequence does not grow with it.
+// Endless reports whether the memory that is kept of a sequence does not grow with its length.
 func (s Shape) Endless() bool { return s.Arch == "stream" }
 
-// longest is how many tokens a sequence has at most where no context ends it: rotary angles are right that far.
+// longest is the largest number of tokens in a sequence that no context ends: rotary angles are accurate up to there.
 const longest = 1 << 28
 
-// Longest returns how many tokens a sequence may have.
+// Longest returns how many tokens a sequence may have at most.
 func (s Shape) Longest() int {
 	if s.Endless() {
 		return longest
@@ -54,13 +54,13 @@ func (s Shape) HeadDim() int {
 	return s.Dim / s.Heads
 }
 
-// QDim returns the width of the queries of one position in one layer: of all heads.
+// QDim returns the width of the queries of one position in one layer, all heads together.
 func (s Shape) QDim() int { return s.Heads * s.HeadDim() }
 
 // KVDim returns the width of the keys (and of the values) of one position in one layer.
 func (s Shape) KVDim() int { return s.KVHeads * s.HeadDim() }
 
-// Set is the tensors of a model. A loader makes it.
+// Set holds the tensors of a model. A loader makes it.
 type Set struct {
 	Shape   Shape
 	DType   string // of the matrices: "f16", "q8" or "q4"
@@ -69,7 +69,7 @@ type Set struct {
 	order   []Tensor
 }
 
-// NewSet makes a set of tensors that lie in a file. Each must lie within it, and they must be Table's.
+// NewSet makes a set of the tensors in a file. They must be those of Table, and each must lie within the file.
 func NewSet(shape Shape, dtype string, tensors []Tensor, file *File) *Set {
 	s := &Set{Shape: shape, DType: dtype, file: file, tensors: make(map[string]Tensor), order: tensors}
 	for _, t := range tensors {
@@ -78,11 +78,11 @@ func NewSet(shape Shape, dtype string, tensors []Tensor, file *File) *Set {
 	return s
 }
 
-// File returns the name of the file, for sentences about it.
+// File returns the name of the file, for error messages.
 func (s *Set) File() string { return s.file.Name }
 
-// Tensor returns the bytes of a tensor where they lie, beginning at a multiple of 64 bytes from the start of the file; they
-// must not be written to. The name must be one of Table's.
+// Tensor returns the bytes of a tensor in place, beginning at a multiple of 64 bytes from the start of the file; they must not
+// be written to. The name must be one of Table's.
 func (s *Set) Tensor(name string) []byte {
 	t, ok := s.tensors[name]
 	if !ok {

@@ -1,4 +1,4 @@
-// Package width knows how text stands in a terminal: which code points make one character for a person (a grapheme cluster),
+// Package width knows how text appears in a terminal: which code points make one character for a person (a grapheme cluster),
 // and how many columns it takes. It draws nothing.
 package width
 
@@ -82,8 +82,8 @@ func Next(text []rune, i int) int {
 	return i
 }
 
-// Previous returns where the cluster begins that ends at i. A cluster's begin is certain only at a character that joins
-// nothing before it: from there on Next tells.
+// Previous returns where the cluster begins that ends at i. The beginning of a cluster is certain only at a character that
+// never joins what stands before it; from there on Next finds the clusters.
 func Previous(text []rune, i int) int {
 	if i <= 0 {
 		return 0
@@ -101,7 +101,7 @@ func Previous(text []rune, i int) int {
 	}
 }
 
-// Settle returns the end of the cluster that i is in, or i between clusters.
+// Settle returns the end of the cluster that i is inside of, or i if it is between clusters.
 func Settle(text []rune, i int) int {
 	if i <= 0 || i >= len(text) {
 		return i
@@ -135,7 +135,7 @@ func OfCluster(cluster []rune) int {
 	return 1
 }
 
-// Tab is how wide a tab is drawn: where it begins does not matter in a message.
+// Tab is the width of a tab in columns, wherever in a line it begins.
 const Tab = 4
 
 func isWide(r rune) bool {
@@ -154,8 +154,8 @@ func isWide(r rune) bool {
 	return found
 }
 
-// Agreed reports whether every terminal gives a cluster the same width. Of emoji and joined characters they think
-// differently, so that the cursor has to be put where it belongs after them.
+// Agreed reports whether every terminal gives a cluster the same width. Terminals differ about emoji and joined characters, so
+// the cursor has to be put in its place explicitly after these.
 func Agreed(cluster []rune) bool {
 	r := cluster[0]
 	if len(cluster) > 1 || r >= 0x300 && classOf(r) == extend || unicode.Is(unicode.Cf, r) {
