@@ -65,6 +65,18 @@ def test_the_grid_has_each_tokenizer_once(tmp_path):
     assert load_recipe(tmp_path / "again.toml").study == config.study
 
 
+def test_the_last_learning_rate_is_pretrain_s_or_a_tenth(tmp_path):
+    text = '[optim]\nmin_lr = 1e-3\n[pretrain]\nfiles = ["a"]\n[pretrain.optim]\nlr = 2e-2\n{}[study]\nlrs = [4e-2]\n'
+    lowest = {}
+    for name, line in (("own", "min_lr = 2e-4\n"), ("none", "")):
+        config = load_recipe(recipe(tmp_path, text.format(line)))
+        (point,) = study.points(config.study, 1.0)[:1]
+        optim = study.with_point(config, point, 1).pretrain.optim
+        assert optim.lr == 4e-2
+        lowest[name] = optim.min_lr
+    assert lowest == {"own": 2e-4, "none": 1e-3}  # [pretrain.optim] begins as [optim] is
+
+
 def test_intervals_are_student_s_over_pairs_of_a_seed():
     """Pairs differ by 0.1, 0.2 and 0.3: mean 0.2, deviation 0.1, half 4.303 * 0.1 / sqrt(3) = 0.2484."""
     first = Summary(Point("bpe", 500, "identity", 1e-3), [result("bpe", s, 2.0 + s) for s in range(3)])

@@ -129,8 +129,8 @@ def with_point(config: Config, point: Point, seed: int) -> Config:
     )
     changed = replace(config, name=f"{config.name}/study/{point.name}-seed{seed}", seed=seed, tokenizer=tokenizer)
     changed = replace(changed, data=DataConfig(), reject=None, kto=None)
-    low = point.lr / 10 if config.optim.min_lr is None else config.optim.min_lr
-    return changed.with_optim(lr=point.lr, min_lr=low)
+    low = config.pretrain.optim.min_lr
+    return changed.with_optim(lr=point.lr, min_lr=point.lr / 10 if low is None else low)
 
 
 def with_budget(config: Config) -> Config:
