@@ -17,13 +17,13 @@ from minitron.core.errors import MinitronError
 from minitron.recipe.kinds import EXPORTS
 
 STAGE_HELP = {
-    "data": "keep dialogues by their scores, hold some out, report what went and why",
+    "data": "keep dialogues by their scores, hold some out, report what was dropped and why",
     "tokenizer": "train the tokenizer",
     "pretrain": "train a base model on raw text (recipes with [pretrain])",
     "sft": "train on dialogues, from scratch or from pretrain's model",
     "reject": "sample the model's own failures",
-    "kto": "align with KTO on those failures, under guards",
-    "feedback": "learn from the labels that people gave to answers, under guards",
+    "kto": "align with KTO on the failures that reject found, watched by guards",
+    "feedback": "learn from the labels that people gave to answers, watched by guards",
     "eval": "write the report card",
 }
 # The metavars of arguments that name a file or folder, for a shell to complete.
@@ -51,169 +51,253 @@ def parser() -> argparse.ArgumentParser:
             )
         return command
 
-    run = add("run", _run, "walk all stages of a recipe, skipping those that are done")
+    run = add("run", _run, "run all stages of a recipe, except those that are done")
     run.add_argument("--from", dest="first", choices=[*STAGE_HELP, "export", "binary"], help="begin at this stage")
     run.add_argument("--to", dest="last", choices=[*STAGE_HELP, "export", "binary"], help="end with this stage")
     run.add_argument("--force", action="store_true", help="run the stages even if they are done")
     for name, help in STAGE_HELP.items():
         stage = add(name, _stage, help)
-        stage.add_argument("--force", action="store_true", help="run it even if it is done; begin training anew")
+        stage.add_argument("--force", action="store_true", help="run it even if it is done; training begins anew")
         if name in TRAINED:
-            stage.add_argument("--dry-run", action="store_true", help="only say sizes, memory and time")
+            stage.add_argument("--dry-run", action="store_true", help="only print sizes, memory and time")
         if name == "eval":
             stage.add_argument(
                 "--suite",
                 metavar="lm-eval:TASK.yaml",
-                help="ask the shipped model these tasks of lm-evaluation-harness in place of ours; commas between several",
+                help="run these tasks of lm-evaluation-harness on the shipped model, instead of the report card; separated by commas",
             )
 
     plan = add(
         "plan",
         _plan,
-        "propose a recipe for a size, a time, or both, after measuring this machine; it goes to stdout",
+        "measure this machine and print a recipe for a given size, a given time, or both",
         recipe=False,
     )
     plan.add_argument("recipe", metavar="RECIPE|DATA", help="a recipe, or files of dialogues and plain text")
     plan.add_argument(
-        "overrides", nargs="*", default=[], metavar="DATA|section.key=value", help="more files; changes to the recipe"
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="DATA|section.key=value",
+        help="more files, or changes to the recipe",
     )
-    plan.add_argument("--params", metavar="SIZE", help="parameters, such as 10M or 500k; default: what the time allows")
-    plan.add_argument("--minutes", metavar="N", help="for the whole run; default: as many tokens as RECIPE trains on")
+    plan.add_argument(
+        "--params", metavar="SIZE", help="number of parameters, such as 10M or 500k (default: what the time allows)"
+    )
+    plan.add_argument(
+        "--minutes", metavar="N", help="time for the whole run (default: enough for as many tokens as RECIPE trains on)"
+    )
 
-    new = add("new", _new, "write a first recipe by a few questions", recipe=False)
+    new = add("new", _new, "ask a few questions and write a first recipe", recipe=False)
     new.add_argument("file", metavar="FILE", nargs="?", help="the recipe to write (default: recipes/<name>.toml)")
-    new.add_argument("--name", help="what the chat program shall be called")
+    new.add_argument("--name", help="name of the chat program")
     new.add_argument(
         "--data",
         nargs="+",
         default=[],
         metavar="DATA",
-        help="files or folders of dialogues or text; built-in for minitron's own dialogues, or beside files for both",
+        help="files or folders of dialogues or text; built-in: minitron's own dialogues, alone or together with files",
     )
-    new.add_argument("--language", nargs="+", default=[], metavar="en|ru", help="what it speaks (built-in dialogues)")
+    new.add_argument(
+        "--language", nargs="+", default=[], metavar="en|ru", help="languages that it speaks (built-in dialogues)"
+    )
     new.add_argument("--name-ru", metavar="NAME", help="its name in Russian (built-in dialogues)")
     new.add_argument(
         "--fact",
         action="append",
         metavar="'QUESTION? ANSWER'",
-        help="what it knows about itself, or 'Hello! = Ahoy.'; again for more (built-in dialogues)",
+        help="something it knows about itself, or 'Hello! = Ahoy.' for what is no question; repeatable (built-in dialogues)",
     )
-    new.add_argument("--minutes", metavar="N", help="for the whole run")
+    new.add_argument("--minutes", metavar="N", help="time for the whole run")
 
-    synth = add("synth", _synth, "write the built-in judged dialogues", recipe=False)
+    synth = add(
+        "synth", _synth, "write minitron's built-in dialogues, with their scores, to a parquet file", recipe=False
+    )
     synth.add_argument("out", metavar="OUT.parquet")
     synth.add_argument("--rows", type=int, default=135_000, metavar="N", help="rows to write (default: 135000)")
-    synth.add_argument("--seed", type=int, default=1, metavar="S", help="of the generator (default: 1)")
+    synth.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the generator (default: 1)")
 
     chat = add("chat", _chat, "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
     chat.add_argument(
-        "--stage", choices=["pretrain", "sft", "kto", "feedback"], help="whose model (default: the last one trained)"
+        "--stage",
+        choices=["pretrain", "sft", "kto", "feedback"],
+        help="stage whose model to talk to (default: the last one trained)",
     )
 
-    compare = add("compare", _compare, "two models on the same prompts, with confidence intervals", recipe=False)
+    compare = add(
+        "compare", _compare, "compare two models on the same prompts, with confidence intervals", recipe=False
+    )
     compare.add_argument("first", metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint")
-    compare.add_argument("second", metavar="B", help="another, such as runs/demo/kto")
-    compare.add_argument("--prompts", type=int, default=0, metavar="N", help="held-out prompts (default: eval.prompts)")
+    compare.add_argument("second", metavar="B", help="another one, such as runs/demo/kto")
+    compare.add_argument(
+        "--prompts", type=int, default=0, metavar="N", help="number of held-out prompts (default: eval.prompts)"
+    )
 
     bring = add(
-        "import", _import, "a model that was made elsewhere as a run, which every later stage takes", recipe=False
+        "import",
+        _import,
+        "turn a model that was made elsewhere into a run, from which other recipes can go on",
+        recipe=False,
     )
-    bring.add_argument("path", metavar="PATH", help="a folder of Hugging Face's, a ckpt.pt of nanoGPT, or a .gguf file")
-    bring.add_argument("--adapter", metavar="FOLDER", help="of peft's: LoRA on this model, which goes into its weights")
+    bring.add_argument("path", metavar="PATH", help="a Hugging Face model's folder, nanoGPT's ckpt.pt, or a .gguf file")
+    bring.add_argument(
+        "--adapter",
+        metavar="FOLDER",
+        help="folder of a LoRA adapter by peft for this model, which is merged into the weights",
+    )
     bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
 
-    look = add("look", _look, "show what the data stage keeps and drops, and what becomes of a row")
+    look = add("look", _look, "show what the data stage keeps and drops, and how rows look before and after")
     look.add_argument("--rows", type=int, default=5000, metavar="N", help="rows to look at (default: 5000)")
-    look.add_argument("--html", metavar="FILE", help="also write a page")
+    look.add_argument("--html", metavar="FILE", help="also write an HTML page")
 
     judge = add(
         "judge", _judge, "score dialogues with a model behind an OpenAI-compatible endpoint ([judge])", recipe=False
     )
     judge.add_argument("recipe", metavar="RECIPE|FILE", help="a recipe, or a file of dialogues")
     judge.add_argument("overrides", nargs="*", default=[], metavar="section.key=value", help="changes to the recipe")
-    judge.add_argument("--out", metavar="FILE", help="default: runs/<recipe>/judge/judged.parquet")
-    judge.add_argument("--dry-run", action="store_true", help="only say how much there is to ask")
+    judge.add_argument("--out", metavar="FILE", help="file to write (default: runs/<recipe>/judge/judged.parquet)")
+    judge.add_argument(
+        "--dry-run", action="store_true", help="only print how much there is to ask and the estimated cost"
+    )
 
-    labels = add("labels", _labels, "keep what people think of answers, for the next run to learn from", recipe=False)
-    labels.add_argument("action", choices=["add", "show"], help="add files to a recipe's labels, or show these")
+    labels = add("labels", _labels, "collect people's labels of answers, for the next run to learn from", recipe=False)
+    labels.add_argument(
+        "action",
+        choices=["add", "show"],
+        help="add labels from files to those of the recipe, or show the recipe's labels",
+    )
     labels.add_argument("recipe", metavar="RECIPE", help="a file such as recipes/demo.toml")
     labels.add_argument(
-        "files", nargs="*", default=[], metavar="FILE", help="of /labels FILE in a chat, or of the button on the page"
+        "files",
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="file of labels, written by /labels FILE in a chat or by the button on the page",
     )
-    labels.add_argument("--any-model", action="store_true", help="also what was said to a model of another name")
+    labels.add_argument(
+        "--any-model", action="store_true", help="also add labels of answers by a model of another name"
+    )
 
-    add("clean", _clean, "show what pretrain.clean takes out of the recipe's text, with samples")
+    add("clean", _clean, "show what pretrain.clean removes from the recipe's text, with samples")
 
-    inspect = add("inspect", _inspect, "show what a tokenizer makes of a text, and how words were merged", recipe=False)
+    inspect = add(
+        "inspect",
+        _inspect,
+        "show how a tokenizer splits a text, and by which merges its words became tokens",
+        recipe=False,
+    )
     inspect.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
     inspect.add_argument(
-        "text", metavar="TEXT", nargs="?", default="-", help="the text; - or nothing: what comes on stdin"
+        "text", metavar="TEXT", nargs="?", default="-", help="the text; if it is - or left out, stdin is read"
     )
     inspect.add_argument(
-        "--with", dest="others", action="append", default=[], metavar="OTHER", help="another; repeatable"
+        "--with",
+        dest="others",
+        action="append",
+        default=[],
+        metavar="OTHER",
+        help="another tokenizer to show beside it; repeatable",
     )
-    inspect.add_argument("--html", metavar="FILE", help="also write a page, with the tokenizers side by side")
+    inspect.add_argument("--html", metavar="FILE", help="also write an HTML page, with the tokenizers side by side")
     inspect.add_argument(
-        "--json", action="store_true", help="for programs: one line of JSON per tokenizer, of all of the text"
+        "--json", action="store_true", help="for programs: print one line of JSON per tokenizer, about the whole text"
     )
 
-    census = add("census", _census, "count which tokens of a vocabulary a text uses, each in one class", recipe=False)
+    census = add(
+        "census",
+        _census,
+        "count how a text uses the tokens of a vocabulary, and sort them into classes such as live, rare and unseen",
+        recipe=False,
+    )
     census.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
     census.add_argument(
-        "corpus", metavar="CORPUS", nargs="*", help="files, folders or globs; none: what the run learns from"
+        "corpus",
+        metavar="CORPUS",
+        nargs="*",
+        help="files, folders or globs (default: the text that the run learns from)",
     )
     census.add_argument(
-        "--column", default="", metavar="NAME", help="of texts, where rows have columns (default: text)"
+        "--column",
+        default="",
+        metavar="NAME",
+        help="column with the texts, in files with columns (default: the turns of dialogues, else text)",
     )
-    census.add_argument("--words", default="", metavar="a,the", help="words of interest (default: the commonest)")
+    census.add_argument(
+        "--words",
+        default="",
+        metavar="a,the",
+        help="words of interest (default: the commonest English and Russian ones)",
+    )
     census.add_argument("--json", metavar="FILE", help="also write every token with its class and counts")
-    census.add_argument("--html", metavar="FILE", help="also write a page with plots")
+    census.add_argument("--html", metavar="FILE", help="also write an HTML page with plots")
 
-    embeddings = add("embeddings", _embeddings, "show how the cloud of embeddings moved in training", recipe=False)
+    embeddings = add("embeddings", _embeddings, "show how the embeddings of all tokens moved in training", recipe=False)
     embeddings.add_argument(
-        "model", metavar="RUN", help="a run's folder, or its recipe; it was trained with snapshot_steps"
+        "model", metavar="RUN", help="folder or recipe of a run that was trained with snapshot_steps"
     )
-    embeddings.add_argument("--stage", choices=["pretrain", "sft"], help="whose (default: the last one with snapshots)")
-    embeddings.add_argument("--head", action="store_true", help="of an untied head in place of the embedding")
+    embeddings.add_argument(
+        "--stage",
+        choices=["pretrain", "sft"],
+        help="stage whose embeddings to show (default: the last one with snapshots)",
+    )
+    embeddings.add_argument(
+        "--head", action="store_true", help="show the rows of an untied head instead of the embedding's"
+    )
     embeddings.add_argument("--html", metavar="FILE", help="the page (default: embeddings.html in the stage's folder)")
-    embeddings.add_argument("--json", metavar="FILE", help="also write the figures")
+    embeddings.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
 
     add(
         "study",
         _study,
-        "compare tokenizers: the same small model over a grid, judged by bits per byte (recipes with [study])",
+        "compare tokenizers: train the same small model with each, and judge it by bits per byte (recipes with [study])",
     )
 
     export = add(
         "export",
         _export,
-        "write the model for another program: by default weights.bin, vocab.json, config.json, which the chat program embeds; "
-        "hf for transformers, gguf for llama.cpp and ollama, peft for what LoRA trained",
+        "write the model as another program reads it: bundle for the chat program (weights.bin, vocab.json, config.json), hf for "
+        "transformers, gguf for llama.cpp and ollama, peft for a LoRA adapter",
     )
-    export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle, for minitron-chat")
+    export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle")
     dtypes = sorted({dtype for kind in EXPORTS.values() for dtype in kind.dtypes})
-    export.add_argument("--dtype", choices=dtypes, help="of the matrices (default: export.dtype; of hf and peft: f32)")
-    export.add_argument("--out", metavar="DIR", help="default: export/<recipe>; of hf and peft: a folder in it")
-    export.add_argument("--untrained", action="store_true", help="fresh weights of that shape, for benchmarks")
+    export.add_argument(
+        "--dtype", choices=dtypes, help="number format of the matrices (default: export.dtype; for hf and peft f32)"
+    )
+    export.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder to write into (default: export/<recipe>; for hf and peft export/<recipe>/<format>)",
+    )
+    export.add_argument(
+        "--untrained", action="store_true", help="write untrained weights of the recipe's shape, for benchmarks"
+    )
 
     binary = add("binary", _binary, "build the chat program around a bundle", recipe=False)
     binary.add_argument(
-        "--target", action="append", metavar="OS/ARCH", help="repeatable; 'all' for all and a folder to send from"
+        "--target",
+        action="append",
+        metavar="OS/ARCH",
+        help="system to build for (default: this machine); repeatable; 'all': every system, and a folder to send to friends",
     )
-    binary.add_argument("--bundle", metavar="DIR", help="default: the one in export/ that was written last")
-    binary.add_argument("--out", metavar="DIR", help="default: dist/<recipe>")
     binary.add_argument(
-        "--check", metavar="FILE", help="build nothing; say whether this program is what would be built"
+        "--bundle", metavar="DIR", help="folder of the bundle (default: the one in export/ that was written last)"
+    )
+    binary.add_argument("--out", metavar="DIR", help="folder to write into (default: dist/<recipe>)")
+    binary.add_argument(
+        "--check", metavar="FILE", help="keep no program, only check that this one is byte for byte what would be built"
     )
 
     page = add("html", _html, "put the page, the engine and the model into one HTML file", recipe=False)
     page.add_argument(
-        "--bundle", metavar="DIR", help="a q8 or q4 one; default: the one in export/ that was written last"
+        "--bundle",
+        metavar="DIR",
+        help="folder of a q8 or q4 bundle (default: the one in export/ that was written last)",
     )
-    page.add_argument("--out", metavar="FILE", help="default: dist/<recipe>/<title>-<version>.html")
+    page.add_argument("--out", metavar="FILE", help="file to write (default: dist/<recipe>/<title>-<version>.html)")
 
     explain = add("explain", _explain, "write one HTML file that shows how this model was made and what it does")
-    explain.add_argument("--out", metavar="FILE", help="default: runs/<recipe>/explain.html")
+    explain.add_argument("--out", metavar="FILE", help="file to write (default: runs/<recipe>/explain.html)")
 
     add("tokenize", _ndjson, 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
     add("logits", _ndjson, 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
@@ -224,7 +308,9 @@ def parser() -> argparse.ArgumentParser:
         '-> {"text", "ids", "stopped"}, greedy',
     )
 
-    completion = add("completion", _completion, "print what lets a shell complete commands and options", recipe=False)
+    completion = add(
+        "completion", _completion, "print a script that lets the shell complete commands and options", recipe=False
+    )
     completion.add_argument("shell", choices=["bash", "zsh"])
     return top
 

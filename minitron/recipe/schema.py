@@ -23,7 +23,7 @@ class MixturePart:
 
     files: list[str] = option([], "files, globs or folders, as in pretrain.files")
     share: float = option(0.0, "its share of the characters", above=0.0, high=1.0)
-    column: str = option("text", "the column with the text, in all but text files")
+    column: str = option("text", "the column with the text; text files have none")
 
 
 @dataclass(frozen=True)
@@ -32,40 +32,42 @@ class TokenizerConfig:
 
     kind: str = option(
         "bpe",
-        "byte-pair encoding: `bpe` with bytes for unknown characters, `bpe-spaces` with the space as a token of its own too, "
-        "`char-bpe` without bytes; `char`: every character of the text is a token, however rare; `bytes`: the 256 bytes; "
-        "`byte-bpe` comes with an imported model",
+        "`bpe`: byte-pair encoding, with bytes for unknown characters; `bpe-spaces`: the same with the space always a token of its "
+        "own; `char-bpe`: BPE without bytes; `char`: one token per character of the text, however rare; `bytes`: the 256 bytes; "
+        "`byte-bpe`: comes with an imported model",
         choices=tuple(TOKENIZERS),
     )
     vocab_size: int = option(
         2048,
-        "number of tokens, fewer where the text has not so many; with `char` only what --dry-run reckons with until the text was "
-        "read, with `bytes` of no account",
+        "number of tokens, fewer if there is too little text; `char` uses it only as --dry-run's estimate before the text was "
+        "read, `bytes` ignores it",
         low=16,
         high=1 << 20,
     )
     user_symbols: list[str] = option(
-        [], "texts that are one token each wherever they stand, such as ['—', '«', '»']", max_items=1000
+        [], "texts that always become one token each, such as ['—', '«', '»']", max_items=1000
     )
     byte_fallback: bool = option(
-        True, "unknown characters become byte tokens, so that nothing is unreadable (bpe, bpe-spaces, char)"
+        True, "write unknown characters as byte tokens, so that any text can be encoded (bpe, bpe-spaces, char)"
     )
-    split_digits: bool = option(True, "every digit its own token (sums are easier so)")
+    split_digits: bool = option(True, "make every digit a token of its own (sums are easier to learn)")
     character_coverage: float = option(
         0.9995, "share of the text's characters that get tokens (bpe, bpe-spaces, char-bpe)", low=0.9, high=1.0
     )
     normalization: str = option(
         "identity",
-        "what a text becomes first, in training and in the chat program: `identity`, `nfkc`, `nmt_nfkc` (newlines become spaces), "
-        "`ru-classics` (е for ё; quotation marks, dashes and three dots of one kind; no soft hyphens and stress marks), or a "
-        "file of rules, such as 'my/rules.tsv'",
+        "how text is changed before it is encoded, in training and in the chat program: `identity` (not at all), `nfkc`, "
+        "`nmt_nfkc` (newlines become spaces, too), `ru-classics` (ё becomes е; quotation marks, dashes and three dots of one kind; "
+        "no soft hyphens and stress marks), or a file of rules, such as 'my/rules.tsv'",
     )
     max_train_chars: int = option(
-        20_000_000, "characters of text that the trainer sees at most: of more, a sample from all of it", low=1000
+        20_000_000,
+        "characters of text to train on at most (`char` reads all): a sample of longer text, the beginning of a streamed dataset",
+        low=1000,
     )
     mixture: list[MixturePart] = option(
         [],
-        "what to learn from in place of the recipe's own text, such as [{files = ['en/*.txt'], share = 0.8}, {files = ['th/*.txt'], "
+        "text to learn from instead of the recipe's own, such as [{files = ['en/*.txt'], share = 0.8}, {files = ['th/*.txt'], "
         "share = 0.2}]; shares are of characters, and sum to 1",
         max_items=100,
     )
@@ -82,41 +84,45 @@ class ModelConfig:
 
     arch: str = option(
         "llama",
-        "`llama`: RMSNorm, RoPE, SwiGLU; `nanogpt`: learned positions, LayerNorm, GELU; `stream`: layers with a memory that does not "
-        "grow, for talks without an end (docs/streaming.md)",
+        "`llama`: RMSNorm, RoPE, SwiGLU; `nanogpt`: learned positions, LayerNorm, GELU; `stream`: layers whose memory does not "
+        "grow with the text, for endless dialogues (docs/streaming.md)",
         choices=tuple(SHAPES),
     )
     n_layers: int = option(4, "number of blocks", low=1, high=256)
     n_heads: int = option(4, "attention heads", low=1, high=256)
-    n_kv_heads: int = option(0, "key/value heads (llama, stream); 0: as many as heads", low=0)
+    n_kv_heads: int = option(0, "key/value heads (llama, stream); 0: as many as n_heads", low=0)
     d_model: int = option(256, "width", low=8, high=1 << 16)
     d_ff: int = option(
         0,
-        "width inside the MLP; 0: 8/3 d_model rounded up to 64 (llama, stream), 4 d_model (nanogpt)",
+        "width inside the MLP; 0: 8/3 d_model, rounded up to a multiple of 64 (llama, stream), or 4 d_model (nanogpt)",
         low=0,
         high=1 << 18,
     )
     head_dim: int = option(0, "width of a head (llama, stream); 0: d_model / n_heads", low=0, high=1 << 12)
-    context: int = option(256, "tokens that the model sees at once; a `stream` only in training", low=16, high=65536)
-    dropout: float = option(0.0, "dropout in training", low=0.0, high=0.9)
-    qk_norm: bool = option(False, "RMSNorm on queries and keys (llama; then not every other program can load it)")
-    untied_head: bool = option(False, "the head is a matrix of its own, and not the embedding (llama, stream)")
+    context: int = option(
+        256, "context length in tokens; for a `stream` it matters only in training", low=16, high=65536
+    )
+    dropout: float = option(0.0, "dropout probability in training", low=0.0, high=0.9)
+    qk_norm: bool = option(False, "RMSNorm on queries and keys (llama); some other programs cannot load such a model")
+    untied_head: bool = option(
+        False, "the output head has a matrix of its own instead of the embedding's (llama, stream)"
+    )
     bias: bool = option(False, "biases in Linear and LayerNorm (nanogpt)")
     logit_cap: float = option(
         0.0,
-        "logits are bent to stay within this: cap tanh(logit / cap) (Gemma 2, arXiv 2408.00118); 0: off",
+        "soft cap on logits: cap tanh(logit / cap) (Gemma 2, arXiv 2408.00118); 0: off",
         low=0.0,
         high=1 << 20,
     )
     layers: list[str] = option(
         [],
-        "kinds of layers, first to last, and again from the first until there are n_layers: `conv`, `window`, `delta` (stream); empty: "
-        "conv, window, conv, delta",
+        "kinds of layers (stream): `conv`, `window` or `delta`, first to last, repeated until there are n_layers; empty: conv, "
+        "window, conv, delta",
         max_items=256,
     )
-    window: int = option(0, "tokens that a layer of kind `window` sees (stream); 0: 256", low=0, high=65536)
-    conv_width: int = option(0, "tokens that a convolution sees (stream); 0: 3", low=0, high=8)
-    rope_theta: float = option(10000.0, "RoPE's base (llama, stream)", low=1.0, high=1e12)
+    window: int = option(0, "tokens that a `window` layer attends to (stream); 0: 256", low=0, high=65536)
+    conv_width: int = option(0, "width in tokens of a `conv` layer's convolution (stream); 0: 3", low=0, high=8)
+    rope_theta: float = option(10000.0, "base of RoPE's frequencies (llama, stream)", low=1.0, high=1e12)
     norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12, high=1.0)
 
     @property
@@ -127,34 +133,42 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """The optimizer and its schedule, for pretrain and sft; kto uses name, weight_decay, beta1, beta2, eps and grad_clip."""
+    """The optimizer and its schedule in pretrain and sft. kto and feedback use weight_decay, beta1, beta2, eps, grad_clip; kto also name."""
 
-    name: str = option("adamw", "`muon`: the blocks' matrices by Muon, the rest by AdamW", choices=tuple(OPTIMIZERS))
+    name: str = option(
+        "adamw",
+        "`adamw` for all weights, or `muon`: Muon for the blocks' matrices, AdamW for the rest",
+        choices=tuple(OPTIMIZERS),
+    )
     lr: float = option(1e-3, "peak learning rate", low=0.0)
-    min_lr: float | None = option(None, "learning rate at the end; left out: a tenth of lr", low=0.0)
+    min_lr: float | None = option(None, "learning rate at the last step; left out: a tenth of lr", low=0.0)
     schedule: str = option(
         "cosine",
-        "after the warm-up: `cosine` down to min_lr; `wsd`: flat, then straight down (arXiv 2405.18392)",
+        "after the warm-up: `cosine`, a cosine down to min_lr; `wsd`, constant, then linearly down to it (arXiv 2405.18392)",
         choices=("cosine", "wsd"),
     )
-    decay_share: float = option(0.4, "wsd: the share of the steps in which the learning rate falls", low=0.0, high=1.0)
+    decay_share: float = option(
+        0.4, "wsd: the last share of the steps, in which the learning rate falls", low=0.0, high=1.0
+    )
     warmup_steps: int = option(100, "steps of linear warm-up", low=0)
-    weight_decay: float = option(0.1, "on matrices; vectors have none", low=0.0)
-    beta1: float = option(0.9, "AdamW's first moment", low=0.0, below=1.0)
-    beta2: float = option(0.95, "AdamW's second moment", low=0.0, below=1.0)
+    weight_decay: float = option(0.1, "weight decay of matrices; vectors have none", low=0.0)
+    beta1: float = option(0.9, "AdamW's decay rate of the first moment", low=0.0, below=1.0)
+    beta2: float = option(0.95, "AdamW's decay rate of the second moment", low=0.0, below=1.0)
     eps: float = option(1e-8, "AdamW's epsilon", low=0.0)
-    grad_clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0.0)
+    grad_clip: float = option(1.0, "gradients are clipped to this norm; 0: no clipping", low=0.0)
     z_loss: float = option(
-        0.0, "weight of log(Z)^2, which keeps logits from drifting (PaLM, arXiv 2204.02311: 1e-4); 0: off", low=0.0
+        0.0,
+        "weight of the z-loss, log(Z)^2, which keeps logits from drifting (PaLM, arXiv 2204.02311: 1e-4); 0: off",
+        low=0.0,
     )
     precision: str = option(
         "auto",
-        "auto measures at the start and says what it chose; fp16 is for CUDA without bf16",
+        "auto: on CUDA bf16, or fp16 if the GPU has no bf16; on a CPU bf16 or fp32, whichever is measured to be faster",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     compile: str = option(
         "auto",
-        "torch.compile, not on a CPU: auto measures on CUDA at the start and says what it chose",
+        "torch.compile of the blocks, not on a CPU; auto: on CUDA both ways are measured at the start, and the faster is used",
         choices=("auto", "on", "off"),
     )
 
@@ -170,21 +184,27 @@ class TrainConfig:
 
     init: str = option(
         "",
-        "a run to go on from, such as runs/smol, also one that `minitron import` made: its last model, its tokenizer and its shape, "
-        "so that [model] and [tokenizer] are left out",
+        "a run to continue from, such as runs/smol, also one made by `minitron import`: its last model, its tokenizer and its "
+        "shape are taken over, so leave out [model] and [tokenizer]",
     )
-    steps: int = option(1000, "optimizer steps; 0, with init: its model as it is", low=0)
+    steps: int = option(1000, "optimizer steps; 0, only with init: its model is taken unchanged", low=0)
     batch_rows: int = option(4, "rows of `model.context` tokens per micro-batch", low=1)
-    accumulation: int = option(4, "micro-batches per step; on a CPU they run side by side, one per thread", low=1)
-    eval_every_steps: int = option(200, "steps between validations (each is also a checkpoint)", low=1)
-    eval_rows: int = option(256, "packed rows of the validation set to measure on; 0: all", low=0)
-    keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, beside the best", low=1, decides=False)
-    patience: int = option(0, "stop after this many validations without a new best; 0: never early", low=0)
+    accumulation: int = option(
+        4, "micro-batches per optimizer step; on a CPU they are computed in parallel, one per core", low=1
+    )
+    eval_every_steps: int = option(200, "steps between validations (each also saves a checkpoint)", low=1)
+    eval_rows: int = option(256, "packed rows of the validation set that the loss is measured on; 0: all", low=0)
+    keep_checkpoints: int = option(
+        2, "how many of the newest checkpoints to keep, besides the best one", low=1, decides=False
+    )
+    patience: int = option(0, "stop after this many validations without a new best; 0: never stop early", low=0)
     recompute: bool = option(
-        False, "gradient checkpointing: blocks are computed again in backward; less memory, a third more time"
+        False, "gradient checkpointing: blocks are computed again in the backward pass; less memory, a third more time"
     )
     samples: list[str] = option(
-        [], "prompts that the model answers at every validation; shown and in metrics.jsonl", decides=False
+        [],
+        "prompts that the model answers at every validation; the answers are shown and written to metrics.jsonl",
+        decides=False,
     )
     snapshot_steps: int = option(
         0, "steps between snapshots of the embeddings, for `minitron embeddings`; 0: none", low=0, decides=False
@@ -197,58 +217,71 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """What sft and kto share."""
+    """What sft, kto and feedback share."""
 
     lora_rank: int = option(
         0,
-        "train low-rank changes of the blocks' matrices only (LoRA, arXiv 2106.09685), by AdamW; 0: all weights",
+        "rank of LoRA (arXiv 2106.09685): AdamW trains low-rank changes of the blocks' matrices only; 0: train all weights",
         low=0,
         high=1 << 12,
     )
-    lora_alpha: float = option(16.0, "the changes count alpha / rank times", above=0.0, high=1 << 20)
+    lora_alpha: float = option(
+        16.0, "LoRA's alpha: the changes are multiplied by alpha / rank", above=0.0, high=1 << 20
+    )
     lora_targets: list[str] = option(
-        [], "which matrices, such as ['q_proj', 'v_proj'] (nanogpt: 'c_attn'); empty: all of the blocks", max_items=20
+        [],
+        "which of the blocks' matrices LoRA changes, such as ['q_proj', 'v_proj'] (nanogpt: 'c_attn'); empty: all",
+        max_items=20,
     )
 
 
 @dataclass(frozen=True)
 class PretrainConfig(TrainConfig):
-    """Raw text before dialogues. Left out of the recipe, the stage does not run; a recipe with it and without dialogues
-    makes a base model, which continues text."""
+    """Training on raw text, before dialogues; left out, the stage does not run. Without dialogues the recipe makes a base model."""
 
     files: list[str] = option(
         [], "text files (one document each), parquet or JSON files with a column of texts, globs, or folders of these"
     )
-    hub: str = option("", "a dataset id, read through `datasets`, streaming; it counts as unchanged until --force")
-    hub_config: str = option("", "the dataset's configuration name, where it has several")
+    hub: str = option("", "a dataset id, streamed through `datasets`; taken as unchanged until --force")
+    hub_config: str = option("", "name of the dataset's configuration, if it has several")
     hub_split: str = option("train", "the dataset's split")
-    column: str = option("text", "the column with the text, in all but text files")
+    column: str = option("text", "the column with the text; text files have none")
     valid_fraction: float = option(
-        0.05, "share held out: whole short documents, the ends of long ones and of few", low=0, high=0.5
+        0.05,
+        "share of the text held out: whole short documents and the ends of long ones; the end of each if there are few",
+        low=0,
+        high=0.5,
     )
     clean: list[str] = option(
         [],
-        "sets of patterns whose matches are taken out of the text first: `ru-classics`, what editors added to scanned Russian prose "
-        "(see with `minitron clean` before you believe it)",
+        "sets of patterns to remove from the text: `ru-classics`, what editors added to scanned Russian prose (check with "
+        "`minitron clean` what it removes)",
         max_items=10,
     )
 
 
 @dataclass(frozen=True)
 class SftConfig(LoraConfig, TrainConfig):
-    """Supervised training on dialogues, from scratch or from pretrain."""
+    """Supervised training on dialogues, from scratch or from pretrain's model."""
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How to draw tokens."""
 
-    temperature: float = option(1.0, "softmax temperature", low=0.0, high=100.0)
+    temperature: float = option(1.0, "softmax temperature; 0: always the likeliest token", low=0.0, high=100.0)
     top_k: int = option(0, "keep the k likeliest tokens; 0: all", low=0, high=1 << 20)
-    top_p: float = option(1.0, "keep the likeliest tokens up to this mass", above=0.0, high=1.0)
-    min_p: float = option(0.0, "keep tokens at least this likely relative to the likeliest", low=0.0, high=1.0)
-    repeat_penalty: float = option(1.0, "divides the logits of tokens already in the answer", low=0.01, high=100.0)
-    max_tokens: int = option(200, "longest answer", low=1, high=1 << 20)
+    top_p: float = option(1.0, "keep the likeliest tokens until their probabilities sum to this", above=0.0, high=1.0)
+    min_p: float = option(
+        0.0, "keep tokens with at least this fraction of the likeliest token's probability", low=0.0, high=1.0
+    )
+    repeat_penalty: float = option(
+        1.0,
+        "lowers the logits of tokens already in the answer: positive ones are divided by it, negative ones multiplied; 1: off",
+        low=0.01,
+        high=100.0,
+    )
+    max_tokens: int = option(200, "longest answer, in tokens", low=1, high=1 << 20)
 
 
 @dataclass(frozen=True)
@@ -257,7 +290,7 @@ class Preset(Sampling):
 
     failure: str = option(
         "",
-        "what it is meant to show; other failures are kept apart; empty: any",
+        "the failure it is meant to provoke; answers with another failure are kept apart, not trained on; empty: any failure",
         choices=("", "loop", "canned", "runaway"),
     )
 
@@ -275,37 +308,42 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class RejectConfig:
-    """The model's own failures, sampled with presets, and recorded pairs. Left out of the recipe, the stage does not run."""
+    """Collects the model's own failures, sampled with presets, and recorded pairs; left out of the recipe, the stage does not run."""
 
-    prompts: int = option(1000, "training prompts per preset; 0: only what `files` hold", low=0)
+    prompts: int = option(1000, "training prompts answered with each preset; 0: use only `files`", low=0)
     batch_rows: int = option(64, "prompts answered at once", low=1)
-    max_tokens: int = option(0, "a shorter limit for all presets; 0: the preset's own", low=0)
-    presets: dict[str, Preset] = option(PRESETS, "name -> how to sample; replaces the three of the reference")
+    max_tokens: int = option(0, "longest answer in tokens, for all presets; 0: each preset's own max_tokens", low=0)
+    presets: dict[str, Preset] = option(
+        PRESETS, "tables [reject.presets.NAME], each a way to sample; they replace the three default ones"
+    )
     chosen: str = option(
         "data",
-        "data: the recorded answer; model: of `best_of` answers of the model's own the one without a failure that is nearest "
-        "in length to the rejected one, so that length and style do not tell them apart",
+        "data: the recorded answer; model: of `best_of` answers by the model, the one without a failure that is nearest in length "
+        "to the rejected one (if there is none, the recorded one), so that length and style do not tell them apart",
         choices=("data", "model"),
     )
-    best_of: int = option(4, "answers to choose from with `chosen = 'model'`", low=1)
+    best_of: int = option(4, "answers to choose from if `chosen = 'model'`", low=1)
     files: list[str] = option(
         [],
-        "recorded labels: chosen/rejected columns, or prompt/completion/label rows, or dialogues with scores (docs/data.md); "
-        "globs and folders allowed",
+        "recorded labels, as files, globs or folders: columns chosen/rejected, or rows prompt/completion/label, or dialogues with "
+        "scores (docs/data.md)",
     )
     chosen_if: list[str] = option(
-        [], "for dialogues with scores, read as [data] says: chosen if all of these hold, such as 'score >= 8'"
+        [], "rules for dialogues with scores (read as [data] says): chosen if all of them hold, such as 'score >= 8'"
     )
     rejected_if: list[str] = option(
-        [], "rejected if all of these hold, such as 'vote == -1'; what nobody judged is neither"
+        [], "the same for rejected, such as 'vote == -1'; a dialogue without scores is neither"
     )
 
 
 @dataclass(frozen=True)
 class GuardsConfig:
-    """Whether kto goes back to its last good checkpoint when a guard is breached. Their limits: minitron/align/guards.py."""
+    """Whether kto or feedback goes back to its last good checkpoint when a guard is breached. The limits: minitron/align/guards.py."""
 
-    on: bool = option(True, "false: nothing stops the run; what ships is still chosen, but for kto.force")
+    on: bool = option(
+        True,
+        "false: guards only warn, and training never goes back or stops; what ships is still checked, unless `force` is set",
+    )
 
 
 @dataclass(frozen=True)
@@ -313,71 +351,94 @@ class AlignConfig(LoraConfig):
     """What kto and feedback have in common."""
 
     steps: int = option(200, "optimizer steps", low=1)
-    batch_rows: int = option(16, "completions per step, chosen and rejected as there are of each", low=2)
-    lr: float = option(2e-6, "learning rate after warm-up, then constant", low=0.0)
+    batch_rows: int = option(16, "completions per step, chosen and rejected in proportion to their numbers", low=2)
+    lr: float = option(2e-6, "learning rate, constant after the warm-up", low=0.0)
     warmup_steps: int = option(20, "steps of linear warm-up", low=0)
-    eval_every_steps: int = option(20, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
-    max_loss_rise: float = option(
-        0.01, "what ships has at most this share more held-out loss than the model before it", low=0.0
+    eval_every_steps: int = option(
+        20, "steps between checks by the guards (a state that passes is saved as a checkpoint)", low=1
     )
-    max_probe_drop: float = option(0.01, "what ships answers at most this share of the probes less", low=0.0)
-    force: bool = option(False, "ship the trained model even if it is not improved")
+    max_loss_rise: float = option(
+        0.01,
+        "largest relative rise in held-out loss, over the model before this stage, with which a model may ship",
+        low=0.0,
+    )
+    max_probe_drop: float = option(
+        0.01, "largest drop in probe accuracy with which a model may ship (0.01: one percentage point)", low=0.0
+    )
+    force: bool = option(False, "ship the trained model even if the checks refuse it or it is no better")
     guards: GuardsConfig = field(default_factory=lambda: GuardsConfig())
 
 
 @dataclass(frozen=True)
 class KtoConfig(AlignConfig):
-    """Alignment on the pairs of reject. Left out of the recipe, the stage does not run. How it learns: docs/kto.md."""
+    """Alignment with KTO on the pairs of reject (docs/kto.md); left out of the recipe, the stage does not run."""
 
-    beta: float = option(2.0, "how hard log-ratios (means over a completion's tokens) are pushed; 2 to 10", low=0.0)
+    beta: float = option(
+        2.0,
+        "KTO's beta, the factor on log-ratios; from 2 to 10, since these are means over a completion's tokens",
+        low=0.0,
+    )
 
 
 @dataclass(frozen=True)
 class FeedbackConfig(AlignConfig):
-    """What is learnt from labels that people gave, at the end, from the finished model (docs/loop.md). The stage runs where there
-    are labels, by its defaults where the recipe has no such section."""
+    """Training of the finished model on labels that people gave (docs/loop.md). Left out, the stage still runs if there are labels."""
 
     file: str = option(
         "",
-        "the labels; empty: labels/<recipe>.jsonl beside the recipe, where `minitron labels add RECIPE FILE` puts them",
+        "the file of labels; empty: labels/<recipe>.jsonl beside the recipe, where `minitron labels add RECIPE FILE` puts them",
         decides=False,
     )
     steps: int = option(200, "optimizer steps", low=1)
-    batch_rows: int = option(8, "wordings of labelled prompts per step, with the answers to learn or to unlearn", low=1)
-    replay_rows: int = option(64, "answers of the training data per step that are learnt beside them; 0: none", low=0)
-    lr: float = option(3e-4, "AdamW's learning rate after warm-up, from which it falls to 0", low=0.0)
+    batch_rows: int = option(
+        8, "labelled prompts per step, in one wording each, with all their answers to learn or to unlearn", low=1
+    )
+    replay_rows: int = option(
+        64, "recorded answers of the training data added to each step, so that the model forgets little; 0: none", low=0
+    )
+    lr: float = option(3e-4, "AdamW's peak learning rate; after the warm-up it falls to 0", low=0.0)
     warmup_steps: int = option(5, "steps of linear warm-up", low=0)
-    eval_every_steps: int = option(100, "steps between looks of the guards (each that passes is a checkpoint)", low=1)
+    eval_every_steps: int = option(
+        100, "steps between checks by the guards (a state that passes is saved as a checkpoint)", low=1
+    )
 
 
 @dataclass(frozen=True)
 class EvalConfig:
     """The report card."""
 
-    probes: int = option(1000, "held-out probes asked, spread over the skills; 0: all", low=0)
-    prompts: int = option(300, "validation prompts answered with every preset", low=1)
-    max_tokens: int = option(200, "longest answer; a longer one is a runaway", low=1)
+    probes: int = option(1000, "probes (held-out test questions) to ask, spread over the skills; 0: all", low=0)
+    prompts: int = option(
+        300, "validation prompts, each answered with the chat program's sampling and with every preset", low=1
+    )
+    max_tokens: int = option(200, "longest answer in tokens; one that is cut off counts as a runaway", low=1)
     batch_rows: int = option(64, "prompts answered at once", low=1)
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What the chat program gets beside the weights."""
+    """What the chat program gets besides the weights."""
 
-    dtype: str = option("f16", "how matrices are stored: f16, or 8 or 4 bits and scales", choices=("f16", "q8", "q4"))
+    dtype: str = option(
+        "f16", "how matrices are stored: 16-bit floats, or 8 or 4 bits with scales", choices=("f16", "q8", "q4")
+    )
     title: str = option("", "the program's name; empty: the recipe's", max_bytes=1000)
-    version: str = option("1.0", "the model's version, in the names of the files for friends")
+    version: str = option("1.0", "the model's version, part of the names of the files for friends")
     licence: str = option("", "what friends may do with the model, in a sentence")
-    icon: str = option("", "a PNG or JPEG picture; empty: the first letter of the title")
+    icon: str = option("", "path of a PNG or JPEG picture; empty: the first letter of the title")
     system: str = option("", "system message of every chat; empty: none")
     greeting: str = option("", "what the program says first")
-    questions: list[str] = option([], "what to ask first: on the page, and by `make demo`", max_items=100)
+    questions: list[str] = option(
+        [],
+        "suggested first messages, on the page and in the chat program; `minitron run` asks them at its end",
+        max_items=100,
+    )
     temperature: float = option(0.7, "default sampling temperature", low=0.0, high=100.0)
     top_k: int = option(40, "default top-k; 0: off", low=0, high=1 << 20)
     top_p: float = option(0.95, "default top-p", above=0.0, high=1.0)
     min_p: float = option(0.0, "default min-p", low=0.0, high=1.0)
     repeat_penalty: float = option(1.0, "default repetition penalty", low=0.01, high=100.0)
-    max_tokens: int = option(200, "default longest answer", low=1, high=1 << 20)
+    max_tokens: int = option(200, "default longest answer, in tokens", low=1, high=1 << 20)
 
     def sampling(self) -> Sampling:
         """How the chat program draws unless told otherwise."""
@@ -386,23 +447,36 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """What `minitron study` compares. Without it there is nothing to study; the stages take no notice of it."""
+    """What `minitron study` compares; the stages ignore this section."""
 
-    kinds: list[str] = option(["bpe", "bpe-spaces"], "kinds of tokenizer, as in tokenizer.kind", max_items=20)
-    vocab_sizes: list[int] = option([2048], "numbers of tokens; kinds that have their own come once", max_items=20)
-    normalizations: list[str] = option(["identity"], "rules, as in tokenizer.normalization", max_items=20)
-    lrs: list[float] = option(
-        [], "learning rates; each tokenizer counts at its best one. Empty: that of [optim]", max_items=20
+    kinds: list[str] = option(
+        ["bpe", "bpe-spaces"], "kinds of tokenizer to compare, as in tokenizer.kind", max_items=20
     )
-    seeds: int = option(3, "as many cells with other seeds for each; one cannot tell what is chance", low=1, high=15)
+    vocab_sizes: list[int] = option(
+        [2048], "vocabulary sizes to compare; a kind whose size cannot be set counts once", max_items=20
+    )
+    normalizations: list[str] = option(
+        ["identity"], "normalisations to compare, as in tokenizer.normalization", max_items=20
+    )
+    lrs: list[float] = option(
+        [], "learning rates to try; each tokenizer is judged at its best one; empty: only pretrain's", max_items=20
+    )
+    seeds: int = option(
+        3,
+        "runs of each combination, with different seeds; from a single one nobody can tell what is chance",
+        low=1,
+        high=15,
+    )
     equal: str = option(
         "text",
-        "what all cells have the same of: `text` read, `flops` computed (with the head), or `time` on this machine",
+        "what is equal in all runs: `text` read, `flops` computed (the head's too), or `time` on this machine",
         choices=("text", "flops", "time"),
     )
-    budget: float = option(10.0, "of each cell: megabytes of text, 10^15 operations, or minutes", above=0.0)
-    context_bytes: int = option(512, "bytes of text that the model sees at once", low=32, high=1 << 20)
-    batch_bytes: int = option(16384, "bytes of text of an optimizer step", low=64, high=1 << 30)
+    budget: float = option(
+        10.0, "budget of each run: megabytes of text, 10^15 operations, or minutes, as `equal` says", above=0.0
+    )
+    context_bytes: int = option(512, "context length in bytes of text", low=32, high=1 << 20)
+    batch_bytes: int = option(16384, "bytes of text per optimizer step", low=64, high=1 << 30)
 
 
 RUBRIC = """You judge dialogues that a small model will learn from. Judge the assistant's answers only: is what it says true, does it
@@ -412,27 +486,31 @@ preaches or invents facts is bad, however polite."""
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """How `minitron judge` has dialogues scored, by a model behind an OpenAI-compatible endpoint. The stages take no notice of it."""
+    """How `minitron judge` scores dialogues with a model behind an OpenAI-compatible endpoint; the stages ignore this section."""
 
-    url: str = option("http://127.0.0.1:8080/v1", "the endpoint, up to /v1")
-    model: str = option("", "the model's name there")
-    key_env: str = option("OPENAI_API_KEY", "the environment variable that holds the key, if there is one")
-    rubric: str = option(RUBRIC, "what good and bad are; how to answer is added")
-    columns: list[str] = option(["overall"], "names of the scores, which become columns for data.keep", max_items=20)
+    url: str = option("http://127.0.0.1:8080/v1", "the endpoint's address, up to /v1")
+    model: str = option("", "name of the model at the endpoint")
+    key_env: str = option("OPENAI_API_KEY", "environment variable that holds the API key, if one is needed")
+    rubric: str = option(RUBRIC, "instructions: what is good and what is bad; the format of the answer is added")
+    columns: list[str] = option(
+        ["overall"], "names of the scores to ask for; each becomes a column for data.keep", max_items=20
+    )
     lowest: int = option(1, "the worst score")
     highest: int = option(10, "the best score")
-    second_model: str = option("", "another model, for how far the two agree; its columns end in _second")
-    second_url: str = option("", "its endpoint; empty: the same")
-    second_key_env: str = option("", "the environment variable with its key; empty: the same")
-    concurrency: int = option(4, "questions at a time", low=1, high=256)
-    timeout_seconds: float = option(120.0, "to wait for an answer", above=0.0)
-    tries: int = option(6, "per question, where the network, the server or the answer fails", low=1, high=20)
-    pause_seconds: float = option(
-        1.0, "before the second try; twice as long before each further one", low=0.0, high=60.0
+    second_model: str = option(
+        "", "another model that judges too, to see how far the two agree; its columns end in _second"
     )
-    max_rows: int = option(0, "judge only so many dialogues; 0: all", low=0)
-    price_in: float = option(0.0, "of a million tokens in, for the estimate", low=0.0)
-    price_out: float = option(0.0, "of a million tokens out", low=0.0)
+    second_url: str = option("", "its endpoint; empty: the same as url")
+    second_key_env: str = option("", "environment variable with its key; empty: the same as key_env")
+    concurrency: int = option(4, "questions asked at the same time", low=1, high=256)
+    timeout_seconds: float = option(120.0, "seconds to wait for an answer", above=0.0)
+    tries: int = option(6, "tries per question, if the network, the server or the answer fails", low=1, high=20)
+    pause_seconds: float = option(
+        1.0, "seconds before the second try; doubled before each further one, up to a minute", low=0.0, high=60.0
+    )
+    max_rows: int = option(0, "judge at most this many dialogues, the first ones; 0: all", low=0)
+    price_in: float = option(0.0, "price of a million input tokens, for the estimate of the cost", low=0.0)
+    price_out: float = option(0.0, "price of a million output tokens", low=0.0)
 
 
 @dataclass(frozen=True)
@@ -441,11 +519,11 @@ class Config:
 
     name: str
     recipe: Path
-    seed: int = option(1, "of everything random", low=0, high=2**32 - 1)
+    seed: int = option(1, "seed of everything random", low=0, high=2**32 - 1)
     device: str = option("auto", "auto: cuda, else mps, else cpu", choices=("auto", "cpu", "cuda", "mps"))
     shard: bool = option(
         False,
-        "under torchrun each process holds a part of the weights only (FSDP2), for models that do not fit otherwise",
+        "under torchrun each process holds only a part of the weights (FSDP2), for models that do not fit on one device",
     )
     data: DataConfig = field(default_factory=DataConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
