@@ -1,7 +1,7 @@
-"""Why attention is written out on a CPU where texts are short: torch's fused kernel beside four plain lines, and packed rows
-read with a mask beside sequence by sequence.
+"""Why minitron computes attention with plain matrix products on a CPU where texts are short. Compares torch's fused kernel with
+four plain lines, and packed rows under a mask with attention computed sequence by sequence.
 
-Run: .venv/bin/python benchmarks/attention.py. Prints the least of several turns, forward and backward, of one thread, and
+Run: .venv/bin/python benchmarks/attention.py. Prints the least time of several turns, forward and backward on one thread, and
 writes benchmarks/attention.json.
 """
 
@@ -33,7 +33,7 @@ def written(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:
 
 
 def least(ways: dict[str, Callable[[], Tensor]]) -> dict[str, float]:
-    """Milliseconds of each way, which take turns."""
+    """The least milliseconds of each way, forward and backward; the ways take turns."""
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(TURNS):
         for name, way in ways.items():
@@ -57,7 +57,7 @@ def main() -> None:
                 "written out": lambda q=q, k=k, v=v, m=causal: written(q, k, v, m),
             }
             results.append({"precision": name, "what": f"rows of {keys}", **least(ways)})
-        lengths = np.random.default_rng(0).geometric(1 / 54, 200).clip(4, 256)  # as the demo's dialogues
+        lengths = np.random.default_rng(0).geometric(1 / 54, 200).clip(4, 256)  # distributed as in the demo's dialogues
         lengths = [int(n) for n in lengths[np.cumsum(lengths) <= TOKENS]]
         lengths.append(TOKENS - sum(lengths))
         flat = [torch.randn(1, HEADS, TOKENS, SIZE, generator=chance).to(dtype).requires_grad_() for _ in "qkv"]

@@ -1,8 +1,8 @@
 """The one HTML file in headless Chromium, from file://: how soon it answers after opening, and how fast.
 
 Run: .venv/bin/python benchmarks/browser.py (needs Debian's chromium and `pip install playwright`). Prints medians and writes
-benchmarks/browser.json. Models with fresh weights, 5 and 48 million parameters; every question asks as the page does, for the
-tokens' probabilities too. Beside two busy programs a second time.
+benchmarks/browser.json. The models have fresh weights and 5 or 48 million parameters. Every request also asks for the tokens'
+probabilities, as the page does. Everything is measured twice: alone, and beside two busy programs.
 """
 
 import json
@@ -24,7 +24,7 @@ SHAPES = {
     "5M": {"n_layers": 5, "n_heads": 4, "d_model": 256, "d_ff": 704, "context": 512, "vocab": 4096},
     "48M": {"n_layers": 10, "n_heads": 8, "d_model": 512, "d_ff": 1376, "context": 1024, "vocab": 32000},
 }
-# Waits for nothing but the engine: the question is asked in the moment in which the page could take it.
+# Waits for nothing but the engine: the question is asked at the first moment at which the page could accept one.
 ASK = """async () => {
   while (!globalThis.engine) await new Promise((resolve) => setTimeout(resolve, 1));
   const times = [];

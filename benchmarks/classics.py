@@ -1,12 +1,12 @@
-"""Two articles' base models of Russian classics, for as long as two cores have: their curves, and samples on the way.
+"""Trains two articles' base models of Russian classics for some minutes on two cores; shows their loss curves and samples on the way.
 
     python benchmarks/classics.py chekhov --minutes 60       # by characters, 10.8M parameters (recipes/chekhov-char.toml)
     python benchmarks/classics.py classics --minutes 30      # 16,000 tokens, 46M parameters (recipes/ru-classics.toml)
-    python benchmarks/classics.py table                      # the page again
+    python benchmarks/classics.py table                      # write the page again
 
-Shape, text and what is held out are the recipe's; steps are smaller than the articles', since two cores make few large ones, and
-the optimizer is Muon. As many steps as fit into the minutes by the first ten; a run that was stopped goes on. Texts are those of
---data, unpacked once. Results go to benchmarks/classics.json and into docs/base-models.md.
+Shape, text and held-out part are the recipe's. The steps have fewer tokens than the articles', since two cores manage few large
+ones, and the optimizer is Muon. The first ten steps tell how many fit into the minutes; a run that was stopped goes on. The texts are
+those of the folder --data, unpacked once. Results go to benchmarks/classics.json and into docs/base-models.md.
 """
 
 import argparse
@@ -50,7 +50,7 @@ RUNS = {
 
 
 def prepare(data: Path, out: Path) -> None:
-    """The texts, a file per work."""
+    """Unpacks the texts, one file per work."""
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "prose").exists():
         with atomic_folder(out / "prose") as folder, unpacked(data / "ru_classics.tar.zst") as archive:
@@ -82,7 +82,7 @@ def run(config: Config) -> None:
 
 
 def train(name: str, out: Path, minutes: float) -> dict:
-    """Runs lie under the current folder, which is `out`."""
+    """Trains a model and returns its curve. Expects that `out` is the current folder, as runs lie under that."""
     first = config(name, out, MEASURED)
     log = first.layout.metrics("pretrain")
     if not log.exists():
@@ -107,7 +107,7 @@ def train(name: str, out: Path, minutes: float) -> dict:
 
 
 def made(results: dict) -> list[Table]:
-    """The curve of each, thinned, and what the model wrote."""
+    """A table per model: some points of its loss curve, and what the model wrote at each."""
     head = ["step", "minutes", "million tokens", "nats per token", "bits per byte", "goes on with"]
     found = []
     for name, result in results.items():

@@ -1,10 +1,11 @@
-"""What becomes of a program whose file was damaged, and what checking the file costs.
+"""What a chat program does if its file is damaged, and what checking the file costs.
 
     python benchmarks/damage.py dist/minitron-chat-linux-amd64 [--flips 800] [--cuts 200] [--first-page 800]
     python benchmarks/damage.py dist/minitron-chat-windows-amd64.exe --with wine --flips 60 --cuts 0 --first-page 0
 
-Each trial is `selftest` of a copy with one byte changed, or cut short: "refused" is a sentence and exit 1, "not started" the
-system's own refusal, "same" a passed selftest; anything else is told in full. Costs, on Linux: medians of `--version`.
+Each trial runs `selftest` of a copy that has one byte changed or is cut short. "refused": the program says that it is damaged and
+exits with 1; "not started": the system refuses to run it; "hung": it has not ended after a minute; "same": the selftest passes;
+anything else is printed with its exit status. The cost is measured on Linux: medians of the time of `--version`.
 """
 
 import argparse
@@ -56,12 +57,12 @@ def trials(sound: bytes, folder: Path, before: list[str], places: list[int], *, 
 
 
 def unchecked(sound: bytes) -> bytes:
-    """The program without guard and seal."""
+    """The program with its guard and its seal taken out, so that it starts without any check."""
     program = bytearray(sound)
     at = program.find(seal.NAME) + len(seal.NAME)
     program[at : at + 80] = bytes(80)
     path = program.find(b"/proc/self/exe\0", 0, guard.PAGE)
-    program[24:32] = program[path - 64 : path - 56]  # the entry that Go gave it
+    program[24:32] = program[path - 64 : path - 56]  # the entry point that Go's linker wrote
     return bytes(program)
 
 

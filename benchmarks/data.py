@@ -1,27 +1,27 @@
-"""The data stage beside DuckDB, and the way from rows to packed ids beside SentencePiece alone.
+"""Measures the data stage against DuckDB, and the way from rows to packed ids against SentencePiece alone.
 
 Run: .venv/bin/python benchmarks/data.py --rows 171000          a tenth of the reference's rows, minutes
      .venv/bin/python benchmarks/data.py --rows 1710000         as many, 2.5 GB of text
 
-Makes synthetic judged dialogues in the reference's columns and lengths: 19 parquet files, of 1.71 million rows in all. Measured, each
-in a process of its own, a few times in turn:
+Makes synthetic judged dialogues with the reference's columns and lengths: 19 parquet files with --rows rows in all (the reference has
+1.71 million). The sides are measured in turn, a few times, each in a process of its own:
 
 filter   minitron's data stage with the reference's rules (keep, check, normalise, drop duplicates, hold out, write), against DuckDB
-         with the same rules that writes the same columns to parquet (`copy`), and that drops duplicates on top (`distinct`)
-packed   the data stage, then every dialogue as ids and loss mask in packed rows, against SentencePiece that encodes the same texts
-         in lists of a thousand dialogues with as many threads as there are cores
+         with the same rules: writing the same columns to parquet (`copy`), and dropping duplicates as well (`distinct`)
+packed   the data stage, then every dialogue as ids and loss mask in packed rows, against SentencePiece, which encodes the same texts
+         in lists of 4,000 texts with as many threads as there are cores
 
 With --ray instead:
 
-ray      the data stage by processes of this computer, and by a Ray cluster of this computer (data.cluster = "local"), begun for it
+ray      the data stage by processes of this computer, and by a Ray cluster that is started on it (data.cluster = "local")
 
 With --near instead:
 
-near     near duplicates among the dialogues that the data stage kept (data.near_duplicates = 0.8), of which one of a hundred has a
-         copy with some words replaced; how many of these are found is told beside a comparison word by word
+near     near duplicates (data.near_duplicates = 0.8) among the dialogues that the data stage kept. One dialogue of a hundred gets a copy
+         with some words replaced; `recall` is the share that is found of those copies whose word triples are in fact 0.8 alike
 
-Counts must be the same on both sides. CPU seconds are those of all processes of a side; where other programs share the machine they
-tell more than the time on the clock. Prints a table, and writes it into docs/data.md and benchmarks/data.json.
+The counts of minitron and DuckDB must be equal. CPU seconds are those of all processes of a side; where other programs share the
+machine they say more than the time on the clock. Prints a table, and writes it into docs/data.md and benchmarks/data.json.
 """
 
 import argparse
@@ -62,7 +62,7 @@ SIDES = {
 
 
 def make(folder: Path, rows: int) -> None:
-    """The files. One dialogue of fifty is another's copy."""
+    """Writes the files. One dialogue of fifty is a copy of another one."""
     choose = random.Random(1)
     letters = "etaoinshrdlcumwfgypbvk"
     words = WORDS.split() + ["".join(choose.choices(letters, k=choose.randint(3, 10))) for _ in range(8000)]
@@ -87,7 +87,7 @@ def schema() -> pa.Schema:
 
 
 def row(choose: random.Random, phrases: list[str]) -> dict:
-    """1,460 characters of dialogue on average; a third of the rows fails a rule."""
+    """A row with a dialogue of 1,460 characters on average; 39% of the rows fail a rule."""
     turns = choose.choice((2, 2, 4, 4, 6))
     said = [
         "".join(choose.choices(phrases, k=choose.choice((1, 2, 12, 14) if i % 2 else (1, 2, 3)))) for i in range(turns)
@@ -109,12 +109,12 @@ def row(choose: random.Random, phrases: list[str]) -> dict:
     }
 
 
-# --- what is measured: each is run as `python benchmarks/data.py --side NAME` in a folder of its own -------------------
-# A side imports and reads what is not to be measured, and returns the work that is.
+# --- the sides: each is run as `python benchmarks/data.py --side NAME` in a folder of its own --------------------------
+# A side first imports and reads what shall not be measured, and returns a function: the work that is measured.
 
 
 def ours(data: str, *, cluster: str = "") -> Callable[[], dict]:
-    """The data stage."""
+    """The side `ours`, or `ray` with a cluster: the data stage."""
     from minitron.recipe.data import DataConfig
     from minitron.recipe.schema import Config
     from minitron.stages import data as stage
@@ -143,7 +143,7 @@ def in_duckdb(side: str, data: str) -> Callable[[], dict]:
 
 
 def tokenizer(train: str):
-    """A BPE tokenizer of 8,192 tokens, from the first megabytes."""
+    """A BPE tokenizer of 8,192 tokens, trained on the first 1,500 dialogues and kept beside the file."""
     from minitron.data import store
     from minitron.recipe.schema import TokenizerConfig
     from minitron.tokenizer import kinds
@@ -156,7 +156,7 @@ def tokenizer(train: str):
 
 
 def packed(train: str) -> Callable[[], dict]:
-    """From the dialogues that the data stage kept to packed rows."""
+    """Encodes and packs the dialogues that the data stage kept."""
     from minitron.data.encoding import encode
     from minitron.data.packing import pack
 
@@ -166,7 +166,7 @@ def packed(train: str) -> Callable[[], dict]:
 
 
 def sentencepiece(train: str) -> Callable[[], dict]:
-    """The texts as ids, and nothing else."""
+    """Encodes the texts to ids, and does nothing else."""
     made = tokenizer(train)
     column = pq.read_table(train, columns=["messages"])["messages"].combine_chunks()
     texts = column.flatten().field("content").to_pylist()
@@ -179,7 +179,7 @@ def sentencepiece(train: str) -> Callable[[], dict]:
 
 
 def near(train: str) -> Callable[[], dict]:
-    """Near duplicates, the planted ones among them."""
+    """Finds near duplicates, among them the planted ones."""
     import numpy as np
 
     from minitron.data.near import near_pairs
@@ -221,7 +221,7 @@ def row_groups(file: pq.ParquetFile):
 
 
 def replaced(text: str, choose: random.Random) -> str:
-    """About one word of forty is another."""
+    """The text with about one word of forty replaced."""
     return " ".join(f"new{choose.random():.6f}" if choose.random() < 0.025 else word for word in text.split())
 
 
@@ -231,13 +231,13 @@ def triples(turns: list[dict]) -> set[tuple[str, ...]]:
 
 
 def spent_cpu() -> float:
-    """Seconds of this process and of the children that have ended."""
+    """CPU seconds of this process and of its children that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def do(side: str, data: str) -> dict:
-    """What a side found, its seconds, CPU seconds, and the megabytes of its largest process."""
+    """Runs a side: its seconds, CPU seconds, the MiB of its largest process, and the counts that it found."""
     ray = partial(ours, cluster="local")
     prepare = {"ours": ours, "ray": ray, "packed": packed, "sentencepiece": sentencepiece, "near": near}.get(
         side, partial(in_duckdb, side)
@@ -251,7 +251,7 @@ def do(side: str, data: str) -> dict:
 
 
 def measure(folder: Path, side: str, path: str) -> dict:
-    """`do` in a process of its own."""
+    """Runs `do` in a process of its own, in a fresh folder."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         command = [sys.executable, str(Path(__file__).resolve()), "--side", side, "--data", path]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
@@ -272,7 +272,7 @@ ABOUT = {
 
 
 def table(rows: int, sides: dict[str, dict], ratios: dict[str, dict]) -> Table:
-    """What the page shows."""
+    """The table of docs/data.md."""
     lines = [
         [ABOUT[side], *(f"{found[key]:.1f} s" for key in ("seconds", "cpu_seconds")), f"{found['max_mb']:,.0f}"]
         for side, found in sides.items()

@@ -1,9 +1,8 @@
-"""How long `make demo` takes from a fresh clone, stage by stage, as the machine is and as a processor with AVX2 only.
+"""How long `make demo` takes from a fresh clone, stage by stage: on this machine as it is, and as if it had AVX2 only.
 
 Run: .venv/bin/python benchmarks/demo.py [--setting NAME] [--recipe FILE] [--keep FOLDER]. Writes benchmarks/demo.json and the table in
-docs/performance.md. A fresh clone is made in the folder for temporary
-files and removed; its run is copied to the folder of --keep, if given. `avx2` hides what a processor has beyond AVX2 from
-torch and its libraries, bf16 instructions among them.
+docs/performance.md. The fresh clone is made in the folder for temporary files and removed; its run is copied to the folder of --keep, if
+given. The setting `avx2` hides from torch and its libraries what the processor has beyond AVX2, among it the bf16 instructions.
 """
 
 import argparse
@@ -28,9 +27,9 @@ STAGES = ("data", "tokenizer", "sft", "reject", "kto", "eval", "export", "binary
 
 
 def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, int]:
-    """Seconds that a command takes, and MB of the largest of its processes; what it says goes on."""
+    """Seconds that a command takes, and MB of its largest process. Its output goes to the terminal."""
     start = time.perf_counter()
-    # Python keeps what it has compiled, unless a shell says otherwise
+    # without this variable Python stores its compiled files, as it does by default
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = subprocess.Popen(command, cwd=folder, env=own | environment)
     _, status, usage = os.wait4(started.pid, 0)
@@ -40,7 +39,7 @@ def timed(command: list[str], folder: Path, environment: dict[str, str]) -> tupl
 
 
 def measure(setting: str, recipe: str, keep: Path | None) -> dict:
-    """Seconds of set-up and of each stage, the largest process, and what the model can do."""
+    """Seconds of set-up and of each stage, MB of the largest process, and the share of probes that each model answers right."""
     environment = SETTINGS[setting]
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "minitron"

@@ -1,11 +1,12 @@
-"""How tokens move that no text has: a tokenizer with a fifth of its text in other scripts, a model that only reads English.
+"""How the embeddings of tokens move that no training text contains: the tokenizer learnt other scripts too, the model reads only English.
 
-    python benchmarks/embeddings.py [--data DIR] [--out DIR]     # about five minutes on two cores; finished runs are read
+    python benchmarks/embeddings.py [--data DIR] [--out DIR]     # about five minutes on two cores; finished runs are reused
 
-The runs differ in how weights are kept: in fp32, as minitron keeps them whatever the precision of its products, and rounded to bf16
-after every step, as programs do that train in bf16 alone. Embedding and head are apart (model.untied_head), so that the two forces on
-a dead row are seen by themselves: weight decay on that of the embedding, the softmax's push too on that of the head
-(tests/test_cloud.py derives both). Writes benchmarks/embeddings.json, benchmarks/embeddings.svg and a table in docs/tokenizers.md.
+A fifth of the tokenizer's text is in other scripts. The runs differ in how weights are kept: in fp32, as minitron keeps them whatever
+the precision of its matrix products, and rounded to bf16 after every step, as in programs that train in bf16 alone. Embedding and head
+are separate matrices (model.untied_head), so that the two forces on a dead row (of a token without text) can be told apart: on a row of
+the embedding only weight decay acts, on a row of the head also the push of the softmax (tests/test_cloud.py derives both). Writes
+benchmarks/embeddings.json, benchmarks/embeddings.svg and a table in docs/tokenizers.md.
 """
 
 import argparse
@@ -40,11 +41,11 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "shared/data"
 RUNS = ("fp32", "bf16")  # how weights are kept
 PICTURE = "![embedding and head at the first and the last step, live tokens blue, dead ones brown](../benchmarks/embeddings.svg)"
-DIALOGUES = 4000  # English ones, beside Lovecraft's stories
+DIALOGUES = 4000  # English dialogues, beside Lovecraft's stories
 
 
 def prepare(data: Path, out: Path) -> None:
-    """English dialogues as text, and verses in other scripts."""
+    """Writes English dialogues as text, and unpacks verses in other scripts."""
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "english.jsonl").exists():
         rows = (
@@ -63,7 +64,7 @@ def prepare(data: Path, out: Path) -> None:
 
 @contextmanager
 def unpacked(path: Path):
-    """A tar file packed by zstd, which Python's tarfile reads from 3.14 on; pyarrow has it."""
+    """Opens a tar file compressed with zstd by way of pyarrow: Python's tarfile reads zstd only from 3.14 on."""
     import pyarrow
 
     with (
@@ -84,7 +85,7 @@ def recipe(kept: str, data: Path, out: Path) -> Config:
 
 @contextmanager
 def weights_in(kept: str):
-    """Within it every optimizer leaves weights that bf16 can hold, or any."""
+    """A context in which, with "bf16", weights are rounded to bf16 after every optimizer step; with "fp32" nothing changes."""
 
     def round_all(optimizer: torch.optim.Optimizer, *_) -> None:
         for group in optimizer.param_groups:
@@ -100,7 +101,7 @@ def weights_in(kept: str):
 
 
 def run(kept: str, data: Path, out: Path) -> dict[str, Cloud]:
-    """The clouds of embedding and head; trains what is not trained."""
+    """The clouds of embedding and head of a run. Trains the run if it is not finished."""
     config = recipe(kept, data, out)
     with weights_in(kept):
         for stage in pipeline.select(config, None, "pretrain"):
@@ -109,7 +110,8 @@ def run(kept: str, data: Path, out: Path) -> dict[str, Cloud]:
 
 
 def decayed(kept: str, data: Path, out: Path) -> dict[str, float]:
-    """How far dead rows are at the end from what weight decay alone makes of them, by their length: medians."""
+    """How far dead rows end up from where weight decay alone would take them, relative to the length there: medians of embedding and
+    head; and `factor`, by which weight decay alone shrinks a row."""
     config, found = recipe(kept, data, out), {}
     optim, steps = config.pretrain.optim, config.pretrain.steps
     factor = math.prod(1 - learning_rate(k, steps=steps, config=optim) * optim.weight_decay for k in range(steps))
@@ -123,7 +125,7 @@ def decayed(kept: str, data: Path, out: Path) -> dict[str, float]:
 
 
 def row(kept: str, name: str, found: Cloud, away: float) -> dict:
-    """What is kept of a cloud."""
+    """The figures of a cloud for benchmarks/embeddings.json."""
     live, dead = found.groups
     return {
         "weights": kept,
@@ -165,11 +167,11 @@ def table(rows: list[dict]) -> Table:
     return Table("embeddings", "how dead tokens move", head, lines)
 
 
-SIDE, SHOWN = 240, 500  # of a picture, and tokens in it
+SIDE, SHOWN = 240, 500  # side of a panel in SVG units, and tokens drawn in it
 
 
 def drawn(clouds: list[tuple[str, Cloud]]) -> str:
-    """Every cloud at its first and its last snapshot, in the plane of the last one's first two components."""
+    """Draws every cloud at its first and its last snapshot, in the plane of the first two principal components of the last one."""
     parts = [el("rect", width=len(clouds) * SIDE, height=2 * SIDE + 24, fill="#fff")]
     for number, (title, found) in enumerate(clouds):
         chosen = np.random.default_rng(1).permutation(len(found.counts))[:SHOWN]

@@ -1,7 +1,7 @@
 """How soon the page that explains a model is usable. Run: .venv/bin/python benchmarks/explain.py runs/demo/explain.html
 
-Needs Debian's chromium and `pip install playwright`. Prints medians of five openings from disk in seconds: until the chapters that
-the run's files tell can be read, and until the engine has answered; and what is asked then in milliseconds.
+Needs Debian's chromium and `pip install playwright`. Opens the page five times from disk and prints medians: seconds until the chapters
+made from the run's files can be read, seconds until the engine has answered, and milliseconds of two requests after that.
 """
 
 import json
@@ -36,7 +36,7 @@ def opening(browser, file: Path) -> dict[str, float]:
 
 
 def until(page, condition: str) -> float:
-    """When a condition first holds, in ms of the page's clock, or the time that it says itself."""
+    """The time at which a condition first holds, in ms of the page's clock. A condition above 100 is itself that time."""
     while not (value := page.evaluate(f"{condition} ?? 0")):
         time.sleep(0.005)
     return value if value > 100 else page.evaluate("performance.now()")

@@ -1,10 +1,11 @@
 """One model in torch, transformers, llama.cpp and the chat program. Run: .venv/bin/python benchmarks/four_programs.py RUN [RUN ...]
 
 RUN is a recipe, or a run's folder under ./runs, with a finished model. Each gives two models: the trained one, and one of the same
-shape and tokenizer with random weights so large that no detail stays hidden. 200 texts (Russian, English, emoji, random bytes), the
-logits behind each, and 64 greedy tokens. Prints a table, writes benchmarks/four_programs.json and puts the table into docs/interop.md;
-ends with 1 where a logit is farther than 1e-4 in fp32 or 0.03 in fp16, where answers part at a choice that torch holds for clearer than
-that, or where a trained model gives fewer than 98% equal ones. Needs transformers and xllamacpp.
+shape and tokenizer with random weights so large that no detail stays hidden. Compared are, for 200 texts (Russian,
+English, emoji, random bytes), the logits after the text and 64 greedy tokens. Prints a table, writes benchmarks/four_programs.json
+and puts the table into docs/interop.md. Exits with 1 if a logit is farther from torch's than 1e-4 in fp32 or 0.03 in fp16, if answers part at a token whose
+lead over the other is larger than 0.03 in torch's logits, or if fewer than 98% of a trained model's answers are equal in all four.
+Needs transformers and xllamacpp.
 """
 
 import argparse
@@ -18,7 +19,8 @@ import tables
 import torch
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))  # before benchmarks/llamacpp.py, which is another
+# first on the path, as benchmarks/llamacpp.py is another module than tests/llamacpp.py
+sys.path.insert(0, str(HERE.parent / "tests"))
 import four_programs as four  # noqa: E402
 from terminal import build  # noqa: E402
 

@@ -1,11 +1,11 @@
-"""Whether the demo's assistant knows what it does not know, and stands what people type.
+"""Whether the demo's assistant admits what it does not know, and copes with what people type.
 
     python benchmarks/honesty.py [--recipe recipes/demo.toml] [--stage kto] [--data ../shared/data]     # a minute
 
-Asks a finished run, greedily: 500 open questions whose topics and wordings training never saw; covered questions, plain
-and with emoji, smileys, quotes and signs of typography that training does not use; sums alone and after eleven others; and,
-where the files are there, the real questions of two public sets (`qlora_vicuna_scored.parquet`,
-`instruction-data-with-preference.json`), less those that a skill covers. Writes benchmarks/honesty.json and the table of
+Asks the model of a finished run, decoding greedily: 500 open questions whose topics and wordings training never saw; questions
+that a skill covers, plain and with emoji, smileys, quotes and typographic marks that training does not use; sums, alone and after
+eleven others; and, if the files are there, the real questions of two public sets (`qlora_vicuna_scored.parquet`,
+`instruction-data-with-preference.json`) except those that a skill covers. Writes benchmarks/honesty.json and the table of
 docs/results.md.
 """
 
@@ -36,13 +36,13 @@ from minitron.train import checkpoint
 RESULTS = Path(__file__).with_suffix(".json")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 REAL = ("qlora_vicuna_scored.parquet", "rasbt_instruct_pref/instruction-data-with-preference.json")
-# What a skill may answer, rightly or not, though a real data set asks it.
+# Questions of the real data sets that one of the skills may answer, rightly or not: they are left out.
 COVERED = re.compile(
     r"capital of|opposite|antonym|\bodd\b|\beven\b|square|sum of|\bplus\b|joke|riddle|spell|how many letters|plural|translate .* russian|"
     r"first letter|colou?r|greet|who are you|your name|list (three|four|five)|name (three|four|five|two)|\d+ ?[-+*x/] ?\d+",
     re.IGNORECASE,
 )
-# None of these marks is in training (`minitron.synth.scene`).
+# None of these marks occurs in the training data (`minitron.synth.scene`).
 MARKS = (
     "{} 🥳",
     "{} 🤗🤗",
@@ -62,7 +62,7 @@ REFUSED = [word for words in border.HONEST.values() for word in words]
 
 
 class Questions:
-    """A run's model, asked lists of dialogues."""
+    """The model of a run, which answers lists of dialogues."""
 
     def __init__(self, recipe: str, stage: str, tail: list[str]) -> None:
         self.config = load_recipe(Path(recipe), tail)
@@ -75,7 +75,7 @@ class Questions:
         return len(chat_template.encode_prompt(messages, self.tokenizer)) + 48 <= self.config.model.context
 
     def seen(self, messages: list[dict]) -> list[dict]:
-        """What the chat program shows the model of a long talk: the turns that fit."""
+        """The turns of a long dialogue that fit into the context, as the chat program cuts it."""
         return chat_template.fit(messages, self.tokenizer, context=self.config.model.context, max_tokens=48)[0]
 
     def answers(self, dialogues: list[list[dict]], title: str) -> list[str]:
@@ -94,7 +94,7 @@ def honest(answer: str, language: str) -> bool:
 
 
 def open_questions(asked: Questions, rng: random.Random) -> dict[str, Share]:
-    """Honest answers in the right language to open questions that training never saw."""
+    """The share of open questions, unseen in training, that get an honest answer in the right language."""
     found = {}
     for language in ("en", "ru"):
         texts = set()
@@ -109,7 +109,7 @@ def open_questions(asked: Questions, rng: random.Random) -> dict[str, Share]:
 
 
 def covered(asked: Questions, rng: random.Random) -> dict[str, Share]:
-    """Probes that are refused; and what marks of typography do to those that are right."""
+    """The shares of probes that are answered right and that are refused; and of the right ones, those still right with an added mark."""
     probes = [
         p
         for p in Examiner(asked.config, asked.tokenizer).questions
@@ -137,7 +137,7 @@ def covered(asked: Questions, rng: random.Random) -> dict[str, Share]:
 
 
 def sums(asked: Questions, rng: random.Random) -> dict[str, Share]:
-    """Sums alone, and after eleven other ones."""
+    """The shares of sums that are right when asked alone, and after eleven others."""
     alone, late, rules = [], [], []
     while len(alone) < 200:
         language = rng.choice(("en", "ru"))
@@ -157,7 +157,7 @@ def sums(asked: Questions, rng: random.Random) -> dict[str, Share]:
 
 
 def real(asked: Questions, data: Path) -> dict[str, Share]:
-    """Real questions that no built-in text resembles and no skill covers."""
+    """The share of honest answers to real questions, which no built-in text resembles and no skill covers."""
     found = {}
     for name in REAL:
         file = data / name

@@ -5,13 +5,14 @@ figure comes from alternating runs: ours, theirs, ours, theirs. Parts, all by de
 
     agreement  logits of both programs against torch, so that both compute the same thing
     speed      prefill and decode, two shapes of 48M parameters, every dtype, 1 and 2 threads
-    scaling    decode at several depths of context, 5M to 150M parameters, and the share of the memory's speed it reaches
-    kernels    the program's instruction sets that this processor has, one by one
+    scaling    decode at several depths of context, 5M to 150M parameters, and the share of the memory bandwidth that it reaches
+    kernels    the program's kernels for the instruction sets of this processor, one by one
     start      size, time to the first prompt, memory, idle CPU; the program in a terminal of its own (Linux)
 
-Prints tables, writes benchmarks/inference.json and inference.svg, and puts the tables into docs/performance.md. About ten
-minutes on two cores; the machine must be otherwise quiet. `--quick` takes two and only prints. To measure a part anew, the
-rest of the file stays: `--only speed --shape nanogpt --dtype q8 --threads 2`. `--docs` measures nothing.
+Prints tables, writes benchmarks/inference.json and inference.svg, and puts the tables into docs/performance.md. Takes about
+ten minutes on two cores; nothing else may run on the machine. `--quick` takes two minutes and only prints. A single part can be
+measured anew, and the rest of the file stays as it is: `--only speed --shape nanogpt --dtype q8 --threads 2`. `--docs` measures
+nothing and writes the tables and the plot from the file.
 """
 
 import argparse
@@ -55,7 +56,8 @@ MODELS = {  # name: changes to the recipe
 }
 SHAPES, SIZES = ("nanogpt", "llama"), ("llama-5M", "llama-20M", "llama", "llama-150M")
 DTYPES = ("f16", "q8", "q4")
-KERNELS = ("scalar", "neon", "neon-dot", "sse4", "avx2", "avxvnni", "avx512")  # but those that are not here
+# those that this processor lacks are skipped
+KERNELS = ("scalar", "neon", "neon-dot", "sse4", "avx2", "avxvnni", "avx512")
 # measure: (tokens read, tokens written, which figure); the first two come from the same runs
 MEASURES = {
     "decode": (256, 128, "decode_tps"),
@@ -64,8 +66,8 @@ MEASURES = {
 }
 DEPTHS, DEPTH_GEN = (128, 512, 1000), 32  # decode is measured over DEPTH_GEN tokens around that many in the cache
 QUIET = 0.1  # cores; figures taken while other programs used more are named at the end
-IDLE_SECONDS = 5  # watched at the prompt, in ticks of the processor
-AGREE = 0.02  # logits; how far from torch the fp16 files may be
+IDLE_SECONDS = 5  # how long CPU time is counted while the program waits at its prompt
+AGREE = 0.02  # largest difference of a logit from torch's that fp16 files may show
 INSTALL = (
     'CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_AVX512=ON -DGGML_AVX512_VBMI=ON '
     '-DGGML_AVX512_VNNI=ON -DGGML_AVX512_BF16=ON" .venv/bin/pip install --no-binary llama-cpp-python llama-cpp-python'
@@ -91,7 +93,7 @@ class Bench:
     # ---- models
 
     def bundle(self, name: str, dtype: str) -> Path:
-        """The bundle of that model, made once."""
+        """The bundle of a model, which is made on first use."""
         out = self.folder / f"{name}-{dtype}"
         if not (out / "config.json").exists():
             how = ["--untrained", "--dtype", dtype, "--out", str(out)]
@@ -99,7 +101,7 @@ class Bench:
         return out
 
     def model(self, name: str) -> LanguageModel:
-        """The same weights as `minitron export --untrained` has."""
+        """A model with the same weights as `minitron export --untrained` writes."""
         recipe = load_recipe(RECIPE, MODELS[name].split())
         torch.manual_seed(recipe.seed)
         return LanguageModel(recipe.model, recipe.tokenizer.vocab_size).eval()
@@ -134,7 +136,7 @@ class Bench:
         kernel: str = "",
         bandwidth: bool = False,
     ) -> dict:
-        """What `minitron-chat bench` says."""
+        """What `minitron-chat bench` prints, parsed."""
         command = [self.program(), "bench", "--json", "--model", bundle, "--threads", threads, "--repeat", repeat]
         command += ["--prompt-tokens", prompt, "--gen-tokens", gen]
         command += ["--kernel", kernel] if kernel else []
@@ -142,7 +144,7 @@ class Bench:
         return json.loads(run([str(word) for word in command]))
 
     def theirs(self, path: Path, **how) -> dict:
-        """What llamacpp.py answers."""
+        """What benchmarks/llamacpp.py answers. Raises MinitronError if that process has ended."""
         print(json.dumps({"gguf": str(path), "context": 1024} | how), file=self.peer.stdin, flush=True)
         line = self.peer.stdout.readline()
         if not line:
@@ -151,7 +153,8 @@ class Bench:
         return json.loads(line)
 
     def busy_seconds(self) -> tuple[float, float, float]:
-        """Now; and CPU seconds so far of the whole machine, and of this program and its children (Linux, else 0)."""
+        """The time now in seconds; CPU seconds so far of the whole machine; and those of this program and its children. Without Linux's
+        /proc the last two are equal."""
         times = os.times()
         own = times.user + times.system + times.children_user + times.children_system
         try:
@@ -164,17 +167,18 @@ class Bench:
         return time.perf_counter(), whole, own
 
     def others(self, since: tuple[float, float, float]) -> float:
-        """How many cores other programs kept busy since then."""
+        """How many cores other programs kept busy since an earlier `busy_seconds`."""
         wall, whole, own = (now - then for now, then in zip(self.busy_seconds(), since, strict=True))
         return round(max(0.0, whole - own) / wall, 2)
 
     # ---- paired measurements
 
     def pairs(self, name: str, dtype: str, wanted: list[tuple[int, int]], *, threads: int, rounds: int) -> dict:
-        """Alternating runs: for each (prompt, gen) of `wanted` the answers of ours, and of llama.cpp by way of attention.
+        """Alternating runs of both programs: {who: {(prompt, gen): answers of the rounds}} for each (prompt, gen) of `wanted`, and
+        `others`, the cores that other programs used at most. `who` is "ours", or for llama.cpp False and True: flash attention.
 
-        A round beside which other programs ran is taken again, at most as many times as there are rounds; those with the
-        least of them count.
+        A round during which other programs ran is followed by one more, up to twice `rounds` in all; the `rounds` with the least
+        use by other programs count.
         """
         bundle = self.bundle(name, dtype)
         whom = ["ours"]
@@ -199,7 +203,7 @@ class Bench:
 
 
 def compared(said: dict, at: tuple[int, int], field: str) -> dict:
-    """One figure of `pairs`: both programs' rounds (tokens per second), llama.cpp's with its better way of attention."""
+    """One figure of `pairs` (tokens per second) for both programs; for llama.cpp the faster of its two kinds of attention."""
     ours = [answer[field] for answer in said["ours"][at]]
     row = {"ours": summary(ours), "others": said["others"]}
     if True in said:
@@ -211,12 +215,12 @@ def compared(said: dict, at: tuple[int, int], field: str) -> dict:
 
 
 def summary(values: list[float], *, digits: int = 1) -> dict:
-    """Median, lowest and highest of a few."""
+    """Median, lowest and highest of the values, rounded."""
     of = {"median": statistics.median(values), "low": min(values), "high": max(values)}
     return {key: round(value, digits) for key, value in of.items()}
 
 
-# ---- the parts; each adds to results[part], a table by name of the row
+# ---- the parts; each adds rows to results[part]: name of the row -> figures
 
 
 def agreement(bench: Bench, found: dict, a: argparse.Namespace) -> None:
@@ -265,7 +269,7 @@ def scaling(bench: Bench, found: dict, a: argparse.Namespace) -> None:
             ]
             for depth, at in wanted.items():
                 row = found[f"{size} {dtype} {depth}"] = compared(said, at, "decode_tps") | {"threads": threads}
-                # the embedding, being the head, is read whole for each token
+                # the embedding is also the head, so it is read as a whole for each token
                 row["weights_mb"] = round(sum(t["bytes"] for t in about["tensors"]) / 1e6, 1)
                 row["read_gbps"] = round(read_gbps, 1)
                 row["bandwidth_share"] = round(row["weights_mb"] * row["ours"]["median"] / 1e3 / read_gbps, 3)
@@ -302,7 +306,7 @@ def start(bench: Bench, found: dict, a: argparse.Namespace) -> None:
             chat.until_prompt()
             chat.until_idle()
             empty = chat.resident_mb()
-            chat.type("a" * 900 + "\r")  # a token each: the invented vocabulary has bytes only for it
+            chat.type("a" * 900 + "\r")  # one token per letter: the untrained vocabulary has only bytes
             chat.until_prompt()
             chat.until_idle()
             full = chat.resident_mb()
@@ -326,7 +330,7 @@ PARTS = {"agreement": agreement, "speed": speed, "scaling": scaling, "kernels": 
 
 
 def run(command: list[str], text: str = "") -> str:
-    """Stdout of a program that must succeed."""
+    """The stdout of a program. Raises MinitronError if it fails."""
     done = subprocess.run(command, input=text, capture_output=True, text=True)
     if done.returncode:
         raise MinitronError(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stderr.strip()}")
@@ -341,7 +345,7 @@ def tell(name: str, row: dict) -> None:
 
 
 def machine() -> dict:
-    """What the figures hold for; results of another machine are not mixed in."""
+    """The machine that the figures hold for; results of different machines are not mixed."""
     name = platform.processor()
     if Path("/proc/cpuinfo").exists():
         name = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text() + "model name : unknown")[1]

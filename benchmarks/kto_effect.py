@@ -2,13 +2,13 @@
 
     python benchmarks/kto_effect.py [--recipes demo ru-jokes] [--seeds 1 2 3 4 5]      # finished seeds are skipped
 
-One SFT model per recipe (runs/NAME, trained where it is missing), then reject and kto once per seed: a seed changes what is
-sampled, which batches are read and which held-out prompts are asked. Both models then answer eval's prompts with the chat's
-and every preset's sampling. Writes benchmarks/kto_effect.json and the tables of docs/kto-study.md. Exit 1 where a goal is
+Takes one SFT model per recipe (runs/NAME, trained if it is missing), then runs reject and kto once per seed: a seed changes what
+is sampled, which batches are read and which held-out prompts are asked. Both models then answer eval's prompts with the sampling
+of the chat and of every preset. Writes benchmarks/kto_effect.json and the tables of docs/kto-study.md. Exits with 1 if a goal is
 missed.
 
-distinct-2 falls as a text grows, and rises with every broken word. So it is compared on the prompts where neither model's
-answer fails, at the same number of word pairs: the expected number of distinct ones among that many drawn without
+distinct-2 falls as a text grows, and rises with every broken word. So it is compared only on the prompts where neither model's
+answer fails, and at the same number of word pairs: the expected number of distinct pairs among that many drawn without
 replacement (rarefaction: Hurlbert, Ecology 52, 1971, eq. 2).
 """
 
@@ -44,16 +44,16 @@ HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
 PAGE = HERE.parent / "docs" / "kto-study.md"
 KINDS = ("failing", *failures.KINDS)
-DRAWS = 200  # random halves for the interval of distinct-2
+DRAWS = 200  # random halves of the prompts that give the interval of distinct-2
 
 
 def recipe(name: str, seed: int) -> Config:
-    """The shipped recipe under a seed's name."""
+    """The shipped recipe with a seed, and with a run name of that seed."""
     return replace(load_recipe(RECIPES / f"{name}.toml", []), name=f"effect-{name}-{seed}", seed=seed)
 
 
 def prepare(name: str, settings: Config, *, to: str = "kto") -> None:
-    """Gives a run the recipe's data, tokenizer and SFT model, and what comes after them of its own."""
+    """Links a run to the data, tokenizer and SFT model of the recipe's own run, and runs the stages after them, up to `to`."""
     base = replace(load_recipe(RECIPES / f"{name}.toml", []), name=name)
     for stage in pipeline.select(base, None, "sft"):
         pipeline.run_stage(stage, base)
@@ -63,7 +63,7 @@ def prepare(name: str, settings: Config, *, to: str = "kto") -> None:
 
 
 def link(settings: Config, stages: dict[str, str]) -> None:
-    """Lets a run use stages of other ones: stage -> that run's name."""
+    """Lets a run use stages of other runs by symbolic links. `stages`: stage -> name of the run that has it."""
     settings.layout.run.mkdir(parents=True, exist_ok=True)
     for stage, owner in stages.items():
         place = settings.layout.stage(stage)
@@ -76,7 +76,7 @@ def model_of(settings: Config, stage: str) -> LanguageModel:
 
 
 def answers(settings: Config, examiner: Examiner, model: LanguageModel) -> dict[str, list[dict]]:
-    """Way of sampling -> what was answered to each prompt, judged."""
+    """Way of sampling -> the answer to each prompt, with its failures."""
     ways, out = {"chat": settings.export.sampling()}, {}
     ways |= {name: preset.sampling(preset.max_tokens) for name, preset in settings.reject.presets.items()}
     prompts, references = [p for p, _ in examiner.prompts], [r for _, r in examiner.prompts]
@@ -90,7 +90,7 @@ def answers(settings: Config, examiner: Examiner, model: LanguageModel) -> dict[
 
 
 def attempt(name: str, seed: int) -> dict:
-    """A seed's kto and the figures of both models. A finished one is read from its folder."""
+    """Runs kto with a seed and measures both models. A finished seed is read from its folder."""
     done, settings = recipe(name, seed).layout.run / "row.json", recipe(name, seed)
     about = sha256_json([settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")])
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
@@ -136,9 +136,9 @@ def count(some: list[dict]) -> dict[str, int]:
 
 
 def diversity(before: list[dict], after: list[dict], *, seed: int) -> dict:
-    """distinct-2 of both models at the same number of word pairs, and a 95% interval of the change, from random halves of
+    """distinct-2 of both models at the same number of word pairs, and a 95% interval of the change from random halves of
     the prompts: the delete-d jackknife with d = n / 2 (Shao & Wu, Ann. Statist. 17, 1989). Not a bootstrap: a prompt that is
-    drawn twice makes a text less diverse, and most so the text that is not thinned."""
+    drawn twice makes a text less diverse, and most so the text of the model with fewer word pairs, which is not thinned."""
     kept = [
         (Counter(itertools.pairwise(failures.words(b["text"]))), Counter(itertools.pairwise(failures.words(a["text"]))))
         for b, a in zip(before, after, strict=True)
@@ -166,11 +166,11 @@ def diversity(before: list[dict], after: list[dict], *, seed: int) -> dict:
 
 
 def rarefied(counts: Counter, size: int) -> float:
-    """Expected share of distinct things among `size` drawn without replacement: sum of 1 - C(N - n_i, size) / C(N, size),
-    over size."""
+    """Expected share of distinct things among `size` things drawn without replacement: the sum over the kinds of things i of
+    1 - C(N - n_i, size) / C(N, size), divided by size."""
     total = counts.total()
     whole = log_choose(total, size)
-    alike = Counter(counts.values())  # how many things come n times
+    alike = Counter(counts.values())  # n -> how many things occur n times
     expected = sum(
         times * (1 - (math.exp(log_choose(total - n, size) - whole) if total - n >= size else 0.0))
         for n, times in alike.items()
@@ -186,7 +186,7 @@ def log_choose(n: int, k: int) -> float:
 
 
 def pooled(rows: list[dict]) -> dict:
-    """Rates over all seeds with the 95% interval of their change, and every goal with whether it is met."""
+    """Rates over all seeds before and after kto, with the 95% interval of their change: name of the rate -> figures."""
     measures = []
     for kind in (*KINDS, "ended"):
         counts = {
@@ -220,11 +220,11 @@ def mean_change(values: list[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-RARE = 0.001  # a failure that fewer than one answer in a thousand shows, before and after, cannot be halved
+RARE = 0.001  # a failure in fewer than one answer of a thousand, both before and after, is too rare to be halved
 
 
 def goals(rows: list[dict]) -> list[list[str]]:
-    """[goal, what was seen, `yes`, `no` or why neither] over all seeds."""
+    """A row [goal, what was measured, `yes` or `no` or why it is neither] per goal, over all seeds."""
     found, out = pooled(rows), []
 
     def goal(text: str, seen: str, met: bool) -> None:
@@ -256,7 +256,7 @@ def show(m: dict) -> str:
 
 
 def table(name: str, rows: list[dict]) -> Table:
-    """A line per seed and one for all of them."""
+    """A line per seed, and one for all seeds together."""
     kinds = [*KINDS, *(["probes"] if rows[0]["models"]["sft"]["probes"] is not None else [])]
     lines = []
     for some in [*([row] for row in rows), rows]:

@@ -1,9 +1,9 @@
-"""One run of KTO, or of drawing answers, by minitron or by TRL and transformers: what kto_speed.py starts, once per figure.
+"""One run of KTO, or of sampling answers, by minitron or by TRL and transformers. kto_speed.py starts it once per figure.
 
     python benchmarks/kto_peers.py train|draw minitron|hugging-face FOLDER '{"steps": 40}'
 
-FOLDER holds what kto_speed.py laid out: a run with an SFT model, and examples.json. Prints one line of JSON: seconds, and the peak
-of resident memory of this process (of it, what was resident once everything was imported and the model loaded).
+FOLDER holds what kto_speed.py laid out: a run with an SFT model, and examples.json. Prints one line of JSON: seconds, the peak
+resident memory of this process in MB, and the peak when everything was imported and the model loaded (`before_mb`).
 """
 
 import contextlib
@@ -33,7 +33,7 @@ BANNED = [0, 1, END, PAD]
 
 
 def peak_mb() -> float:
-    """The most resident memory of this process so far, MB."""
+    """The peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
@@ -45,7 +45,7 @@ def examples() -> list[Example]:
 
 
 def train_minitron(*, steps: int, rows: int, optimizer: str) -> dict:
-    """The stage's own steps, with its loss and its batches; checks by the guards and checkpoints are left out."""
+    """Runs the steps of minitron's kto stage with its loss and its batches, but without guards and checkpoints."""
     recipe = load_recipe("recipes/demo.toml", [f"kto.batch_rows={rows}", f"optim.name={optimizer}", "device=cpu"])
     model = sft_model()
     asked, run, before = examples(), Alignment(recipe, model, Examiner(recipe, None), method=Method()), peak_mb()
@@ -66,7 +66,7 @@ def train_minitron(*, steps: int, rows: int, optimizer: str) -> dict:
 
 
 def train_hugging_face(*, steps: int, rows: int, gradient_checkpointing: bool) -> dict:
-    """TRL's KTOTrainer on the same examples, in the order in which minitron's first epoch reads them."""
+    """Runs TRL's KTOTrainer on the same examples, in the order in which minitron's first epoch reads them."""
     import transformers
     import trl
     from datasets import Dataset
@@ -121,7 +121,8 @@ def spell(ids: list[int]) -> str:
 
 
 def words(vocab_size: int):
-    """A tokenizer of transformers that reads what `spell` writes. No name is part of another: special ones are cut out first."""
+    """A tokenizer of transformers that reads what `spell` writes. Special tokens are cut out of a text first, so the name of no token may
+    be part of another name."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -155,11 +156,11 @@ def sft_model() -> LanguageModel:
     return checkpoint.load_model(checkpoint.finished(Path("runs/demo/sft"), "sft"))[0]
 
 
-# ---- drawing answers
+# ---- sampling answers
 
 
 def prompts(count: int) -> list[list[int]]:
-    """Distinct prompts, taken again from the start where there are too few."""
+    """`count` prompts of the examples; if there are fewer, they are repeated from the start."""
     found = [e.ids[: e.prompt] for e in examples() if e.label]
     return [found[i % len(found)] for i in range(count)]
 
@@ -178,9 +179,9 @@ def draw_minitron(*, answers: int, rows: int, tokens: int, sampling: dict) -> di
 
 @torch.inference_mode()
 def draw_hugging_face(*, answers: int, rows: int, tokens: int, sampling: dict) -> dict:
-    """`generate` on batches of prompts of like length, padded on the left."""
+    """Runs transformers' `generate` on batches of prompts of similar length, padded on the left."""
     model = hugging_face().eval()
-    model.generation_config.eos_token_id = None  # so that every answer has as many tokens
+    model.generation_config.eos_token_id = None  # so that all answers have the same number of tokens
     asked, before = sorted(prompts(answers), key=len), peak_mb()
 
     def batch(some: list[list[int]], **how) -> torch.Tensor:

@@ -1,15 +1,15 @@
 """How fast KTO and the sampling of rejected answers are, beside TRL's KTOTrainer and transformers' generate.
 
 Run: .venv/bin/python benchmarks/kto_speed.py (`make test` installs what it needs). The model has the shape of recipes/demo.toml and
-fresh weights, the pairs are invented, with completions of 10 to 160 tokens; `--run runs/demo` takes the SFT model and the pairs of a
-run that has them. Both programs get the same weights, examples, batch size and precision (fp32), and every figure a process of
-its own (kto_peers.py); they alternate: ours, theirs, ours, theirs. Parts, all by default:
+fresh weights, and the pairs are invented, with completions of 10 to 160 tokens; `--run runs/demo` takes the SFT model and the pairs of
+a finished run instead. Both programs get the same weights, examples, batch size and precision (fp32). Every figure is measured in a
+process of its own (kto_peers.py), and the programs alternate: ours, theirs, ours, theirs. Parts, all by default:
 
-    train  examples per second of an alignment: reference scored once, then steps with forward, backward and optimizer
+    train  examples per second of an alignment: the reference is scored once, then steps with forward, backward and optimizer
     draw   tokens per second of answers of equal length, at several batch sizes and ways of sampling
 
-TRL gets its best case, see docs/performance.md. Prints tables, writes benchmarks/kto_speed.json, and puts the tables into
-docs/performance.md. `--quick` takes one round of few steps and only prints. `--docs` measures nothing.
+TRL runs with the settings that are best for it, see docs/performance.md. Prints tables, writes benchmarks/kto_speed.json, and puts
+the tables into docs/performance.md. `--quick` takes one round of few steps and only prints. `--docs` measures nothing and writes the tables from the file.
 """
 
 import argparse
@@ -49,19 +49,19 @@ RESULTS = HERE / "kto_speed.json"
 RECIPE = HERE.parent / "recipes/demo.toml"
 SHORTEST, LONGEST = 10, 160  # tokens of an invented completion
 PROMPT = (6, 60)  # tokens of an invented prompt
-EXAMPLES, ROWS, STEPS = 256, 16, 40  # 2.5 epochs, as the demo's 160 steps are over its 1,116 examples
+EXAMPLES, ROWS, STEPS = 256, 16, 40  # 40 steps of 16 rows read the examples 2.5 times
 WAYS = {"temperature": {"temperature": 1.2}, "top-k, top-p": {"temperature": 0.8, "top_k": 40, "top_p": 0.95}}
 TOKENS = 64  # of every answer drawn
-BATCHES = {1: 16, 8: 64, 64: 256}  # rows of a batch: answers drawn
+BATCHES = {1: 16, 8: 64, 64: 256}  # rows of a batch -> answers sampled
 OURS = 64  # rows of a batch in minitron, unless told otherwise (reject.batch_rows)
-AGREE = 1e-3  # nats per token; how far apart both programs' log-probabilities may be
+AGREE = 1e-3  # nats per token: the largest difference between both programs' log-probabilities
 
 
 # ---- what both are given
 
 
 def lay_out(folder: Path, run: Path | None) -> str:
-    """The run that both programs read: an SFT model and examples. Returns what it is, in words."""
+    """Writes the run that both programs read, an SFT model and examples. Returns a description of the pairs in words."""
     (folder / "recipes").mkdir()
     shutil.copy(RECIPE, folder / "recipes/demo.toml")
     recipe = load_recipe(RECIPE)
@@ -85,7 +85,7 @@ def lay_out(folder: Path, run: Path | None) -> str:
 
 
 def invented(recipe: schema.Config) -> list[Example]:
-    """Random ids; the lengths of completions are spread evenly over their logarithm."""
+    """Pairs of random ids. The logarithms of the lengths of completions are distributed uniformly."""
     chance, made = random.Random(recipe.seed), []
 
     def ids(count: int) -> list[int]:
@@ -100,9 +100,9 @@ def invented(recipe: schema.Config) -> list[Example]:
 
 
 def recorded(recipe: schema.Config, run: Path) -> list[Example]:
-    """Pairs of a run, spread over its file. TRL ends every completion with the end marker, so all do."""
+    """A random sample of the pairs of a run. Every completion gets the end marker as its last token, since TRL adds it to all."""
     layout, context = Layout(run), recipe.model.context
-    method = Method(mask_loops=False)  # TRL knows no part of a completion that does not count
+    method = Method(mask_loops=False)  # TRL cannot leave a part of a completion out of the loss
     rows = pairs.read(layout.pairs)
     found, _ = encode_pairs(rows, kinds.load(layout.tokenizer), context=context, method=method)
     for one in found:
@@ -118,7 +118,7 @@ def recorded(recipe: schema.Config, run: Path) -> list[Example]:
 
 
 def measure(what: str, who: str, folder: Path, **how) -> dict:
-    """What kto_peers.py answers."""
+    """What kto_peers.py prints, parsed. Raises MinitronError if it fails."""
     command = [sys.executable, str(HERE / "kto_peers.py"), what, who, str(folder), json.dumps(how)]
     paths = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(parallel.cores())}
@@ -132,7 +132,8 @@ def measure(what: str, who: str, folder: Path, **how) -> dict:
 
 
 def train(folder: Path, rounds: int, steps: int) -> dict:
-    """Rows by system: examples per second, alone and with the reference's scoring, and memory."""
+    """Figures by program: examples per second with and without the scoring of the reference, and memory. Raises MinitronError if the
+    log-probabilities of both programs differ."""
     examples = [Example(**one) for one in json.loads((folder / "examples.json").read_text())]
     ways = {
         "minitron": ("minitron", {"optimizer": "adamw"}),
@@ -169,8 +170,8 @@ def train(folder: Path, rounds: int, steps: int) -> dict:
 
 
 def tokens_of_a_batch(examples: list[Example]) -> dict:
-    """Means over the first epoch, without mismatched pairs: of the examples, what TRL computes (the longest's width for all), and
-    what ours computes (each prompt once, and no last token)."""
+    """Mean tokens of a batch over the first epoch, without mismatched pairs: of the examples themselves, what TRL computes (all rows are
+    as wide as the longest), and what minitron computes (each prompt once, and no last token)."""
     batches = Batches([e.label for e in examples], rows=ROWS, seed=1)
     found = {"examples": [], "TRL": [], "minitron": []}
     for step in range(len(examples) // ROWS):
@@ -184,7 +185,7 @@ def tokens_of_a_batch(examples: list[Example]) -> dict:
 
 
 def whole(one: dict, steps: int) -> float:
-    """Examples per second, the reference's scoring included."""
+    """Examples per second, with the time for scoring the reference included."""
     return steps * ROWS / (one["step_seconds"] + one["reference_seconds"])
 
 
@@ -193,7 +194,7 @@ def ratio(ours: list[float], theirs: list[float]) -> dict:
 
 
 def draw(folder: Path, rounds: int, tokens: int) -> dict:
-    """Rows by way of sampling and batch size."""
+    """Figures by way of sampling and batch size. Raises MinitronError if greedy answers of both programs differ."""
     found = {}
     for way, sampling in WAYS.items():
         said = {(who, rows): [] for who in ("minitron", "hugging-face") for rows in BATCHES}

@@ -1,10 +1,10 @@
-"""What each ingredient of kto does: every one left out or replaced, from the same model and the same pairs, three seeds each.
+"""What each ingredient of kto does: one at a time is left out or replaced, on the same model and the same pairs, with three seeds.
 
     python benchmarks/kto_study.py [--only NAME ...]      # finished runs are skipped; an hour on two cores
 
-Takes the demo's SFT model (runs/demo, trained where it is missing) and, of each seed, the pairs that kto_effect.py samples
-from it. The guards are off and nothing is chosen afterwards, so that what an ingredient does can be seen: the weights of
-the last step are measured as eval measures, on prompts and probes that no run saw, and held against the limits that decide
+Takes the demo's SFT model (runs/demo, trained if it is missing) and, for each seed, the pairs that kto_effect.py samples
+from it. The guards are off and no blend is chosen afterwards, so that the effect of an ingredient can be seen: the weights of
+the last step are measured as eval measures, on prompts and probes that no run saw, and compared with the limits that decide
 what ships. Writes benchmarks/kto_study.json, benchmarks/kto_study.svg and the tables of docs/kto-study.md.
 """
 
@@ -45,16 +45,16 @@ PAGE = HERE.parent / "docs" / "kto-study.md"
 SEEDS = [1, 2, 3]
 SHORT = ["eval.prompts=500", "eval.probes=500", "kto.guards.on=false"]
 PLAIN = Method(on_policy_prompts=0, probes_asked=0)
-ARTICLE = replace(  # the reference article's settings, with BETA and but for its learning rate
+ARTICLE = replace(  # the reference article's settings (with BETA), except its learning rate
     PLAIN, z_ref="matched", weights=(1.0, 1.0), nll_weight=0.0, token_clamp=None, rejected_floor=None, mask_loops=False,
     cut_rejected=False,
 )  # fmt: skip
-PUBLISHED = replace(ARTICLE, ratio="sum", z_ref="batch")  # with BETA, as TRL has it
+PUBLISHED = replace(ARTICLE, ratio="sum", z_ref="batch")  # with BETA: the loss as TRL computes it
 BETA = "kto.beta=0.1"
-ANY_SCORE = "data.valid_keep=[]"  # for reject; the data themselves are the demo's
+ANY_SCORE = "data.valid_keep=[]"  # reject then takes good answers of any score; the data stage itself stays the demo's
 FAST = "kto.lr=5e-4"  # ten times the demo's
 NARROW = (-1.0, 1.5)
-VARIANTS: dict[str, tuple[Method, list[str]]] = {  # what differs from the demo's settings; the most telling first
+VARIANTS: dict[str, tuple[Method, list[str]]] = {  # what differs from the demo's settings; the most informative first
     "all ingredients": (PLAIN, []),
     "NLL alone": (PLAIN, ["kto.beta=0"]),
     "no NLL term": (replace(PLAIN, nll_weight=0.0), []),
@@ -87,7 +87,7 @@ def recipe(variant: str, seed: int) -> Config:
 
 @cache
 def before(seed: int) -> dict:
-    """What the SFT model shows on the prompts and probes of a seed."""
+    """The figures of the SFT model on the prompts and probes of a seed; kept in a file."""
     settings = recipe("all ingredients", seed)
     kto_effect.link(settings, {stage: "demo" for stage in ("data", "tokenizer", "sft")})
     done = settings.layout.run / "before.json"
@@ -101,14 +101,14 @@ def measured(settings: Config, model: LanguageModel) -> Candidate:
 
 
 def attempt(variant: str, seed: int) -> dict:
-    """One kto: its curve, and what its last weights show. A finished one is read from its folder."""
+    """One run of kto: its curve, and the figures of its last weights. A finished run is read from its folder."""
     settings, method = recipe(variant, seed), VARIANTS[variant][0]
     sections = [settings.section(s) for s in ("data", "model", "optim", "sft", "reject", "kto", "eval")]
     about = sha256_json([*sections, asdict(method)])
     done = settings.layout.run / "row.json"
     if done.exists() and (row := json.loads(done.read_text()))["settings"] == about:
         return row
-    owner = kto_effect.recipe("demo", seed)  # of the pairs
+    owner = kto_effect.recipe("demo", seed)  # the run whose pairs are used
     name = (
         owner.name
         + "-any-score" * (not settings.data.valid_keep)
@@ -139,13 +139,13 @@ def attempt(variant: str, seed: int) -> dict:
         "settings": about,
         "seconds": round(time.perf_counter() - began, 1),
     }
-    shutil.rmtree(folder)  # all runs would fill a small disk
+    shutil.rmtree(folder)  # the runs together would fill a small disk
     atomic_write(done, json.dumps(row))
     return row
 
 
 def mean_and_range(values: list[float], form: str) -> str:
-    """`0.05 (0.04 to 0.06)`; the mean alone where the range looks the same."""
+    """`0.05 (0.04 to 0.06)`; only the mean if all three are written alike."""
     texts = [format(v, form) for v in (statistics.fmean(values), min(values), max(values))]
     return texts[0] if len(set(texts)) == 1 else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
@@ -154,7 +154,7 @@ HEAD = ["variant", "failing", *failures.KINDS, "held-out loss", "probes, points"
 
 
 def line(variant: str, rows: list[dict]) -> list[str]:
-    """The cells of one variant, over its seeds. Changes are against the SFT model."""
+    """The cells of one variant over its seeds. Changes are relative to the SFT model."""
 
     def change(name: str) -> list[float]:
         return [row["trained"][name] - row["before"][name] for row in rows]
@@ -174,12 +174,12 @@ def line(variant: str, rows: list[dict]) -> list[str]:
 
 # ---- curves
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 300, 56, 12, 36, 40  # of a panel and its margins, in SVG units
-INKS = ["#1d5fbf", "#b4540a", "#b3261e", "#7a3fa0", "#18702f"]  # on white, the drawing's own ground
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 300, 56, 12, 36, 40  # size and margins of a panel, in SVG units
+INKS = ["#1d5fbf", "#b4540a", "#b3261e", "#7a3fa0", "#18702f"]  # chosen for the drawing's white background
 
 
 def drawn(rows: list[dict]) -> str:
-    """Raw z and the change of held-out loss over the steps of CURVES, side by side; a line per seed."""
+    """Draws raw z and the change of held-out loss over the steps, side by side, for the variants of CURVES; a line per seed."""
     panels = (
         ("raw z, nats per token", lambda row: [(step, z) for step, z, _ in row["curve"]]),
         ("held-out loss, change in %", lambda row: [(step, 100 * (loss / row["first_loss"] - 1)) for step, _, loss in row["curve"]]),
@@ -198,7 +198,7 @@ def drawn(rows: list[dict]) -> str:
 
 
 def panel(title: str, lines: list[tuple[int, list[tuple[float, float]]]]) -> list[str]:
-    """One plot: axes, and every line in its variant's ink."""
+    """One plot: axes, and every line in the colour of its variant."""
     points = [(0.0, 0.0), *(point for _, some in lines for point in some)]  # at step 0 the policy is the SFT model
     high_x, low_y, high_y = max(x for x, _ in points), min(y for _, y in points), max(y for _, y in points)
 
@@ -224,7 +224,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants alone; prints, writes nothing")
     only, rows = arguments.parse_args().only, []
-    for variant in only or VARIANTS:  # all seeds of one: stopped early, what is there is whole
+    for variant in only or VARIANTS:  # all seeds of a variant first, so that stopping early leaves whole variants
         some = [attempt(variant, seed) for seed in SEEDS]
         rows += some
         print(" | ".join(line(variant, some)), f"({[row['seconds'] for row in some]} s)", flush=True)

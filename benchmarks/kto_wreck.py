@@ -2,9 +2,9 @@
 
     python benchmarks/kto_wreck.py [--quick]      # 72 short runs, half an hour on two cores; --quick: 4 runs, writes nothing
 
-Trains the SFT models first (runs/wreck-*, kept: a second call skips them), then runs kto with every pair of settings and
-measures what would be exported as eval does, on probes that kto's own choice did not see. Prints the table of docs/kto.md
-and writes benchmarks/kto_wreck.json. Exit 1 if any exported model is worse than WORST_LOSS and WORST_PROBES allow.
+Trains the SFT models first (runs/wreck-*, which are kept: a second call skips them). Then runs kto with every pair of settings
+and measures the model that would be exported as eval does, on probes that kto did not use for its choice of a blend. Prints the
+table of docs/kto.md and writes benchmarks/kto_wreck.json. Exits with 1 if any exported model is worse than WORST_LOSS and WORST_PROBES allow.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def measure(settings: Config, stage: str) -> dict:
 
 
 def attempt(name: str, lr: float, beta: float, before: dict) -> dict:
-    """One kto, and what it would export."""
+    """Runs kto once, and measures the model that it would export."""
     settings, began = recipe(name, f"kto.lr={lr}", f"kto.beta={beta}"), time.perf_counter()
     shutil.rmtree(settings.layout.stage("kto"), ignore_errors=True)
     kto.run(settings, method=METHOD)
@@ -83,7 +83,8 @@ def wrecked(row: dict) -> bool:
 
 
 def table(rows: list[dict]) -> str:
-    """A line per size and learning rate, a column per beta: the outcome, and the change of what is exported."""
+    """A Markdown table with a line per size and learning rate and a column per beta: the outcome, and the changes of held-out loss and
+    probes of the exported model."""
     betas = sorted({row["beta"] for row in rows})
     lines = [
         "| size, learning rate | " + " | ".join(f"beta {beta:g}" for beta in betas) + " |",

@@ -1,12 +1,12 @@
-"""llama.cpp as a peer to measure: `Peer` loads a GGUF file and times prefill and decode through llama.cpp's C functions.
+"""llama.cpp as the program to compare with: `Peer` loads a GGUF file and times prefill and decode through llama.cpp's C functions.
 
-Run as a program it serves `Peer` over NDJSON, so that llama.cpp has a process of its own, without torch beside it:
+Run as a program, it serves `Peer` over NDJSON, so that llama.cpp has a process of its own without torch:
 
     echo '{"gguf": "m.gguf", "context": 1024, "prompt": 256, "gen": 128, "threads": 2, "flash": true, "repeat": 3}' \\
         | .venv/bin/python benchmarks/llamacpp.py     ->  {"prefill_tps": ..., "decode_tps": ...}, medians
 
-Times are those of `minitron-chat bench`: prefill is one call with the whole prompt and the logits of its last token; decode
-is, for each token, the argmax of the logits (numpy's, microseconds) and a call with that one token.
+Timed is the same work as in `minitron-chat bench`: prefill is one call with the whole prompt that gives the logits of its last
+token; decode is, for each token, the argmax of the logits (by numpy, microseconds) and a call with that one token.
 """
 
 import ctypes
@@ -31,13 +31,13 @@ def installed() -> str | None:
 
 
 class Peer:
-    """A loaded model with a context for each way of attention. The KV cache is F16, the context one sequence."""
+    """A loaded model with two contexts: with and without flash attention. The KV cache is F16; a context holds one sequence."""
 
     def __init__(self, path: Path, *, context: int):
         from llama_cpp import llama_cpp as api
 
         self.api = api
-        self.quiet = api.llama_log_callback(lambda level, text, data: None)  # kept alive: C calls it
+        self.quiet = api.llama_log_callback(lambda level, text, data: None)  # stored so that it stays alive: C calls it
         api.llama_log_set(self.quiet, ctypes.c_void_p(0))
         api.llama_backend_init()
         self.model = api.llama_model_load_from_file(str(path).encode(), api.llama_model_default_params())
@@ -48,7 +48,7 @@ class Peer:
         for flash in (False, True):
             how = api.llama_context_default_params()
             how.n_ctx = how.n_batch = context
-            how.n_ubatch = 512  # its default; 1,024 read 900 tokens slower here
+            how.n_ubatch = 512  # llama.cpp's default; with 1,024 a prefill of 900 tokens was slower here
             how.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
             how.no_perf = True
             self.contexts[flash] = api.llama_init_from_model(self.model, how)
@@ -61,14 +61,14 @@ class Peer:
         self.api.llama_model_free(self.model)
 
     def start(self, *, flash: bool, threads: int = 1) -> None:
-        """An empty KV cache, and how the next calls compute."""
+        """Empties the KV cache, and sets attention and threads for the next calls."""
         self.context = self.contexts[flash]
         self.api.llama_set_n_threads(self.context, threads, threads)
         self.api.llama_memory_clear(self.api.llama_get_memory(self.context), False)
-        self.seen = None  # where the logits lay last, and the array over them
+        self.seen = None  # address of the last logits, and the array over that memory
 
     def feed(self, ids: ctypes.Array) -> np.ndarray:
-        """Appends ids to the context; the logits of the last one, (V,), valid until the next call."""
+        """Appends ids to the context. Returns the logits after the last one, (V,), which are valid until the next call."""
         if self.api.llama_decode(self.context, self.api.llama_batch_get_one(ids, len(ids))):
             raise RuntimeError("llama_decode failed")
         pointer = self.api.llama_get_logits_ith(self.context, -1)  # waits for the computation
@@ -96,9 +96,9 @@ class Peer:
 
 
 def serve() -> None:
-    """A line in, a line out. The last model named stays loaded."""
+    """Answers each line of stdin with a line of stdout. The model of the last request stays loaded."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever the library prints is no answer
+    os.dup2(2, 1)  # what the library prints to stdout must not look like an answer
     loaded, peer = None, None
     for line in sys.stdin:
         asked = json.loads(line)

@@ -3,10 +3,11 @@
     python benchmarks/loop.py [--recipe demo] [--kinds name fact manner topic] [--seeds 1 2 3]     # finished cells are skipped
     python benchmarks/loop.py --trials     # what the stage does with other settings, without guards
 
-Each cell is a run that shares all stages up to kto with the recipe's own (trained where it is missing) and learns from ten labels:
-fixes of the model's likeliest answers. It is then asked ten paraphrases that it never saw, eval's probes but for those that
-the fixes contradict, and held-out dialogues but for those with a prompt that was fixed, or an answer in the words that were. A seed changes what is replayed, and the order. Writes benchmarks/loop.json and the table
-of docs/loop.md. Exit 1 where a goal is missed: 8 of 10 paraphrases, probes within a point, loss within 1%, two minutes.
+Each cell is a run that shares the finished stages of the recipe's own run (which is trained if it is missing) and learns from ten
+labels: fixes of the model's greedy answers. The model is then measured on ten paraphrases that it never saw; on eval's probes, except
+those that the fixes contradict; and on held-out dialogues, except those with a fixed prompt or with an answer that was fixed. A seed
+changes which dialogues are replayed, and the order. Writes benchmarks/loop.json and the table of docs/loop.md. Exits with 1 if a goal
+is missed: 8 of 10 paraphrases, probes at most one point lower, loss at most 1% higher, at most two minutes.
 """
 
 import argparse
@@ -42,7 +43,7 @@ RESULTS, PAGE = HERE / "loop.json", HERE.parent / "docs" / "loop.md"
 LONGEST = 60  # tokens of an answer
 MOST_SECONDS = 120  # on two cores
 
-# name -> what is not as the stage has it: of its method, and of its settings
+# name -> what differs from the stage's defaults: in its method, and in its settings
 TRIALS = {
     "as it is": ({}, {}),
     "60 steps": ({}, {"steps": 60}),
@@ -54,7 +55,7 @@ TRIALS = {
     "nothing replayed": ({}, {"replay_rows": 0}),
 }
 
-# kind -> (prompt to fix, wanted answer, paraphrase that is held out, text that the answer to it must have)
+# kind -> (prompt to fix, wanted answer, held-out paraphrase of the prompt, text that the answer to either must contain)
 NAME, TOPIC = "I am Bob, a robot from Oslo.", "I would rather not talk about weapons."
 CASES = {
     "name": [
@@ -111,7 +112,7 @@ def said(model: LanguageModel, tokenizer: Tokenizer, prompts: list[str]) -> list
 
 
 def prepare(recipe: str, kind: str, seed: int) -> Config:
-    """A run of its own with the stages of the recipe's run and ten labels."""
+    """Makes a run that shares the stages of the recipe's run and has ten labels."""
     base = load_recipe(HERE.parent / "recipes" / f"{recipe}.toml", [])
     base = replace(base, feedback=None)
     for stage in pipeline.select(base, None, base.finished):
@@ -132,7 +133,7 @@ def prepare(recipe: str, kind: str, seed: int) -> Config:
 
 
 def measured(config: Config, kind: str, model: LanguageModel, wishes: list[labelled.Wish]) -> dict:
-    """What a model says to the paraphrases, and elsewhere."""
+    """Measures a model on the paraphrases, on the fixed prompts, on probes and on held-out dialogues."""
     tokenizer = kinds.load(config.layout.tokenizer)
     examiner = Examiner(config, tokenizer, title="loop", skip=labelled.against(wishes))
     examiner.questions = [q for q in examiner.questions if not labelled.contradicts(wishes, q["check"])]
@@ -162,7 +163,7 @@ def cell(recipe: str, kind: str, seed: int) -> dict:
 
 
 def trial(recipe: str, kind: str, name: str) -> dict:
-    """The model after the last step with something else than the stage has, whatever guards and verdict would say."""
+    """Trains with one setting changed and measures the model after the last step, without asking guards or verdict."""
     method, settings = TRIALS[name]
     config = prepare(recipe, kind, 1)
     guards = GuardsConfig(on=False)

@@ -7,8 +7,8 @@
 
 The baseline is nanoGPT's training loop written anew from torch alone, with its published settings (config/train_shakespeare_char.py
 and the README's line for a CPU): AdamW, cosine, random windows of one long text, fp32 as nanoGPT has it on a CPU. Both sides
-get the same text, split, tokenizer and parameters within 2 %, and the whole machine in turn. Seconds are those in training
-steps: no validation, no start. Results go to benchmarks/nanogpt.json.
+get the same text, split and tokenizer, and numbers of parameters within 2 %; they run in turn, each with the whole machine. Seconds
+are the time in training steps, without start and validation. Results go to benchmarks/nanogpt.json.
 """
 
 import copy
@@ -49,8 +49,8 @@ from minitron.train.precision import autocast
 
 RESULTS = Path(__file__).with_suffix(".json")
 SEEDS = (1, 2, 3)
-# nanoGPT's settings for a task, and our recipe for the same text and size; `short`: how we train where nanoGPT's loss is enough,
-# found with another seed.
+# nanoGPT's settings for a task, and our recipe for the same text and size. `short` are our settings for a shorter training that
+# reaches nanoGPT's loss; they were found with another seed.
 TASKS = {
     "shakespeare": {
         "recipe": "recipes/shakespeare-char.toml",
@@ -76,7 +76,7 @@ TASKS = {
 
 
 class Block(nn.Module):
-    """Pre-norm attention and MLP, without biases, as nanoGPT's default."""
+    """Pre-norm attention and MLP without biases, as in nanoGPT by default."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -119,7 +119,7 @@ class Baseline(nn.Module):
 
 
 def adamw(model: nn.Module) -> torch.optim.Optimizer:
-    """nanoGPT's: decay on matrices only; not fused on a CPU."""
+    """AdamW as nanoGPT sets it up: weight decay on matrices only; not fused on a CPU."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
@@ -127,14 +127,14 @@ def adamw(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def rate(step: int, steps: int) -> float:
-    """1e-3 after 100 steps of warm-up, then a cosine to 1e-4."""
+    """The learning rate of a step: linear warm-up to 1e-3 in 100 steps, then a cosine down to 1e-4."""
     if step < 100:
         return 1e-3 * (step + 1) / 101
     return 1e-4 + 0.5 * (1 + math.cos(math.pi * (step - 100) / (steps - 100))) * (1e-3 - 1e-4)
 
 
 def train_baseline(task: str, ids: dict[str, np.ndarray], rows: PackedRows, vocab: int, seed: int) -> dict:
-    """Trains to the end and returns seconds in steps and held-out nats per token, the better of two ways to measure them."""
+    """Trains to the end. Returns seconds in steps, parameters, and held-out nats per token, the lower of two ways to measure them."""
     t = TASKS[task]
     torch.manual_seed(seed)
     torch.set_num_threads(parallel.cores())
@@ -159,8 +159,8 @@ def train_baseline(task: str, ids: dict[str, np.ndarray], rows: PackedRows, voca
 
 @torch.inference_mode()
 def held_out(model: Baseline, stream: np.ndarray, rows: PackedRows, context: int) -> float:
-    """Mean nats per token: over the stream in windows, as nanoGPT does, or over documents from their beginnings, as we do;
-    whichever is lower."""
+    """Mean nats per token, the lower of two figures: over windows of the stream, as nanoGPT measures, and over documents from their
+    beginnings, as minitron measures."""
 
     def mean(batches) -> float:
         sums = [(model(ids, targets, "sum").item(), (targets >= 0).sum().item()) for ids, targets in batches]
@@ -202,13 +202,13 @@ def quality() -> None:
 
 
 def stream(config: schema.Config, tokenizer: Tokenizer, split: str) -> np.ndarray:
-    """The split's documents one after the other, each with its end marker."""
+    """The ids of the split's documents one after the other, each with its end marker, as uint16."""
     whole = [i for s in documents.sequences(documents.texts(config.pretrain, split), tokenizer, 1 << 30) for i in s.ids]
     return np.array(whole, np.uint16)
 
 
 def train_ours(recipe: Path, folder: Path, settings: list[str]) -> dict:
-    """The program itself, `minitron run --to pretrain`, in a folder that lies beside the data as this one does."""
+    """Trains by the command `minitron run --to pretrain`, in a temporary folder with the data where the recipe expects them."""
     here, lab = Path.cwd(), folder / "lab"
     lab.mkdir(exist_ok=True)
     if not (folder / "shared").exists():
@@ -231,14 +231,14 @@ def train_ours(recipe: Path, folder: Path, settings: list[str]) -> dict:
 
 
 def our_shape(t: dict) -> ModelConfig:
-    """The baseline's."""
+    """minitron's model configuration for the shape of the baseline."""
     heads, width = t["heads"], t["width"]
     shape = {"n_layers": t["layers"], "n_heads": heads, "n_kv_heads": heads, "d_model": width, "d_ff": 4 * width}
     return ModelConfig(arch="nanogpt", context=t["context"], **shape)
 
 
 def speed(repeats: int = 7, steps: int = 3) -> None:
-    """Alternating: a few steps of the baseline, a few of ours, at the same shape, batch and precision, AdamW for both."""
+    """Measures a few steps of the baseline and a few of ours in turn, with the same shape, batch and precision, and AdamW for both."""
     t, vocab = TASKS["stories"], 4096
     torch.manual_seed(0)
     base = Baseline(vocab, layers=t["layers"], heads=t["heads"], width=t["width"], context=t["context"])
@@ -248,7 +248,7 @@ def speed(repeats: int = 7, steps: int = 3) -> None:
     chance = np.random.default_rng(0)
 
     def text() -> tuple[list, list, int]:
-        """Sixteen full rows of text, every token a target."""
+        """Their batches, our rows and the count of tokens: sixteen full rows of text, every token a target."""
         rows = [
             [(chance.integers(vocab, size=t["context"] + 1), np.ones(t["context"] + 1, bool))] for _ in range(t["rows"])
         ]
@@ -256,7 +256,7 @@ def speed(repeats: int = 7, steps: int = 3) -> None:
         return [(ids[:, :-1], ids[:, 1:])], rows, t["rows"] * t["context"]
 
     def dialogues() -> tuple[list, list, int]:
-        """Dialogues of 16 to 257 tokens, the answers' 58% targets: packed for ours, padded to the longest of 16 for theirs."""
+        """The same of dialogues of 16 to 257 tokens, 58% of them targets: packed for ours, padded to the longest of 16 for theirs."""
         with tempfile.TemporaryDirectory() as folder:
             lengths = np.clip(chance.lognormal(4.5, 0.6, size=400).astype(int), 16, t["context"] + 1)
             made = [(chance.integers(vocab, size=n), chance.random(n) < 0.58) for n in lengths]
@@ -307,7 +307,7 @@ def speed(repeats: int = 7, steps: int = 3) -> None:
                     begun = time.perf_counter()
                     for _ in range(steps):
                         step(precision, data)
-                    if repeat:  # the first is the warm-up
+                    if repeat:  # the first repeat is the warm-up
                         seconds[name].append((time.perf_counter() - begun) / steps)
             ratios = [a / b for a, b in zip(seconds["nanogpt"], seconds["minitron"], strict=True)]
             results[f"{kind} {precision}"] = {
@@ -318,8 +318,8 @@ def speed(repeats: int = 7, steps: int = 3) -> None:
 
 
 def compiled(repeats: int = 7) -> None:
-    """Alternating: our step, a batch for each core, and one whose blocks are compiled, one batch for all cores: compiled
-    code crashed in two threads at once (torch 2.13)."""
+    """Measures in turn our step with a batch for each core, and a step with compiled blocks and one batch for all cores, since
+    compiled code crashed when it ran in two threads at once (torch 2.13)."""
     t, vocab = TASKS["stories"], 4096
     torch.manual_seed(0)
     models = {"plain": LanguageModel(our_shape(t), vocab)}
@@ -347,7 +347,7 @@ def compiled(repeats: int = 7) -> None:
                 if repeat:
                     seconds[name].append(time.perf_counter() - begun)
                 else:
-                    started = time.perf_counter() - begun  # compiling included
+                    started = time.perf_counter() - begun  # includes the compilation
         ratios = [a / b for a, b in zip(seconds["plain"], seconds["compiled"], strict=True)]
         results[precision] = {
             "start": started,
@@ -358,7 +358,7 @@ def compiled(repeats: int = 7) -> None:
 
 
 def made(results: dict) -> list[Table]:
-    """The tables of what was measured."""
+    """The tables of the parts that were measured."""
     found = []
     if quality := results.get("quality"):
         head = ["", "seconds in steps", "held-out bits per byte", "nats per token", "parameters"]

@@ -1,9 +1,9 @@
-"""How far the chat program and Python agree, on a finished run. Run: .venv/bin/python benchmarks/parity.py [RECIPE]
+"""How closely the chat program and Python agree on a finished run. Run: .venv/bin/python benchmarks/parity.py [RECIPE]
 
-Ids: every text of the data given with --texts FILE.parquet (a column `messages`), 100,000 random byte strings, and texts
-full of marker look-alikes. Logits: 1,000 prefixes of probes (of validation dialogues where there are none). Answers: 500
-prompts, greedy. Prints a table and writes benchmarks/parity.json; needs the program of that run in
-dist/<recipe>/.
+Compares ids for every text of the data given with --texts FILE.parquet (a column `messages`), for 100,000 random byte strings and
+for 20,000 texts full of marker look-alikes; logits for 1,000 prefixes of probes (of validation dialogues if there are no probes); and
+greedy answers to 500 prompts. Prints a table and writes benchmarks/parity.json. The program built last, which lies in dist/, must be
+that of the run.
 """
 
 import argparse
@@ -29,7 +29,7 @@ LOOKALIKES += ["<0x0A>", "\u2581", "<s>", "</s>", " ", "\n", "user", "end", "\u2
 
 
 def both(recipe: str, command: str, lines: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Answers of Python and of the program to the same lines."""
+    """What a command of Python and of the program answers to the same lines."""
     text = "".join(json.dumps(line) + "\n" for line in lines).encode()
     said = []
     for program in ([sys.executable, "-m", "minitron", command, recipe], [f"dist/{go.program_name(None)}", command]):

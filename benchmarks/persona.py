@@ -2,9 +2,10 @@
 
     python benchmarks/persona.py [--minutes 10] [--folder FOLDER]     # FOLDER keeps the run, and goes on there
 
-Bruno speaks English and Russian and has five facts in each, four wordings a fact. 25 questions a language: his name in five ways, each
-fact as the recipe words it (with a greeting, in small letters) and in two wordings that it does not have. The likeliest answer is
-right if it has the word that matters. Writes benchmarks/persona.json and the table of docs/data.md; exit 1 where fewer than 45 are right.
+Bruno speaks English and Russian and has five facts in each, with four wordings per fact. He is asked 25 questions per language: his
+name in five ways; each fact in two of the recipe's wordings (one after a greeting, one in small letters) and in two wordings that the
+recipe does not have. The greedy answer is right if it contains the word that matters. Writes benchmarks/persona.json and the table of
+docs/data.md; exits with 1 if fewer than 45 answers are right.
 """
 
 import argparse
@@ -26,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "persona.json", HERE.parent / "docs" / "data.md"
 ENOUGH = 45
 
-# language -> (wordings in the recipe, answer, word that matters, wordings that the recipe does not have)
+# language -> (wordings in the recipe, answer, word that a right answer contains, wordings that the recipe does not have)
 FACTS = {
     "English": [
         (["Where do you live?", "Where is your home?", "What city are you in?", "In which town do you live?"],
@@ -61,7 +62,7 @@ HELLO = {"English": "Hi! {}", "Russian": "Привет! {}"}
 
 
 def questions() -> list[tuple[str, str, str, str]]:
-    """(language, kind, question, word that matters)."""
+    """The questions: (language, kind, question, word that a right answer contains)."""
     asked = []
     for language, facts in FACTS.items():
         texts, word = NAMES[language]
@@ -74,7 +75,7 @@ def questions() -> list[tuple[str, str, str, str]]:
 
 
 def made(folder: Path, minutes: str) -> float:
-    """Writes and runs the recipe in a folder, as a user would. Seconds of the run."""
+    """Writes and runs the recipe in a folder, as a user would. Returns the seconds of the run."""
     facts = [f"--fact={' '.join(wordings)} {answer}" for of in FACTS.values() for wordings, answer, _, _ in of]
     minitron, environment = [sys.executable, "-m", "minitron"], os.environ | {"PYTHONPATH": str(HERE.parent)}
     recipe = "recipes/bruno.toml"

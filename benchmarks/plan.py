@@ -1,13 +1,14 @@
-"""Whether `minitron plan` proposes the best size: three proposals beside models of half and twice the size, in equal time.
+"""Whether `minitron plan` proposes the best size: compares three proposals with models of half and twice the size, trained as long.
 
     .venv/bin/python benchmarks/plan.py                            # three kinds of data, 8 minutes a model; over an hour
     .venv/bin/python benchmarks/plan.py --case demo --minutes 20 --seed 1 2 3
-    .venv/bin/python benchmarks/plan.py --table                    # the table of docs/plan.md again
+    .venv/bin/python benchmarks/plan.py --table                    # write the table of docs/plan.md again
 
-What is done is skipped: stop it and start it again. All three sizes are the rules' own shapes, with the vocabulary, batch and
-learning rate that go with them; how many steps fit is measured in turns before the first one trains, so that what else
-the machine does falls on all alike. Compared are held-out bits per byte of the best checkpoint on all held-out rows, since the vocabularies
-differ. Writes benchmarks/plan.json and the table of docs/plan.md. Exit 1 where a neighbour is better by more than 1%.
+Finished models are skipped, so the command can be stopped and started again. The shapes of all three sizes, and the vocabulary,
+batch and learning rate that go with them, follow plan's rules. How many steps fit is measured for the sizes in turn before the first
+one trains, so that other load on the machine affects all alike. Compared are held-out bits per byte of the best checkpoint on all
+held-out rows, since the vocabularies differ. Writes benchmarks/plan.json and the table of docs/plan.md. Exits with 1 if a neighbour
+is better by more than 1%.
 """
 
 import argparse
@@ -34,20 +35,20 @@ from minitron.train import metrics
 HERE = Path(__file__).resolve().parent
 RESULTS = Path(__file__).with_suffix(".json")
 PAGE = HERE.parent / "docs" / "plan.md"
-CASES = ("demo", "ru-jokes", "tinystories-10k")  # whose data: regular dialogues, real ones, raw text
+CASES = ("demo", "ru-jokes", "tinystories-10k")  # recipes with synthetic dialogues, real dialogues, raw text
 SIZES = {"half": 0.5, "proposed": 1.0, "twice": 2.0}
 TURNS = 3  # measurements of each size's speed
 VALIDATIONS = 4
-WORSE = 0.01  # a neighbour that is better by less than this share says nothing
+WORSE = 0.01  # a neighbour that is better by less than this share does not count as better
 
 
 def subject(case: str) -> Config:
-    """What to learn from. All of the time is for training."""
+    """The recipe of a case, without reject and kto, so that all of the time is for training."""
     return replace(load_recipe(HERE.parent / f"recipes/{case}.toml"), reject=None, kto=None)
 
 
 def proposals(case: str, minutes: float) -> dict[str, dict]:
-    """Size -> its parameters, shape and steps, and the seconds that these should take."""
+    """Size -> its parameters, tokens and settings, and the seconds that training should take."""
     config = subject(case)
     search = Search(config, pick_device(config.device), corpus_stats.look(config), "muon")
     best = search.best(minutes)
@@ -71,7 +72,7 @@ def proposals(case: str, minutes: float) -> dict[str, dict]:
 
 
 def planned(case: str, size: str, seed: int, row: dict) -> Config:
-    """The recipe of a run. Its options are kept as they were proposed, so that a run that was stopped goes on."""
+    """The recipe of a run, from the stored proposal: with unchanged options a run that was stopped goes on."""
     config, stage, settings = subject(case), row["stage"], row["settings"]
     train = type(getattr(config, stage))(**settings[stage] | {"optim": type(config.optim)(**settings[stage]["optim"])})
     every = -(-train.steps // VALIDATIONS)
@@ -88,9 +89,9 @@ def planned(case: str, size: str, seed: int, row: dict) -> Config:
 
 
 def train(case: str, size: str, seed: int, row: dict) -> dict:
-    """Trains a model and returns what came out of it."""
+    """Trains a model. Returns its bits per byte, the seconds in steps, and the date."""
     config, stage = planned(case, size, seed, row), row["stage"]
-    if stage == "sft":  # the sizes read the same dialogues
+    if stage == "sft":  # the sizes share one data stage
         shared = replace(subject(case), name=f"plan-{case}")
         for each in pipeline.select(shared, None, "data"):
             pipeline.run_stage(each, shared)
@@ -108,7 +109,7 @@ def train(case: str, size: str, seed: int, row: dict) -> dict:
 
 
 def tables(results: dict) -> list[Table]:
-    """A line per case and size: the median of its seeds."""
+    """The table: a line per case and size, with the medians over its seeds."""
     rows = []
     for key, case in results.items():
         for size, row in case["sizes"].items():
@@ -130,7 +131,8 @@ def tables(results: dict) -> list[Table]:
 
 
 def against(case: dict, size: str) -> float | None:
-    """By what share a size's bits per byte are above the proposal's: the median over the seeds that both have."""
+    """By what share a size's bits per byte are above the proposal's: the median over the seeds that both have. None for the proposal
+    itself, or without such seeds."""
     here, proposed = case["sizes"][size]["runs"], case["sizes"]["proposed"]["runs"]
     both = [here[seed]["bits_per_byte"] / proposed[seed]["bits_per_byte"] - 1 for seed in here if seed in proposed]
     return statistics.median(both) if both and size != "proposed" else None

@@ -1,7 +1,7 @@
-"""Whether a run chooses the precision that is faster: in fresh processes, alone and beside a busy program.
+"""How often a run chooses the faster precision: in fresh processes, alone and beside a busy program.
 
-Run: .venv/bin/python benchmarks/precision.py [--processes 20]. What is faster is what a long measurement says, taken before and
-after. Prints what was chosen and writes benchmarks/precision.json.
+Run: .venv/bin/python benchmarks/precision.py [--processes 20]. Which precision is faster is decided by long
+measurements before and after. Prints what was chosen and writes benchmarks/precision.json.
 """
 
 import argparse
@@ -29,7 +29,7 @@ print(json.dumps({"name": chosen.name, "seconds": chosen.seconds, "processor": p
 
 
 def chosen(rounds: int = 0) -> dict:
-    """What a fresh process chooses; with `rounds` after as many turns."""
+    """What a fresh process chooses. With `rounds` it measures that many turns, for 20 to 60 seconds, in place of its usual few."""
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(rounds)], cwd=ROOT, capture_output=True, text=True, check=True
     )

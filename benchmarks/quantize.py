@@ -1,9 +1,9 @@
 """What each way of rounding a trained model costs: held-out bits per byte, seconds to round, bytes of weights.bin.
 
 Run: .venv/bin/python benchmarks/quantize.py RECIPE ... [--rows N] [--only WAY]. Each recipe must have been run up to the stage that it
-ships. Adds what it found to benchmarks/quantize.json and writes the tables into docs/quantization.md. The models compute with the chat
-program's arithmetic (`quant.arithmetic`); --rows has fewer held-out rows than all; --only measures one way, and leaves the figures of the
-others as they were.
+ships. Adds the figures to benchmarks/quantize.json and writes the tables into docs/quantization.md. The models compute with the chat
+program's arithmetic (`quant.arithmetic`). --rows measures on N held-out rows in place of all; --only measures one way, and leaves the
+figures of the others as they were.
 """
 
 import argparse
@@ -27,7 +27,8 @@ from minitron.train import calibrate, checkpoint
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).with_suffix(".json")
 DOCS = ROOT / "docs" / "quantization.md"
-Round = Callable[[np.ndarray, np.ndarray | None], panels.Matrix]  # weights, moments (None: the embedding) -> stored
+# weights, second moments of their inputs (None: the embedding) -> stored matrix
+Round = Callable[[np.ndarray, np.ndarray | None], panels.Matrix]
 
 
 def plain(dtype: str) -> Round:
@@ -57,7 +58,7 @@ COLUMNS = [*WAYS, TUNED]
 
 
 def measure(recipe: str, rows: int, ways: list[str]) -> dict:
-    """Bits per byte, seconds and bytes of these ways."""
+    """Bits per byte, seconds and bytes of these ways for the model that the recipe ships."""
     config = load_recipe(Path(recipe))
     examiner = Examiner(config, kinds.load(config.layout.tokenizer))
     folder = checkpoint.finished(config.layout.stage(config.shipped), config.shipped)
@@ -93,7 +94,7 @@ def measure(recipe: str, rows: int, ways: list[str]) -> dict:
 
 
 def tables(results: dict) -> list[Table]:
-    """What each way costs, how long it takes and how large it is, a row per recipe."""
+    """Three tables with a row per recipe: the bits per byte that each way costs, its seconds, and the bytes of the matrices."""
 
     def cells(r: dict, show: Callable[[dict], str]) -> list[str]:
         return [show(r["ways"][way]) if way in r["ways"] else "not measured" for way in COLUMNS]

@@ -1,11 +1,11 @@
-"""`stream` beside `llama`: what equal training time is worth, how far back each recalls, and what the hundred-thousandth token costs.
+"""Compares `stream` with `llama`: loss after equal training time, how far back each recalls, and what the hundred-thousandth token costs.
 
 Run: .venv/bin/python benchmarks/streaming.py train --minutes 20      held-out bits per byte after equal time, three seeds
      .venv/bin/python benchmarks/streaming.py recall                  pairs of words that are asked for later, by distance
      .venv/bin/python benchmarks/streaming.py layers                  what a training step of each kind of layer takes
      .venv/bin/python benchmarks/streaming.py decode                  the chat program to 100,000 tokens: time and memory
 
-Each cell goes to benchmarks/streaming.json as soon as it is done and is not done again; then docs/streaming.md gets its tables.
+Each cell is written to benchmarks/streaming.json as soon as it is done and is then skipped; at the end docs/streaming.md gets its tables.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def train_cells(options: argparse.Namespace):
 
 
 def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
-    """A stage of a recipe, as many steps as fit into the minutes by its first fifty."""
+    """Trains a model for the number of steps that fit into the minutes, judged by the first fifty. Returns its figures."""
     stage = "pretrain" if text == "stories" else "sft"
     data = {"stories": f'[pretrain]\nfiles = ["{STORIES}"]\n', "dialogues": "[data]\nsynth_rows = 135000\n[sft]\n"}[
         text
@@ -129,8 +129,9 @@ def recall_cells(options: argparse.Namespace):
 def pairs(
     rows: int, length: int, distances: tuple[int, ...], chance: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Rows of filler (ids 2 to 127) with one pair in each: a mark (0), a key (128 to 191) and a value (192 to 255); after a distance a
-    question (1) and the key again -> ids (B, T), where the value is asked for (B,), the values (B,)."""
+    """Rows of random filler (ids 2 to 127). Each holds one pair: a mark (0), a key (128 to 191) and a value (192 to 255); the row ends
+    with a question (1) and the key again, which stands one of `distances` after the mark. Returns the ids (B, T), the place of that
+    last key (B,), after which the value should come, and the values (B,)."""
     ids = torch.randint(2, 128, (rows, length), generator=chance)
     key, value = torch.randint(128, 192, (rows,), generator=chance), torch.randint(192, 256, (rows,), generator=chance)
     far = torch.tensor(distances)[torch.randint(len(distances), (rows,), generator=chance)]
@@ -142,7 +143,7 @@ def pairs(
 
 
 def recalled(arch: str, seed: int, steps: int) -> dict:
-    """The share of values told right, by distance, of a model of 4 layers and 128 wide that was trained on distances up to 256."""
+    """Distance -> the share of values that a model of 4 layers, 128 wide, recalls right after training on distances up to 256."""
     torch.manual_seed(seed)
     chance = torch.Generator().manual_seed(seed)
     shape = resolved(
@@ -177,8 +178,8 @@ def layer_cells(options: argparse.Namespace):
 
 
 def stepped(kind: str) -> float:
-    """Processor ms of a forward and a backward pass over eight texts of 256 tokens, of four layers 256 wide, in fp32 on one thread;
-    the least of five."""
+    """Processor ms that four layers of a kind, 256 wide, take for a forward and a backward pass over eight texts of 256 tokens, in
+    fp32 on one thread: the least of five passes."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     arch = "llama" if kind == "llama" else "stream"
@@ -203,8 +204,8 @@ def decode_cells(options: argparse.Namespace):
 
 
 def decoded(size: str, tokens: int) -> dict:
-    """The chat program writes so many tokens with fresh weights in q8 on one thread. Processor time is of all of them, so that
-    other programs on the machine matter little: were late tokens dearer, the mean would rise with their number."""
+    """Lets the chat program write `tokens` tokens with fresh weights in q8 on one thread. The time per token is processor time, on
+    which other programs have little influence, and the mean of all tokens: if late tokens cost more, it rises with their number."""
     bundle = WORK / f"bundle-{size}"
     shape = [f"model.{key}={value}" for key, value in SIZES[size].items()]
     if not (bundle / "config.json").exists():
@@ -263,7 +264,7 @@ CELLS = {
 
 
 def tables(results: dict) -> list[Table]:
-    """Of what was measured; a part that was not leaves its table out."""
+    """The tables of the parts that were measured."""
     found = []
     groups: dict[tuple[str, ...], dict[str, dict]] = {}
     for name, cell in results.items():
@@ -319,7 +320,7 @@ def tables(results: dict) -> list[Table]:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The mean, and the least and greatest of several."""
+    """The mean, and if there are several values their least and greatest; "-" without values."""
     if not values:
         return "-"
     mean = f"{sum(values) / len(values):{form}}"

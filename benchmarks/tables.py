@@ -1,8 +1,8 @@
-"""The results of inference.py as tables on the terminal, as Markdown between the markers of a page, and as a plot.
+"""Shows the results of inference.py as tables on the terminal, as Markdown between the markers of a page, and as a plot.
 
     show(results); write(results, docs="docs/performance.md", plot="benchmarks/inference.svg")
 
-`results` is what benchmarks/inference.json holds. A part that was not measured leaves its table out.
+`results` is what benchmarks/inference.json holds. There is no table for a part that was not measured.
 """
 
 import json
@@ -25,7 +25,7 @@ PEER_TYPES = {"f16": "F16", "q8": "Q8_0", "q4": "Q4_0"}
 
 @dataclass
 class Table:
-    name: str  # of its markers in the page
+    name: str  # of the markers in the page that the table stands between
     title: str
     head: list[str]
     rows: list[list[str]]
@@ -55,7 +55,7 @@ def write(results: dict, *, docs: Path, plot: Path) -> None:
 
 
 def put(found: list[Table], docs: Path) -> None:
-    """Each table between its markers of the page."""
+    """Puts each table between its markers in the page."""
     page = docs.read_text(encoding="utf-8")
     for table in found:
         page = filled(page, table)
@@ -63,7 +63,7 @@ def put(found: list[Table], docs: Path) -> None:
 
 
 def filled(page: str, table: Table) -> str:
-    """The page with a table, as Markdown, between its markers."""
+    """The text of the page with the table, in Markdown, between its markers."""
     lines = [table.head, ["---", *["---:"] * (len(table.head) - 1)], *table.rows]
     text = "\n".join("| " + " | ".join(row) + " |" for row in lines)
     slot = re.compile(rf"(<!-- {table.name} -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -71,7 +71,7 @@ def filled(page: str, table: Table) -> str:
 
 
 def made(results: dict) -> list[Table]:
-    """The tables of all parts that there are."""
+    """The tables of the machine and of all parts that were measured."""
     found = [machine(results)]
     for name, maker in (
         ("speed", speed),
@@ -94,7 +94,7 @@ def machine(results: dict) -> Table:
 
 
 def speed(rows: dict) -> list[Table]:
-    """One table per measure: a line per shape and dtype, columns by number of threads."""
+    """One table per measure, with a line per shape and dtype and columns for each number of threads."""
     keys = [key.split(" ", 3) for key in rows]  # shape, dtype, threads, measure
     all_threads = sorted({int(key[2]) for key in keys})
     tables = []
@@ -124,7 +124,7 @@ def pair(row: dict | None) -> list[str]:
 
 
 def scaling(rows: dict) -> list[Table]:
-    """Decode by size, dtype and depth of context."""
+    """The table of decode by size, dtype and depth of context."""
     keys = [key.split(" ") for key in rows]  # model, dtype, depth
     depths = sorted({int(key[2]) for key in keys})
     head = ["parameters, dtype, threads", "weights, MB"]
@@ -185,7 +185,7 @@ STYLE = """text { font: 12px system-ui, sans-serif; fill: #1c2126 } .soft { fill
 
 
 def drawn(results: dict) -> str:
-    """An SVG: a panel per measure, a pair of bars per shape and dtype, at the most threads that were measured."""
+    """The plot as SVG: a panel per measure, a pair of bars per shape and dtype, for the largest number of threads measured."""
     rows = results["parts"]["speed"]
     threads = max(int(key.split(" ")[2]) for key in rows)
     keys = [key.split(" ", 3) for key in rows if int(key.split(" ")[2]) == threads]
@@ -227,7 +227,7 @@ def drawn(results: dict) -> str:
 
 
 def earlier(path: Path, fresh: dict, *, docs: bool) -> dict:
-    """The results in a file, if they are of this machine (`docs`: of any), else `fresh`."""
+    """The results in a file if they are of the same machine as `fresh`; with `docs`, of any machine. Otherwise `fresh`."""
     if not path.exists():
         return fresh
     stored = json.loads(path.read_text(encoding="utf-8"))
@@ -238,7 +238,7 @@ def earlier(path: Path, fresh: dict, *, docs: bool) -> dict:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a benchmark; a failure is told as minitron tells it."""
+    """Runs a benchmark. A MinitronError is printed as the minitron command prints it, and exits with its code."""
     try:
         main()
     except MinitronError as error:

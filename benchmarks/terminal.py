@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal, as a person sees it: what it shows, and what the system says of it. Linux.
+"""Runs a program on a pseudo-terminal, as a person would: what it shows, its CPU time and its memory. Linux only.
 
 with Terminal("dist/minitron-chat-linux-amd64") as chat:
     seconds = chat.until_prompt()
@@ -15,13 +15,13 @@ from minitron.core.errors import MinitronError
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process."""
+    """User and system time of a process, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Terminal:
-    """Starts the program; leaving the block ends it."""
+    """Starts the program. At the end of the `with` block the program is killed."""
 
     def __init__(self, program: Path, *arguments: str):
         self.master, slave = os.openpty()
@@ -46,21 +46,21 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def read(self, seconds: float) -> bool:
-        """Takes what is shown, waiting at most so long for something."""
+        """Adds what the program shows to `shown`. False if it shows nothing within `seconds`."""
         if not select.select([self.master], [], [], seconds)[0]:
             return False
         self.shown += os.read(self.master, 1 << 16).decode(errors="replace")
         return True
 
     def until_prompt(self, limit_seconds: float = 300) -> float:
-        """Seconds since the start when the last thing shown was a prompt."""
+        """Waits for a prompt; returns the seconds since the start of the program. Raises MinitronError if none comes."""
         while not re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.shown).endswith("\n> "):
             if not self.read(limit_seconds):
                 raise MinitronError(f"the program shows no prompt but {self.shown[-200:]!r}", hint="this is a bug")
         return time.perf_counter() - self.began
 
     def until_idle(self) -> None:
-        """Waits for half a second in which it computes nothing and shows nothing."""
+        """Waits until the program has shown nothing and used no CPU time for half a second."""
         before = -1.0
         while self.read(0.5) or cpu_seconds(self.process.pid) != before:
             before = cpu_seconds(self.process.pid)

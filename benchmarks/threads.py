@@ -1,10 +1,10 @@
-"""Why micro-batches run one per thread, and why torch's threads soon sleep while they wait for each other.
+"""Why each thread gets a micro-batch of its own, and why torch's threads soon sleep when they wait for each other.
 
 Run: .venv/bin/python benchmarks/threads.py. Prints medians of alternating runs and writes benchmarks/threads.json:
 
-- tokens per second of a training step, one batch for all threads or one per thread, alone and beside busy programs;
-- the slower of two such programs at the same time, one batch for all threads, which look 300,000 times whether the others are
-  ready before they sleep (OpenMP's own choice) or 1,000 times (as minitron/__init__.py sets it).
+- tokens per second of a training step with one batch for all threads and with one per thread, alone and beside busy programs;
+- tokens per second with one batch for all threads, of one program and of the slower of two at once. A waiting thread looks 300,000
+  times whether the others are ready before it sleeps (OpenMP's own choice), or 1,000 times (as minitron/__init__.py sets it).
 """
 
 import json
@@ -36,7 +36,8 @@ def spin() -> None:
 
 
 def setting():
-    """A model's step as a function of batches, which gives tokens per second; one batch for all threads, and one per thread."""
+    """Three things: a function that trains a model on batches and returns tokens per second; one batch for all threads; and the same
+    rows as one batch per thread."""
     torch.manual_seed(0)
     shape = ModelConfig(n_layers=4, n_heads=3, n_kv_heads=3, d_model=192, d_ff=512, context=CONTEXT)
     model = LanguageModel(shape, 2048)
@@ -63,7 +64,7 @@ def setting():
 
 
 def at_once(count: int, **settings: str) -> float:
-    """Tokens per second of the slowest of so many programs with these settings in their environment."""
+    """Tokens per second of the slowest of `count` programs that run at once, with `settings` in their environment."""
     env = {name: value for name, value in os.environ.items() if name not in WAITING} | settings
     command = [sys.executable, __file__, CHILD]
     running = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(count)]

@@ -1,17 +1,17 @@
-"""The chat program's tokenizer beside the C++ SentencePiece library: is it as exact, and how fast?
+"""Compares the chat program's tokenizer with the C++ SentencePiece library: whether its ids are equal, and how fast it is.
 
 Run: .venv/bin/python benchmarks/tokenizer.py [--texts FILE.parquet --column story]      speed, a minute
      .venv/bin/python benchmarks/tokenizer.py --fuzz 10000000                            equal ids, some minutes
      .venv/bin/python benchmarks/tokenizer.py --fuzz 200000 --kinds                      equal ids, so many per kind
 
-Speed: BPE models of 8,000 pieces are trained on the texts; both sides encode every text in turn, on one core, several
-times; the ids must be equal. The library gets one call with the whole list. Also: one long text, a kilobyte and a
-megabyte of texts that make merging long, and how long the program needs to read a vocabulary of 32,000 pieces. Without
---texts they are the stories beside the repository, or synthetic dialogues where there are none.
+Speed: BPE models of 8,000 pieces are trained on the texts; both sides encode all texts in turn, on one core, several
+times; the ids must be equal. The library gets one call with the whole list. Measured as well: one long text; a kilobyte and a
+megabyte of texts that are the worst case for merging; and how long the program takes to read a vocabulary of 32,000 pieces. Without
+--texts the texts are the stories beside the repository, or synthetic dialogues if those are missing.
 
-Fuzz: random models of every kind, hostile texts (go_serve/internal/tokenizer/testdata/campaign.py); with --kinds the kinds of
-recipes with every normalisation, as minitron trains and exports them, and byte-level BPE with every way of splitting, trained by
-the `tokenizers` library, which is the measure there. --laboratory times the commands that look at text.
+Fuzz: compares ids on hostile texts for random models of every kind (go_serve/internal/tokenizer/testdata/campaign.py). With --kinds:
+for all kinds of tokenizer in recipes with every normalisation, as minitron trains and exports them, and for byte-level BPE with every
+way of splitting, which the `tokenizers` library trains and must agree on. --laboratory times the commands `inspect` and `census`.
 
 Prints a table and writes benchmarks/tokenizer.json.
 """
@@ -59,7 +59,7 @@ SYMBOLS = ["—", "«", "»", "…", "ab", "abab", "<|x|>", "<|user", "мыла"
 
 
 def read_texts(path: Path | None, column: str) -> tuple[list[str], str]:
-    """Texts, and what they are."""
+    """The texts, and a name for them."""
     if path or STORIES.exists():
         path = path or STORIES
         return pq.read_table(path, columns=[column])[column].to_pylist(), path.stem
@@ -71,7 +71,7 @@ def read_texts(path: Path | None, column: str) -> tuple[list[str], str]:
 
 
 def train(texts: list[str], *, size: int, normalization: str) -> pb.ModelProto:
-    """With "identity": as minitron trains; else as SentencePiece trains by default."""
+    """Trains a BPE model: with the normalisation "identity" as minitron trains, else as SentencePiece trains by default."""
     if normalization == "identity":
         return pb.ModelProto.FromString(train_ours(texts, config=TokenizerConfig(vocab_size=size), seed=1))
     model = io.BytesIO()
@@ -96,7 +96,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def benchmark(program: campaign.Go, name: str, benchtime: str, **files: Path) -> dict[str, float]:
-    """Nanoseconds per operation of each benchmark that matches, by its name; bytes allocated as "NAME B"."""
+    """Runs the Go benchmarks that match a name: name -> nanoseconds per operation, and "NAME B" -> bytes allocated per operation."""
     said = program.run(
         "-test.run=^$",
         f"-test.bench={name}",
@@ -114,7 +114,7 @@ def benchmark(program: campaign.Go, name: str, benchtime: str, **files: Path) ->
 
 
 def speed(program: campaign.Go, proto: pb.ModelProto, texts: list[str]) -> dict:
-    """Megabytes per second of both sides in turn, and whether the ids are the same."""
+    """Megabytes per second of both sides, measured in turn, and the number of texts with different ids."""
     library = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     data = [text.encode() for text in texts]
     lines = [line for text in data for line in text.splitlines(keepends=True)]
@@ -148,7 +148,7 @@ def speed(program: campaign.Go, proto: pb.ModelProto, texts: list[str]) -> dict:
 
 
 def linear(program: campaign.Go, proto: pb.ModelProto) -> dict:
-    """Nanoseconds per byte of a kilobyte and of a megabyte, and their ratio: the median of some rounds."""
+    """Nanoseconds per byte for a kilobyte and for a megabyte of worst-case text, and their ratio: medians of five rounds."""
     vocab = program.folder / "vocab.json"
     vocab.write_text(json.dumps(make_vectors.vocab_json(proto), ensure_ascii=False))
     rounds = [benchmark(program, "Pathological", "60ms", vocab=vocab) for _ in range(5)]
@@ -165,7 +165,7 @@ def linear(program: campaign.Go, proto: pb.ModelProto) -> dict:
 
 
 def start(program: campaign.Go, proto: pb.ModelProto) -> dict:
-    """Milliseconds from the bytes of vocab.json to a tokenizer: in a process that does nothing else, and in a warm one."""
+    """Milliseconds to build a tokenizer from the bytes of vocab.json: the first time in a process, and on average of a hundred times."""
     vocab = program.folder / "vocab.json"
     vocab.write_text(json.dumps(make_vectors.vocab_json(proto), ensure_ascii=False, separators=(",", ":")))
     cold = [benchmark(program, "Start", "1x", vocab=vocab)["Start"] / 1e6 for _ in range(11)]
@@ -180,7 +180,7 @@ def start(program: campaign.Go, proto: pb.ModelProto) -> dict:
 
 
 def laboratory(texts: list[str]) -> dict:
-    """Seconds of processor time that `minitron inspect` and `minitron census` take of 10 MB of text, from start to end."""
+    """Seconds of processor time that `minitron inspect` and `minitron census` take for 10 MB of text, with start-up."""
     with tempfile.TemporaryDirectory() as folder:
         model, corpus = Path(folder) / "tokenizer.model", Path(folder) / "corpus.txt"
         size = 8000 if len("".join(texts)) > 5_000_000 else 2000
@@ -201,8 +201,8 @@ def laboratory(texts: list[str]) -> dict:
 
 
 def fuzz_kinds(program: campaign.Go, kinds: list[str], *, cases: int, seed: int) -> dict:
-    """At least `cases` texts per kind of tokenizer, over models of every normalisation with user symbols and without. Returns the
-    counts; `markers` are control tokens that a text became."""
+    """Compares ids of at least `cases` texts per kind of tokenizer, over models of every normalisation, with and without user symbols.
+    Returns counts: texts per kind; `wrong`, those with different ids; `markers`, those in whose ids a control token occurs."""
     counts: dict[str, int] = {}
     variants = [(rules, symbols) for rules in (*NORMALIZATIONS, "rules.tsv") for symbols in (False, True)]
     per_model = -(-cases // len(variants))
@@ -241,7 +241,7 @@ def fuzz_kinds(program: campaign.Go, kinds: list[str], *, cases: int, seed: int)
 
 
 def fuzz_byte_level(program: campaign.Go, *, cases: int, seed: int) -> dict:
-    """At least `cases` texts per way of splitting, half as many lines of real text, and the counts; see `fuzz_kinds`."""
+    """Compares ids of at least `cases` texts per way of splitting, and of real stories. Returns counts as `fuzz_kinds` does."""
     counts = {"markers": 0, "wrong": 0}
     stories = [text.encode() for text in read_texts(None, "story")[0][: cases // 6]]
     for splitting in SPLITTING:
@@ -267,7 +267,7 @@ def fuzz_byte_level(program: campaign.Go, *, cases: int, seed: int) -> dict:
 
 
 def measured(program: campaign.Go, a: argparse.Namespace) -> dict:
-    """What the options ask of the program."""
+    """Runs the measurements or comparisons that the options ask for."""
     if a.fuzz and a.kinds is not None:
         found = {}
         if learnt := [kind for kind in LEARNT if kind in (a.kinds or LEARNT)]:
@@ -312,7 +312,7 @@ def main() -> None:
     show(found)
     if not a.no_save:
         before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        part = a.fuzz or a.laboratory  # the rest stays
+        part = a.fuzz or a.laboratory  # of the measurements: the results of all others stay in the file
         kept = {k: v for k, v in before.items() if k not in found and (part or k.startswith("fuzz"))}
         RESULTS.write_text(json.dumps(found | kept, indent=1, ensure_ascii=False) + "\n")
     wrong = sum(section.get("wrong", 0) + section.get("with other ids", 0) for section in found.values())

@@ -1,8 +1,8 @@
-"""What was tried to learn more from the same tokens, or in the same time: each idea beside the default, on a recipe's own data.
+"""Compares ideas for learning more from the same tokens, or in the same time, with the default settings, on a recipe's own data.
 
 Run: .venv/bin/python benchmarks/training.py [--recipe FILE] [--tokens N] [--seeds N] [--only NAME ...]. The recipe's data and
-tokenizer stages run first (in runs/). Every cell trains from fresh weights on as many tokens; done cells are kept in
-benchmarks/training.json, so that the same command goes on. The table goes into docs/training-notes.md.
+tokenizer stages run first (in runs/). Every cell trains from fresh weights on the same number of tokens. Finished cells
+are kept in benchmarks/training.json, so that the same command goes on after a stop. The table goes into docs/training-notes.md.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from minitron.train.loop import Fit, fit, mean_loss
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, NOTES = Path(__file__).with_suffix(".json"), ROOT / "docs" / "training-notes.md"
-# name -> what it changes of the recipe; an idea that is no option is a patch below
+# name -> the options of the recipe that it changes; ideas that no option covers are patches in `patched`
 IDEAS: dict[str, list[str]] = {
     "the default": [],
     "twice as many tokens a step": ["sft.batch_rows=8"],
@@ -51,7 +51,7 @@ IDEAS: dict[str, list[str]] = {
 
 @contextmanager
 def patched(idea: str) -> Iterator[None]:
-    """Ideas that no recipe can ask for."""
+    """A context in which the ideas that no option of a recipe covers take effect."""
     if idea == "Jordan's coefficients":
         with patch.object(muon.orthogonal, "__defaults__", (muon.JORDAN,)):
             yield
@@ -72,7 +72,7 @@ def patched(idea: str) -> Iterator[None]:
 
 
 def trained(config: Config, idea: str, seed: int, tokens: int, folder: Path) -> dict:
-    """Held-out loss and seconds of steps."""
+    """Trains a model with an idea. Returns its held-out loss, the seconds in steps, parameters and steps."""
     tokenizer = kinds.load(config.layout.tokenizer)
     train, valid = sft.prepare(config, tokenizer, folder)
     settings = config.sft

@@ -1,4 +1,4 @@
-"""The pictures of the page that explains a model, in docs/. Run: python docs/explain_screenshots.py runs/demo/explain.html
+"""Takes the pictures of the page that explains a model, for docs/. Run: python docs/explain_screenshots.py runs/demo/explain.html
 
 Needs Playwright and Chromium, as tests/test_explain.py does.
 """

@@ -17,7 +17,7 @@ This page is made by `python docs/reference.py`.
 
 
 def recipes() -> str:
-    """The page, in Markdown."""
+    """The page of recipe options, in Markdown."""
     lines = [HEAD, "## At the top", "", *_table([f for f in dataclasses.fields(schema.Config) if f.metadata])]
     hints = typing.get_type_hints(schema.Config)
     for field in dataclasses.fields(schema.Config):
@@ -82,7 +82,7 @@ def commands() -> str:
 
 
 def _value(argument: argparse.Action) -> str:
-    """What stands for an argument's value."""
+    """The placeholder for an argument's value; empty if the argument takes none."""
     if argument.choices:
         return "|".join(argument.choices)
     return "" if argument.nargs == 0 else argument.metavar or argument.dest

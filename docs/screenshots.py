@@ -1,7 +1,7 @@
-"""The pictures of the chat page in docs/. Run: python docs/screenshots.py dist/minitron-chat-linux-amd64 [--model DIR]
+"""Takes the pictures of the chat page, for docs/. Run: python docs/screenshots.py dist/minitron-chat-linux-amd64 [--model DIR]
 
-Needs Playwright and Chromium, as tests/test_page.py does. The words are the model's own: seed 4. Linux has no typeface of its own
-for pages; with Debian's fonts-inter the pictures look as on other systems.
+Needs Playwright and Chromium, as tests/test_page.py does. The answers are what the model writes with seed 4. Linux has no typeface
+of its own for pages; with Debian's fonts-inter installed the pictures look as they do on other systems.
 """
 
 import argparse
@@ -21,7 +21,7 @@ CHATS = [
     ["Tell me a joke"],
     ["Hi! Who are you?", "My name is Lena.", "How do you say cat in Russian?", "What is my name?"],
 ]
-UNSURE = {"temperature": "1.2", "seed": "1"}  # an answer with many doubts
+UNSURE = {"temperature": "1.2", "seed": "1"}  # makes an answer with many improbable tokens
 
 
 def talk(window: Window, chats: list[list[str]]) -> None:

@@ -1,7 +1,8 @@
 """Draws docs/structure.svg: the packages of minitron on their floors. Run: .venv/bin/python docs/structure.py
 
-A package imports only from those before it in FLOORS (tests/test_house.py holds that). It stands one floor above the highest
-that it imports from; an arrow is left out where other arrows lead the same way. Knows nothing about what the code does.
+A package imports only from packages before it in FLOORS (tests/test_house.py checks this). It is drawn one floor above the highest
+package that it imports from; an arrow is left out where a chain of other arrows leads to the same package. Knows nothing about what
+the code does.
 """
 
 import ast
@@ -53,14 +54,14 @@ def arrows() -> dict[str, set[str]]:
 
 
 def sentence(package: str) -> str:
-    """What the package is, in its own words."""
+    """What the package is: the first sentence of its docstring, up to a colon."""
     path = ROOT / "minitron" / package
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split(".")[0].split(":")[0]
 
 
 def svg() -> str:
-    """The picture."""
+    """The picture, as SVG text."""
     uses, level = arrows(), {}
     for name in FLOORS:
         level[name] = 1 + max((level[other] for other in uses[name]), default=-1)
