@@ -25,7 +25,8 @@ class Book:
 
     def labels(self) -> list[Label]:
         """All labels, oldest first. Raises MinitronError if the file holds something else."""
-        return labels.read(self.path)[1] if self.path.exists() else []
+        hint = "move it away, or restore an earlier copy"  # nobody sent this file: it is the person's own
+        return labels.read(self.path, hint=hint)[1] if self.path.exists() else []
 
     def add(self, messages: Sequence[Message], answer: str, *, kind: str, why: str = "", fix: str = "") -> str:
         """Keeps a label, which replaces an earlier one of the same answer, and returns what to tell the person."""

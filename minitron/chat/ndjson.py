@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 from minitron.core.errors import MinitronError
-from minitron.recipe.schema import Config, Sampling
+from minitron.recipe.alignment import Sampling
+from minitron.recipe.schema import Config
 from minitron.sample.continue_text import continue_text, encode_text
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer

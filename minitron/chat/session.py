@@ -23,7 +23,7 @@ from minitron.chat import odds
 from minitron.chat.labels import Book
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Sampling
+from minitron.recipe.alignment import Sampling
 from minitron.sample.continue_text import continue_text, encode_text, window
 from minitron.sample.generate import Decoding, stream
 from minitron.tokenizer import chat_template
@@ -32,11 +32,11 @@ from minitron.tokenizer.base import Tokenizer
 HELP = """\
 /help            this list
 /reset           forget the conversation
-/system [text]   show or set what the model is told first ("/system -" removes it)
+/system [text]   show or set the system message, which the model is told first ("/system -" removes it)
 /temp [x]        show or set the temperature: 0 is always the likeliest word
 /max_tokens [n]  show or set how long an answer may get, in tokens
-/probs [on|off]  the tokens of the last answer, how probable they were, and the likeliest others; on: while they are written
-/branch N [K]    go back to token N of the last answer, take the K-th of its others, and go on from there
+/probs [on|off]  the tokens of the last answer, how probable they were, and the likeliest alternatives; on: while they are written
+/branch N [K]    go back to token N of the last answer, take the K-th of its alternatives, and go on from there
 /tokens [text]   how a text is cut into tokens, or all that the model saw and wrote last
 /stats           sizes and speeds
 /good, /bad [why]  label the last answer
@@ -121,7 +121,7 @@ class Session:
         ids = self.asked + self.written[:at]
         (found,) = odds.look(self.model, ids, len(ids) - 1, never=self.tokenizer.never_sampled)
         if not other or other > len(found.others):
-            return "This token has no such other; /probs lists them."
+            return "This token has no alternative with that number; /probs lists them."
         token = found.others[other - 1].id
         begun = self.written[: at - 1] + [token] * (token != self.tokenizer.end)
         reply = self._write(self.asked, begun, on_text, stopped, ended=token == self.tokenizer.end)
@@ -204,7 +204,7 @@ class Session:
                 self._fitting("")  # raises if not even an empty message fits: then the system message is to blame
             elif self.system:
                 hint = "shorten it with /system"
-                raise MinitronError("what the model is told first takes all the room", hint=hint) from None
+                raise MinitronError("the system message takes all the room", hint=hint) from None
             raise
 
     def command(self, line: str) -> str:
@@ -269,8 +269,8 @@ class Session:
     def _set_system(self, text: str) -> str:
         if text:
             self.system = "" if text == "-" else text
-            return "The model is told this first from now on." if self.system else _TOLD_NOTHING + " from now on."
-        return f"The model is told first: {self.system}" if self.system else _TOLD_NOTHING + "."
+            return "The system message is set." if self.system else "The system message is removed."
+        return f"System message: {self.system}" if self.system else "There is no system message."
 
     def _probs(self, rest: str) -> str:
         if rest in ("on", "off"):
@@ -312,13 +312,12 @@ class TextSession(Session):
         return written - window(written, self.model.context_limit)
 
     def _label(self, kind: str, rest: str) -> str:
-        return "This model goes on with a text: there are no answers to label."
+        return "This model continues text: there are no answers to label."
 
     def _set_system(self, text: str) -> str:
-        return "This model goes on with a text and is told nothing first."
+        return "This model continues text: it has no system message."
 
 
-_TOLD_NOTHING = "The model is told nothing first"
 NOTHING_YET = "Nothing was said yet."
 
 

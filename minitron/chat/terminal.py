@@ -18,7 +18,8 @@ from minitron.core.console import console, interactive, say, visible
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data.labels import Model
-from minitron.recipe.schema import Config, Sampling
+from minitron.recipe.alignment import Sampling
+from minitron.recipe.schema import Config
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 

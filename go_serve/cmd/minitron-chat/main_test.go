@@ -85,8 +85,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"--model", "../wasm", "info"}, "", 1, "minitron-chat: error: there is no config.json in the bundle\nhint: name a directory with config.json, vocab.json and weights.bin\n"},
 		{[]string{"talk"}, "", 2, "minitron-chat: error: there is no command \"talk\"\n" + usageHint},
 		{[]string{"info", "selftest"}, "", 2, "minitron-chat: error: unexpected argument \"selftest\"\n" + usageHint},
-		{[]string{"--wrong"}, "", 2, "minitron-chat: error: flag provided but not defined: -wrong\n" + usageHint},
-		{[]string{"-p"}, "", 2, "minitron-chat: error: flag needs an argument: -p\n" + usageHint},
+		{[]string{"--wrong"}, "", 2, "minitron-chat: error: there is no flag --wrong\n" + usageHint},
+		{[]string{"-p"}, "", 2, "minitron-chat: error: -p needs a value\n" + usageHint},
 		{[]string{"-p", ""}, "", 2, "minitron-chat: error: -p needs a text\n" + usageHint},
 		{[]string{"-p", "x", "--temp", "-1"}, "", 2, "minitron-chat: error: --temp is -1, it must be within 0..100\n" + usageHint},
 		{[]string{"-p", "x", "--temp", "NaN"}, "", 2, "minitron-chat: error: --temp is NaN, it must be within 0..100\n" + usageHint},
@@ -96,6 +96,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"serve", "--key", "", "--model", tiny}, "", 2, "minitron-chat: error: the key must be of visible ASCII characters, without spaces\n" + usageHint},
 		{[]string{"serve", "--slots", "0"}, "", 2, "minitron-chat: error: --slots is 0, it must be within 1..1024\n" + usageHint},
 		{[]string{"web", "--addr", "127.0.0.1:0"}, "", 2, "minitron-chat: error: minitron-chat web takes no flag --addr\n" + usageHint},
+		{[]string{"info", "-p", "x"}, "", 2, "minitron-chat: error: minitron-chat info takes no flag -p\n" + usageHint},
 		{[]string{"info", "--kernel", "abacus"}, "", 1, unknownKernel},
 		{[]string{"info", "--kernel", ""}, "", 1, strings.Replace(unknownKernel, "abacus", "", 1)},
 		{[]string{"info", "--bandwidth"}, "", 2, "minitron-chat: error: minitron-chat info takes no flag --bandwidth\n" + usageHint},
@@ -110,11 +111,38 @@ func TestErrors(t *testing.T) {
 		{[]string{"complete", "--model", tiny}, "{\"messages\": []}", 1, "minitron-chat: error: line 1: the last message must be a user's\n"},
 		{[]string{"--model", tiny, "-p", "-"}, "\n", 1, "minitron-chat: error: there is nothing on standard input\nhint: pipe a text into it, or give it one: -p TEXT\n"},
 		{[]string{"--model", tiny, "-p", strings.Repeat("x", 100)}, "", 1, "minitron-chat: error: the message is too long: it has 100 tokens, 45 fit\nhint: shorten it, or say it in several messages\n"},
+		{[]string{"--model", tiny, "--system", strings.Repeat("x", 100), "-p", "x"}, "", 1, "minitron-chat: error: the system message leaves no room for a message in the context of this model\nhint: shorten the system message, or leave it out\n"},
 	}
 	for _, test := range tests {
 		_, stderr, code := runProgram(t, empty, test.stdin, test.args...)
 		if code != test.code || stderr != test.stderr {
 			t.Errorf("%q: exit %d\n got %q\nwant %q (%d)", test.args, code, stderr, test.stderr, test.code)
+		}
+	}
+}
+
+// TestFlagErrors wants this program's words for every error of the flag package.
+func TestFlagErrors(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"--wrong", "there is no flag --wrong"},
+		{"-x=1", "there is no flag -x"},
+		{"info --wrong", "there is no flag --wrong"},
+		{"---temp", "there is no flag ---temp"},
+		{"--=1", "there is no flag --=1"},
+		{"--two\nlines", "there is no flag --two\nlines"},
+		{"-p", "-p needs a value"},
+		{"serve --origin", "--origin needs a value"},
+		{"--temp abc", `--temp "abc" is not a number`},
+		{"-temp=", `--temp "" is not a number`},
+		{"--temp 1e999", `--temp "1e999" is out of range`},
+		{"--top-k 1.5", `--top-k "1.5" is not a whole number`},
+		{"--top-k 99999999999999999999", `--top-k "99999999999999999999" is out of range`},
+		{"--seed -1", `--seed "-1" is not a whole number from 0 on`},
+		{"info --json=perhaps", `--json "perhaps" is not true or false`},
+	} {
+		_, err := parseOptions(strings.Split(test.args, " "))
+		if _, is := err.(usageError); !is || err.Error() != test.want {
+			t.Errorf("%s: %v, want %s", test.args, err, test.want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,7 +112,7 @@ func parseOptions(args []string) (*options, error) {
 			o.help = true
 			return o, nil
 		} else if err != nil {
-			return nil, usageError{err.Error()}
+			return nil, flagError(flags, err)
 		}
 		if flags.NArg() == 0 {
 			break
@@ -160,12 +161,51 @@ func (o *options) flagSet() *flag.FlagSet {
 	return flags
 }
 
+// The errors of the flag package, which it makes as text alone.
+var (
+	flagUnknown  = regexp.MustCompile(`(?s)^flag provided but not defined: -(.*)$`)
+	flagSyntax   = regexp.MustCompile(`(?s)^bad flag syntax: (.*)$`)
+	flagNoValue  = regexp.MustCompile(`^flag needs an argument: -(.*)$`)
+	flagBadValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([a-z-]+): (.*)$`)
+)
+
+// flagKinds says what the value of a flag must be, by its type in Go.
+var flagKinds = map[string]string{"float64": "a number", "int": "a whole number", "uint64": "a whole number from 0 on", "bool": "true or false"}
+
+// flagError says an error of the flag package in this program's words.
+func flagError(flags *flag.FlagSet, err error) error {
+	text := err.Error()
+	if found := flagUnknown.FindStringSubmatch(text); found != nil {
+		text = "there is no flag " + dashed(found[1])
+	} else if found := flagSyntax.FindStringSubmatch(text); found != nil {
+		text = "there is no flag " + found[1]
+	} else if found := flagNoValue.FindStringSubmatch(text); found != nil {
+		text = dashed(found[1]) + " needs a value"
+	} else if found := flagBadValue.FindStringSubmatch(text); found != nil {
+		value, name, why := found[1], found[2], found[3]
+		kind := fmt.Sprintf("%T", flags.Lookup(name).Value.(flag.Getter).Get())
+		text = fmt.Sprintf("%s %s is not %s", dashed(name), value, flagKinds[kind])
+		if why == "value out of range" {
+			text = fmt.Sprintf("%s %s is out of range", dashed(name), value)
+		}
+	}
+	return usageError{text}
+}
+
+// dashed returns a flag as the help writes it: -p, --temp.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
 // check refuses flags of another command and values out of bounds.
 func (o *options) check() error {
 	for _, name := range slices.Sorted(maps.Keys(o.set)) {
 		if !slices.Contains(commonFlags, name) && !slices.Contains(commandFlags[o.command], name) {
 			where := strings.TrimSpace("minitron-chat " + o.command)
-			return usageError{fmt.Sprintf("%s takes no flag --%s", where, name)}
+			return usageError{fmt.Sprintf("%s takes no flag %s", where, dashed(name))}
 		}
 	}
 	bounds := []struct {
@@ -195,7 +235,7 @@ func (o *options) check() error {
 	}
 	for _, origin := range o.origins {
 		if !server.IsOrigin(origin) {
-			return usageError{fmt.Sprintf("--origin %s is no address of pages, such as http://localhost:3000 (null: pages from files)", origin)}
+			return usageError{fmt.Sprintf("--origin %s is not the address of a site, such as http://localhost:3000 (or null, for pages opened from files)", origin)}
 		}
 	}
 	if o.set["p"] && o.text == "" {

@@ -1,5 +1,5 @@
-// The last script of the one-file page, in the place of the page's own main.js. A script with a damaged character does not
-// run, as its digest is another one; then there is nothing else to say it.
+// The last script of the one-file page; it replaces the page's own main.js. The browser does not run a script with a damaged
+// character, as its digest differs; a missing script is noticed here, and no other code could tell the person.
 "use strict";
 try {
   minitron.start(minitron.workerEngine());

@@ -1,17 +1,17 @@
-// The engine of the one-file page: the same program in WebAssembly, in a worker made from this file's own text. It has the
-// same two functions as http-engine.js, explain, and early: what about() will say, known before the engine runs. Nothing is fetched:
-// the parts lie in the page as <script type="application/octet-stream;base64" data-file="NAME">, up to a megabyte of text
-// each, the last one of a file with data-last; first of all worker.js.
+// The engine of the one-file page: the same program in WebAssembly, in a worker whose script lies in the page. It has the two
+// functions of http-engine.js, a function explain, and early: the part of about() that is known before the engine runs. Nothing is
+// fetched: every file lies in the page as parts <script type="application/octet-stream;base64" data-file="NAME"> of up to a megabyte
+// of text; the last part of a file has data-last. The first file is worker.js.
 "use strict";
 
 globalThis.minitron ??= {};
 
 minitron.workerEngine = () => {
   const running = new Map(); // id -> {onChunk, resolve, reject}
-  let worker; // once its text is unpacked
-  let unsent = []; // messages to it until then
-  let broken; // the error that every request meets
-  let last = 0; // id
+  let worker; // set once its script is unpacked
+  let unsent = []; // messages that wait for the worker
+  let broken; // the error that every request gets, once the engine has failed
+  let last = 0; // id of the latest request
 
   const words = {
     damaged_file: {
@@ -31,7 +31,7 @@ minitron.workerEngine = () => {
 
   let opened, refused;
   const about = new Promise((resolve, reject) => ([opened, refused] = [resolve, reject]));
-  about.catch(() => {}); // whoever asks gets it
+  about.catch(() => {}); // no "unhandled rejection": callers of about() get the error
 
   const failure = ({ code, message }) => Object.assign(new Error(message), { code });
   const fail = (code, detail) => {
@@ -71,12 +71,12 @@ minitron.workerEngine = () => {
     for (const message of unsent.splice(0)) post(message);
   };
 
-  // feedParts gives the worker what the browser has read of the file so far, and forgets it here. A part is complete when
-  // something follows it; one part per task, so that the page answers in between.
+  // feedParts hands the parts that the browser has read so far to the worker, and removes them from the page. A part is complete
+  // when another element follows it. Each task hands over one part, so that the page stays responsive.
   const feedParts = async () => {
     const part = document.querySelector("script[data-file]");
     const complete = part?.nextElementSibling || document.readyState !== "loading";
-    if (!part && complete) return; // all is handed over
+    if (!part && complete) return; // all parts are handed over
     if (part && complete) {
       const { dataset: { file }, textContent: text } = part;
       part.remove();
@@ -90,9 +90,9 @@ minitron.workerEngine = () => {
   try {
     early = JSON.parse(document.getElementById("minitron-about").textContent);
   } catch (error) {
-    console.error(error); // the rest says how damaged the file is
+    console.error(error); // the person is told when the parts prove damaged, too
   }
-  // The smallest program that uses vectors of 128 bits, as the engine does.
+  // The smallest program with 128-bit vectors, which the engine uses: it tells whether the browser has them.
   const vectors = new Uint8Array([
     0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
   ]);
@@ -102,7 +102,7 @@ minitron.workerEngine = () => {
     fail("old_browser", "no vectors in WebAssembly, or no DecompressionStream");
   }
 
-  // ask sends requests to one of the engine's functions.
+  // ask returns a function that sends requests to one of the engine's functions, `to`.
   const ask = (to) => (request, { signal, onChunk }) =>
     new Promise((resolve, reject) => {
       const abort = () => new DOMException("the answer was stopped", "AbortError");

@@ -1,11 +1,11 @@
-// The worker of the one-file page: gets the file's parts from worker-engine.js, starts the engine, and hands requests on to
-// it. wasm_exec.js of the Go distribution stands before this text.
+// The worker of the one-file page: it gets the parts of the files from worker-engine.js, starts the engine, and hands requests
+// on to it. wasm_exec.js of the Go distribution is put before this text.
 "use strict";
 
 (() => {
-  const parts = {}; // file -> what came of it so far
-  let engine; // what the program in WebAssembly offers, once it runs
-  let broken; // why it does not
+  const parts = {}; // file -> the parts of it that have arrived
+  let engine; // the functions of the program in WebAssembly, once it runs
+  let broken; // why it does not run
 
   const bytes = (text) => {
     if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
@@ -15,7 +15,7 @@
     return data;
   };
 
-  // unpack gives a whole file as a Response. The checksum inside gzip tells damage.
+  // unpack gives a whole file as a Response. Reading it fails if the file is damaged: gzip has a checksum.
   const unpack = (file, type = "application/octet-stream") => {
     const stream = new Blob(parts[file]).stream().pipeThrough(new DecompressionStream("gzip"));
     delete parts[file];
@@ -29,7 +29,7 @@
 
   // take handles a part of a file; the files come in this order: engine.wasm, config.json, vocab.json, weights.bin.
   const take = async ({ file, text, last }) => {
-    if (file === "weights.bin") check(engine.put(bytes(text))); // not packed, and never here as a whole
+    if (file === "weights.bin") check(engine.put(bytes(text))); // not compressed, and never held here as a whole
     else (parts[file] ??= []).push(bytes(text));
     if (!last) return;
     if (file === "engine.wasm") {
@@ -57,7 +57,7 @@
     if (!broken) engine[to](id, request, (chunk) => postMessage(chunk === null ? { id, done: true } : { id, chunk }));
   };
 
-  // The parts of the file are taken one after the other; requests wait for all of them, and may be stopped while they wait.
+  // The parts are taken one after the other. Requests wait until the engine is open or broken, and may be stopped while they wait.
   let taken = Promise.resolve();
   let open;
   const opened = new Promise((resolve) => (open = resolve));

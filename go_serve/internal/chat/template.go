@@ -98,7 +98,11 @@ func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped in
 	if c.asking(t) > room {
 		question, _ := c.around()
 		tooLong := &TooLongError{Tokens: len(t.user), Fit: room - question}
-		return nil, 0, fault.New("shorten it, or say it in several messages", "%w", tooLong)
+		hint := "shorten it, or say it in several messages"
+		if tooLong.Fit < 1 {
+			hint = "shorten the system message, or leave it out"
+		}
+		return nil, 0, fault.New(hint, "%w", tooLong)
 	}
 	dropped = c.leftOut(before, c.asking(t), room)
 	for _, earlier := range before[dropped:] {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -34,8 +33,11 @@ const (
 // maxFileBytes bounds the file: thousands of labels.
 const maxFileBytes = 1 << 23
 
-// ErrFull says that a label does not fit into the file any more.
-var ErrFull = errors.New("there are too many labels: send them, then delete the file")
+// ErrFull says that a label does not fit into the file any more, ErrNotLabels that the file is of something else.
+var (
+	ErrFull      = errors.New("there are too many labels; send them, then delete the file")
+	ErrNotLabels = errors.New("it holds no labels of this program; move it away")
+)
 
 // Model says whose answers are labelled.
 type Model struct {
@@ -112,7 +114,7 @@ func (b *Book) Labels() ([]Label, error) {
 	}
 	var kept file
 	if err := json.Unmarshal(data, &kept); err != nil || kept.Format != Format || kept.Version != Version {
-		return nil, fmt.Errorf("%s holds no labels of this program: move it away", b.path)
+		return nil, ErrNotLabels
 	}
 	return kept.Labels, nil
 }

@@ -70,6 +70,12 @@ type Strings struct {
 	NotSavedChat string
 	Loaded       string // turns
 
+	// The reasons of CannotWrite and CannotRead that the program finds itself.
+	NotRegular    string
+	TooLarge      string // MiB
+	NotLabels     string
+	TooManyLabels string
+
 	// /good, /bad, /fix and /labels.
 	FixPrompt   string
 	NotedGood   string // labels
@@ -114,10 +120,10 @@ var (
 /labels [FILE]     how many labels there are, or write them to a file that you can send to whoever made the model
 /save FILE         write the conversation to a file (JSON)
 /load FILE         go on with a saved conversation
-/system [text]     show or set what the model is told first ("/system -" removes it)
+/system [text]     show or set the system message, which the model is told first ("/system -" removes it)
 /set [name] [x]    show or set temperature, top-k, top-p, min-p, repeat-penalty, max-tokens or seed
-/probs [on|off]    the tokens of the last answer, how probable they were, and the likeliest others; on: while they are written
-/branch N [K]      go back to token N of the last answer, take the K-th of its others, and go on from there
+/probs [on|off]    the tokens of the last answer, how probable they were, and the likeliest alternatives; on: while they are written
+/branch N [K]      go back to token N of the last answer, take the K-th of its alternatives, and go on from there
 /tokens [text]     how a text is cut into tokens, or all that the model saw and wrote last
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
@@ -131,10 +137,10 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		Nearest:     "Did you mean %s?",
 		NotANumber:  "%s needs a number from %v to %v.",
 		Reset:       "The conversation is forgotten.",
-		SystemNow:   "The model is told first: %s",
-		SystemNone:  "The model is told nothing first.",
-		SystemSet:   "The model is told this first from now on.",
-		SystemClear: "The model is told nothing first from now on.",
+		SystemNow:   "System message: %s",
+		SystemNone:  "There is no system message.",
+		SystemSet:   "The system message is set.",
+		SystemClear: "The system message is removed.",
 		Temperature: "temperature: %v",
 		MaxTokens:   "tokens per answer, at most: %d",
 		Stats:       "turns: %d, tokens: %d of %d",
@@ -145,14 +151,14 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 		YouCouldAsk: "You could ask:",
 		TabAsks:     "You could ask (Tab types it):",
 		TooLong:     "This message is too long: it has %d tokens, %d fit. Shorten it or send it in parts.",
-		SystemFull:  "What the model is told first takes all the room. Shorten it: /system",
+		SystemFull:  "The system message takes all the room. Shorten it: /system",
 		CutLength:   "(The answer was cut at %d tokens; /max_tokens changes that.)",
 		CutContext:  "(The answer was cut: the context is full.)",
 		Interrupted: "(stopped)",
 		NothingYet:  "Nothing was said yet.",
 		Ended:       "(The model ends here.)",
 		NoTokens:    "There is nothing in this text that the model could go on from.",
-		NoSystem:    "This model continues text: it is told nothing first.",
+		NoSystem:    "This model continues text: it has no system message.",
 
 		TextGreeting: "This is %s. It continues text: type how one begins and press Enter. /more goes on, /help shows the commands, /quit leaves.",
 		TextHelp: `/help              this list
@@ -164,8 +170,8 @@ A message of several lines: paste it, press Alt-Enter between the lines, or begi
 /save FILE         write the texts to a file (JSON)
 /load FILE         bring back texts that were saved; /more goes on with the last one
 /set [name] [x]    show or set temperature, top-k, top-p, min-p, repeat-penalty, max-tokens or seed
-/probs [on|off]    the last tokens written, how probable they were, and the likeliest others; on: while they are written
-/branch N [K]      go back to token N of those, take the K-th of its others, and go on from there
+/probs [on|off]    the last tokens written, how probable they were, and the likeliest alternatives; on: while they are written
+/branch N [K]      go back to token N of those, take the K-th of its alternatives, and go on from there
 /tokens [text]     how a text is cut into tokens, or all that the model saw and wrote last
 /stats             sizes and speeds
 /bench             measure how fast the model reads and writes here
@@ -175,7 +181,7 @@ Ctrl-C stops the writing. Up and Down bring back what you typed, Ctrl-R searches
 A beginning of several lines: paste it, press Alt-Enter between the lines, or begin and end it with """.`,
 		TextReset:       "All texts are forgotten.",
 		TextStats:       "texts: %d, tokens of the last one in view: %d of %d",
-		TextForgotten:   "(The text is longer than the model can see: it goes on from the end of it.)",
+		TextForgotten:   "(The text is longer than the model can see: it sees only the last part, and goes on from that.)",
 		TextYouCouldAsk: "A text could begin:",
 		TextTabAsks:     "A text could begin (Tab types it):",
 		TextCutLength:   "(That was %d tokens; /more goes on, /max_tokens changes how many.)",
@@ -189,7 +195,7 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 		Pieces:    "tokens: %d\n%s",
 		ProbsOn:   "Tokens are shown with their probabilities while they are written; /probs off ends that.",
 		ProbsOff:  "Answers are shown as text.",
-		NoBranch:  "This token has no such other; /probs lists them.",
+		NoBranch:  "This token has no alternative with that number; /probs lists them.",
 		Bench:     "read %d tokens at %.1f per second, wrote %d tokens at %.1f per second; threads: %d",
 
 		NoSetting: "There is no setting %s.",
@@ -203,6 +209,11 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 		CannotRead:   "%s cannot be read: %v.",
 		NotSavedChat: `%s holds no conversation: it must be {"messages": [...]} with messages of user and assistant in turn.`,
 		Loaded:       "%s goes on here; turns: %d.",
+
+		NotRegular:    "it is no ordinary file",
+		TooLarge:      "it is larger than %d MiB",
+		NotLabels:     "it holds no labels of this program; move it away",
+		TooManyLabels: "there are too many labels; send them, then delete the file",
 
 		FixPrompt:   "it should have said> ",
 		NotedGood:   "Noted as good; labels: %d.",
@@ -237,23 +248,23 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 /new               забыть разговор и начать новый
 /regen             ответить на последнее сообщение ещё раз
 /more              продолжить последний ответ
-/undo              взять назад последнее сообщение и ответ на него
-/edit [текст]      изменить последнее сообщение и послать снова
+/undo              убрать последнее сообщение и ответ на него
+/edit [текст]      изменить последнее сообщение и отправить снова
 /good, /bad [почему] отметить последний ответ; остаётся только на этом компьютере
 /fix [текст]       написать, как надо было ответить
-/labels [ФАЙЛ]     сколько отметок, или записать их в файл, который можно послать тому, кто сделал модель
+/labels [ФАЙЛ]     сколько отметок, или записать их в файл, который можно отправить тому, кто сделал модель
 /save ФАЙЛ         записать разговор в файл (JSON)
 /load ФАЙЛ         продолжить записанный разговор
-/system [текст]    показать или задать, что модели сказано вначале («/system -» убирает)
+/system [текст]    показать или задать системное сообщение: что модель узнаёт до разговора («/system -» убирает)
 /set [имя] [x]     показать или задать temperature, top-k, top-p, min-p, repeat-penalty, max-tokens или seed
-/probs [on|off]    токены последнего ответа, их вероятности и самые вероятные другие; on — пока пишутся
-/branch N [K]      вернуться к токену N последнего ответа, взять K-й из других и продолжить оттуда
+/probs [on|off]    токены последнего ответа, их вероятности и самые вероятные варианты; on — пока пишутся
+/branch N [K]      вернуться к токену N последнего ответа, взять вместо него K-й вариант и продолжить оттуда
 /tokens [текст]    как текст делится на токены, или всё, что модель видела и написала последним
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
-/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
-Ctrl-C останавливает ответ. Вверх и вниз возвращают посланное, Ctrl-R ищет в нём, Tab дополняет команды.
+/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — сокращения для /set temperature и /set max-tokens.
+Ctrl-C останавливает ответ. Стрелки вверх и вниз возвращают отправленное, Ctrl-R ищет в нём, Tab дополняет команды.
 Сообщение из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
 		Prompt:      "> ",
 		HowToLeave:  "Чтобы выйти, нажмите Ctrl-C ещё раз или наберите /quit.",
@@ -261,10 +272,10 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		Nearest:     "Может быть, %s?",
 		NotANumber:  "Для %s нужно число от %v до %v.",
 		Reset:       "Разговор забыт.",
-		SystemNow:   "Модели сказано вначале: %s",
-		SystemNone:  "Модели вначале ничего не сказано.",
-		SystemSet:   "Теперь модели сказано вначале это.",
-		SystemClear: "Теперь модели вначале ничего не сказано.",
+		SystemNow:   "Системное сообщение: %s",
+		SystemNone:  "Системного сообщения нет.",
+		SystemSet:   "Системное сообщение задано.",
+		SystemClear: "Системное сообщение убрано.",
 		Temperature: "температура: %v",
 		MaxTokens:   "токенов в ответе, не больше: %d",
 		Stats:       "реплик: %d, токенов: %d из %d",
@@ -275,37 +286,37 @@ Ctrl-C останавливает ответ. Вверх и вниз возвр�
 		YouCouldAsk: "Можно спросить:",
 		TabAsks:     "Можно спросить (Tab напишет за вас):",
 		TooLong:     "Сообщение слишком длинное: токенов в нём %d, помещается %d. Сократите его или пришлите по частям.",
-		SystemFull:  "То, что модели сказано вначале, занимает всё место. Сократите: /system",
+		SystemFull:  "Системное сообщение занимает всё место. Сократите его: /system",
 		CutLength:   "(Ответ обрезан, токенов: %d; изменить: /max_tokens.)",
 		CutContext:  "(Ответ обрезан: контекст заполнен.)",
 		Interrupted: "(остановлено)",
 		NothingYet:  "Ещё ничего не сказано.",
 		Ended:       "(Модель на этом заканчивает.)",
 		NoTokens:    "В этом тексте нет ничего, что модель могла бы продолжить.",
-		NoSystem:    "Эта модель продолжает текст: вначале ей ничего не говорят.",
+		NoSystem:    "Эта модель продолжает текст: системного сообщения у неё нет.",
 
 		TextGreeting: "Это %s. Модель продолжает текст: напишите его начало и нажмите Enter. /more — дальше, /help покажет команды, /quit — выход.",
 		TextHelp: `/help              этот список
 /more              продолжить последний текст
 /new               забыть все тексты
 /regen             продолжить последний текст ещё раз, иначе
-/undo              взять назад последний текст
+/undo              убрать последний текст
 /edit [текст]      изменить начало последнего текста и продолжить снова
 /save ФАЙЛ         записать тексты в файл (JSON)
 /load ФАЙЛ         вернуть записанные тексты; /more продолжит последний
 /set [имя] [x]     показать или задать temperature, top-k, top-p, min-p, repeat-penalty, max-tokens или seed
-/probs [on|off]    последние написанные токены, их вероятности и самые вероятные другие; on — пока пишутся
-/branch N [K]      вернуться к токену N из них, взять K-й из других и продолжить оттуда
+/probs [on|off]    последние написанные токены, их вероятности и самые вероятные варианты; on — пока пишутся
+/branch N [K]      вернуться к токену N из них, взять вместо него K-й вариант и продолжить оттуда
 /tokens [текст]    как текст делится на токены, или всё, что модель видела и написала последним
 /stats             размеры и скорость
 /bench             измерить, как быстро модель здесь читает и пишет
 /quit              выход (Ctrl-D тоже)
-/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — коротко о /set temperature и /set max-tokens.
-Ctrl-C останавливает модель. Вверх и вниз возвращают набранное, Ctrl-R ищет в нём, Tab дополняет команды.
+/reset и /clear — то же, что /new, /? — /help; /temp и /max_tokens — сокращения для /set temperature и /set max-tokens.
+Ctrl-C останавливает модель. Стрелки вверх и вниз возвращают набранное, Ctrl-R ищет в нём, Tab дополняет команды.
 Начало из нескольких строк: вставьте его, разделяйте строки Alt-Enter или начните и закончите его знаками """.`,
 		TextReset:       "Все тексты забыты.",
-		TextStats:       "текстов: %d, токенов последнего на виду: %d из %d",
-		TextForgotten:   "(Текст длиннее, чем модель может видеть: она продолжает его с конца.)",
+		TextStats:       "текстов: %d, токенов последнего в памяти модели: %d из %d",
+		TextForgotten:   "(Текст длиннее, чем модель может видеть: она видит только его конец и продолжает по нему.)",
 		TextYouCouldAsk: "Текст мог бы начинаться так:",
 		TextTabAsks:     "Текст мог бы начинаться так (Tab напишет за вас):",
 		TextCutLength:   "(Токенов: %d; /more — дальше, /max_tokens меняет их число.)",
@@ -314,12 +325,12 @@ Ctrl-C останавливает модель. Вверх и вниз возв�
 		Searching: "поиск",
 		NotFound:  "не найдено",
 
-		Undone:    "Взято назад: %s",
+		Undone:    "Убрано: %s",
 		NeedsText: "Для %s нужен текст.",
 		Pieces:    "токенов: %d\n%s",
 		ProbsOn:   "Токены показываются с вероятностями, пока пишутся; закончить: /probs off.",
 		ProbsOff:  "Ответы показываются текстом.",
-		NoBranch:  "У этого токена нет такого другого; список: /probs.",
+		NoBranch:  "У этого токена нет варианта с таким номером; список: /probs.",
 		Bench:     "прочитано токенов: %d, в секунду: %.1f; написано: %d, в секунду: %.1f; потоков: %d",
 
 		NoSetting: "Нет настройки %s.",
@@ -328,11 +339,16 @@ Ctrl-C останавливает модель. Вверх и вниз возв�
 		NoFile:       "%s — не обычный файл.",
 		Overwrite:    "%s уже есть. Заменить? [д/Н]",
 		NotSaved:     "%s остаётся как есть.",
-		CannotWrite:  "%s не записать: %v.",
+		CannotWrite:  "Не удалось записать %s: %v.",
 		Saved:        "Записано в %s; реплик: %d.",
-		CannotRead:   "%s не прочитать: %v.",
+		CannotRead:   "Не удалось прочитать %s: %v.",
 		NotSavedChat: `В %s нет разговора: там должно быть {"messages": [...]}, сообщения user и assistant по очереди.`,
 		Loaded:       "Разговор из %s продолжается; реплик: %d.",
+
+		NotRegular:    "это не обычный файл",
+		TooLarge:      "он больше %d МиБ",
+		NotLabels:     "в нём нет отметок этой программы; уберите его оттуда",
+		TooManyLabels: "отметок слишком много; отправьте их, затем удалите файл",
 
 		FixPrompt:   "надо было ответить> ",
 		NotedGood:   "Отмечено: хорошо; всего отметок: %d.",
@@ -340,11 +356,11 @@ Ctrl-C останавливает модель. Вверх и вниз возв�
 		NotedFix:    "Записано, как надо было ответить; всего отметок: %d.",
 		NotLabelled: "Ничего не отмечено.",
 		NoLabels:    "Эта модель продолжает текст: ответов, которые можно отметить, у неё нет.",
-		LabelsOff:   "Здесь ничего нельзя хранить (MINITRON_HISTORY=off или нет папки для настроек), поэтому ответы не отметить.",
-		LabelsBegin: "(Отметки хранятся только на этом компьютере, в %s. /labels ФАЙЛ запишет их в файл, который можно послать тому, кто сделал модель.)",
+		LabelsOff:   "Отмечать ответы нельзя: здесь ничего не хранится (MINITRON_HISTORY=off или нет папки для настроек).",
+		LabelsBegin: "(Отметки хранятся только на этом компьютере, в %s. /labels ФАЙЛ запишет их в файл, который можно отправить тому, кто сделал модель.)",
 		LabelsNone:  "Ни один ответ ещё не отмечен: последний отмечают /good, /bad [почему] и /fix [текст].",
-		LabelsCount: "хорошо: %d, плохо: %d, исправлено: %d; только на этом компьютере, в %s. Чтобы послать: /labels ФАЙЛ",
-		LabelsSaved: "Записано в %s; отметок: %d. Кто сделал модель, учит её этим: minitron labels add",
+		LabelsCount: "хорошо: %d, плохо: %d, исправлено: %d; только на этом компьютере, в %s. Чтобы отправить: /labels ФАЙЛ",
+		LabelsSaved: "Записано в %s; отметок: %d. Автор модели учит её на них командой minitron labels add",
 
 		NoModel:     "в этой программе нет модели",
 		NoModelHint: "укажите её: --model DIR — или соберите программу с моделью: make binary",

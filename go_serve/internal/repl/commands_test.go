@@ -93,9 +93,9 @@ func TestBranch(t *testing.T) {
 		t.Errorf("out %q", texts)
 	}
 	for note, times := range map[string]int{
-		"Nothing was said yet.":                            1,
-		"/branch needs a number from 1 to 9.":              3,
-		"This token has no such other; /probs lists them.": 1,
+		"Nothing was said yet.":                                              1,
+		"/branch needs a number from 1 to 9.":                                3,
+		"This token has no alternative with that number; /probs lists them.": 1,
 		"turns: 1, ": 1,
 	} {
 		if strings.Count(notes, note) != times {
@@ -148,7 +148,7 @@ func TestSaveAndLoad(t *testing.T) {
 		}
 	}
 	os.WriteFile(broken, []byte("\xef\xbb\xbf"+`{"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}`), 0o600)
-	if _, notes = talk(t, "/load "+broken+"\n/system\n", 6, &lang.English); !strings.Contains(notes, "The model is told first: s") {
+	if _, notes = talk(t, "/load "+broken+"\n/system\n", 6, &lang.English); !strings.Contains(notes, "System message: s") {
 		t.Errorf("%q", notes)
 	}
 	_, notes = talk(t, "hello\n/save "+folder+"\n/save "+file+"/x\n/save "+filepath.Join(folder, "no", "such")+"\n", 6, &lang.English)

@@ -14,6 +14,7 @@ import (
 
 	"minitron/internal/chat"
 	"minitron/internal/home"
+	"minitron/internal/labels"
 )
 
 // saved is the content of a file that /save writes.
@@ -52,9 +53,22 @@ func expandHome(name string) string {
 	return name
 }
 
+// errTooLarge says that a file is no conversation, as it has more than maxSavedBytes.
+var errTooLarge = errors.New("it is too large")
+
 // cause returns the reason of an error alone, to stand at the end of a sentence: the sentence names the file already, and
-// Windows' reasons end with a full stop.
-func cause(err error) string {
+// Windows' reasons end with a full stop. The system's reasons stay in its own words.
+func (r *repl) cause(err error) string {
+	switch {
+	case errors.Is(err, home.ErrNotRegular):
+		return r.Lang.NotRegular
+	case errors.Is(err, errTooLarge):
+		return fmt.Sprintf(r.Lang.TooLarge, maxSavedBytes>>20)
+	case errors.Is(err, labels.ErrNotLabels):
+		return r.Lang.NotLabels
+	case errors.Is(err, labels.ErrFull):
+		return r.Lang.TooManyLabels
+	}
 	if inner := errors.Unwrap(err); inner != nil {
 		err = inner
 	}
@@ -94,11 +108,11 @@ func (r *repl) write(typed string, data []byte) (name string, ok bool) {
 		r.say(r.Lang.NotSaved, name)
 		return name, false
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		r.say(r.Lang.CannotWrite, name, cause(err))
+		r.say(r.Lang.CannotWrite, name, r.cause(err))
 		return name, false
 	}
 	if err := home.WriteFile(path, data); err != nil {
-		r.say(r.Lang.CannotWrite, name, cause(err))
+		r.say(r.Lang.CannotWrite, name, r.cause(err))
 		return name, false
 	}
 	return name, true
@@ -117,7 +131,7 @@ func (r *repl) load(typed string) {
 	}
 	data, err := readSaved(path)
 	if err != nil {
-		r.say(r.Lang.CannotRead, name, cause(err))
+		r.say(r.Lang.CannotRead, name, r.cause(err))
 		return
 	}
 	var s saved
@@ -138,7 +152,7 @@ func readSaved(path string) ([]byte, error) {
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxSavedBytes+1))
 	if err == nil && len(data) > maxSavedBytes {
-		err = errors.New("it is larger than 64 MiB")
+		err = errTooLarge
 	}
 	return data, err
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"minitron/internal/chat"
+	"minitron/internal/home"
+	"minitron/internal/labels"
 	"minitron/internal/lang"
 )
 
@@ -65,8 +67,46 @@ func TestFileNames(t *testing.T) {
 func TestCause(t *testing.T) {
 	const reason = "The system cannot find the path specified"
 	for _, err := range []error{&fs.PathError{Op: "open", Path: "x.json", Err: errors.New(reason + ".")}, errors.New(reason)} {
-		if got := cause(err); got != reason {
+		if got := (&repl{Options: Options{Lang: &lang.English}}).cause(err); got != reason {
 			t.Errorf("%q", got)
+		}
+	}
+}
+
+// TestCauseIsInTheLanguage: what the program itself finds wrong with a file is said in the language of the sentence around it.
+func TestCauseIsInTheLanguage(t *testing.T) {
+	r := &repl{Options: Options{Lang: &lang.Russian}}
+	for err, want := range map[error]string{
+		home.ErrNotRegular:  lang.Russian.NotRegular,
+		errTooLarge:         "он больше 64 МиБ",
+		labels.ErrNotLabels: lang.Russian.NotLabels,
+		labels.ErrFull:      lang.Russian.TooManyLabels,
+	} {
+		if got := r.cause(err); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
+		r.Lang = &lang.English
+		if got := r.cause(err); err != errTooLarge && got != err.Error() {
+			t.Errorf("in English: %q, want %q", got, err)
+		}
+		r.Lang = &lang.Russian
+	}
+}
+
+// TestALabelsFileOfSomethingElse: the sentence names the file once.
+func TestALabelsFileOfSomethingElse(t *testing.T) {
+	for _, name := range []string{"XDG_CONFIG_HOME", "AppData", "HOME"} {
+		t.Setenv(name, t.TempDir())
+	}
+	book := labels.Open(labels.Model{Name: "tiny", SHA256: strings.Repeat("0", 64)})
+	os.MkdirAll(filepath.Dir(book.Path()), 0o700)
+	os.WriteFile(book.Path(), []byte("[]"), 0o600)
+	for l, want := range map[*lang.Strings]string{
+		&lang.English: book.Path() + " cannot be read: it holds no labels of this program; move it away.\n",
+		&lang.Russian: "Не удалось прочитать " + book.Path() + ": в нём нет отметок этой программы; уберите его оттуда.\n",
+	} {
+		if _, notes := talkTo(t, Options{In: strings.NewReader("/labels\n"), Lang: l, Labels: book}, 6); !strings.HasSuffix(notes, want) {
+			t.Errorf("%q, want %q", notes, want)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func (r *repl) label(label labels.Label) {
 	label.Messages, label.Answer = messages[:len(messages)-1], messages[len(messages)-1].Content
 	count, err := r.Labels.Add(label)
 	if err != nil {
-		r.say(r.Lang.CannotWrite, r.Labels.Path(), cause(err))
+		r.say(r.Lang.CannotWrite, r.Labels.Path(), r.cause(err))
 		return
 	}
 	noted := map[string]string{labels.Good: r.Lang.NotedGood, labels.Bad: r.Lang.NotedBad, labels.Fix: r.Lang.NotedFix}
@@ -85,7 +85,7 @@ func (r *repl) labels(typed string) {
 	}
 	all, err := r.Labels.Labels()
 	if err != nil {
-		r.say(r.Lang.CannotRead, r.Labels.Path(), cause(err))
+		r.say(r.Lang.CannotRead, r.Labels.Path(), r.cause(err))
 		return
 	}
 	if len(all) == 0 {
@@ -102,7 +102,7 @@ func (r *repl) labels(typed string) {
 	}
 	data, err := r.Labels.Export()
 	if err != nil {
-		r.say(r.Lang.CannotRead, r.Labels.Path(), cause(err))
+		r.say(r.Lang.CannotRead, r.Labels.Path(), r.cause(err))
 		return
 	}
 	if name, ok := r.write(typed, data); ok {

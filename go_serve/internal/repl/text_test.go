@@ -87,8 +87,8 @@ func TestTextCommands(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "texts.json")
 	for _, test := range []struct{ in, want string }{
 		{"/more", "There is no text yet.\n"},
-		{"/system", "This model continues text: it is told nothing first.\n"},
-		{"/system be kind", "This model continues text: it is told nothing first.\n"},
+		{"/system", "This model continues text: it has no system message.\n"},
+		{"/system be kind", "This model continues text: it has no system message.\n"},
 		{"/stats", "texts: 0, tokens of the last one in view: 0 of 64\n"},
 		{"/help", lang.English.TextHelp + "\n"},
 		{"/new", "All texts are forgotten.\n"},

@@ -92,5 +92,5 @@ func openRegular(fsys fs.FS, name string) (fs.File, int64, error) {
 }
 
 func unreadable(name string, err error) error {
-	return fault.New("look at the rights of the file and at the disk", "%s cannot be read: %w", name, err)
+	return fault.New("check the file's permissions and the disk", "%s cannot be read: %w", name, err)
 }

@@ -1,9 +1,11 @@
 // What can be done with an answer: the buttons below it, in the order of this list. A file that is loaded after messages.js adds
 // its own by minitron.actions.list.push(action). An action is
-//   {icon: a symbol of index.html, title: a key of words.js, press(answer)} and, if it is not always there and never pressed,
-//   {shown(message), pressed(message), last: true if only below the last answer of a chat, class: a name for the style sheet}
-// An answer is {message, begun: the question, item: its node, body: the node of its text, redraw(), keep(): stores what changed}.
-// What an action writes into the message is stored with it, and belongs to the version of the answer that is shown.
+//   {icon: a symbol of index.html, title: a key of words.js, press(answer)} and, as needed,
+//   {shown(message): whether the button is there, pressed(message): whether it looks pressed, last: true for a button that only
+//   the last answer of a chat has, class: a name for the style sheet}
+// An answer is {message, begun: the question, item: its node, body: the node of its text, redraw(), keep(): stores the change}; press
+// also gets button: the node of the button.
+// What an action writes into the message is stored with the message, and belongs to the version of the answer that is shown.
 "use strict";
 (() => {
   const { words, text: { node, iconButton } } = minitron;

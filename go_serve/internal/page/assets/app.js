@@ -2,32 +2,32 @@
 //   about() -> Promise of what `info --json` prints
 //   chat(request, {signal, onChunk}) -> Promise, done at the end of the answer; it rejects with an Error that has .message and
 //     .code (as in OpenAI's errors), or with an AbortError
-// and may have early, a part of about() that is known at once (name, greeting, questions, about, weights), where opening the
-// model takes time.
+// If opening the model takes time, an engine also has early: the part of about() that is known at once (name, greeting, questions,
+// about, weights).
 "use strict";
 (() => {
   const { words, look, frame, store, text, messages, chats, labels, panels, versions, request, files, search } = minitron;
   const { closeSide } = frame;
   const { t } = words;
   const $ = (id) => document.getElementById(id);
-  const LONGEST = 2000; // tokens that a text may be continued by at once, if its model's context is smaller or has no end
+  const LONGEST = 2000; // the upper end of max_tokens where the model continues text or has no limit, if its context is smaller
 
   let engine, about = {}, all = [], current, settings = {};
   let digest = ""; // of the model whose chats are open
-  let ready; // a promise: about() is there
+  let ready; // a promise, fulfilled once about() has answered
   const running = new Map(); // chat -> {controller, message}
   let leaving = false; // the page is being closed or reloaded
-  let trouble = "", mayGo = false; // with the browser's storage
+  let trouble = "", mayGo = false; // a key of words.js for trouble with the storage; whether the browser may delete it
 
   // --- one answer
-  // keep stores a chat. What another tab has added to it meanwhile comes to the screen.
+  // keep stores a chat. What another tab has added to that chat meanwhile is shown.
   function keep(chat) {
     const changed = store.save(chat, running.get(chat)?.message);
     if (changed && chat === current) messages.show(chat, running.get(chat)?.message);
     store.persist().then((lasts) => { mayGo = !lasts; showStorage(); });
   }
 
-  // showStorage says what is wrong with the storage, or else that it may not last.
+  // showStorage tells what is wrong with the storage, or if nothing is, that the browser may delete it.
   function showStorage() {
     const note = trouble || (mayGo ? "storeMayGo" : "");
     $("storage-note").hidden = !note;
@@ -37,7 +37,7 @@
 
   const systemOf = (chat) => chat.system ?? settings.system ?? about.system;
 
-  // weigh gives the probabilities of an answer, or says that they cannot be had.
+  // weigh returns the tokens of an answer with their probabilities, or tells the person why there are none and returns null.
   async function weigh(message) {
     try {
       const tokens = await request.weigh(engine, message);
@@ -49,7 +49,7 @@
     }
   }
 
-  // answer writes on at the last message of a chat, which is empty but where it goes on. The chat may leave the screen meanwhile.
+  // answer has the last message of a chat written, or continued if it has text. Another chat may be opened meanwhile.
   async function answer(chat) {
     const message = chat.messages.at(-1);
     const controller = new AbortController();
@@ -57,7 +57,7 @@
     showState();
     minitron.announce(t("writing", { name: about.name }));
     const began = performance.now();
-    const last = {}; // how it went: what minitron and usage say
+    const last = {}; // the fields minitron and usage of the chunks: how the answer went
     let asked;
     try {
       await ready;
@@ -76,12 +76,12 @@
       finish(chat, message, last, began);
     } catch (error) {
       if (asked) asked.stopped = true;
-      // A page that is left breaks its requests off: that is nobody's failure.
+      // A page that is closed or reloaded breaks off its requests: that is not shown as an error.
       if (error.name === "AbortError" || controller.signal.aborted || leaving) message.note = "stopped";
       else message.error = { code: String(error.code ?? ""), message: error.message };
       minitron.announce(message.error ? request.explain(message.error) : t("stoppedLive"));
     }
-    if (running.get(chat)?.controller === controller) running.delete(chat); // else an edit has begun the next answer
+    if (running.get(chat)?.controller === controller) running.delete(chat); // otherwise an edit has already begun the next answer
     chat.updated = message.at = Date.now();
     messages.update(message, false);
     keep(chat);
@@ -98,7 +98,7 @@
       message.forgot = about.model.context;
     }
     const tokens = last.completion_tokens;
-    const passes = last.stopped === "end" ? tokens : tokens - 1; // that decode_ms took: the first token is prefill's
+    const passes = last.stopped === "end" ? tokens : tokens - 1; // the passes that decode_ms counts: prefill gives the first token
     const ms = last.decode_ms || performance.now() - began;
     if (tokens) versions.memory(message).stats = { tokens, perSecond: (1000 * passes) / ms };
     minitron.announce(`${t("said", { name: about.name })} ${message.content}`);
@@ -123,7 +123,7 @@
     messages.append(turn[1], true);
     messages.toBottom();
     store.tab.set("draft:", "");
-    keepDraft(); // it belongs to this chat now
+    keepDraft(); // the draft belongs to this chat now
     answer(chat);
     keep(chat);
     showChats();
@@ -138,13 +138,13 @@
     answer(current);
   }
 
-  // retry keeps what is there.
+  // retry repeats a failed answer; text that has arrived is kept and continued.
   function retry() {
     if (current.messages.at(-1)?.content) more();
     else regenerate();
   }
 
-  // more lets the last answer, or text, go on.
+  // more has the last answer, or text, continued.
   function more() {
     const message = current.messages.at(-1);
     if (!message || running.has(current)) return;
@@ -154,10 +154,10 @@
     answer(current);
   }
 
-  // branch lets the last answer go on from an earlier place, in another way.
+  // branch has the last answer continued in another way, from `content`: its beginning, made of `tokens`.
   const canBranch = (message) => message === current.messages.at(-1) && !running.has(current);
   function branch(message, tokens, content) {
-    versions.begin(message); // the answer as it was stays one
+    versions.begin(message); // the answer as it was stays a version
     message.content = content;
     request.begun(message, tokens);
     more();
@@ -171,7 +171,7 @@
     const gone = chat.messages.splice(chat.messages.indexOf(message));
     chat.removed.push(...gone.flatMap(({ id }) => id ?? []));
     if (!chat.messages.length) {
-      all = all.filter((each) => each !== chat); // ask puts it first
+      all = all.filter((each) => each !== chat); // ask puts it back, as the first
       if (!chat.named) chat.title = "";
     }
     ask(chat, content);
@@ -179,18 +179,18 @@
   }
 
   // --- what is on the screen
-  // focusField: on a phone the focus would open the keyboard, so it goes to the conversation there.
+  // focusField puts the focus into the text field. On a phone that would open the keyboard, so the conversation gets it there.
   function focusField() {
     $(matchMedia("(hover: hover)").matches ? "message" : "scroll").focus({ preventScroll: true });
   }
 
-  // opened is the chat that this tab showed before it was reloaded.
+  // opened returns the chat that this tab showed before it was reloaded, or a new one.
   function opened() {
     const id = store.tab.get("chat");
     return all.find((chat) => chat.id === id) ?? store.create();
   }
 
-  // A draft belongs to its chat; those without a message yet are one.
+  // Each chat has its own draft; all chats without a message share one.
   const draftKey = () => `draft:${current.messages.length ? current.id : ""}`;
   const keepDraft = () => store.tab.set(draftKey(), $("message").value);
   function showDraft() {
@@ -198,7 +198,7 @@
     messages.grow($("message"));
   }
 
-  // openChat shows a chat, from a message on if one is given.
+  // openChat shows a chat, and scrolls to a message if one is given.
   function openChat(chat, focus = true, message = null) {
     const another = current && current !== chat;
     current = chat;
@@ -257,7 +257,7 @@
     document.title = [current.title, about.name].filter(Boolean).join(" · ") || "minitron";
   }
 
-  // showAbout puts the model's name, greeting and face where they belong. It may come twice: early, then whole.
+  // showAbout shows the model's name, greeting and face. It may be called twice: with the early part of about(), then with all of it.
   function showAbout() {
     const name = about.name ?? "";
     for (const each of document.querySelectorAll(".brand-name")) each.textContent = name;
@@ -290,7 +290,7 @@
     showAbout();
     if (current) { showChats(); showState(); return; }
     openChat(opened(), matchMedia("(hover: hover)").matches);
-    if (!$("message").value) showDraft(); // else something is typed already
+    if (!$("message").value) showDraft(); // otherwise the person has already typed something
   }
 
   function load() {
@@ -372,8 +372,8 @@
     on("language", () => { look.speak(words.lang === "en" ? "ru" : "en"); speak(); });
     on("reset", () => { for (const key of Object.keys(settings)) delete settings[key]; store.saveSettings(settings); showAbout(); });
     files.listen({ current: () => current, all: () => all, name: () => about.name, systemOf, opened: openSaved });
-    // A reload in the middle of an answer keeps what is there, and so does a phone that ends a page in the background without a
-    // word. The page may come back as it is, from the browser's memory.
+    // Unfinished answers are stored when the page is reloaded, and when it goes to the background, where a phone may end it without
+    // notice. After pagehide the page may also come back from the browser's memory as it was.
     document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") keepParts(); });
     window.addEventListener("pagehide", () => { leaving = true; keepParts(); });
     window.addEventListener("pageshow", () => { leaving = false; });
@@ -389,7 +389,7 @@
     }
   }
 
-  // openSaved takes chats of a file to the list; one is the chat to show, if the file held a single one.
+  // openSaved adds the new chats of a file to the list. `one` is the chat to show, if the file held a single one.
   function openSaved(fresh, one) {
     all = [...fresh, ...all].sort((a, b) => b.updated - a.updated);
     for (const chat of fresh) keep(chat);
@@ -398,7 +398,7 @@
     return showChats();
   }
 
-  // otherTab takes over what another tab did with a chat; null: it deleted it. What is open here stays open.
+  // otherTab takes over what another tab did with a chat; `chat` is null if it was deleted there. An open chat stays open.
   function otherTab(id, chat) {
     const mine = all.find((each) => each.id === id);
     if (!mine && chat) {
@@ -427,7 +427,7 @@
     });
     labels.setup({ about: () => about, all: () => all, system: () => systemOf(current) ?? "" });
     const hint = () => { $("message").enterKeyHint = messages.touched.matches ? "enter" : "send"; };
-    messages.touched.addEventListener("change", hint); // a tablet gets its keyboard and mouse
+    messages.touched.addEventListener("change", hint); // e.g. a keyboard and a mouse are attached to a tablet
     hint();
     store.onTrouble((now) => { trouble = now; showStorage(); });
     store.onChange(otherTab);

@@ -6,16 +6,16 @@
   const list = document.getElementById("chats");
   const TITLE = 48; // characters
 
-  // titleOf is the first words of the first message.
+  // titleOf returns the first words of a text, up to TITLE characters.
   function titleOf(text) {
     const line = text.trim().replace(/\s+/g, " ");
     const letters = Array.from(line);
     return letters.length <= TITLE ? line : `${letters.slice(0, TITLE).join("").replace(/\s+\S*$/, "")}…`;
   }
 
-  let rows = []; // of the list: {chat, item}
+  let rows = []; // rows of the list: {chat, item}
 
-  // show lists what was found: [{chat, message, excerpt}], the latter two where a search ends in a message.
+  // show lists what was found: [{chat, message, excerpt}]; message and excerpt are there if a search found a message.
   // handlers: {open(chat, message), remove(chat), renamed(chat)}.
   function show(found, current, handlers) {
     rows = found.map((each) => ({ chat: each.chat, item: row(each, each.chat === current, handlers) }));
@@ -23,7 +23,7 @@
     for (const { item } of rows) list.append(item);
   }
 
-  // focus goes to a chat in the list, or where it was; false: the list is empty.
+  // focus puts the focus on a chat in the list, or on the row at a place. Returns false if there is no such row.
   function focus(chat, at = rows.findIndex((each) => each.chat === chat)) {
     const button = rows[Math.min(at, rows.length - 1)]?.item.querySelector("button");
     button?.focus();
@@ -45,7 +45,7 @@
 
   function rename(chat, item, handlers) {
     const field = node("input", { class: "rename", "aria-label": t("chatName"), maxlength: "120" });
-    let finished = false; // leaving the field by Enter also takes the focus from it
+    let finished = false; // Enter finishes twice: it removes the field, and the field then loses the focus
     const finish = (keep) => {
       if (finished) return;
       finished = true;
@@ -58,7 +58,7 @@
     field.value = chat.title;
     field.addEventListener("keydown", (event) => {
       if (messages.isEnter(event)) {
-        event.preventDefault(); // else Enter would press the button that gets the focus
+        event.preventDefault(); // otherwise Enter would also press the button that gets the focus
         finish(true);
       }
       if (messages.isEscape(event)) { event.stopPropagation(); finish(false); }

@@ -1,10 +1,10 @@
-// Chats in files: one as text or JSON, all of them as one file, and what was saved opened again.
+// Chats in files: saves one as text or JSON, or all in one file, and opens saved files again.
 "use strict";
 (() => {
   const { words, versions, request, store, chats, text: { node, copy } } = minitron;
   const { t } = words;
   const $ = (id) => document.getElementById(id);
-  const MOST_BYTES = 1 << 24; // of a file: more than any browser stores
+  const MOST_BYTES = 1 << 24; // the largest file that is opened: more than any browser stores
 
   function asText(chat, name) {
     if (words.continues) return chat.messages.map((m) => (m.role === "user" ? m.content : `${m.content}\n\n`)).join("");
@@ -12,7 +12,7 @@
     return `${chat.title}\n\n${parts.join("\n\n")}\n`;
   }
 
-  // saved is "A saved chat" of docs/formats.md.
+  // saved returns a chat in the form "A saved chat" of docs/formats.md.
   function saved(chat, system) {
     const message = (m) => ({ role: m.role, content: m.content, ...(m.versions && { versions: m.versions.map((each) => each && each.content) }) });
     return { messages: [...(system ? [{ role: "system", content: system }] : []), ...request.turns(chat.messages).map(message)] };
@@ -20,7 +20,7 @@
 
   const asJSON = (chat, system) => `${JSON.stringify(saved(chat, system), null, 1)}\n`;
 
-  // asLines is all chats, each a line of JSON: a saved chat with its title and the time of its last change.
+  // asLines returns all chats, one line of JSON each: a saved chat with its title and the time of its last change.
   function asLines(all, systemOf) {
     const whole = all.filter((chat) => request.turns(chat.messages).length);
     return whole.map((chat) => `${JSON.stringify({ title: chat.title, updated: chat.updated, ...saved(chat, systemOf(chat)) })}\n`).join("");
@@ -29,7 +29,7 @@
   function parse(content) {
     try {
       return [JSON.parse(content)];
-    } catch { /* then it is lines */ }
+    } catch { /* not one JSON value: perhaps JSON lines */ }
     try {
       return content.split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line));
     } catch {
@@ -37,7 +37,7 @@
     }
   }
 
-  // chatOf makes a chat of what `saved` and /save write; null where it is none.
+  // chatOf makes a chat from what `saved` and the command /save write; null if that is no chat.
   function chatOf(found) {
     const messages = Array.isArray(found?.messages) ? [...found.messages] : [];
     if (!messages.length || !messages.every((m) => typeof m?.content === "string")) return null;
@@ -60,9 +60,9 @@
     return turn;
   }
 
-  // read gives the chats of a file's text; none where there is no saved chat, or one that is none among them.
+  // read returns the chats in the text of a file; none if the file is empty or if anything in it is no chat.
   function read(content) {
-    const found = parse(content.replace(/^\uFEFF/, "")).map(chatOf); // Windows' editors put that before a text
+    const found = parse(content.replace(/^\uFEFF/, "")).map(chatOf); // the byte order mark that editors on Windows put before a text
     return found.includes(null) ? [] : found;
   }
 
@@ -73,7 +73,7 @@
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   }
 
-  // fileName keeps letters and digits of any script.
+  // fileName makes a name of the letters and digits of a title, of any script.
   function fileName(title, ending) {
     const name = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
     return `${name || "chat"}.${ending}`;
@@ -94,7 +94,7 @@
     $("file").addEventListener("change", () => { const [file] = $("file").files; if (file) open(file, page); $("file").value = ""; });
   }
 
-  // open takes the chats of a file to the list, but for those that are there already.
+  // open hands the chats of a file to page.opened, except those that are in the list already.
   async function open(file, page) {
     const found = file.size <= MOST_BYTES ? read(await file.text()) : [];
     if (!found.length) return minitron.toast(t("notAChat", { name: file.name }));

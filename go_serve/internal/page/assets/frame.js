@@ -1,4 +1,4 @@
-// What is around the chat: what a screen reader is told, the toast, the drawer that holds the list on a phone, the model's face.
+// The frame around the chat: announcements for screen readers, the toast, the drawer with the list on a phone, the model's face.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -43,7 +43,8 @@
   narrow.addEventListener("change", () => { closeSide(); fitSide(); });
   fitSide();
 
-  // showFace: the icon, or the first letter on a colour of its own. Badges take both from the style sheet's variables.
+  // showFace shows the model's icon, or the first letter of its name on a colour made from its digest. Both reach the badges through
+  // variables of the style sheet.
   function showFace(about) {
     const root = document.documentElement;
     const png = about.about?.icon;

@@ -17,7 +17,7 @@
     throw failure(told?.message ?? `HTTP ${response.status}`, told?.code ?? told?.type ?? String(response.status));
   }
 
-  // events gives the data of each server-sent event: lines "data: …", an empty line after each event.
+  // events yields the data of each server-sent event: a line "data: …", with an empty line after it.
   async function* events(body) {
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "", ended = false;
@@ -31,7 +31,7 @@
         for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
       }
     } finally {
-      if (!ended) reader.cancel().catch(() => {}); // at the end it would count as broken off now and then
+      if (!ended) reader.cancel().catch(() => {}); // not at the end: some requests would then count as broken off
     }
   }
 
@@ -42,7 +42,7 @@
     let whole = false;
     try {
       for await (const data of events(response.body)) {
-        if (data === "[DONE]") whole = true; // and on to the end: what is left unread counts as broken off
+        if (data === "[DONE]") whole = true; // but read on to the end, or the request would count as broken off
         if (whole) continue;
         const chunk = JSON.parse(data);
         if (chunk.error) throw failure(chunk.error.message, chunk.error.code ?? chunk.error.type);

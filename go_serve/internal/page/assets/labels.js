@@ -1,17 +1,17 @@
-// What a person thinks of answers: good, bad, or what it should have been. Off until the first one; kept with the chat in this
-// browser, and written to a file that can be sent (docs/loop.md) by a button among those that save.
+// Labels: what a person thinks of an answer, which is good, bad, or what it should have been. They are kept with the chat in this
+// browser; once there is one, a button among those that save writes all of them to a file that can be sent (docs/loop.md).
 //
-// A label is stored in its message, of each version of an answer its own: {kind: "good", "bad" or "fix", fix, of: the answer that was
-// labelled, system, time}.
+// A label is stored in its message, and each version of an answer has its own: {kind: "good", "bad" or "fix", fix: the better answer,
+// of: the answer that was labelled, system, time}.
 "use strict";
 (() => {
   const { words, actions, request, files, text: { node } } = minitron;
   const { t } = words;
 
-  let page = {}; // {about(), all(): the chats, system(): what the model is told first in the open chat}
+  let page = {}; // {about(), all(): the chats, system(): the system message of the open chat}
   const setup = (given) => { page = given; };
 
-  // labelOf is the label of the answer as it is now: one that was written anew or went on has none.
+  // labelOf returns the label of an answer; null if the answer has changed since, by being regenerated or continued.
   const labelOf = (message) => (message.label?.of === message.content ? message.label : null);
   const possible = (message) => !words.continues && Boolean(message.content);
   const has = (kind) => (message) => labelOf(message)?.kind === kind;
@@ -27,7 +27,7 @@
 
   const toggle = (kind) => (answer) => put(answer, has(kind)(answer.message) ? null : { kind });
 
-  // fix opens a field with the answer to be changed; emptied, or as it was, it takes a fix back.
+  // fix opens a field in which the answer can be corrected. Submitted empty or unchanged, it removes an earlier fix.
   function fix(answer) {
     const { message, item } = answer;
     if (item.querySelector(".fixing")) return;
@@ -61,7 +61,7 @@
     { icon: "edit", title: "fix", shown: possible, pressed: has("fix"), press: fix },
   );
 
-  // file is what can be sent: all labels of all chats with this model.
+  // file returns the content of the file that can be sent: all labels of all chats with this model.
   function file() {
     const labels = page.all().flatMap((chat) => chat.messages.flatMap((message, i) => {
       const answers = i % 2 ? (message.versions ?? [null]).map((version) => version ?? message) : [];
@@ -76,7 +76,7 @@
     return { format: "minitron-labels", version: 1, model: { name: name ?? "", sha256: weights?.sha256 ?? "" }, labels };
   }
 
-  // The button stands with those that save a chat, where there is something to save.
+  // The button stands with those that save a chat; it is hidden while there are no labels.
   const count = node("span");
   const button = node("button", { type: "button", class: "choice", id: "save-labels" }, node("strong"), count);
   button.addEventListener("click", () => {

@@ -1,12 +1,12 @@
-// Colours and language, chosen before the first paint so that nothing flashes; and the height that a phone's keyboard leaves.
+// Colours and language, chosen before the first paint so that nothing flashes; and the height of the page above a phone's keyboard.
 "use strict";
 (() => {
   const { words } = minitron;
   const themes = ["auto", "light", "dark"];
 
-  // These two belong to the person, not to a model: their keys bear no digest. Storage may be forbidden altogether.
+  // These two settings belong to the person, not to a model, so their keys have no digest. The browser may forbid all storage.
   const stored = (key) => { try { return localStorage.getItem(`minitron:${key}`); } catch { return null; } };
-  const store = (key, value) => { try { localStorage.setItem(`minitron:${key}`, value); } catch { /* for this visit only */ } };
+  const store = (key, value) => { try { localStorage.setItem(`minitron:${key}`, value); } catch { /* it lasts for this visit only */ } };
 
   let theme = themes.includes(stored("theme")) ? stored("theme") : "auto";
   const night = matchMedia("(prefers-color-scheme: dark)");
@@ -17,7 +17,7 @@
   const wanted = stored("language") ?? (navigator.languages ?? [navigator.language])[0] ?? "en";
   words.lang = /^(ru|be|uk|kk)\b/i.test(wanted) ? "ru" : "en";
 
-  // Where the keyboard lies over the page (iOS), dvh does not shrink; the visual viewport does.
+  // On iOS the keyboard covers the page: the unit dvh does not shrink then, but the visual viewport does.
   const viewport = window.visualViewport;
   if (viewport) {
     const fit = () => {

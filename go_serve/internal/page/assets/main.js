@@ -1,3 +1,3 @@
-// What `web` runs. A page with the model inside replaces this file by its own line.
+// Starts the page of the command `web`. The one-file page has a main.js of its own (cmd/wasm).
 "use strict";
 minitron.start(minitron.httpEngine());

@@ -1,23 +1,24 @@
-// Markdown to nodes, as far as small models write it: **strong**, *emphasis*, `code`, lists, tables, headings, quotes, fenced code.
-// What a model wrote only ever becomes text nodes, never HTML; a link is its text and its address, and nothing to press. All of it
-// takes time linear in the text, whatever is in it.
+// Turns Markdown into nodes, as much of it as small models write: **strong**, *emphasis*, `code`, lists, tables, headings, quotes,
+// fenced code.
+// What a model wrote only ever becomes text nodes, never HTML; a link is shown as its text and its address and cannot be pressed.
+// The time is linear in the length of the text, whatever is in it.
 "use strict";
 (() => {
   const { words, text: { node, iconButton, copy } } = minitron;
-  const DEEPEST = 5; // lists in lists
+  const DEEPEST = 5; // levels of nested lists
   const ITEM = /^(\s*)(?:([-*+])|(\d{1,9})[.)])\s+(?=\S)/;
   const FENCE = /^(\s*)(`{3,}|~{3,})([^`]*)$/;
 
   const isRule = (line) => /^(-{3,}|\*{3,}|_{3,})$/.test(line.replace(/\s/g, ""));
   const cells = (line) => line.trim().replace(/^\|/, "").replace(/(?<!\\)\|$/, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replace(/\\\|/g, "|"));
-  // A table begins with a line of cells and one of dashes below it, as many.
+  // A table begins with a line of cells and, below it, a line with the same number of cells made of dashes.
   const isTable = (head, line) => head.includes("|") && line.includes("-") && cells(line).every((cell) => /^:?-+:?$/.test(cell)) && cells(head).length === cells(line).length;
 
-  // blocks cuts a text: [{kind, body}] with the kinds of MAKE. An open fence at the end is code that is still being written.
+  // blocks cuts a text into [{kind, body}], with the kinds of MAKE. A fence that is not closed is code that is still being written.
   function blocks(text) {
     const found = [];
     let lines = [], kind = "text", fence = "", indent = 0;
-    let blank = false; // the line before is empty, within a list
+    let blank = false; // in a list, the line before is empty
     const close = (next) => {
       const body = lines.join("\n");
       if (kind === "code" || kind === "rule" || body.trim()) found.push({ kind, body });
@@ -67,7 +68,7 @@
     return found;
   }
 
-  // What is within a line. A star or an underscore between letters or digits, or beside a space, is itself.
+  // The markup within a line. A star or an underscore between letters or digits, or beside a space, is an ordinary character.
   const INLINE = new RegExp([
     "\\\\[*_`]", // escaped
     "(?<!`)`[^`\\n]+`(?!`)",
@@ -78,7 +79,7 @@
     "!?\\[[^\\[\\]\\n]+\\]\\([^()\\s]+\\)",
   ].map((part) => `(?:${part})`).join("|").replace(/^.*$/, "($&)"), "u");
 
-  // inline puts a text into an element.
+  // inline adds a text with the markup within lines to an element.
   function inline(element, text) {
     text.split(INLINE).forEach((part, i) => element.append(i % 2 ? special(part) : part));
     return element;
@@ -94,9 +95,10 @@
     return node("span", {}, label, node("span", { class: "address", text: ` (${address})` }));
   }
 
-  // list makes ul or ol of lines; one that begins no item goes on with the item before it, one further in is a list within it.
+  // list makes ul or ol from lines. A line that begins no item continues the item before it; an item that is indented further begins
+  // a list within that item.
   function list(body) {
-    const open = []; // from the outermost: {list, kind, indent, item: the lines of its last item, within: the lists in that}
+    const open = []; // open lists, the outermost first: {list, kind, indent, item: lines of the last item, within: the lists in that item}
     let outermost;
     const write = (each) => {
       inline(each.list.lastChild, each.item.join("\n")).append(each.within);
@@ -112,7 +114,7 @@
       const [whole, { length: indent }, dash, number] = found;
       const kind = dash ? "ul" : "ol", item = [line.slice(whole.length)];
       let level = open.findIndex((each) => indent <= each.indent + 1); // the list that it belongs to
-      if (level < 0) level = Math.min(open.length, DEEPEST - 1); // further in than any
+      if (level < 0) level = Math.min(open.length, DEEPEST - 1); // indented further than all open lists
       finish(level + 1);
       const here = open[level];
       if (here && (here.kind === kind || !level)) {
@@ -137,7 +139,7 @@
     const row = (tag, texts) => {
       const made = node("tr");
       texts.slice(0, head.length).forEach((text, i) => made.append(inline(node(tag, { class: sides[i] }), text)));
-      return made; // a row with fewer cells stays so: filling it would make a large table of a short text
+      return made; // a row with fewer cells is not filled up: a short text could otherwise make a huge table
     };
     const lower = node("tbody");
     for (const texts of rows) lower.append(row("td", texts));
@@ -157,7 +159,7 @@
     rule: () => node("hr"),
   };
 
-  // writer keeps a container equal to a growing text. Only the block that changed is made anew.
+  // writer returns a function that shows a growing text in a container. Only blocks that changed are made anew.
   function writer(container) {
     let shown = [];
     return (text) => {

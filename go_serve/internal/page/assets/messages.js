@@ -11,21 +11,21 @@
   let name = "";
   let handlers = {}; // {regenerate(), more(), retry(), edit(message, text), branch(message, tokens, text), canBranch(message), keep(message), weigh(message), isBusy(message)}
   let shown = new Map(); // message -> {item, update}
-  const memory = versions.memory; // of an answer: {asked, tokens: with their probabilities, stats, shown: whether those are open}
+  const memory = versions.memory; // of an answer: {asked, tokens: with probabilities, stats, shown: whether the probabilities are}
 
   // --- scrolling: the end stays in view until the person scrolls up.
   let following = true;
   const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 48;
   let place = 0;
   scroll.addEventListener("scroll", () => {
-    // Only going up ends it: the event comes late, and what grew or shrank meanwhile is not the person's doing.
+    // Only scrolling up ends it: the event comes late, and the content may have grown or shrunk meanwhile without the person.
     if (atEnd()) following = true;
     else if (scroll.scrollTop < place) following = false;
     place = scroll.scrollTop;
     toEnd.hidden = following || atEnd();
   }, { passive: true });
   toEnd.addEventListener("click", () => { toBottom(); document.getElementById("message").focus(); });
-  // A tap on a message shows its buttons, where no mouse can.
+  // A tap on a message shows its buttons on screens without a mouse.
   list.addEventListener("click", (event) => {
     list.querySelector(".open")?.classList.remove("open");
     event.target.closest(".message")?.classList.add("open");
@@ -55,7 +55,7 @@
     return { item, update() {} };
   }
 
-  // isOpen: whether the probabilities of an answer are shown.
+  // isOpen tells whether the probabilities of an answer are shown.
   const isOpen = (message) => Boolean(memory(message).shown && memory(message).tokens);
   async function toggleOdds({ message, redraw, button }) {
     const known = memory(message);
@@ -80,7 +80,7 @@
       shown: (message) => words.continues || (message.content && UNFINISHED.includes(message.note)) },
   );
 
-  // theirs is an answer, or how the text that was begun goes on.
+  // theirs makes the node of an answer, or of the continuation of a text, `begun`.
   function theirs(message, begun) {
     const body = node("div", { class: "text" });
     const below = node("div", { class: "below" });
@@ -94,7 +94,7 @@
     const newWriter = () => (words.continues ? continuation(body, begun) : writer(body));
     let write = newWriter();
 
-    // redraw shows the answer anew, where it is on the screen.
+    // redraw shows the answer anew and keeps the scroll position.
     function redraw() {
       const scrolled = scroll.scrollTop;
       update();
@@ -133,17 +133,17 @@
     return { item, update };
   }
 
-  // branch takes another token in the place of one of an answer's, which goes on from there.
+  // branch replaces a token of an answer by another one and has the answer continued from there.
   function branch(message, at, other) {
     if (!handlers.canBranch(message)) return;
     const { tokens } = memory(message);
     const kept = [...tokens.slice(0, at), { ...other, top_logprobs: tokens[at].top_logprobs }];
     const decode = (some) => new TextDecoder().decode(Uint8Array.from(some.flatMap((token) => token.bytes ?? [])));
-    const lead = decode(tokens).startsWith(" ") && !message.content.startsWith(" ") ? 1 : 0; // a space that the tokenizer put there
+    const lead = decode(tokens).startsWith(" ") && !message.content.startsWith(" ") ? 1 : 0; // a leading space that the tokenizer added
     handlers.branch(message, kept, decode(kept).slice(lead));
   }
 
-  // pager goes from version to version of an answer: ‹ 1/2 ›.
+  // pager makes the buttons that go from version to version of an answer: ‹ 1/2 ›.
   function pager(message, redraw) {
     const turn = (by) => {
       if (handlers.isBusy(message)) return;
@@ -159,7 +159,7 @@
       const { at, of } = versions.place(message);
       pages.hidden = of < 2;
       label.textContent = `${words.number(at + 1)}/${words.number(of)}`;
-      back.setAttribute("aria-disabled", String(at === 0)); // not disabled: that would take the focus away
+      back.setAttribute("aria-disabled", String(at === 0)); // not `disabled`, which would take the focus away
       on.setAttribute("aria-disabled", String(at === of - 1));
     }
     return { pages, update };
@@ -169,8 +169,8 @@
     return node("span", { class: "dots", "aria-hidden": "true" }, node("i"), node("i"), node("i"));
   }
 
-  // edit puts a field in the place of a message of mine. There is one such field at most.
-  let edited; // {message, field} of it
+  // edit replaces a message of the person by a field. There is at most one such field.
+  let edited; // {message, field} of the field
   function edit(message, content = message.content) {
     const { item } = shown.get(message);
     const open = list.querySelector(".editing");
@@ -208,9 +208,9 @@
     return undefined;
   }
 
-  // While a word is being composed (IME) the keys belong to the composition; Safari says so by 229.
+  // While a word is being composed (IME), keys belong to the composition; Safari marks them with keyCode 229.
   const composes = (event) => event.isComposing || event.keyCode === 229;
-  // On a screen that is touched there is no Shift+Enter, so Enter begins a new line there, and the button sends.
+  // A touch screen has no Shift+Enter, so there Enter begins a new line, and only the button sends.
   const touched = matchMedia("(hover: none) and (pointer: coarse)");
   const isEnter = (event) => event.key === "Enter" && !event.shiftKey && !composes(event);
   const sends = (event) => isEnter(event) && !touched.matches;
@@ -222,7 +222,7 @@
   }
 
   // --- all messages
-  let begun = ""; // the last message of mine
+  let begun = ""; // the person's last message
   function add(message) {
     if (message.role === "user") begun = message.content;
     const made = message.role === "user" ? mine(message) : theirs(message, begun);
@@ -231,18 +231,18 @@
     return made;
   }
 
-  // show replaces what is on the screen by a chat; running is the message that is being written, if any.
+  // show puts a chat on the screen in place of the last one; running is the message that is being written, if any.
   function show(chat, running) {
     const open = list.querySelector(".editing") && edited;
     shown = new Map();
     list.replaceChildren();
     for (const message of chat.messages) add(message).update(message === running);
     toBottom();
-    if (open && shown.has(open.message)) edit(open.message, open.field.value); // only what is around it is new
+    if (open && shown.has(open.message)) edit(open.message, open.field.value); // a field that was open stays open
   }
 
-  // update shows a message as it is now: at the next frame, however often it is called until then.
-  const waiting = new Map(); // message -> is it being written
+  // update shows the current state of a message at the next frame, once, however often it is called until then.
+  const waiting = new Map(); // message -> whether it is being written
   function update(message, writing) {
     if (!waiting.size) requestAnimationFrame(draw);
     waiting.set(message, writing);

@@ -1,5 +1,5 @@
-// How sure the model was: the answer as tokens, coloured by probability, with what it could have said instead. The tokens
-// are one stop of the Tab key; arrow keys go from one to the next. Tokens that are parts of one character stand as one.
+// How sure the model was: the answer as tokens, coloured by probability, with the likeliest alternatives to each. All tokens
+// together are one stop of the Tab key; arrow keys go from one to the next. Tokens that are parts of one character are shown as one.
 "use strict";
 (() => {
   const { words, text: { node } } = minitron;
@@ -13,7 +13,7 @@
   const level = (p) => LEVELS.filter((bound) => p >= bound).length;
   const bytesOf = (token) => Uint8Array.from(token.bytes ?? []);
 
-  // group joins the tokens whose bytes only together make whole characters: [{text, p, tokens}].
+  // group joins tokens whose bytes make whole characters only together: [{text, p: their joint probability, tokens}].
   function group(tokens) {
     const groups = [];
     const decoder = new TextDecoder();
@@ -26,16 +26,16 @@
       groups.push({ text, p: Math.exp(open.reduce((sum, each) => sum + each.logprob, 0)), tokens: open });
       open = [];
     }
-    // A character that was never finished: the answer was stopped.
+    // An unfinished character at the end: the answer was stopped.
     if (open.length) groups.push({ text: decoder.decode(), p: Math.exp(open[0].logprob), tokens: open });
     return groups;
   }
 
-  // visible names what cannot be seen.
+  // visible returns the text of a token, or a name if it cannot be seen.
   function visible(token) {
     const bytes = bytesOf(token);
     const text = new TextDecoder().decode(bytes);
-    if (!bytes.length) return token.token === "<unk>" ? "?" : t("end"); // of control pieces, only the end marker may be drawn
+    if (!bytes.length) return token.token === "<unk>" ? "?" : t("end"); // of the control tokens, only the end marker can be sampled
     if (text === " ") return t("space");
     if (/^\n+$/.test(text)) return t("newline");
     if (text.includes("\uFFFD")) return Array.from(bytes, (b) => `0x${b.toString(16).toUpperCase().padStart(2, "0")}`).join(" ");
@@ -49,11 +49,11 @@
     return node("li", { class: chosen ? "chosen" : "" }, node("span", { class: "what", text: visible(token) }), bar, node("span", { class: "much", text: percent(p) }));
   }
 
-  // takeable reports whether an answer can go on from this token: it stands for whole characters.
+  // takeable reports whether an answer can be continued from this token, which must be whole characters.
   const takeable = (token) => token.bytes?.length > 0 && !new TextDecoder().decode(bytesOf(token)).includes("\uFFFD");
   const same = (a, b) => a.token === b.token && String(a.bytes) === String(b.bytes);
 
-  // table lists a token and the others; take (or nothing) gets the one that is clicked.
+  // table lists a token and its alternatives. The function take, if given, gets the alternative that is clicked.
   function table(token, take) {
     const list = node("ul");
     const others = token.top_logprobs ?? [];
@@ -72,13 +72,13 @@
     return list;
   }
 
-  let shownAt = 0; // how far the conversation was scrolled then
+  let shownAt = 0; // scroll position of the conversation when the card was shown
 
-  // show places the card below the token, above it where there is no room.
+  // show places the card below the token, or above it if there is no room below.
   function show(span, found, take) {
     card.replaceChildren(node("p", { class: "card-title", text: found.tokens.length > 1 ? t("joint", { n: found.tokens.length }) : t("instead") }));
     for (const token of found.tokens) card.append(table(token, take && found.tokens.length === 1 && take));
-    card.classList.toggle("pinned", document.activeElement === span); // else the mouse only passes
+    card.classList.toggle("pinned", document.activeElement === span); // otherwise the mouse is only passing over the token
     card.hidden = false;
     shownAt = scroll.scrollTop;
     const at = span.getClientRects()[0] ?? span.getBoundingClientRect();
@@ -93,8 +93,8 @@
     card.hidden = true;
   }
 
-  // view returns the nodes of an answer. stats: {tokens, perSecond} or nothing. take (or nothing) gets the number of a token and
-  // the other that a person wants in its place: by a click on it, or its number typed while the token has the focus.
+  // view returns the node of an answer as tokens. stats: {tokens, perSecond} or nothing. The function take, if given, gets the place
+  // of a token and the alternative that the person chooses: by a click on it, or by typing its number while the token has the focus.
   function view(tokens, stats, take) {
     const groups = group(tokens);
     const taking = (found) => take && ((other) => { hide(); take(tokens.indexOf(found.tokens[0]), other); });
@@ -106,7 +106,7 @@
       body.append(span);
       return span;
     });
-    let shut = false; // by Escape, until a token is chosen again
+    let shut = false; // the card was closed by Escape, until a token is chosen again
     const at = (event) => spans.indexOf(event.target.closest(".token"));
     const on = (event) => { const i = at(event); if (i >= 0) show(spans[i], groups[i], taking(groups[i])); };
     body.addEventListener("pointerover", (event) => event.pointerType === "mouse" && on(event));
@@ -140,14 +140,14 @@
     const scale = node("span", { class: "scale" }, node("span", { text: t("guess") }));
     for (let i = 0; i <= LEVELS.length; i++) scale.append(node("i", { class: `level-${i}` }));
     scale.append(node("span", { text: t("sure") }));
-    const mean = Math.exp(tokens.reduce((sum, token) => sum + token.logprob, 0) / Math.max(1, tokens.length)); // geometric
+    const mean = Math.exp(tokens.reduce((sum, token) => sum + token.logprob, 0) / Math.max(1, tokens.length)); // the geometric mean
     const facts = [words.count("tokens", stats?.tokens ?? tokens.length), t("onAverage", { n: percent(mean) })];
     if (stats?.perSecond) facts.push(t("perSecond", { n: number(Math.round(stats.perSecond)) }));
     return node("p", { class: "legend" }, scale, node("span", { class: "facts", text: facts.join(" · ") }));
   }
 
   scroll.addEventListener("scroll", () => { if (Math.abs(scroll.scrollTop - shownAt) > 4) hide(); }, { passive: true });
-  card.addEventListener("mousedown", (event) => event.preventDefault()); // the token keeps the focus, and the card stays
+  card.addEventListener("mousedown", (event) => event.preventDefault()); // so that the token keeps the focus and the card stays open
   document.addEventListener("pointerdown", (event) => { if (!event.target.closest(".token, .odds-card")) hide(); });
 
   minitron.odds = { view, group };

@@ -1,15 +1,15 @@
-// The panels: settings, about, keyboard. They are dialog elements: the browser keeps the focus in and gives it back.
+// The panels: settings, about, keyboard. They are dialog elements: the browser keeps the focus inside and restores it afterwards.
 "use strict";
 (() => {
   const { words, text: { node, iconButton, copy } } = minitron;
   const { t, number } = words;
 
-  // What can be set: [name, lowest, highest, step]; highest null is the model's context.
+  // What can be set: [name, lowest, highest, step]; a highest value of null stands for the model's context.
   const NUMBERS = [
     ["temperature", 0, 2, 0.05], ["top_p", 0.01, 1, 0.01], ["top_k", 0, 200, 1], ["min_p", 0, 1, 0.01],
     ["repeat_penalty", 1, 2, 0.05], ["max_tokens", 1, null, 1],
   ];
-  // On a Mac, Option with a letter types another letter: N is the dead key of ñ.
+  // No shortcuts on a Mac: there Option with a letter types another character, and with N it is the dead key for ñ.
   const hasShortcuts = !/Mac|iPhone|iPad/.test(navigator.platform);
   const MOST_SEED = Number.MAX_SAFE_INTEGER;
 

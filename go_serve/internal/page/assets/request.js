@@ -1,12 +1,12 @@
-// What is asked of the engine: for an answer, and once more for the same answer where its probabilities are looked at. They cost time at
-// every token, so an answer is written without them; the same request with the same seed gives the same tokens.
+// Requests to the engine: for an answer, and once more for the same answer if the person looks at its probabilities. They cost time at
+// every token, so an answer is first written without them; the same request with the same seed gives the same tokens.
 "use strict";
 (() => {
   const { words, versions } = minitron;
   const { t } = words;
   const TOP = 5; // alternatives per token in the probability view
 
-  // explain says in plain words what failed: {code, message}.
+  // explain returns in plain words what failed, from {code, message}.
   function explain({ code, message }) {
     const known = {
       unreachable: "unreachable", server_stopping: "unreachable", unknown_url: "restarted", context_length_exceeded: "tooLong", request_too_large: "tooLong",
@@ -15,14 +15,14 @@
     return t(known[code] ?? "wrong", { message });
   }
 
-  // turns leaves out those that have no answer: a conversation is user and assistant in turn.
+  // turns leaves out questions without an answer: in a request, user and assistant must alternate.
   function turns(messages) {
     const pairs = [];
     for (let i = 0; i + 1 < messages.length; i += 2) if (messages[i + 1].content) pairs.push(messages[i], messages[i + 1]);
     return pairs;
   }
 
-  // messagesFor is what is sent to have a message written, or written on.
+  // messagesFor returns the messages of a request that has a message written or continued.
   function messagesFor(chat, message, system) {
     const at = chat.messages.indexOf(message);
     const question = chat.messages[at - 1];
@@ -32,8 +32,8 @@
     return [...(system ? [{ role: "system", content: system }] : []), ...before, { role: "user", content: question.content }, ...begun];
   }
 
-  // body is the request for a message. The seed is chosen here, so that the request can be made once more; but where the program
-  // was started with one, about.seed says so, and it is used for all.
+  // body returns the request for a message. The seed is chosen here, so that the request can be repeated; if the program was
+  // started with a seed (about.seed), that one is used for all requests.
   function body(chat, message, about, settings) {
     const { system, ...sampling } = settings;
     const goesOn = message.content && !words.continues ? { continue_final_message: true } : {};
@@ -44,8 +44,8 @@
     };
   }
 
-  // remember keeps how a message was asked for, or how it goes on. What it returns is to be told by stopped = true that the answer
-  // broke off.
+  // remember keeps the request by which a message was written or continued. The caller sets `stopped` of the returned object to
+  // true if the answer broke off.
   function remember(message, request) {
     const memory = versions.memory(message);
     const one = { request, from: message.content.length, stopped: false };
@@ -55,15 +55,15 @@
     return one;
   }
 
-  // begun: a message begins with these tokens, whose probabilities are known.
+  // begun records that a message begins with these tokens, whose probabilities are known.
   function begun(message, tokens) {
     versions.memory(message).asked = [{ tokens, from: 0 }];
   }
 
-  // canWeigh: whether all of an answer was asked for here and now.
+  // canWeigh tells whether the requests for all of an answer are known: not so after a reload, or from another tab or a file.
   const canWeigh = (message) => Boolean(message.content) && versions.memory(message).asked?.[0].from === 0;
 
-  // weigh has a message written once more: its tokens with their probabilities, or null where other words come.
+  // weigh has a message written once more. Returns its tokens with their probabilities, or null if the text differs this time.
   async function weigh(engine, message) {
     const { asked } = versions.memory(message);
     const { content } = message;

@@ -1,4 +1,4 @@
-// Search in the chats that are kept: by all words that are typed, in their titles and messages; capital letters and ё do not count.
+// Search in the titles and messages of the stored chats: a chat must have all typed words. Case, and ё or е, make no difference.
 "use strict";
 (() => {
   const BEFORE = 18, AFTER = 70; // characters of a message that are shown around what was found
@@ -11,8 +11,8 @@
     return `${start ? "…" : ""}${line}${text.length > at + AFTER ? "…" : ""}`;
   }
 
-  // find returns [{chat, message, excerpt}] of the chats that have all words; message is the first that has most of them, and
-  // missing where the title has them all. Without words it is all of the chats.
+  // find returns [{chat, message, excerpt}] for the chats that have all words, and for all chats if there are no words. message is the
+  // first that has most of the words which the title lacks; there is none if the title has all words.
   function find(chats, query) {
     const words = fold(query).split(/\s+/).filter(Boolean);
     return chats.flatMap((chat) => {

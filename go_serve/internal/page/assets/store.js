@@ -1,18 +1,18 @@
-// What the browser keeps: chats and settings of one model, under the prefix minitron:<digest>:. Each chat has its own key; where
-// two tabs write in the same chat, their turns are merged. Where storage is blocked or full the page goes on from memory and
-// says so.
+// What the browser keeps: chats and settings of one model, under the prefix minitron:<digest>:. Each chat has its own key; if
+// two tabs write in the same chat, their turns are merged. If the storage is blocked or full, the page keeps chats in memory only
+// and says so.
 //
-// A chat: {id, title, named, created, updated, told, system, removed, messages}; system only where the chat came from a file
-// with one; removed are the ids of turns that were taken away, so that no other tab brings them back.
-// Messages are those of user and assistant in turn: {role, content, id} with an id that sorts by time, and {role, content, at,
-// note, error, forgot, versions, label} with the time in ms of the last change (label: labels.js).
+// A chat: {id, title, named, created, updated, told, system, removed, messages}. system is there only if the chat came from a file
+// with a system message; removed holds the ids of deleted turns, so that no other tab brings them back. Messages alternate between
+// user and assistant: {role, content, id} with an id that sorts by time, and {role, content, at, note, error, forgot, versions,
+// label}, where at is the time of the last change in ms (label: labels.js).
 "use strict";
 (() => {
   const soundVersions = minitron.versions.sound;
   let prefix = "minitron:";
   let trouble = ""; // "", "storeBlocked" or "storeFull"
   const listeners = [];
-  const deleted = new Set(); // ids: an answer that still arrives must not bring its chat back
+  const deleted = new Set(); // ids of deleted chats: an answer that still arrives must not bring its chat back
 
   function report(now) {
     if (now === trouble) return;
@@ -45,12 +45,12 @@
     }
   }
 
-  // sound returns a stored chat if it is one: another version or another page may have written there.
+  // sound returns a stored chat, or null if it is none: another version or another page may have written under its key.
   function sound(chat) {
     if (!chat || typeof chat.id !== "string" || !Array.isArray(chat.messages)) return null;
     const right = (m, i) => m && m.role === ["user", "assistant"][i % 2] && typeof m.content === "string";
     if (!chat.messages.every(right) || chat.messages.length % 2) return null;
-    chat.messages.forEach((m, i) => { // older versions had neither
+    chat.messages.forEach((m, i) => { // older versions wrote neither at nor id
       if (i % 2) {
         m.at = Number(m.at) || 0;
         soundVersions(m);
@@ -64,9 +64,9 @@
   const turnsOf = (chat) => chat.messages.flatMap((m, i) => (i % 2 ? [] : [[m, chat.messages[i + 1]]]));
   const versions = (chat) => turnsOf(chat).map(([{ id }, { at }]) => `${id} ${at}`).join();
 
-  // merge takes over what another tab wrote into the same chat: {changed, ahead}, whether there was anything new in it, and
-  // whether it lacks something of this tab's. Of two versions of an answer the later one counts, but for the one that is
-  // being written here. What either has removed is gone.
+  // merge takes over what another tab wrote into the same chat. It returns {changed: whether that brought anything new, ahead: whether
+  // this tab has something that the other lacks}. Of two versions of an answer the later one is kept, but an answer that is being
+  // written here always stays. Turns that either tab removed are gone.
   function merge(chat, other, writing) {
     const before = versions(chat);
     const turns = new Map(turnsOf(chat).map((turn) => [turn[0].id, turn]));
@@ -81,7 +81,7 @@
     return { changed: versions(chat) !== before, ahead: versions(chat) !== versions(other) };
   }
 
-  // open chooses the model and returns its chats, the latest first.
+  // open chooses the model, by its digest, and returns its chats, the latest first.
   function open(digest) {
     prefix = `minitron:${digest.slice(0, 12)}:`;
     const chats = [];
@@ -99,8 +99,8 @@
     return chats.sort((a, b) => b.updated - a.updated);
   }
 
-  // save writes a chat, with what another tab has put there meanwhile: it says whether there was such a thing. writing is the
-  // answer that grows in this tab, if any.
+  // save writes a chat, merged with what another tab has stored meanwhile, and returns whether that brought anything new. writing is
+  // the answer that is being written in this tab, if any.
   function save(chat, writing) {
     if (deleted.has(chat.id) || !chat.messages.length) return false;
     const other = stored(chat.id);
@@ -112,7 +112,7 @@
 
   function remove(chat) {
     deleted.add(chat.id);
-    try { localStorage.removeItem(`${prefix}chat:${chat.id}`); } catch { /* it was never there */ }
+    try { localStorage.removeItem(`${prefix}chat:${chat.id}`); } catch { /* without storage it was never stored */ }
     report("");
   }
 
@@ -121,14 +121,14 @@
     save(chat);
   }
 
-  // persist asks the browser, once, not to throw chats away when it is short of room: whether it will keep them. In a private window
-  // it will not, nor for a page from a file.
+  // persist asks the browser, once, not to delete chats when it is short of room, and returns whether it will keep them. It will not
+  // in a private window, nor for a page from a file.
   let kept;
   async function ask() {
     try {
       return (await navigator.storage.persisted()) || (await navigator.storage.persist());
     } catch {
-      return false; // there is nothing to ask, or no right to
+      return false; // the browser has no such function, or the page no right to it
     }
   }
   const persist = () => { kept ??= ask(); return kept; };
@@ -139,21 +139,21 @@
     return { id: random(), title: "", named: false, created: Date.now(), updated: Date.now(), told: false, removed: [], messages: [] };
   }
 
-  // turn makes a question and its answer, which is empty at first. No two turns of a tab are of the same time.
+  // turn makes a question and its answer, which is empty at first. No two turns of a tab have the same time.
   let latest = 0;
   function turn(content, answer = "") {
     latest = Math.max(Date.now(), latest + 1);
     return [{ role: "user", content, id: `${latest}-${random()}` }, { role: "assistant", content: answer, at: latest }];
   }
 
-  // What belongs to this tab and outlives its reload, as phones do it: which chat is open, and what is typed.
+  // What belongs to this tab and survives a reload, which phones do by themselves: the open chat, and the drafts.
   const tab = {
     get: (key) => { try { return sessionStorage.getItem(prefix + key) ?? ""; } catch { return ""; } },
     set: (key, value) => {
       try {
         if (value) sessionStorage.setItem(prefix + key, value);
         else sessionStorage.removeItem(prefix + key);
-      } catch { /* then it is gone */ }
+      } catch { /* without storage, a reload loses it */ }
     },
   };
 
@@ -163,12 +163,12 @@
     saveSettings: (settings) => write("settings", settings),
     persist,
     onTrouble: (tell) => listeners.push(tell),
-    // onChange tells of a chat that another tab wrote (or removed: null).
+    // onChange calls tell(id, chat) when another tab has written a chat, or deleted it (chat is null).
     onChange: (tell) => window.addEventListener("storage", (event) => {
       if (!event.key?.startsWith(`${prefix}chat:`)) return;
       const id = event.key.slice(`${prefix}chat:`.length);
       const chat = event.newValue && sound(parse(event.newValue));
-      if (chat) deleted.delete(id); // it may have been deleted here, and goes on there
+      if (chat) deleted.delete(id); // a chat that was deleted here may be continued there
       tell(id, chat);
     }),
   };

@@ -1,4 +1,4 @@
-// Text to nodes. What a model or a person wrote only ever becomes text nodes: never HTML.
+// Makes nodes of texts. What a model or a person wrote only ever becomes text nodes, never HTML.
 "use strict";
 (() => {
   const { words } = minitron;
@@ -23,7 +23,7 @@
     return svg;
   }
 
-  // iconButton is a button without words; title is its name.
+  // iconButton makes a button with an icon and no words; title is its name.
   function iconButton(name, title, onClick, style = "icon-button") {
     const button = node("button", { type: "button", class: style }, icon(name));
     words.name(button, title);
@@ -31,7 +31,7 @@
     return button;
   }
 
-  // continuation keeps a container equal to a text that was begun and how it goes on: all of it as it is, in one paragraph.
+  // continuation returns a function that shows a begun text and its continuation in a container: verbatim, in one paragraph.
   function continuation(container, begun) {
     const paragraph = node("p", {}, node("span", { class: "begun", text: begun }), "");
     return (text) => {
@@ -56,7 +56,7 @@
     setTimeout(() => use.setAttribute("href", "#i-copy"), 1600);
   }
 
-  // copyOld is for pages without the clipboard interface: a file opened from disk in some browsers.
+  // copyOld copies without the clipboard interface, which some browsers lack for a file opened from disk.
   function copyOld(text) {
     const area = node("textarea", { class: "sr", "aria-hidden": "true" });
     const focused = document.activeElement;

@@ -1,25 +1,25 @@
-// The versions of an answer that was written more than once. message.versions holds them in the order in which they came: each
-// {content, note, …}, and null in the place of the one that is shown, which is the message itself. What is known of a version
-// but not stored, as how it was asked for, is its memory.
+// The versions of an answer that was written more than once. message.versions holds them in the order in which they were written:
+// each {content, note, …}, and null in the place of the shown version, which is the message itself. The memory of a version holds
+// what is known of it but not stored, such as its request.
 "use strict";
 (() => {
-  const memories = new WeakMap(); // message, or a version that is set aside -> {}
+  const memories = new WeakMap(); // message, or a version that is not shown -> {}
 
   function memory(message) {
     if (!memories.has(message)) memories.set(message, {});
     return memories.get(message);
   }
 
-  // place says which version is shown, and of how many.
+  // place returns {at: the number of the shown version, from 0; of: how many there are}.
   function place({ versions }) {
     return versions ? { at: versions.indexOf(null), of: versions.length } : { at: 0, of: 1 };
   }
 
-  // All that a message has belongs to its version, but for these.
+  // The fields of a message that all its versions share; all others belong to the shown version.
   const OF_ALL = ["role", "at", "versions"];
   const own = (message) => Object.fromEntries(Object.entries(message).filter(([key]) => !OF_ALL.includes(key)));
 
-  // swap shows a version in the place of the one that is shown, which it returns.
+  // swap puts a version into the message and returns the one that was there.
   function swap(message, version) {
     const before = own(message);
     memories.set(before, memory(message));
@@ -29,7 +29,7 @@
     return before;
   }
 
-  // begin makes room for another version, which is empty. One without a word is not kept.
+  // begin starts a new, empty version. The version before is dropped if it has no text.
   function begin(message) {
     const { at } = place(message);
     const isKept = message.content.trim();
@@ -37,7 +37,7 @@
     if (isKept) message.versions = [...(message.versions ?? [null]).map((each, i) => (i === at ? before : each)), null];
   }
 
-  // show takes another version to the screen.
+  // show makes another version the shown one.
   function show(message, to) {
     const { at, of } = place(message);
     if (to < 0 || to >= of || to === at) return;
@@ -45,7 +45,7 @@
     message.versions[to] = null;
   }
 
-  // sound drops what is no list of versions: storage and files may hold anything.
+  // sound deletes message.versions if it is no list of versions: storage and files may hold anything.
   function sound(message) {
     const { versions } = message;
     const isOne = (each) => each === null || typeof each?.content === "string";

@@ -42,7 +42,7 @@ window.minitron = minitron;
       saveChat: "Save to a file", saveText: "This chat as text", saveTextHint: "A .txt file that anyone can read",
       saveJSON: "This chat as JSON", saveJSONHint: "Opens here again, and in the terminal chat with /load", copyAll: "Copy this chat",
       copyAllHint: "To paste it somewhere", saveAll: "All chats", saveAllHint: "One .jsonl file that opens here again, also in another browser",
-      oddsGone: "This answer cannot be looked into any more.",
+      oddsGone: "The probabilities of this answer are no longer available.",
       sure: "sure", guess: "a guess", ofTokens: "How likely each token was", instead: "What it could have said instead", take: "Go on with this instead",
       joint: "One character of {n} tokens", space: "space", newline: "new line", end: "the end",
       perSecond: "{n} per second", onAverage: "{n} on average", rest: "others",
@@ -74,14 +74,14 @@ window.minitron = minitron;
       placeholder_text: "Begin a text, {name} continues it…", send_text: "Continue it", stop_text: "Stop the writing",
       said_text: "{name} continued:", stoppedLive_text: "The writing was stopped.", regenerate_text: "Continue in another way", sendEdited_text: "Continue it",
       editLabel_text: "Edit the beginning; what follows it will be written anew",
-      cutLength_text: "That much was asked for. It can go on.", nothing_text: "Nothing came: the model ends here.",
-      forgot_text: "The text is longer than the {n} tokens that {name} sees at once; it goes on from the end of it.",
+      cutLength_text: "The set length is reached. It can go on.", nothing_text: "Nothing came: the model ends here.",
+      forgot_text: "The text is longer than the {n} tokens that {name} sees at once: it sees only the last part, and goes on from that.",
       storeBlocked_text: "This browser keeps nothing for this page: the texts are gone when you close it.",
       storeFull_text: "The browser has no room for more texts. Delete some, or save them to files.",
       restarted_text: "The program was started anew, and this page is an old one. Go on in the page that it opened: your texts are there.",
       saveText_text: "This text as text", saveJSON_text: "This text as JSON", copyAll_text: "Copy this text", saveAll_text: "All texts",
       versions_text: "Versions of the continuation",
-      oddsGone_text: "This continuation cannot be looked into any more.",
+      oddsGone_text: "The probabilities of this continuation are no longer available.",
       ofTokens_text: "How likely each token was", instead_text: "What could have come instead",
       max_tokens_text: "Length of a continuation", seedHint_text: "The same seed continues the same text alike",
       promiseMore_text: "The model is part of what you opened and computes right here. No account, no network, no counting of visits. Your texts are kept in this browser only.",
@@ -107,7 +107,7 @@ window.minitron = minitron;
       regenerate: "Ответить ещё раз", edit: "Изменить", odds: "Насколько уверенно?", cancel: "Отмена", sendEdited: "Отправить",
       editLabel: "Измените сообщение; всё после него будет написано заново",
       good: "Хороший ответ", bad: "Плохой ответ", fix: "Написать, как надо было ответить", fixLabel: "Как надо было ответить", keepFix: "Сохранить",
-      labelsKept: "Хранится только в этом браузере. Кнопка, которая сохраняет беседу, запишет и ваши отметки в файл: его можно послать.",
+      labelsKept: "Хранится только в этом браузере. Кнопка, которая сохраняет беседу, запишет и ваши отметки в файл: его можно отправить.",
       saveLabels: "Ваши отметки", saveLabelsHint: "{n}, из всех бесед, для того, кто сделал модель: отмеченные ответы и то, что было сказано до них",
       stopped: "Остановлено", cutLength: "Достигнута наибольшая длина ответа. Можно продолжить; в настройках её можно увеличить.",
       cutContext: "Память заполнена, поэтому ответ кончается здесь.", nothing: "Ответ оказался пустым.",
@@ -124,7 +124,7 @@ window.minitron = minitron;
       saveChat: "Сохранить в файл", saveText: "Эта беседа текстом", saveTextHint: "Файл .txt, который прочтёт любой",
       saveJSON: "Эта беседа в JSON", saveJSONHint: "Открывается снова здесь, а в терминале — командой /load", copyAll: "Скопировать беседу",
       copyAllHint: "Чтобы куда-нибудь вставить", saveAll: "Все беседы", saveAllHint: "Один файл .jsonl, который откроется здесь снова, и в другом браузере тоже",
-      oddsGone: "В этот ответ уже не заглянуть.",
+      oddsGone: "Вероятности для этого ответа уже недоступны.",
       sure: "уверенно", guess: "наугад", ofTokens: "Вероятность каждого токена", instead: "Что могло быть вместо", take: "Продолжить с этим",
       joint: "Один символ из {n} токенов", space: "пробел", newline: "новая строка", end: "конец",
       perSecond: "{n} в секунду", onAverage: "в среднем {n}", rest: "прочее",
@@ -137,13 +137,13 @@ window.minitron = minitron;
       max_tokens: "Наибольшая длина ответа", max_tokensHint: "В токенах; токен — короткое слово или его часть",
       seed: "Зерно", seedHint: "С одним зерном на тот же вопрос придёт тот же ответ", seedNone: "каждый раз новое",
       system: "Системное сообщение", systemHint: "Что модель узнаёт до начала беседы",
-      reset: "Как задумано у модели", own: "у модели: {value}", empty: "нет",
+      reset: "Вернуть значения модели", own: "у модели: {value}", empty: "нет",
       promise: "Всё, что вы пишете, остаётся на этом устройстве.",
       fromFile: "Эта страница открыта из файла: браузеры дают читать её беседы любому другому файлу HTML, открытому на этом устройстве.",
       promiseMore: "Модель — часть того, что вы открыли, и считает прямо здесь. Ни регистрации, ни сети, ни подсчёта посещений. Беседы хранятся только в этом браузере.",
-      licence: "Лицензия", parameters: "Параметры", memory: "Память", memoryValue: "{n} токенов разговора", memoryEndless: "без конца; старое тускнеет", shape: "Устройство",
+      licence: "Лицензия", parameters: "Параметры", memory: "Память", memoryValue: "{n} токенов разговора", memoryEndless: "без предела; старое постепенно забывается", shape: "Устройство",
       shapeValue: "{arch}: слоёв {layers}, голов {heads}, ширина {dim}", vocabulary: "Словарь", pieces: "фрагментов: {n}",
-      trained: "Обучена", sources: "Училась на", weights: "Веса", program: "Программа", kernel: "Считает на", made: "Сделано в",
+      trained: "Обучена", sources: "Училась на", weights: "Веса", program: "Программа", kernel: "Считает на", made: "Сделано с помощью",
       details: "Для любопытных", copyDigest: "Копировать sha256",
       kSend: "Отправить", kLine: "Новая строка", kStop: "Остановить ответ, закрыть окно", kEdit: "Изменить последнее сообщение (в пустом поле)",
       kNew: "Новая беседа", kHelp: "Этот список", kFocus: "К полю сообщения", kOdds: "От токена к токену в вероятностях",
@@ -156,14 +156,14 @@ window.minitron = minitron;
       placeholder_text: "Начните текст, {name} продолжит…", send_text: "Продолжить", stop_text: "Остановить",
       said_text: "{name} продолжает:", stoppedLive_text: "Остановлено.", regenerate_text: "Продолжить иначе", sendEdited_text: "Продолжить",
       editLabel_text: "Измените начало; всё после него будет написано заново",
-      cutLength_text: "Столько и просили. Можно дальше.", nothing_text: "Ничего не пришло: модель на этом заканчивает.",
-      forgot_text: "Текст длиннее, чем {n} токенов, которые {name} видит сразу; дальше — с его конца.",
+      cutLength_text: "Достигнута заданная длина. Можно продолжить.", nothing_text: "Ничего не пришло: модель на этом заканчивает.",
+      forgot_text: "{name} видит сразу не больше {n} токенов; текст длиннее, поэтому продолжение опирается только на его конец.",
       storeBlocked_text: "Этот браузер ничего не хранит для этой страницы: тексты исчезнут, когда вы её закроете.",
       storeFull_text: "В браузере нет места для новых текстов. Удалите ненужные или сохраните их в файлы.",
       restarted_text: "Программу запустили заново, и эта страница устарела. Продолжайте на той, что открылась: тексты там.",
       saveText_text: "Этот текст как .txt", saveJSON_text: "Этот текст в JSON", copyAll_text: "Скопировать текст", saveAll_text: "Все тексты",
       versions_text: "Варианты продолжения",
-      oddsGone_text: "В это продолжение уже не заглянуть.",
+      oddsGone_text: "Вероятности для этого продолжения уже недоступны.",
       ofTokens_text: "Вероятность каждого токена", instead_text: "Что могло быть вместо",
       max_tokens_text: "Длина продолжения", seedHint_text: "С одним зерном тот же текст продолжается так же",
       promiseMore_text: "Модель — часть того, что вы открыли, и считает прямо здесь. Ни регистрации, ни сети, ни подсчёта посещений. Тексты хранятся только в этом браузере.",
@@ -173,15 +173,15 @@ window.minitron = minitron;
   };
 
   let lang = "en";
-  let continues = false; // the model continues text
+  let continues = false; // whether the model continues text and has no dialogues
 
-  // t returns a text; {name} in it is replaced by values.name.
+  // t returns the text of a key; {name} in it is replaced by values.name.
   function t(key, values = {}) {
     const text = (continues ? words[lang][`${key}_text`] : undefined) ?? words[lang][key] ?? words.en[key] ?? key;
     return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
   }
 
-  // count is t for a number of things: the language decides the form of the noun.
+  // count is t for a number of things, with the form of the noun that the language needs.
   function count(key, n) {
     const form = `${key}_${new Intl.PluralRules(lang).select(n)}`;
     return t(form in words[lang] ? form : `${key}_other`, { n: number(n) });
@@ -203,7 +203,7 @@ window.minitron = minitron;
     for (const node of root.querySelectorAll("[data-title]")) name(node, t(node.dataset.title));
   }
 
-  // name gives a control without words its name.
+  // name sets the accessible name and the tooltip of a control without words.
   function name(node, text) {
     node.setAttribute("aria-label", text);
     node.title = text;
@@ -216,7 +216,7 @@ window.minitron = minitron;
     set continues(yes) { continues = yes; },
     get lang() { return lang; },
     set lang(code) { lang = code in words ? code : "en"; document.documentElement.lang = lang; },
-    // add takes more texts, of another page that stands on these: {en: {key: text}, ru: …}.
+    // add takes the additional texts of a page that is built on this one: {en: {key: text}, ru: …}.
     add(more) { for (const [code, texts] of Object.entries(more)) Object.assign(words[code], texts); },
     keys: () => Object.fromEntries(Object.entries(words).map(([code, texts]) => [code, Object.keys(texts)])),
   };

@@ -1,13 +1,13 @@
-// Where it looks: small maps of all heads, the tokens of a text coloured by what one of them takes from each, the map of one head.
+// Attention: small maps of all heads, the map of one head, and the tokens of a text coloured by their weight for a chosen token.
 "use strict";
 (() => {
   const { words, pieces: { named, piece, percent, later, fresh }, text: { node } } = minitron;
   const { t } = words;
   const $ = (id) => document.getElementById(id);
-  const OTHERS = 4; // tokens that are told in words
+  const OTHERS = 4; // tokens with the largest weights that are named in words
 
   let tokens = [], layers = []; // [{kind, window, weights: [Uint8Array of T·T]}]
-  let layer = 0, head = 0, token = 0; // chosen
+  let layer = 0, head = 0, token = 0; // what the person chose
 
   const quoted = (each) => t("quoted", { x: named(each) });
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -27,7 +27,7 @@
     show();
   });
 
-  // draw paints weights into a canvas of so many pixels for each token; the accent grows with the square root, so that little is seen too.
+  // draw paints weights on a canvas, `cell` pixels for each token. Opacity is the square root of a weight, so that small ones show.
   function draw(canvas, weights, cell) {
     const size = tokens.length;
     canvas.width = canvas.height = Math.max(1, size * cell);
@@ -82,7 +82,7 @@
     choose(buttons, weights, token);
   }
 
-  // choose colours all tokens by what the one at `at` takes from them.
+  // choose colours all tokens by the attention weights of the token at `at`.
   function choose(buttons, weights, at) {
     token = at;
     const row = Array.from(weights.subarray(at * tokens.length, (at + 1) * tokens.length));

@@ -1,4 +1,4 @@
-// Curves and bars, drawn as SVG and elements with the page's own colours.
+// Curves, drawn as SVG, and bars, made of elements, in the page's own colours.
 "use strict";
 (() => {
   const { words, text: { node } } = minitron;
@@ -12,7 +12,7 @@
     return element;
   }
 
-  // ticks are about four round numbers from low to high.
+  // ticks returns about four round numbers from low to high.
   function ticks(low, high) {
     const rough = (high - low) / 4 || 1;
     const power = 10 ** Math.floor(Math.log10(rough));
@@ -22,15 +22,15 @@
     return found;
   }
 
-  // powers are 1, 2 and 5 times powers of ten from low to high.
+  // powers returns 1, 2 and 5 times the powers of ten, from low to high.
   function powers(low, high) {
     const found = [];
     for (let power = 10 ** Math.floor(Math.log10(low)); power <= high; power *= 10) found.push(...[1, 2, 5].map((n) => Number((n * power).toPrecision(3))));
     return found.filter((value) => value >= low && value <= high);
   }
 
-  // curves is a figure of lines: series are {name, points: [[step, value], …]}; what has no points is left out. What falls to less than a
-  // tenth is drawn on a logarithmic scale, as else its end would be a flat line.
+  // curves returns a figure of lines, or null without points. series: [{name, points: [[step, value], …]}]; one without points is left
+  // out. If the values span more than a factor of ten, the scale is logarithmic: a falling curve would otherwise end as a flat line.
   function curves(title, series, unit) {
     const lines = series.filter(({ points }) => points?.length);
     if (!lines.length) return null;
@@ -54,7 +54,7 @@
     return node("figure", {}, node("figcaption", { text: title }), picture, key);
   }
 
-  // bars is a list of named shares: rows are {name, share, text}.
+  // bars returns a list of named shares. rows: [{name, share, text}].
   function bars(rows) {
     return node("ul", { class: "bars" }, ...rows.map(({ name, share, text }) => {
       const bar = node("span", { class: "bar" }, node("i"));
@@ -63,7 +63,7 @@
     }));
   }
 
-  // table is one of texts; it scrolls by itself on a phone.
+  // table returns a table of texts, which scrolls sideways on its own on a phone.
   function table(heads, rows) {
     const head = heads.some(Boolean) ? [node("thead", {}, node("tr", {}, ...heads.map((text) => (text ? node("th", { scope: "col", text }) : node("td")))))] : [];
     const body = node("tbody", {}, ...rows.map((cells) => node("tr", {}, ...cells.map((text) => node("td", { text, dir: "auto" })))));

@@ -1,4 +1,4 @@
-// What the page that explains a model says, beside the words of the chat page (words.js).
+// The texts of the page that explains a model, in addition to those of the chat page (words.js).
 "use strict";
 minitron.words.add({
   en: {
@@ -54,8 +54,8 @@ minitron.words.add({
     withMarkers: "как видит модель: вопрос между метками", tokensTold: "{tokens} на {characters} ({bytes}): {ratio} символа на токен",
     characters_one: "{n} символ", characters_few: "{n} символа", characters_many: "{n} символов", characters_other: "{n} символа", bytes_one: "{n} байт", bytes_few: "{n} байта", bytes_many: "{n} байт", bytes_other: "{n} байта", pieceTold: "токен {id}: {text}",
 
-    nextTitle: "О чём она думает дальше", nextLead: "После каждого токена модель даёт каждому токену словаря вероятность. Больше она ничего не делает: ответ — это тот же шаг снова и снова. Сверните на другую ветку и посмотрите, куда она ведёт.",
-    nextPath: "Ответ до сих пор (выберите токен, чтобы вернуться к нему)", nextGo: "Дальше сама", nextBack: "На токен назад", nextReset: "С начала",
+    nextTitle: "Что она скажет дальше", nextLead: "После каждого токена модель даёт каждому токену словаря вероятность. Больше она ничего не делает: ответ — это тот же шаг снова и снова. Сверните на другую ветку и посмотрите, куда она ведёт.",
+    nextPath: "Уже написано (выберите токен, чтобы вернуться к нему)", nextGo: "Дальше сама", nextBack: "На токен назад", nextReset: "С начала",
     nextTold: "Сомнение: {bits} бита, как при выборе из {among} равновероятных токенов.", nextEnd: "На этом ответ кончается.", nextFull: "Память модели заполнена.", nextEmpty: "пока ничего",
     marker: "метка {name}",
 
@@ -72,7 +72,7 @@ minitron.words.add({
     stage_pretrain: "Простой текст (pretrain)", stage_sft: "Диалоги (sft)", lossTrain: "обучение", lossValid: "отложенное", step: "шаг {n}", steps: "шаги", unitLoss: "нат на токен", logScale: "логарифмически", samplesAt: "Что она говорила на шаге {n}", samplesMove: "Двигайтесь по обучению",
     trainingNone: "В папке модели нет записей об обучении.",
 
-    alignedTitle: "До и после выравнивания", alignedLead: "Когда модель научилась говорить, ей показывают её же плохие ответы рядом с хорошими (KTO): хорошие становятся вероятнее, плохие — реже. Сторожа следят, чтобы остальное не сломалось.",
+    alignedTitle: "До и после выравнивания", alignedLead: "Когда модель научилась говорить, ей показывают её же плохие ответы рядом с хорошими (KTO): хорошие становятся вероятнее, плохие — менее вероятными. Сторожа следят, чтобы остальное не сломалось.",
     before: "до", after: "после", wanted: "записанный ответ", asked: "вопрос", measure: "мера", verdict: "Итог: {outcome}.", outcome_improved: "стало лучше", alignedNone: "Эту модель не выравнивали.", way: "Ответы в режиме «{name}»",
     rate_failing: "ответы с ошибкой поведения", rate_loop: "зацикливания", rate_runaway: "не может остановиться", rate_canned: "заготовленные фразы", rate_ended: "заканчивает сама", probesRight: "верные ответы на проверочные вопросы", bitsPerByte: "бит на байт отложенного текста", heldOut: "потеря на отложенном", chosen: "хорошие ответы", rejected: "плохие ответы", ratios: "Насколько вероятнее, чем раньше", rawZ: "Уход от прежней модели (raw z)",
 

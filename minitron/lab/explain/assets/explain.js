@@ -1,5 +1,5 @@
-// minitron.start(engine): the page that explains a model. The chapters that the run's files tell are there at once; those that one tries out
-// wait for the engine, which is worker-engine.js with its function explain.
+// minitron.start(engine) starts the page that explains a model. The chapters made from the run's files are there at once; those to try
+// out wait for the engine, which is worker-engine.js with its function explain.
 "use strict";
 (() => {
   const { words, look, frame, told, tries, attention, nearest, text: { node } } = minitron;
@@ -9,7 +9,7 @@
   const themes = () => t("theme", { name: t(look.theme) });
   let ready = false;
 
-  // trouble says in a sentence what failed; without an error it is over.
+  // trouble shows in a sentence what failed; without an error it hides that sentence.
   minitron.trouble = (error) => {
     if (error?.name === "AbortError") return;
     $("trouble").hidden = !error;
@@ -36,7 +36,7 @@
   minitron.start = (engine) => {
     minitron.engine = engine;
     const { early } = engine;
-    const ours = (text) => /[а-яё]/i.test(text) === (words.lang === "ru"); // in the language of the page
+    const ours = (text) => /[а-яё]/i.test(text) === (words.lang === "ru"); // whether a text is in the language of the page
     const asked = early?.questions ?? [];
     const question = asked.find(ours) ?? asked[0] ?? (told.base ? "Once upon a time" : ["Hello! How are you?", "Привет! Как дела?"].find(ours));
     document.querySelector(".brand-name").textContent = told.name;

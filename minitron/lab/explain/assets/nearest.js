@@ -1,5 +1,5 @@
 // The training dialogues nearest to a question: cosine of TF-IDF vectors of three letters in a row (Salton and Buckley 1988), over the
-// questions in this file. The same text has similarity 1, whatever its language, and endings of words matter little.
+// questions in this file. An equal text has similarity 1 in any language, and different endings of words matter little.
 "use strict";
 (() => {
   const { words, told, pieces: { percent, later, fresh }, text: { node } } = minitron;
@@ -22,7 +22,7 @@
 
   const weight = (count, idf) => (1 + Math.log(count)) * idf;
 
-  // index makes an index of dialogues [[system, question, answer, …], …]. It pauses now and then, so that the page answers.
+  // index makes an index of dialogues [[system, question, answer, …], …]. It pauses now and then, so that the page stays responsive.
   async function index(dialogues) {
     const questions = dialogues.flatMap((turns, dialogue) => turns.flatMap((text, turn) => (turn % 2 ? [{ dialogue, turn, text }] : [])));
     const postings = new Map(); // gram -> [question, count, question, count, …]
@@ -39,7 +39,7 @@
       const rare = idf(gram);
       for (let i = 0; i < list.length; i += 2) norms[list[i]] += weight(list[i + 1], rare) ** 2;
     }
-    // nearest returns [{dialogue, turn, text, similarity}], the nearest first, one for each dialogue; of equals the one that is the same text.
+    // nearest returns [{dialogue, turn, text, similarity}], the nearest first, at most one per dialogue; an equal text precedes ties.
     return {
       questions,
       nearest(text, most) {
@@ -47,7 +47,7 @@
         let norm = 0;
         for (const [gram, count] of grams(text)) {
           const list = postings.get(gram);
-          const rare = list ? idf(gram) : Math.log(1 + questions.length); // as rare as can be
+          const rare = list ? idf(gram) : Math.log(1 + questions.length); // in no question: the largest weight
           const mine = weight(count, rare);
           norm += mine ** 2;
           for (let i = 0; i < (list?.length ?? 0); i += 2) scores[list[i]] += mine * weight(list[i + 1], rare);
@@ -100,7 +100,7 @@
     } });
   });
 
-  // start waits until the chapter comes near: the index takes a moment.
+  // start loads the index when the chapter is about to be scrolled into view, since making it takes a moment.
   function start(question) {
     $("nearest-text").value ||= question;
     $("nearest-text").addEventListener("input", later(find, 150));

@@ -1,11 +1,11 @@
-// Tokens on the screen: what cannot be seen has a name, a half of a character its bytes.
+// Tokens on the screen: invisible characters get a visible sign, parts of characters are shown as bytes.
 "use strict";
 (() => {
   const { words, text: { node } } = minitron;
 
   const textOf = (token) => new TextDecoder().decode(Uint8Array.from(token.bytes ?? []));
 
-  // shown is how a token stands in a row of tokens: spaces as ␣, line ends as ↵, bytes of half a character in hex.
+  // shown returns a token as it looks in a row of tokens: spaces as ␣, line ends as ↵, parts of characters as bytes in hex.
   function shown(token) {
     if (!token.bytes) return token.token;
     const text = textOf(token);
@@ -13,10 +13,10 @@
     return text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥") || "∅";
   }
 
-  // named is the same for a sentence.
+  // named returns the same for use in a sentence, where a marker is called a marker.
   const named = (token) => (token.bytes ? shown(token) : words.t("marker", { name: token.token }));
 
-  // piece is a token as an element; colours change from one to the next, so that borders are seen.
+  // piece returns a token as an element. Neighbours have different colours, so that the borders are visible.
   function piece(token, at, tag = "span", attributes = {}) {
     const style = `piece ${token.bytes ? `tone-${at % 5}` : "tone-marker"}`;
     const title = words.t("pieceTold", { id: token.id, text: named(token) });
@@ -25,13 +25,14 @@
 
   const percent = (p) => (p > 0 && p < 0.001 ? "< " : "") + words.number(Math.max(p, p > 0 ? 0.001 : 0), { style: "percent", maximumFractionDigits: p > 0.0999 ? 0 : 1 });
 
-  // later calls `act` once nothing has been typed for a while.
+  // later returns a function that calls `act` when it has not been called itself for `ms` milliseconds.
   function later(act, ms) {
     let timer;
     return () => { clearTimeout(timer); timer = setTimeout(act, ms); };
   }
 
-  // fresh runs one asynchronous act at a time: what came late of an earlier call is dropped.
+  // fresh makes repeated calls of an asynchronous act safe: act gets current(), which is false once a newer call has begun, so that it
+  // can drop a late result. Errors are shown only of the newest call.
   function fresh(act) {
     let last = 0;
     return async (...values) => {

@@ -1,4 +1,4 @@
-// The chapters that the run's files tell: data, training, alignment, failures, the card. Whatever is in them becomes text nodes only.
+// The chapters made from the run's files: data, training, alignment, failures, the card. Whatever is in the files becomes text nodes only.
 "use strict";
 (() => {
   const { words, text: { node }, markdown: { writer }, charts: { curves, bars, table }, pieces: { percent } } = minitron;
@@ -8,7 +8,7 @@
   const note = (key, values) => node("p", { class: "told", text: t(key, values) });
   const heading = (text) => node("h3", { text });
 
-  // box is a text with a name above it, such as an answer; fails are the kinds of failures in it.
+  // box returns a text with a name above it, such as an answer; fails are the kinds of failures in the text.
   function box(name, text, fails = []) {
     const marks = fails.map((fail) => node("b", { class: "fail", text: ` ${fail}` }));
     return node("div", { class: "box" }, node("p", { class: "box-name", text: name }, ...marks), node("p", { class: "box-text", text, dir: "auto" }));
@@ -43,7 +43,7 @@
     $("read-body").replaceChildren(...parts);
   }
 
-  // samples is what was said to the same prompts through training, with a slider from the first moment to the last.
+  // samples shows what the model said to the same prompts during training, with a slider from the first moment to the last.
   function samples(stage, moments) {
     const caption = node("p", { class: "asked" });
     const slider = node("input", { type: "range", min: 0, max: moments.length - 1, value: moments.length - 1, "aria-label": t("samplesMove") });
@@ -105,7 +105,7 @@
     return $("aligned-body").replaceChildren(...parts);
   }
 
-  // rule is what a probe wanted, in words.
+  // rule returns in words what a probe checks.
   function rule(check) {
     const names = { all: "checkAll", any: "checkAny", none: "checkNone", equals: "checkEquals" };
     const rules = typeof check === "string" ? JSON.parse(check) : check;
@@ -125,7 +125,7 @@
     $("fails-body").replaceChildren(...(parts.length ? parts : [note("failsNone")]));
   }
 
-  // card shows the Markdown of the model card: tables by themselves, the rest as an answer is shown.
+  // card shows the Markdown of the model card: tables as tables of this page, the rest as an answer is shown in the chat.
   function card() {
     const unescaped = (text) => text.replace(/\\([\\`*_[\]<>#|])/g, "$1");
     const parts = [];

@@ -1,13 +1,13 @@
-// Two chapters that one tries out: how a text becomes tokens, and what could come next.
+// Two chapters to try out: how a text becomes tokens, and what could come next.
 "use strict";
 (() => {
   const { words, pieces: { textOf, shown, named, piece, percent, later, fresh }, text: { node } } = minitron;
   const { t, number, count } = words;
   const $ = (id) => document.getElementById(id);
-  const TOP = 12; // likely tokens
-  const MORE = 24; // tokens that it goes on by itself
+  const TOP = 12; // how many likely tokens are listed
+  const MORE = 24; // how many tokens are added when the person lets the model go on
 
-  // tokensOf asks for the tokens of a text; asked: with the markers that ask for an answer.
+  // tokensOf returns a promise of the tokens of a text; with `asked`, they include the markers that ask for an answer.
   const tokensOf = (text, asked) => minitron.engine.explain({ do: "tokens", text, chat: asked });
 
   const showTokens = fresh(async (current) => {
@@ -21,7 +21,7 @@
   });
 
   // --- what comes next
-  let prompt = [], path = [], likely = []; // tokens that were given, tokens that were taken, what could follow them
+  let prompt = [], path = [], likely = []; // the tokens of the prompt, those taken after it, and those likely to follow
 
   const ids = () => [...prompt, ...path].map(({ id }) => id);
 
@@ -30,7 +30,7 @@
     if (current()) show(found);
   });
 
-  // take adds a token, or goes back to the first so many.
+  // take adds a token; back keeps only the first `to` of the taken tokens.
   function take(token) { path.push(token); step(); }
   function back(to) { path.length = Math.max(0, to); step(); }
 
