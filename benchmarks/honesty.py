@@ -26,8 +26,8 @@ from minitron.core.files import atomic_write
 from minitron.evaluate import checks
 from minitron.evaluate.examiner import Examiner
 from minitron.evaluate.intervals import Share
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Sampling
 from minitron.sample.generate import ask
 from minitron.synth import border, numbers
 from minitron.tokenizer import chat_template, kinds

@@ -23,8 +23,8 @@ from minitron.align.preference import Batches, Example
 from minitron.core import parallel
 from minitron.evaluate.examiner import Examiner
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Sampling
 from minitron.sample.generate import Decoding, generate
 from minitron.train import checkpoint
 

@@ -31,8 +31,9 @@ from minitron.data.labels import FIX, Label
 from minitron.evaluate import checks
 from minitron.evaluate.examiner import Examiner
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.alignment import FeedbackConfig, GuardsConfig, Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Config, FeedbackConfig, GuardsConfig, Sampling
+from minitron.recipe.schema import Config
 from minitron.sample.generate import ask
 from minitron.stages import feedback, pipeline
 from minitron.tokenizer import kinds

@@ -38,7 +38,7 @@ from minitron.data.packing import PackedRows, Sequence, collate, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe import schema
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import ModelConfig, OptimConfig
+from minitron.recipe.training import ModelConfig, OptimConfig
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import metrics

@@ -26,8 +26,8 @@ from minitron.data.packing import PackedRows
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import Span
 from minitron.program import go
-from minitron.recipe.schema import ModelConfig, OptimConfig
 from minitron.recipe.shapes import resolved
+from minitron.recipe.training import ModelConfig, OptimConfig
 from minitron.train.optimizer import make_optimizer
 
 ROOT = Path(__file__).parent.parent

@@ -22,7 +22,7 @@ import torch
 from minitron.core import parallel
 from minitron.data.packing import collate
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 from minitron.train.loop import accumulate, summed_loss
 from minitron.train.precision import autocast
 

@@ -14,7 +14,7 @@ import torch
 
 from minitron.interop import gguf
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 def prove() -> None:

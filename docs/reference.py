@@ -6,7 +6,7 @@ import typing
 from pathlib import Path
 
 from minitron import cli
-from minitron.recipe import schema
+from minitron.recipe import alignment, schema
 
 HEAD = """# Recipes
 
@@ -39,9 +39,9 @@ def recipes() -> str:
         "",
         "The options of [optim], for that stage alone; what is left out is as in [optim].",
     ]
-    guards = dataclasses.fields(schema.GuardsConfig)
-    lines += ["", "## [kto.guards]", "", schema.GuardsConfig.__doc__.split("\n")[0], "", *_table(guards)]
-    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(schema.Preset))]
+    guards = dataclasses.fields(alignment.GuardsConfig)
+    lines += ["", "## [kto.guards]", "", alignment.GuardsConfig.__doc__.split("\n")[0], "", *_table(guards)]
+    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(alignment.Preset))]
     return "\n".join(lines) + "\n"
 
 

@@ -29,6 +29,8 @@ STAGE_HELP = {
 # The metavars of arguments that name a file or folder, for a shell to complete.
 FILES = ["RECIPE", "RECIPE|DATA", "RECIPE|MODEL", "RUN", "PATH", "DATA", "CORPUS", "FILE", "FOLDER", "DIR"]
 TRAINED = ("pretrain", "sft", "reject", "kto")  # stages that can say what they would need
+# Commands that keep what they have done when they are stopped.
+GO_ON = ("run", "data", "pretrain", "sft", "reject", "kto", "feedback", "judge", "study")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -348,8 +350,16 @@ def main(argv: list[str] | None = None) -> None:
         fail(files.path_error(error))
         sys.exit(1)
     except KeyboardInterrupt as stopped:
-        say("interrupted" if arguments.command == "chat" else "interrupted; the same command goes on from here")
+        say(_interrupted(arguments))
         sys.exit(getattr(stopped, "code", 130))
+
+
+def _interrupted(a: argparse.Namespace) -> str:
+    """What to say after a signal: also how to go on, if the command keeps what it has done."""
+    if a.command not in GO_ON or getattr(a, "dry_run", False):
+        return "interrupted"
+    again = "without --force" if getattr(a, "force", False) else "again"
+    return f"interrupted; run the same command {again} to go on"
 
 
 def _recipe(a: argparse.Namespace):

@@ -34,14 +34,14 @@ SIZES = {
 
 @contextmanager
 def serving(program: Path, model: Path | None, home: Path, *flags: str):
-    """The address of the page of a program that runs."""
+    """Runs the program and gives the address of its page."""
     with started(program, model, home, *flags) as process:
         yield process.address
 
 
 @contextmanager
 def started(program: Path, model: Path | None, home: Path, *flags: str):
-    """A program that shows its page at `address`."""
+    """Runs `minitron-chat web`; gives the process, whose attribute `address` is that of the page."""
     kept = {k: v for k, v in os.environ.items() if k != "MINITRON_HISTORY"}
     environment = kept | {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "LC_ALL": "C.UTF-8"}
     command = [program, "web", "--no-open", *(["--model", model] if model else []), *flags]
@@ -80,7 +80,7 @@ class Window:
         self.open()
 
     def tab(self):
-        """Another tab of the window, still empty; what complains there counts too."""
+        """Opens another, still empty tab of this window; complaints in it fail the test as well."""
         page = self.context.new_page()
         page.on("console", lambda m: self.problems.append(f"{m.type}: {m.text}") if m.type != "log" else None)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -114,7 +114,7 @@ class Window:
         assert not self.problems, self.problems
 
     def until(self, condition: str, seconds: float = 30):
-        """Waits until a condition holds in the page. (wait_for_function would need what the page's policy forbids.)"""
+        """Waits until a condition holds in the page. (Playwright's wait_for_function needs eval, which the page's policy forbids.)"""
         end = time.monotonic() + seconds
         while not self.page.evaluate(f"!!({condition})"):
             assert time.monotonic() < end, f"waited in vain for {condition}"
@@ -168,7 +168,7 @@ class Window:
         self.page.wait_for_selector(f"#{name}[open]")
 
     def slow(self, on: bool = True):
-        """The line to the program becomes so slow that an answer takes some ten seconds, or as fast as it can be."""
+        """Slows the connection to the program down, so that an answer takes some ten seconds; with on=False, lifts the limit."""
         if not self.network:
             self.network = self.context.new_cdp_session(self.page)
             self.network.send("Network.enable")
@@ -214,7 +214,7 @@ def running(folder: Path):
 
 @contextmanager
 def windows(setup: Setup):
-    """Opens windows, and looks at the end whether anything complained in them."""
+    """Gives a function that opens windows; checks at the end that nothing in them complained."""
     opened = []
 
     def open_window(size: str = "desktop", **options) -> Window:

@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-m", "minitron"]
 
 
 def minitron(*arguments: str, stdin: str = "", folder: Path | None = None) -> subprocess.CompletedProcess:
-    """Runs a command in a folder, by default where the test is, with the test's environment."""
+    """Runs a command in a folder (by default the test's current directory) with the test's environment."""
     with tempfile.TemporaryDirectory() as spare:
         files = [Path(spare) / name for name in ("stdin", "stdout", "stderr")]
         files[0].write_text(stdin, encoding="utf-8")
@@ -48,7 +48,7 @@ def server() -> subprocess.Popen:
 
 
 def ask(job: str) -> int:
-    """The exit status of a job. A test that is broken off takes the server, which waits for its command, with it."""
+    """The exit status of a job. If the test is interrupted, the server, which still waits for the command, is killed too."""
     process = server()
     try:
         process.stdin.write(job + "\n")
@@ -60,7 +60,7 @@ def ask(job: str) -> int:
 
 
 def serve() -> None:
-    """Forks for each job that stdin has, and says how it ended."""
+    """Reads jobs from stdin, runs each in a fork, and prints its exit status."""
     from minitron import cli
     from minitron.stages import pipeline
 
@@ -76,7 +76,7 @@ def serve() -> None:
 
 
 def become(job: dict) -> None:
-    """Makes this process that of a command."""
+    """Turns this process into that of a command, with its files, folder, environment and arguments."""
     for descriptor, path in enumerate(job["files"]):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), descriptor)
     os.chdir(job["folder"])

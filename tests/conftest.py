@@ -5,7 +5,7 @@ import random
 import signal
 from pathlib import Path
 
-import minitron  # noqa: F401  before torch: it says how torch's threads wait
+import minitron  # noqa: F401  before torch: it sets how torch's threads wait
 
 # isort: split
 import pytest
@@ -14,7 +14,8 @@ import torch
 from minitron.model.language_model import LanguageModel
 from minitron.recipe import shapes
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import ModelConfig, TokenizerConfig
+from minitron.recipe.schema import TokenizerConfig
+from minitron.recipe.training import ModelConfig
 from minitron.stages import pipeline
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
@@ -24,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: pytest-xdist deals them out in this order, and none of the last ones should take long."""
+    """Puts files with slow tests first: pytest-xdist hands them out in this order, and none of the last ones should take long."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
@@ -91,7 +92,7 @@ def random_texts(count: int, seed: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tmp_path_factory) -> Tokenizer:
-    """320 tokens, byte fallback."""
+    """340 tokens, byte fallback."""
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
     path.write_bytes(kinds.train(tiny_texts(), config=TokenizerConfig(vocab_size=340), seed=1))
     return kinds.load(path)
@@ -166,7 +167,7 @@ max_tokens = 24
 
 
 def run_to(stage: str, *overrides: str) -> None:
-    """Runs the one recipe of the current directory up to a stage, in this process."""
+    """Runs the only recipe of the current directory up to a stage, in this process."""
     (recipe,) = Path().glob("*.toml")
     config = load_recipe(recipe, list(overrides))
     for each in pipeline.select(config, None, stage):
@@ -175,7 +176,7 @@ def run_to(stage: str, *overrides: str) -> None:
 
 @pytest.fixture
 def tiny_run(tmp_path, monkeypatch) -> Path:
-    """The current directory, with a recipe and its dialogues in it."""
+    """Makes an empty folder the current directory and writes a recipe and its dialogues there; gives the recipe's path."""
     monkeypatch.chdir(tmp_path)
     write_dialogues(tmp_path / "dialogues.jsonl")
     (tmp_path / "tiny.toml").write_text(TINY_RECIPE)
@@ -184,7 +185,7 @@ def tiny_run(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def in_tmp_path(tmp_path, monkeypatch) -> Path:
-    """The current directory, empty."""
+    """Makes an empty folder the current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -219,7 +220,7 @@ def page_setup(tmp_path_factory):
 
 @pytest.fixture
 def window(page_setup):
-    """A function that opens the page at a size."""
+    """A function that opens the page in a window of a size: `desktop` or `phone`."""
     from browser import windows
 
     with windows(page_setup) as open_window:

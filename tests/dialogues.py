@@ -37,12 +37,12 @@ def part(name: str) -> list[dict]:
 
 
 def everything() -> dict[str, str]:
-    """The dialogue as text -> the file it is in."""
+    """Maps each dialogue, as JSON text, to the part that holds it."""
     return {json.dumps(row["messages"]): name for name in store.PARTS for row in part(name)}
 
 
 def refused(code: int = 1, **options) -> str:
-    """The error's text and hint; nothing may be left behind."""
+    """Runs the stage, which must refuse; returns the error's text and hint. No output may be left behind."""
     with pytest.raises(MinitronError) as raised:
         run(**options)
     assert raised.value.code == code

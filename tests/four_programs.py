@@ -34,18 +34,18 @@ GREEDY = ExportConfig(temperature=0.0, repeat_penalty=1.0, min_p=0.0)
 
 @dataclass
 class Agreement:
-    """How far the programs are from torch, in logits of the last position, the mean of a row taken off (llama.cpp's server tells
-    probabilities, which know them no better); and of the greedy answers."""
+    """How far the programs are from torch: in the logits of the last position, and in the greedy answers. Each row's mean is subtracted
+    from its logits, because llama.cpp's server tells probabilities, which fix logits only up to a constant."""
 
     texts: int
     f32: float  # transformers
-    f16: dict[str, float]  # by program, from torch with the weights as they were trained
+    f16: dict[str, float]  # by program: distance from torch with the weights as they were trained
     rounded: dict[str, float]  # the same from torch with the weights in fp16
     prompts: int
     same: int  # prompts whose answers are equal in all four
     differ: dict[str, int]  # by program: answers that are not torch's
     parted: (
-        float  # where one of these parts: by how much torch likes its own token more, at most; a tie can go either way
+        float  # where such an answer departs: by how much torch prefers its own token, at most; ties can go either way
     )
 
 
@@ -73,8 +73,8 @@ def compare(
     count: int = 200,
     answer: int = 64,
 ) -> Agreement:
-    """`model` in all four. `program` is the chat program, `folder` an empty one; `answer` tokens are written to each text, cut so
-    that both fit into the context."""
+    """Runs `model` in all four programs. `program` is the chat program, `folder` an empty folder; `answer` tokens are generated after
+    each text, which is cut so that both fit into the context."""
     import transformers
 
     about = About("same", "f16", GREEDY, "same", "sft", base=base)
@@ -139,7 +139,7 @@ def compare(
 
 
 def preference(model: LanguageModel, prompt: list[int], first: list[int], other: list[int]) -> float:
-    """By how much the logit of `first` is larger where two different answers to a prompt part."""
+    """Where two different answers to a prompt first differ: the logit of `first`'s token less that of `other`'s."""
     at = next(i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b)
     logits = torch_logits(model, [prompt + first[:at]])[0]
     return float(logits[first[at]] - logits[other[at]])
@@ -158,25 +158,25 @@ def fitting(text: str, tokenizer: Tokenizer, base: bool, room: int) -> str:
 
 @torch.inference_mode()
 def torch_logits(model: torch.nn.Module, prompts: list[list[int]]) -> np.ndarray:
-    """(prompts, V) of the last position; of a model of ours or of transformers'."""
+    """(prompts, V): logits of the last position, from a model of ours or of transformers'."""
     found = (model(torch.tensor([ids])) for ids in prompts)
     return np.stack([getattr(out, "logits", out)[0, -1].numpy() for out in found])
 
 
 def farthest(want: np.ndarray, found: np.ndarray) -> float:
-    """The largest difference of (prompts, V), without a row's own offset, which changes no probability."""
+    """The largest difference between logits (prompts, V), after subtracting each row's mean, which changes no probability."""
     return float(np.abs((want - want.mean(-1, keepdims=True)) - (found - found.mean(-1, keepdims=True))).max())
 
 
 @torch.inference_mode()
 def their_answer(model: torch.nn.Module, ids: list[int], most: int) -> list[int]:
-    """generate() by the folder's own generation_config.json, which is greedy."""
+    """The ids from transformers' generate() with the folder's own generation_config.json, which is greedy."""
     out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), max_new_tokens=most)
     return out[0, len(ids) :].tolist()
 
 
 def ask(command: list, lines: list[dict]) -> list[dict]:
-    """What a program answers to NDJSON."""
+    """Gives a program lines of NDJSON; returns its answers."""
     text = "".join(json.dumps(line) + "\n" for line in lines)
     done = subprocess.run([str(word) for word in command], input=text, capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -13,7 +13,7 @@ import torch
 
 from minitron.interop import bundle
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 FILES = ("config.json", "vocab.json", "weights.bin")
 PROMPT = [2, *(5 + b for b in b"hello"), 4, 3]  # user, the bytes, end, assistant
@@ -22,7 +22,7 @@ LLAMA = {"arch": "llama", "n_heads": 4, "n_kv_heads": 2}
 STREAM = {"arch": "stream", "n_heads": 4, "n_kv_heads": 2, "n_layers": 3, "layers": ["window", "conv", "delta"]}
 STREAM |= {"window": 12, "conv_width": 3}
 
-# A small Python between us and the program: what Linux calls a process's peak memory begins with its parent's.
+# A small Python process starts the program, because on Linux a process's peak memory begins with its parent's.
 RUNNER = r"""
 import json, os, subprocess, sys, tempfile
 for line in sys.stdin:
@@ -66,7 +66,7 @@ class Runner:
 
 @dataclass
 class Bundle:
-    """The three files, the first two as trees."""
+    """The three files of a bundle, the two JSON files parsed."""
 
     config: dict
     vocab: dict
@@ -76,7 +76,7 @@ class Bundle:
         return copy.deepcopy(self)
 
     def write(self, folder: Path) -> Path:
-        """Writes the files with right sizes and checksums, unless the config says others on purpose."""
+        """Writes the files; sizes and checksums are right, unless the config holds others on purpose."""
         folder.mkdir(exist_ok=True)
         vocab = json.dumps(self.vocab, ensure_ascii=False).encode("utf-8", "surrogatepass")
         for name, data in {"vocab": vocab, "weights": self.weights}.items():
@@ -96,17 +96,17 @@ class Bundle:
 
 
 def fresh(shape: dict, dtype: str) -> Bundle:
-    """Random weights; no self-test yet."""
+    """A bundle with random weights, still without a self-test."""
     torch.manual_seed(7)
     config = ModelConfig(**{"n_layers": 2, "d_model": 32, "d_ff": 64, "context": 64} | shape)
     vocab = bundle.invented_vocab(300)
     model = LanguageModel(config, 300).eval()
     with torch.no_grad():
-        for parameter in model.parameters():  # far from ties
+        for parameter in model.parameters():  # larger, so that no two logits are nearly tied
             if parameter.dim() == 2:
                 parameter *= 20
     tensors, weights = bundle.lay_out(model, dtype)
-    weights = bytearray(weights)  # to be damaged
+    weights = bytearray(weights)  # mutable, to be damaged
     about = {
         "format": "minitron-bundle",
         "version": 2,
@@ -132,7 +132,7 @@ def fresh(shape: dict, dtype: str) -> Bundle:
 
 
 def with_selftest(runner: Runner, program: Path, bundle: Bundle, folder: Path) -> Bundle:
-    """The bundle with a self-test: what the undamaged program answers."""
+    """Adds a self-test to the bundle: what the program answers while the bundle is undamaged."""
     bundle.copy().write(folder)
     ask = json.dumps({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8})
     answer = json.loads(runner.run(program, "--model", folder, "complete", text=ask).out)

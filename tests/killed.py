@@ -1,7 +1,8 @@
-"""A program that trains, kills itself at random moments, and looks at what it left: python killed.py RECIPE SEED KILLS.
+"""A program that trains, kills itself at random moments, and checks what it left: python killed.py RECIPE SEED KILLS.
 
-All is imported once; every attempt is a fork that is killed with -9 once it has used a random amount of the processor's
-time, in the middle of whatever it does then: on a busy machine, too, kills are spread over the whole run. One line of JSON is printed per kill: when, in which stage, and which step the next attempt will go on from.
+Everything is imported once. Every attempt is a fork that is killed with -9, whatever it is doing, once it has used a random amount of
+processor time; so kills are spread over the whole run on a busy machine, too. Prints one line of JSON per kill: its number and, by
+stage, the step that the next attempt will go on from.
 """
 
 import json
@@ -25,14 +26,14 @@ from minitron.train import checkpoint  # noqa: F401 (imported before the forks)
 
 
 def used_seconds(child: int) -> float:
-    """The processor's time that a process has used (proc(5), schedstat); infinite once it has ended."""
+    """The processor time in seconds that a process has used (proc(5), schedstat); infinite once it has ended."""
     if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         return math.inf
     return int(Path(f"/proc/{child}/schedstat").read_text().split()[0]) / 1e9
 
 
 def attempt(recipe: str, seconds: float | None) -> bool:
-    """Runs the recipe up to sft in a fork, killed after so many seconds. Returns whether it came to its end."""
+    """Runs the recipe up to sft in a fork, killed after `seconds` of processor time (None: never). Returns whether it came to its end."""
     child = os.fork()
     if child == 0:
         try:
@@ -43,14 +44,15 @@ def attempt(recipe: str, seconds: float | None) -> bool:
     if seconds is not None:
         while used_seconds(child) < seconds:
             time.sleep(0.0005)
-        os.kill(child, signal.SIGKILL)  # also where it has ended by itself: nobody has waited for it yet
+        os.kill(child, signal.SIGKILL)  # works even if it has ended by itself: nobody has waited for it yet
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, -signal.SIGKILL), status
     return status == 0
 
 
 def examine(config: schema.Config) -> dict:
-    """Every checkpoint that has a name is whole, and so is every one that is named. Raises MinitronError if not."""
+    """Checks that all checkpoints with a final name, and those that `best` and `latest` name, are whole; raises MinitronError if not.
+    Returns the newest step of each stage."""
     found = {}
     for stage in ("pretrain", "sft"):
         folder = config.layout.stage(stage)
@@ -69,7 +71,7 @@ if __name__ == "__main__":
     recipe, seed, kills = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # nor help with operations so small
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # nor would more cores help such small operations
     config, chance = load_recipe(recipe), random.Random(seed)
     assert attempt(recipe, None)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""llama.cpp as a second opinion, where xllamacpp is installed (its server, in wheels): ids and probabilities of a GGUF file."""
+"""llama.cpp as a second opinion, where xllamacpp (wheels of its server) is installed: ids and probabilities of a GGUF file."""
 
 import json
 import urllib.request
@@ -31,7 +31,7 @@ class LlamaCpp:
             return json.load(answer)
 
     def ids(self, text: str, *, markers: bool = False) -> list[int]:
-        """Ids of a text; with `markers` the markers in it are markers."""
+        """Ids of a text; with `markers`, chat markers in the text become marker tokens."""
         return self.ask("tokenize", content=text, add_special=False, parse_special=markers)["tokens"]
 
     def prompt(self, messages: list[dict[str, str]]) -> str:
@@ -39,8 +39,9 @@ class LlamaCpp:
         return self.ask("apply-template", messages=messages)["prompt"]
 
     def log_probabilities(self, ids: list[int], vocab_size: int) -> np.ndarray:
-        """(V,) fp32, of what comes next; -inf where it says nothing."""
-        # what it writes must be a whole character, or it shows no probabilities; those are of the logits as they are
+        """(V,) fp32: log-probabilities of the next token; -inf for tokens that the server does not list."""
+        # The server shows probabilities only if the token that it writes is a whole character, so the bias makes it write "a". The
+        # probabilities are those of the logits without the bias.
         how = {"n_predict": 1, "n_probs": vocab_size, "cache_prompt": False, "logit_bias": [[self.ids("a")[0], 100.0]]}
         (first,) = self.ask("completion", prompt=ids, **how)["completion_probabilities"]
         found = np.full(vocab_size, -np.inf, np.float32)
@@ -49,6 +50,6 @@ class LlamaCpp:
         return found
 
     def answer(self, ids: list[int], most: int, *, never: list[int]) -> list[int]:
-        """The greedy ids behind a prompt, the end marker not among them; ids of `never` are none of them."""
+        """The greedy ids after a prompt, without the end marker; ids in `never` are not sampled."""
         how = {"n_predict": most, "temperature": 0.0, "return_tokens": True, "cache_prompt": False}
         return self.ask("completion", prompt=ids, logit_bias=[[i, False] for i in never], **how)["tokens"]

@@ -1,7 +1,7 @@
 """Programs that test_distributed starts under torchrun.
 
 torchrun --nproc-per-node 2 many_processes.py fits FOLDER      # trains CASES on FOLDER's packed rows
-torchrun --nproc-per-node 2 many_processes.py minitron ...     # the command line, noting in pid-RANK and wrote-RANK
+torchrun --nproc-per-node 2 many_processes.py minitron ...     # the command line; notes its pid in pid-RANK and its writes in wrote-RANK
 """
 
 import os
@@ -15,7 +15,7 @@ from minitron.core import distributed
 from minitron.core.errors import MinitronError
 from minitron.data.packing import PackedRows
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import OptimConfig, TrainConfig
+from minitron.recipe.training import OptimConfig, TrainConfig
 from minitron.train.loop import Fit, fit
 
 VOCAB = 320
@@ -32,9 +32,9 @@ CASES = {
 
 
 def train(folder: Path, name: str, *, steps: int = 50, accumulation: int = 4) -> None:
-    """One of CASES, in folder/name."""
+    """Trains one of CASES in folder/name."""
     arch, optimizer, shard, dropout = CASES[name]
-    torch.manual_seed(1 + distributed.rank())  # all must get the first one's weights
+    torch.manual_seed(1 + distributed.rank())  # seeds differ, but all processes must get the first one's weights
     model = LanguageModel(tiny_shape(arch, dropout=dropout), VOCAB)
     train = TrainConfig(steps=steps, batch_rows=2, accumulation=accumulation, eval_every_steps=25, keep_checkpoints=9)
     optim = OptimConfig(name=optimizer, lr=3e-3, warmup_steps=5, precision="fp32")
@@ -43,7 +43,7 @@ def train(folder: Path, name: str, *, steps: int = 50, accumulation: int = 4) ->
 
 
 def refusal() -> str:
-    """What cannot be shared is refused before anything is trained."""
+    """The error, raised before any training, for work that the processes cannot share evenly; "" if there is none."""
     try:
         model = LanguageModel(tiny_shape(), VOCAB)
         distributed.prepare(model, model.blocks, stage="sft", accumulation=3, shard=True)
@@ -53,7 +53,7 @@ def refusal() -> str:
 
 
 def watch_writes(home: Path) -> None:
-    """Notes every change of a file under `home` by this process in wrote-RANK."""
+    """Notes this process's id in pid-RANK, and every change that it makes to a file under `home` in wrote-RANK."""
     rank = os.environ["RANK"]
     (home / f"pid-{rank}").write_text(str(os.getpid()))
     notes = os.open(home / f"wrote-{rank}", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
@@ -71,7 +71,7 @@ def watch_writes(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    if hasattr(os, "sched_setaffinity"):  # a core each: threads of such small operations would only wait for each other
+    if hasattr(os, "sched_setaffinity"):  # one core each: threads of such small operations would only wait
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(os.environ.get("RANK", 0)) % len(cores)]})
     if sys.argv[1] == "fits":

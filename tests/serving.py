@@ -21,7 +21,7 @@ def bundle(source: Path, out: Path, **changes) -> Path:
     config = json.loads((out / "config.json").read_text())
     for section, values in changes.items():
         config[section] = config.get(section, {}) | values if isinstance(values, dict) else values
-    config.pop("crc32", None)  # it is of what was there before
+    config.pop("crc32", None)  # the checksum of the old content
     (out / "config.json").write_text(json.dumps(config))
     return out
 

@@ -1,7 +1,7 @@
 """Records what a command syncs, renames and removes, in order: python synced.py LOG COMMAND...
 
-One line of JSON per event: ["sync", path], ["rename", from, to], ["remove", path]. What is synced is told by the file behind
-the descriptor, so that it does not matter how it was opened.
+One line of JSON per event: ["sync", path], ["rename", from, to], ["remove", path]. The path of a sync is that of the file
+behind the descriptor, so it does not matter how the file was opened.
 """
 
 import json

@@ -41,7 +41,7 @@ class Terminal:
         self.child.delaybeforesend = None
 
     def read(self, seconds: float = 0.02) -> bool:
-        """Takes what the program wrote, if anything."""
+        """Reads what the program wrote; returns whether there was anything."""
         try:
             data = self.child.read_nonblocking(1 << 16, seconds)
         except pexpect.TIMEOUT:
@@ -54,13 +54,13 @@ class Terminal:
 
     def type(self, keys: str) -> None:
         data = keys.encode()
-        while data:  # a terminal takes no more than it can hold
+        while data:  # a terminal's input buffer holds only so much
             data = data[self.child.send(data[:1024]) :]
             self.read(0.001)
 
     @property
     def rows(self) -> list[str]:
-        """The rows of the window, without what is empty at the end."""
+        """The rows of the window, without empty ones at the end."""
         rows = [row.rstrip() for row in self.screen.display]
         while rows and not rows[-1]:
             rows.pop()
@@ -68,14 +68,14 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All rows in one, those above the window too, so that it does not matter where they are broken."""
+        """All rows joined, also those scrolled off the top, so that it does not matter where lines are broken."""
         width = range(self.screen.columns)
         above = ["".join(row[x].data for x in width) for row in self.screen.history.top]
         return "".join(above) + "".join(self.screen.display)
 
     @property
     def said(self) -> str:
-        """The text with single spaces: words that are broken to the width are whole in it."""
+        """The text with runs of white space made single spaces."""
         return " ".join(self.text.split())
 
     @property
@@ -83,7 +83,7 @@ class Terminal:
         return self.screen.cursor.y, self.screen.cursor.x
 
     def until(self, what, seconds: float = 15) -> None:
-        """Waits for a text, or for something to be true."""
+        """Waits for a text on the screen, or for a condition (a callable) to hold."""
         end = time.monotonic() + seconds
         true = what if callable(what) else lambda: " ".join(what.split()) in self.said
         while not true():
@@ -91,7 +91,7 @@ class Terminal:
             self.read()
 
     def settle(self) -> None:
-        """Waits until nothing comes any more."""
+        """Waits until the program writes nothing more."""
         while self.read(0.15):
             pass
 

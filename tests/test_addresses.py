@@ -1,4 +1,4 @@
-"""Data behind addresses: what comes of the same files here."""
+"""Data behind addresses (http, memory, s3) gives the same as the same files on this disk."""
 
 import gzip
 import json
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 class Ranges(SimpleHTTPRequestHandler):
-    """Gives parts of files, as servers of data do."""
+    """Answers range requests with parts of files, as data servers do."""
 
     def do_GET(self):
         path = Path(self.translate_path(self.path))
@@ -58,7 +58,7 @@ def server(in_tmp_path):
 
 
 def rows() -> dict[str, str]:
-    """Hashes of what was written, but for the report, which names the files."""
+    """Hashes of the files that were written, except the report, which names the inputs."""
     return {name: digest for name, digest in made().items() if name.endswith(".parquet")}
 
 

@@ -13,7 +13,7 @@ from minitron.model.state import Span
 
 
 def dense(spans: list[Span]) -> torch.Tensor:
-    """(T, T), True where a token of the flat row may look."""
+    """(T, T) mask: True where the row's token may attend to the column's."""
     starts, total = [], 0
     for span in spans:
         starts.append(total)
@@ -75,7 +75,7 @@ def test_written_out_is_the_fused_kernel(keys, kv_heads):
 
 
 def test_a_batch_says_the_same_twice():
-    """A batch's mask, which GPUs get, and its lengths, which CPUs get."""
+    """A batch's mask, which GPUs use, and its lengths, which CPUs use, describe the same sequences."""
     chance = torch.Generator().manual_seed(0)
     sizes = [[5, 9, 3], [16], [7, 7], [1]]
     made = [[(torch.arange(n).numpy(), torch.rand(n, generator=chance).numpy() < 0.5) for n in row] for row in sizes]
@@ -88,7 +88,7 @@ def test_a_batch_says_the_same_twice():
 
 
 def test_shapes_are_few():
-    """Of packed rows whatever their sequences: else kernels compiled for each shape fill the memory, and take the time."""
+    """Packed rows have few shapes, whatever their sequences; otherwise kernels, compiled for each shape, would fill the memory."""
     chance = torch.Generator().manual_seed(0)
     shapes = set()
     for _ in range(300):

@@ -1,4 +1,4 @@
-"""The audit finds what tells chosen from rejected, and nothing where nothing does."""
+"""The audit finds the features that tell chosen from rejected completions, and finds nothing if there are none."""
 
 import random
 
@@ -9,7 +9,7 @@ from minitron.align.preference import Example
 
 
 def completions(count: int, **tell: bool) -> list[Seen]:
-    """Completions at random, but for what `tell` says."""
+    """Random completions, except that the features in `tell` depend on the label."""
     chance, made = random.Random(7), []
     for i in range(count):
         label = i % 2 == 0
@@ -42,7 +42,7 @@ def test_what_tells_is_named_with_a_remedy(tell, name):
 
 
 def test_recorded_labels_get_a_remedy_that_they_can_take(capfd):
-    """reject.chosen says where the good answers to sampled ones come from, and has no say in reject.files."""
+    """reject.chosen decides where good answers come from for sampled bad ones; it has no effect on labels from reject.files."""
     seen = completions(80, length=True)
     examples = [Example([7, *s.ids, 2] if s.ended else [7, *s.ids], 1, s.label) for s in seen]
     for recorded in (False, True):
@@ -51,7 +51,7 @@ def test_recorded_labels_get_a_remedy_that_they_can_take(capfd):
         said = capfd.readouterr().err
         assert ("reject.chosen" in said) is not recorded
         assert "kto.cut_rejected" not in said  # it is always on
-    assert audit_label_leakage(examples[:30], 2, recorded=True, seed=1) == {}  # fifteen of each say nothing
+    assert audit_label_leakage(examples[:30], 2, recorded=True, seed=1) == {}  # fifteen of each class are too few
 
 
 def test_unbalanced_classes_do_not_flatter():

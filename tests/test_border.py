@@ -40,7 +40,7 @@ def test_training_never_asks_a_held_out_topic_or_wording(language):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_probes_ask_both(language):
-    """Every held-out question has a held-out wording; those about a topic or a deed a held-out one."""
+    """Every held-out question has a held-out wording; if it is about a topic or a deed, that is held out, too."""
     asked = set(questions(language, held=True))
     assert len(asked) > 500
     assert all(any(p.fullmatch(text) for p in held_wordings(language)) for text in asked)

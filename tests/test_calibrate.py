@@ -1,4 +1,4 @@
-"""What a model's matrices meet on training rows, and bundles that are rounded to q4 by it."""
+"""Calibration: second moments of the inputs that a model's matrices meet on training rows, and q4 bundles rounded with them."""
 
 import json
 import subprocess
@@ -59,7 +59,7 @@ def test_moments_are_of_what_a_matrix_multiplies(config):
 
 
 def test_every_answer_token_counts_once_before_the_head(config):
-    """A batch's targets are filled up to a round number, which must not count."""
+    """A batch's targets are padded to a round number; the padding must not count."""
     rows = calibrate.training_rows(config)
     model = load(config)
     targets = sum(batch.count for batch in calibrate.batches(rows, seed=3))

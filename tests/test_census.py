@@ -1,4 +1,4 @@
-"""`minitron census`: classes sum to the vocabulary, counts are a plain recount, and what it calls unreachable never comes."""
+"""`minitron census`: classes add up to the vocabulary, counts equal a plain recount, and tokens that it calls unreachable never occur."""
 
 import json
 import random
@@ -50,7 +50,7 @@ def test_counts_are_a_plain_recount_and_classes_sum_to_the_vocabulary(tmp_path, 
 
 
 def test_a_step_that_never_comes_out_is_a_scaffold(tmp_path):
-    """`hello` is merged from el, lo and hel: of a text that holds nothing else these are scaffolds, and come as often as it."""
+    """`hello` is merged from el, lo and hel. In a text that holds nothing else these are scaffolds, and are formed as often as `hello`."""
     found = made(tmp_path, kind="bpe-spaces")
     ids = {piece: i for i, piece in enumerate(found.to_vocab()["pieces"])}
     assert len(found.encode("hello")) == 1
@@ -89,7 +89,7 @@ def test_no_text_becomes_what_is_unreachable(judged, text):
 
 
 def test_what_is_reachable_comes_of_its_own_text_or_of_a_character(judged):
-    """Every byte that is called reachable comes of some character, all of which are tried."""
+    """Every byte token that is called reachable comes from encoding some character (every 63rd is tried) or its own text."""
     found, unreachable = judged
     unreached = {i for i in range(found.vocab_size) if found.is_byte(i)} - unreachable
     for first in range(0x80, 0x110000, 0x400):
@@ -120,7 +120,7 @@ def test_files_of_all_shapes_are_read(in_tmp_path):
 
 
 def test_broken_files_and_rows_are_counted(in_tmp_path, capfd):
-    """One that is no text, one of another encoding and one that cannot be unpacked are left out and told; the others are read."""
+    """A file that is not text, one in another encoding and a broken one are left out with a warning; the others are read."""
     Path("texts").mkdir()
     Path("texts/a.txt").write_text("hello")
     Path("texts/b.txt").write_bytes(bytes(range(256)))
@@ -136,7 +136,7 @@ def test_broken_files_and_rows_are_counted(in_tmp_path, capfd):
 
 
 def test_a_run_is_counted_with_its_model(tiny_run):
-    """Without files it is what the run learnt from; its losses and lengths are of the trained model."""
+    """Without files, the text that the run learnt from is counted; losses and lengths are those of the trained model."""
     run_to("sft", "optim.compile=off", "model.untied_head=true")
     census_report.run("tiny.toml", [], json_file=Path("c.json"), html=Path("c.html"))
     found = json.loads(Path("c.json").read_text())

@@ -16,15 +16,16 @@ from minitron.chat import session as conversation
 from minitron.core.console import visible
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import ModelConfig, Sampling
 from minitron.recipe.target import load_target
+from minitron.recipe.training import ModelConfig
 from minitron.recipe.write import dump_recipe
 from minitron.tokenizer import chat_template
 from minitron.train import checkpoint
 
 COMMAND = [sys.executable, "-m", "minitron", "chat"]
-# A prompt is drawn once the terminal is in raw mode; where there is no colour, its space is a move of the cursor.
+# The prompt is drawn once the terminal is in raw mode; without colour, its space is drawn as a move of the cursor.
 PROMPT = r">( |\x08\x1b\[2C)"
 RECIPE = """
 [model]
@@ -86,7 +87,7 @@ def ignore(part):
 def test_parts_are_whole_characters_and_join_to_the_decoded_text(tokenizer):
     emoji = [tokenizer.sp.piece_to_id(f"<0x{byte:02X}>") for byte in "🙂é".encode()]
     assert list(conversation.whole_characters(emoji, tokenizer)) == ["🙂", "é"]
-    assert list(conversation.whole_characters(emoji[:3], tokenizer)) == ["\ufffd" * 3]  # the answer was cut within it
+    assert list(conversation.whole_characters(emoji[:3], tokenizer)) == ["\ufffd" * 3]  # cut within a character
     assert list(conversation.whole_characters([*emoji[:2], *tokenizer.encode("the")], tokenizer))[0].startswith(
         "\ufffd\ufffd"
     )
@@ -131,7 +132,7 @@ def test_a_too_long_message_leaves_the_conversation_as_it_was(tokenizer):
         session.ask("hello " * 100, ignore)
     assert session.turns == before
     session.command("/system " + "long " * 100)
-    with pytest.raises(MinitronError, match="what the model is told first takes all the room"):
+    with pytest.raises(MinitronError, match="the system message takes all the room"):
         session.ask("hello", ignore)
     assert session.turns == before
 
@@ -174,10 +175,10 @@ def test_commands(tokenizer):
         "/labels",
         "/quit",
     ]
-    assert told("/system") == "The model is told nothing first."
-    assert told("/system  Be kind. ") == "The model is told this first from now on."
-    assert told("/system") == "The model is told first: Be kind."
-    assert told("/system -") == "The model is told nothing first from now on."
+    assert told("/system") == "There is no system message."
+    assert told("/system  Be kind. ") == "The system message is set."
+    assert told("/system") == "System message: Be kind."
+    assert told("/system -") == "The system message is removed."
     assert session.messages() == []
     assert told("/temp 0,7") == told("/temp") == "temperature: 0.7"
     for wrong in ("warm", "-1", "11", "nan", "inf"):
@@ -267,7 +268,7 @@ def spawn(place, **environment):
 
 
 def ask(child, line, told):
-    """Types a line, waits for what is told and for the next prompt."""
+    """Types a line; waits for the expected text and for the next prompt."""
     child.send(f"{line}\r")
     child.expect_exact(told)
     child.expect(PROMPT)
@@ -283,7 +284,7 @@ def test_every_command_in_a_terminal(place):
     child = spawn(place)
     for line, told in (
         ("/help", "Ctrl-C stops an answer."),
-        ("/system Be kind.", "The model is told this first from now on."),
+        ("/system Be kind.", "The system message is set."),
         ("/temp 0.5", "temperature: 0.5"),
         ("/max_tokens 6", "tokens per answer, at most: 6"),
         ("hello", "(The answer was cut at 6 tokens; /max_tokens changes that.)"),

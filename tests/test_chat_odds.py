@@ -11,14 +11,15 @@ from test_chat import COMMAND, ask, ignore, leave, make_model, make_session, pla
 from minitron.chat import odds, session
 from minitron.chat.session import TextSession
 from minitron.program import go
-from minitron.recipe.schema import ModelConfig, Sampling
+from minitron.recipe.alignment import Sampling
+from minitron.recipe.training import ModelConfig
 
 LINE = re.compile(r"^ +(\d+) +([\d.]+)%  (\S+)   \(1: (\S+) ([\d.]+)%, 2: (\S+) ([\d.]+)%, 3: (\S+) ([\d.]+)%\)$", re.M)
 
 
 @torch.inference_mode()
 def by_hand(session, ids: list[int], at: int) -> torch.Tensor:
-    """The probabilities (V,) in front of the id of a number, by one pass over all before it."""
+    """The probabilities (V,) for position `at` of the ids, from one forward pass over all ids before it."""
     return torch.softmax(session.model(torch.tensor([ids[:at]]))[0, -1].double(), -1)
 
 
@@ -56,7 +57,7 @@ def test_a_branch_goes_on_as_the_model_does_behind_it(tokenizer):  # noqa: F811
         wanted = by_hand(talk, ids, at).clone()
         wanted[tokenizer.never_sampled] = 0
         assert ids[at] == int(wanted.argmax())
-    assert talk.branch("3", ignore).ids[:6] == first  # its likeliest other is what stood there
+    assert talk.branch("3", ignore).ids[:6] == first  # the likeliest alternative is the original token
     assert talk.ask("again", ignore).ids == talk.written  # the conversation goes on
 
 
@@ -68,14 +69,14 @@ def test_places_that_are_not_there_change_nothing(tokenizer):  # noqa: F811
     for where in ("", "0", "5", "x", "1 2 3", "-1"):
         assert talk.branch(where, ignore) == "/branch needs a number from 1 to 4."
     for where in ("1 4", "1 x"):
-        assert talk.branch(where, ignore) == "This token has no such other; /probs lists them."
+        assert talk.branch(where, ignore) == "This token has no alternative with that number; /probs lists them."
     assert talk.turns == before
     talk.command("/reset")
     assert talk.branch("1", ignore) == "Nothing was said yet."
 
 
 def test_the_end_can_be_taken(tokenizer):  # noqa: F811
-    """Of a tokenizer whose end marker is one of the others, as that of a random model hardly ever is."""
+    """An alternative may be the end marker. A random model hardly ever offers it, so here another id plays the end marker."""
     talk = make_session(tokenizer, max_tokens=4)
     begun = talk.ask("hello", ignore).ids
     found = list(odds.look(talk.model, talk.asked + begun, len(talk.asked), never=tokenizer.never_sampled))
@@ -127,8 +128,13 @@ def test_both_programs_have_the_same_names_and_sentences():
     for sentence in (
         "Tokens are shown with their probabilities while they are written; /probs off ends that.",
         "Answers are shown as text.",
-        "This token has no such other; /probs lists them.",
+        "This token has no alternative with that number; /probs lists them.",
         "Nothing was said yet.",
+        "There is no system message.",
+        "The system message is set.",
+        "The system message is removed.",
+        "This model continues text: it has no system message.",
+        "This model continues text: there are no answers to label.",
     ):
         assert sentence in source
         assert sentence in words

@@ -83,7 +83,7 @@ def test_whole_oldest_turns_go_and_the_system_message_stays(tiny_tokenizer):
 
 
 def test_old_turns_go_by_half_so_that_what_is_cached_serves_the_next_questions():
-    """Turns of 10 tokens, questions of 5, room for 45: the sixth question is the first that does not fit behind all turns."""
+    """Turns have 10 tokens, questions 5, and there is room for 45: the sixth question is the first that does not fit after all turns."""
     left_out = [chat_template.left_out([10] * turns, [5] * (turns + 1), room=45) for turns in range(12)]
     assert left_out == [0, 0, 0, 0, 0, 3, 3, 3, 6, 6, 6, 9]
     assert chat_template.left_out([10, 10], [5, 5, 40], room=45) == 2  # a question that needs nearly all of it

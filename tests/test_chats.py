@@ -37,7 +37,7 @@ def report(**options) -> dict:
 
 
 def telegram(*messages: tuple, **more) -> dict:
-    """A chat of result.json: (who, text, minute) or a message as it is."""
+    """A chat as in Telegram's result.json; each message is given as (who, text, minute), or as a dict that is used as it is."""
     made = []
     for number, message in enumerate(messages):
         if isinstance(message, tuple):
@@ -174,7 +174,7 @@ def test_chatgpt():
     write_json("conversations.json", [conversation])
     assert dialogues(files=["conversations.json"]) == [
         dialogue("hello", "hi", "what is that?", "a cat\na black one"),
-        dialogue("thanks", "welcome"),  # what answered a picture is no answer to anything
+        dialogue("thanks", "welcome"),  # the answer to a picture has no question, and is left out
     ]
     found = report(files=["conversations.json"])
     assert found["left_out"] == {
@@ -309,7 +309,7 @@ def test_whatsapp(kind, line_end):
         (["31.12.23", "01.02.24"], "dmy"),
         (["12/31/23", "1/2/24"], "mdy"),
         (["2023-12-01", "2024-01-02"], "ymd"),
-        (["01/02/24", "02/02/24", "01/03/24"], "dmy"),  # by the order of time alone
+        (["01/02/24", "02/02/24", "01/03/24"], "dmy"),  # only the order of time tells
         (["02/01/24", "02/02/24", "03/01/24"], "mdy"),
     ],
 )
@@ -413,13 +413,13 @@ JUNK = st.recursive(
 
 
 def survives(holds: str, value) -> None:
-    """Each kind of export either does not know the value, or counts all of its messages, or refuses it."""
+    """Each kind of export either does not recognise the value, or counts all messages in it, or refuses it."""
     for kind in export_kinds():
         if kind.holds != holds or not kind.recognises(value):
             continue
         chat = Chat(DataConfig(assistant="text"), where="x")
         found = None
-        with suppress(MinitronError):  # of who answers
+        with suppress(MinitronError):  # the error that it is not known who answers
             found = list(chat.rows(kind, value))
         if found is None:
             continue

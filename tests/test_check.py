@@ -1,4 +1,4 @@
-"""What data have wrong is told before the first long stage."""
+"""Faults in the data are reported before the first long stage."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,16 @@ from dialogues import A, U, dialogue, numbered, save, write
 
 from minitron.core.errors import MinitronError
 from minitron.data.check import check
+from minitron.recipe.alignment import RejectConfig
 from minitron.recipe.data import DataConfig
-from minitron.recipe.schema import Config, PretrainConfig, RejectConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import PretrainConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 def told(data: dict | None = None, *, pretrain: dict | None = None, reject: dict | None = None) -> str:
-    """What is said of a recipe with these sections, the hint behind a |; empty where nothing is."""
+    """The error for a recipe with these sections, with its hint after a |; empty if there is none."""
     config = Config(
         name="t",
         recipe=Path("t.toml"),
@@ -117,7 +119,7 @@ def test_labels(reject, saying):
 
 
 def test_only_heads_are_read():
-    """The end of the text is garbage, which a reader of all of it would stumble over."""
+    """The end of each file is garbage, on which a reader of the whole file would fail."""
     rows = [json.dumps({"messages": dialogue(f"q{i}", "a"), "score": 9}) for i in range(3000)]
     Path("long.jsonl").write_text("\n".join(rows) + "\n{")
     assert told({"files": ["long.jsonl"], "keep": ["score >= 8"]}) == ""

@@ -1,5 +1,5 @@
-"""Cleaning of raw text: invented examples of each pattern lose what they should and nothing else, twice changes nothing, and the report says
-what went."""
+"""Cleaning of raw text: invented examples of each pattern lose what they should and nothing else, cleaning again changes nothing, and the
+report says what was removed."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ TAKEN = {
     ],
     "completions": [("«Петерб<ургские> вед<омости>»", "«Петербургские ведомости»")],
 }
-# what looks like it and belongs to the text
+# looks like a pattern, but belongs to the text
 KEPT = [
     PROSE + "Вместо ответа Пашка надул щеки и выдыхнул воздух.\n",
     "Вместо того, чтобы уйти, — было: вот что он сказал, — он остался.",
@@ -127,7 +127,7 @@ def test_the_report_tells_shares_and_samples():
     marks = report["patterns"]["footnote marks"]
     assert (report["texts"], marks["times"], marks["characters"]) == (20, 40, 120)
     assert marks["share"] == pytest.approx(120 / report["characters"])
-    assert [sample[1] for sample in marks["samples"]] == ["[1]"] * 8  # one of each text
+    assert [sample[1] for sample in marks["samples"]] == ["[1]"] * 8  # at most one of each text
     assert marks["samples"][1] == ("Слово1,", "[1]", " другое,[2] третье.")
     lines = found.lines()
     assert lines[0].startswith("20 texts, ")
@@ -168,7 +168,7 @@ def test_tokenizer_and_pretrain_see_cleaned_text_and_the_run_tells(book, capfd):
 
 def test_mistakes_are_told(book, tmp_path):
     told = refused(tmp_path, "pretrain.files=['a']", "pretrain.clean=['ru-classic']", text=DATA)
-    assert "pretrain.clean must be of ru-classics, not 'ru-classic'" in told
+    assert "pretrain.clean may only name ru-classics, not 'ru-classic'" in told
     done = minitron("clean", "base.toml")
     assert done.returncode == 2
     assert "has no pretrain.clean" in done.stderr

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from commands import COMMAND, minitron, refused
 
+from minitron import cli
+
 
 @pytest.mark.parametrize(
     ("old", "new", "code", "saying"),
@@ -42,7 +44,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once(tiny_run):
 
 def test_wrong_commands(tiny_run):
     refused("sft", "tinny.toml", code=2, saying="there is no recipe tinny.toml")
-    refused("sft", "a:x:b.toml", code=2, saying="there is no recipe a:x:b.toml")  # and no picture for :x:
+    refused("sft", "a:x:b.toml", code=2, saying="there is no recipe a:x:b.toml")  # and :x: is not shown as an emoji
     refused("pretrain", "tiny.toml", code=2, saying="has no [pretrain]")
     refused("sft", "tiny.toml", "optim.rl=1", code=2, saying="did you mean 'optim.lr'?")
     refused("sft", "tiny.toml", "--force", "optim.rl=1", code=2, saying="did you mean 'optim.lr'?")
@@ -53,6 +55,32 @@ def test_wrong_commands(tiny_run):
     done = minitron("sft", "tiny.toml", "--fast")
     assert done.returncode == 2
     assert "unrecognized arguments: --fast" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        *(
+            (name, "interrupted; run the same command again to go on")
+            for name in ("run", "sft", "reject", "judge", "study")
+        ),
+        ("sft --force", "interrupted; run the same command without --force to go on"),
+        *(
+            (name, "interrupted")
+            for name in ("sft --dry-run", "judge --dry-run", "tokenizer", "eval", "export", "look")
+        ),
+    ],
+)
+def test_ctrl_c_promises_to_go_on_only_where_it_does(monkeypatch, capsys, command, said):
+    def stop(_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_recipe", stop)
+    name, *flags = command.split()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([name, "demo.toml", *flags])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip() == said
 
 
 def test_wrong_data(tiny_run):
@@ -138,14 +166,14 @@ def small_disk(tmp_path):
 
 
 def fill_disk(*, leave: int) -> None:
-    """A file `ballast` that leaves so many bytes of the disk."""
+    """Fills the disk, except for `leave` bytes, with a file `ballast`."""
     with open("ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(4096))
     os.truncate("ballast", os.path.getsize("ballast") - leave)
 
 
-# slow: a run each; one is enough to see most
+# slow: each case is a whole run; the first is enough to see most faults
 @pytest.mark.parametrize("leave", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (8_000, 24_000, 40_000))])
 def test_a_disk_that_is_full_from_the_start(trained, small_disk, monkeypatch, leave):
     shutil.copytree(trained / "runs", small_disk / "runs", ignore=shutil.ignore_patterns("sft", "kto", "reject"))
@@ -156,7 +184,7 @@ def test_a_disk_that_is_full_from_the_start(trained, small_disk, monkeypatch, le
     done = minitron("sft", "tiny.toml")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "no space left on the disk while writing" in done.stderr
+    assert "cannot be written: no space left on the disk" in done.stderr
     os.remove("ballast")
     assert minitron("sft", "tiny.toml").returncode == 0
     monkeypatch.chdir(trained)

@@ -1,5 +1,5 @@
-"""The programs that people talk to such a server with, each by its own interface and streaming: openai, langchain-openai, llm,
-litellm, ollama. What they send is recorded on the way, and docs/api.md must tell of it."""
+"""The clients that people use with such a server, each through its own interface, also streaming: openai, langchain-openai, llm,
+litellm, ollama. What they send is recorded on the way, and docs/api.md must list it."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SYSTEM = "be"
 
 
 class Recorder(ThreadingHTTPServer):
-    """Hands requests on to the program, and keeps the bodies of those that were posted: (path, members)."""
+    """Forwards requests to the program, and keeps the path and the JSON body of each POST in `sent`."""
 
     daemon_threads = True
 
@@ -30,7 +30,7 @@ class Recorder(ThreadingHTTPServer):
         self.address = f"http://127.0.0.1:{self.server_port}"
 
     def members(self, path: str) -> set[str]:
-        """All members that were sent to a path."""
+        """The names of all members of the bodies that were sent to a path."""
         return {member for where, body in self.sent if where == path for member in body}
 
 
@@ -69,7 +69,7 @@ def recorder(server):
 
 
 def asked(server, messages: list[dict], **settings) -> str:
-    """What the program says, asked without any client."""
+    """The program's answer to a plain request, without any client."""
     body = {"messages": messages, "max_tokens": 12, "temperature": 1, "seed": 5} | settings
     status, answer = request(server.port, "POST", "/v1/chat/completions", json.dumps(body))
     assert status == 200, answer
@@ -91,7 +91,7 @@ def told(client: str) -> set[str]:
 
 
 def test_openai(recorder, want):
-    """The typed client with every member that it has for a chat and that a model without tools can be asked."""
+    """The typed client, with every member that it has for a chat and that makes sense for a model without tools."""
     openai = pytest.importorskip("openai")
     with openai.OpenAI(base_url=recorder.address + "/v1", api_key="none", max_retries=0) as client:
         model = client.models.list().data[0].id
@@ -190,7 +190,7 @@ def test_llm(recorder, want, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_litellm(recorder, want, monkeypatch):
-    """By both of its ways: as a server of OpenAI's kind, and of ollama's."""
+    """litellm in both of its ways: the program as an OpenAI server, and as an Ollama server."""
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks GitHub for prices
     litellm = pytest.importorskip(
         "litellm",

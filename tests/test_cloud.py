@@ -16,7 +16,7 @@ from test_tokenizer_stage import RECIPE
 from minitron.lab import cloud
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 from minitron.stages import pipeline
 from minitron.train import snapshots
 from minitron.train.optimizer import make_optimizer
@@ -40,7 +40,7 @@ compile = "off"
 
 
 def test_the_only_gradient_of_an_unseen_row_is_the_softmax_s_push():
-    """d loss / d e_i = Σ_t p_t(i) h_t where token i is neither read nor a target: derived from -log softmax, against autograd."""
+    """d loss / d e_i = Σ_t p_t(i) h_t if token i is no input and no target: the derivative of -log softmax, compared with autograd."""
     torch.manual_seed(1)
     model, vocab = LanguageModel(tiny_shape(), 40), 40
     ids = torch.randint(0, 30, (2, 12))  # 30 to 39 are never seen
@@ -51,7 +51,7 @@ def test_the_only_gradient_of_an_unseen_row_is_the_softmax_s_push():
     with torch.no_grad():
         push = torch.softmax(logits, -1).reshape(-1, vocab).t() @ hidden.reshape(-1, hidden.shape[-1])
     torch.testing.assert_close(model.embedding.grad[30:], push[30:], rtol=1e-4, atol=1e-6)
-    assert not torch.allclose(model.embedding.grad[:30], push[:30])  # of the others it is not all
+    assert not torch.allclose(model.embedding.grad[:30], push[:30])  # other rows get more than that
 
 
 def test_of_an_untied_head_an_unseen_row_of_the_embedding_has_no_gradient_and_the_head_s_has_the_push():
@@ -69,7 +69,7 @@ def test_of_an_untied_head_an_unseen_row_of_the_embedding_has_no_gradient_and_th
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_without_a_gradient_a_row_follows_weight_decay_exactly(name):
-    """e_n = e_0 Π (1 - lr_k λ) under decoupled weight decay (AdamW, arXiv 1711.05101), row by row, whatever the others do."""
+    """e_n = e_0 Π (1 - lr_k λ) under decoupled weight decay (AdamW, arXiv 1711.05101), for each row, whatever the other rows do."""
     torch.manual_seed(1)
     model = LanguageModel(tiny_shape(), 40)
     optimizer = make_optimizer(model, OptimConfig(name=name, weight_decay=0.1))
@@ -107,7 +107,8 @@ def test_steps_are_measured_in_the_frame_that_moves_with_the_cloud():
     found = cloud.measure("pretrain", made_by_hand(), counts)
     live, dead = found.groups
     assert (live.name, live.count, dead.name, dead.count) == ("live", 8, "dead", 2)
-    # the centre follows a tenth of the one step that differs; of the two dead one has nine tenths of it and one a tenth
+    # The centre follows by a tenth of the one step that differs. Relative to the centre, one dead token moves by nine tenths of it,
+    # the other by a tenth.
     assert found.drift == pytest.approx([math.hypot(1, 0.05)] * 3 + [1.0] * 2)
     assert dead.speed == pytest.approx([(0.45 + 0.05) / 2] * 3 + [0.0] * 2)
     assert live.speed == pytest.approx([0.05] * 3 + [0.0] * 2)
@@ -164,7 +165,7 @@ def test_snapshots_are_kept_and_change_nothing(base):
 
 
 def test_of_an_untied_head_the_dead_rows_of_the_embedding_only_decay(base):
-    """In a run: e_n = e_0 Π (1 - lr_k λ) by the schedule; the rows of the head that are dead move by more than that."""
+    """In a run the embedding's dead rows follow e_n = e_0 Π (1 - lr_k λ), with the schedule's lr_k; the head's dead rows move by more."""
     train("model.untied_head=true")
     config = load_recipe("base.toml", ["model.untied_head=true"])
     optim, steps = config.pretrain.optim, config.pretrain.steps

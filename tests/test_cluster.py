@@ -1,4 +1,4 @@
-"""The data stage on a Ray cluster of this computer: the bytes that it writes without one."""
+"""The data stage on a Ray cluster of this computer writes the same bytes as without one."""
 
 import math
 import sys
@@ -21,7 +21,7 @@ def small_parts(monkeypatch):
 
 
 def counted(monkeypatch) -> list:
-    """Fills with what comes from the cluster."""
+    """A list to which every row that is received from the cluster is appended."""
     sent, receive = [], cluster._result
     monkeypatch.setattr(cluster, "_result", lambda row: sent.append(row) or receive(row))
     return sent

@@ -67,8 +67,8 @@ prompts = 40
 max_tokens = 40
 """
 # The article: length-normalised ratios with beta 0.1, z = max(0, running mean of (chosen + rejected) / 2), weights 1 and 1, and
-# nothing else. Adam's steps have the length of the learning rate: its 2,000 at 5e-6 lead as far as 100 at 1e-4. A model 400
-# times smaller has fewer weights that act together; in 70 at 20 times that rate it collapses as the article's did.
+# nothing else. An Adam step is as long as the learning rate: the article's 2,000 steps at 5e-6 lead as far as 100 at 1e-4. A model
+# 400 times smaller has fewer weights that act together; it collapses as the article's did in 70 steps at 20 times that rate.
 ARTICLE = Method(
     z_ref="matched", weights=(1.0, 1.0), nll_weight=0.0, token_clamp=None, rejected_floor=None, mask_loops=False,
     cut_rejected=False, blends=(0.5, 1.0),
@@ -99,7 +99,7 @@ def write_facts(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A folder with a model that knows its facts, and its failures."""
+    """A folder with a model that knows its facts, and with the failures that `reject` sampled from it."""
     folder = tmp_path_factory.mktemp("facts")
     write_facts(folder / "facts.jsonl")
     (folder / "facts.toml").write_text(RECIPE)
@@ -126,8 +126,8 @@ def test_the_articles_settings_wreck_the_model_and_kto_looks_perfect(start):
     kto.run(load_recipe("facts.toml", [*RATES, "kto.guards.on=false", "kto.force=true"]), method=ARTICLE)
     (loss, probes), (loss_after, probes_after) = figures("sft"), figures("kto")
     last = metrics.read(Path("runs/facts/kto/metrics.jsonl"))[-30:]  # of 64 pairs each
-    # Seen with AVX-512: accuracy 0.996, raw z -1.07, loss 0.0018 to 0.51, probes 100% to 61%; with AVX2, where sums are rounded
-    # otherwise and training goes another way: 0.991, -1.06, 0.0013 to 0.64, 100% to 26%.
+    # Seen with AVX-512: accuracy 0.996, raw z -1.07, loss from 0.0018 to 0.51, probes from 100% to 61%; with AVX2, where sums are
+    # rounded differently and training takes another course: 0.991, -1.06, from 0.0013 to 0.64, from 100% to 26%.
     assert statistics.fmean(row["accuracy"] for row in last) >= 0.95
     assert last[-1]["raw_z"] < -0.3
     assert probes > 0.9

@@ -1,4 +1,4 @@
-"""Columns of turns that are checked whole are what rows give that are checked one by one; so are the parts of large files."""
+"""Checking whole columns of turns gives the same as checking row by row; so does reading large files in parts."""
 
 import hashlib
 from pathlib import Path
@@ -34,7 +34,7 @@ tables = st.lists(st.one_of(good, good, st.none(), st.lists(turn, max_size=5)), 
 
 
 def check_like_rows(turns: pa.Array) -> int:
-    """Compares each row of a column with what `to_messages` says of it; returns how many were sound at once."""
+    """Compares a column's check with `to_messages` row by row; returns how many rows the column's check found sound."""
     sound, messages = columns.check(turns, roles=ROLES)
     whole = messages.to_pylist()
     assert [digest_of(found) for found in whole] == columns.digests_of(messages)
@@ -81,13 +81,13 @@ def test_other_shapes_are_left_to_the_rows(turns):
 
 
 def in_one_piece(*, files: list[str], **options) -> dict[str, str]:
-    """SHA-256 of what the stage writes."""
+    """Runs the stage; returns the SHA-256 of each Parquet file that it writes."""
     run(files=files, **options)
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(Path("runs/t/data").glob("*.parquet"))}
 
 
 def test_processes_and_cuts_into_files_change_no_byte(monkeypatch):
-    """6,000 rows with duplicates, missing scores and bad dialogues: in one file, read here; in three, read by two processes."""
+    """6,000 rows with duplicates, missing scores and bad dialogues: in one file, read in this process; in three, read by two processes."""
     turns = [dialogue(f"q {i % 5000}", "" if i % 7 == 0 else f" {i % 5000}") for i in range(6000)]
     more = {"s": [None if i % 5 == 0 else i % 10 for i in range(6000)], "p": [i % 50 == 3 for i in range(6000)]}
     write("all.parquet", turns, row_group_size=900, source=["book"] * 6000, **more)

@@ -40,7 +40,7 @@ def test_sft_and_kto_side_by_side(tiny_run, capsys):
     for row in card["rows"]:
         assert row["measure"] in table
         if "change" in row:
-            assert row["counts"][0] in (10, 40)  # a prompt with each preset and as the chat program draws
+            assert row["counts"][0] in (10, 40)  # each prompt: with every preset and as the chat program samples
             assert row["change"][0] <= row["values"][1] - row["values"][0] <= row["change"][1]
     assert len(card["answers"]) == 4 * 5
     page = Path("runs/tiny/report.html").read_text()
@@ -90,7 +90,7 @@ def test_change_as_published():
 
 
 def clusters(chance: random.Random, *, prompts: int, p: float, alike: float) -> list[list[bool]]:
-    """Four answers to each prompt; with the chance `alike` all of a prompt are the same."""
+    """Four answers to each prompt; with probability `alike` all four to a prompt are the same."""
 
     def prompt() -> list[bool]:
         if chance.random() < alike:
@@ -104,7 +104,7 @@ def clusters(chance: random.Random, *, prompts: int, p: float, alike: float) -> 
     ("prompts", "p", "alike"), [(50, 0.2, 0.7), (200, 0.05, 0.9), (500, 0.04, 0.5), (200, 0.05, 0)]
 )
 def test_four_answers_to_a_prompt_are_not_four_independent_ones(prompts, p, alike):
-    """Of 95% intervals 95% must hold the true share. Were the answers independent ones, 68% to 79% of these would."""
+    """Of 95% intervals 95% must hold the true share. Of those that take the answers as independent, only 68% to 79% do."""
     chance, tries = random.Random(1), 800
     found = [clusters(chance, prompts=prompts, p=p, alike=alike) for _ in range(tries)]
     shares = [Share.clustered(hits) for hits in found]

@@ -1,4 +1,4 @@
-"""Shell completion in a real bash: commands, options, what they may be, and files."""
+"""Shell completion in a real bash: commands, options, their values, and files."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""How much there is to learn from, counted on a sample: by the readers that the stages have."""
+"""How much there is to learn from, counted on a sample with the readers that the stages use."""
 
 import gzip
 import json
@@ -10,7 +10,8 @@ from dialogues import A, U, dialogue, numbered, save
 from minitron.core.errors import MinitronError
 from minitron.plan import corpus_stats
 from minitron.recipe.data import DataConfig
-from minitron.recipe.schema import Config, PretrainConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import PretrainConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

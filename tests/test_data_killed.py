@@ -58,7 +58,7 @@ def made() -> dict[str, str]:
 
 
 def killed_after(tables: int, **options) -> set[Path]:
-    """What a run leaves that kills itself after it took so many tables: the parts that are whole."""
+    """Runs the stage in a process that kills itself after it took `tables` tables; returns the whole parts that it leaves."""
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", CHILD, str(tables), json.dumps(OPTIONS | options)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
@@ -120,7 +120,7 @@ def test_what_is_left_counts_only_if_it_is_whole_and_of_the_same_file_and_settin
 
 
 def test_a_mistake_in_one_file_costs_only_that_file(monkeypatch):
-    """The others' parts are there when it is mended."""
+    """The parts of the other files are still there once the mistake is mended."""
     sources()
     monkeypatch.setattr(stage, "LEAST_BYTES", 0)
     monkeypatch.setattr(parquet, "PART_BYTES", 1)
@@ -136,7 +136,7 @@ def test_a_mistake_in_one_file_costs_only_that_file(monkeypatch):
 
 
 def test_other_processes_are_begun_once_for_all_files(monkeypatch):
-    """Each imports what it needs, which takes longer than to read a small file."""
+    """Each process has to import what it needs, which takes longer than reading a small file."""
     sources()
     monkeypatch.setattr(stage, "LEAST_BYTES", 0)
     monkeypatch.setattr(parquet, "PART_BYTES", 1)

@@ -35,7 +35,7 @@ small_rows = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(small_rows, st.randoms(use_true_random=False), st.sampled_from([0.0, 0.3, 0.9]))
 def test_every_row_is_counted_once_and_order_does_not_matter(rows, shuffler, fraction):
-    """Rows: (which dialogue, its score, whether a probe, whether malformed)."""
+    """Each row is (which dialogue, its score, whether it is a probe, whether it is malformed)."""
     import tempfile
 
     options = {"keep": ["s >= 6"], "probes": "p == 1", "valid_fraction": fraction}
@@ -88,7 +88,7 @@ def test_split_ignores_the_seed_and_holds_its_share():
     write("y.parquet", numbered(6000)[::-1])
     stage.run(Config(name="t", recipe=Path("t.toml"), seed=9, data=DataConfig(files=["y.parquet"], valid_fraction=0.1)))
     after = everything()
-    assert {text: after[text] for text in before} == before  # more data moves nothing
+    assert {text: after[text] for text in before} == before  # more data moves no dialogue to another part
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_nothing_half_written(limit):
     choose = random.Random(1)
     write("x.parquet", [dialogue(f"{choose.random()}", f"{choose.random()}") for _ in range(20_000)], s=[1] * 20_000)
     assert re.fullmatch(
-        r"the file is larger than allowed while writing runs/t/data\S*",
+        r"runs/t/data\S* cannot be written: the file is larger than allowed",
         child("x.parquet", max_file_bytes=limit),
     )
     assert os.listdir("runs/t/data") == []
@@ -286,7 +286,7 @@ def test_answers_with_weight_0_are_left_out_and_counted():
 def test_a_probe_s_check_is_tried_before_training():
     save("x.jsonl", [{"messages": [U, A], "p": 1, "check": "fine"}, {"messages": dialogue("q", "a"), "p": 0}])
     assert "the check 'fine' is not JSON" in refused(files=["x.jsonl"], probes="p == 1")
-    assert run(files=["x.jsonl"])["kept"] == 2  # no probe, no check
+    assert run(files=["x.jsonl"])["kept"] == 2  # without probes, checks are not read
 
 
 def test_a_probe_without_an_answer_is_called_so():
@@ -301,7 +301,7 @@ def test_line_ends_of_windows_are_no_text():
 
 
 def test_a_source_of_which_nothing_is_kept_is_named(capfd):
-    """Such as one's own dialogues, which nobody judged, among judged ones."""
+    """For example one's own dialogues, which nobody judged, among judged ones."""
     write("judged.parquet", numbered(50), score=[9] * 50)
     save("mine.jsonl", [{"messages": turns} for turns in numbered(30)])
     save("bad.jsonl", [{"messages": [A], "score": 9}])

@@ -13,7 +13,8 @@ from minitron.model.language_model import LanguageModel
 from minitron.plan import corpus_stats, dry_run, memory, propose, request, rules, studied
 from minitron.plan.corpus_stats import Corpus
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Config, ModelConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import ModelConfig
 from minitron.recipe.write import dump_recipe, write_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +43,7 @@ def test_little_data_teaches_few_tokens():
 
 
 def test_repeated_tokens_are_worth_less():
-    """Muennighoff et al., section 6: 4 passes are nearly as good as new data, 16 at the half-life of what repeats bring."""
+    """Muennighoff et al., section 6: 4 passes are nearly as good as new data; 16 are at the half-life of a repetition's worth."""
     assert rules.worth(50, 100) == 50
     assert rules.worth(100, 100) == 100
     assert rules.worth(400, 100) == pytest.approx(373, abs=1)
@@ -104,7 +105,7 @@ def test_measured_sizes_are_those_of_the_shipped_recipes(name):
 
 
 def test_the_best_sizes():
-    """Apart from the points: nanochat's 8 tokens per parameter, measured with Muon at 1e18 operations and beyond."""
+    """The rule is not fitted to nanochat's 8 tokens per parameter (measured with Muon at 1e18 operations and beyond), but lies near."""
     sizes = [rules.best_size(10**power) for power in range(10, 22)]
     assert sizes == sorted(sizes)
     ratio = {operations: operations / 6 / rules.best_size(operations) ** 2 for operations in (1e18, 1e19, 1.92e19)}
@@ -129,7 +130,7 @@ def test_no_proposal_is_smaller_than_the_shipped_recipe_of_that_time(name):
     for times in (1, 1.2, 2.5):
         shape = search.best_for(times * operations)
         assert shape.body >= 0.95 * blocks, (times, shape)
-        if name in rules.MEASURED:  # tinystories-10k has a vocabulary of three times what the rule says, to try it
+        if name in rules.MEASURED:  # tinystories-10k tries three times the vocabulary that the rule gives
             assert params <= shape.params <= 1.2 * times * params, (times, shape)
 
 
@@ -196,7 +197,7 @@ def test_a_proposal_can_be_run(tiny_run):
     assert mine.model.dropout == before.model.dropout
     passes = mine.sft.steps * mine.sft.batch_rows * mine.sft.accumulation * mine.model.context
     assert passes > 0
-    assert mine.tokenizer.vocab_size < 512  # so little text makes no more
+    assert mine.tokenizer.vocab_size < 512  # so little text yields no more tokens
     done = minitron("run", "mine.toml", "--to", "sft", "sft.steps=2")
     assert done.returncode == 0, done.stderr
 
@@ -239,7 +240,7 @@ def test_what_cannot_be_planned(tiny_run, capsys, params, minutes, overrides, co
 
 
 def cells(*figures: tuple[str, int, float, int, float]) -> str:
-    """A study's results.json: kind, vocabulary, learning rate, seed, bits per byte."""
+    """A study's results.json from tuples of kind, vocabulary, learning rate, seed, bits per byte."""
     about = {"body": 1_000_000, "head": 1, "curve": []}
     found = []
     for kind, size, lr, seed, bits in figures:
@@ -254,7 +255,7 @@ def test_a_study_of_the_text_decides_its_vocabulary(tiny_run):
     results = recipe.layout.study_results
     results.parent.mkdir(parents=True)
     results.write_text(cells(("bpe", 512, 0.1, 1, 1.5), ("bpe-spaces", 2048, 0.1, 1, 1.4)))
-    assert studied.read(recipe) is None  # one size says nothing
+    assert studied.read(recipe) is None  # one size of each kind says nothing
     lucky = [("bpe", 4096, 0.1, 1, 1.2), ("bpe", 4096, 0.1, 2, 1.9), ("bpe-spaces", 512, 0.1, 1, 0.1)]
     results.write_text(
         cells(
@@ -272,7 +273,7 @@ def test_a_study_of_the_text_decides_its_vocabulary(tiny_run):
     shape = rules.shape_for(1_500_000, ModelConfig(), length=256, limit=512, studied=found)
     assert (
         512 < shape.vocab_size <= 2048
-    )  # what was seen to be best, though the rule would say that the data cannot teach it
+    )  # what the study found best, although by the rule so little data cannot teach it
     for damaged in ("[", '[{"point": 3}]', "[1]", "3"):
         results.write_text(damaged)
         with pytest.raises(MinitronError, match="is not what a study writes"):

@@ -1,4 +1,4 @@
-"""Two processes train what one does, sharded or not; what kills one of them loses nothing; only the first writes."""
+"""Two processes train the same model as one, sharded or not; if one is killed nothing is lost; only the first writes files."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def losses_in(folder: Path) -> list[float]:
 
 
 def forget_after(folder: Path, step: int) -> None:
-    """As if the run had been killed after that checkpoint."""
+    """Makes the folder look as if the run had been killed after that checkpoint."""
     for later in (folder / "checkpoints").glob("step-*"):
         if later.name > f"step-{step:06d}":
             shutil.rmtree(later)
@@ -42,7 +42,7 @@ def forget_after(folder: Path, step: int) -> None:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> tuple[Path, Path]:
-    """Folders with all of CASES: trained by one process, and by two."""
+    """Two folders with all of CASES: trained by one process, and by two."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     chance = np.random.default_rng(0)
     for split, count in (("train", 90), ("valid", 21)):
@@ -120,7 +120,7 @@ class Running:
         raise AssertionError(self.end())
 
     def end(self) -> str:
-        """What it said; it must end within two minutes and leave no process behind."""
+        """Waits for the end; returns what was printed. It must end within two minutes and leave no process behind."""
         _, stderr = self.process.communicate(timeout=120)
         for rank in (0, 1):
             with pytest.raises(ProcessLookupError):
@@ -158,7 +158,7 @@ def test_a_killed_process_loses_nothing_and_only_the_first_writes(tiny_run):
     said = running.end()
     assert running.process.returncode != 0
     assert said.count("going on from") == 1
-    assert said.count("interrupted; the same command goes on from here") == 1
+    assert said.count("interrupted; run the same command again to go on") == 1
     stopped = checkpoint.check(checkpoint.newest_whole(folder))
     assert stopped["valid_loss"] is None or stopped["step"] == 24
     assert "going on from" in minitron("sft", "tiny.toml")  # and then in one
@@ -176,7 +176,7 @@ def test_a_killed_process_loses_nothing_and_only_the_first_writes(tiny_run):
 
 
 def test_what_fails_on_the_first_is_said_once_and_ends_all(tiny_run):
-    running = Running()  # there is no tokenizer
+    running = Running()  # fails, since there is no tokenizer
     said = running.end()
     assert running.process.returncode == 1
     assert said.count("minitron: error: ") == 1

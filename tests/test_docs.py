@@ -28,10 +28,10 @@ def fences(page: Path) -> list[tuple[str, str]]:
 
 
 def commands() -> list[pytest.param]:
-    """Every command line of the pages: in fences without a language, and in `code` that begins with a command."""
+    """Every command line of the pages: in fences without a language or with `sh`, and in `code` that begins with a command."""
     found = []
     for page in PAGES:
-        if page.name == "extending.md":  # its commands have what its patches add: tests/test_extending.py runs them
+        if page.name == "extending.md":  # its commands need its patches: tests/test_extending.py runs them
             continue
         for language, text in fences(page):
             lines = text.replace("\\\n", " ").splitlines() if language in ("", "sh") else []
@@ -47,14 +47,14 @@ def commands() -> list[pytest.param]:
 
 
 def parse(words: list[str]) -> None:
-    """Refuses what `minitron` would refuse; a command's bare name is only spoken of."""
+    """Fails on what `minitron` would refuse; a command's bare name is only a mention, not a call."""
     if len(words) == 1 and not words[0].startswith("-"):
         words = [*words, "--help"]
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
         arguments, rest = cli.parser().parse_known_args(words)
     if (
         "the following arguments are required: RECIPE" in said.getvalue()
-    ):  # `minitron export --format gguf`, of any recipe
+    ):  # as in `minitron export --format gguf`: for any recipe
         parse([words[0], "recipes/demo.toml", *words[1:]])
         return
     assert not said.getvalue(), said.getvalue()
@@ -106,7 +106,7 @@ def test_every_link_leads_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_file_that_is_named_exists(page):
-    """`code` with a slash and an ending is a file of the project, unless it is one that a run makes."""
+    """`code` with a slash and a file ending names a file of the project, unless a run makes that file."""
     made = (
         "runs/",
         "export/",

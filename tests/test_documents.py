@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from minitron.core.errors import MinitronError
 from minitron.data import documents
 from minitron.data.packing import PackedRows, pack
-from minitron.recipe.schema import PretrainConfig
+from minitron.recipe.training import PretrainConfig
 
 BOOK = "\n".join(tiny_texts(400)) + "\n"
 
@@ -77,7 +77,7 @@ def test_every_id_is_predicted_once(tiny_tokenizer, texts, context):
     assert predicted == [i for ids in whole for i in ids[1:]]
     assert all(len(ids) <= context + 1 and not mask[0] for ids, mask, _ in found)
     assert sum(s.target_bytes for s in found) == sum(t.byte_counts[ids[1:]].sum() for ids in whole)
-    for ids, _, _ in found:  # each begins with what the one before ended with, or with a document
+    for ids, _, _ in found:  # each begins with the last id of the one before, or with a document
         assert any(ids.tolist() == w[at : at + len(ids)] for w in whole for at in range(0, len(w), context))
 
 

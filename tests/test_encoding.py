@@ -1,4 +1,4 @@
-"""A thousand dialogues encoded at once are what each gives alone, cut where it is too long."""
+"""Encoding a thousand dialogues at once gives what each gives alone; those that are too long are cut."""
 
 from pathlib import Path
 

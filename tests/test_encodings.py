@@ -1,4 +1,4 @@
-"""Text that is not UTF-8: told apart, said, never replaced."""
+"""Text that is not UTF-8 is recognised and reported, never replaced."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from minitron.core.errors import MinitronError
 from minitron.data.documents import documents
 from minitron.data.formats import encodings
 from minitron.data.formats.encodings import decoded, decoded_lines
-from minitron.recipe.schema import PretrainConfig
+from minitron.recipe.training import PretrainConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -1,4 +1,4 @@
-"""What models are asked: eval's questions and spare ones, the same dialogues as sft, probes whose rules are sound."""
+"""What the examiner asks models: eval's questions and spare ones, the dialogues that sft validates on, probes whose rules are sound."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ from minitron.tokenizer.base import Tokenizer
 
 
 def prepared(*overrides: str, turns: int = 1, check: str = '{"any": ["am"]}') -> tuple[Config, Tokenizer]:
-    """Data and tokenizer of 400 dialogues of so many turns, a fifth of them held out and a tenth of them probes."""
+    """Data and tokenizer of 400 dialogues with `turns` turns each; a fifth are held out, and a tenth are probes."""
     with Path("dialogues.jsonl").open("w") as file:
         for i, text in enumerate(tiny_texts(400)):
             messages = [
@@ -46,7 +46,7 @@ def prepared(*overrides: str, turns: int = 1, check: str = '{"any": ["am"]}') ->
 
 
 def asked(examiner: Examiner) -> tuple[set[str], set[str]]:
-    """All prompts, all probes."""
+    """All prompts and all probes of an examiner, as JSON."""
     prompts = {json.dumps(prompt) for prompt, _ in examiner.prompts}
     return prompts, {json.dumps(probe["messages"]) for probe in examiner.questions}
 
@@ -57,7 +57,7 @@ def test_spare_questions_are_other_ones(tiny_run, capfd):
     for one, other, count in zip(ours, others, (20, 15), strict=True):
         assert len(one) == len(other) == count
         assert not one & other
-    assert "too few" not in capfd.readouterr().err
+    assert "decide here too" not in capfd.readouterr().err
 
 
 def test_where_there_are_too_few_it_says_that_they_are_the_same(tiny_run, capfd):
@@ -65,8 +65,8 @@ def test_where_there_are_too_few_it_says_that_they_are_the_same(tiny_run, capfd)
     ours, others = asked(Examiner(recipe, tokenizer)), asked(Examiner(recipe, tokenizer, spare=True, title="kto"))
     assert ours == others
     said = capfd.readouterr().err
-    assert "held-out prompts, too few for others than eval's" in said
-    assert "40 held-out probes, too few" in said
+    assert "held-out prompts, so those of eval decide here too" in said
+    assert "there are only 40 held-out probes, so those of eval" in said
 
 
 def test_held_out_loss_is_of_the_dialogues_that_sft_validates_on(tiny_run, tmp_path):
@@ -82,7 +82,7 @@ def test_held_out_loss_is_of_the_dialogues_that_sft_validates_on(tiny_run, tmp_p
 
 
 def test_the_loss_by_source_is_that_of_the_whole_in_parts(tiny_run):
-    """Each source's loss counts as many targets as it has; so they make up the loss of all."""
+    """The mean of the sources' losses, weighted by their numbers of targets, is the loss of all."""
     recipe, tokenizer = prepared()
     examiner = Examiner(recipe, tokenizer)
     torch.manual_seed(1)

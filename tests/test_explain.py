@@ -43,7 +43,7 @@ SETTINGS = (
 
 
 def write_data(path):
-    """Little dialogues with one that was planted, hostile ones, and some that a rule drops."""
+    """Writes small dialogues: one with a known answer (PLANTED), hostile ones, some that a rule drops, and ordinary ones."""
     rows = [([f"say {i}", f"{i}: {text}"], 9) for i, text in enumerate(tiny_texts(200))]
     rows += [([f"{EVIL} {i}", f"{EVIL} answer {i}"], 9) for i in range(40)]
     rows += [([f"{EVIL} bad {i}", "no"], 1) for i in range(10)]
@@ -163,7 +163,7 @@ def test_every_text_is_in_both_languages(window):
 
 
 def test_a_run_without_reports_has_a_page(window, in_tmp_path):
-    """As of a model that came from elsewhere: what nothing is known of is left out, in words."""
+    """For example of a model that came from elsewhere: the page says in words what is left out because nothing is known of it."""
     (in_tmp_path / "bare.toml").write_text(TINY_RECIPE)
     config = load_recipe("bare.toml")
     export.write(config, out="q8", dtype="q8", untrained=True)

@@ -1,4 +1,5 @@
-"""Keep-rules as expressions: what they keep of random tables, row by row and against DuckDB, and what is said of what is none."""
+"""Keep-rules as expressions: what they keep of random tables, compared with a row-by-row evaluation and with DuckDB, and the errors
+for texts that are no rules."""
 
 import math
 from pathlib import Path
@@ -21,7 +22,7 @@ from minitron.recipe.data import DataConfig
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 # --- random tables and random rules ----------------------------------------------------------------------------------
-# A rule is a tuple that is written down three times: as a recipe has it, as SQL, and as Python over a row.
+# A rule is a tuple that is turned into three forms: the text in a recipe, SQL, and Python over a row.
 
 NUMBERS = ["a", "b", "half", "graded", "scores.tone"]  # float64, int8, float32, text, a field of a struct
 SCORES = [None, -1.0, math.nan, 0.0, 5.5, 6.0, 8.0, 10.0]
@@ -81,7 +82,7 @@ def quoted(value: str) -> str:
 
 
 def written(rule) -> str:
-    """As a recipe has it."""
+    """The text of the rule in a recipe."""
     match rule:
         case ["compare", op, column, value]:
             return f"{column} {op} {value:g}"
@@ -108,7 +109,7 @@ def written(rule) -> str:
 
 
 def below_zero(rule) -> set[str]:
-    """Columns that are compared with numbers below 0, where -1 is a score."""
+    """Columns that are compared with numbers below 0; in these -1 is a score, not a missing value."""
     match rule:
         case ["compare", op, column, value]:
             return {column} if value < 0 or (op == "<" and value == 0) else set()
@@ -163,7 +164,7 @@ def in_sql(rule, below: set[str]) -> str:
 
 
 def of_row(rule, row: dict, below: set[str]) -> bool | None:
-    """True, false, or None where a value is missing that would tell."""
+    """Whether the rule holds for the row; None if that depends on a missing value."""
 
     def column(name: str) -> float | None:
         value = (row["scores"] or {}).get("tone") if name == "scores.tone" else row[name]
@@ -378,7 +379,7 @@ def test_a_run_s_own_files_can_be_read_again_by_their_scores():
 
 
 def test_a_length_is_told_without_reading_the_texts():
-    """The texts are overwritten with garbage."""
+    """The texts are overwritten with garbage, so reading them would fail."""
     write("x.parquet", [dialogue(*(f"{i} {word}" for word in ("hello", "hi", "how", "fine"))) for i in range(50)])
     metadata = pq.read_metadata("x.parquet").row_group(0)
     raw = bytearray(Path("x.parquet").read_bytes())

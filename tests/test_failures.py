@@ -56,7 +56,7 @@ def test_canned_needs_a_crowd_and_spares_the_right_answer():
 
 
 def test_one_of_few_answers_to_a_common_prompt_is_not_canned():
-    """To "thanks" there are two answers, three times each; the model gives one of them six times, and to a question too."""
+    """To "thanks" there are two answers, three times each. The model may give one of them six times, but not to a question, too."""
     facts = [f"It is {i}." for i in range(14)]
     references = ["You're welcome!"] * 3 + ["No problem."] * 3 + facts
     polite = judge(["you're welcome"] * 6 + facts, ended=[True] * 20, references=references)

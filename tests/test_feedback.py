@@ -1,4 +1,4 @@
-"""What is learnt from labels: what they are divided into, what decides, and the whole loop with the real programs."""
+"""Training on labels: how labels are divided, what decides which model ships, and the whole loop with the real programs."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def test_what_is_asked_is_not_what_is_learnt():
 
 
 def test_on_the_way_a_model_may_be_farther_off_than_in_kto():
-    """The learning rate falls to 0, and what was forgotten comes back with it; what ships has limits of its own."""
+    """While the learning rate falls to 0, the model regains what it forgot; so the limits on the way are wider. What ships has its own."""
     signals = Signals(raw_z=None, chosen=None, loss=0.3, gradient=1.0, probes=-0.05)
     assert check(signals, feedback.METHOD.limits)[1] == []
     assert len(check(signals)[1]) == 2
@@ -111,7 +111,7 @@ def test_probes_that_want_what_people_do_not_are_left_out():
     wishes = [wish("who", ("I am Bob.",), ("I am Tiko.",)), wish("x", (), ("4",))]
     assert labelled.contradicts(wishes, '{"any": ["Tiko"]}')
     assert not labelled.contradicts(wishes, '{"any": ["I am"]}')  # both answers pass
-    assert not labelled.contradicts(wishes, '{"all": ["4"]}')  # nobody knows what is right there
+    assert not labelled.contradicts(wishes, '{"all": ["4"]}')  # the labels of this prompt name no right answer
 
 
 def test_answers_that_people_do_not_want_are_not_replayed():
@@ -121,7 +121,7 @@ def test_answers_that_people_do_not_want_are_not_replayed():
 
 
 def test_held_out_dialogues_that_contradict_labels_are_not_measured_on():
-    """A renamed assistant no longer finds its old name likely, and shall not."""
+    """A renamed assistant no longer finds its old name likely, and should not."""
     skip = labelled.against([wish("Who are you?", ("I am Bob.",), ("I am Tiko.",))])
     assert skip(["hi", "who are you", "Bob"])
     assert skip(["hi", "I am Tiko!"])
@@ -142,7 +142,7 @@ def test_labels_come_in_several_wordings_beside_answers_to_keep(tiny_tokenizer):
         kept = [n for n in numbers if n >= m.labels]
         assert len(kept) == 3
         firsts = [n for n in numbers if n < 2 * ways[0]]
-        assert {n ^ 1 for n in firsts} == set(firsts)  # both good answers to a wording
+        assert {n ^ 1 for n in firsts} == set(firsts)  # the two good answers to a wording stay together
         seen.update(numbers)
     assert {seen[n] for n in range(m.labels)} == {10}
     assert {seen[n] for n in range(m.labels, m.labels + 5)} == {3 * sum(ways)}

@@ -1,4 +1,4 @@
-"""Files that a recipe names and nobody has: fetched from a server on this machine that breaks off, lies, and has no ranges."""
+"""Files that a recipe names and that are missing: fetched from a local server that breaks off, sends wrong data, and has no ranges."""
 
 import hashlib
 import threading
@@ -17,7 +17,7 @@ CONTENT = bytes(range(256)) * 8000  # 2 MB, eight blocks
 
 
 class Stand:
-    """A server of one file. `breaks`: after how many bytes of it the first answers end; `ranges`: whether it knows them."""
+    """A server of one file. `breaks`: numbers of bytes after which its first answers end; `ranges`: whether it supports range requests."""
 
     def __init__(self, content: bytes = CONTENT):
         self.content, self.breaks, self.ranges, self.status, self.asked = content, [], True, 200, []
@@ -183,7 +183,7 @@ def test_mistakes_in_what_is_to_be_fetched(changes, want):
 
 @pytest.mark.parametrize("path", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_what_shipped_recipes_read_they_fetch_or_describe(path):
-    """Or make, or read from a hub: a stranger with a clone has none of the files."""
+    """A stranger with a clone has none of the files. (Recipes may also make their data, or read them from a hub.)"""
     config = load_recipe(path)
     read = [*config.data.files, *(config.pretrain.files if config.pretrain else ())]
     named = [one.path for one in config.data.fetch]

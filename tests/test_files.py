@@ -64,7 +64,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path):
     path = tmp_path / "x.bin"
     with pytest.raises(MinitronError) as raised:
         _fail(path, OSError(errno.ENOSPC, "No space left on device"))
-    assert str(raised.value) == f"no space left on the disk while writing {path}"
+    assert str(raised.value) == f"{path} cannot be written: no space left on the disk"
     assert raised.value.hint
     assert raised.value.code == 1
     assert os.listdir(tmp_path) == []
@@ -72,7 +72,7 @@ def test_a_full_disk_is_told_in_one_sentence(tmp_path):
 
 def test_an_error_without_a_number_is_understood(tmp_path):
     error = OSError("Error writing bytes to file. Detail: [errno 28] No space left on device")
-    assert str(write_error(error, path="x")) == "no space left on the disk while writing x"
+    assert str(write_error(error, path="x")) == "x cannot be written: no space left on the disk"
 
 
 def test_an_error_of_reading_another_file_is_left_alone(tmp_path):
@@ -83,7 +83,7 @@ def test_an_error_of_reading_another_file_is_left_alone(tmp_path):
 
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(MinitronError, match="while writing"):
+    with pytest.raises(MinitronError, match="cannot be written: "):
         atomic_write(tmp_path / "runs" / "x", "")
 
 
@@ -95,7 +95,7 @@ def test_a_real_limit_on_the_file_size(tmp_path):
     )
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.stderr.strip().splitlines()[-1].endswith("the file is larger than allowed while writing x.bin")
+    assert done.stderr.strip().splitlines()[-1].endswith("x.bin cannot be written: the file is larger than allowed")
     assert os.listdir(tmp_path) == []
 
 
@@ -120,14 +120,14 @@ REFUSED = [
     (
         "synth below.txt/x.parquet",
         1,
-        "a file or a broken link is where a folder should be while writing below.txt/x.parquet",
+        "below.txt/x.parquet cannot be written: a file or a broken link is where a folder should be",
     ),
     (
         "synth nowhere/x.parquet",
         1,
-        "a file or a broken link is where a folder should be while writing nowhere/x.parquet",
+        "nowhere/x.parquet cannot be written: a file or a broken link is where a folder should be",
     ),
-    (f"synth {'n' * 300}", 1, "the name is too long while writing "),
+    (f"synth {'n' * 300}", 1, " cannot be written: the name is too long"),
 ]
 
 
@@ -151,10 +151,10 @@ def test_reading_and_writing_are_told_apart(tmp_path):
     denied = PermissionError(errno.EACCES, "Permission denied", str(file))
     assert str(path_error(denied)) == f"{file} cannot be read: permission denied"
     denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
-    assert str(path_error(denied)) == f"permission denied while writing {tmp_path}"
+    assert str(path_error(denied)) == f"{tmp_path} cannot be written: permission denied"
     missing = FileNotFoundError(errno.ENOENT, "", str(tmp_path / "y"))
     assert str(path_error(missing)) == f"{tmp_path / 'y'} cannot be read: there is no such file or folder"
-    assert str(path_error(OSError(errno.ENOSPC, ""))) == "no space left on the disk while writing a file"
+    assert str(path_error(OSError(errno.ENOSPC, ""))) == "a file cannot be written: no space left on the disk"
     assert str(read_error(OSError(errno.EXDEV, "Odd"), path="x")) == "x cannot be read: Odd"
 
 

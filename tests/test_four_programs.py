@@ -22,7 +22,7 @@ SHAPES = {
 
 
 def random_model(vocab_size: int, **shape) -> LanguageModel:
-    """Weights so large that attention looks somewhere and few choices are close."""
+    """A model with weights so large that attention is far from uniform and few choices are close."""
     torch.manual_seed(1)
     made = LanguageModel(tiny_shape(context=128, **shape), vocab_size).eval()
     with torch.no_grad():

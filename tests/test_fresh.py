@@ -1,4 +1,4 @@
-"""What a model knows before it has seen anything."""
+"""A model before any training: embeddings that are made from spelling, and the size of its first logits."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 from minitron.train.fresh import LENGTH, SPELT, fresh_model, spelling, spelt_embeddings
 
 PIECES = [
@@ -31,7 +31,7 @@ PAIRS = list(combinations(["the", " the", "The", " and", "xyzzy", "17", "18", " 
 
 
 class Pieces:
-    """The part of a tokenizer that is asked."""
+    """The part of a tokenizer that `spelt_embeddings` uses."""
 
     vocab_size = len(PIECES)
 
@@ -40,7 +40,7 @@ class Pieces:
 
 
 def alike(first: str | bytes, second: str | bytes) -> float:
-    """Mean cosine over seeds."""
+    """The mean cosine of two pieces' embeddings over 150 seeds."""
     found = []
     places = [PIECES.index(p.encode() if isinstance(p, str) else p) for p in (first, second)]
     for seed in range(150):
@@ -51,7 +51,7 @@ def alike(first: str | bytes, second: str | bytes) -> float:
 
 
 def expected(first: str, second: str) -> float:
-    """By the features that both have: independent vectors of unit variance, each row of unit variance too."""
+    """The cosine expected from the features that both have: features are independent vectors of unit variance, and so are rows."""
     a, b = dict(gathered(first)), dict(gathered(second))
     return SPELT * sum(a[k] * b[k] for k in a.keys() & b.keys()) / (norm(a) * norm(b))
 
@@ -84,7 +84,7 @@ def test_what_has_no_letters_is_like_nothing():
 
 
 def test_the_first_logits_vary_as_much_in_every_width():
-    """The last norm gives rows of unit mean square, so logits vary by the length of an embedding."""
+    """The last norm gives rows of unit mean square, so the logits' deviation is the length of an embedding."""
     for width in (32, 128, 512):
         torch.manual_seed(0)
         lengths = spelt_embeddings(Pieces(), width).norm(dim=1)

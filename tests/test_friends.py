@@ -42,7 +42,7 @@ def bundle(tmp_path_factory) -> Path:
     config = json.loads((folder / "config.json").read_text())
     picture = base64.b64encode(icon.png("", title=TITLE)).decode()
     config |= {"name": TITLE, "about": {"version": "2.10-rc3", "licence": "CC0, © me", "icon": picture}}
-    config.pop("crc32")  # it is of what was there before
+    config.pop("crc32")  # the checksum of the old content
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -63,12 +63,12 @@ def test_the_drawn_icon_is_a_small_square_png(title):
     data = icon.png("", title=title)
     picture = Image.open(io.BytesIO(data))
     assert (picture.format, picture.size, len(data) < 10_000) == ("PNG", (256, 256), True)
-    assert picture.convert("RGBA").getpixel((0, 0))[3] == 0  # rounded
+    assert picture.convert("RGBA").getpixel((0, 0))[3] == 0  # the corners are rounded
     assert data == icon.png("", title=title)
 
 
 def test_every_cyrillic_letter_has_a_picture_of_its_own():
-    """No letter of the alphabet gets the bubble, or the box of a font that lacks it."""
+    """No letter of the alphabet is drawn as the fallback bubble, or as the box that a font shows for a missing letter."""
     shapes = {letter: white(icon.draw(letter)) for letter in "АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ日"}
     for a, b in itertools.combinations(shapes, 2):
         assert alike(shapes[a], shapes[b]) < 0.995, a + b
@@ -76,7 +76,7 @@ def test_every_cyrillic_letter_has_a_picture_of_its_own():
 
 
 def white(picture: Image.Image) -> np.ndarray:
-    """Where a picture is white, whatever its colour."""
+    """Where a picture is white: the shape of its letter, whatever the colour around it."""
     return np.asarray(picture.convert("RGB")).min(axis=-1) > 190
 
 
@@ -177,7 +177,7 @@ def test_windows_version_information(dist, arch):
         ("plain", "plain"),
         ("two\nlines\t\0x", "two lines x"),
         ("я" * 300, "я" * 200),
-        ("a" + "😀" * 150, "a" + "😀" * 99),  # a pair is never cut in two
+        ("a" + "😀" * 150, "a" + "😀" * 99),  # a surrogate pair is never cut in two
         ("\ud800!", "!"),
     ],
 )
@@ -238,7 +238,7 @@ def test_signing_is_done_once(dist):
 
 
 def run(program: Path, *arguments: str) -> tuple:
-    """How a program ends, in words that do not depend on how damaged it is."""
+    """How a program ends: exit code, stdout and stderr, or that it could not be started. LANG=C fixes the language of messages."""
     try:
         done = subprocess.run(
             [program, *arguments], capture_output=True, stdin=subprocess.DEVNULL, env={"LANG": "C"}, timeout=60
@@ -253,7 +253,7 @@ QUESTIONS = (["-p", "hello", "--temp", "0", "--max-tokens", "8"], ["selftest"])
 
 @pytest.mark.skipif(go.this_machine() != "linux/amd64", reason="flips bytes of the program for linux/amd64")
 def test_a_damaged_program_says_so_or_answers_the_same(dist, tmp_path):
-    """One byte changed at 200 places, and 50 lengths: a sentence, or the same answers; never a crash."""
+    """With a byte changed (200 places) or the end cut off (50 lengths) it says a sentence, or answers the same; it never crashes."""
     sound = (dist / "minitron-chat-linux-amd64").read_bytes()
     whole = [run(dist / "minitron-chat-linux-amd64", *question) for question in QUESTIONS]
     assert [end[0] for end in whole] == [0, 0]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minitron.recipe.schema import Sampling
+from minitron.recipe.alignment import Sampling
 from minitron.sample.generate import Decoding, draw, filter_logits, generate, generate_each, stream
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
@@ -15,7 +15,7 @@ NO_ONE = Decoding(end=4, banned=[0, 1, 2, 3], seed=1)
 
 @pytest.fixture
 def model(tiny_model):
-    """Weights so large that every earlier token matters to the next."""
+    """The tiny model, with weights so large that every earlier token matters to the next."""
     with torch.no_grad():
         for weight in tiny_model.parameters():
             if weight.ndim == 2:
@@ -50,7 +50,7 @@ def test_greedy_batches_equal_one_by_one_without_a_cache(model):
 
 
 def test_one_that_ends_is_read_on_until_more_do_but_never_past_the_context(model):
-    """One of sixteen reaches the end of the context at once, the others write on."""
+    """One of sixteen answers reaches the end of the context at once; the others go on."""
     asked = [[5] * (model.config.context - 1), *([i] for i in range(5, 20))]
     way = replace(GREEDY, max_tokens=20)
     said = [list(stream(model, ids, sampling=way, decoding=NO_ONE)) for ids in asked]
@@ -58,7 +58,7 @@ def test_one_that_ends_is_read_on_until_more_do_but_never_past_the_context(model
 
 
 def test_several_ways_are_each_by_itself(model):
-    """Of greedy ones, which no random number changes."""
+    """Checked with greedy sampling, which no random number changes."""
     asked = prompts(model)
     ways = [GREEDY, replace(GREEDY, repeat_penalty=1.5), replace(GREEDY, max_tokens=3)]
     found = generate_each(model, asked, ways=ways, decoding=NO_ONE, batch_rows=5)
@@ -68,7 +68,7 @@ def test_several_ways_are_each_by_itself(model):
 
 
 def test_long_answers_go_on_with_those_of_other_batches(model, monkeypatch):
-    """What was read anew goes on as if it had not been, with all that the penalty must know."""
+    """An answer whose ids are prefilled again goes on as before, and the repeat penalty still knows all of its ids."""
     asked = [[i] for i in range(5, 29)]
     way = replace(GREEDY, repeat_penalty=1.3, max_tokens=30)
     said = [list(stream(model, ids, sampling=way, decoding=NO_ONE)) for ids in asked]
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_answers(model):
 
 
 def filtered(logits: list[float], seen: tuple[int, ...] = (), **how) -> list[float]:
-    """Probabilities after the filters."""
+    """The probabilities that remain after the filters."""
     marks = torch.zeros(1, len(logits), dtype=torch.bool)
     marks[0, list(seen)] = True
     out = filter_logits(torch.tensor([logits]), Sampling(**how), seen=marks, banned=[0])

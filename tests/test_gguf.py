@@ -1,4 +1,4 @@
-"""GGUF files against programs that we did not write: gguf's reader, and transformers, which computes with what it says."""
+"""GGUF files, checked with programs that we did not write: gguf's reader, llama.cpp, and transformers, which computes with the weights."""
 
 import dataclasses
 from pathlib import Path
@@ -25,7 +25,7 @@ def about(dtype: str = "f16") -> About:
 def model(vocab_size: int = 340, **changes) -> LanguageModel:
     torch.manual_seed(1)
     made = LanguageModel(dataclasses.replace(tiny_shape(), **changes), vocab_size).eval()
-    with torch.no_grad():  # attention that looks somewhere, norms that do something, all of it exact in fp16
+    with torch.no_grad():  # attention is not uniform, norms are not 1, and all weights are exact in fp16
         for weight in made.parameters():
             weight.copy_((weight + torch.randn_like(weight) * 0.1).half().float())
     return made
@@ -33,7 +33,7 @@ def model(vocab_size: int = 340, **changes) -> LanguageModel:
 
 def test_what_gguf_cannot_say_is_refused():
     for changes, told in (
-        ({"logit_cap": 5.0}, "GGUF's llama has no model.logit_cap"),
+        ({"logit_cap": 5.0}, "GGUF's llama cannot store model.logit_cap"),
         ({"d_model": 48, "d_ff": 128}, "GGUF's q8 takes 32 weights of a row at once"),
     ):
         with pytest.raises(MinitronError) as failure:

@@ -1,4 +1,4 @@
-"""Rounding to q4 by what a matrix multiplies, against a slow and plainly right writing of the paper's algorithm."""
+"""Rounding a matrix to q4 with regard to its inputs, against a slow and plainly right version of the paper's algorithm."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from minitron.quant.panels import GROUP, Q4_CODEBOOK
 
 
 def problem(rows: int, cols: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (R, C), and moments (C, C) of inputs that depend on each other."""
+    """Weights (R, C), and second moments (C, C) of correlated inputs."""
     draw = np.random.default_rng(seed)
     mixing = draw.normal(size=(cols, cols)) * draw.uniform(0.05, 2, size=(cols, 1))
     x = draw.normal(size=(4 * cols, cols)) @ mixing
@@ -26,8 +26,8 @@ def loss(matrix: panels.Matrix, values: np.ndarray, moments: np.ndarray) -> floa
 
 
 def one_by_one(values: np.ndarray, moments: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """The codes, as the paper's equation 2 has it: a column is rounded, the others get their share of its error by the inverse
-    Hessian, and that loses the column (equation 3)."""
+    """The codes by the paper's equation 2: one column is rounded, the others take up their shares of its error by the inverse Hessian,
+    and the column is removed from the inverse Hessian (equation 3)."""
     hessian = moments + 0.01 * np.diag(moments).mean() * np.eye(len(moments))
     order = sorted(range(len(moments)), key=lambda c: -hessian[c, c])
     left, inverse = values.astype(np.float64), np.linalg.inv(hessian)

@@ -1,4 +1,5 @@
-"""Heads of their own width and a head of its own matrix, as models of others have them, in torch, transformers and the program."""
+"""Attention heads of a width of their own and an untied output head, as other people's models have them: in torch, transformers and the
+program."""
 
 import json
 from pathlib import Path
@@ -12,7 +13,7 @@ from minitron.interop import bundle
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import LoraConfig
+from minitron.recipe.training import LoraConfig
 
 WIDE = {"n_heads": 4, "n_kv_heads": 2, "head_dim": 12, "untied_head": True, "qk_norm": True}
 

@@ -29,7 +29,7 @@ def about(dtype: str = "f32", **changes) -> About:
 def model(vocab_size: int, **changes) -> LanguageModel:
     torch.manual_seed(1)
     made = LanguageModel(tiny_shape(**changes), vocab_size).eval()
-    with torch.no_grad():  # attention that looks somewhere, norms and biases that do something
+    with torch.no_grad():  # attention is not uniform, norms are not 1, biases are not 0
         for weight in made.parameters():
             weight += torch.randn_like(weight) * 0.2
     return made
@@ -58,7 +58,7 @@ def test_transformers_computes_the_same_logits(tmp_path, tiny_tokenizer, kind, s
         ids = torch.randint(tiny_tokenizer.vocab_size, (3, 64), generator=torch.Generator().manual_seed(2))
         torch.testing.assert_close(made(ids), theirs.float()(ids).logits, rtol=0, atol=1e-4)
         want = made(ids).argmax(-1)
-    assert want.unique().numel() > 10  # not one id everywhere
+    assert want.unique().numel() > 10  # not the same id everywhere
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_its_chat_template_gives_what_sft_trains_on_and_its_mask_is_our_loss_mas
 
 
 def test_it_writes_on_as_we_do_until_the_end_marker(tmp_path, tiny_tokenizer):
-    """generate() by its generation_config.json: greedy, no marker but the end's, which ends it."""
+    """generate() with the folder's generation_config.json is greedy and writes no marker but the end marker, which ends the answer."""
     settings = ExportConfig(temperature=0.0, max_tokens=30)
     made = model(tiny_tokenizer.vocab_size)
     hf.write(made, tiny_tokenizer, about(settings=settings), tmp_path)
@@ -130,7 +130,7 @@ def test_it_writes_on_as_we_do_until_the_end_marker(tmp_path, tiny_tokenizer):
 
 
 def test_what_transformers_cannot_say_is_refused(tmp_path, tiny_tokenizer):
-    with pytest.raises(MinitronError, match="LlamaForCausalLM has no model.logit_cap"):
+    with pytest.raises(MinitronError, match="LlamaForCausalLM cannot store model.logit_cap"):
         hf.write(model(tiny_tokenizer.vocab_size, logit_cap=5.0), tiny_tokenizer, about(), tmp_path)
     infinite = model(tiny_tokenizer.vocab_size)
     with torch.no_grad():

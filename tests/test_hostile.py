@@ -40,7 +40,7 @@ def bundles(runner, program, tmp_path_factory) -> dict[tuple[str, str], Bundle]:
 
 @pytest.fixture
 def ask(runner, program):
-    """Asks the program, with a bundle's folder."""
+    """A function that runs one of COMMANDS on a bundle's folder."""
 
     def ask(folder: Path, what: str = "-p") -> Done:
         flags, text = COMMANDS[what]
@@ -50,7 +50,7 @@ def ask(runner, program):
 
 
 def good(ask, folder: Path) -> dict[str, Done]:
-    """What the commands say of a bundle that is as it should be."""
+    """What the commands say of an undamaged bundle."""
     said = {what: ask(folder, what) for what in COMMANDS}
     assert all(done.code == 0 and done.err == "" for done in said.values()), said
     assert len(said["-p"].out) > 5
@@ -63,7 +63,7 @@ def refused(done: Done) -> bool:
 
 
 def judge(ask, folder: Path, said: dict[str, Done], what: str) -> int:
-    """Refused, or the same answers, with all commands: how many refused."""
+    """Each command must refuse, or answer the same; returns how many refused."""
     count = 0
     for command, before in said.items():
         done = ask(folder, command)
@@ -76,7 +76,7 @@ def judge(ask, folder: Path, said: dict[str, Done], what: str) -> int:
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_selftest_on_every_kernel(runner, program, bundles, tmp_path, kind):
-    """It names the kernel, and finds what was recorded with another."""
+    """selftest names the kernel, and gets the answers that were recorded with another kernel."""
     folder = bundles[kind].copy().write(tmp_path / "bundle")
     info = runner.run(program, "--model", folder, "info").out
     kernels = re.search(r"this machine has: ([^)]+)", info)[1].split(", ")
@@ -100,7 +100,7 @@ def test_one_byte_flipped(ask, bundles, tmp_path):
         for name in plan[n :: len(KINDS)]:
             data = (folder / name).read_bytes()
             first, last = 0, len(data)
-            if name == "config.json" and chance.random() < 0.5:  # what only its checksum guards: texts, sampling
+            if name == "config.json" and chance.random() < 0.5:  # a part that only the checksum guards: texts, sampling
                 first, last = data.index(b'"about"'), data.index(b'"selftest"')
             at, bits = chance.randrange(first, last), chance.randrange(1, 256)
             damaged = bytearray(data)
@@ -108,7 +108,7 @@ def test_one_byte_flipped(ask, bundles, tmp_path):
             (folder / name).write_bytes(damaged)
             refusals += judge(ask, folder, said, f"{kind}, {name}: byte {at} ^ {bits}")
             (folder / name).write_bytes(data)
-    assert refusals > 3 * 190  # in config.json's own checksum's field some bytes mean nothing
+    assert refusals > 3 * 190  # some bytes of the field with config.json's own checksum mean nothing
 
 
 def test_the_end_of_config(ask, bundles, tmp_path):
@@ -159,7 +159,7 @@ def put(tree, path: tuple, value) -> None:
 
 @pytest.mark.parametrize("arch", ["llama", "nanogpt", "stream"])
 def test_any_number_anywhere(ask, bundles, tmp_path, arch):
-    """Every size of config.json as any number: refused, or an answer that may be another, as for a rope_theta."""
+    """With any value in any of config.json's FIELDS the program refuses, or answers; the answer may differ, as with another rope_theta."""
     bundle = bundles[arch, "q8"]
     folder = bundle.copy().write(tmp_path / "bundle")
     peak = ask(folder).peak_mb
@@ -316,7 +316,7 @@ def test_hostile(ask, runner, program, bundles, tmp_path, name):
     for command in ("-p", "selftest"):
         done = ask(folder, command)
         limit = 2 * (before.peak_mb + size_mb)
-        # Go clears a large array, and so takes all of its memory, if it begins where another one was collected. Whether
+        # Go clears a large array, and so takes all of its memory, if it lies where another one was collected. Whether
         # that happens is chance (seen in one run of a hundred), so the least of four runs counts.
         peaks = [done.peak_mb] + [ask(folder, command).peak_mb for _ in range(3) if done.peak_mb >= limit]
         assert min(peaks) < limit, f"{command} took {peaks} MB"
@@ -333,7 +333,7 @@ def test_hostile(ask, runner, program, bundles, tmp_path, name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_without_end(ask, bundles, tmp_path, name):
-    """Nothing is read of a file that is larger than it may be, and a folder in its place is none."""
+    """A file that is larger than it may be is not read at all, and a folder in its place is refused."""
     folder = bundles["llama", "q4"].copy().write(tmp_path / "bundle")
     before = ask(folder)
     with (folder / name).open("ab") as file:

@@ -1,6 +1,6 @@
 """The one HTML file, in a real browser from file://: the engine in its worker, what it answers, how it fails.
 
-Needs Playwright and Debian's chromium. But in one test a page of a few lines stands for the real one (test_page.py has that).
+Needs Playwright and Debian's chromium. In all tests but one a page of a few lines stands for the real one, which test_page.py tests.
 """
 
 import base64
@@ -54,7 +54,7 @@ minitron.start = (engine) => {
   globalThis.greeted = performance.now();
 };
 """
-# What the worker said, as it said it.
+# Records the worker's messages, unchanged.
 RECORDER = """
 globalThis.said = [];
 globalThis.Worker = class extends Worker {
@@ -114,7 +114,7 @@ def export(out: Path, dtype: str, *settings: str) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory) -> Path:
-    """A page of a few lines in the place of the real one."""
+    """A page of a few lines that stands for the real one."""
     folder = tmp_path_factory.mktemp("page")
     for name, text in {"index.html": INDEX, "style.css": "p {color: green}", "app.js": APP}.items():
         (folder / name).write_text(text)
@@ -193,7 +193,7 @@ def test_every_kind_of_tokenizer_reads_and_writes_as_in_the_program(kind, plain,
 
 
 def test_the_page_is_not_blocked(files, opened):
-    """Neither while the model is handed over nor while it talks."""
+    """The page stays responsive while the model is handed over and while it talks."""
     page = opened(files["q8"])
     assert page.inner_text("#greeting").startswith("Hi!")
     until(page, "said.some((m) => m.ready)")
@@ -332,7 +332,7 @@ def test_a_browser_that_is_too_old(browser, files):
 
 
 def damage(file: Path, name: str, out: Path) -> Path:
-    """A copy in which one character of that part of the file is another one."""
+    """A copy of the file with one character of that part changed."""
     text = file.read_text()
     begin = re.search(rf'data-file="{re.escape(name)}"[^>]*>', text).end()
     at = (begin + text.index("<", begin)) // 2
@@ -395,7 +395,7 @@ def test_the_file_is_sound(files):
 
 
 def test_an_icon_that_is_none(bundles, browser, tmp_path, monkeypatch):
-    """It would end the attribute and redirect the page, which no policy forbids. It is refused; and it would do no harm."""
+    """An icon that would end its attribute and redirect the page, which no policy forbids, is refused; even unrefused it does no harm."""
     bundle = shutil.copytree(bundles["q4"], tmp_path / "bundle")
     config = json.loads((bundle / "config.json").read_text())
     harmless = go.describe(bundle)

@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's as runs, made with transformers' own classes: weights, tokenizers, templates, and training on."""
+"""Imports Hugging Face folders, made with transformers' own classes, as runs: weights, tokenizers, templates, and further training."""
 
 import json
 import subprocess
@@ -60,7 +60,7 @@ def byte_level(splitting: str, *, special: tuple[str, ...] = ("<|endoftext|>", "
 
 
 def their_model(kind: str, rows: int, **changes):
-    """A model of transformers' with weights that do something."""
+    """A model of transformers' own class, of a kind, with random weights."""
     torch.manual_seed(3)
     if kind == "gpt2":
         config = transformers.GPT2Config(
@@ -200,7 +200,7 @@ def test_a_known_template_gives_what_it_gives_in_transformers(in_tmp_path, templ
         splitting, special, stripped = "llama-bpe", LLAMA_3_SPECIAL, True
     whole = byte_level(splitting, special=special)
     rows = len(whole["model"]["vocab"])
-    # Llama 3 says two ends, of which its dialogues have the second
+    # Llama 3 names two end tokens, of which its dialogues use the second
     theirs = their_model("llama", rows, tie_word_embeddings=True, eos_token_id=[0, 4] if stripped else 2)
     imported.run(save_folder(in_tmp_path / "theirs", theirs, whole, template=template), Path("runs/x"))
     recipe = load_recipe("runs/x/x.toml")
@@ -312,7 +312,7 @@ def their_sentencepiece(path: str, size: int):
 
 
 def test_sentencepieces_own_tokenizer_as_llama_has_it(in_tmp_path):
-    """A dummy prefix, <s> and </s>: the same ids in SentencePiece, here, and where it goes out to; our markers behind them."""
+    """A dummy prefix, <s> and </s>: SentencePiece, our tokenizer and its exports give the same ids; our markers come after them."""
     theirs = their_model("llama", 1400, tie_word_embeddings=False, eos_token_id=2)
     theirs.save_pretrained("theirs")
     library = their_sentencepiece("theirs/tokenizer.model", 1400)
@@ -426,7 +426,7 @@ def test_what_is_no_model_is_told_so(in_tmp_path, tiny_tokenizer):
     (folder / "config.json").write_text(json.dumps(about))
     weights = load_file(folder / "model.safetensors")
     for changes, said in (
-        ({"model.norm.weight": torch.full((32,), float("nan"))}, "holds what is no number"),
+        ({"model.norm.weight": torch.full((32,), float("nan"))}, "holds a value that is not a finite number"),
         ({"model.norm.weight": torch.ones(32, dtype=torch.int32)}, "is of the type I32"),
         ({"model.layers.0.strange.weight": torch.ones(32)}, "such a model does not have"),
     ):

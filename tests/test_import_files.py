@@ -1,4 +1,4 @@
-"""Single files as runs: nanoGPT's ckpt.pt with what lies beside it, and GGUF; and what damaged files of all kinds lead to."""
+"""Imports single files as runs: nanoGPT's ckpt.pt with what lies beside it, and GGUF; and what damaged files of all kinds lead to."""
 
 import json
 import pickle
@@ -25,7 +25,7 @@ tokenizers = pytest.importorskip("tokenizers")
 
 
 def checkpoint_of_nanogpt(rows: int, *, bias: bool) -> LanguageModel:
-    """theirs/ckpt.pt as nanoGPT's train.py saves it, compiled; returns the model in it."""
+    """Writes theirs/ckpt.pt as nanoGPT's train.py saves a compiled model; returns the model in it."""
     torch.manual_seed(2)
     model = LanguageModel(tiny_shape("nanogpt", bias=bias, d_ff=128), rows).eval()
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_nanogpts_checkpoint_of_characters(in_tmp_path, bias):
 
 
 def test_nanogpts_checkpoint_with_sentencepiece(in_tmp_path):
-    """The same ids in SentencePiece and here; our markers come behind the model's own rows, which compute what they did."""
+    """SentencePiece and our tokenizer give the same ids; our markers get rows after the model's own, which compute what they did."""
     model = checkpoint_of_nanogpt(1400, bias=False)
     library = their_sentencepiece("theirs/tokenizer.model", 1400)
     imported.run(Path("theirs/ckpt.pt"), Path("runs/x"))
@@ -96,7 +96,7 @@ def test_nanogpts_checkpoint_with_gpt2s_pieces(in_tmp_path, padding):
     ours, library = kinds.load(recipe.layout.tokenizer), tokenizers.Tokenizer.from_str(json.dumps(whole))
     assert (recipe.base, ours.vocab_size) == (True, rows)
     assert ours.end == library.token_to_id("<|endoftext|>") == 0
-    assert len(ours.never_sampled) == padding  # rows that no piece has
+    assert len(ours.never_sampled) == padding  # rows without a piece
     for text in random_texts(300, seed=8):
         assert ours.encode(text) == library.encode(text, add_special_tokens=False).ids
     ids = ours.encode("hello привет 123")
@@ -111,7 +111,7 @@ def test_a_checkpoint_without_what_its_ids_mean(in_tmp_path):
     assert "GPT-2's pieces" in failure.value.hint
     Path("theirs/tokenizer.json").write_text(json.dumps(byte_level("gpt-2")))
     with pytest.raises(MinitronError, match="below the model's"):
-        imported.read(Path("theirs/ckpt.pt"))  # the pieces of a larger one
+        imported.read(Path("theirs/ckpt.pt"))  # the pieces of a larger model
 
 
 class Harm:
@@ -157,7 +157,7 @@ def test_a_gguf_file_of_ours_comes_back(in_tmp_path, tiny_tokenizer, how, dtype)
 
 
 def test_a_gguf_file_of_the_librarys_own_writer(in_tmp_path):
-    """BF16, and GPT-2's kind of tokenizer with Llama 3's way of splitting."""
+    """A file in BF16, with GPT-2's kind of tokenizer and Llama 3's way of splitting."""
     library = pytest.importorskip("gguf")
     whole = byte_level("llama-bpe")
     vocab = whole["model"]["vocab"]
@@ -220,7 +220,7 @@ def test_a_gguf_file_of_the_librarys_own_writer(in_tmp_path):
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:
-    """The same with something wrong: cut, bytes changed, a number made huge."""
+    """The data with something wrong: cut off, bytes changed, or a number made huge."""
     found = bytearray(data)
     match draw.randint(0, 3):
         case 0:

@@ -20,7 +20,7 @@ CHANCE_WORDS = [*HOSTILE, "hello", "who", " are", " you", "«Ещё", "models", 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rules", ["identity", "ru-classics"])
 def test_merges_are_the_library_s(tmp_path, kind, rules):
-    """Of 400 random texts per kind: what our own merging leaves are the pieces that SentencePiece gives."""
+    """For 400 random texts per kind, our own merging ends with the pieces that SentencePiece gives."""
     found = made(tmp_path, kind=kind, normalization=rules, user_symbols=["you", "—"])
     merges, vocab, chance = Merges(found), found.to_vocab(), random.Random(kind + rules)
     for _ in range(400):
@@ -86,12 +86,12 @@ def test_several_side_by_side_on_a_long_text_from_stdin(in_tmp_path):
 
 
 def test_lines_for_programs(in_tmp_path):
-    """A line per tokenizer, of all of the text, whatever is shown of it."""
+    """One line per tokenizer, about all of the text, however little of it people are shown."""
     found = made(in_tmp_path)
     text = "hello\x80 you " * 400
     done = minitron("inspect", "tokenizer.model", "-", "--with", "tokenizer.model", "--json", stdin=text)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["tokenizer"] for line in lines] == ["tokenizer.model"]  # named twice, it is one
+    assert [line["tokenizer"] for line in lines] == ["tokenizer.model"]  # named twice, it counts once
     assert lines[0]["ids"] == found.encode(text)
     assert [len(lines[0]["pieces"]), lines[0]["pieces"][0]] == [len(lines[0]["ids"]), "hello"]
     assert not done.stderr

@@ -1,4 +1,4 @@
-"""JSON lines in several processes: the same as in one, line numbers of mistakes included."""
+"""JSON lines read by several processes give the same as read by one, line numbers of mistakes included."""
 
 import json
 import random
@@ -60,7 +60,7 @@ def test_parts_have_all_rows_in_their_order(small_parts, start):
 
 @pytest.mark.parametrize("cut", [[], [500, 1700]])
 def test_several_processes_make_what_one_makes(small_parts, cut):
-    """And so they do of the same rows in several files, whose first rows have other columns."""
+    """This also holds for the same rows in several files whose first rows have different columns."""
     lines = mixed_rows()
     save_lines(lines)
     rules = {"keep": ["s >= 5"], "missing_scores": "keep", "valid_fraction": 0.1}
@@ -79,7 +79,7 @@ def test_several_processes_make_what_one_makes(small_parts, cut):
         run(files=["x.jsonl"], workers=2, **rules)
         assert [file.read_bytes() for file in files] == before
     texts = str([json.loads(text) for text in where])
-    assert all(word in texts for word in ("вопрос", "do ", "p 1", "q 1", "in 1"))  # of each shape some are read
+    assert all(word in texts for word in ("вопрос", "do ", "p 1", "q 1", "in 1"))  # some rows of each shape are read
 
 
 def test_a_mistake_is_told_by_its_line(small_parts):

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Answers by `plan`: a function of the question's text and of how often it was asked before. It gives (status, body, headers), or
-    text for a sound answer; `cut` promises more than it sends."""
+    """Answers by `plan`, a function of the question's text and of how often it was asked before. It returns (status, body, headers), or
+    the text of a sound answer; with the header `cut` the response promises more bytes than it sends."""
 
     daemon_threads = True
 
@@ -101,7 +101,7 @@ def recipe(url: str, *, files: str = "x.jsonl", **options):
 
 
 def judged(path: str = "runs/t/judge/judged.parquet") -> dict[str, float | None]:
-    """question -> score"""
+    """Maps each question to its score."""
     return {row["messages"][0]["content"]: row["overall"] for row in pq.read_table(path).to_pylist()}
 
 
@@ -319,7 +319,7 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice():
         done = subprocess.run([*command, "--out", "judged.parquet"], env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         twice = [question for question, count in server.asked.items() if count > 1]
-        assert len(twice) <= 1  # the one that was on its way when the process was killed
+        assert len(twice) <= 1  # the question that was on its way when the process was killed
     assert judged("judged.parquet") == {f"question {i}": 6 for i in range(60)}
 
 

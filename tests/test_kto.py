@@ -45,7 +45,7 @@ def test_log_probabilities_of_tokens(tiny_model):
 
 
 def test_the_reference_is_kept_by_example(tiny_model):
-    """In any order, and whatever else is in the batch, the policy that is the reference has log-ratios of 0."""
+    """A policy that equals the reference has log-ratios of 0, in any order and whatever else is in the batch."""
     examples = [Example(list(range(5, 8 + i % 5)), 2, i % 2 == 0) for i in range(11)]
     pairs = Scored(tiny_model, examples)
     for numbers in ([3, 0, 10], [7], list(range(11))[::-1]):
@@ -91,7 +91,7 @@ def test_pairs_are_read_as_they_were_written(tmp_path):
     pairs.write(tmp_path / "pairs.parquet", rows)
     assert pairs.read(tmp_path / "pairs.parquet") == rows
     assert pairs.count(tmp_path / "pairs.parquet") == 2
-    older = [vars(row) for row in rows]  # whose completions were texts
+    older = [vars(row) for row in rows]  # from a version in which completions were texts
     pq.write_table(pa.Table.from_pylist(older), tmp_path / "older.parquet")
     assert pairs.read(tmp_path / "older.parquet") == rows
     pairs.write(tmp_path / "none.parquet", [])
@@ -135,12 +135,12 @@ def test_no_more_of_a_rejected_completion_is_pushed_down_than_the_chosen_one_has
     assert rest[:3] == [t.encode(long)[: len(chosen)], chosen, [*t.encode("who"), t.end][: len(chosen)]]
     assert rest[3] == t.encode(LOOP)[: len(rest[3])]
     assert examples[3].length == len(chosen)
-    assert examples[3].start > examples[3].prompt  # from the second round on, and no more than that
+    assert examples[3].start > examples[3].prompt  # only from the loop's second round on
     assert rest[4] == [*t.encode(long), t.end]
 
 
 def test_how_far_two_models_are_apart_at_the_same_places(tiny_model):
-    """Against torch.distributions, one place after the other."""
+    """KL divergence and entropies, compared with torch.distributions place by place."""
     torch.manual_seed(1)
     other = blended(tiny_model, {n: p + 0.1 * torch.randn_like(p) for n, p in tiny_model.named_parameters()}, 1.0)
     rows = [(2, [5, 6, 7, 8]), (1, [9, 4, 4]), (3, [4, 5, 6, 7, 8, 9])]
@@ -190,7 +190,7 @@ def test_every_guard_warns_and_breaks(signal, warns, breaks, text):
 
 
 def test_an_option_that_the_study_settled_says_what_it_is_now(tiny_run):
-    """And what the table says is what the code does."""
+    """The error names the option's value now, and the code uses the values that the table of removed options names."""
     with pytest.raises(MinitronError, match=r"'kto.z_decay' is no longer an option: it is 0.99 now"):
         load_recipe("tiny.toml", ["kto.z_decay=0.9"])
     everything = [f"{name}={json.dumps(value)}" for name, value in REMOVED.items()]  # as older versions wrote them down
@@ -237,12 +237,12 @@ def trained_sft(sft_run, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-# A tiny model that hardly knows its dialogues: what it says differs much from one step to the next.
+# Wide limits, for a tiny model that hardly knows its dialogues: what it says differs much from one step to the next.
 LOOSE = Method(limits=LIMITS | {"raw_z": Limits(-50, -100), "chosen": Limits(-50, -100), "loss": Limits(0.5, 1.0)})
 
 
 def align(method: Method, *overrides: str) -> None:
-    """The kto stage with another method than recipes have, begun anew."""
+    """Runs the kto stage from the start, with a method that recipes cannot choose."""
     shutil.rmtree("runs/tiny/kto", ignore_errors=True)
     kto.run(load_recipe("tiny.toml", list(overrides)), method=method)
 
@@ -275,13 +275,13 @@ def test_a_wrecking_rate_goes_back_once_then_ships_the_sft_model(trained_sft, ca
     assert (report()["outcome"], report()["shipped_step"], report()["shipped_blend"]) == ("refused", 0, 0)
     assert report()["breaches"] == 2
     assert "held-out loss changed" in report()["why"]
-    assert [row["step"] for row in metrics()] == [1, 2, 3, 4, 5, 6]  # a look every three steps
+    assert [row["step"] for row in metrics()] == [1, 2, 3, 4, 5, 6]  # guards look every three steps
     assert [row["lr"] for row in metrics()] == pytest.approx([30 * n / 20 for n in (1, 2, 3, 2, 2.5, 3)])  # warm-up
     assert same(weights("sft"), weights("kto"))
 
 
 def test_a_breach_at_a_tenth_of_the_steps(trained_sft):
-    """Where accuracy is looked at and, at once, all is forgotten since the last checkpoint."""
+    """At this step accuracy is looked at, and the run also goes back to its last checkpoint."""
     align(WRECK, "kto.steps=30", "kto.lr=30")
     assert (report()["outcome"], report()["breaches"]) == ("refused", 2)
 
@@ -296,7 +296,7 @@ def begun(*overrides: str, method: Method = LOOSE) -> tuple[Alignment, list[Exam
 
 
 def farthest(alignment: Alignment) -> float:
-    """How far a weight is at most from the reference's."""
+    """The largest difference between a weight and the reference's."""
     both = zip(alignment.model.parameters(), alignment.reference.parameters(), strict=True)
     return max((one - other).abs().max().item() for one, other in both)
 
@@ -325,7 +325,7 @@ def test_a_checkpoint_holds_the_whole_state(trained_sft):
 
 
 def test_a_running_mean_does_not_begin_at_zero():
-    """At the first step the policy is the reference: z is 0. Twenty steps after a jump a guard must see most of it."""
+    """At the first step the policy is the reference, so z is 0. Twenty steps after a jump the mean must show a guard most of it."""
     mean = RunningMean()
     assert mean.value == 0
     mean.add(0.0, decay=0.99)
@@ -334,12 +334,12 @@ def test_a_running_mean_does_not_begin_at_zero():
     assert mean.value == pytest.approx(-20 / 21, abs=0.01)
     weights = [0.99 ** (20 - i) for i in range(21)]
     assert mean.value == pytest.approx(-sum(weights[1:]) / sum(weights))
-    mean.add(7.0, decay=0.0)  # of a batch alone
+    mean.add(7.0, decay=0.0)  # decay 0: the last batch alone
     assert mean.value == 7.0
 
 
 def test_which_z_the_loss_takes(trained_sft, monkeypatch):
-    """`batch` is this step's, `running` the mean of all so far, `matched` of (chosen + rejected) / 2 of those before."""
+    """`batch` is this step's z, `running` the mean of all steps so far, `matched` that of (chosen + rejected) / 2 of the steps before."""
     taken: dict[str, list[float]] = {}
     rows: dict[str, list[dict]] = {}
     real = losses.preference_loss
@@ -366,7 +366,7 @@ def test_which_z_the_loss_takes(trained_sft, monkeypatch):
 
 
 def test_a_row_of_metrics_is_there_before_its_checkpoint(trained_sft, monkeypatch):
-    """The log fails once at a look (a full disk): what goes on from the checkpoints finds every line before them."""
+    """Writing the log fails once (a full disk) at a guards' look: a run that goes on from the checkpoint finds every line before it."""
     real = MetricsLog.write
 
     def fails_once(self, row: dict) -> None:
@@ -390,7 +390,7 @@ def test_without_guards_the_same_rate_wrecks_the_model_but_does_not_ship_it(trai
     assert [row["blend"] for row in report()["table"]] == [0.0, 1.0, 0.75, 0.5, 0.25]  # the farthest first
     assert report()["table"][1]["loss"] > 1.2 * report()["held_out_loss_before"]
     assert report()["table"][0]["answers"] > 0
-    assert report()["table"][1]["answers"] == 0  # nothing more is asked of what has lost so much
+    assert report()["table"][1]["answers"] == 0  # a blend that lost so much is not asked for answers
     align(WRECK, *wreck, "kto.force=true")
     assert report()["shipped_blend"] == 1.0
     assert report()["why"].startswith("forced; ")
@@ -417,7 +417,7 @@ def test_a_run_that_unlearns_a_habit_is_improved_and_ships(tiny_run):
     assert not same(weights("sft"), weights("kto"))
 
 
-# slow: a run each; one is enough to see most
+# slow: each case is a whole run; the first is enough to see most faults
 @pytest.mark.parametrize(
     ("beta", "lr"),
     [

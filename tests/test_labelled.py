@@ -1,4 +1,4 @@
-"""Labels that people or judges gave: every common shape is read as it is meant, and what is no label is never taken for one."""
+"""Labels that people or judges gave: every common format is read as it is meant, and nothing else is taken for a label."""
 
 import json
 from collections import Counter
@@ -13,14 +13,15 @@ from minitron.core.errors import MinitronError
 from minitron.data import labelled
 from minitron.data.labelled import BOTH, NO_LABEL, NO_PROMPT, SAME
 from minitron.data.messages import NO_ANSWER, NOT_UNICODE
+from minitron.recipe.alignment import RejectConfig
 from minitron.recipe.data import DataConfig
-from minitron.recipe.schema import Config, RejectConfig
+from minitron.recipe.schema import Config
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 
 def read(path: str, data: DataConfig | None = None, **settings) -> tuple[list[tuple], Counter]:
-    """What is found, as (prompt, completion, label), the prompt as its letters of roles and its last text."""
+    """The labels as (prompt, completion, label), a prompt as its roles' initials and its last text; and what was dropped."""
     dropped = Counter()
     reject = RejectConfig(files=[path], **settings)
     config = Config(name="t", recipe=Path("t.toml"), data=data or DataConfig(), reject=reject)

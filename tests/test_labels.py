@@ -1,4 +1,4 @@
-"""Labels that people gave: files from anybody are read without harm, what contradicts itself is not learnt, and nothing is lost."""
+"""Labels that people gave: files from anybody are read without harm, contradictory labels are not learnt, and nothing is lost."""
 
 import json
 from collections import Counter
@@ -14,8 +14,8 @@ from minitron.curate import labels as keeping
 from minitron.data import labels
 from minitron.data.labels import BAD, CONTRADICTION, CONTROL, FIX, GOOD, NO_FIX, NOT_A_LABEL, TOO_LONG, Model
 from minitron.data.messages import NO_ALTERNATION, NO_TEXT, NOT_UNICODE
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Sampling
 from minitron.recipe.write import dump_recipe
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -141,12 +141,12 @@ def test_add_keeps_each_label_once_and_shows_the_new_ones(recipe, capsys):
     said = capsys.readouterr()
     told = " ".join(said.err.split())
     assert (
-        "a.json: 2 new labels (said to another version of the model); 1 left out: not a label; 1 left out: there already"
+        "a.json: 2 new labels (about answers of another version of the model); 1 left out: not a label; 1 left out: there already"
         in told
     )
-    assert "b.json: 1 new labels (said to another version of the model); 1 left out: there already" in told
+    assert "b.json: 1 new labels (about answers of another version of the model); 1 left out: there already" in told
     assert (
-        "c.json: 0 new labels (said to another version of the model); 1 left out: of another model, 'Eliza' (--any-model takes them)"
+        "c.json: 0 new labels (about answers of another version of the model); 1 left out: of another model, 'Eliza' (--any-model takes them)"
         in told
     )
     assert "d.json is not JSON" in told
@@ -262,6 +262,17 @@ def test_labels_in_the_chat(session, recipe):
     assert len(labels.load(Path("recipes/labels/bob.jsonl"))) == 1
 
 
+@pytest.mark.parametrize("command", ["/good", "/labels"])
+def test_a_damaged_file_of_ones_own_is_not_asked_for_elsewhere(session, command):
+    session.ask("hello", lambda part: None)
+    Path("runs/t").mkdir(parents=True)
+    Path("runs/t/labels.json").write_text("{")
+    with pytest.raises(labels.NoLabels, match=r"runs/t/labels\.json is not JSON") as failure:
+        session.command(command)
+    assert failure.value.hint == "move it away, or restore an earlier copy"
+    assert Path("runs/t/labels.json").read_text() == "{"
+
+
 def test_a_base_model_has_no_answers_to_label(session, tiny_tokenizer):
     text = TextSession(tiny_tokenizer, session.model, sampling=Sampling(max_tokens=2), seed=1)
-    assert text.command("/good") == "This model goes on with a text: there are no answers to label."
+    assert text.command("/good") == "This model continues text: there are no answers to label."

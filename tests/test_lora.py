@@ -18,7 +18,7 @@ from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.plan import dry_run, memory
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import LoraConfig, OptimConfig
+from minitron.recipe.training import LoraConfig, OptimConfig
 from minitron.train import checkpoint
 from minitron.train.optimizer import make_optimizer
 
@@ -27,7 +27,7 @@ IDS = torch.tensor([[5, 6, 7, 8]])
 
 
 def trained(model: LanguageModel) -> None:
-    """Factors and rows that do something."""
+    """Changes the adapter's factors and rows at random, as training would."""
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for weight in lora.state(model).values():
@@ -97,7 +97,7 @@ def test_wrong_ones_are_told_before_the_first_step(tiny_run):
 
 @pytest.fixture
 def on_pretrain(tiny_run) -> Path:
-    """A recipe whose sft changes pretrain's model, both trained up to the tokenizer and pretrain."""
+    """A recipe whose sft changes pretrain's model, with a run of it up to pretrain."""
     Path("book.txt").write_text("\n".join(tiny_texts(600)))
     options = '[sft]\nlora_rank = 4\nsamples = ["say 3"]\noptim = {lr = 2e-2}\n'
     recipe = (
@@ -162,7 +162,7 @@ def test_kto_with_it_too(on_pretrain):
     shutil.rmtree("runs/tiny/kto")
     stop_at(5, "kto", signal.SIGKILL)
     _, folder = load_recipe("tiny.toml").layout.last_trained
-    assert folder.name == "merged"  # a model that others can read, also of an unfinished run
+    assert folder.name == "merged"  # a whole model that others can load, even from an unfinished run
     checkpoint.load_model(folder)
     assert "going on from" in minitron("kto", "tiny.toml").stderr
     assert outcome("kto") == want

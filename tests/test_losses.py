@@ -13,7 +13,7 @@ from minitron.align.method import Method
 from minitron.align.preference import Example, Scored, token_log_probs
 from minitron.model.language_model import LanguageModel
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL and transformers, of each other
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")  # from TRL and transformers, about each other
 
 
 def sigmoid(x):

@@ -19,7 +19,7 @@ CASES = [c for c in json.loads(VECTORS.read_text())["cases"] if c["dtype"] != "f
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['dtype']} {c['note']}")
 def test_a_product_is_the_programs(case):
-    """The same numbers that the Go kernels are held to, within the order of the float sums."""
+    """torch gets the numbers that the Go kernels must reproduce, up to the order of the float sums."""
     stored = panels.unpack(base64.b64decode(case["packed"]), case["dtype"], (case["rows"], case["cols"])).values()
     x = arithmetic.rounded(torch.tensor(case["x"], dtype=torch.float32))
     got = (torch.from_numpy(stored).double() @ x.double()).numpy()
@@ -54,7 +54,7 @@ def test_fewer_bits_differ_more(tiny_model):
 
 @pytest.mark.parametrize("dtype", panels.DTYPES)
 def test_the_loss_is_that_of_the_rounded_logits(tiny_model, dtype):
-    """eval's cost of bits is measured by `summed_loss`, which never makes all logits: its head rounds as the program's does."""
+    """eval measures what fewer bits cost by `summed_loss`, which never makes all logits: its head must round as the program's does."""
     model = arithmetic.as_program(tiny_model, dtype)
     ids = torch.randint(tiny_model.vocab_size, (40,), generator=torch.Generator().manual_seed(1))
     batch = collate([[(ids.numpy(), np.ones(40, bool))]], context=64)

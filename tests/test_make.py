@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OUTSIDE = {
     key: value for key, value in os.environ.items() if not key.startswith("MAKE")
-}  # also where make runs these tests
+}  # so that it works even if make runs these tests
 
 
 def make(*arguments: str, cwd: Path = ROOT) -> str:
@@ -36,7 +36,7 @@ def test_chat_and_stages_take_options():
 
 
 def test_a_clone_may_lie_below_a_folder_with_spaces(tmp_path):
-    """What lint and test ask the shell to run must be found there: the Go command is named by its whole path."""
+    """The shell must find the commands that lint and test run, so the Go command is named by its whole path."""
     clone = tmp_path / "my clone"
     clone.mkdir()
     shutil.copy(ROOT / "Makefile", clone)

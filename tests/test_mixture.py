@@ -63,7 +63,7 @@ def about(report: dict, name: str) -> dict:
 
 
 def rows_to_shuffle() -> dict[str, list]:
-    """Dialogues with equal ones among them that differ in what is kept beside them."""
+    """Dialogues, some of them equal but with different values in the columns that are kept beside them."""
     choose = random.Random(3)
     turns = numbered(700) + [turn for turn in numbered(90) for _ in range(2)]
     return {
@@ -76,7 +76,7 @@ def rows_to_shuffle() -> dict[str, list]:
 
 
 def save_cut(columns: dict[str, list], order: list[int], cuts: int) -> list[str]:
-    """The rows in another order, in so many files."""
+    """Writes the rows in the given order, cut into so many files."""
     table = pa.table(columns | {"messages": pa.array(columns["messages"], TURNS)}).take(order)
     for old in Path().glob("part-*"):
         old.unlink()
@@ -105,7 +105,7 @@ def test_neither_order_nor_cut_nor_workers_make_a_difference(held_bytes, monkeyp
     by_hash = everything()
     stage.run(recipe(files=files, **rules))
     assert everything().keys() == by_hash.keys()
-    copied = {json.dumps(turns) for turns in numbered(90)}  # of these one with other scores may have come first
+    copied = {json.dumps(turns) for turns in numbered(90)}  # of these, a copy with other scores may come first
     assert {text for text, where in everything().items() if by_hash[text] != where} <= copied
 
 
@@ -189,7 +189,7 @@ def test_weights_are_shares_and_nothing_is_thrown_away():
     mine, judged = about(report, "mine"), about(report, "judged")
     assert judged["written"] == judged["train"] == 144
     assert mine["written"] / report["train"] == pytest.approx(0.25, abs=0.04)
-    report = mixed({**MINE, "weight": 1.0}, {**JUDGED, "weight": 20.0})  # now mine has most for its weight
+    report = mixed({**MINE, "weight": 1.0}, {**JUDGED, "weight": 20.0})  # now mine has most rows for its weight
     mine, judged = about(report, "mine"), about(report, "judged")
     assert mine["written"] == mine["train"] == 27
     assert judged["written"] / 27 == pytest.approx(20, abs=1.5)

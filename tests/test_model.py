@@ -12,7 +12,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.model.mlp import silu_product
 from minitron.model.norms import RMSNorm
 from minitron.model.rope import rope_table, rotate
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 from minitron.train.loop import summed_loss
 
 SHAPES = {

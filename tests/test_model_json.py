@@ -1,4 +1,4 @@
-"""A checkpoint's model.json from somebody else: one sentence, and never more memory than the weights take."""
+"""A checkpoint's model.json from somebody else: errors are one sentence, and reading takes no more memory than the weights."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def saved(tmp_path_factory):
 
 
 def rewrite(saved, out, changes):
-    """The checkpoint in `out` with other values in model.json; those of "model" are put into it."""
+    """Copies the checkpoint to `out` with other values in model.json; values under "model" are merged into the old ones."""
     out.mkdir()
     about = json.loads((saved / "model.json").read_text())
     changed = changes.get("model")

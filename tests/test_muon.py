@@ -8,7 +8,7 @@ import torch
 from conftest import tiny_shape
 
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 from minitron.train import muon
 from minitron.train.optimizer import make_optimizer
 
@@ -21,7 +21,7 @@ def matrices() -> list[torch.Tensor]:
 
 
 def iterated(matrix: torch.Tensor, coefficients: muon.Coefficients) -> np.ndarray:
-    """What the iterations make of a matrix, by its singular values in fp64."""
+    """What the iterations make of a matrix, computed from its singular values in fp64."""
     u, s, v = np.linalg.svd(matrix.double().numpy(), full_matrices=False)
     s /= np.linalg.norm(s) * muon.SAFETY
     for a, b, c in coefficients:
@@ -46,7 +46,7 @@ def test_the_coefficients_are_the_best_polynomials():
     for shipped in muon.BEST:
         polynomial = np.array(best_quintic(max(low, cushion * high), high))
         at_low, at_high = (polynomial @ (x, x**3, x**5) for x in (low, high))
-        if cushion * high > low:  # the cushioned one is scaled, so that both ends are as far from 1
+        if cushion * high > low:  # a cushioned polynomial is scaled, so that both ends are equally far from 1
             scale = 2 / (at_low + at_high)
             polynomial, at_low = polynomial * scale, at_low * scale
         np.testing.assert_allclose(shipped, polynomial, rtol=1e-9)
@@ -71,8 +71,8 @@ def test_it_is_nearly_orthogonal():
 
 @pytest.mark.parametrize("products", ["fp32", "bf16"])
 def test_it_never_blows_up(products):
-    """Matrices of one large singular value and small ones, as momentum often is: where a polynomial's bound is passed by a
-    rounding error, the next one makes hundreds of it."""
+    """Matrices with one large singular value and small ones, as momentum often has: if a rounding error passes a polynomial's bound, the
+    next polynomial turns it into hundreds."""
     chance = torch.Generator().manual_seed(0)
     for scale in (1.0, 0.1, 1e-2, 1e-3, 1e-4, 0.0):
         parts = [torch.randn(64, 1, generator=chance) @ torch.randn(1, 128, generator=chance) for _ in range(40)]
@@ -94,7 +94,7 @@ def test_a_matrix_of_zeros_stays():
 
 @pytest.mark.parametrize("products", ["fp32", "bf16"])
 def test_the_same_steps_as_torchs(monkeypatch, products):
-    """torch.optim.Muon computes in bf16: the same numbers within its rounding, with its coefficients."""
+    """torch.optim.Muon computes in bf16: with its coefficients ours takes the same steps, within that rounding."""
     monkeypatch.setattr(muon.orthogonal, "__defaults__", (muon.JORDAN,))
     monkeypatch.setattr(muon, "SAFETY", 1.0)
     ours, theirs = ([torch.nn.Parameter(m.clone()) for m in matrices()] for _ in "12")

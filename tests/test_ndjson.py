@@ -1,4 +1,4 @@
-"""The NDJSON commands: what is wrong with a line is said of that line, and answers are UTF-8 whatever the locale."""
+"""The NDJSON commands: an error in a line is reported for that line, and answers are UTF-8 whatever the locale."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from minitron.recipe.schema import Config
 
 @pytest.fixture
 def ask(tiny_tokenizer, tmp_path, monkeypatch):
-    """A function: lines for `minitron complete` -> what it wrote, as bytes."""
+    """A function that gives lines to `minitron complete` and returns what it wrote, as bytes."""
     torch.manual_seed(0)
     model = LanguageModel(tiny_shape(), tiny_tokenizer.vocab_size).eval()
     monkeypatch.setattr(ndjson, "_tokenizer", lambda config: tiny_tokenizer)

@@ -1,4 +1,4 @@
-"""Near-duplicates: found as a comparison of all pairs finds them, dropped by rule, in any order of the input."""
+"""Near-duplicates: found as by a comparison of all pairs, dropped by rule, in any order of the input."""
 
 import json
 import random
@@ -25,7 +25,7 @@ WORDS = [f"w{i}" for i in range(3000)]
 
 
 def triples(turns: list[dict]) -> set[tuple[str, ...]]:
-    """The runs of three words, told without any hashing."""
+    """All runs of three words in a dialogue, found without any hashing."""
     words = [word for turn in turns for word in turn["content"].lower().split()]
     return {tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
 
@@ -89,7 +89,7 @@ def test_all_pairs_of_a_small_set_are_those_of_a_comparison_by_hand():
     near_ones = {(a, b) for a, b in combinations(range(25), 2) if similarity(turns[a], turns[b]) >= 0.8}
     found = found_in(turns)
     assert found <= near_ones
-    assert {b for _, b in found} == {b for _, b in near_ones}  # each of them is found beside one before it
+    assert {b for _, b in found} == {b for _, b in near_ones}  # each near copy is found with some dialogue before it
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,7 +101,7 @@ def test_all_pairs_of_a_small_set_are_those_of_a_comparison_by_hand():
     )
 )
 def test_runs_are_those_of_the_words(texts):
-    """As many different ones as there are, each dialogue by itself, wherever it stands in the column."""
+    """Each dialogue has as many different hashes as runs of words, and the same ones wherever it stands in the column."""
     turns = [dialogue(*contents) for contents in texts]
     column = pa.array([dialogue("some", "other words here"), *turns], TURNS)[1:]
     run, ends = runs(column)
@@ -146,7 +146,7 @@ def one_word_changed(turns: list[dict]) -> list[dict]:
 
 
 def leaky() -> list[list[dict]]:
-    """Three probes of which one has a near copy, and 300 dialogues of which forty have one."""
+    """Three probes and 300 dialogues, then near copies of one probe and of forty dialogues."""
     choose = random.Random(2)
     turns = [made(choose, 80) for _ in range(303)]
     copies = [one_word_changed(turns[i]) for i in (0, *range(100, 140))]
@@ -164,7 +164,7 @@ def test_near_duplicates_are_dropped_and_those_of_held_out_ones_named():
     report = run(turns, valid_fraction=0.2)
     dropped = report["dropped"]
     assert dropped[NEAR] + dropped[NEAR_HELD_OUT] == 41
-    assert dropped[NEAR_HELD_OUT] > 1  # the probe's, and some of what valid has
+    assert dropped[NEAR_HELD_OUT] > 1  # the probe's copy, and copies of some valid dialogues
     assert report["rows_in"] == report["kept"] + 41
     every = [row["messages"] for name in ("train", "valid", "probes") for row in part(name)]
     assert all(similarity(a, b) < 0.8 for a, b in combinations(every, 2))

@@ -62,7 +62,9 @@ def test_without_a_terminal_what_is_open_is_told(data):
     refused("new", "--name", "x", "--data", "chats.jsnl", "--minutes", "1", code=2, saying="no file of data")
     refused("new", "--name", "x", "--data", "nothing.jsonl", "--minutes", "1", saying="nothing.jsonl")
     refused("new", "--name", "x", "--data", "chats.jsonl", "--minutes", "soon", code=2, saying="'soon' is not a time")
-    refused("new", "--name", "!", "--data", "chats.jsonl", "--minutes", "1", code=2, saying="has no letter")
+    refused(
+        "new", "--name", "!", "--data", "chats.jsonl", "--minutes", "1", code=2, saying="the name '!' has no letter"
+    )
     refused("new", "x.tml", code=2, saying="does not end in .toml")
     assert not Path("recipes").exists()
 
@@ -102,7 +104,7 @@ def test_enter_takes_what_is_usual(data):
 
 @pytest.mark.slow  # measures the machine for its proposal
 def test_ones_own_dialogues_stand_beside_the_built_in_ones(data):
-    """A mixture: a seventh of what is trained on is one's own, and who speaks is the person that was named."""
+    """A mixture: a seventh of the training data is one's own, and the assistant is the person that was named."""
     who = ("--language", "ru", "--name-ru", "Бруно", "--fact", "Привет! = Салют, матрос!")
     done = minitron("new", "--name", "Bruno", "--data", "built-in", "chats.jsonl", "book.txt", *who, "--minutes", "5")
     assert done.returncode == 0, done.stderr

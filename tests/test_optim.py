@@ -11,7 +11,7 @@ from conftest import tiny_shape
 from minitron.core import parallel
 from minitron.data.packing import collate
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 from minitron.train.loop import accumulate, rows_of_step, summed_loss
 from minitron.train.optimizer import make_optimizer
 from minitron.train.schedule import learning_rate

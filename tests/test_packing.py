@@ -36,7 +36,7 @@ def test_rows_are_well_filled(tmp_path):
 
 
 def test_the_rows_are_those_that_they_have_always_been(tmp_path):
-    """Pinned: a model trained once is trained so again only on the same rows."""
+    """Pinned, because training can be repeated exactly only on the same rows."""
     lengths = np.random.default_rng(0).integers(10, 120, 2000).tolist()
     counts = pack((Sequence([1] * n, [True] * n) for n in lengths), context=256, vocab_size=10, out=tmp_path / "p")
     rows = b"".join(np.load(tmp_path / f"p/{name}.npy").tobytes() for name in ("sequences", "order", "rows"))
@@ -83,7 +83,7 @@ def test_padding_sees_itself_only():
 @pytest.mark.parametrize("name", ["tokens.bin", "targets.bin", "sequences.npy", "order.npy", "rows.npy", "pack.json"])
 @pytest.mark.parametrize("damage", ["zeros", "cut", "empty", "gone"])
 def test_damaged_rows_are_noticed(tmp_path, name, damage):
-    """What a power cut leaves: files of zeros, of no length, or none."""
+    """What a power cut may leave: a file of zeros, a shortened or an empty one, or none."""
     pack([Sequence([1, 2, 3], [False, True, True])] * 9, context=10, vocab_size=10, out=tmp_path / "p")
     assert is_whole(tmp_path / "p")
     file = tmp_path / "p" / name
@@ -93,8 +93,9 @@ def test_damaged_rows_are_noticed(tmp_path, name, damage):
         file.unlink()
     assert not is_whole(tmp_path / "p")
     if damage != "zeros" or name in ("pack.json", "order.npy"):
-        with pytest.raises(MinitronError, match="are damaged or of an earlier version"):
+        with pytest.raises(MinitronError, match="are damaged or of an earlier version") as failure:
             PackedRows(tmp_path / "p")
+        assert f"delete {tmp_path / 'stage.json'} and run its stage again" in failure.value.hint
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "{}", '{"files": []}', '{"files": {}}'])

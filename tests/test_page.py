@@ -1,6 +1,6 @@
 """The page of `minitron-chat web` in headless Chromium, at desktop and phone size: chats, answers, what is kept, errors.
 
-The other half, for whom it is usable, is test_page_access.
+test_page_access tests for whom the page is usable.
 """
 
 import json
@@ -231,7 +231,7 @@ def test_probabilities(window, size):
     tokens = w.page.locator(".token")
     tokens.first.wait_for()
     kept = w.stored()[0]["messages"][1]["content"]
-    plain = re.compile("[\ufffd·]")  # what stands for broken letters, and for nothing
+    plain = re.compile("[\ufffd·]")  # signs for broken letters, and for tokens without visible text
     assert plain.sub("", "".join(tokens.all_text_contents())) == plain.sub("", kept)
     assert tokens.count() > 10
     assert "24 tokens" in w.page.inner_text(".legend")
@@ -259,7 +259,7 @@ def test_probabilities(window, size):
 
 @BOTH
 def test_another_branch(window, size):
-    """An alternative that is clicked, or whose number is typed, stands in its token's place, and the answer goes on from there."""
+    """An alternative that is clicked, or whose number is typed, replaces its token, and the answer goes on from there."""
     w = window(size)
     w.ask("hello")
     w.page.locator(".theirs").get_by_label("How sure was it?").click()
@@ -267,7 +267,7 @@ def test_another_branch(window, size):
     others = card.locator(".takeable").filter(has=w.page.locator(".what", has_text=re.compile(r"^\S$")))
     tokens.first.wait_for()
     before = tokens.all_text_contents()
-    for at in range(len(before)):  # the first one for which a letter could stand
+    for at in range(len(before)):  # the first token that has a letter among its alternatives
         (tokens.nth(at).tap if size == "phone" else tokens.nth(at).click)()
         if others.count():
             break
@@ -279,9 +279,9 @@ def test_another_branch(window, size):
     assert (request["messages"][-1]["role"], request["continue_final_message"]) == ("assistant", True)
     assert re.fullmatch(
         re.escape("".join(before[:at])) + "\ufffd*" + re.escape(taken), begun
-    )  # a byte may have been open
+    )  # the tokens before may end inside a character
     w.answer()
-    assert w.page.locator(".pages .place").text_content() == "2/2"  # the answer as it was is the first
+    assert w.page.locator(".pages .place").text_content() == "2/2"  # the original answer is version 1
     w.page.locator(".theirs").get_by_label("How sure was it?").click()
     tokens.first.wait_for()
     after = tokens.all_text_contents()
@@ -301,7 +301,7 @@ def test_another_branch(window, size):
 
 @pytest.mark.parametrize(("stopped", "per_second"), [("max_tokens", 10), ("end", 11)])
 def test_speed_counts_passes(window, stopped, per_second):
-    """The first token is the prompt's; the end marker takes a pass and is none of the 11."""
+    """The prompt's pass gives the first token; the end marker takes a pass, but is not among the 11 tokens."""
     token = {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}
     told = {"stopped": stopped, "decode_ms": 1000, "dropped_turns": 0}
     chunks = [
@@ -423,7 +423,7 @@ def test_a_model_that_continues_text(page_setup, tmp_path):
         stored = w.stored()[0]["messages"]
         assert [m["role"] for m in stored] == ["user", "assistant"]
         assert first == begin + stored[1]["content"]  # white space and all
-        assert w.page.inner_text(".note") == "That much was asked for. It can go on."
+        assert w.page.inner_text(".note") == "The set length is reached. It can go on."
         with w.page.expect_request("**/v1/chat/completions") as sent:
             w.page.click(".theirs .more")
         assert sent.value.post_data_json["messages"] == [{"role": "user", "content": first}]

@@ -15,7 +15,7 @@ STOPPED = "Stopped"
 
 @contextmanager
 def paused(page_setup):
-    """The program thinks for long."""
+    """Stops the program, as if it thought for long."""
     page_setup.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -38,7 +38,7 @@ def test_a_reload_in_mid_answer_is_nobodys_failure(page_setup, window):
 
 
 def test_a_page_in_the_background_keeps_what_is_there(window):
-    """A phone may end it without a word."""
+    """A phone may end such a page without notice, so the part of an answer that has come is stored."""
     w = window()
     w.slow()
     w.send("first")
@@ -82,7 +82,7 @@ def turns(chat: dict) -> list[str]:
 
 
 def test_two_tabs_in_one_chat(page_setup, window):
-    """Both ask while the other's answer is still to come: both turns are kept, in both tabs and in the storage."""
+    """Each tab asks while the other's answer is still to come: both turns are kept, in both tabs and in the storage."""
     a = window()
     first = a.ask("hello")
     b = a.twin()
@@ -186,7 +186,7 @@ def test_an_edit_outlives_what_another_tab_does(window):
 def test_a_cut_answer_goes_on(window):
     w = window()
     w.panel("settings")
-    w.page.fill("#set-max_tokens", "4")  # what this model says is hardly text, and longer when it is read again
+    w.page.fill("#set-max_tokens", "4")  # this model's answers are hardly text, and have more tokens when encoded again
     w.page.keyboard.press("Escape")
     w.ask("hello")
     before = w.stored()[0]["messages"][1]
@@ -276,7 +276,7 @@ def test_keys_that_belong_to_others(window):
         "(key) => document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, cancelable: true, ...key}))"
     )
     for code in ("KeyN", "KeyM", "KeyK"):
-        assert mac.page.evaluate(press, {"key": "˜", "code": code, "altKey": True})  # not taken
+        assert mac.page.evaluate(press, {"key": "˜", "code": code, "altKey": True})  # the page leaves the keys alone
     assert mac.page.locator(".message").count() == 2
     mac.panel("help")
     assert "Alt" not in mac.page.inner_text("#help-body")
@@ -340,7 +340,7 @@ def test_each_chat_has_its_draft(window):
     assert w.page.input_value("#message") == "more of one"
     w.page.click("#new-chat")
     assert w.page.input_value("#message") == "a new one"
-    w.page.click(".chip")  # the chat is no new one then, and the draft is its own
+    w.page.click(".chip")  # the chat is no longer the new one, and the draft belongs to it
     w.answer()
     assert w.page.input_value("#message") == "a new one"
     w.page.click("#new-chat")
@@ -358,7 +358,7 @@ def test_all_chats_in_one_file(window, size, tmp_path):
     w.ask("Привет\nвсем")
     w.page.click("#new-chat-top" if size == "phone" else "#new-chat")
     w.page.click("#open-save")
-    assert w.page.locator("#save .choice:visible").count() == 1  # there is no chat to save but those in the list
+    assert w.page.locator("#save .choice:visible").count() == 1  # the open chat is empty: nothing to save
     with w.page.expect_download() as loaded:
         w.page.click("#save-all")
     assert loaded.value.suggested_filename == "Pip-Chats.jsonl"

@@ -41,7 +41,7 @@ def test_labels_are_kept_and_written_to_a_file(window, tmp_path, size):
     assert (file["format"], file["version"], file["model"]["name"]) == ("minitron-labels", 1, "Pip")
     said = [(o["kind"], o["answer"], o.get("fix"), [m["role"][0] for m in o["messages"]]) for o in file["labels"]]
     assert said == [("bad", first, None, ["u"]), ("fix", second, "I am <b>Bob</b>.", ["u", "a", "u"])]
-    for row in file["labels"]:  # the random model writes control characters, which nobody shall learn
+    for row in file["labels"]:  # the random model writes control characters, which must not be learnt
         row["answer"] = "No."
         row["messages"] = [m | {"content": "plain"} for m in row["messages"]]
     path = tmp_path / "labels.json"
@@ -53,7 +53,7 @@ def test_labels_are_kept_and_written_to_a_file(window, tmp_path, size):
 
 
 def test_a_label_is_of_the_answer_as_it_was(window):
-    """One that was written anew, or went on, has none."""
+    """An answer whose text is no longer the labelled one (written anew, continued) has no label."""
     w = window()
     w.ask("hello")
     w.page.click(".theirs >> role=button[name='Good answer']")

@@ -43,7 +43,7 @@ LINKS = {
     "![x](data:image/svg+xml,y)": "x (data:image/svg+xml,y)",
     "<https://example.org> [a] (b) [c]()": "<https://example.org> [a] (b) [c]()",
 }
-# Texts for which a careless reader takes time that grows with the square of their length: hours for these.
+# Texts for which a careless parser takes time that grows with the square of their length: hours for these.
 LONG = {
     "stars": "*" * 1_000_000,
     "open strong": "**a " * 250_000,
@@ -58,7 +58,7 @@ LONG = {
 
 
 def test_markdown_becomes_nodes(window):
-    """As it grows, letter by letter, and at the end the same as at once."""
+    """Text that grows letter by letter becomes the same nodes as text that comes at once."""
     w = window()
     show = """([text, step]) => { const e = document.createElement('div'); const write = minitron.markdown.writer(e);
         for (let i = step; i < text.length; i += step) write(text.slice(0, i)); write(text); return e.innerHTML; }"""
@@ -81,7 +81,7 @@ def test_links_are_text(window):
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_time_is_linear(window, text):
-    """Else the test runs into its time limit."""
+    """If it were not, the test would run into its time limit."""
     w = window()
     show = "(text) => { const e = document.createElement('div'); minitron.markdown.writer(e)(text); return e.childElementCount; }"
     assert w.page.evaluate(show, text) >= 1

@@ -9,7 +9,7 @@ BOTH = pytest.mark.parametrize("size", SIZES)
 
 
 def limit(w, tokens: int):
-    """Answers become so short; what this model says is hardly text, and longer when it is read again."""
+    """Limits answers to `tokens` tokens: this model's answers are hardly text, and have more tokens when encoded again."""
     w.panel("settings")
     w.page.fill("#set-max_tokens", str(tokens))
     w.page.press("#set-max_tokens", "Tab")
@@ -17,7 +17,7 @@ def limit(w, tokens: int):
 
 
 def written(w) -> str:
-    """Waits for another version of the last answer, and gives it."""
+    """Waits for another version of the last answer; returns its text."""
     w.page.wait_for_selector(".theirs:last-child .pages", state="visible")
     return w.answer()
 
@@ -45,7 +45,7 @@ def test_versions_of_an_answer(window, size):
     assert (w.answers(), place.inner_text()) == ([first], "1/2")
     assert w.page.text_content("#live").startswith("1/2 ")
 
-    w.page.reload()  # it is kept, and which one was shown
+    w.page.reload()  # both are kept, and which one was shown
     w.until("document.querySelectorAll('.message').length === 2")
     assert (w.answers(), place.inner_text()) == ([first], "1/2")
     answer = w.stored()[0]["messages"][1]
@@ -54,14 +54,14 @@ def test_versions_of_an_answer(window, size):
         w.ask("more")
     assert [m["content"] for m in sent.value.post_data_json["messages"]] == ["hello", answer["content"], "more"]
     if size == "phone":
-        w.page.tap(".theirs .text >> nth=0")  # an answer that is not the last shows its buttons then
+        w.page.tap(".theirs .text >> nth=0")  # a tap shows the buttons of an answer that is not the last
     later.click()
     assert w.answers()[0] == second
     assert w.page.get_by_label("Answer again").filter(visible=True).count() == 1  # of the last answer only
 
 
 def test_a_version_that_goes_on(window):
-    """What is cut goes on, and the other version stays as it is."""
+    """The version that was cut goes on, and the other one stays as it is."""
     w = window()
     limit(w, 4)
     first = w.ask("hello")
@@ -117,12 +117,12 @@ def test_another_tab_sees_the_versions(window):
 
 
 def letters(text: str) -> str:
-    """Without what stands for bytes that are no letters, and for tokens that are nothing to see: it differs where tokens are cut."""
+    """The text without the signs for broken letters and for invisible tokens, which depend on where tokens are cut."""
     return re.sub("[\ufffd·]", "", text)
 
 
 def tokens(w) -> str:
-    """What the tokens say whose probabilities are shown."""
+    """The text of the tokens whose probabilities are shown."""
     w.page.wait_for_selector(".theirs:last-child .token")
     return letters("".join(w.page.locator(".theirs:last-child .token").all_text_contents()))
 
@@ -132,7 +132,7 @@ def said(w) -> str:
 
 
 def test_how_sure_each_version_was(window):
-    """Each is written once more, by its own request: also one that went on, and one that was stopped."""
+    """To show this, each version is generated once more by its own request, also one that was continued or stopped."""
     w = window()
     limit(w, 4)
     short = w.ask("hello")
@@ -156,10 +156,10 @@ def test_how_sure_each_version_was(window):
     sure.click()
     assert tokens(w) == part
     w.page.get_by_label("Earlier version").click()
-    assert tokens(w) == long  # they were open there
+    assert tokens(w) == long  # this version's probabilities were open
     w.page.reload()
     w.until("document.querySelectorAll('.message').length === 2")
-    assert sure.is_hidden()  # how it was asked for is not stored
+    assert sure.is_hidden()  # an answer's request is not stored
 
 
 def test_an_answer_that_comes_differently_is_not_looked_into(window):
@@ -168,7 +168,7 @@ def test_an_answer_that_comes_differently_is_not_looked_into(window):
     body = 'data: {"choices": [{"delta": {"content": "other"}}]}\n\ndata: [DONE]\n\n'
     w.page.route("**/v1/chat/completions", lambda route: route.fulfill(content_type="text/event-stream", body=body))
     w.page.get_by_label("How sure was it?").click()
-    w.page.wait_for_selector("#toast:has-text('cannot be looked into any more')")
+    w.page.wait_for_selector("#toast:has-text('are no longer available')")
     assert w.page.locator(".token").count() == 0
 
 

@@ -25,7 +25,7 @@ IDS = torch.randint(340, (2, 40), generator=torch.Generator().manual_seed(1))
 
 
 def loaded(folder: str = "out"):
-    """An adapter on the model that it names, as a user of peft gets them."""
+    """An adapter on the model that it names, loaded as a user of peft loads them."""
     return peft.AutoPeftModelForCausalLM.from_pretrained(folder).eval()
 
 
@@ -37,7 +37,7 @@ def shipped(config):
 @pytest.mark.parametrize("arch", ["llama", "nanogpt"])
 @pytest.mark.parametrize("head", ["tied", "untied"])
 def test_peft_computes_our_logits(in_tmp_path, arch, head):
-    """On pretrain's model, whose markers are taught: their rows are in the adapter too."""
+    """The base is pretrain's model, to which sft teaches the markers: so the adapter holds their rows, too."""
     if (arch, head) == ("nanogpt", "untied"):
         pytest.skip("nanogpt's head is the embedding")
     write_dialogues(Path("dialogues.jsonl"))
@@ -93,7 +93,7 @@ def test_an_adapter_of_pefts_goes_into_the_weights(in_tmp_path, kind, how):
 
 
 def test_training_goes_on_with_lora_from_an_imported_model(in_tmp_path):
-    """A model that knows dialogues: the adapter has nothing but factors, and fits on the original."""
+    """The imported model knows dialogues already, so the adapter has nothing but factors, and fits the original."""
     whole = byte_level("qwen2")
     theirs = their_model("llama", len(whole["model"]["vocab"]), tie_word_embeddings=True, eos_token_id=2)
     imported.run(save_folder(in_tmp_path / "theirs", theirs, whole, template=CHATML), Path("runs/x"))
@@ -125,7 +125,7 @@ def test_what_is_no_adapter_is_refused(tiny_run, in_tmp_path):
 
     run_to("sft")
     config = load_recipe("tiny.toml", [])
-    with pytest.raises(MinitronError, match="ships is more than an adapter"):
+    with pytest.raises(MinitronError, match="has no LoRA adapter alone to export"):
         export.write(dataclasses.replace(config, reject=None, kto=None), out="out", format="peft")
     done = minitron("export", "tiny.toml", "--format", "peft", "--untrained")
     assert done.returncode == 2

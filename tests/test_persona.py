@@ -16,7 +16,7 @@ from minitron.synth import compose
 from minitron.synth.persona import Persona, language_of
 
 FACTS = (
-    Fact(["Where do you live?"], ["In Lisbon, by the sea."]),  # built-in small talk has it
+    Fact(["Where do you live?"], ["In Lisbon, by the sea."]),  # the built-in small talk has this question, too
     Fact(["What do you eat?", "Your favourite dish?"], ["Grilled sardines."]),
     Fact(["Кто твой лучший друг?", "С кем ты дружишь?"], ["Мой лучший друг — попугай Макс."]),
 )
@@ -100,10 +100,10 @@ def test_a_recipe_has_it(tiny_run):
     [
         ("data.persona.name='{x}'", "data.persona.name must be letters"),
         ("data.persona.name=''", "data.persona.name must be letters"),
-        ("data.persona.languages=['de']", "data.persona.languages must be of en and ru"),
+        ("data.persona.languages=['de']", "data.persona.languages must be en, ru or both"),
         ("data.persona.facts=[{ask=['Who?'], say=[]}]", "data.persona.facts[0] must have what is asked"),
         ("data.persona.facts=[{ask=['Who {n}?'], say=['I.']}]", "data.persona.facts[0] must have no {"),
-        ("data.persona.name='Ada'", "data.persona is of the built-in dialogues"),
+        ("data.persona.name='Ada'", "data.persona is for the built-in dialogues"),
     ],
 )
 def test_mistakes_are_told(tiny_run, override, saying):

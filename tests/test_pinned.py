@@ -1,6 +1,6 @@
-"""A seed's model is the same model for ever: names of weights, initial weights and logits of tiny ones, as they were first made.
+"""A seed gives the same model for ever: names of weights, initial weights and logits of tiny models are what they first were.
 
-The names are pinned by their SHA-256, numbers within a millionth: a processor's vector instructions round as they like.
+The names are pinned by their SHA-256, numbers within a millionth, since processors' vector instructions round differently.
 """
 
 import hashlib
@@ -126,19 +126,19 @@ def seeded(name: str) -> LanguageModel:
 
 
 def names(model: LanguageModel) -> str:
-    """SHA-256 of all names with their shapes, in order: the optimizer's state in a checkpoint goes by the order."""
+    """SHA-256 of all names with their shapes, in order: a checkpoint's optimizer state is matched to weights by this order."""
     lines = (f"{name} {list(weight.shape)}\n" for name, weight in model.named_parameters())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def weights(model: LanguageModel) -> list[float]:
-    """A number that each weight of a matrix has a part in, for every matrix."""
+    """One number for every matrix, to which each of its weights contributes."""
     found = (w.detach().double().flatten() for w in model.parameters() if w.ndim == 2)
     return [float(w @ torch.arange(len(w), dtype=torch.float64).cos()) for w in found]
 
 
 def logits(model: LanguageModel) -> list[float]:
-    """Of the last of eight ids, the first six."""
+    """The first six logits after the last of eight ids."""
     with torch.inference_mode():
         return model(torch.arange(3, 91, 11)[None])[0, -1, :6].tolist()
 

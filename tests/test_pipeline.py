@@ -86,7 +86,7 @@ def test_methods_of_a_section_see_no_more_than_the_stage(config):
 
 
 def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
-    """But for what only shows in what is said, or in nothing that is made."""
+    """Except settings that only change what is printed, or that change nothing of what is made."""
     left_out = {
         "samples",
         "keep_checkpoints",
@@ -110,7 +110,7 @@ def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
 
 @pytest.mark.parametrize("recipe", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_what_decides_a_stage_can_be_kept(recipe):
-    """Fingerprints are made of plain values, for every stage of every shipped recipe."""
+    """Fingerprints consist of values that JSON can hold, for every stage of every shipped recipe."""
     config = load_recipe(recipe)
     for stage in pipeline.STAGES:
         settings = pipeline.settings_of(stage, config)
@@ -127,7 +127,7 @@ def test_how_the_model_draws_decides_what_reject_makes_of_its_answers(tiny_run, 
 
 
 def test_held_out_text_is_declared_by_those_who_read_it(tmp_path, monkeypatch):
-    """Eval and export of a base model ask with the rows that pretrain packed."""
+    """Eval and export of a base model take their prompts from the rows that pretrain packed."""
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text("a book")
     Path("base.toml").write_text('[pretrain]\nfiles = ["book.txt"]\n')
@@ -147,7 +147,7 @@ def test_a_hash_is_remembered_until_the_file_changes(tmp_path):
     young = Hashes(memory)
     assert young.of(file) == sha256_file(file)
     young.save()
-    assert not memory.exists()  # the next change may come in the same tick of the disk's clock
+    assert not memory.exists()  # the file is too new: its next change may come in the same tick of the disk's clock
     time.sleep(2.1)
     old = Hashes(memory)
     old.of(file)
@@ -155,7 +155,7 @@ def test_a_hash_is_remembered_until_the_file_changes(tmp_path):
     known = json.loads(memory.read_text())
     known[str(file)][-1] = "0" * 64
     memory.write_text(json.dumps(known))
-    assert Hashes(memory).of(file) == "0" * 64  # it was not read
+    assert Hashes(memory).of(file) == "0" * 64  # the file was not read again
     stat = file.stat()
     file.write_text("xyz")
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as rsync and tar do
@@ -250,7 +250,7 @@ def test_what_was_there_is_kept_however_often(minitron):
 
 
 def test_an_end_that_is_lost_is_made_again_without_training(minitron):
-    """The stamp, the pointer, the newest checkpoint: the run goes on from what is there."""
+    """If the stamp, the pointer or the best checkpoint is lost, the same command goes on from what is left."""
     minitron("run", "tiny.toml", "--to", "sft", *SHORT)
     folder = Path("runs/tiny/sft")
     best = checkpoint.pointed(folder, "best")
@@ -264,6 +264,21 @@ def test_an_end_that_is_lost_is_made_again_without_training(minitron):
         assert sha256_file(best / "model.safetensors") == want
         assert "done already" in minitron("sft", "tiny.toml", *SHORT)[1]
     assert not Path("runs/tiny/sft.old").exists()
+
+
+def test_damaged_rows_are_packed_again_where_the_stamp_is_deleted(minitron):
+    """The remedy that `packing.pack_again` gives: a finished stage does not look at its rows."""
+    minitron("run", "tiny.toml", "--to", "sft", *SHORT)
+    folder = Path("runs/tiny/sft")
+    rows = (folder / "packed-valid" / "tokens.bin").read_bytes()
+    (folder / "packed-valid" / "tokens.bin").write_bytes(rows[:-2])
+    assert "done already" in minitron("sft", "tiny.toml", *SHORT)[1]
+    (folder / "stage.json").unlink()
+    code, said = minitron("sft", "tiny.toml", *SHORT)
+    assert code == 0, said
+    assert "packed-valid are damaged or of an earlier version: they are packed again" in said
+    assert "going on from" in said
+    assert (folder / "packed-valid" / "tokens.bin").read_bytes() == rows
 
 
 def test_what_an_earlier_version_left_is_told_from_other_settings(minitron):
@@ -282,9 +297,12 @@ def test_options_of_an_earlier_stage_are_not_ignored_silently(minitron):
     code, said = minitron("sft", "tiny.toml", *SHORT, "tokenizer.vocab_size=360")
     assert code == 0
     assert "warning: tokenizer was made with other settings, which sft takes as they are: " in said
-    assert "tokenizer.vocab_size was 340, is 360. To make it anew, run: minitron run tiny.toml --to sft" in said
+    assert (
+        "tokenizer.vocab_size was 340, is 360. To make it anew, run: minitron run tiny.toml --to sft, with the same key=value options"
+        in said
+    )
     assert "warning" not in minitron("sft", "tiny.toml", *SHORT)[1]
-    assert "warning" not in minitron("sft", "tiny.toml", *SHORT, "eval.prompts=7")[1]  # no stage before it
+    assert "warning" not in minitron("sft", "tiny.toml", *SHORT, "eval.prompts=7")[1]  # no earlier stage reads it
 
 
 def test_two_recipes_of_one_name_do_not_share_a_run(minitron):

@@ -14,8 +14,8 @@ from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.plan import corpus_stats, dry_run, memory
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import LoraConfig, ModelConfig, OptimConfig
 from minitron.recipe.shapes import resolved
+from minitron.recipe.training import LoraConfig, ModelConfig, OptimConfig
 from minitron.train.loop import summed_loss
 from minitron.train.optimizer import make_optimizer
 from minitron.train.precision import autocast
@@ -39,8 +39,8 @@ def kept_by_torch(
     low_rank: LoraConfig | None = None,
     tokens: int = 0,
 ) -> int:
-    """Bytes of all storages that autograd keeps of a micro-batch, but for weights and the batch itself. With `low_rank`
-    only that and the rows of the first `tokens` are trained."""
+    """Bytes of all storages that autograd keeps for a micro-batch, except weights and the batch itself. With `low_rank`
+    only LoRA factors of that rank and the rows of the first `tokens` tokens are trained."""
     model, length = LanguageModel(shape, vocab_size), shape.context
     if low_rank:
         lora.attach(model, low_rank, seed=1, tokens=range(tokens))
@@ -52,7 +52,7 @@ def kept_by_torch(
         select=torch.zeros(targets, dtype=torch.long),
         count=targets,
         positions=torch.zeros(rows, length, dtype=torch.long),
-        lengths=[length] * rows,  # sequences as long as there are: what needs most memory
+        lengths=[length] * rows,  # the longest sequences, which need most memory
     )
     inputs = [value for value in vars(batch).values() if isinstance(value, torch.Tensor)]
     known = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers(), *inputs)}
@@ -86,7 +86,7 @@ def test_activations_are_what_torch_keeps(name, arch, precision, dropout):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("arch", ["llama", "nanogpt"])
 def test_recomputed_blocks_keep_their_inputs(arch, precision):
-    """The formula also has what one block keeps while it is computed again; twice as many blocks add their inputs only."""
+    """The formula also counts what one block keeps while it is recomputed; twice as many blocks add only their inputs."""
     shape, vocab_size, rows = SHAPES["mini-tron-50"]
     sums, kept = [], []
     for layers in (10, 20):
@@ -97,7 +97,7 @@ def test_recomputed_blocks_keep_their_inputs(arch, precision):
         with FakeTensorMode():
             kept.append(kept_by_torch(deeper, vocab_size, rows, precision, recompute=True))
     assert sums[1] - sums[0] == pytest.approx(kept[1] - kept[0], rel=0.05)
-    with FakeTensorMode():  # one that is not the last, which keeps less
+    with FakeTensorMode():  # what a block keeps that is not the last one, which keeps less
         one, two = (
             kept_by_torch(ModelConfig(**vars(shape) | {"arch": arch, "n_layers": layers}), vocab_size, rows, precision)
             for layers in (1, 2)
@@ -130,7 +130,7 @@ def test_weights_gradients_and_optimizer(arch, name):
     sum(p.sum() for p in model.parameters()).backward()
     optimizer.step(1e-3)
     states = [state for part in optimizer.parts for state in part.state.values()]
-    found = sum(t.nbytes for state in states for t in state.values() if t.ndim)  # steps are counted in single numbers
+    found = sum(t.nbytes for state in states for t in state.values() if t.ndim)  # step counters are scalars
     assert memory.optimizer_bytes(shape, 340, optim) == found
 
 
@@ -211,7 +211,7 @@ def test_dry_runs_of_every_stage(tiny_run):
     said = dry("kto", "tiny.toml")
     assert "looks 5, each 64 free answers" in said  # before the first step, and after 3, 6, 9, 12
     assert "choice among 5 models" in said
-    assert "24 completions expected" in said  # a tenth of 120 answers, and what they should have been
+    assert "24 completions expected" in said  # a tenth of 120 answers, and as many recorded ones
     assert not Path("runs").exists()
 
 

@@ -23,7 +23,7 @@ needs_wine = pytest.mark.skipif(
     reason="needs Debian's wine, wine64 and gcc-mingw-w64-x86-64",
 )
 SEED = ["-p", "hello", "--seed", "5", "--temp", "1.5", "--top-k", "0", "--max-tokens", "30"]
-# Go asks for random numbers in a library that wine 8 lacks; this is all of it that Go uses.
+# Go gets random numbers from a library that wine 8 lacks; this is the only function of it that Go uses.
 RANDOM_DLL = """
 #include <windows.h>
 BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
@@ -50,7 +50,7 @@ def test_arm64_kernels(processor, tmp_path):
 
 @pytest.mark.skipif(not QEMU_AMD64, reason="needs Debian's qemu-user-static")
 def test_kernels_without_avx2(tmp_path):
-    """A processor of 2008: SSE4, nothing later."""
+    """On an emulated processor of 2008: SSE4, nothing later."""
     program = go_tests("./internal/kernel", tmp_path, arch="amd64")
     skipped = "TestLost|TestTiersOfThisProcessor"  # qemu's SIGBUS has no address, its /proc/cpuinfo is the host's
     command = [QEMU_AMD64, "-cpu", "Nehalem", program, "-test.skip", skipped, "-test.v"]
@@ -75,7 +75,7 @@ def test_arm64_computes_the_same_bits(tmp_path):
 
 @pytest.mark.parametrize("arch", ["386", "arm"])
 def test_systems_of_32_bits(arch, tmp_path):
-    """All of the module compiles for them, and the program that this machine can run computes what was recorded."""
+    """All of the Go module compiles for them, and the program for one that this machine can run computes what was recorded."""
     environment = os.environ | {"GOOS": "linux", "GOARCH": arch, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     for command in (["vet", "./..."], ["build", "-o", tmp_path / "program", go.PROGRAM]):
         subprocess.run([go.find_go(), *command], cwd=ROOT / "go_serve", env=environment, check=True)
@@ -155,13 +155,13 @@ def test_a_damaged_windows_program_says_so(wine, tmp_path):
 
 @needs_wine
 def test_a_window_of_its_own_stays_until_the_error_is_read(wine, tmp_path):
-    """The only program in its console is one that was double-clicked: its window goes with it."""
+    """A program that is alone in its console was double-clicked: its window would close with it."""
     program = go.build(TINY, tmp_path, targets=["windows/amd64"])[0]
     alone = pexpect.spawn("wine", [str(program), "--nonsense"], env=wine, timeout=120, encoding="utf-8")
     alone.expect("-nonsense")
     alone.expect("Press Enter to close this window")
     assert alone.isalive()
-    for _ in range(60):  # a key that comes before wine has set up the terminal is another one
+    for _ in range(60):  # a key sent before wine has set up the terminal arrives as another one
         alone.send("\r")
         if alone.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=2) == 0:
             break

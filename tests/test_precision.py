@@ -1,4 +1,4 @@
-"""What a run finds out about its machine: measured in turns, kept, and not changed later."""
+"""What a run finds out about its machine: alternatives are timed in turns; the choice is kept, and not changed later."""
 
 import json
 import time
@@ -19,7 +19,7 @@ def test_they_take_turns_and_the_least_counts():
 
     def trial(name: str, seconds: float) -> None:
         calls.append(name)
-        hiccup = 0.2 if calls.count(name) == 2 else 0.0  # another program takes the core
+        hiccup = 0.2 if calls.count(name) == 2 else 0.0  # as if another program took the core
         time.sleep(seconds + hiccup)
 
     found = fastest({"slow": partial(trial, "slow", 0.08), "fast": partial(trial, "fast", 0.01)}, what="a try")
@@ -40,7 +40,7 @@ def test_what_the_recipe_says_is_not_measured():
 
 
 def test_the_faster_one_is_chosen():
-    """What a product of matrices does not decide, the trial does."""
+    """If timing a product of matrices does not decide, the trial does."""
     seconds = {"fp32": 0.03, "bf16": 0.01}
     found = choose_precision("auto", CPU, lambda name: time.sleep(seconds[name]), what="a try")
     assert found.name == ("bf16" if "a try" in found.why else "fp32")  # fp32 alone: this machine emulates bf16

@@ -1,4 +1,4 @@
-"""preference: completions computed together say what each says alone, and little is computed twice or for nothing."""
+"""preference: completions computed together get the log-probabilities that each gets alone, and little is computed twice or for nothing."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from minitron.align.preference import Example, by_prompt, deal, scored, token_lo
 
 
 def some_examples(vocab_size: int, count: int = 14) -> list[Example]:
-    """Completions of few prompts and many lengths, some of which count only from their third token on."""
+    """Completions of many lengths for few prompts; some count only from their third token on."""
     chance = torch.Generator().manual_seed(0)
 
     def ids(length: int) -> list[int]:
@@ -45,6 +45,6 @@ def test_parts_share_the_work_and_keep_completions_of_a_prompt_together(parts):
     dealt = deal(examples, numbers, parts)
     assert sorted(sum(dealt, [])) == sorted(numbers)
     for part in dealt:
-        assert {n ^ 1 for n in part} == set(part)  # both of a pair
+        assert {n ^ 1 for n in part} == set(part)  # the two of a pair stay together
     work = [sum(len(examples[n].ids) for n in part) for part in dealt]
     assert max(work) - min(work) <= 30

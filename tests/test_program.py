@@ -26,7 +26,7 @@ RECIPES = {
 }
 
 
-# slow: each shape is a whole run; one is enough to see most
+# slow: each shape is a whole run; the first is enough to see most faults
 @pytest.fixture(
     scope="module",
     params=["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nanogpt", "grouped", "stream"))],

@@ -1,4 +1,4 @@
-"""Packed matrices against a slow and plainly right writing of docs/formats.md, and the rounding's error bounds."""
+"""Packed matrices against a slow and plainly right reading of docs/formats.md, and the rounding's error bounds."""
 
 import numpy as np
 import pytest

@@ -156,7 +156,7 @@ def test_mistakes_in_an_optimizer_are_told_once_and_where_they_are(tmp_path):
 
 
 def test_the_learning_rate_never_rises_after_the_warm_up(tmp_path):
-    """A lower lr alone must not end above itself: min_lr follows it."""
+    """If only lr is lowered, the schedule must not end above lr: min_lr follows it."""
     optim = load_recipe(recipe(tmp_path), ["optim.lr=5e-5"]).sft.optim
     rates = [learning_rate(step, steps=1000, config=optim) for step in range(optim.warmup_steps, 1000)]
     assert rates == sorted(rates, reverse=True)

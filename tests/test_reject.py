@@ -25,7 +25,7 @@ REJECT = pipeline.STAGES[pipeline.NAMES.index("reject")]
 
 
 def rows(path: Path = PAIRS) -> list[dict]:
-    """With the completion, which is one message, as its text."""
+    """The rows of a file of pairs; each completion, which is one message, is replaced by its text."""
     found = pq.read_table(path).to_pylist()
     assert all([message["role"] for message in row["completion"]] == ["assistant"] for row in found)
     return [row | {"completion": row["completion"][0]["content"]} for row in found]
@@ -91,7 +91,7 @@ def test_chosen_of_the_model_itself(tiny_run):
             assert not failures.is_loop(chosen["completion"])
 
 
-# Runs reject with answers kept 16 at a time, and stops itself by a signal once so many of these parts are on disk.
+# Runs reject, which keeps answers 16 at a time; stops itself by a signal once so many of these parts are on disk.
 STOPPED = """
 import os, sys
 from minitron.recipe.load import load_recipe
@@ -130,8 +130,8 @@ def test_stopped_anywhere_it_goes_on_to_the_same_pairs(tiny_run, monkeypatch, ca
 
 
 def test_what_one_preset_did_not_mean_another_one_may(tiny_run):
-    """Both answer every training prompt alike. The first puts all runaways apart, the second means them. None is a loop: a model
-    after 24 steps answers in ever other tokens."""
+    """Both presets answer every training prompt alike. The first does not mean runaways, and puts them apart; the second means them. No
+    answer is a loop: after 24 steps the model's answers do not repeat tokens."""
     greedy = "temperature=0.0, max_tokens=24"
     presets = f"{{first={{{greedy}, failure='loop'}}, second={{{greedy}, failure='runaway'}}}}"
     run_to("reject", "reject.prompts=200", f"reject.presets={presets}")
@@ -161,7 +161,7 @@ def test_a_line_that_a_crash_cut_off_is_as_if_never_written(tmp_path):
 @pytest.mark.slow  # real data, and a model that learns from them
 @pytest.mark.skipif(not SHARED.exists(), reason="the real data are not here")
 def test_real_labels_and_real_scores(tiny_run, capfd):
-    """Six of the 1,100 rows have the same answer twice. Scores against DuckDB; the classes are of unequal size."""
+    """Six of the 1,100 rows have the same answer twice. Scores are compared with DuckDB; the classes are of unequal size."""
     labels = SHARED / "rasbt_instruct_pref" / "instruction-data-with-preference.json"
     run_to("reject", "reject.prompts=0", f'reject.files=["{labels}"]')
     assert Counter(row["label"] for row in rows()) == {True: 1094, False: 1094}

@@ -30,7 +30,7 @@ VOID = {"meta"}
 
 
 class Page(HTMLParser):
-    """Checks that tags are balanced; collects them, the texts within them, and all that is text of the page."""
+    """Checks that tags are balanced; collects the tags, the texts within them, and all text of the page."""
 
     def __init__(self, text):
         super().__init__()
@@ -57,7 +57,7 @@ class Page(HTMLParser):
         return [text for name, text in self.texts if name == tag]
 
 
-# What eval makes of a run that has everything a report shows: probes, dialogues of several turns, samples on the way.
+# Settings of a run that has everything a report shows: probes, dialogues of several turns, samples during training.
 CHANGES = [
     'data.probes="probe == 1"', "sft.steps=4", "sft.eval_every_steps=2", 'sft.samples=["say 3"]', "reject.prompts=20",
     "kto.steps=4", "kto.eval_every_steps=2", "kto.force=true", "kto.guards.on=false", "eval.prompts=12", "eval.probes=8",
@@ -117,7 +117,7 @@ def page_of(run: Layout, card: Card) -> Page:
 
 
 def test_a_card_is_read_as_it_was_written(run, card):
-    """And holds what report.json is known for; the page that eval wrote is of this card."""
+    """The card also has the members of report.json that others rely on, and the page that eval wrote shows this card."""
     value = json.loads(run.card.read_text())
     assert card.to_json() == value
     assert Card.from_json(json.loads(json.dumps(card.to_json()))) == card
@@ -216,7 +216,7 @@ def test_headline(run, card):
 
 
 def test_the_sft_model_ships_where_kto_changes_nothing(run, card, tmp_path):
-    """It lies in kto's folder, as "kto, step 0"."""
+    """The model that ships lies in kto's folder, as "kto, step 0"; the page names it by its own stage and step."""
     kto = json.loads(run.stage_report("kto").read_text())
     kto |= {"outcome": "no change", "shipped_blend": 0.0, "shipped_step": 0}
     other = Layout(tmp_path)

@@ -58,7 +58,7 @@ def sums(folder: Path) -> dict[str, str]:
 
 
 def test_another_folder_and_environment(elsewhere, tmp_path):
-    """This machine's program, which is then checked; a byte more, another bundle and no program are told apart."""
+    """Builds and checks this machine's program; one more byte, another bundle and a file that is no program are told apart."""
     done = minitron("binary", "--bundle", TINY, "--out", tmp_path, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     done = minitron("binary", "--bundle", "bundle", "--out", "out", cwd=elsewhere, root=elsewhere, env=HOSTILE)
@@ -88,7 +88,7 @@ def test_another_folder_and_environment(elsewhere, tmp_path):
 
 
 def another_user() -> dict[str, int]:
-    """For subprocess: to run as nobody, where we may and they may run this Python; else as ourselves."""
+    """Arguments for subprocess: run as user `nobody` if we may and `nobody` can run this Python; otherwise as ourselves."""
     try:
         subprocess.run([sys.executable, "-c", "import minitron.program.go"], user=65534, check=True, cwd="/")
     except (OSError, ValueError, subprocess.SubprocessError):

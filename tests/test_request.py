@@ -104,7 +104,7 @@ def test_a_recipe_keeps_its_optimizer(tiny_run):
 
 
 def test_the_mixture_of_the_docs(in_tmp_path):
-    """docs/plan.md: one's own dialogues stay without scores, of the built-in ones the bad go."""
+    """docs/plan.md: one's own dialogues are kept without scores; of the built-in ones the bad are dropped."""
     write_dialogues(in_tmp_path / "chats.jsonl", 50)
     synth.write(in_tmp_path / "more.parquet", rows=400, seed=1)
     mixed = read("chats.jsonl", "more.parquet", 'data.keep=["overall_score >= 6"]', "data.missing_scores=keep").config

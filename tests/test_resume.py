@@ -43,7 +43,7 @@ def stop_at(step: int, stage: str, how: signal.Signals) -> subprocess.CompletedP
 
 
 def outcome(stage: str, runs: str = "runs/tiny") -> tuple[dict, list[dict]]:
-    """The weights that the next stage reads, and all metrics but the clock's."""
+    """The weights that the next stage reads, and all metrics except times and memory."""
     folder = Path(runs) / stage
     weights = load_file(folder / "checkpoints" / (folder / "best").read_text().strip() / "model.safetensors")
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -81,7 +81,7 @@ def test_a_stopped_stage_ends_with_the_same_numbers(trained, stage):
         assert stopped.returncode == code, stopped.stderr
         assert "Traceback" not in stopped.stderr
         if how == asked:
-            assert "interrupted; the same command goes on from here" in stopped.stderr
+            assert "interrupted; run the same command again to go on" in stopped.stderr
         done = minitron(stage, "tiny.toml")
         assert "going on from" in done.stderr
         assert outcome(stage) == want
@@ -147,7 +147,7 @@ def test_twenty_kills_change_nothing(tiny_run):
     assert done.returncode == 0, done.stderr
     kills = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(kills) == 20
-    assert len({tuple(kill["steps"].items()) for kill in kills}) >= 5  # they came at many places
+    assert len({tuple(kill["steps"].items()) for kill in kills}) >= 5  # the kills came at many places
     assert any("sft" in kill["steps"] for kill in kills)
     for finished in [Path("runs/tiny"), *Path("runs").glob("ended-*")]:
         for stage in ("pretrain", "sft"):
@@ -225,7 +225,7 @@ def test_sft_begins_where_pretrain_ended(tiny_run):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="asks /proc which file a descriptor is")
 def test_what_has_a_name_is_on_the_disk(tiny_run):
-    """A power cut may come anywhere: data is synced before its name, a name before what it replaces is removed."""
+    """A power cut may come anywhere: data is synced before it gets its name, and a name is synced before what it replaces is removed."""
     minitron("run", "tiny.toml", "--to", "tokenizer")
     command = [sys.executable, synced.__file__, "events.jsonl", "sft", "tiny.toml"]
     subprocess.run(command, check=True, capture_output=True)

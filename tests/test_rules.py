@@ -34,7 +34,7 @@ def scored(path: str, *, rows: int = 5000) -> str:
 
 
 def sql_counts(path: str, rules: list[str], *, keep_missing: bool) -> tuple[int, dict[str, int]]:
-    """Kept rows and the first reason of each dropped row, by DuckDB: the independent truth."""
+    """The number of kept rows, and of dropped rows by their first reason, computed independently by DuckDB."""
     kept, dropped, alive = 0, {}, "true"
     count = lambda where: duckdb.sql(f"SELECT count(*) FROM '{path}' WHERE {where}").fetchall()[0][0]  # noqa: E731
     for rule in rules:
@@ -130,5 +130,5 @@ def test_minus_one_is_a_score_where_a_rule_names_a_number_below_zero():
     assert run(files=["x.parquet"], keep=["vote >= 0"])["dropped"] == {"no score: vote": 2}
     assert run(files=["x.parquet"], keep=["vote < 0"])["kept"] == 1
     report = run(files=["x.parquet"], keep=["vote <= 1"], valid_keep=["vote == -1"], valid_fraction=0.5)
-    assert report["dropped"] == {"no score: vote": 1}  # one rule that names it speaks for the column
+    assert report["dropped"] == {"no score: vote": 1}  # one rule that names -1 makes it a score in this column
     assert [dict(row["scores"])["vote"] for row in part("valid")] == [-1]

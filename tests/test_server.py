@@ -66,7 +66,7 @@ def test_a_chat_whole_and_streamed(client):
 
 def test_the_stream_helper_and_parts_of_text(client):
     want = chat(client, temperature=1, seed=5).choices[0].message.content
-    # The helper takes an answer that was cut by its length for an error, so a stop sequence ends this one.
+    # The helper raises an error if an answer was cut by its length, so a stop sequence ends this one.
     settings = {"model": "llama", "messages": HI, "temperature": 1, "seed": 5, "max_tokens": 20}
     with client.chat.completions.stream(**settings, stop=want[5]) as stream:
         assert stream.get_final_completion().choices[0].message.content == want[: want.index(want[5])]
@@ -181,7 +181,7 @@ def test_a_key(program, tmp_path):
 
 
 def test_truncation_for_all(program, tmp_path):
-    """Clients that know nothing of it chat on after the context is full."""
+    """Clients that know nothing of truncation can chat on after the context is full."""
     long = [{"role": role, "content": "0123456789"} for role in ("user", "assistant") * 4]
     body = json.dumps({"messages": [*long, *HI], "max_tokens": 8})
     with started(program, "serve", "--truncation", "auto", "--addr", "127.0.0.1:0", home=tmp_path) as process:
@@ -201,7 +201,7 @@ def test_a_page_of_another_address(program, tmp_path):
             assert status == want
     done = subprocess.run([program, "serve", "--origin", "*"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "--origin * is no address of pages, such as http://localhost:3000" in done.stderr
+    assert "--origin * is not the address of a site, such as http://localhost:3000" in done.stderr
 
 
 def test_a_port_in_use(program, server):
@@ -240,7 +240,7 @@ def test_there_are_such_examples():
 
 
 def test_fifty_clients(client, server):
-    """Each holds its own conversation of three turns; every answer is what a single client gets."""
+    """Each holds its own conversation of three turns; every answer is the one that a single client gets."""
     clients, turns = 50, 3
 
     def question(n: int, turn: int) -> dict:
@@ -280,7 +280,7 @@ def test_fifty_clients(client, server):
 
 
 def test_a_full_queue(program, tmp_path):
-    """Of many at once, who is refused is told so, with a time to wait; the client then tries again by itself."""
+    """If many ask at once, those that are refused are told so, with a time to wait; the client then tries again by itself."""
     flags = ["--addr", "127.0.0.1:0", "--slots", "1", "--queue", "1"]
     body = json.dumps({"messages": HI, "max_tokens": 50, "temperature": 50, "top_k": 0, "top_p": 1, "logprobs": True})
     with started(program, "serve", *flags, home=tmp_path) as process, ThreadPoolExecutor(16) as many:
@@ -298,8 +298,8 @@ def test_a_full_queue(program, tmp_path):
 
 
 def test_web(program, tmp_path):
-    """The port comes back; the address is secret, and the browser is led to it by a file that nobody else can read, and
-    that is gone once the page is there; nothing is given to who does not know it."""
+    """The next start has the same port. The address is secret: a file that nobody else can read leads the browser to it, and is deleted
+    once the page is there; whoever does not know the address is given nothing."""
     opened = tmp_path / "opened"
     opener = tmp_path / "xdg-open"
     opener.write_text(f'#!/bin/sh\necho "$@" > {opened}.part && mv {opened}.part {opened}\n')
@@ -346,7 +346,7 @@ def test_web(program, tmp_path):
         with started(program, "web", "--no-open", home=tmp_path, PATH=path, DISPLAY=":0") as process:
             assert process.port == port
             assert process.address != address
-            assert request(port, "GET", prefix + "about")[0] == 404  # the secret of the last time
+            assert request(port, "GET", prefix + "about")[0] == 404  # last time's secret no longer works
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130
         assert not opened.exists()

@@ -14,7 +14,7 @@ from serving import HI, TINY, bundle, request, started
 
 
 def exchange(port: int, sent: bytes) -> bytes:
-    """What comes back for some bytes, until the server closes."""
+    """Sends bytes; returns all that comes back until the server closes."""
     received = b""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=40) as connection,
@@ -34,7 +34,7 @@ def http_bytes(
 
 
 def malformed(chance: random.Random) -> tuple[bytes, set[int]]:
-    """A request, and what it may be answered with. 0: the connection is closed without an answer."""
+    """A malformed request, and the statuses that may answer it; 0 means that the connection is closed without an answer."""
     good = json.dumps({"messages": HI, "max_tokens": 2, "stop": ["a"], "logprobs": True}).encode()
     kind = chance.randrange(12)
     if kind == 0:  # some bytes changed
@@ -55,12 +55,12 @@ def malformed(chance: random.Random) -> tuple[bytes, set[int]]:
     if kind == 4:  # deep
         depth = chance.choice([50, 5_000, 100_000])
         return http_bytes(b'{"messages": ' + b"[" * depth + b"]" * depth + b"}"), {400}
-    if kind == 5:  # giant, told and untold
+    if kind == 5:  # giant, with its size announced or not
         if chance.random() < 0.5:
             return http_bytes(b"")[:-5] + b"99999999999\r\n\r\n{", {413, 400}
         chunks = b"10000\r\n" + b" " * 65536 + b"\r\n"
         head = http_bytes(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
-        return head + chunks * 18 + b"0\r\n\r\n", {413, 0}  # the rest of it may meet a closed door
+        return head + chunks * 18 + b"0\r\n\r\n", {413, 0}  # the server may close before the rest is sent
     if kind == 6:  # wrong host or origin
         if chance.random() < 0.5:
             return http_bytes(
@@ -111,21 +111,21 @@ def malformed(chance: random.Random) -> tuple[bytes, set[int]]:
 
 
 def resident(process) -> int:
-    """Bytes of memory."""
+    """Bytes of memory that the process uses now."""
     return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]) << 10
 
 
 def most_resident(process) -> int:
-    """Bytes of memory, the most that it ever was."""
+    """The most bytes of memory that the process ever used."""
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1]) << 10
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 @pytest.mark.parametrize("template", ["chatml", "text"])
 def test_a_hundred_large_bodies(program, tmp_path, template):
-    """Whoever sends a hundred megabytes at once: memory stays bounded, and an honest request gets its answer.
+    """A hundred clients send a megabyte each at once: memory stays bounded, and an honest request gets its answer.
 
-    A base model has to read all of them, at 8 bytes an id; unbounded that took 7 GB."""
+    A base model has to encode all of them, at 8 bytes an id; without a bound that took 7 GB."""
     model = bundle(TINY, tmp_path / "model", template=template, sampling={"max_tokens": 2})
     body = json.dumps({"prompt": " " * 1_000_000, "max_tokens": 1}).encode()
     flags = ["--model", model, "--addr", "127.0.0.1:0"]

@@ -59,7 +59,7 @@ def test_the_list_names_shapes(name):
 
 
 def test_a_row_that_is_named_twice_is_forked(model):
-    """Prompts of unlike length, side by side; one of them goes on in two ways, and another ends."""
+    """Prompts of different lengths side by side: one of them goes on in two ways, and another ends."""
     prompts = [[5, 6, 7], [8, 9, 10, 11, 12], [13]]
     state = model.new_state(3, 20)
     first = model.prefill(prompts, state)

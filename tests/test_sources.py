@@ -1,4 +1,4 @@
-"""Files, formats and shapes: what is read, and what is said of what cannot be."""
+"""Files, formats and shapes: what is read, and the errors for what cannot be."""
 
 import csv
 import gzip
@@ -183,7 +183,7 @@ def test_errors_of_columns():
 
 
 def test_a_folder_stands_for_the_files_in_it():
-    """As Spark and pandas leave it: shards, some empty, in folders of their own, marks and sums beside them."""
+    """As Spark and pandas leave a folder: shards (some empty), partly in subfolders, with marker and checksum files beside them."""
     Path("d.parquet/lang=ru").mkdir(parents=True)
     write("d.parquet/part-0.parquet", numbered(3), score=[9] * 3)
     write("d.parquet/part-1.parquet", [], score=pa.array([], pa.int64()))
@@ -206,7 +206,7 @@ def test_a_name_with_brackets_is_a_name_first():
     assert [file["path"] for file in run(files=["chats[v2].jsonl"])["files"]] == ["chats[v2].jsonl"]
     assert [file["path"] for file in run(files=["chats[v].jsonl"])["files"]] == ["chatsv.jsonl"]
     recipe = Config(name="t", recipe=Path("t.toml"), data=DataConfig(files=["chats[v2].jsonl"]))
-    assert pipeline.STAGES[0].reads(recipe) == [Path("chats[v2].jsonl")]  # what its fingerprint is made of
+    assert pipeline.STAGES[0].reads(recipe) == [Path("chats[v2].jsonl")]  # the files in the stage's fingerprint
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_a_column_that_occurs_twice_is_named():
     scores = pa.array([1, 2])
     pq.write_table(pa.Table.from_arrays([turns, scores, scores], ["messages", "s", "s"]), "x.parquet")
     assert "x.parquet has the column 's' twice" in refused(files=["x.parquet"], keep=["s > 0"])
-    assert run(files=["x.parquet"])["kept"] == 2  # nobody asks for it
+    assert run(files=["x.parquet"])["kept"] == 2  # no rule asks for the column
 
 
 def test_an_empty_row_group_is_no_fault():
@@ -466,7 +466,7 @@ def test_a_damaged_file_is_rows_or_an_error(name, cut, changes):
     made["x.jsonl.zst"] = pa.compress(lines, codec="zstd", asbytes=True)
     if name == "x.parquet":
         pq.write_table(pa.Table.from_pylist(rows), name)
-        made[name], changes = Path(name).read_bytes(), []  # of other bytes pyarrow itself may crash
+        made[name], changes = Path(name).read_bytes(), []  # only cut: on changed bytes pyarrow itself may crash
     data = bytearray(made[name][: round(cut * len(made[name]))])
     for place, change in changes:
         at = int(place * len(data))

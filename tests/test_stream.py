@@ -15,8 +15,9 @@ from minitron.model.rope import rope_at, rope_table
 from minitron.model.short_conv import CausalConv
 from minitron.model.state import Span
 from minitron.recipe import shapes
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import ModelConfig, OptimConfig, Sampling
+from minitron.recipe.training import ModelConfig, OptimConfig
 from minitron.train import muon
 from minitron.train.fresh import fresh_model
 
@@ -84,7 +85,7 @@ def test_chunks_are_the_equation(length, chunk):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_texts_in_a_row_and_cuts_change_nothing(seed):
-    """Texts of any lengths behind each other, read in parts of any lengths with the matrices handed on: as each text alone."""
+    """Texts of any lengths in a row, read in parts of any lengths with the matrices handed on, give the same as each text alone."""
     chance = random.Random(seed)
     lengths = [chance.choice([1, 2, 5, 8, 13, 40]) for _ in range(chance.randint(1, 6))]
     positions = torch.tensor([[at for n in lengths for at in range(n)]])
@@ -111,7 +112,7 @@ def test_transformers_has_the_same_delta_rule():
     found, last = in_chunks(query, key, value, log_decay, write, positions=None, matrices=None)
     turned = [x.transpose(1, 2) for x in (query, key, value, log_decay, write)]
     want, state = modeling.torch_recurrent_gated_delta_rule(*turned, output_final_state=True)
-    torch.testing.assert_close(found.transpose(1, 2), want * 6**0.5, **NEAR)  # it divides queries by sqrt(h)
+    torch.testing.assert_close(found.transpose(1, 2), want * 6**0.5, **NEAR)  # transformers divides queries by sqrt(h)
     torch.testing.assert_close(last, state, **NEAR)
 
 
@@ -147,7 +148,7 @@ def test_positions_have_no_end():
 
 
 def test_however_a_text_is_cut(model):
-    """All at once, in parts, and id by id: past the window, the chunk, and the context of 64."""
+    """Read at once, in parts, or id by id, a text gives the same, also past the window, the chunk, and the context of 64."""
     ids = torch.randint(100, (2, 80))
     whole = model.hidden(ids)
     for parts in ([66, 1, 1, 5, 1, 6], [3, 70, 7], [1] * 30 + [50]):
@@ -168,7 +169,7 @@ def test_prompts_of_unlike_lengths_go_on_side_by_side(model):
     for step in range(14):
         for row, text in zip(hidden, texts, strict=True):
             torch.testing.assert_close(row, model.hidden(torch.tensor([text]))[0, -1], **NEAR)
-        if step in (4, 9):  # one forks, one ends
+        if step in (4, 9):  # one text forks, one ends
             rows = [3, 0, 0, 1]
             texts = [list(texts[row]) for row in rows]
             state.select(torch.tensor(rows))
@@ -180,7 +181,7 @@ def test_prompts_of_unlike_lengths_go_on_side_by_side(model):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_packed_texts_are_as_alone(model, seed):
-    """As one flat row of spans, some of which go on from others, and as a row whose positions begin again: values and gradients."""
+    """As spans of a flat row (some go on from others) and as a row whose positions restart, texts give the values and gradients of each alone."""
     chance = random.Random(seed)
     texts = [[chance.randrange(100) for _ in range(n)] for n in (1, 40, 7, chance.randint(2, 90))]
     flat = torch.tensor([[i for text in texts for i in text]])
@@ -224,7 +225,7 @@ def test_completions_go_on_from_one_prompt(model, prefix):
 
 
 def test_a_window_ends():
-    """Two layers of a window of 8 see 15 tokens."""
+    """Two layers with a window of 8 see 15 tokens."""
     torch.manual_seed(0)
     model = LanguageModel(stream_shape(["window"]), 100).eval()
     ids = torch.randint(100, (1, 40))
@@ -271,7 +272,7 @@ def test_a_state_is_as_large_as_it_says():
     assert (
         model.new_state(1, 5).nbytes == one - 4 * 2 * 2 * 3 * key_values * size
     )  # a window is no longer than the text
-    # what a recipe is checked by: keys and values in fp16, as in the chat program, and no convolutions
+    # what recipes are checked with: keys and values in fp16, as in the chat program, without convolutions
     assert shapes.state_bytes(model.config) == 2 * 2 * 2 * 8 * key_values * size + 4 * heads * size * size
 
 
@@ -301,7 +302,10 @@ def test_memories_fade_at_several_speeds_at_first():
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("layers=['conv','dleta']", "model.layers must be of conv, window, delta, not 'dleta'; did you mean 'delta'?"),
+        (
+            "layers=['conv','dleta']",
+            "model.layers may only name conv, window, delta, not 'dleta'; did you mean 'delta'?",
+        ),
         ("layers=['conv','conv','delta']", "model.layers names 3 layers, but model.n_layers is 2"),
         ("conv_width=1", "model.conv_width 1 is no convolution: it must be 2 at least"),
         ("conv_width=9", "model.conv_width must be at most 8, not 9"),

@@ -78,7 +78,7 @@ def test_the_last_learning_rate_is_pretrain_s_or_a_tenth(tmp_path):
 
 
 def test_intervals_are_student_s_over_pairs_of_a_seed():
-    """Pairs differ by 0.1, 0.2 and 0.3: mean 0.2, deviation 0.1, half 4.303 * 0.1 / sqrt(3) = 0.2484."""
+    """Pairs differ by 0.1, 0.2 and 0.3: mean 0.2, deviation 0.1, half-width 4.303 * 0.1 / sqrt(3) = 0.2484."""
     first = Summary(Point("bpe", 500, "identity", 1e-3), [result("bpe", s, 2.0 + s) for s in range(3)])
     second = Summary(Point("char", 500, "identity", 1e-3), [result("char", s, 2.1 + 1.1 * s) for s in range(3)])
     mean, low, high = difference(first, second)
@@ -137,7 +137,7 @@ def test_a_recipe_without_a_study_is_told_what_is_missing(in_tmp_path):
 
 
 def test_a_study_from_text_to_verdict_and_again(in_tmp_path, capfd):
-    """Cells read the same bytes in contexts of the same bytes; a second run computes nothing; other seeds only what is new."""
+    """Cells read the same bytes in contexts of the same bytes; a second run computes nothing, more seeds only what is new."""
     Path("book.txt").write_text("\n".join(tiny_texts(700)))
     Path("s.toml").write_text(STUDY)
     study_page.run(load_recipe("s.toml"))
@@ -166,7 +166,7 @@ def test_a_study_from_text_to_verdict_and_again(in_tmp_path, capfd):
         return {p: p.stat().st_mtime_ns for p in Path("runs").rglob(name)}
 
     begun, known = made("model.safetensors"), made("result.json")
-    # an option that is nothing to a cell, too
+    # also with an option that does not matter to a cell
     study_page.run(load_recipe("s.toml", ["study.seeds=2", "study.kinds=['char']", "export.title=Other"]))
     after = made("model.safetensors")
     assert begun.items() <= after.items()
@@ -176,7 +176,7 @@ def test_a_study_from_text_to_verdict_and_again(in_tmp_path, capfd):
 
 @pytest.mark.parametrize("kind", ["bpe", "bpe-spaces", "char"])
 def test_what_a_word_costs_is_that_of_all_tokens_that_hold_it(tmp_path, kind):
-    """By hand: the log-probability of every token, of which those count that reach into " you" or " are" by their place in the text."""
+    """Computed by hand: the sum of -log p over all tokens that overlap " you" or " are" in the text, in nats."""
     tokenizer = made(tmp_path, kind=kind)
     torch.manual_seed(1)
     model = LanguageModel(tiny_shape(), tokenizer.vocab_size)
@@ -197,7 +197,7 @@ def test_what_a_word_costs_is_that_of_all_tokens_that_hold_it(tmp_path, kind):
 
 @pytest.mark.parametrize("equal", ["flops", "time"])
 def test_other_budgets_are_kept(in_tmp_path, equal):
-    """With equal operations a model with a larger head reads less; with equal time it is what was measured once."""
+    """With equal operations a model with a larger head reads less; with equal time the steps follow from a speed that is measured once."""
     Path("book.txt").write_text("\n".join(tiny_texts(700)))
     Path("s.toml").write_text(STUDY)
     budget = "3e-6" if equal == "flops" else "0.02"

@@ -90,7 +90,7 @@ def test_write_counts_what_it_wrote(tmp_path):
 
 def test_write_fails_with_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MinitronError, match="is where a folder should be while writing"):
+    with pytest.raises(MinitronError, match="cannot be written: .* is where a folder should be"):
         synth.write(tmp_path / "file" / "x.parquet", rows=10, seed=1)
     with pytest.raises(MinitronError, match="cannot write 0 dialogues"):
         synth.write(tmp_path / "x.parquet", rows=0, seed=1)
@@ -182,11 +182,11 @@ def test_the_sums_are_right(trained):
 
 
 def test_every_flaw_is_there_and_only_bad_rows_go(rows):
-    """Habits are flaws, too, but those that a lenient judge lets through."""
+    """Habits are flaws, too, but a lenient judge lets them through, so they are left out here."""
     rows = [r for r in rows if r["flaw"] not in flaws.HABITS]
     gone = Counter(r["flaw"] for r in rows if not kept(r) and r["overall_score"] not in (None, -1))
     there = Counter(r["flaw"] for r in rows if r["flaw"])
-    assert gone == there  # all of them, and no good row
+    assert gone == there  # all rows with a flaw, and no good row
     assert set(there) == set(flaws.KINDS)
     assert 0.10 < there.total() / ROWS < 0.14
     assert min(there.values()) > 1000
@@ -257,10 +257,10 @@ def test_a_probes_own_answer_passes_and_another_answer_fails(probes):
         truth = {k: v for k, v in rules.items() if k != "none"}
         by_skill[row["skill"], row["language"]].append((answer, rules, truth))
     for skill, asked in by_skill.items():
-        # An answer to a question with another truth fails, but for accidents: 12 letters, 12 years.
+        # An answer to a question with another truth fails, except by accident ("12 letters", "12 years").
         pairs = [passes(a, rules) for a, _, own in asked for _, rules, truth in asked if truth != own]
         assert sum(pairs) <= 0.02 * len(pairs), skill
-        if skill[0] not in ("abilities", "thanks", "unknown", "open"):  # of which all probes may have one truth
+        if skill[0] not in ("abilities", "thanks", "unknown", "open"):  # in these all probes may have one truth
             assert len(pairs) > 10, skill
     answers = [(r["skill"], said(r, "assistant")[-1]) for r in probes]
     for shift in (2, 7, 501):  # against the answers of other skills
@@ -275,7 +275,7 @@ def test_a_probes_own_answer_passes_and_another_answer_fails(probes):
 
 
 def test_no_check_passes_everything(probes):
-    """Neither silence nor all answers of the language at once nor an unrelated one gets through."""
+    """Neither silence nor an unrelated answer gets through."""
     for row in probes:
         assert not passes("", row["check"])
         assert not passes("bip bop", row["check"])
@@ -289,7 +289,7 @@ CLOSERS = ("please", "tiko", "пожалуйста", "тико")
 
 
 def questions(text: str) -> set[str]:
-    """A question without case, marks and politeness, in all readings."""
+    """A question without case, punctuation and polite openers and closers; in all readings."""
     plain = " ".join(re.findall(r"\w+|[+-]", text.casefold().replace("ё", "е")))
     readings = {plain}
     for opener in (*OPENERS["en"], *OPENERS["ru"]):
@@ -301,7 +301,7 @@ def questions(text: str) -> set[str]:
 
 
 def test_the_question_of_a_probe_is_never_trained(trained, probes):
-    """But for memory and riddles, where the same question is asked about another name, another riddle."""
+    """Except for memory and riddles, where the same question is asked about another name or another riddle."""
     asked = {q for r in trained for text in said(r, "user") for q in questions(text)}
     assert len(asked) > 20_000
     others = [r for r in probes if r["skill"] not in ("name", "favourite", "about_me", "told_by_system", "riddle")]
@@ -310,13 +310,13 @@ def test_the_question_of_a_probe_is_never_trained(trained, probes):
     assert both == set()
 
 
-# word or sign between two numbers -> the combination
+# two numbers with a word or a sign between them
 SUM = re.compile(r"(\d+) ?(?:\+|plus|плюс) ?(\d+)")
 DIFFERENCE = re.compile(r"(\d+) ?(?:-|minus|минус|take away) ?(\d+)")
 
 
 def shown(row: dict) -> str:
-    """All texts of a dialogue but a spoilt answer, which nothing is trained on ("7 + 12" cut off is "7 + 1")."""
+    """All texts of a dialogue except a spoilt answer, which is not trained on ("7 + 12", cut off, would be "7 + 1")."""
     return " | ".join(m["content"].casefold() for m in row["conversation"][: -1 if row["flaw"] else None])
 
 

@@ -24,7 +24,7 @@ def columns(request) -> int:
 
 @pytest.fixture
 def home(tmp_path) -> Path:
-    """Where the settings of a person are, the history among them."""
+    """The home folder, with a person's settings and the history."""
     return tmp_path / "home"
 
 
@@ -74,8 +74,8 @@ def test_every_command(chat, tmp_path):
     t.ask("/stats", "turns: 1, tokens: 16 of 64")
     t.ask("/new", "The conversation is forgotten.")
     t.ask("/reset", "The conversation is forgotten.")
-    t.ask("/system be kind", "The model is told this first from now on.")
-    t.ask("/system", "The model is told first: be kind")
+    t.ask("/system be kind", "The system message is set.")
+    t.ask("/system", "System message: be kind")
     t.ask("/set", "repeat-penalty  1")
     for name, value in {"temperature": "0.5", "top-k": "7", "top-p": "0.9", "min-p": "0.1", "max-tokens": "9"}.items():
         t.ask(f"/set {name} {value}", f"{name}: {value}")
@@ -90,10 +90,10 @@ def test_every_command(chat, tmp_path):
 
 
 def friendly(folder: Path) -> Path:
-    """The tiny model with questions to begin with, and a greeting that would steer a terminal."""
+    """The tiny model with questions to begin with, and a greeting that holds a terminal's control sequence."""
     shutil.copytree(TINY, folder)
     config = json.loads((folder / "config.json").read_text())
-    del config["crc32"]  # it was changed on purpose
+    del config["crc32"]  # the checksum, as the config is changed on purpose
     config["chat"] = {
         "system": "",
         "greeting": "Hi \x1b[2J there",
@@ -347,7 +347,7 @@ def test_ctrl_c_and_ctrl_d_at_the_prompt(chat):
     t.until(lambda: t.said.count(how) == 2)
     t.prompt()
     t.ask("/stats", "turns: 0")
-    t.type("x" + CTRL["D"])  # not on an empty line
+    t.type("x" + CTRL["D"])  # Ctrl-D leaves only on an empty line
     t.settle()
     assert t.child.isalive()
     t.type("\x7f" + CTRL["D"])

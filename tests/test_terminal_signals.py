@@ -28,7 +28,7 @@ def slow(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def home(tmp_path) -> Path:
-    """Where the settings of a person are."""
+    """The home folder, with a person's settings."""
     return tmp_path / "home"
 
 
@@ -57,7 +57,7 @@ def test_ctrl_c_stops_an_answer(program, slow, home, columns):
         waited.append(time.monotonic() - begin)
         t.prompt()
         t.ask("/new", "forgotten")
-    assert min(waited) < 0.05, waited  # a busy machine may be late, not five times
+    assert min(waited) < 0.05, waited  # a busy machine may be late, but not five times
     t.type("/quit\r")
     assert t.ended() == 0
 
@@ -139,7 +139,7 @@ def test_suspend_and_resume_in_an_answer(program, slow, home):
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_signal_leaves_the_terminal_as_it_was(program, home, name):
     kind = signal.Signals[name]
-    before_us = signal.signal(kind, signal.SIG_DFL)  # under nohup it is ignored, and the program would obey that
+    before_us = signal.signal(kind, signal.SIG_DFL)  # under nohup it is ignored, and the program would inherit that
     t = shell(home)
     before = settings(t)
     t.type(f"sh -c 'echo $$ > {home}.pid; exec {program} --model {TINY}'\r")
@@ -158,7 +158,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(program, home, name):
 @pytest.mark.skipif(not shutil.which("tmux"), reason="needs tmux")
 @pytest.mark.parametrize("widths", [(80, 40), (40, 80), (80, 33)])
 def test_a_terminal_that_breaks_rows_anew(program, home, tmp_path, widths):
-    """tmux does to a window's rows what most terminals do: it breaks them to the new width by itself."""
+    """Like most terminals, tmux itself breaks a window's rows anew, to the new width."""
     tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
 
     def run(*command: str) -> str:

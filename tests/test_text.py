@@ -16,8 +16,9 @@ from minitron.chat import session as conversation
 from minitron.core.errors import MinitronError
 from minitron.data.packing import PackedRows
 from minitron.program import go
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Sampling, TokenizerConfig
+from minitron.recipe.schema import TokenizerConfig
 from minitron.sample.continue_text import encode_text
 from minitron.stages import export, pipeline
 from minitron.tokenizer import char, kinds, sentencepiece
@@ -63,7 +64,7 @@ any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 @example(texts=["\ttab  two spaces \r\n\n", "end\n"], other="日本\0\x1f\u2585")
 @example(texts=[""], other="<|end|><|user|>")
 def test_characters_come_back_as_they_were(tmp_path_factory, texts, other):
-    """But U+2581, which SentencePiece keeps for the space. A character of the text is one token, any other its UTF-8 bytes."""
+    """Except U+2581, which SentencePiece reserves for the space. A character of the training text is one token, another one its bytes."""
     t = char_tokenizer(tmp_path_factory.mktemp("char"), *texts)
     seen = set().union(" ", *texts) - char.RESERVED
     assert t.vocab_size == 5 + 256 + len({c.replace(sentencepiece.SPACE, " ") for c in seen})
@@ -111,7 +112,7 @@ def test_byte_counts(tiny_tokenizer, text):
 
 @pytest.fixture
 def base(tmp_path, monkeypatch) -> Path:
-    """The current directory, with a recipe of raw text and its book."""
+    """Makes an empty folder the current directory, with a recipe of raw text and its book in it."""
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text(BOOK)
     Path("base.toml").write_text(BASE_RECIPE)
@@ -217,7 +218,7 @@ def test_the_bundle_of_a_base_model(run):
 
 
 def test_complete_goes_on_with_a_text_beyond_the_context(run):
-    """Greedy, as a loop without a cache finds it; the window moves by half a context."""
+    """Greedy ids equal those of a loop without a cache; when the context is full, the window moves by half a context."""
     t = kinds.load(run / "tokenizer/tokenizer.model")
     model, _ = checkpoint.load_model(checkpoint.finished(run / "pretrain", "pretrain"))
     texts, wanted = ["hello", "who are you " * 8], []
@@ -249,7 +250,7 @@ def test_the_terminal_goes_on_with_each_text_by_itself(run):
     assert first.text == third.text
     assert (first.stopped, first.answer_tokens, first.forgotten_turns) == ("max_tokens", 40, 0)
     assert session.command("/stats").startswith("turns: 3, tokens: 29 of 32")  # 5 + 40, less half a context
-    assert "is told nothing first" in session.command("/system be kind")
+    assert "has no system message" in session.command("/system be kind")
     assert "Type how a text begins" in minitron("chat", "base.toml", stdin="/quit\n").stderr
 
 
@@ -263,7 +264,7 @@ def test_the_program_tokenizes_as_the_library_does(run):
 
 
 def test_a_base_model_goes_on_to_dialogues(base):
-    """Characters too: the tokenizer has those of both, sft begins where pretrain ended, and the chat template is back."""
+    """Also with characters: the tokenizer has those of both, sft begins where pretrain ended, and the chat template is in use again."""
     write_dialogues(base / "dialogues.jsonl")
     dialogues = TINY_RECIPE[TINY_RECIPE.index("[sft]") : TINY_RECIPE.index("[reject]")]
     Path("base.toml").write_text(

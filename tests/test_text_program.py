@@ -29,7 +29,7 @@ SAMPLING = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_
 
 @dataclasses.dataclass
 class Setup:
-    """A program without a model, a bundle of random weights, and both as Python sees them."""
+    """A program without a model, a bundle of random weights, and its tokenizer and model in Python."""
 
     program: Path
     bundle: Path
@@ -37,7 +37,7 @@ class Setup:
     model: LanguageModel
 
     def run(self, *args, bundle: Path | None = None, lines=None) -> subprocess.CompletedProcess:
-        """The program with arguments; `lines` are its input, as JSON."""
+        """Runs the program with arguments; `lines` are its input, as JSON."""
         text = None if lines is None else "".join(json.dumps(line) + "\n" for line in lines).encode()
         return subprocess.run([self.program, *args, "--model", bundle or self.bundle], input=text, capture_output=True)
 
@@ -46,7 +46,7 @@ class Setup:
 
     @torch.inference_mode()
     def logits(self, ids: list[int]) -> np.ndarray:
-        """After the last id, bent by NumPy."""
+        """The logits after the last id, capped by NumPy."""
         raw = self.model(torch.tensor([ids]))[0, -1].numpy()
         return np.float32(CAP) * np.tanh(raw / np.float32(CAP))
 
@@ -77,7 +77,7 @@ def setup(tmp_path_factory) -> Setup:
     model = LanguageModel(tiny_shape(), spoken.vocab_size).eval()
     for name, parameter in model.named_parameters():
         torch.nn.init.normal_(parameter, mean=float("norm" in name), std=0.25)
-    with torch.no_grad():  # no bytes and no end, so that what is written is known from the text
+    with torch.no_grad():  # bytes and the end become unlikely, so that the text written tells its ids
         model.embedding[: spoken.vocab_size - len(set(VERSE))] *= 0.1
     tensors, weights = lay_out(model, "f16")
     vocab = json.dumps(spoken.to_vocab()).encode()
@@ -106,7 +106,7 @@ def setup(tmp_path_factory) -> Setup:
 
 
 def changed(setup: Setup, out: Path, **fields) -> Path:
-    """A copy of the bundle with other fields; None takes one out."""
+    """A copy of the bundle with other fields; None removes one."""
     out.mkdir()
     for name in ("weights.bin", "vocab.json"):
         (out / name).symlink_to(setup.bundle / name)
@@ -136,7 +136,7 @@ def test_logits_are_bent(setup, tmp_path):
     plain = changed(setup, tmp_path / "plain", model=about["model"] | {"logit_cap": 0})
     done = setup.run("logits", bundle=plain, lines=[{"ids": ids} for ids in prompts])
     raw = np.array([json.loads(line)["logits"] for line in done.stdout.splitlines()])
-    assert np.abs(raw).max() > 1.5 * CAP  # else the test sees no bend
+    assert np.abs(raw).max() > 1.5 * CAP  # otherwise the cap would not show
     assert np.abs(got - CAP * np.tanh(raw / CAP)).max() < 1e-5
 
 
@@ -185,7 +185,7 @@ def test_in_a_terminal(setup, tmp_path):
     flat = re.sub(r"\s+", "", "ROMEO:" + written[:20])
     assert flat in re.sub(r"\s+", "", on.text)
     on.ask("/more", written[20:40].split()[0][:8])
-    on.ask("/system be kind", "This model continues text: it is told nothing first.")
+    on.ask("/system be kind", "This model continues text: it has no system message.")
     on.ask("/stats", "texts: 1, tokens of the last one in view: 46 of 64")
     on.type("/quit\r")
     piped = subprocess.run([setup.program, "--model", setup.bundle], input=b"ROMEO:\n/more\n", capture_output=True)

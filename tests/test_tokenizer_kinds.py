@@ -156,8 +156,8 @@ def test_a_user_symbol_is_one_token_wherever_it_stands(tmp_path, kind):
         ("tokenizer.user_symbols=['a b']", "'a b' must be visible characters, without spaces"),
         ("tokenizer.user_symbols=['▁']", "'▁' must be visible characters"),
         ('tokenizer.user_symbols=["a\\n"]', "must be visible characters"),
-        ("tokenizer.user_symbols=['<|end|>']", "'<|end|>' is the name of a token that no text becomes"),
-        ("tokenizer.user_symbols=['<0x0A>']", "is the name of a token that no text becomes"),
+        ("tokenizer.user_symbols=['<|end|>']", "'<|end|>' is a name that the tokenizer keeps for itself"),
+        ("tokenizer.user_symbols=['<0x0A>']", "is a name that the tokenizer keeps for itself"),
         ("tokenizer.user_symbols=['a', 'a']", "tokenizer.user_symbols has 'a' 2 times"),
         (f"tokenizer.user_symbols=['{'é' * 101}']", "is longer than 200 bytes"),
         ("tokenizer.user_symbols='a'", "tokenizer.user_symbols must be a list"),
@@ -174,7 +174,7 @@ def test_mistakes_are_told_when_the_recipe_is_read(tmp_path, override, told):
 CLASSICS = [
     ("Ёлка и ещё моё", "Елка и еще мое"),
     ("замо\u0301к, за\u0301мок, Э\u0301то, ё\u0301", "замок, замок, Это, е"),
-    ("cafe\u0301, élan", "cafe\u0301, élan"),  # of other letters nothing goes
+    ("cafe\u0301, élan", "cafe\u0301, élan"),  # other letters lose nothing
     ("„Так“, «так», “so”", '"Так", "так", "so"'),
     ("кто -- я – ты — он --- мы, что-то", "кто — я — ты — он — мы, что-то"),
     ("и... да…", "и… да…"),
@@ -199,7 +199,7 @@ def test_a_user_symbol_is_kept_by_the_rules():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rules", NORMALIZATIONS[1:])
 def test_a_tokenizer_carries_its_rules(tmp_path, kind, rules):
-    """Decoding gives what the rules made of the text, of every kind: that of what it was trained on."""
+    """For every kind, decoding gives the text as it is after the rules with which the tokenizer was trained."""
     found = made(tmp_path, kind=kind, normalization=rules, user_symbols=["…"], character_coverage=1.0)
     normalize = Normalizer(TokenizerConfig(normalization=rules, user_symbols=["…"])).text
     for text in (TEXTS[0], TEXTS[-1], "hello… «the»  end — 5..."):
@@ -253,7 +253,7 @@ def test_other_rules_are_another_tokenizer(in_tmp_path, capfd):
 
 
 def test_bits_per_byte_count_the_bytes_of_the_text_as_it_was(tmp_path, tokenizer):
-    """Every byte of a document is counted once, but for the first id, which is given; whatever was unknown or normalised."""
+    """Every byte of a document is counted once, whatever was unknown or normalised, except those of the first id, which is given."""
     document = "«Ещё» — моё... 日本\u00ad hello you  " * 40
     exact = sum(s.target_bytes for s in documents.sequences([document], tokenizer, 16))
     first = len(tokenizer.piece_bytes(tokenizer.encode(document)[0]))
@@ -273,8 +273,8 @@ def test_bits_per_byte_count_the_bytes_of_the_text_as_it_was(tmp_path, tokenizer
 
 def test_gguf_refuses_what_llama_cpp_would_cut_otherwise(tmp_path):
     for options, told in (
-        ({"normalization": "nfkc"}, "has no tokenizer.normalization"),
-        ({"kind": "bytes"}, "has no tokenizer.kind = 'bytes'"),
+        ({"normalization": "nfkc"}, "GGUF cannot store tokenizer.normalization"),
+        ({"kind": "bytes"}, "GGUF cannot store tokenizer.kind = 'bytes'"),
         ({"kind": "char-bpe"}, "needs byte tokens"),
     ):
         with pytest.raises(MinitronError, match=told) as error:
@@ -293,7 +293,7 @@ def test_every_kind_and_rule_gives_the_library_s_ids_in_go():
 
 @pytest.mark.parametrize(
     ("kind", "rules"),
-    [  # slow: each is a run of some seconds; one is enough to see most
+    [  # slow: each is a run of some seconds; the first is enough to see most faults
         pytest.param("bpe-spaces", "identity", marks=pytest.mark.slow),
         ("char-bpe", "ru-classics"),
         pytest.param("char", "nfkc", marks=pytest.mark.slow),

@@ -1,4 +1,4 @@
-"""The tokenizer stage on much, mixed and odd text: the sample is spread over all of it, shares are kept, what is wrong is a sentence."""
+"""The tokenizer stage on long, mixed and odd texts: the sample is spread over all of them, shares are kept, and errors are one sentence."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def book(in_tmp_path) -> Path:
 
 
 def run(*overrides: str) -> dict:
-    """The stage's report."""
+    """Runs the stage; returns its report."""
     config = load_recipe("base.toml", list(overrides))
     for stage in pipeline.select(config, "tokenizer", "tokenizer"):
         pipeline.run_stage(stage, config)
@@ -158,13 +158,13 @@ def test_a_mixture_takes_the_place_of_the_recipe_s_text(book):
     assert set(report["sources"]) == {"en", "ru.jsonl"}
     found = kinds.load(Path("runs/base/tokenizer/tokenizer.model"))
     assert len(found.encode(" stone")) == 1
-    assert len(found.encode(" hello")) > 2  # of the recipe's own text nothing was learnt
+    assert len(found.encode(" hello")) > 2  # nothing was learnt from the recipe's own text
     recipe = load_recipe("base.toml", [f"tokenizer.mixture={mixture}"])
     Path("again.toml").write_text(dump_recipe(recipe))
     assert load_recipe("again.toml").tokenizer == recipe.tokenizer
     Path("ru.jsonl").write_text('{"story": "новый текст"}\n' * 900)
     stage = pipeline.STAGES[pipeline.NAMES.index("tokenizer")]
-    assert pipeline.run_stage(stage, recipe)  # another file, another tokenizer
+    assert pipeline.run_stage(stage, recipe)  # the file changed, so the tokenizer is made anew
 
 
 @pytest.mark.parametrize(

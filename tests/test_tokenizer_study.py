@@ -18,7 +18,7 @@ LETTERS = {"Ж": "ж", "W": "w", "Ё": "ё"}
 
 
 def row(text: str, kind: str, size: int, seed: int, bits: float, **more) -> dict:
-    """A finished cell; a token of `bpe` has 3 bytes, one of `bpe-spaces` 2 and a character 1."""
+    """A finished cell; tokens have 3 bytes in `bpe`, 2 in `bpe-spaces` and 1 in `char`."""
     where = {name: more.pop(name) for name in ("body", "equal", "rules", "rate") if name in more}
     cell = Cell(text, where.pop("body", "1M"), where.pop("equal", "text"), kind, size, seed, **where)
     per_token = {"bpe": 3.0, "bpe-spaces": 2.0, "char": 1.0}[kind]
@@ -38,7 +38,7 @@ def words(made, rows: list[dict]) -> str:
 
 
 def both(kind: str, size: int, bits: float, **more) -> list[dict]:
-    """Three seeds in both texts; a seed moves all cells alike."""
+    """Cells of three seeds in both texts; a seed moves all cells nearly alike."""
     return [
         row(text, kind, size, s, bits + s / 10 + s / 1000 * size / 2048, **more)
         for text in page.LANGUAGES

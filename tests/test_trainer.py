@@ -23,7 +23,7 @@ from minitron.core.files import sha256_file
 from minitron.core.interrupt import Stopped
 from minitron.data.packing import PackedRows, Sequence, collate, pack
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import OptimConfig, TrainConfig
+from minitron.recipe.training import OptimConfig, TrainConfig
 from minitron.train import checkpoint, cross_entropy, loop, metrics
 from minitron.train.compile import compile_blocks
 from minitron.train.cross_entropy import linear_cross_entropy
@@ -159,7 +159,7 @@ def test_every_precision_learns(tmp_path, precision):
 
 
 def test_fp16_finds_its_scale(tmp_path, monkeypatch):
-    """Far too large at first: steps are left out, not taken with infinite gradients, until the gradients fit."""
+    """The scale is far too large at first: steps are left out, not taken with infinite gradients, until the gradients fit."""
     monkeypatch.setattr(LossScale.__init__, "__kwdefaults__", {"value": 2.0**40, "clean": 0})
     _, lines = train(tmp_path, optim={"precision": "fp16"}, steps=60)
     skipped = [line for line in lines if not math.isfinite(line["grad_norm"])]
@@ -206,7 +206,7 @@ def test_torch_compile_is_not_for_a_cpu(tmp_path):
 
 
 def test_compiled_blocks_train_the_same():
-    """As torch traces them; what its compiler for a GPU makes of that is not shown here."""
+    """This tests the blocks as torch traces them, not what its compiler for a GPU makes of the trace."""
     torch.manual_seed(0)
     model = LanguageModel(tiny_shape(), VOCAB)
     names = list(model.state_dict())
@@ -229,7 +229,7 @@ def test_compiled_blocks_train_the_same():
 
 
 def test_patience_is_not_forgotten(tmp_path):
-    """A kill may come after patience ran out and before the stage is done: the same command must not train on."""
+    """A kill may come after patience ran out but before the stage is done: then the same command must not train on."""
     how = {"optim": {"lr": 0.0}, "steps": 60, "eval_every_steps": 3, "patience": 2}
     result, lines = train(tmp_path, **how)
     assert lines[-1]["step"] == 9  # the first was the best
@@ -277,7 +277,7 @@ def test_a_wish_to_stop_at_a_validation_keeps_its_loss(tmp_path):
 
 
 def test_a_lost_best_checkpoint_is_replaced_by_the_next_best(tmp_path, capfd):
-    how = {"optim": {"lr": 0.0}, "steps": 20, "eval_every_steps": 5, "keep_checkpoints": 9}  # it gets no better
+    how = {"optim": {"lr": 0.0}, "steps": 20, "eval_every_steps": 5, "keep_checkpoints": 9}  # lr 0: it gets no better
     _, lines = train(tmp_path, **how)
     best = checkpoint.pointed(tmp_path / "sft", "best")
     assert best.name != "step-000020"
@@ -324,7 +324,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("what", [*HOSTILE, "a pickle", "nothing"])
 def test_a_trainer_file_that_is_none_is_passed_over(tmp_path, capfd, what):
-    """Even with the right hashes beside it; the checkpoint before is gone on from."""
+    """Even with the right hashes beside it; training goes on from the checkpoint before."""
     train(tmp_path)
     folder = tmp_path / "sft" / "checkpoints" / "step-000030"
     if what in HOSTILE:
@@ -399,7 +399,7 @@ def test_an_epochs_order_is_made_once(monkeypatch):
 
 @pytest.mark.parametrize("end", ["", "\x00\x00\x00", '{"step": 3, "lo', "[3]\n", '{"loss": 1.0}\n'])
 def test_metrics_are_split_at_newlines_only(tmp_path, end):
-    """Samples may hold characters that splitlines breaks at; what a crash garbled ends the file."""
+    """Samples may hold characters at which splitlines would break; reading ends where a crash garbled the file."""
     rows = [{"step": 1, "samples": ["a\u2028b\u2029c\u0085d\x0be\x1cf\rg"]}, {"step": 2}]
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path) as log:

@@ -1,4 +1,4 @@
-"""TRL trains on from a folder that we export, with our loss mask, and on pairs of ours; its kinds of rows are read here."""
+"""TRL goes on training from a folder that we export, with our loss mask, and trains on our pairs; its formats of rows are read here."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,8 +15,9 @@ from minitron.data.sources import Reader
 from minitron.interop import hf
 from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.alignment import RejectConfig
 from minitron.recipe.data import DataConfig
-from minitron.recipe.schema import Config, ExportConfig, RejectConfig
+from minitron.recipe.schema import Config, ExportConfig
 
 pytestmark = pytest.mark.slow  # imports TRL
 trl = pytest.importorskip("trl")
@@ -85,7 +86,7 @@ ASKED, SAID, WORSE = (
     for role, text in (("user", "What color is the sky?"), ("assistant", "It is blue."), ("assistant", "It is green."))
 )
 PAIR = [(ASKED, "It is blue.", True), (ASKED, "It is green.", False)]
-# TRL's own names for what a row may be (its page on dataset formats) -> a row, and what it says to us.
+# TRL's own names of its formats (its page on dataset formats) -> a row, and the labels that we read from it.
 PREFERENCES = {
     "preference, standard, explicit prompt": (
         {"prompt": "What color is the sky?", "chosen": "It is blue.", "rejected": "It is green."}, PAIR),
@@ -103,7 +104,7 @@ DIALOGUES = {
 
 
 def as_trl_saves(row: dict, kind: str) -> str:
-    """A dataset of this row ten times, in a file that `datasets` writes."""
+    """Writes this row ten times to a file with `datasets`; returns the file's name."""
     rows = datasets.Dataset.from_list([row] * 10)
     name = f"rows.{kind}"
     rows.to_parquet(name) if kind == "parquet" else rows.to_json(name)

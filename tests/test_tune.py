@@ -27,14 +27,14 @@ def rows(tmp_path_factory):
 
 
 def packed(folder, *, count: int) -> PackedRows:
-    """Rows of 64 tokens that nobody has seen."""
+    """Rows of 64 tokens with random ids, which no model was trained on."""
     texts = np.random.default_rng(1).integers(300, size=(count, 60))
     pack([Sequence(ids.tolist(), [True] * 60) for ids in texts], context=64, vocab_size=320, out=folder)
     return PackedRows(folder)
 
 
 def rounded(teacher, rows):
-    """The tuned model, what its matrices were, and what they are."""
+    """The tuned model, its q4 matrices before tuning, and those after."""
     model, matrices = copy.deepcopy(teacher), arithmetic.shrink(copy.deepcopy(teacher), "q4")
     return model, matrices, tune.tuned(model, matrices, rows, seed=1)
 
@@ -101,7 +101,7 @@ def test_rows_set_aside_are_not_trained_on(rows):
 
 
 def test_gradients_pass_straight_through_the_rounding():
-    """Against sums written out: with codes as they are, a stored weight is its scale times a number."""
+    """Compared with sums written out: as long as its code stays the same, a stored weight is its scale times a constant."""
     draw = np.random.default_rng(1)
     exact, gradient = (draw.normal(size=(5, 40)).astype(np.float32) for _ in range(2))
     stored = panels.nearest(exact, "q4")

@@ -11,7 +11,7 @@ from minitron.align.selection import blended, decide, objection
 from minitron.evaluate.failures import FailureRates
 from minitron.evaluate.intervals import Share
 from minitron.evaluate.verdict import Candidate, Verdict
-from minitron.recipe.schema import KtoConfig
+from minitron.recipe.alignment import KtoConfig
 
 
 def test_blends_lie_between_the_models(tiny_model):
@@ -23,7 +23,7 @@ def test_blends_lie_between_the_models(tiny_model):
 
 
 def candidate(blend: float = 0.0, *, failing: int = 50, loss=1.0, probes=900, distinct_2=0.5, why="") -> Candidate:
-    """Figures of 1,000 answers of which so many fail, and 1,000 probes of which so many are right."""
+    """Figures of 1,000 answers, of which `failing` fail, and of 1,000 probes, of which `probes` are right."""
     share = Share.of(failing, 1000)
     rates = FailureRates(share, share, share, share, share)
     return Candidate(blend, loss, Share.of(probes, 1000), rates, distinct_2, why)
@@ -58,7 +58,7 @@ BAD = "held-out loss 2.0000, before 1.0000"
         ([candidate(1.0, failing=80)], False, "no change", 0, "failing answers 5.0% -> 8.0%"),
         ([candidate(1.0, why=BAD), candidate(0.5, failing=20)], False, "improved", 0.5, "failing answers 5.0% -> 2.0%"),
         ([candidate(1.0, why=BAD), candidate(0.5, why="x")], False, "refused", 0, f"blend 1: {BAD}; blend 0.5: x"),
-        ([], True, "refused", 0, "raw z fell"),  # nothing was trained that could be forced
+        ([], True, "refused", 0, "raw z fell"),  # there is no blend that could be forced
         ([candidate(1.0, failing=40)], True, "no change", 1.0, "forced; failing answers"),
         ([candidate(1.0, why=BAD), candidate(0.5, why="x")], True, "refused", 1.0, "forced; blend 1: "),
         ([candidate(1.0, failing=20)], True, "improved", 1.0, "failing answers 5.0% -> 2.0%"),

@@ -1,4 +1,4 @@
-"""The tokenizer stage and sft's encoding of small and odd data: what has a say in the vocabulary, and what is said where little is there."""
+"""The tokenizer stage and sft's encoding of small and odd data: what the vocabulary depends on, and messages about too little text."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ def test_text_enough_for_the_vocabulary_gets_it(capfd):
 
 def test_a_vocabulary_too_small_for_the_alphabet_says_how_large_that_is():
     with pytest.raises(
-        MinitronError, match=r"tokenizer.vocab_size is 270, but characters, bytes and markers are \d+"
+        MinitronError, match=r"tokenizer.vocab_size is 270, but the characters, bytes and markers alone are \d+"
     ) as e:
         run_to("tokenizer", "tokenizer.vocab_size=270")
     assert e.value.hint

@@ -1,4 +1,4 @@
-"""What can be wrong is told before the first long stage: nothing has been trained, and mostly nothing was made at all."""
+"""What can go wrong is reported before the first long stage: by then nothing is trained, and mostly nothing is made at all."""
 
 from pathlib import Path
 

@@ -45,7 +45,7 @@ def wheel(source) -> Path:
 
 
 def test_a_registry_takes_both(source, wheel):
-    """As twine sees them; small, and with what they need."""
+    """Wheel and source archive pass twine's checks, are small, and hold what they need."""
     build = "from setuptools import build_meta; build_meta.build_sdist('wheels')"
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
     (sdist,) = (source / "wheels").glob("minitron-*.tar.gz")

@@ -1,4 +1,4 @@
-"""Texts encoded by their words have just the ids that SentencePiece gives them whole."""
+"""Encoding a text word by word gives exactly the ids that SentencePiece gives for the whole text."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def changed(tokenizer, change) -> ModelProto:
 
 
 def test_a_model_whose_pieces_span_spaces_is_not_taken_apart(tokenizer):
-    """Such as Llama 2's, which has pieces of several spaces, or where a user symbol is two words."""
+    """For example Llama 2's, which has pieces of several spaces, or one with a user symbol of two words."""
     kind = ModelProto.SentencePiece
     for text, type_ in (
         ("\u2581\u2581", kind.NORMAL),

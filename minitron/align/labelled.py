@@ -25,7 +25,7 @@ from minitron.data.labelled import Labelled
 from minitron.evaluate import checks
 from minitron.evaluate.intervals import Share
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Sampling
+from minitron.recipe.alignment import Sampling
 from minitron.sample.generate import ask
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer

@@ -26,7 +26,7 @@ SAMPLED = {  # remedies where reject sampled the rejected ones; kto already cuts
 }
 RECORDED = {  # remedies where people or judges labelled both (reject.files)
     "length": "label answers of like length as good and as bad",
-    "ending": "label answers that end alike as good and as bad, or mend the endings in the file",
+    "ending": "label answers that end alike as good and as bad, or correct the endings in the file",
     "first tokens": "label answers that begin alike as good and as bad",
 }
 
@@ -41,7 +41,7 @@ def audit_label_leakage(examples: list[Example], end: int, *, recorded: bool, se
         return {}
     accuracies = audit(seen, seed=seed)
     shown = ", ".join(f"{name} {accuracy:.0%}" for name, accuracy in accuracies.items())
-    say(f"kto: chosen are told from rejected by something trivial in these shares (chance: 50%): {shown}")
+    say(f"kto: how often each of these tells chosen from rejected (chance: 50%): {shown}")
     for text in findings(accuracies, recorded=recorded):
         warn(f"kto: {text}")
     return accuracies

@@ -30,7 +30,9 @@ from minitron.core.interrupt import Interrupt
 from minitron.evaluate.examiner import Examiner
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import AlignConfig, Config, KtoConfig, OptimConfig
+from minitron.recipe.alignment import AlignConfig, KtoConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import OptimConfig
 from minitron.train import checkpoint
 from minitron.train.loop import accumulate
 from minitron.train.metrics import MetricsLog
@@ -208,8 +210,8 @@ class Alignment:
                 told_apart = self.stage == "kto" and self.state.step == self.early
                 if told_apart and statistics.fmean(self.state.accuracy) >= TOO_GOOD:
                     warn(
-                        "kto: after a tenth of the steps chosen and rejected are told apart without an error; something "
-                        "trivial may do that, see the shares said at the start"
+                        "kto: after a tenth of the steps the model tells chosen from rejected without an error; something trivial, "
+                        "such as length, may give them away: see the percentages printed at the start, and docs/kto.md"
                     )
                 signals = None
                 if last or self.state.step % settings.eval_every_steps == 0:

@@ -20,7 +20,7 @@ from minitron.evaluate.failures import KINDS
 from minitron.evaluate.intervals import change
 from minitron.evaluate.verdict import IMPROVED, NO_CHANGE, REFUSED, Candidate, Verdict
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import AlignConfig
+from minitron.recipe.alignment import AlignConfig
 
 
 def blended(model: LanguageModel, trained: dict[str, Tensor], share: float) -> LanguageModel:

@@ -23,7 +23,8 @@ def expand(pattern: str) -> list[Path]:
     try:
         from upath import UPath
     except ImportError:
-        raise MinitronError(f"{pattern} is elsewhere", hint="pip install 'minitron[remote]'") from None
+        message = f"reading {pattern} needs the library universal_pathlib, which is not installed"
+        raise MinitronError(message, hint="pip install 'minitron[remote]'") from None
     try:
         exact = UPath(pattern)
         if exact.exists():
@@ -32,7 +33,9 @@ def expand(pattern: str) -> list[Path]:
         folder = begin.rpartition("/")[0]
         return sorted(UPath(folder).glob(pattern[len(folder) + 1 :])) if magic else []
     except ImportError as error:  # fsspec says which library this kind of address needs
-        raise MinitronError(f"{pattern}: {error}", hint="install it beside minitron") from error
+        raise MinitronError(
+            f"{pattern}: {error}", hint="install that library with pip, where minitron is installed"
+        ) from error
     except Exception as error:  # each kind of address has exceptions of its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = "check the address, the network and your credentials"

@@ -162,7 +162,7 @@ def whole_lines(path: str | Path) -> list[str]:
 def write_error(error: OSError, *, path: str | Path) -> MinitronError:
     """The user's view of an OSError met while writing `path`."""
     reason, hint = _reason(error, "check that the path can be written")
-    return MinitronError(f"{reason} while writing {path}", hint=hint)
+    return MinitronError(f"{path} cannot be written: {reason}", hint=hint)
 
 
 def expand(pattern: str) -> list[Path]:

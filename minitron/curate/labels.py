@@ -44,7 +44,7 @@ def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
                 known.add(label.key)
                 new.append(label)
         kept += new
-        version = "" if model.sha256 in now else " (said to another version of the model)"
+        version = "" if model.sha256 in now else " (about answers of another version of the model)"
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in dropped.most_common())
         say(f"{file}: {len(new)} new labels{version}{left_out}")
         for label in new:
@@ -57,7 +57,7 @@ def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
     if html := sum(label.has_html for label in kept[before:]):
         say(f"{html} of the new ones hold HTML, which the model would learn to write")
     if len(kept) > before:
-        say(f"the next run learns from them: minitron run {config.recipe}")
+        say(f"to learn from them, run: minitron run {config.recipe}")
 
 
 def versions(config: Config) -> set[str]:

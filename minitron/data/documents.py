@@ -24,7 +24,8 @@ from minitron.data.messages import is_unicode
 from minitron.data.packing import PackedRows, Sequence, is_whole
 from minitron.data.shapes import no_column
 from minitron.data.sources import find_files
-from minitron.recipe.schema import Config, PretrainConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import PretrainConfig
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.sentencepiece import parts
 

@@ -27,6 +27,7 @@ MOST_LABELS = 10_000  # of a file
 MOST_CHARACTERS = 20_000  # of a message, an answer or a fix
 MOST_WHY = 2_000
 MOST_MESSAGES = 200
+ASK_AGAIN = "ask for a file that /labels FILE or the page's button wrote"
 
 NOT_A_LABEL = "not a label"
 TOO_LONG = "too long"
@@ -81,10 +82,9 @@ def _place(messages: list[Message]) -> list[tuple[str, str]]:
 # --- what friends send -----------------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> tuple[Model, list[Label], Counter[str]]:
+def read(path: Path, *, hint: str = ASK_AGAIN) -> tuple[Model, list[Label], Counter[str]]:
     """The model, the labels, and counts of the labels that cannot be used, by the reason. Raises NoLabels for a file that holds
-    no list of labels, and MinitronError if there is no such file."""
-    hint = "ask for a file that /labels FILE or the page's button wrote"
+    no list of labels, and MinitronError if there is no such file. `hint` is what to do about the former."""
     if not path.is_file():
         raise MinitronError(f"there is no file {path}", hint="name a file that a friend sent", code=2)
     with path.open("rb") as file:
@@ -179,7 +179,7 @@ def load(path: Path) -> list[Label]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError:
-        raise MinitronError(f"{path} is not UTF-8 text", hint="bring back an earlier copy of it") from None
+        raise MinitronError(f"{path} is not UTF-8 text", hint="restore an earlier copy of it") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -189,7 +189,7 @@ def load(path: Path) -> list[Label]:
             row = None
         label = parse_label(row)
         if isinstance(label, str):
-            raise MinitronError(f"{path}, line {number}: {label}", hint="mend that line, or take it out")
+            raise MinitronError(f"{path}, line {number}: {label}", hint="correct that line, or take it out")
         found.append(replace(label, model=_line(row.get("model")), sha256=_line(row.get("sha256"))))
     return found
 

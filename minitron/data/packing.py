@@ -80,8 +80,14 @@ def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: P
     return counts
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a folder holds packed rows exactly as `pack` wrote them. If the folder is there but does not, a warning says so."""
+def pack_again(folder: Path) -> str:
+    """What to do about packed rows that are missing or damaged: a finished stage does not look at its rows."""
+    return f"delete {folder.parent / 'stage.json'} and run its stage again: the rows are packed anew, and nothing is trained twice"
+
+
+def is_whole(folder: Path, *, then: str = "") -> bool:
+    """Whether a folder holds packed rows exactly as `pack` wrote them. If the folder is there but does not, a warning says so, and what
+    happens `then`, or what to do."""
     if not folder.is_dir():
         return False
     try:
@@ -90,7 +96,7 @@ def is_whole(folder: Path) -> bool:
             return True
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    warn(f"the packed rows in {folder} are damaged or of an earlier version")
+    warn(f"the packed rows in {folder} are damaged or of an earlier version: {then or pack_again(folder)}")
     return False
 
 
@@ -154,8 +160,8 @@ class PackedRows:
                 np.load(path / f"{name}.npy", mmap_mode="r") for name in ("sequences", "order", "rows")
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            hint = "delete that folder and run its stage again: the rows are packed anew, and nothing is trained twice"
-            raise MinitronError(f"the packed rows in {path} are damaged or of an earlier version", hint=hint) from error
+            message = f"the packed rows in {path} are damaged or of an earlier version"
+            raise MinitronError(message, hint=pack_again(path)) from error
 
     def __len__(self) -> int:
         return len(self._rows) - 1

@@ -96,9 +96,7 @@ class Rules:
         self._below = {name for rule in every for name in rule.condition.scores_below_zero()}
         for rule in self.valid if valid == "data.valid_keep" else ():
             if any(leaf.kind != NUMBER for leaf in rule.leaves):
-                hint = (
-                    "it is asked again of the scores that were kept: compare numbers, and put the rest into data.keep"
-                )
+                hint = "data.valid_keep may only compare columns of numbers; put other rules into data.keep"
                 raise MinitronError(f"data.valid_keep: '{rule.text}' is not about scores", hint=hint, code=2)
 
     def about(self, column: str) -> Rule:

@@ -32,7 +32,8 @@ from minitron.data.packing import PackedRows, pack
 from minitron.evaluate import checks, failures
 from minitron.evaluate.card import Continuation, Failures, Figures, HeldOut, ProbeAnswer, Probes, Sample, SourceLoss
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, Sampling
+from minitron.recipe.alignment import Sampling
+from minitron.recipe.schema import Config
 from minitron.sample.generate import Decoding, ask_each, generate
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
@@ -278,8 +279,8 @@ class Examiner:
         if len(spare) >= max(1, count // 2) or not everything:
             return spare
         warn(
-            f"{self.title}: there are {len(everything)} held-out {what}, too few for others than eval's: what is chosen by "
-            f"them looks better in the report than it is (raise data.valid_fraction, or lower eval.{what})"
+            f"{self.title}: there are only {len(everything)} held-out {what}, so those of eval decide here too, and the report will "
+            f"look better than the model is (raise data.valid_fraction, or lower eval.{what})"
         )
         return everything[: count or None]
 

@@ -22,7 +22,7 @@ from minitron.interop.about import ANSWER_TOKENS, About, check_fp16, utc
 from minitron.model.language_model import LanguageModel
 from minitron.quant import arithmetic
 from minitron.quant.panels import Matrix
-from minitron.recipe.schema import Sampling
+from minitron.recipe.alignment import Sampling
 from minitron.sample.generate import filter_logits
 from minitron.tokenizer.base import MARKERS, Tokenizer
 

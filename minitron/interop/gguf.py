@@ -111,9 +111,9 @@ def words(model: LanguageModel, dtype: str) -> Gguf:
     m, shape = model.config, model.trunk.gguf()
     hint = "train without it, or use --format bundle"
     if shape is None:
-        raise MinitronError(f"GGUF has no such model.arch = '{m.arch}' with these options", hint=hint)
+        raise MinitronError(f"GGUF cannot store model.arch = '{m.arch}' with these options", hint=hint)
     if m.logit_cap:
-        raise MinitronError(f"GGUF's {shape.architecture} has no model.logit_cap", hint=hint)
+        raise MinitronError(f"GGUF's {shape.architecture} cannot store model.logit_cap", hint=hint)
     if dtype != "f16" and (m.d_model % BLOCK or m.d_ff % BLOCK):
         raise MinitronError(
             f"GGUF's {dtype} takes {BLOCK} weights of a row at once: model.d_model {m.d_model} or model.d_ff {m.d_ff} is "
@@ -173,9 +173,9 @@ def sentencepiece(tokenizer: Tokenizer) -> dict[str, bytes]:
     vocab = tokenizer.to_vocab()
     rules, hint = vocab["normalizer"], "use --format bundle, or train with tokenizer.kind = 'bpe' and 'identity'"
     if rules["precompiled_charsmap"] or rules["remove_extra_whitespaces"]:
-        raise MinitronError("GGUF's vocabulary has no tokenizer.normalization", hint=hint)
+        raise MinitronError("GGUF cannot store tokenizer.normalization", hint=hint)
     if not rules["escape_whitespaces"]:
-        raise MinitronError("GGUF's vocabulary has no tokenizer.kind = 'bytes'", hint=hint)
+        raise MinitronError("GGUF cannot store tokenizer.kind = 'bytes'", hint=hint)
     if not vocab["byte_fallback"]:  # llama.cpp aborts at a character that has no token
         raise MinitronError("GGUF's vocabulary needs byte tokens, which this tokenizer lacks", hint=hint)
     return {

@@ -63,7 +63,8 @@ def write_model(model: LanguageModel, tokenizer: Tokenizer | None, about: About,
             for n in (tokenizer.to_tokenizer_json()["normalizer"] or {}).get("normalizers", [])
         ):
             warn(
-                "a tokenizer.json applies tokenizer.normalization without combining marks in mind: rare texts get other ids"
+                "transformers applies tokenizer.normalization differently to combining marks: rare texts get other ids there "
+                "(docs/interop.md)"
             )
         files |= tokenizer_files(tokenizer, base=about.base, context=model.config.context)
         files["generation_config.json"] = as_json(generation(tokenizer, about))
@@ -85,9 +86,11 @@ def words(model: LanguageModel) -> HuggingFace:
     m, shape = model.config, model.trunk.hugging_face()
     hint = "train without it, or use --format bundle"
     if shape is None:
-        raise MinitronError(f"transformers has no model like model.arch = '{m.arch}'", hint="use --format bundle")
+        raise MinitronError(
+            f"transformers has no model.arch = '{m.arch}' with these options", hint="use --format bundle"
+        )
     if m.logit_cap:
-        raise MinitronError(f"{shape.architecture} has no model.logit_cap", hint=hint)
+        raise MinitronError(f"{shape.architecture} cannot store model.logit_cap", hint=hint)
     return shape
 
 

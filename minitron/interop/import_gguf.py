@@ -18,7 +18,7 @@ from torch import Tensor
 from minitron.core.errors import MinitronError
 from minitron.interop.gguf import ALIGN, BLOCK, F16, F32, PIECES, Q8_0
 from minitron.interop.import_tokenizer import sentencepiece_of
-from minitron.interop.imported import Imported, check_names, shape
+from minitron.interop.imported import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, shape
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.tokenizer.byte_level import byte_level_json, special_token
@@ -87,7 +87,7 @@ def read(path: Path) -> Imported:
         except (Damaged, struct.error, KeyError, TypeError, ValueError, OverflowError) as error:
             told = f"{path} is damaged, or no model that minitron reads: {type(error).__name__} {str(error)[:100]}"
             told = told.replace("Damaged ", "").replace("KeyError", "it lacks")
-            raise MinitronError(told, hint="copy it anew") from error
+            raise MinitronError(told, hint=COPY_AGAIN) from error
 
 
 def _read(reader: Reader, path: Path) -> Imported:
@@ -117,7 +117,7 @@ def _read(reader: Reader, path: Path) -> Imported:
             )
         if name not in names:
             raise MinitronError(
-                f"{path} has a tensor {name[:100]!r} that such a model does not have", hint="minitron has no such model"
+                f"{path} has a tensor {name[:100]!r} that such a model does not have", hint=ANOTHER_MODEL
             )
         if entry.shape[-1] % block:
             raise Damaged("a row is no whole number of blocks")
@@ -261,7 +261,7 @@ def tokenizer(
     )
     if whole is None:
         raise MinitronError(
-            f"{path} splits texts in the way {str(keys.get('tokenizer.ggml.pre'))[:50]!r}",
+            f"{path} splits texts in the way {str(keys.get('tokenizer.ggml.pre'))[:50]!r}, which minitron does not know",
             hint="import the folder it was made from",
         )
     data = file_of(whole, size=rows, end=int(keys.get("tokenizer.ggml.eos_token_id", rows - 1)))

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from minitron.core.errors import MinitronError
 from minitron.interop.import_tokenizer import with_markers
-from minitron.interop.imported import Imported, check_names, read_json, shape
+from minitron.interop.imported import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, read_json, shape
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.tokenizer.forms import OURS
 
@@ -41,7 +41,7 @@ def read(folder: Path) -> Imported:
     files = tensor_files(folder)
     stored = {our_name(name, kind): name for name in files if not name.endswith(BUFFERS)}
     if len(stored) < sum(not name.endswith(BUFFERS) for name in files):
-        raise MinitronError(f"{folder} has a tensor twice, with and without a prefix", hint="copy it anew")
+        raise MinitronError(f"{folder} has a tensor twice, with and without a prefix", hint=COPY_AGAIN)
     if kind != "gpt2":
         values["untied_head"] = not about.get("tie_word_embeddings", "lm_head.weight" not in stored)
     if not values.get("untied_head"):
@@ -106,7 +106,7 @@ def gpt2(about: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def refuse(file: Path, what: str) -> None:
-    raise MinitronError(f"the model of {file} {what}", hint="minitron has no such model")
+    raise MinitronError(f"the model of {file} {what}", hint=ANOTHER_MODEL)
 
 
 def our_name(name: str, kind: str) -> str:
@@ -126,7 +126,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
         raise MinitronError(f"{folder} has neither model.safetensors nor an index of shards", hint=hint)
     found = read_json(index).get("weight_map")
     if not isinstance(found, dict) or not found:
-        raise MinitronError(f"{index} has no weight_map", hint="copy it anew")
+        raise MinitronError(f"{index} has no weight_map", hint=COPY_AGAIN)
     files: dict[str, Path] = {}
     held: dict[Any, set[str]] = {}
     for name, shard in found.items():
@@ -143,7 +143,8 @@ def tensor_files(folder: Path) -> dict[str, Path]:
             held[shard] = names_in(folder / shard)
         if name not in held[shard]:
             raise MinitronError(
-                f"{index} says that {name[:100]} is in {shard}, where it is not", hint="copy the folder anew"
+                f"{index} says that {name[:100]} is in {shard}, where it is not",
+                hint="copy or download the folder again",
             )
         files[name] = folder / shard
     return files
@@ -161,7 +162,7 @@ def opened(path: Path) -> Any:
     try:
         return safe_open(path, "pt")
     except (safetensors.SafetensorError, OSError) as error:
-        raise MinitronError(f"{path} is no file of tensors, or not all of it", hint="copy it anew") from error
+        raise MinitronError(f"{path} is no file of tensors, or not all of it", hint=COPY_AGAIN) from error
 
 
 def load(folder: Path, files: dict[str, Path], stored: dict[str, str], config: ModelConfig) -> dict[str, Tensor]:
@@ -211,7 +212,8 @@ def read_tokenizer(
     rows = next(t.shape[0] for name, t in tensors.items() if name.endswith(("embed_tokens.weight", "wte.weight")))
     if type(end) is not int or not 0 <= end < rows:
         raise MinitronError(
-            f"{folder / 'config.json'} has no eos_token_id below {rows}", hint="say which token ends a text"
+            f"{folder / 'config.json'} has no eos_token_id below {rows}",
+            hint='set "eos_token_id" in it: the id of the token that ends a text',
         )
     data = file_of(whole, size=rows, end=end)
     made = ByteBPE(data, folder / "tokenizer.json")

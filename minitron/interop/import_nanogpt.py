@@ -19,7 +19,7 @@ from torch import Tensor
 
 from minitron.core.errors import MinitronError
 from minitron.interop.import_tokenizer import of_characters, with_markers
-from minitron.interop.imported import MOST_TEXT_BYTES, Imported, check_names, read_json, shape
+from minitron.interop.imported import ANOTHER_TOKENIZER, MOST_TEXT_BYTES, Imported, check_names, read_json, shape
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 
@@ -66,7 +66,10 @@ def checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             any(part.compress_type != zipfile.ZIP_STORED for part in parts)
             or sum(p.file_size for p in parts) > path.stat().st_size
         ):
-            raise MinitronError(f"{path} is packed, as no checkpoint is", hint="copy it anew")
+            raise MinitronError(
+                f"{path} is a compressed zip, which a checkpoint never is",
+                hint="unpack it, or copy the checkpoint again",
+            )
         found = torch.load(path, map_location="cpu", weights_only=True)
         arguments, weights = found["model_args"], found["model"]
         if not isinstance(arguments, dict) or not all(
@@ -106,7 +109,7 @@ def read_tokenizer(folder: Path, tensors: dict[str, Tensor], rows: int) -> tuple
         return data, tensors
     raise MinitronError(
         f"{folder} has neither tokenizer.model nor meta.pkl nor tokenizer.json",
-        hint="copy the file that says what the ids mean beside the checkpoint; of GPT-2's pieces its tokenizer.json",
+        hint="copy the tokenizer's file beside the checkpoint: prepare.py's meta.pkl, or GPT-2's tokenizer.json",
     )
 
 
@@ -132,9 +135,7 @@ def characters(path: Path, rows: int) -> list[str]:
     except Exception as error:  # whatever a broken or hostile pickle leads to
         raise MinitronError(f"{path} is no plain dictionary of characters: {str(error)[:100]}", hint=hint) from error
     if not all(isinstance(c, str) and len(c) == 1 for c in listed) or len(set(listed)) != len(listed):
-        raise MinitronError(f"{path} names what is no single character, or one twice", hint=hint)
+        raise MinitronError(f"{path} lists something other than single characters, or one of them twice", hint=hint)
     if not 0 < len(listed) <= rows:
-        raise MinitronError(
-            f"{path} has {len(listed)} characters and the model {rows} tokens", hint="import both of one model"
-        )
+        raise MinitronError(f"{path} has {len(listed)} characters and the model {rows} tokens", hint=ANOTHER_TOKENIZER)
     return listed

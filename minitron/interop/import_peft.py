@@ -14,7 +14,7 @@ from torch import Tensor
 
 from minitron.core.errors import MinitronError
 from minitron.interop.import_hf import DTYPES, opened
-from minitron.interop.imported import Imported, read_json
+from minitron.interop.imported import COPY_AGAIN, Imported, read_json
 from minitron.interop.peft import PREFIX, ROWS
 
 A, B = ".lora_A.weight", ".lora_B.weight"
@@ -79,7 +79,7 @@ def scale_of(told: dict[str, Any], file: Path) -> float:
         raise MinitronError(f"{file} also changed the model that it is for", hint="merge it with peft first")
     rank, alpha = told.get("r"), told.get("lora_alpha")
     if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise MinitronError(f"{file} has no r and lora_alpha", hint="copy it anew")
+        raise MinitronError(f"{file} has no r and lora_alpha", hint=COPY_AGAIN)
     return alpha / (math.sqrt(rank) if told.get("use_rslora") else rank)
 
 
@@ -88,7 +88,7 @@ def rows_of(told: dict[str, Any], end: str, folder: Path) -> list[int]:
     rows = told.get("trainable_token_indices")
     rows = rows.get(end) if isinstance(rows, dict) else rows
     if not isinstance(rows, list) or not all(type(i) is int and 0 <= i < 1 << 20 for i in rows):
-        raise MinitronError(f"{folder} does not say which rows of {end[:40]} it changes", hint="copy it anew")
+        raise MinitronError(f"{folder} does not say which rows of {end[:40]} it changes", hint=COPY_AGAIN)
     return rows
 
 
@@ -101,7 +101,7 @@ def read(path: Path) -> dict[str, Tensor]:
                 raise MinitronError(f"{name[:100]} is no matrix of numbers", hint=f"minitron reads {', '.join(DTYPES)}")
             found[name.removeprefix(PREFIX)] = file.get_tensor(name).float()
     if not found:
-        raise MinitronError(f"{path} is empty", hint="copy it anew")
+        raise MinitronError(f"{path} is empty", hint=COPY_AGAIN)
     return found
 
 

@@ -13,6 +13,7 @@ from sentencepiece import sentencepiece_model_pb2
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
+from minitron.interop.imported import ANOTHER_MODEL, ANOTHER_TOKENIZER, COPY_AGAIN, TOO_LARGE
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS
 from minitron.tokenizer.char import Characters
@@ -27,11 +28,11 @@ def with_markers(path: Path, tensors: dict[str, Tensor]) -> tuple[bytes, dict[st
     """SentencePiece's model with our markers added as control pieces, which take rows of the embedding that no piece uses, or new
     ones. Returns its bytes, the tensors with those rows, and whether all markers were there before. Raises MinitronError."""
     if path.stat().st_size > MOST_BYTES:
-        raise MinitronError(f"{path} is larger than {MOST_BYTES >> 20} MB", hint="it is no tokenizer")
+        raise MinitronError(f"{path} is larger than {MOST_BYTES >> 20} MB", hint=TOO_LARGE)
     try:
         proto = ModelProto.FromString(path.read_bytes())
     except DecodeError as error:
-        raise MinitronError(f"{path} is not a SentencePiece model", hint="copy it anew") from error
+        raise MinitronError(f"{path} is not a SentencePiece model", hint=COPY_AGAIN) from error
     return completed(proto, tensors, path)
 
 
@@ -43,14 +44,14 @@ def completed(proto: Any, tensors: dict[str, Tensor], path: Path) -> tuple[bytes
             f"{path} is of the kind {kinds.Name(proto.trainer_spec.model_type)}", hint="minitron reads BPE"
         )
     if not proto.pieces or proto.pieces[0].type != proto.pieces[0].UNKNOWN:
-        raise MinitronError(f"{path} does not begin with the unknown piece", hint="minitron has no such tokenizer")
+        raise MinitronError(f"{path} does not begin with the unknown piece", hint=ANOTHER_MODEL)
     rows = next(t.shape[0] for name, t in tensors.items() if name.endswith(ROWS))
     there = {piece.piece for piece in proto.pieces}
     wanted = [marker for marker in MARKERS if marker not in there]
     had = not wanted
     if len(proto.pieces) > rows:
         raise MinitronError(
-            f"{path} has {len(proto.pieces)} pieces and the model {rows} tokens", hint="import both of one model"
+            f"{path} has {len(proto.pieces)} pieces and the model {rows} tokens", hint=ANOTHER_TOKENIZER
         )
     wanted += [f"<|row-{i}|>" for i in range(len(proto.pieces) + len(wanted), rows)]
     for marker in wanted:
@@ -61,17 +62,19 @@ def completed(proto: Any, tensors: dict[str, Tensor], path: Path) -> tuple[bytes
 
 def of_characters(characters: list[str], tensors: dict[str, Tensor], path: Path) -> tuple[bytes, dict[str, Tensor]]:
     """A character tokenizer of ours for a model in which `characters[i]` is id i, and the tensors with each row moved to our id."""
+    unusable = MinitronError(
+        f"{path} holds characters that minitron cannot make tokens of",
+        hint="train the model again on text without them",
+    )
     try:
         text = "".join(characters)
         data = Characters.train([text], config=TokenizerConfig(kind="char", byte_fallback=False), seed=1)
         ours = Characters(data, path)
     except (UnicodeError, RuntimeError) as error:
-        raise MinitronError(
-            f"{path} names characters that cannot be tokens", hint="import the checkpoint with another"
-        ) from error
+        raise unusable from error
     ids = [ours.encode(c) for c in characters]
     if any(len(i) != 1 or i == [0] for i in ids) or len({i[0] for i in ids}) != len(ids):
-        raise MinitronError(f"{path} names a character that SentencePiece keeps for itself", hint="train without it")
+        raise unusable
     moved = dict(tensors)
     for name, t in tensors.items():
         if name.endswith(ROWS):
@@ -87,10 +90,10 @@ def sentencepiece_of(
     numbers = {letter: number for number, letter in TYPES.items()}
     if not len(pieces) == len(scores) == len(types):
         raise MinitronError(
-            f"{path} has {len(pieces)} pieces, {len(scores)} scores and {len(types)} types", hint="copy it anew"
+            f"{path} has {len(pieces)} pieces, {len(scores)} scores and {len(types)} types", hint=COPY_AGAIN
         )
     if len(set(pieces)) != len(pieces) or not all(pieces):
-        raise MinitronError(f"{path} has a piece that is empty or there twice", hint="copy it anew")
+        raise MinitronError(f"{path} has a piece that is empty or there twice", hint=COPY_AGAIN)
     proto = ModelProto()
     proto.trainer_spec.model_type = proto.trainer_spec.ModelType.Value("BPE")
     proto.trainer_spec.byte_fallback = "B" in types

@@ -21,12 +21,18 @@ from minitron.recipe import shapes
 from minitron.recipe.kinds import SHAPES, TOKENIZERS
 from minitron.recipe.layout import Layout
 from minitron.recipe.load import read_section
-from minitron.recipe.schema import Config, ModelConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import ModelConfig
 from minitron.recipe.write import write_recipe
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
 MOST_TEXT_BYTES = 64 << 20  # the largest JSON file that is read
+# Hints: what to do about files that cannot be imported.
+COPY_AGAIN = "copy or download it again"
+ANOTHER_MODEL = "import another model: docs/interop.md lists those that minitron reads"
+ANOTHER_TOKENIZER = "the tokenizer belongs to another model: copy both from the same one"
+TOO_LARGE = "is it the right file? a tokenizer or config of a model is smaller"
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def write(found: Imported, out: Path, *, source: Path) -> None:
         model = LanguageModel(found.model, rows)
     fill(model, found.tensors)
     if (size := kinds.read(found.tokenizer, source).vocab_size) != rows:
-        raise MinitronError(f"the tokenizer has {size} tokens and the model {rows}", hint="import both of one model")
+        raise MinitronError(f"the tokenizer has {size} tokens and the model {rows}", hint=ANOTHER_TOKENIZER)
     recipe = f"# imported from {source}\n" + write_recipe(recipe_of(found, out, kind), comments={})
     with atomic_folder(out) as work:
         layout = Layout(work)
@@ -102,7 +108,7 @@ def recipe_of(found: Imported, out: Path, kind: str) -> Config:
     changed = replace(config, model=found.model, tokenizer=replace(config.tokenizer, kind=kind))
     if not found.base:
         return changed
-    from minitron.recipe.schema import PretrainConfig
+    from minitron.recipe.training import PretrainConfig
 
     return replace(changed, pretrain=PretrainConfig(init=out.as_posix()))
 
@@ -118,7 +124,10 @@ def fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
     check_names(wanted, {name: tuple(t.shape) for name, t in tensors.items()})
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise MinitronError(f"{name} holds what is no number", hint="the file is damaged, or its training diverged")
+            raise MinitronError(
+                f"{name} holds a value that is not a finite number",
+                hint="the file is damaged, or its training diverged",
+            )
     model.to_empty(device="cpu")
     model.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=False)
 
@@ -140,7 +149,7 @@ def shape(values: dict[str, Any], source: Path) -> ModelConfig:
     config, problems = read_section(ModelConfig, values, "model")
     problems = problems or shapes.check(config)
     if problems:
-        raise MinitronError(f"{source}: {problems[0]}", hint="minitron has no model of that shape")
+        raise MinitronError(f"{source}: {problems[0]}", hint=ANOTHER_MODEL)
     assert config.arch in SHAPES
     resolved: ModelConfig = shapes.resolved(config)
     return resolved
@@ -154,11 +163,11 @@ def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
     if not path.exists():
         raise MinitronError(f"{path.parent} has no {path.name}", hint="copy the whole folder of the model")
     if path.stat().st_size > MOST_TEXT_BYTES:
-        raise MinitronError(f"{path} is larger than {MOST_TEXT_BYTES >> 20} MB", hint="it is no file of such a model")
+        raise MinitronError(f"{path} is larger than {MOST_TEXT_BYTES >> 20} MB", hint=TOO_LARGE)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise MinitronError(f"{path} is not JSON", hint="copy it anew") from error
+        raise MinitronError(f"{path} is not JSON", hint=COPY_AGAIN) from error
     if not isinstance(value, dict):
-        raise MinitronError(f"{path} holds no object", hint="copy it anew")
+        raise MinitronError(f"{path} is not a JSON object", hint=COPY_AGAIN)
     return value

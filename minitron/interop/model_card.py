@@ -17,7 +17,8 @@ from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.layout import Layout
 from minitron.recipe.load import load_recipe
-from minitron.recipe.schema import Config, TrainConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import TrainConfig
 from minitron.tokenizer.base import Tokenizer
 
 SAMPLES, WRONG, SHOWN_CHARS = 5, 5, 600  # quoted at most: answers, wrong answers, characters of each

@@ -55,7 +55,7 @@ def pieces_of(patterns: list[str], *, column: str = "") -> Iterator[Piece]:
                 raise
             warn(f"left out: {error}")
     if broken:
-        warn(f"{broken:,} of {len(files):,} files were left out, or what came behind the fault in them")
+        warn(f"{broken:,} of {len(files):,} files were left out, in whole or from the first fault on")
 
 
 def _turns(source: Source, names: list[str]) -> Iterator[Piece]:

@@ -9,7 +9,7 @@ import torch
 from minitron.core import parallel
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.data.packing import Batch, PackedRows, is_whole
+from minitron.data.packing import Batch, PackedRows, is_whole, pack_again
 from minitron.lab.census import Trained
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
@@ -32,7 +32,7 @@ def look(config: Config) -> Trained | None:
     )
     rows = config.layout.packed("pretrain" if found == "pretrain" else "sft", "valid")
     if not is_whole(rows):
-        raise MinitronError(f"there is no held-out text in {rows}", hint="run its stage again")
+        raise MinitronError(f"there is no held-out text in {rows}", hint=pack_again(rows))
     losses, targets = losses_by_token(model, PackedRows(rows))
     norms = model.embedding.detach().float().norm(dim=1).cpu().numpy()
     per_token = model.config.d_model * (2 if model.config.untied_head else 1)

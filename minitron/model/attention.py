@@ -14,7 +14,7 @@ from minitron.model.costs import FP32, Load
 from minitron.model.dot_product import WRITTEN_OUT, attention, ready, writes_out_attention
 from minitron.model.segments import Segments, by_segment
 from minitron.model.state import LayerState, Pass
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 class KVCache(LayerState):

@@ -21,7 +21,7 @@ from minitron.model.llama import LlamaBlock
 from minitron.model.norms import RMSNorm
 from minitron.model.short_conv import CausalConv, ConvState
 from minitron.model.state import LayerState, Pass
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 CHUNK = 64  # tokens that are computed together (benchmarks/streaming.py)
 TIMESCALES = (8, 1024)  # initial memory of the first and the last head, in tokens

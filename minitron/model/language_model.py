@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from minitron.model.shape import Block, Trunk
 from minitron.model.state import Pass, Span, State
 from minitron.recipe.kinds import SHAPES
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 def trunk_type(arch: str) -> type[Trunk]:

@@ -20,7 +20,7 @@ from minitron.model.norms import RMSNorm
 from minitron.model.rope import for_heads, rope_table, rotate
 from minitron.model.shape import Block, Gguf, HuggingFace, Trunk
 from minitron.model.state import LayerState, Pass, compute_dtype, run_blocks
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 class LlamaAttention(Attention):

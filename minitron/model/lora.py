@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import LoraConfig
+from minitron.recipe.training import LoraConfig
 
 TRAINED = (".lora_a", ".lora_b", ".rows")  # ends of the names of what is trained
 

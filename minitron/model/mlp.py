@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from minitron.model import joined
 from minitron.model.costs import Load
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 class SwiGLU(nn.Module):

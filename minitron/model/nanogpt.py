@@ -16,7 +16,7 @@ from minitron.model.mlp import GELU
 from minitron.model.norms import LayerNorm
 from minitron.model.shape import Block, Gguf, HuggingFace, Trunk
 from minitron.model.state import LayerState, Pass, run_blocks
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 class GPTAttention(Attention):

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 def rope_table(config: ModelConfig) -> tuple[Tensor, Tensor]:

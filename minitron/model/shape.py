@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from minitron.model.costs import Load
 from minitron.model.norms import LayerNorm, RMSNorm
 from minitron.model.state import LayerState, Pass
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from minitron.model.rope import rope_at
 from minitron.model.shape import Block, Gguf, HuggingFace
 from minitron.model.state import Pass
 from minitron.recipe.kinds import LAYERS
-from minitron.recipe.schema import ModelConfig
 from minitron.recipe.shapes import layer_kinds
+from minitron.recipe.training import ModelConfig
 
 
 class Stream(Llama):

@@ -18,7 +18,7 @@ from minitron.model.dot_product import ready
 from minitron.model.llama import LlamaAttention, LlamaBlock
 from minitron.model.segments import Segments
 from minitron.model.state import Pass
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 
 class WindowCache(KVCache):

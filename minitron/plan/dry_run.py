@@ -27,7 +27,8 @@ from minitron.data.packing import Batch, PackedRows, collate
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
-from minitron.recipe.schema import Config, OptimConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import OptimConfig
 from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import MARKERS

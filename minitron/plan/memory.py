@@ -21,7 +21,8 @@ from minitron.model import lora as low_rank
 from minitron.model.costs import FP32, Load, total
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.model.shape import Block
-from minitron.recipe.schema import Config, LoraConfig, ModelConfig, OptimConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import LoraConfig, ModelConfig, OptimConfig
 from minitron.tokenizer.base import MARKERS
 from minitron.train import cross_entropy, inherit
 from minitron.train.optimizer import method

@@ -96,7 +96,7 @@ def path_of(file: str | None, name: str = "") -> Path:
     """The recipe's path: `file`, else recipes/<name>.toml. Raises MinitronError if it is not a .toml file or exists already."""
     stem = NO_NAME.sub("-", name.strip().lower()).strip("-")
     if not file and not stem:
-        raise MinitronError(f"{name!r} has no letter", hint="give it a name such as Tiko", code=2)
+        raise MinitronError(f"the name {name!r} has no letter", hint="give it a name such as Tiko", code=2)
     path = Path(file) if file else Path("recipes") / f"{stem}.toml"
     if path.suffix != ".toml":
         raise MinitronError(f"{path} does not end in .toml", hint=f"such as {path}.toml", code=2)
@@ -157,7 +157,7 @@ def languages_of(text: str) -> list[str]:
     words = text.replace(",", " ").split()
     if not words or not set(words) <= set(persona.LANGUAGES):
         hint = f"write {' or '.join(persona.LANGUAGES)}, or both"
-        raise MinitronError(f"the {BUILT_IN} dialogues are not in {text!r}", hint=hint, code=2)
+        raise MinitronError(f"there are no {BUILT_IN} dialogues in {text!r}", hint=hint, code=2)
     return [language for language in persona.LANGUAGES if language in words]
 
 
@@ -222,12 +222,12 @@ def ask(question: str, *, usual: str, check: Callable[[str], Any]) -> str:
     to answer."""
     hint = "answer with options: --name Tiko --data chats.jsonl --minutes 20"
     if not sys.stdin.isatty():
-        raise MinitronError("minitron new has questions, and there is no terminal", hint=hint, code=2)
+        raise MinitronError("minitron new asks questions, but there is no terminal to answer in", hint=hint, code=2)
     while True:
         print(f"{question} [{usual}] " if usual else f"{question} ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
-            raise MinitronError("there was no answer", hint=hint, code=2)
+            raise MinitronError("the input ended before the questions did", hint=hint, code=2)
         answer = line.strip() or usual
         try:
             check(answer)

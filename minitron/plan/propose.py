@@ -69,7 +69,7 @@ def propose(
     proposal, parts = search.proposal(shape, minutes)
     if minutes and sum(part.tokens for part in parts.values()) == MOST_EPOCHS * sum(p.unique for p in parts.values()):
         say(
-            f"steps          fewer than there is time for: after {MOST_EPOCHS} passes over the data more bring next to nothing"
+            f"steps          fewer than the time allows: after {MOST_EPOCHS} passes over the data, more passes teach next to nothing"
         )
     if minutes and search.aligning > 60 * minutes * ALIGNING_SHARE:
         warn(
@@ -256,8 +256,7 @@ def _check_memory(proposal: Config, device: torch.device) -> None:
     if not _fits(proposal, device):
         need, there = _need(proposal, device), memory.device_bytes(device)
         raise MinitronError(
-            f"training {memory.block_matrices(proposal.model) / 1e6:.0f}M parameters of blocks takes about {need / 1e9:.1f} GB, "
-            f"and {device} has {there / 1e9:.1f}",
+            f"training a model of this size needs about {need / 1e9:.1f} GB, and {device} has {there / 1e9:.1f} GB",
             hint="ask for a smaller size: --params",
         )
 
@@ -302,8 +301,8 @@ def _tell(proposal: Config, parts: dict[str, Part], shape: Shape, search: Search
     learnt = sum(rules.worth(part.tokens, part.unique) for part in parts.values())
     best = rules.best_size(learnt * dry_run.operations(proposal, search.stages[-1], 1))
     say(
-        f"balance        {learnt / shape.params:.1f} tokens per parameter, repeated ones counted for what they are worth; so "
-        f"much training is best spent on about {best / 1e6:.2g}M parameters"
+        f"balance        {learnt / shape.params:.1f} tokens per parameter (repeated tokens count less); this much training suits "
+        f"about {best / 1e6:.2g}M parameters best"
     )
     if shape.params > 3 * best:
         say("               a smaller model would learn as much in this time, or from this data, and answer faster")
@@ -324,7 +323,7 @@ def remedy(parts: dict[str, Part], learnt: float) -> str:
     most = rules.worth(MOST_EPOCHS * unique, unique)
     why = f"sentences take about {rules.SPEAKS:,} tokens to learn, and"
     if most >= rules.SPEAKS:
-        return f"{why} here it sees what is worth {learnt:,.0f}. The data would do: what helps is more time"
+        return f"{why} here it sees {learnt:,.0f} (repeated tokens count less). There is enough data: what helps is more time"
     return (
         f"{why} this data is worth {most:,.0f}, however long it trains. What helps: more data; a model to start from, which learns "
         "the language first ([pretrain] on plain text); or data of the same kind mixed in (more files in data.files). "

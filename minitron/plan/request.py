@@ -95,7 +95,7 @@ def parse_size(text: str) -> int:
         raise MinitronError(f"--params: '{text}' is not a number of parameters", hint=hint, code=2) from None
     if not SMALLEST <= size <= LARGEST:
         raise MinitronError(
-            f"--params: {text} is outside what this program is for, 0.1M to 1000M",
+            f"--params must be from 0.1M to 1000M, not {text}",
             hint="the demo has 2.2M, the reference 48M",
             code=2,
         )

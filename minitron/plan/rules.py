@@ -12,8 +12,8 @@ from functools import cache
 from minitron.plan import memory
 from minitron.plan.corpus_stats import Counts
 from minitron.plan.studied import Studied
-from minitron.recipe.schema import ModelConfig
 from minitron.recipe.shapes import resolved
+from minitron.recipe.training import ModelConfig
 from minitron.train.optimizer import method
 
 SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters

@@ -248,7 +248,7 @@ def complete(program: Path, dialogues: list[list[dict]], *, max_tokens: int) -> 
     done = subprocess.run([program.resolve(), "complete"], input=lines.encode(), capture_output=True)
     if done.returncode:
         raise MinitronError(
-            f"{program} failed: {done.stderr.decode(errors='replace').strip()}", hint="run its selftest"
+            f"{program} failed: {done.stderr.decode(errors='replace').strip()}", hint=f"run: {program} selftest"
         )
     return [json.loads(line)["text"] for line in done.stdout.splitlines()]
 
@@ -266,7 +266,7 @@ def introduce(config: Config) -> None:
         answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8")
         if answer.returncode:
             raise MinitronError(
-                f"{program} does not answer '{question}': {answer.stderr.strip()}", hint="run its selftest"
+                f"{program} does not answer '{question}': {answer.stderr.strip()}", hint=f"run: {program} selftest"
             )
         tell(f"  > {question}\n    {answer.stdout.strip()}")
     say(f"\nTalk to it:      ./{program}", style="bold")

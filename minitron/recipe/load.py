@@ -22,19 +22,13 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.recipe import mixture, shapes
+from minitron.recipe.alignment import FeedbackConfig
 from minitron.recipe.data import Fetch, PersonaConfig
 from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
 from minitron.recipe.layout import Layout
 from minitron.recipe.removed import REMOVED
-from minitron.recipe.schema import (
-    NORMALIZATIONS,
-    Config,
-    FeedbackConfig,
-    ModelConfig,
-    OptimConfig,
-    StudyConfig,
-    TokenizerConfig,
-)
+from minitron.recipe.schema import NORMALIZATIONS, Config, StudyConfig, TokenizerConfig
+from minitron.recipe.training import ModelConfig, OptimConfig
 
 MOST_SYMBOL_BYTES = 200  # of each of tokenizer.user_symbols
 
@@ -140,7 +134,7 @@ def tables_of(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise MinitronError(f"{path} is not UTF-8 text", hint="save it as UTF-8", code=2) from None
     except tomllib.TOMLDecodeError as error:
-        raise MinitronError(f"{path} is not valid TOML: {error}", hint="mend that line", code=2) from None
+        raise MinitronError(f"{path} is not valid TOML: {error}", hint="correct that line", code=2) from None
 
 
 def _apply_override(raw: dict[str, Any], text: str, problems: list[str]) -> None:
@@ -265,7 +259,7 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     _check_persona(data.persona, problems)
     if data.persona != PersonaConfig() and not (data.synth_rows or any(one.builtin for one in data.source)):
         problems.append(
-            "data.persona is of the built-in dialogues; set data.synth_rows (or builtin of a source), or leave it out"
+            "data.persona is for the built-in dialogues; set data.synth_rows (or builtin of a source), or leave it out"
         )
     problems += mixture.check(data)
     for i, one in enumerate(data.fetch):
@@ -288,7 +282,7 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
     for name in config.pretrain.clean if config.pretrain else ():
         if name not in CLEANINGS:
-            problems.append(f"pretrain.clean must be of {', '.join(CLEANINGS)}, not {name!r}")
+            problems.append(f"pretrain.clean may only name {', '.join(CLEANINGS)}, not {name!r}")
     _check_tokenizer(config.tokenizer, problems)
     if config.study:
         _check_study(config, config.study, problems)
@@ -347,7 +341,7 @@ def _check_persona(persona: PersonaConfig, problems: list[str]) -> None:
         if not is_name(name):
             problems.append(f"data.persona.{key} must be letters, as a name is, not {name!r}")
     if not persona.languages or not set(persona.languages) <= {"en", "ru"}:
-        problems.append(f"data.persona.languages must be of en and ru, not {persona.languages!r}")
+        problems.append(f"data.persona.languages must be en, ru or both, not {persona.languages!r}")
     for i, fact in enumerate(persona.facts):
         where = f"data.persona.facts[{i}]"
         if not fact.ask or not fact.say or not all(text.strip() for text in (*fact.ask, *fact.say)):
@@ -381,7 +375,7 @@ def _check_tokenizer(tokenizer: TokenizerConfig, problems: list[str]) -> None:
         elif len(symbol.encode()) > MOST_SYMBOL_BYTES:
             problems.append(f"tokenizer.user_symbols: {symbol[:20]!r}... is longer than {MOST_SYMBOL_BYTES} bytes")
         elif re.fullmatch(r"<\|(system|user|assistant|end)\|>|<unk>|<0x[0-9A-F]{2}>", symbol):
-            problems.append(f"tokenizer.user_symbols: {symbol!r} is the name of a token that no text becomes")
+            problems.append(f"tokenizer.user_symbols: {symbol!r} is a name that the tokenizer keeps for itself")
     for symbol, count in Counter(tokenizer.user_symbols).items():
         if count > 1:
             problems.append(f"tokenizer.user_symbols has {symbol!r} {count} times")

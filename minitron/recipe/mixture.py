@@ -70,7 +70,7 @@ def check(data: DataConfig) -> list[str]:
     if not found:
         return []
     beside = [name for name in ("synth_rows", "files", "hub", *RULES) if getattr(data, name)]
-    problems = [f"data.{name} stands in a [[data.source]] where there are such" for name in beside]
+    problems = [f"data.{name} belongs in a [[data.source]], since the recipe has such tables" for name in beside]
     for i, one in enumerate(found):
         if sum((bool(one.builtin), bool(one.files), bool(one.hub))) != 1:
             problems.append(f"data.source[{i}] needs one of builtin, files and hub")

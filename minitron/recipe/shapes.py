@@ -9,7 +9,7 @@ import difflib
 from dataclasses import fields, replace
 
 from minitron.recipe.kinds import LAYERS, SHAPES
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 MOST_STATE_BYTES = 4 << 30  # of a full context: the chat program's limit
 STREAM = ("conv", "window", "conv", "delta")  # layers of a `stream`, unless told
@@ -29,7 +29,7 @@ def check(model: ModelConfig) -> list[str]:
     if unknown := [kind for kind in model.layers if kind not in LAYERS]:
         near = difflib.get_close_matches(unknown[0], LAYERS, n=1)
         told = f"; did you mean '{near[0]}'?" if near else ""
-        problems.append(f"model.layers must be of {', '.join(LAYERS)}, not {unknown[0]!r}{told}")
+        problems.append(f"model.layers may only name {', '.join(LAYERS)}, not {unknown[0]!r}{told}")
     elif len(model.layers) > model.n_layers:
         problems.append(f"model.layers names {len(model.layers)} layers, but model.n_layers is {model.n_layers}")
     if model.conv_width == 1:

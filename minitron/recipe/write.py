@@ -13,7 +13,8 @@ from typing import Any
 
 from minitron.recipe.load import resolve
 from minitron.recipe.option import plain
-from minitron.recipe.schema import Config, ModelConfig, TrainConfig
+from minitron.recipe.schema import Config
+from minitron.recipe.training import ModelConfig, TrainConfig
 
 USUAL: dict[str, Any] = {
     "n_kv_heads": 0,

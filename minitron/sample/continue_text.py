@@ -12,7 +12,7 @@ from torch import Tensor
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Sampling
+from minitron.recipe.alignment import Sampling
 from minitron.sample.generate import Decoding, draw
 from minitron.tokenizer.base import Tokenizer
 

@@ -18,7 +18,7 @@ from minitron.core import parallel
 from minitron.core.console import progress
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import State
-from minitron.recipe.schema import Sampling
+from minitron.recipe.alignment import Sampling
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message, encode_prompt
 

@@ -24,7 +24,8 @@ def run(config: Config) -> None:
     (program,) = go.build(bundle, config.layout.dist)
     test = subprocess.run([program.resolve(), "selftest"], capture_output=True, text=True)
     if test.returncode:
-        raise MinitronError(f"{program} does not compute what torch does: {test.stderr.strip()}", hint="this is a bug")
+        hint = "build it again; if that fails too, please report this output"
+        raise MinitronError(f"{program} does not compute what torch does: {test.stderr.strip()}", hint=hint)
     say("binary: its selftest passes")
     go.publish([program], bundle)
     lines = config.layout.probes(config.shipped)
@@ -40,4 +41,7 @@ def run(config: Config) -> None:
     atomic_write(config.layout.stage_report("binary"), json.dumps(report, indent=1))
     say(f"binary: answers {accuracy:.1%} of {len(asked)} held-out probes right (eval: {measured:.1%})")
     if abs(accuracy - measured) > POINTS:
-        warn("the program and eval disagree on the probes by more than a point")
+        warn(
+            "the program's accuracy on the probes differs from eval's by more than a percentage point; rounded weights may be why: "
+            "try export.dtype = 'f16'"
+        )

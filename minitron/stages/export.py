@@ -60,8 +60,8 @@ def write(
     if kind.adapter:
         if about.adapter is None:
             raise MinitronError(
-                f"what {config.recipe} ships is more than an adapter",
-                hint="--format peft is for sft.lora_rank, without [kto]",
+                f"{config.recipe} has no LoRA adapter alone to export",
+                hint="use --format hf; peft needs sft.lora_rank, and no [kto] after it",
             )
         about = replace(about, start=inherit.begin(config, tokenizer).eval())
     with lock.held(Path(out)):

@@ -67,9 +67,10 @@ def read(config: Config, tokenizer: Tokenizer) -> list[Wish]:
     dropped: Counter[str] = Counter()
     said = labels.chosen_and_rejected(labels.load(config.labels_file), dropped)
     wishes, unfit = labelled.wishes_of(said, tokenizer, context=config.model.context)
-    dropped += Counter({"too long for the context": unfit})
     for reason, count in dropped.items():
-        warn(f"feedback: {count} left out: {reason}")
+        warn(f"feedback: {count} labelled answers left out: {reason}")
+    if unfit:
+        warn(f"feedback: {unfit} labelled prompts left out: too long for the context")
     if not wishes:
         hint = "see minitron labels show; or move that file away, to go without"
         raise MinitronError(f"{config.labels_file} holds no label that is of use", hint=hint)
@@ -84,7 +85,7 @@ def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: M
     examiner = Examiner(config, tokenizer, spare=True, title="feedback", skip=labelled.against(wishes))
     agreeing = [probe for probe in examiner.questions if not labelled.contradicts(wishes, probe["check"])]
     if left := len(examiner.questions) - len(agreeing):
-        say(f"feedback: {left} of {len(examiner.questions)} probes want what the labels do not: they are not asked")
+        say(f"feedback: {left} of {len(examiner.questions)} probes contradict the labels and are left out")
     examiner.questions = agreeing
     return Teaching(config, model, examiner, method=method, stage="feedback")
 

@@ -23,7 +23,8 @@ from minitron.core.files import atomic_write, sha256_json
 from minitron.core.hashes import Hashes
 from minitron.data.sources import find_files
 from minitron.program import go
-from minitron.recipe import mixture, schema
+from minitron.recipe import mixture
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.layout import Layout
 from minitron.recipe.schema import Config
 from minitron.recipe.view import View
@@ -130,7 +131,7 @@ def _go_sources() -> list[Path]:
     return sorted(p for p in go.SOURCES.rglob("*") if p.suffix in (".go", ".s", ".mod", ".html", ".css", ".js"))
 
 
-CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(schema.Sampling))  # how the chat program samples
+CHAT = tuple(f"export.{spec.name}" for spec in dataclasses.fields(Sampling))  # how the chat program samples
 TEXT = tuple(
     f"pretrain.{name}" for name in ("files", "hub", "hub_config", "hub_split", "column", "valid_fraction", "clean")
 )
@@ -366,7 +367,7 @@ def warn_of_earlier(stage: Stage, config: Config) -> None:
         if started and started.get("format") == FORMAT and changes:
             warn(
                 f"{earlier.name} was made with other settings, which {stage.name} takes as they are: "
-                f"{'; '.join(changes[:5])}. To make it anew, run: minitron run {config.recipe} --to {stage.name} with all options"
+                f"{'; '.join(changes[:5])}. To make it anew, run: minitron run {config.recipe} --to {stage.name}, with the same key=value options"
             )
 
 

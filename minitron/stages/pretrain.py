@@ -34,7 +34,7 @@ def run(config: Config) -> None:
     sets = {}
     for split in ("train", "valid"):
         out = config.layout.packed("pretrain", split)
-        if not distributed.on_rank0(partial(is_whole, out)):
+        if not distributed.on_rank0(partial(is_whole, out, then="they are packed again")):
             cleaner = Cleaner(config.pretrain.clean)
             texts = documents.texts(config.pretrain, split, cleaner=cleaner)
             sequences = documents.sequences(texts, tokenizer, config.model.context)

@@ -21,7 +21,8 @@ from minitron.core.files import append_line, atomic_write, sha256_json, whole_li
 from minitron.data import labelled
 from minitron.evaluate import failures
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import Config, Preset, Sampling
+from minitron.recipe.alignment import Preset, Sampling
+from minitron.recipe.schema import Config
 from minitron.sample.generate import ask
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer

@@ -64,7 +64,7 @@ def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedR
     sets = []
     for split in ("train", "valid"):
         out = config.layout.packed("sft", split)
-        if not distributed.on_rank0(partial(is_whole, out)):
+        if not distributed.on_rank0(partial(is_whole, out, then="they are packed again")):
             cut = {"shortened": 0, "left out": 0}
             sequences = encoding.encode(config.layout.dialogues(split), tokenizer, config.model.context, cut)
             packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)

@@ -92,7 +92,7 @@ class Tokenizer(ABC):
     def to_vocab(self) -> dict[str, Any]:
         """The contents of the bundle's vocab.json (docs/formats.md). Raises MinitronError if the chat program has no such tokenizer."""
         raise MinitronError(
-            f"the chat program has no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
+            f"the chat program cannot use the tokenizer {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
         )
 
     def extended(self) -> bytes:
@@ -102,7 +102,7 @@ class Tokenizer(ABC):
     def to_tokenizer_json(self) -> dict[str, Any]:
         """This tokenizer as a tokenizer.json of the `tokenizers` library. Raises MinitronError if the library has none like it."""
         raise MinitronError(
-            f"other programs have no tokenizer like {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
+            f"other programs cannot use the tokenizer {self.path}", hint="set tokenizer.kind = 'bpe' and train anew"
         )
 
     @property

@@ -49,7 +49,7 @@ class BPE(SentencePiece):
             said = reason(error)
         if least := re.search(r"required_chars. \d+ vs (\d+)", said):
             raise MinitronError(
-                f"tokenizer.vocab_size is {config.vocab_size}, but characters, bytes and markers are {least[1]}",
+                f"tokenizer.vocab_size is {config.vocab_size}, but the characters, bytes and markers alone are {least[1]}",
                 hint="raise it, or lower tokenizer.character_coverage",
             )
         told = f"SentencePiece could not make {config.vocab_size} tokens from this text: {said}"

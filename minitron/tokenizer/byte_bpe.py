@@ -107,9 +107,8 @@ class ByteBPE(Tokenizer):
         if self.end in self.pieces and self.end not in self.special:
             trouble = trouble or "ends texts with a token that a text may hold, which the chat program does not"
         if trouble:
-            raise MinitronError(
-                f"{self.path} {trouble}", hint="minitron export RECIPE --format hf or gguf; a whole run goes --to eval"
-            )
+            hint = "run: minitron run RECIPE --to eval, then: minitron export RECIPE --format hf (or gguf)"
+            raise MinitronError(f"{self.path} {trouble}", hint=hint)
         names = {i: piece for piece, i in self.whole["model"]["vocab"].items()}
         names |= {t["id"]: t["content"] for t in self.whole["added_tokens"]}
         matched = {t["id"] for t in self.typed["added_tokens"]}

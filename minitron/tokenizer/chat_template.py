@@ -77,7 +77,8 @@ def _messages(roles: list[str], contents: list[list[int]], tokenizer: Tokenizer)
 def _opening(tokenizer: Tokenizer) -> dict[str, list[int]]:
     if not tokenizer.opening:
         raise MinitronError(
-            f"{tokenizer.path} has no markers of a dialogue", hint='teach it ours: sft.init = "runs/NAME"'
+            f"the tokenizer {tokenizer.path} has no chat markers, so the model cannot chat",
+            hint='train it on dialogues first, in a recipe with sft.init = "runs/NAME"',
         )
     return tokenizer.opening
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 from minitron.train.optimizer import FP32, Method, decay_groups
 
 

@@ -195,7 +195,7 @@ def load_weights(model: LanguageModel, folder: Path) -> None:
     except RuntimeError as error:
         raise MinitronError(
             f"{folder} holds a model of another shape",
-            hint="its shape is in model.json beside it; or --force a new run",
+            hint="set [model] as in its model.json, or add --force to begin anew",
         ) from error
 
 

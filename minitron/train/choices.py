@@ -18,7 +18,7 @@ from minitron.core.console import say
 from minitron.core.device import processor
 from minitron.core.files import atomic_write
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 from minitron.train.compile import choose_compile
 from minitron.train.optimizer import Optimizers
 from minitron.train.precision import Choice, choose_precision

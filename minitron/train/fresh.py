@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 from minitron.tokenizer.base import Tokenizer
 
 SPELT = 0.8  # share of an embedding's variance that its spelling decides; the rest is random, of each piece by itself

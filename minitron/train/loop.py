@@ -29,7 +29,7 @@ from minitron.data.packing import Batch, PackedRows
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import Span
-from minitron.recipe.schema import OptimConfig, TrainConfig
+from minitron.recipe.training import OptimConfig, TrainConfig
 from minitron.train import checkpoint
 from minitron.train.choices import Choices, choose
 from minitron.train.compile import compile_blocks

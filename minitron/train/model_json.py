@@ -15,7 +15,7 @@ from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe import shapes
 from minitron.recipe.load import read_section
-from minitron.recipe.schema import ModelConfig
+from minitron.recipe.training import ModelConfig
 
 HINT = "delete that checkpoint and run the stage again: it goes on from the one before"
 

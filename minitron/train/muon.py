@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from minitron.core import distributed, parallel
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 from minitron.train.adamw import adamw
 from minitron.train.optimizer import FP32, Method, MultiplyingOptimizer
 

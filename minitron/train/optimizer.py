@@ -16,7 +16,7 @@ from torch import nn
 from minitron.core import distributed
 from minitron.model import lora
 from minitron.recipe.kinds import OPTIMIZERS
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 
 FP32 = 4  # bytes of each number that an optimizer keeps of a weight
 

@@ -2,7 +2,7 @@
 
 import math
 
-from minitron.recipe.schema import OptimConfig
+from minitron.recipe.training import OptimConfig
 
 
 def learning_rate(step: int, *, steps: int, config: OptimConfig) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from minitron.data.formats.source import CHUNK_ROWS, Chunk, Columns, Source, unreadable
 from minitron.recipe.data import DataConfig
-from minitron.recipe.schema import PretrainConfig
+from minitron.recipe.training import PretrainConfig
 
 
 class Hub(Source):
