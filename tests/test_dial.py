@@ -152,7 +152,7 @@ def test_who_would_babble_is_told_what_helps():
     for help in ("more data", "[pretrain] on plain text", "mixed in (more files in data.files)", "docs/plan.md"):
         assert help in short_of_data
     short_of_time = propose.remedy({"sft": propose.Part(unique=4_000_000, tokens=300_000)}, 300_000)
-    assert "worth 300,000" in short_of_time
+    assert "it sees 300,000" in short_of_time
     assert "more time" in short_of_time
     assert "more data" not in short_of_time
 

@@ -108,7 +108,7 @@ def test_a_checkpoint_without_what_its_ids_mean(in_tmp_path):
     checkpoint_of_nanogpt(300, bias=False)
     with pytest.raises(MinitronError, match="neither tokenizer.model nor meta.pkl nor tokenizer.json") as failure:
         imported.read(Path("theirs/ckpt.pt"))
-    assert "GPT-2's pieces" in failure.value.hint
+    assert "GPT-2's tokenizer.json" in failure.value.hint
     Path("theirs/tokenizer.json").write_text(json.dumps(byte_level("gpt-2")))
     with pytest.raises(MinitronError, match="below the model's"):
         imported.read(Path("theirs/ckpt.pt"))  # the pieces of a larger model
