@@ -272,8 +272,8 @@ def test_files_of_sources_are_declared():
 @pytest.mark.parametrize(
     ("data", "want"),
     [
-        ({"source": [MINE], "keep": ["s > 1"]}, "data.keep stands in a [[data.source]]"),
-        ({"source": [MINE], "files": ["x"]}, "data.files stands in a [[data.source]]"),
+        ({"source": [MINE], "keep": ["s > 1"]}, "data.keep belongs in a [[data.source]]"),
+        ({"source": [MINE], "files": ["x"]}, "data.files belongs in a [[data.source]]"),
         ({"source": [{}]}, "data.source[0] needs one of builtin, files and hub"),
         ({"source": [{**MINE, "builtin": 5}]}, "data.source[0] needs one of builtin, files and hub"),
         ({"source": [{**MINE, "weight": 1}, JUDGED]}, "all have a weight, or none"),
