@@ -23,7 +23,7 @@ import pyarrow as pa
 from minitron.core.console import progress
 from minitron.data.buckets import Buckets
 from minitron.data.near import near_pairs
-from minitron.data.store import LEAST_VALID, PARTS, Part, Settled
+from minitron.data.store import LEAST_VALID, PARTS, Part, Settled, digests
 from minitron.recipe import mixture
 
 DUPLICATE = "exact duplicate"
@@ -283,8 +283,4 @@ def _merged(table: pa.Table, extra: pa.Table) -> pa.Table:
 
 def _digests(table: pa.Table) -> np.ndarray:
     """(rows, 2) uint64, the halves of each digest as big-endian numbers."""
-    column = table["digest"].combine_chunks()
-    if not len(column):
-        return np.empty((0, 2), np.uint64)
-    halves = np.frombuffer(column.buffers()[1], ">u8").reshape(-1, 2)
-    return halves[column.offset : column.offset + len(column)].astype(np.uint64)
+    return digests(table).view(">u8").reshape(-1, 2).astype(np.uint64)
