@@ -14,9 +14,8 @@ Letters in shapes: B rows, T tokens, D d_model, H heads, h a head's width, N chu
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from minitron.model.costs import Load
+from minitron.model.costs import FP32, Load
 from minitron.model.llama import LlamaBlock
 from minitron.model.norms import RMSNorm
 from minitron.model.short_conv import CausalConv, ConvState
@@ -68,11 +67,7 @@ class GatedDelta(nn.Module):
         qkv, gate = self.qkvg_proj(x).split((3 * width, width), dim=-1)
         ab = self.ab_proj(x)
         assert state is None or isinstance(state, DeltaState)
-        # `read` is computed again in backward: autograd would keep several times its inputs
-        if torch.is_grad_enabled() and not step.recompute:
-            read = checkpoint(self.read, qkv, ab, step, state, use_reentrant=False, preserve_rng_state=False)
-        else:
-            read = self.read(qkv, ab, step, state)
+        read = self.read(qkv, ab, step, state)
         read, gate = step.keep(read), step.keep(gate)
         normed = self.norm(read.view(*read.shape[:-1], self.heads, self.size)).flatten(-2)
         out: Tensor = self.o_proj(normed * F.silu(gate))
@@ -107,20 +102,24 @@ class GatedDelta(nn.Module):
 
     @staticmethod
     def saved_bytes(config: ModelConfig, load: Load) -> dict[str, int]:
-        """The projections' inputs and outputs, from which the rule is computed again in backward; the rule's output; what the norm and
-        the gate keep."""
-        n, after, low, width = load.tokens, load.after, load.low, config.n_heads * config.head_size
+        """The projections' inputs and outputs; per head the c x c matrices and the h-wide vectors of a chunk and S between chunks; the
+        rule's output; what the norm and the gate keep."""
+        n, after, low, heads, size = load.tokens, load.after, load.low, config.n_heads, config.head_size
+        width, chunks = heads * size, load.rows * -(-load.length // CHUNK)
         gated = 3 + (after < n)  # a copy of the gate too, if only some positions were picked from it
+        in_chunk = 6 * CHUNK**2 + 12 * CHUNK * size + 9 * CHUNK + size**2
         return {
             "Linear's inputs": low * config.d_model * (2 if load.autocast else 1) * n,
-            "delta rule": low * n * (4 * width + 2 * config.n_heads) + low * after * gated * width,
-            "norms": RMSNorm.saved_bytes(config.head_size, after * config.n_heads, on_cuda=load.on_cuda),
+            "delta rule": low * n * (7 * width + 2 * heads)
+            + low * after * gated * width
+            + FP32 * chunks * heads * in_chunk,
+            "norms": RMSNorm.saved_bytes(size, after * heads, on_cuda=load.on_cuda),
         }
 
     @staticmethod
     def operations(config: ModelConfig) -> float:
-        """Two forwards (`read` is computed again) and one backward, per token: 6 products with h x h for S, 8 with c x h in the chunk."""
-        return 4.0 * config.n_heads * config.head_size * (6 * config.head_size + 8 * CHUNK)
+        """Forward and backward, per token: 6 products with h x h for S, 8 with c x h in the chunk."""
+        return 3.0 * config.n_heads * config.head_size * (6 * config.head_size + 8 * CHUNK)
 
 
 class DeltaBlock(LlamaBlock):
@@ -201,8 +200,10 @@ def in_chunks(
     query, key_out, kept = query * since[..., None], (key * until[..., None]).mT, since[..., -1:, None]
     state = matrices if matrices is not None else query.new_zeros(rows, heads, size, size)
     found = []
-    for n in range(query.shape[2]):
-        new = written[:, :, n] - taken[:, :, n] @ state
-        found.append(query[:, :, n] @ state + within[:, :, n] @ new)
-        state = state * kept[:, :, n] + key_out[:, :, n] @ new
+    # unbound, as the gradient of each [:, :, n] would be a tensor of all chunks
+    parts = zip(*(x.unbind(2) for x in (query, within, written, taken, key_out, kept)), strict=True)
+    for query_n, within_n, written_n, taken_n, key_out_n, kept_n in parts:
+        new = written_n - taken_n @ state
+        found.append(query_n @ state + within_n @ new)
+        state = state * kept_n + key_out_n @ new
     return torch.cat(found, 2)[:, :, :length], state
