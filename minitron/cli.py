@@ -118,6 +118,13 @@ def parser() -> argparse.ArgumentParser:
     synth.add_argument("out", metavar="OUT.parquet")
     synth.add_argument("--rows", type=int, default=135_000, metavar="N", help="rows to write (default: 135000)")
     synth.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the generator (default: 1)")
+    synth.add_argument(
+        "--long",
+        type=int,
+        default=0,
+        metavar="N",
+        help="letters of the longest dialogues, as in data.synth_long (default: 0)",
+    )
 
     chat = add("chat", _chat, "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
     chat.add_argument(
@@ -421,7 +428,9 @@ def _synth(a: argparse.Namespace) -> None:
         )
     if a.rows < 1 or not 0 <= a.seed < 2**32:
         raise MinitronError("--rows must be at least 1, --seed from 0 to 4294967295", code=2)
-    counts = synth.write(Path(a.out), rows=a.rows, seed=a.seed)
+    if a.long < 0:
+        raise MinitronError("--long must be 0 or more", code=2)
+    counts = synth.write(Path(a.out), rows=a.rows, seed=a.seed, long=a.long)
     say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
 
 

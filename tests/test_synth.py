@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -416,3 +417,37 @@ def test_what_is_held_out_does_not_depend_on_the_seed(probes, tmp_path):
     recalled = [r for r in probes if r["skill"] in ("capital", "opposite", "translate", "spell")]
     assert recalled
     assert not any(questions(said(r, "user")[-1]) & asked for r in recalled)
+
+
+# ---- long dialogues
+
+
+def test_long_dialogues_ask_late_for_what_was_told(tmp_path):
+    counts = synth.write(tmp_path / "long.parquet", rows=4000, seed=5, long=5000)
+    rows = pq.read_table(tmp_path / "long.parquet").to_pylist()
+    assert counts["rows"] == 4000
+    long = [row for row in rows if sum(len(m["content"]) for m in row["conversation"]) > 1000]
+    assert 100 < len(long) < 600
+    recalls = late = 0
+    for row in long:
+        turns = list(zip(said(row, "user"), said(row, "assistant"), strict=True))
+        letters = sum(len(m["content"]) for m in row["conversation"])
+        assert letters < 5600  # the last turn may go beyond
+        for at, (_, answer) in enumerate(turns):
+            named = re.fullmatch(r"(?:Your name is|Тебя зовут) (\w+)\.", answer)
+            if not named:
+                continue
+            met = re.compile(rf"(?:Nice to meet you|Приятно познакомиться), {named[1]}!")
+            told = [i for i, (_, reply) in enumerate(turns[:at]) if met.fullmatch(reply)]
+            assert len(told) == 1, row  # told once, and the answer names what was told
+            recalls, late = recalls + 1, late + (at - told[0] > 10)
+    assert recalls > 100
+    assert late > 30
+
+
+def test_without_long_dialogues_the_rows_are_the_same_as_ever(tmp_path):
+    """The demo's figures are of these rows."""
+    digest = sha256()
+    for row in compose.dialogues(3000, 1):
+        digest.update(json.dumps(row, ensure_ascii=False).encode())
+    assert digest.hexdigest()[:16] == "49affad9e6bca807"

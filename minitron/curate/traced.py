@@ -102,6 +102,7 @@ def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Part, li
                     rows=min(part.config.synth_rows, rows),
                     seed=config.seed,
                     who=synth.Persona.of(part.config.persona),
+                    long=part.config.synth_long,
                 )
             found.append((part, [open_source(path)] if part.config.synth_rows else sources_of(part.config)))
         yield found

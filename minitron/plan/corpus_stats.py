@@ -132,9 +132,8 @@ def _of_part(part: mixture.Part, config: Config) -> Corpus:
     if data.synth_rows:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "synth.parquet"
-            synth.write(
-                path, rows=min(data.synth_rows, SAMPLE_ROWS), seed=config.seed, who=synth.Persona.of(data.persona)
-            )
+            rows, who = min(data.synth_rows, SAMPLE_ROWS), synth.Persona.of(data.persona)
+            synth.write(path, rows=rows, seed=config.seed, who=who, long=data.synth_long)
             found = _sampled(data, [open_source(path)], rows=data.synth_rows)
     else:
         every = sources.sources(data)

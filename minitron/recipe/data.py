@@ -138,6 +138,12 @@ class DataConfig(DialogueConfig):
     """Which dialogues are read, which of them are kept, and which are held out."""
 
     synth_rows: int = option(0, "make this many built-in dialogues (`minitron synth`) and use them", low=0)
+    synth_long: int = option(
+        0,
+        "letters of the longest built-in dialogues: with a number, every eighth is long, tells facts about the user, and asks for them "
+        "much later; for `stream` and long contexts, where a token is 2 to 3 letters; 0: none",
+        low=0,
+    )
     persona: PersonaConfig = field(default_factory=PersonaConfig)
     source: list[DataSource] = option(
         [], "a mixture of sources: tables [[data.source]] (docs/data.md), instead of files and rules in [data]"

@@ -109,7 +109,8 @@ def _sources(data: DataConfig, folder: Path, seed: int) -> list[Source]:
     if not data.synth_rows:
         return sources(data)
     path = folder / "synth.parquet"
-    synth.write(path, rows=data.synth_rows, seed=seed, who=synth.Persona.of(data.persona))
+    who = synth.Persona.of(data.persona)
+    synth.write(path, rows=data.synth_rows, seed=seed, who=who, long=data.synth_long)
     return [open_source(path)]
 
 

@@ -53,8 +53,10 @@ SCHEMA = pa.schema(
 _GROUP_ROWS = 20_000
 
 
-def write(path: Path, *, rows: int, seed: int, who: Persona | None = None) -> dict:
+def write(path: Path, *, rows: int, seed: int, who: Persona | None = None, long: int = 0) -> dict:
     """Writes `rows` dialogues of `who` (None: Tiko) to a parquet file and returns how many there are of each kind and skill.
+
+    `long`: letters of the longest dialogues that recall what was told long ago (0: none).
 
     Raises MinitronError if `rows` is below 1 or the file cannot be written.
     """
@@ -63,7 +65,7 @@ def write(path: Path, *, rows: int, seed: int, who: Persona | None = None) -> di
     path = Path(path)
     counts: Counter[str] = Counter()
     skills: Counter[str] = Counter()
-    made = dialogues(rows, seed, who)
+    made = dialogues(rows, seed, who, long=long)
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
         while group := list(islice(made, _GROUP_ROWS)):
             writer.write_table(pa.Table.from_pylist(group, SCHEMA))

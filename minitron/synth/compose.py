@@ -76,10 +76,14 @@ SYSTEM = {
 PROBES, BAD, UNJUDGED, REPEATED, HABITS = 0.016, 0.118, 0.003, 0.01, 0.08
 MARATHONS = 0.03  # share of the good rows that are dialogues of many short turns
 MOST_TURNS, MARATHON_LETTERS = 14, 500  # turns at most; letters to reach: a context of 256 tokens holds about 600
+LONG = 0.12  # share of the good rows that are long dialogues, where they are wanted
+RECALLED = ("name", "favourite", "about_me")  # skills whose scenes tell something first and ask for it later
+TOLD, RECALLS = 0.15, 0.15  # shares of a long dialogue's turns that tell something new, and that ask for what was told
 SYSTEM_SHARE = 0.2  # of the dialogues whose scene has no system message of its own
 
 
-def _messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
+def as_messages(turns: list[tuple[str, str]]) -> list[dict[str, str]]:
+    """Turns of (user, assistant) as messages."""
     return [
         {"role": role, "content": text}
         for turn in turns
@@ -126,8 +130,9 @@ def _fresh(rng: Random, seen: set[int], make: Callable[[], dict]) -> dict:
 class Composer:
     """Makes dialogues from these skills: name -> (function, weight)."""
 
-    def __init__(self, skills: persona.Skills) -> None:
-        self.skills = skills
+    def __init__(self, skills: persona.Skills, long: int = 0) -> None:
+        """`long`: letters of the longest dialogues that recall what was told long ago (0: none)."""
+        self.skills, self.long = skills, long
         self.names, self.weights = list(skills), [weight for _, weight in skills.values()]
         self.free = [name for name in skills if name not in _ALONE]
         self.free_weights = [skills[name][1] for name in self.free]
@@ -142,18 +147,18 @@ class Composer:
         before = list(main.turns[:-1] if inside else [])
         after = [main.turns[-1]] if inside else list(main.turns)
         for _ in range(inside):
-            before += self._free(rng, main)
+            before += self.other_talk(rng, main)
         head = rng.randint(0, extra - inside) if not last else extra - inside
         tail = extra - inside - head
         opening, closing = [], []
         for i in range(head):
             first = i == 0 and rng.random() < 0.5
-            opening += self.scene("greeting", rng, language).turns if first else self._free(rng, main)
+            opening += self.scene("greeting", rng, language).turns if first else self.other_talk(rng, main)
         for i in range(tail):
             if i == tail - 1 and rng.random() < 0.5:
                 closing += self.scene(rng.choice(("thanks", "goodbye", "goodbye")), rng, language).turns
             else:
-                closing += self._free(rng, main)
+                closing += self.other_talk(rng, main)
         if main.name and closing:  # the assistant says goodbye by name to a user whose name it knows
             ask, said = closing[-1]
             for word in ("Goodbye!", "Good night!", "До свидания!", "Спокойной ночи!"):
@@ -164,9 +169,9 @@ class Composer:
             messages.append({"role": "system", "content": main.system})
         elif rng.random() < SYSTEM_SHARE:
             messages.append({"role": "system", "content": rng.choice(SYSTEM[language])})
-        return messages + _messages([*opening, *before, *after, *closing])
+        return messages + as_messages([*opening, *before, *after, *closing])
 
-    def _free(self, rng: Random, main: Scene) -> list[tuple[str, str]]:
+    def other_talk(self, rng: Random, main: Scene) -> list[tuple[str, str]]:
         """The single turn of another scene: often of the same skill, rarely in the other language."""
         language = main.language
         if rng.random() < 0.03:
@@ -201,6 +206,8 @@ class Composer:
             return _row(messages, scene, flaws.scores(kind, rng), flaw=kind)
 
     def _good(self, rng: Random, language: str) -> dict:
+        if self.long and rng.random() < LONG:
+            return self._long(rng, language)
         if rng.random() < MARATHONS:
             return self._marathon(rng, language)
         skill = rng.choices(self.names, self.weights)[0]
@@ -215,7 +222,39 @@ class Composer:
             scene = self.scene(rng.choice(pool), rng, language)
             turns += scene.turns
             letters += sum(len(user) + len(said) + 12 for user, said in scene.turns)
-        return _row(_messages(turns[:MOST_TURNS]), scene, flaws.scores("", rng))
+        return _row(as_messages(turns[:MOST_TURNS]), scene, flaws.scores("", rng))
+
+    def _long(self, rng: Random, language: str) -> dict:
+        """A row of up to `long` letters: facts are told, other talk follows, and again and again one of the facts is asked for."""
+        letters = MARATHON_LETTERS * (self.long / MARATHON_LETTERS) ** rng.random()
+        told: set[str] = set()
+        waiting: list[Scene] = []  # whose facts were told and may still be asked for
+        turns, length = [], 0
+        while length < letters:
+            roll = rng.random()
+            if roll < TOLD or not told:
+                scene = self.recollection(rng, language)
+                new = scene.turns[:1] if scene.about not in told else []
+                waiting += [scene] * len(new)
+                told.add(scene.about)
+            elif roll < TOLD + RECALLS and waiting:
+                # Rarely more than once: a second answer could be copied from the first, which is nearer.
+                at = rng.choice((0, rng.randrange(len(waiting))))
+                new = waiting[at].turns[1:]
+                if rng.random() < 0.8:
+                    del waiting[at]
+            else:
+                new = self.other_talk(rng, scene)
+            turns += new
+            length += sum(len(user) + len(said) + 12 for user, said in new)
+        return _row(as_messages(turns), scene, flaws.scores("", rng))
+
+    def recollection(self, rng: Random, language: str, *, held: bool = False, about: str = "") -> Scene:
+        """A scene of two turns: the user tells a fact (about what `Scene.about` says; empty: about anything), and asks for it."""
+        while True:
+            scene = self.scene(rng.choice(RECALLED), rng, language, held=held)
+            if scene.gap and len(scene.turns) == 2 and about in ("", scene.about):
+                return scene
 
     def _indulgent(self, rng: Random, language: str) -> dict:
         """A row whose last answer shows a bad habit that the judge let pass."""
@@ -266,13 +305,13 @@ class Composer:
                 yield row
 
 
-def dialogues(rows: int, seed: int, who: persona.Persona | None = None) -> Iterator[dict]:
+def dialogues(rows: int, seed: int, who: persona.Persona | None = None, *, long: int = 0) -> Iterator[dict]:
     """`rows` rows, good and bad ones and held-out probes, in an order that the seed fixes. The columns are those of `synth.SCHEMA`.
 
-    `who`: another person in place of Tiko.
+    `who`: another person in place of Tiko. `long`: letters of the longest dialogues that recall what was told long ago (0: none).
     """
     if not who:
-        yield from Composer(SKILLS).rows(rows, seed, ("ru", "en"))
+        yield from Composer(SKILLS, long).rows(rows, seed, ("ru", "en"))
         return
     languages = [language for language in ("ru", "en") if language in who.languages]
-    yield from map(who.renamed, Composer(who.skills(SKILLS)).rows(rows, seed, languages))
+    yield from map(who.renamed, Composer(who.skills(SKILLS), long).rows(rows, seed, languages))

@@ -90,7 +90,7 @@ def _tell_name(rng: Random, language: str, name: str, held: bool, phrasings: tup
 
 
 def name(rng: Random, language: str, held: bool) -> Scene:
-    scene = Scene("name", "memory", language, [], gap=True)
+    scene = Scene("name", "memory", language, [], gap=True, about="name")
     roll = rng.random()
     if roll < 0.1 and not held:  # asked, never told
         scene.turns = [(typed(rng, rng.choice(_ASK_NAME[language]), language), _NO_NAME[language])]
@@ -167,6 +167,7 @@ def favourite(rng: Random, language: str, held: bool) -> Scene:
         return typed(rng, text, language, held=on, level=1), _GOT_FAVOURITE[language].format(**slots)
 
     slots = draw(held)
+    scene.about = f"favourite {slots['k']}"
     ask = typed(rng, _upper(rng.choice(_ASK_FAVOURITE[language]).format(**slots)), language, held=held)
     if rng.random() < 0.1 and not held:
         scene.turns, scene.check, scene.gap = [(ask, _NOT_TOLD[language])], {"equals": _NOT_TOLD[language]}, False
@@ -260,7 +261,7 @@ def about_me(rng: Random, language: str, held: bool) -> Scene:
         return Scene("about_me", "memory", language, [(ask, _NOT_TOLD[language])], {"equals": _NOT_TOLD[language]})
     told = typed(rng, rng.choice(tells).format(v=value), language, held=held, level=1)
     turns = [(told, reply.format(v=value)), (ask, said.format(v=value))]
-    return Scene("about_me", "memory", language, turns, {"all": [value]}, gap=True)
+    return Scene("about_me", "memory", language, turns, {"all": [value]}, gap=True, about=kind)
 
 
 _NO_CALENDAR = {"en": "I have no calendar, so I don't know.", "ru": "У меня нет календаря, поэтому не знаю."}

@@ -27,6 +27,7 @@ class Scene:
     system: str = ""  # a system message that the answer depends on
     gap: bool = False  # whether other scenes may come between the earlier turns and the last
     name: str = ""  # the user's name, if this scene tells it
+    about: str = ""  # which fact about the user it tells, such as "age"; empty if none
 
 
 @cache
