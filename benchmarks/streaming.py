@@ -1,7 +1,8 @@
 """Compares `stream` with `llama`: loss after equal training time, how far back each recalls, and what the hundred-thousandth token costs.
 
 Run: .venv/bin/python benchmarks/streaming.py train --minutes 20      held-out bits per byte after equal time, three seeds
-     .venv/bin/python benchmarks/streaming.py recall                  pairs of words that are asked for later, by distance
+     .venv/bin/python benchmarks/streaming.py recall                  facts that are asked for later, by distance
+     .venv/bin/python benchmarks/streaming.py spaces                  tokenizers with a space of its own or before the word
      .venv/bin/python benchmarks/streaming.py layers                  what a training step of each kind of layer takes
      .venv/bin/python benchmarks/streaming.py decode                  the chat program to 100,000 tokens: time and memory
 
@@ -17,31 +18,49 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import torch
 from tables import Table, put, show_all
 
 from minitron.core.files import atomic_write
 from minitron.data.packing import PackedRows
+from minitron.evaluate.checks import passes
+from minitron.lab import study
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import Span
 from minitron.program import go
+from minitron.recipe.alignment import Sampling
+from minitron.recipe.load import load_recipe
 from minitron.recipe.shapes import resolved
-from minitron.recipe.training import ModelConfig, OptimConfig
-from minitron.train.optimizer import make_optimizer
+from minitron.recipe.training import ModelConfig
+from minitron.sample.generate import ask
+from minitron.synth.compose import SKILLS, Composer, as_messages
+from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.chat_template import encode_prompt, fit
+from minitron.train import checkpoint
 
 ROOT = Path(__file__).parent.parent
 RESULTS, PAGE, WORK = ROOT / "benchmarks/streaming.json", ROOT / "docs/streaming.md", ROOT / "runs/streaming"
+SPACES = ROOT / "benchmarks/streaming_spaces.toml"
+LOVECRAFT = ROOT.parent / "shared/data/lovecraft/*.txt"
 STORIES = ROOT.parent / "shared/data/tinystories_ru.parquet"
 ARCHS = ("llama", "stream")
 SIZES = {"5M": {"n_layers": 6, "n_heads": 4, "d_model": 256}, "20M": {"n_layers": 8, "n_heads": 8, "d_model": 448}}
-DISTANCES = (64, 256, 1024, 2048)
+DISTANCES = (64, 256, 1024, 2048)  # tokens between what was told and the question
+FACTS = ("name", "city", "age")
+ASKED = 500  # questions for each distance
+RECALL_CONTEXT = {"llama": 512, "stream": 2048}
+RECALL_TOKENS = 2048  # of an update
+LETTERS = 2.3  # of a built-in dialogue's text for a token
+MOST_TOKENS = 48  # of an answer
 DEPTHS = (1_000, 10_000, 100_000)  # tokens
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("part", choices=("train", "recall", "layers", "decode", "tables"))
+    arguments.add_argument("part", choices=("train", "recall", "spaces", "layers", "decode", "tables"))
     arguments.add_argument("--minutes", type=float, default=20.0, help="of training, each cell")
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
@@ -119,53 +138,65 @@ def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
 
 def recall_cells(options: argparse.Namespace):
     for seed in range(1, options.seeds + 1):
-        for arch in ARCHS:
-            yield (
-                f"recall {options.steps} steps seed {seed} {arch}",
-                lambda n=seed, a=arch: recalled(a, n, options.steps),
-            )
+        for arch, context in RECALL_CONTEXT.items():
+            name = f"recall {options.steps} steps seed {seed} {arch}"
+            yield name, lambda s=seed, a=arch, c=context: recalled(a, c, s, options.steps)
 
 
-def pairs(
-    rows: int, length: int, distances: tuple[int, ...], chance: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Rows of random filler (ids 2 to 127). Each holds one pair: a mark (0), a key (128 to 191) and a value (192 to 255); the row ends
-    with a question (1) and the key again, which stands one of `distances` after the mark. Returns the ids (B, T), the place of that
-    last key (B,), after which the value should come, and the values (B,)."""
-    ids = torch.randint(2, 128, (rows, length), generator=chance)
-    key, value = torch.randint(128, 192, (rows,), generator=chance), torch.randint(192, 256, (rows,), generator=chance)
-    far = torch.tensor(distances)[torch.randint(len(distances), (rows,), generator=chance)]
-    row, asked = torch.arange(rows), torch.full((rows,), length - 1)
-    begin = asked - far
-    ids[row, begin], ids[row, begin + 1], ids[row, begin + 2] = torch.zeros_like(key), key, value
-    ids[row, asked - 1], ids[row, asked] = torch.ones_like(key), key
-    return ids, asked, value
-
-
-def recalled(arch: str, seed: int, steps: int) -> dict:
-    """Distance -> the share of values that a model of 4 layers, 128 wide, recalls right after training on distances up to 256."""
-    torch.manual_seed(seed)
-    chance = torch.Generator().manual_seed(seed)
-    shape = resolved(
-        ModelConfig(arch=arch, n_layers=4, n_heads=2, d_model=128, context=2100, window=128 if arch == "stream" else 0)
+def recalled(arch: str, context: int, seed: int, steps: int) -> dict:
+    """Trains a model of the demo's size on built-in dialogues, of which the longest fill the context. Returns by distance the share of
+    right answers to questions about what was told so many tokens ago."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    recipe = WORK / f"recall-{seed}-{arch}.toml"
+    recipe.write_text(
+        f"seed = {seed}\n[data]\nsynth_rows = 60000\nsynth_long = {LETTERS * context:.0f}\nvalid_fraction = 0.01\nprobes = 'probe == 1'\n"
+        "keep = ['overall_score >= 6', 'safety >= 8', 'pii_leak == 0']\n[tokenizer]\nvocab_size = 2048\n"
+        f"[model]\narch = '{arch}'\ncontext = {context}\nn_layers = 4\nn_heads = 2\nd_model = 128\nd_ff = 352\n"
+        "[optim]\nname = 'muon'\nlr = 4e-3\nmin_lr = 1e-4\nwarmup_steps = 60\nbeta2 = 0.95\ncompile = 'off'\n"
+        f"[sft]\nsteps = {steps}\nbatch_rows = {RECALL_TOKENS // context}\naccumulation = 1\neval_rows = 16\n"
     )
-    model = LanguageModel(shape, 256)
-    optimizer = make_optimizer(model, OptimConfig(name="muon", weight_decay=0.01))
-    near = tuple(range(8, 257, 8))
-    for step in range(steps):
-        ids, asked, values = pairs(32, 264, near, chance)
-        hidden = model.hidden(ids)[torch.arange(len(ids)), asked]
-        torch.nn.functional.cross_entropy(model.head(hidden), values).backward()
-        optimizer.step(2e-3 * min(1, (step + 1) / 50, 2 * (steps - step) / steps))
-    found = {}
-    with torch.inference_mode():
-        for distance in DISTANCES:
-            ids, asked, values = pairs(128, distance + 8, (distance,), chance)
-            right = [
-                (model.head(model.hidden(part)[torch.arange(len(part)), at]).argmax(-1) == value).float()
-                for part, at, value in zip(ids.split(16), asked.split(16), values.split(16), strict=True)
-            ]
-            found[str(distance)] = torch.cat(right).mean().item()
+    command = [sys.executable, "-m", "minitron", "run", recipe.name, "--to", "sft"]
+    subprocess.run(command, cwd=WORK, check=True, stdout=sys.stderr)
+    layout = load_recipe(recipe, []).layout
+    tokenizer = kinds.load(layout.tokenizer)
+    model, _ = checkpoint.load_model(checkpoint.finished(layout.stage("sft"), "sft"))
+    return {str(distance): share_recalled(model, tokenizer, distance) for distance in DISTANCES}
+
+
+def share_recalled(model: LanguageModel, tokenizer: Tokenizer, distance: int) -> float:
+    """The share of ASKED questions answered right. In each dialogue the user tells a name, a city and an age that training held out,
+    speaks of other things for `distance` tokens, and asks for one of the three. What does not fit into a transformer's context is left
+    out as the chat program leaves it out, the oldest turns first."""
+    chance, composer = Random(distance), Composer(SKILLS)
+    prompts, checks = [], []
+    for number in range(ASKED):
+        language, about = ("en", "ru")[number % 2], FACTS[number // 2 % len(FACTS)]
+        facts = [composer.recollection(chance, language, held=True, about=kind) for kind in FACTS]
+        chance.shuffle(facts)
+        asked = next(fact for fact in facts if fact.about == about)
+        told, talk = as_messages([fact.turns[0] for fact in facts]), []
+        while len(encode_prompt(talk, tokenizer)) < distance:
+            talk += as_messages(composer.other_talk(chance, asked))
+        prompt = [*told, *talk, as_messages(asked.turns[1:])[0]]
+        prompts.append(fit(prompt, tokenizer, context=model.context_limit, max_tokens=MOST_TOKENS)[0])
+        checks.append(asked.check)
+    greedy = Sampling(temperature=0.0, max_tokens=MOST_TOKENS)
+    texts, _ = ask(model, tokenizer, prompts, sampling=greedy, seed=1, batch_rows=8, title=f"after {distance} tokens")
+    return sum(map(passes, texts, checks)) / ASKED
+
+
+# ---- a space of its own
+
+
+def spaces_cells(options: argparse.Namespace):
+    yield "spaces", spaced
+
+
+def spaced() -> dict:
+    """Kind of tokenizer -> the held-out bits per byte of its seeds, by `minitron study`, which goes on where it was stopped."""
+    found: dict[str, list[float]] = {}
+    for result in study.run(load_recipe(SPACES, [f"pretrain.files={json.dumps([str(LOVECRAFT)])}"])):
+        found.setdefault(result.point.kind, []).append(result.bits_per_byte)
     return found
 
 
@@ -254,6 +285,7 @@ def decoded(size: str, tokens: int) -> dict:
 CELLS = {
     "train": train_cells,
     "recall": recall_cells,
+    "spaces": spaces_cells,
     "layers": layer_cells,
     "decode": decode_cells,
     "tables": lambda options: (),
@@ -299,6 +331,12 @@ def tables(results: dict) -> list[Table]:
             rows.append([arch, str(len(of)), *(spread([100 * c[str(d)] for c in of], ".0f") for d in DISTANCES)])
         head = ["% right", "seeds", *(f"{d:,} tokens" for d in DISTANCES)]
         found.append(Table("recall", "Recall", head, rows))
+    if cell := results.get("spaces"):
+        rows = [[kind, str(len(bits)), spread(bits, ".4f")] for kind, bits in cell.items()]
+        prefix, own = cell.values()
+        change = [100 * (b / a - 1) for a, b in zip(prefix, own, strict=True)]
+        rows.append(["a space of its own changes it by", str(len(change)), spread(change, "+.2f") + " %"])
+        found.append(Table("spaces", "A space of its own", ["tokenizer", "seeds", "bits per byte"], rows))
     if cells := groups.get(("layers",)):
         base = cells["layers llama"]["cpu_ms"]
         rows = [[n.split(" ")[1], f"{c['cpu_ms']:.0f}", f"{c['cpu_ms'] / base:.2f}"] for n, c in cells.items()]
