@@ -19,7 +19,8 @@ from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
 from minitron.recipe.training import ModelConfig, OptimConfig
 from minitron.train import muon
-from minitron.train.fresh import fresh_model
+from minitron.train.fresh import fresh_model, keys_as_queries
+from minitron.train.optimizer import make_optimizer
 
 NEAR = {"rtol": 1e-4, "atol": 1e-4}
 KINDS = {
@@ -286,11 +287,46 @@ def test_heads_are_matrices_by_themselves():
     assert [(group["rows"], len(group["params"])) for group in optimizer.param_groups] == [(0, 23), (8, 7)]
 
 
-def test_keys_begin_as_queries_where_there_is_attention(tiny_tokenizer):
+def test_keys_begin_as_queries(tiny_tokenizer):
     model = fresh_model(stream_shape(KINDS["all"]), tiny_tokenizer, seed=1, optimizer="muon")
-    assert len(model.trunk.queries_and_keys()) == 2
-    for query, key in model.trunk.queries_and_keys():
-        assert torch.equal(key, query.view(2, 2, 8, 32)[:, 0].reshape_as(key))
+    *windows, (query, key) = model.trunk.queries_and_keys()
+    assert len(windows) == 2
+    for of_window, shared in windows:
+        assert torch.equal(shared, of_window.view(2, 2, 8, 32)[:, 0].reshape_as(shared))
+    assert key.shape == query.shape == (32, 32)
+    assert torch.equal(key, query)
+    weight = model.blocks[2].self_attn.qkvg_proj.weight
+    assert torch.equal(weight[:32], weight[32:64])
+    assert key.data_ptr() == weight[32:].data_ptr()  # a view: what is written to it, the model reads
+
+
+def test_delta_rules_learn_to_recall():
+    """Pairs of ids stand between others; each first one comes again and its second one is asked for. 72% are right here; it was 23%
+    with keys that begin unlike queries, and 3% with SiLU in place of the output gate's sigmoid."""
+    torch.manual_seed(1)
+    rows, length, pairs, ids_of = 16, 64, 6, 80
+    shape = shapes.resolved(
+        ModelConfig(arch="stream", n_layers=2, n_heads=2, d_model=64, d_ff=128, context=64, layers=["delta"])
+    )
+    model = LanguageModel(shape, ids_of)
+    keys_as_queries(model)
+    optimizer = make_optimizer(model, OptimConfig(name="muon", weight_decay=0.0))
+    asked = length - 2 * pairs + 2 * torch.arange(pairs)
+    positions, spans = torch.arange(length).repeat(rows)[None], [Span(length)] * rows
+    right = []
+    for step in range(120):
+        ids = torch.randint(0, 16, (rows, length))
+        first = torch.stack([torch.randperm(32)[:pairs] + 16 for _ in range(rows)])
+        second = torch.randint(48, 80, (rows, pairs))
+        there = torch.stack([torch.randperm((length - 2 * pairs) // 2)[:pairs] * 2 for _ in range(rows)])
+        ids.scatter_(1, there, first).scatter_(1, there + 1, second)
+        ids[:, asked], ids[:, asked + 1] = first, second
+        hidden = model.hidden(ids.view(1, -1), positions=positions, spans=spans).view(rows, length, -1)
+        logits = model.head(hidden[:, asked])
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), second.flatten()).backward()
+        optimizer.step(4e-3 * min(1.0, (step + 1) / 20, 3 * (120 - step) / 120))
+        right.append((logits.argmax(-1) == second).float().mean().item())
+    assert sum(right[-10:]) / 10 > 0.5
 
 
 def test_memories_fade_at_several_speeds_at_first():

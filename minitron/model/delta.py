@@ -4,8 +4,9 @@ every token, and is corrected by the difference between the value that it gives 
     S_t = a_t S_{t-1} (I - b_t k_t k_tᵀ) + b_t v_t k_tᵀ        o_t = S_t q_t            (section 3.1, equation 10)
 
 S is kept transposed here, (h, h) with keys as rows. The block is that of section 3.4: queries, keys and values pass through a short
-convolution and SiLU, queries and keys are scaled to length 1, a_t = exp(-exp(A) softplus(a(x) + dt)), b_t = sigmoid(b(x)), and the
-normed output is multiplied by SiLU of a gate. Its state is S and the convolution's, however long the text is. Knows nothing about other
+convolution and SiLU, queries and keys are scaled to length 1, a_t = exp(-exp(A) softplus(a(x) + dt)), b_t = sigmoid(b(x) - 2). The
+normed output is multiplied by the sigmoid of a gate, as in Kimi Delta Attention (arXiv 2510.26692): by SiLU, as in the
+first paper, it is nearly nothing at first and of random sign, and small models hardly learn. Its state is S and the convolution's, however long the text is. Knows nothing about other
 layers.
 
 Letters in shapes: B rows, T tokens, D d_model, H heads, h a head's width, N chunks, c tokens of a chunk.
@@ -24,6 +25,9 @@ from minitron.recipe.training import ModelConfig
 
 CHUNK = 64  # tokens that are computed together (benchmarks/streaming.py)
 TIMESCALES = (8, 1024)  # initial memory of the first and the last head, in tokens
+WRITE = (
+    -2.0
+)  # added to b(x), so that at first a token reads more of what was stored than of what it has just written itself
 EPS = 1e-6  # added to the squared lengths of queries and keys
 
 
@@ -50,6 +54,8 @@ class GatedDelta(nn.Module):
         self.qkvg_proj = nn.Linear(config.d_model, 4 * width, bias=False)  # queries, keys, values, gate
         self.ab_proj = nn.Linear(config.d_model, 2 * self.heads, bias=False)  # a: what to forget, b: what to write
         self.conv = CausalConv(3 * width, config.conv_width)
+        # all of one sign: with random ones, as in Conv1d, a model takes longer to learn to recall (docs/training-notes.md)
+        nn.init.constant_(self.conv.weight, config.conv_width**-0.5)
         self.norm = RMSNorm(self.size, config.norm_eps)
         self.o_proj = nn.Linear(width, config.d_model, bias=False)
         shares = torch.linspace(0, 1, self.heads) if self.heads > 1 else torch.full((1,), 0.5)
@@ -70,7 +76,7 @@ class GatedDelta(nn.Module):
         read = self.read(qkv, ab, step, state)
         read, gate = step.keep(read), step.keep(gate)
         normed = self.norm(read.view(*read.shape[:-1], self.heads, self.size)).flatten(-2)
-        out: Tensor = self.o_proj(normed * F.silu(gate))
+        out: Tensor = self.o_proj(normed * gate.sigmoid())
         return out
 
     def read(self, qkv: Tensor, ab: Tensor, step: Pass, state: DeltaState | None) -> Tensor:
@@ -91,7 +97,7 @@ class GatedDelta(nn.Module):
             forget, write = ab.float().mT.chunk(2, dim=1)  # (B, H, T)
             log_decay = -self.log_a.exp()[:, None] * F.softplus(forget + self.dt[:, None])
             matrices = state.matrices if state is not None else None
-            inputs = query, key, value, log_decay, write.sigmoid()
+            inputs = query, key, value, log_decay, (write + WRITE).sigmoid()
             if qkv.shape[1] == 1 and positions is not None:
                 out, last = one_token(*inputs, positions=positions, matrices=matrices)
             else:

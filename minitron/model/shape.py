@@ -120,7 +120,7 @@ class Trunk(nn.Module, ABC):
         return None
 
     def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
-        """For each layer with attention, views of the weights that make its queries (H h, D) and its keys (K h, D)."""
+        """For each layer with queries and keys, views of the weights that make its queries (H h, D) and its keys (K h, D)."""
         return []
 
     def matrices(self) -> list[list[nn.Parameter]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from minitron.core.errors import MinitronError
 from minitron.model import window
+from minitron.model.delta import GatedDelta
 from minitron.model.llama import Llama
 from minitron.model.rope import rope_at
 from minitron.model.shape import Block, Gguf, HuggingFace
@@ -28,6 +29,12 @@ class Stream(Llama):
     @classmethod
     def block_types(cls, config: ModelConfig) -> list[type[Block]]:
         return [LAYERS[kind].load() for kind in layer_kinds(config)]
+
+    def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
+        rules = [block.self_attn for block in self.layers if isinstance(block.self_attn, GatedDelta)]
+        return super().queries_and_keys() + [
+            (weights[0], weights[1]) for rule in rules for weights in [rule.qkvg_proj.weight.chunk(4)]
+        ]
 
     def rotations(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         return rope_at(positions, self.config)

@@ -36,11 +36,17 @@ def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int, optimiz
         return model
     with torch.no_grad():
         model.embedding.copy_(spelt_embeddings(tokenizer, config.d_model))
-        for query, key in model.trunk.queries_and_keys():
-            groups = key.shape[0] // config.head_size  # as many as key heads: query heads that share one
-            of_groups = query.view(groups, -1, config.head_size, config.d_model)
-            key.copy_(of_groups[:, 0].reshape_as(key))
+    keys_as_queries(model)
     return model
+
+
+@torch.no_grad()
+def keys_as_queries(model: LanguageModel) -> None:
+    """Gives the weights of keys the values of those of queries, or of the first of the queries that share a key."""
+    size, width = model.config.head_size, model.config.d_model
+    for query, key in model.trunk.queries_and_keys():
+        of_groups = query.view(key.shape[0] // size, -1, size, width)
+        key.copy_(of_groups[:, 0].reshape_as(key))
 
 
 def spelt_embeddings(tokenizer: Tokenizer, d_model: int) -> Tensor:

@@ -100,14 +100,12 @@ func (r *remembering) Do(worker, lo, hi int) {
 			kernel.Unit(query)
 			kernel.Unit(key)
 			decay := kernel.Exp(-float32(m.rate[head] * kernel.Softplus(row[m.abAt+head]+m.shift[head])))
-			write := 1 / (1 + kernel.Exp(-row[m.abAt+m.heads+head]))
+			write := 1 / (1 + kernel.Exp(2-row[m.abAt+m.heads+head]))
 			kernel.DeltaStep(state, from, query, key, value, decay, write, change, out)
 			from = state
 			m.norm.apply(out, out)
-			gate := row[3*width+head*h:][:h]
-			kernel.SiLU(gate)
-			for i, v := range out {
-				query[i] = v * gate[i]
+			for i, gate := range row[3*width+head*h:][:h] {
+				query[i] = out[i] / (1 + kernel.Exp(-gate))
 			}
 		}
 	}

@@ -129,7 +129,7 @@ class Delta(torch.nn.Module):
         query, key = (x / (x.square().sum(-1, keepdim=True) + 1e-6).sqrt() for x in (query, key))
         forget, write = self.ab_proj(hidden_states).split(self.heads, -1)
         decay = torch.exp(-self.log_a.exp() * torch.nn.functional.softplus(forget + self.dt))
-        write = write.sigmoid()
+        write = (write - 2).sigmoid()
         size = dim // self.heads
         state, found = torch.zeros(1, self.heads, size, size), []
         for t in range(length):
@@ -137,7 +137,7 @@ class Delta(torch.nn.Module):
             state = decay[:, t, :, None, None] * (state - b * (state @ k) @ k.mT) + b * value[:, t, :, :, None] @ k.mT
             found.append((state @ query[:, t, :, :, None])[..., 0])
         read = self.norm(torch.stack(found, 1)).flatten(-2)
-        return self.o_proj(read * torch.nn.functional.silu(made[..., 3 * dim :]))
+        return self.o_proj(read * torch.sigmoid(made[..., 3 * dim :]))
 
 
 def stream(shape, common):
