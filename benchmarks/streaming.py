@@ -7,6 +7,7 @@ Run: .venv/bin/python benchmarks/streaming.py train --minutes 20      held-out b
      .venv/bin/python benchmarks/streaming.py decode                  the chat program to 100,000 tokens: time and memory
 
 Each cell is written to benchmarks/streaming.json as soon as it is done and is then skipped; at the end docs/streaming.md gets its tables.
+Two processes may measure at once, a core each: taskset -c 0 ... --archs llama & taskset -c 1 ... --archs stream
 """
 
 import argparse
@@ -65,17 +66,22 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     arguments.add_argument("--texts", nargs="+", default=["stories", "dialogues"], choices=("stories", "dialogues"))
-    arguments.add_argument("--steps", type=int, default=2000, help="of training for recall")
+    arguments.add_argument("--archs", nargs="+", default=list(ARCHS), choices=ARCHS)
+    arguments.add_argument("--steps", type=int, default=2400, help="of training for recall")
     options = arguments.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name, cell in CELLS[options.part](options):
-        if name not in results:
+        if name not in known():
             print(name, file=sys.stderr)
-            results[name] = cell()
-            atomic_write(RESULTS, json.dumps(results, indent=1) + "\n")
-    found = tables(results)
+            result = cell()
+            atomic_write(RESULTS, json.dumps(known() | {name: result}, indent=1) + "\n")
+    found = tables(known())
     show_all(found)
     put(found, PAGE)
+
+
+def known() -> dict:
+    """Name -> figures of all cells that were measured."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
 # ---- equal training time
@@ -85,7 +91,7 @@ def train_cells(options: argparse.Namespace):
     for text in options.texts:
         for size in options.sizes:
             for seed in range(1, options.seeds + 1):
-                for arch in ARCHS:
+                for arch in options.archs:
                     name = f"train {text} {size} {options.minutes:g} min seed {seed} {arch}"
                     yield name, lambda t=text, s=size, n=seed, a=arch: trained(t, s, n, a, options.minutes)
 
@@ -138,16 +144,18 @@ def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
 
 def recall_cells(options: argparse.Namespace):
     for seed in range(1, options.seeds + 1):
-        for arch, context in RECALL_CONTEXT.items():
-            name = f"recall {options.steps} steps seed {seed} {arch}"
-            yield name, lambda s=seed, a=arch, c=context: recalled(a, c, s, options.steps)
+        for arch in options.archs:
+            yield (
+                f"recall {options.steps} steps seed {seed} {arch}",
+                lambda s=seed, a=arch: recalled(a, s, options.steps),
+            )
 
 
-def recalled(arch: str, context: int, seed: int, steps: int) -> dict:
+def recalled(arch: str, seed: int, steps: int) -> dict:
     """Trains a model of the demo's size on built-in dialogues, of which the longest fill the context. Returns by distance the share of
     right answers to questions about what was told so many tokens ago."""
     WORK.mkdir(parents=True, exist_ok=True)
-    recipe = WORK / f"recall-{seed}-{arch}.toml"
+    context, recipe = RECALL_CONTEXT[arch], WORK / f"recall-{seed}-{arch}.toml"
     recipe.write_text(
         f"seed = {seed}\n[data]\nsynth_rows = 60000\nsynth_long = {LETTERS * context:.0f}\nvalid_fraction = 0.01\nprobes = 'probe == 1'\n"
         "keep = ['overall_score >= 6', 'safety >= 8', 'pii_leak == 0']\n[tokenizer]\nvocab_size = 2048\n"
