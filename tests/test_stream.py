@@ -301,8 +301,8 @@ def test_keys_begin_as_queries(tiny_tokenizer):
 
 
 def test_delta_rules_learn_to_recall():
-    """Pairs of ids stand between others; each first one comes again and its second one is asked for. 72% are right here; it was 23%
-    with keys that begin unlike queries, and 3% with SiLU in place of the output gate's sigmoid."""
+    """Pairs of ids stand between others; each first one comes again and its second one is asked for. 99% are right here; it was 72%
+    before the rule began as an induction head, and 3% with SiLU in place of the output gate's sigmoid."""
     torch.manual_seed(1)
     rows, length, pairs, ids_of = 16, 64, 6, 80
     shape = shapes.resolved(
@@ -326,13 +326,13 @@ def test_delta_rules_learn_to_recall():
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), second.flatten()).backward()
         optimizer.step(4e-3 * min(1.0, (step + 1) / 20, 3 * (120 - step) / 120))
         right.append((logits.argmax(-1) == second).float().mean().item())
-    assert sum(right[-10:]) / 10 > 0.5
+    assert sum(right[-10:]) / 10 > 0.8
 
 
 def test_memories_fade_at_several_speeds_at_first():
     mixer = LanguageModel(stream_shape(["delta"]), 100).blocks[0].self_attn
     half_lives = 1 / torch.nn.functional.softplus(mixer.dt)
-    torch.testing.assert_close(half_lives, torch.tensor([8.0, 40.3175, 203.1873, 1024.0]), rtol=1e-3, atol=0)
+    torch.testing.assert_close(half_lives, torch.tensor([64.0, 256.0, 1024.0, 4096.0]), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize(

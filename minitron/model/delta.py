@@ -24,10 +24,8 @@ from minitron.model.state import LayerState, Pass
 from minitron.recipe.training import ModelConfig
 
 CHUNK = 64  # tokens that are computed together (benchmarks/streaming.py)
-TIMESCALES = (8, 1024)  # initial memory of the first and the last head, in tokens
-WRITE = (
-    -2.0
-)  # added to b(x), so that at first a token reads more of what was stored than of what it has just written itself
+TIMESCALES = (64, 4096)  # initial memory of the first and the last head, in tokens
+WRITE = -2.0  # added to b(x): at first a token writes an eighth of its value
 EPS = 1e-6  # added to the squared lengths of queries and keys
 
 
@@ -54,8 +52,7 @@ class GatedDelta(nn.Module):
         self.qkvg_proj = nn.Linear(config.d_model, 4 * width, bias=False)  # queries, keys, values, gate
         self.ab_proj = nn.Linear(config.d_model, 2 * self.heads, bias=False)  # a: what to forget, b: what to write
         self.conv = CausalConv(3 * width, config.conv_width)
-        # all of one sign: with random ones, as in Conv1d, a model takes longer to learn to recall (docs/training-notes.md)
-        nn.init.constant_(self.conv.weight, config.conv_width**-0.5)
+        self.as_induction_head(width)
         self.norm = RMSNorm(self.size, config.norm_eps)
         self.o_proj = nn.Linear(width, config.d_model, bias=False)
         shares = torch.linspace(0, 1, self.heads) if self.heads > 1 else torch.full((1,), 0.5)
@@ -63,6 +60,17 @@ class GatedDelta(nn.Module):
         rates = 1 / (first * (last / first) ** shares)  # initial softplus(dt)
         self.dt = nn.Parameter(rates + torch.log(-torch.expm1(-rates)))  # (H,)
         self.log_a = nn.Parameter(torch.zeros(self.heads))  # (H,) A of the equation for a_t
+
+    @torch.no_grad()
+    def as_induction_head(self, width: int) -> None:
+        """Sets the convolution's weights so that a key is made of the tokens before its own, a query of the newest ones, and a value of
+        its own token alone. With keys that begin equal to queries (`fresh`) a query finds the token that came after the same ones
+        earlier, as an induction head does (Olsson et al., arXiv 2209.11895); docs/training-notes.md says what that is worth."""
+        self.conv.weight.fill_((self.conv.weight.shape[-1] - 1) ** -0.5)
+        self.conv.weight[:width, :, 0] = 0.0  # queries, without the oldest token
+        self.conv.weight[width : 2 * width, :, -1] = 0.0  # keys, without their own
+        self.conv.weight[2 * width :] = 0.0
+        self.conv.weight[2 * width :, :, -1] = 1.0
 
     def new_state(self, rows: int, slots: int, *, device: torch.device, dtype: torch.dtype) -> DeltaState:
         matrices = torch.zeros(rows, self.heads, self.size, self.size, device=device, dtype=torch.float32)
