@@ -166,8 +166,8 @@ def recalled(arch: str, seed: int, steps: int) -> dict:
     command = [sys.executable, "-m", "minitron", "run", recipe.name, "--to", "sft"]
     subprocess.run(command, cwd=WORK, check=True, stdout=sys.stderr)
     layout = load_recipe(recipe, []).layout
-    tokenizer = kinds.load(layout.tokenizer)
-    model, _ = checkpoint.load_model(checkpoint.finished(layout.stage("sft"), "sft"))
+    tokenizer = kinds.load(WORK / layout.tokenizer)
+    model, _ = checkpoint.load_model(checkpoint.finished(WORK / layout.stage("sft"), "sft"))
     return {str(distance): share_recalled(model, tokenizer, distance) for distance in DISTANCES}
 
 
