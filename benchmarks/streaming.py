@@ -99,9 +99,10 @@ def train_cells(options: argparse.Namespace):
 def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
     """Trains a model for the number of steps that fit into the minutes, judged by the first fifty. Returns its figures."""
     stage = "pretrain" if text == "stories" else "sft"
-    data = {"stories": f'[pretrain]\nfiles = ["{STORIES}"]\n', "dialogues": "[data]\nsynth_rows = 135000\n[sft]\n"}[
-        text
-    ]
+    data = {
+        "stories": f'[pretrain]\nfiles = ["{STORIES}"]\ncolumn = "story"\n',
+        "dialogues": "[data]\nsynth_rows = 135000\n[sft]\n",
+    }[text]
     shape = "".join(f"{key} = {value}\n" for key, value in SIZES[size].items())
     lr = 3e-3 * 192 / SIZES[size]["d_model"]
     WORK.mkdir(parents=True, exist_ok=True)
