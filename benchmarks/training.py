@@ -38,6 +38,7 @@ IDEAS: dict[str, list[str]] = {
     "embeddings without spelling": [],
     "those at GPT-2's 0.02": [],
     "keys apart from queries": [],
+    "no induction head": [],
     "AdamW": ["optim.name=adamw", "optim.lr=2e-3"],
     "Jordan's coefficients": [],
     "all heads one matrix": [],
@@ -63,6 +64,9 @@ def patched(idea: str) -> Iterator[None]:
             yield
     elif idea == "keys apart from queries":
         with patch.object(Llama, "queries_and_keys", lambda trunk: []):
+            yield
+    elif idea == "no induction head":
+        with patch.object(fresh, "as_induction_head", lambda model: None):
             yield
     elif idea == "all heads one matrix":
         with patch.object(Trunk, "per_head", lambda trunk: []):

@@ -93,7 +93,7 @@ def test_the_first_logits_vary_as_much_in_every_width():
 
 @pytest.mark.parametrize(
     "shape",
-    [{"n_kv_heads": 4}, {"n_kv_heads": 2}, {"n_kv_heads": 1, "head_dim": 12}, {"n_kv_heads": 4, "arch": "nanogpt"}],
+    [{"n_kv_heads": 4}, {"n_kv_heads": 2, "head_dim": 12}, {"n_kv_heads": 4, "arch": "nanogpt"}],
 )
 def test_keys_begin_as_queries(shape):
     config = ModelConfig(n_layers=2, n_heads=4, d_model=32, d_ff=64, context=16, **shape)
@@ -101,8 +101,9 @@ def test_keys_begin_as_queries(shape):
     pairs = model.trunk.queries_and_keys()
     assert len(pairs) == 2
     size, shared = config.head_size, 4 // config.n_kv_heads
+    induction = config.arch == "llama"  # its first head is another matter (test_induction)
     for query, key in pairs:
-        for head in range(config.n_kv_heads):
+        for head in range(induction, config.n_kv_heads):
             of_query = query[head * shared * size : (head * shared + 1) * size]
             assert torch.equal(key[head * size : (head + 1) * size], of_query)
 

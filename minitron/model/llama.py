@@ -147,8 +147,13 @@ class Llama(Trunk):
         return self.embed_tokens.weight
 
     def queries_and_keys(self) -> list[tuple[Tensor, Tensor]]:
-        mixers = [block.self_attn for block in self.layers if isinstance(block.self_attn, LlamaAttention)]
-        return [(mixer.q_proj.weight, mixer.k_proj.weight) for mixer in mixers]
+        return [(layer.q_proj.weight, layer.k_proj.weight) for layer in self.attentions()]
+
+    def attentions(self) -> list[LlamaAttention]:
+        return [block.self_attn for block in self.layers if isinstance(block.self_attn, LlamaAttention)]
+
+    def rotary(self) -> list[LlamaAttention]:
+        return self.attentions()
 
     def gguf(self) -> Gguf | None:
         """GGUF's llama, or with QK-norm its qwen3, where RoPE turns halves of a head together, as here."""

@@ -6,7 +6,7 @@ A small model spends much of its training on learning what its tokenizer could h
 one word, which letter a piece begins with, how long it is. So an embedding begins as a sum of vectors, one for each feature of the
 piece's spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606). The weights of keys begin equal to
 those of queries, so that at first a head attends to tokens like its own, which copying needs (the first half of Trockman & Kolter's
-mimetic initialisation, arXiv 2305.09828). AdamW learns slower from such a start, so with AdamW a model begins as GPT-2 does;
+mimetic initialisation, arXiv 2305.09828); and two heads begin as an induction head (`induction`). AdamW learns slower from such a start, so with AdamW a model begins as GPT-2 does;
 docs/training-notes.md says what each is worth. Knows nothing about stages.
 """
 
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.training import ModelConfig
 from minitron.tokenizer.base import Tokenizer
+from minitron.train.induction import as_induction_head
 
 SPELT = 0.8  # share of an embedding's variance that its spelling decides; the rest is random, of each piece by itself
 # Length of an embedding's vector. The first step's logits have it as their standard deviation, since the last norm's
@@ -37,6 +38,7 @@ def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int, optimiz
     with torch.no_grad():
         model.embedding.copy_(spelt_embeddings(tokenizer, config.d_model))
     keys_as_queries(model)
+    as_induction_head(model)
     return model
 
 

@@ -1,0 +1,129 @@
+"""A fresh `llama` copies before it has learnt anything: where its first two heads look, and what that is worth in training."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from minitron.model.language_model import LanguageModel
+from minitron.model.rope import rope_at, rotate
+from minitron.model.state import Span
+from minitron.recipe import shapes
+from minitron.recipe.training import ModelConfig, OptimConfig
+from minitron.train import fresh, induction
+from minitron.train.optimizer import make_optimizer
+
+VOCAB = 500
+SHAPES = {
+    "the demo's": {"n_heads": 2, "d_model": 128, "d_ff": 352},
+    "with shared keys": {"n_heads": 4, "n_kv_heads": 2, "d_model": 256, "d_ff": 512},
+    "wide": {"n_heads": 12, "d_model": 768, "d_ff": 512},
+    "narrow heads": {"n_heads": 4, "d_model": 128, "d_ff": 256},
+    "one head": {"n_heads": 1, "d_model": 64, "d_ff": 128},
+}
+
+
+def begun(**shape) -> LanguageModel:
+    """A fresh model with embeddings of the right length, as `fresh_model` makes it from a tokenizer."""
+    torch.manual_seed(1)
+    model = LanguageModel(shapes.resolved(ModelConfig(arch="llama", n_layers=2, context=128, **shape)), VOCAB)
+    with torch.no_grad():
+        model.embedding.normal_(std=fresh.LENGTH / model.config.d_model**0.5)
+    fresh.keys_as_queries(model)
+    induction.as_induction_head(model)
+    return model
+
+
+@torch.no_grad()
+def looks(model: LanguageModel, ids: torch.Tensor, layer: int) -> torch.Tensor:
+    """Weights of attention (T, T) of the first head of a layer, written out."""
+    read = []
+    attention = model.trunk.layers[layer].self_attn
+    hook = attention.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    model.hidden(ids[None])
+    hook.remove()
+    size = model.config.head_size
+    turn = [table[None, :, None] for table in rope_at(torch.arange(len(ids)), model.config)]
+    query, key = (
+        rotate(F.linear(read[0], weight[:size])[:, :, None], *turn)[0, :, 0]
+        for weight in (attention.q_proj.weight, attention.k_proj.weight)
+    )
+    scores = query @ key.T / size**0.5
+    return scores.masked_fill(torch.ones(len(ids), len(ids)).triu(1).bool(), float("-inf")).softmax(1)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_first_head_looks_at_the_token_before(shape):
+    model = begun(**shape)
+    ids = torch.randperm(VOCAB)[:120]
+    assert looks(model, ids, 0).diagonal(-1).mean() > 0.8
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_second_head_looks_at_what_came_after_the_same_token(shape):
+    model = begun(**shape)
+    found = []
+    for distance in (8, 20, 40, 80):
+        for _ in range(5):
+            ids = torch.randperm(VOCAB)[:100]
+            ids[99] = ids[99 - distance]
+            found.append(looks(model, ids, 1)[99, 99 - distance + 1].item())
+    assert sum(found) / len(found) > 0.1  # evenly spread it would be 0.01
+
+
+def test_what_all_embeddings_share_favours_no_token():
+    torch.manual_seed(1)
+    model = begun(**SHAPES["the demo's"])
+    hidden = torch.randn(5, 128)
+    shared = model.embedding.detach().mean(0)
+    assert shared.norm() == pytest.approx(fresh.LENGTH, rel=0.05)
+    with torch.no_grad():
+        before = F.linear(hidden, model.embedding - shared).softmax(1)
+        torch.testing.assert_close(F.linear(hidden, model.embedding).softmax(1), before)
+
+
+@pytest.mark.parametrize(
+    "shape", [{"n_layers": 1}, {"arch": "nanogpt", "n_layers": 2}, {"arch": "stream", "n_layers": 2}]
+)
+def test_other_shapes_are_left_alone(shape):
+    sizes = {"arch": "llama", "n_heads": 2, "d_model": 32, "d_ff": 64, "context": 16, "layers": ["window"]}
+    if shape.get("arch") != "stream":
+        del sizes["layers"]
+    model = LanguageModel(shapes.resolved(ModelConfig(**sizes | shape)), 50)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    induction.as_induction_head(model)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize("shape", [{"head_dim": 2}, {"head_dim": 12}, {"head_dim": 64}, {"qk_norm": True}])
+def test_odd_shapes_stay_finite(shape):
+    model = begun(n_heads=2, d_model=32, d_ff=64, **shape)
+    assert all(weight.isfinite().all() for weight in model.parameters())
+    assert model.head(model.hidden(torch.arange(60)[None])).isfinite().all()
+
+
+def learnt(model: LanguageModel, steps: int) -> float:
+    """The share right, in the last ten of these steps, of seconds that are asked for: pairs of ids stand between others, and each
+    first one comes again."""
+    rows, length, pairs = 16, 64, 6
+    optimizer = make_optimizer(model, OptimConfig(name="muon", weight_decay=0.0))
+    asked = length - 2 * pairs + 2 * torch.arange(pairs)
+    positions, spans = torch.arange(length).repeat(rows)[None], [Span(length)] * rows
+    right = []
+    for step in range(steps):
+        ids = torch.randint(0, 16, (rows, length))
+        first = torch.stack([torch.randperm(32)[:pairs] + 16 for _ in range(rows)])
+        second = torch.randint(48, 80, (rows, pairs))
+        there = torch.stack([torch.randperm((length - 2 * pairs) // 2)[:pairs] * 2 for _ in range(rows)])
+        ids.scatter_(1, there, first).scatter_(1, there + 1, second)
+        ids[:, asked], ids[:, asked + 1] = first, second
+        hidden = model.hidden(ids.view(1, -1), positions=positions, spans=spans).view(rows, length, -1)
+        logits = model.head(hidden[:, asked])
+        F.cross_entropy(logits.flatten(0, 1), second.flatten()).backward()
+        optimizer.step(4e-3 * min(1.0, (step + 1) / 20, 3 * (steps - step) / steps))
+        right.append((logits.argmax(-1) == second).float().mean().item())
+    return sum(right[-10:]) / 10
+
+
+def test_it_learns_to_copy_in_a_few_steps():
+    torch.manual_seed(1)
+    assert learnt(begun(n_heads=2, d_model=64, d_ff=128), 60) > 0.9
