@@ -38,7 +38,7 @@ IDEAS: dict[str, list[str]] = {
     "embeddings without spelling": [],
     "those at GPT-2's 0.02": [],
     "keys apart from queries": [],
-    "no induction head": [],
+    "an induction head": ["sft.induction_head=true"],
     "AdamW": ["optim.name=adamw", "optim.lr=2e-3"],
     "Jordan's coefficients": [],
     "all heads one matrix": [],
@@ -65,9 +65,6 @@ def patched(idea: str) -> Iterator[None]:
     elif idea == "keys apart from queries":
         with patch.object(Llama, "queries_and_keys", lambda trunk: []):
             yield
-    elif idea == "no induction head":
-        with patch.object(fresh, "as_induction_head", lambda model: None):
-            yield
     elif idea == "all heads one matrix":
         with patch.object(Trunk, "per_head", lambda trunk: []):
             yield
@@ -83,7 +80,7 @@ def trained(config: Config, idea: str, seed: int, tokens: int, folder: Path) -> 
     steps = round(tokens / (settings.batch_rows * settings.accumulation * config.model.context))
     settings = type(settings)(**vars(settings) | {"steps": steps, "eval_every_steps": steps, "samples": ()})
     with patched(idea):
-        model = fresh.fresh_model(config.model, tokenizer, seed=seed, optimizer=settings.optim.name)
+        model = fresh.fresh_model(config.model, tokenizer, seed=seed, train=settings)
         fit(model, train, valid, run=Fit("sft", folder, settings, settings.optim, seed))
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     loss = mean_loss(model, valid, limit=0, batch_rows=8)

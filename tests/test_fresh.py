@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from minitron.recipe.training import ModelConfig
+from minitron.recipe.training import ModelConfig, OptimConfig, SftConfig
 from minitron.train.fresh import LENGTH, SPELT, fresh_model, spelling, spelt_embeddings
 
+MUON = SftConfig(optim=OptimConfig(name="muon"))
 PIECES = [
     b"",
     b"\xd1",
@@ -97,25 +98,24 @@ def test_the_first_logits_vary_as_much_in_every_width():
 )
 def test_keys_begin_as_queries(shape):
     config = ModelConfig(n_layers=2, n_heads=4, d_model=32, d_ff=64, context=16, **shape)
-    model = fresh_model(config, Pieces(), seed=3, optimizer="muon")
+    model = fresh_model(config, Pieces(), seed=3, train=MUON)
     pairs = model.trunk.queries_and_keys()
     assert len(pairs) == 2
     size, shared = config.head_size, 4 // config.n_kv_heads
-    induction = config.arch == "llama"  # its first head is another matter (test_induction)
     for query, key in pairs:
-        for head in range(induction, config.n_kv_heads):
+        for head in range(config.n_kv_heads):
             of_query = query[head * shared * size : (head * shared + 1) * size]
             assert torch.equal(key[head * size : (head + 1) * size], of_query)
 
 
 def test_the_same_seed_gives_the_same_model():
     config = ModelConfig(n_layers=1, n_heads=2, n_kv_heads=2, d_model=32, d_ff=64, context=16)
-    one, same, other = (fresh_model(config, Pieces(), seed=seed, optimizer="muon").state_dict() for seed in (5, 5, 6))
+    one, same, other = (fresh_model(config, Pieces(), seed=seed, train=MUON).state_dict() for seed in (5, 5, 6))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
 
 
 def test_adamw_begins_as_gpt2_does():
     config = ModelConfig(n_layers=1, n_heads=2, n_kv_heads=2, d_model=64, d_ff=64, context=16)
-    model = fresh_model(config, Pieces(), seed=5, optimizer="adamw")
+    model = fresh_model(config, Pieces(), seed=5, train=SftConfig())
     assert model.embedding.std().item() == pytest.approx(0.02, rel=0.1)

@@ -1,13 +1,17 @@
-"""A fresh `llama` copies before it has learnt anything: where its first two heads look, and what that is worth in training."""
+"""A fresh `llama` with an induction head copies before it has learnt anything: where its first two heads look, and what that is worth in training."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.model.rope import rope_at, rotate
 from minitron.model.state import Span
 from minitron.recipe import shapes
+from minitron.recipe.load import load_recipe
 from minitron.recipe.training import ModelConfig, OptimConfig
 from minitron.train import fresh, induction
 from minitron.train.optimizer import make_optimizer
@@ -82,16 +86,26 @@ def test_what_all_embeddings_share_favours_no_token():
 
 
 @pytest.mark.parametrize(
-    "shape", [{"n_layers": 1}, {"arch": "nanogpt", "n_layers": 2}, {"arch": "stream", "n_layers": 2}]
+    "settings",
+    [["model.arch=nanogpt"], ["model.arch=stream"], ["model.n_layers=1"], ["optim.name=adamw"]],
 )
-def test_other_shapes_are_left_alone(shape):
-    sizes = {"arch": "llama", "n_heads": 2, "d_model": 32, "d_ff": 64, "context": 16, "layers": ["window"]}
-    if shape.get("arch") != "stream":
-        del sizes["layers"]
-    model = LanguageModel(shapes.resolved(ModelConfig(**sizes | shape)), 50)
-    before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    induction.as_induction_head(model)
-    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+def test_what_cannot_begin_so_is_refused(settings):
+    asked = ["sft.induction_head=true", *settings]
+    with pytest.raises(MinitronError, match=r"sft.induction_head needs a llama of at least two layers") as refused:
+        load_recipe("recipes/demo.toml", asked)
+    assert refused.value.code == 2
+
+
+def test_a_recipe_asks_for_it(tiny_tokenizer):
+    config = load_recipe("recipes/shakespeare-char.toml")
+    assert config.pretrain.induction_head
+    one, other = (
+        fresh.fresh_model(config.model, tiny_tokenizer, seed=1, train=replace(config.pretrain, induction_head=head))
+        for head in (True, False)
+    )
+    weights = ("embed_tokens.weight", *(f"layers.{n}.self_attn.{m}_proj.weight" for n in (0, 1) for m in "qkvo"))
+    differ = {name for name, w in one.named_parameters() if not torch.equal(w, other.get_parameter(name))}
+    assert differ == {f"model.{name}" for name in weights}
 
 
 @pytest.mark.parametrize("shape", [{"head_dim": 2}, {"head_dim": 12}, {"head_dim": 64}, {"qk_norm": True}])

@@ -17,7 +17,7 @@ from minitron.model.state import Span
 from minitron.recipe import shapes
 from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
-from minitron.recipe.training import ModelConfig, OptimConfig
+from minitron.recipe.training import ModelConfig, OptimConfig, SftConfig
 from minitron.train import muon
 from minitron.train.fresh import fresh_model, keys_as_queries
 from minitron.train.optimizer import make_optimizer
@@ -288,7 +288,9 @@ def test_heads_are_matrices_by_themselves():
 
 
 def test_keys_begin_as_queries(tiny_tokenizer):
-    model = fresh_model(stream_shape(KINDS["all"]), tiny_tokenizer, seed=1, optimizer="muon")
+    model = fresh_model(
+        stream_shape(KINDS["all"]), tiny_tokenizer, seed=1, train=SftConfig(optim=OptimConfig(name="muon"))
+    )
     *windows, (query, key) = model.trunk.queries_and_keys()
     assert len(windows) == 2
     for of_window, shared in windows:

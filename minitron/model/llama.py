@@ -150,10 +150,8 @@ class Llama(Trunk):
         return [(layer.q_proj.weight, layer.k_proj.weight) for layer in self.attentions()]
 
     def attentions(self) -> list[LlamaAttention]:
+        """The layers of attention, the first one first."""
         return [block.self_attn for block in self.layers if isinstance(block.self_attn, LlamaAttention)]
-
-    def rotary(self) -> list[LlamaAttention]:
-        return self.attentions()
 
     def gguf(self) -> Gguf | None:
         """GGUF's llama, or with QK-norm its qwen3, where RoPE turns halves of a head together, as here."""

@@ -123,10 +123,6 @@ class Trunk(nn.Module, ABC):
         """For each layer with queries and keys, views of the weights that make its queries (H h, D) and its keys (K h, D)."""
         return []
 
-    def rotary(self) -> list[Any]:
-        """The layers of attention with RoPE that may begin as an induction head (`train/induction.py`), the first one first."""
-        return []
-
     def matrices(self) -> list[list[nn.Parameter]]:
         """The trained matrices of each block, for optimizers that treat matrices differently."""
         return [[w for w in block.parameters() if w.ndim == 2 and w.requires_grad] for block in self.blocks]

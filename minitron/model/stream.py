@@ -13,7 +13,7 @@ from torch import Tensor
 from minitron.core.errors import MinitronError
 from minitron.model import window
 from minitron.model.delta import GatedDelta
-from minitron.model.llama import Llama, LlamaAttention
+from minitron.model.llama import Llama
 from minitron.model.rope import rope_at
 from minitron.model.shape import Block, Gguf, HuggingFace
 from minitron.model.state import Pass
@@ -35,9 +35,6 @@ class Stream(Llama):
         return super().queries_and_keys() + [
             (weights[0], weights[1]) for rule in rules for weights in [rule.qkvg_proj.weight.chunk(4)]
         ]
-
-    def rotary(self) -> list[LlamaAttention]:
-        return []  # a delta rule begins as an induction head by itself
 
     def rotations(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         return rope_at(positions, self.config)

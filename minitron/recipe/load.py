@@ -271,6 +271,9 @@ def _check_whole(config: Config, problems: list[str]) -> None:
     for name, stage in (("pretrain", config.pretrain), ("sft", config.sft)):
         if stage and not stage.steps and not stage.init:
             problems.append(f"{name}.steps must be at least 1, not 0, unless {name}.init names a run")
+        copies = config.model.arch == "llama" and config.model.n_layers > 1
+        if stage and stage.induction_head and not (copies and stage.optim.name == "muon"):
+            problems.append(f"{name}.induction_head needs a llama of at least two layers and optim.name = 'muon'")
     if config.sft.lora_rank and not (config.pretrain or config.sft.init):
         problems.append("sft.lora_rank changes a model that is there: name a run in sft.init, or add [pretrain]")
     if config.sft.lora_rank and config.shard:

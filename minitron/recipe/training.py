@@ -137,6 +137,11 @@ class TrainConfig:
         "prompts that the model answers at every validation; the answers are shown and written to metrics.jsonl",
         decides=False,
     )
+    induction_head: bool = option(
+        False,
+        "fresh weights begin with two attention heads that copy what came after the same token earlier (llama, with Muon): a lower "
+        "loss after few steps, but see docs/training-notes.md",
+    )
     snapshot_steps: int = option(
         0, "steps between snapshots of the embeddings, for `minitron embeddings`; 0: none", low=0, decides=False
     )

@@ -51,7 +51,7 @@ def run(config: Config) -> None:
             raise MinitronError(
                 f"there is no {split} text", hint="set pretrain.valid_fraction above 0" if none else "bring more text"
             )
-    model = fresh_model(config.model, tokenizer, seed=config.seed, optimizer=config.pretrain.optim.name)
+    model = fresh_model(config.model, tokenizer, seed=config.seed, train=config.pretrain)
     if config.pretrain.init:
         inherit.load(model, config.init)
     model.to(pick_device(config.device))

@@ -1,12 +1,12 @@
 """The weights of a model that is trained from scratch.
 
-    model = fresh_model(config.model, tokenizer, seed=config.seed, optimizer=config.sft.optim.name)
+    model = fresh_model(config.model, tokenizer, seed=config.seed, train=config.sft)
 
 A small model spends much of its training on learning what its tokenizer could have told it: that "Дом", " дом" and "ДОМ" are
 one word, which letter a piece begins with, how long it is. So an embedding begins as a sum of vectors, one for each feature of the
 piece's spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606). The weights of keys begin equal to
 those of queries, so that at first a head attends to tokens like its own, which copying needs (the first half of Trockman & Kolter's
-mimetic initialisation, arXiv 2305.09828); and two heads begin as an induction head (`induction`). AdamW learns slower from such a start, so with AdamW a model begins as GPT-2 does;
+mimetic initialisation, arXiv 2305.09828). If the recipe asks for it, two heads begin as an induction head (`induction`). AdamW learns slower from such a start, so with AdamW a model begins as GPT-2 does;
 docs/training-notes.md says what each is worth. Knows nothing about stages.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.training import ModelConfig
+from minitron.recipe.training import ModelConfig, TrainConfig
 from minitron.tokenizer.base import Tokenizer
 from minitron.train.induction import as_induction_head
 
@@ -29,16 +29,17 @@ SPELT = 0.8  # share of an embedding's variance that its spelling decides; the r
 LENGTH = 2.25
 
 
-def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int, optimizer: str) -> LanguageModel:
-    """An untrained model, for the optimizer with the name `optimizer`. The same seed gives the same weights."""
+def fresh_model(config: ModelConfig, tokenizer: Tokenizer, *, seed: int, train: TrainConfig) -> LanguageModel:
+    """An untrained model, for the optimizer of `train`. The same seed gives the same weights."""
     torch.manual_seed(seed)
     model = LanguageModel(config, tokenizer.vocab_size)
-    if optimizer != "muon":
+    if train.optim.name != "muon":
         return model
     with torch.no_grad():
         model.embedding.copy_(spelt_embeddings(tokenizer, config.d_model))
     keys_as_queries(model)
-    as_induction_head(model)
+    if train.induction_head:
+        as_induction_head(model)
     return model
 
 

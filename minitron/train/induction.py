@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from minitron.model.language_model import LanguageModel
-from minitron.model.llama import LlamaAttention
+from minitron.model.llama import Llama, LlamaAttention
 
 FAST = 0.11  # radians a token; pairs of elements that turn faster are fast
 BEFORE = 30.0  # logit of the token before its own, in the first head; the next nearest gets about 4 less
@@ -28,11 +28,10 @@ NOISE = 0.02  # deviation of the other weights of both heads' queries and keys, 
 @torch.no_grad()
 def as_induction_head(model: LanguageModel) -> None:
     """Gives one head of each of the first two layers the weights of an induction head, and all embeddings a part in common, which lets
-    a head attend to a place whatever its token. Changes nothing in shapes whose `Trunk.rotary` has fewer than two layers."""
-    layers = model.trunk.rotary()
-    if len(layers) < 2:
-        return
-    first, second = layers[:2]
+    a head attend to a place whatever its token. The model is a `llama` of at least two layers."""
+    trunk = model.trunk
+    assert isinstance(trunk, Llama)
+    first, second = trunk.attentions()[:2]
     width, size = model.config.d_model, model.config.head_size
     # a direction that all embeddings share: the same addition to all logits of a tied head, so it favours no token
     common = nn.functional.normalize(torch.randn(width), dim=0)

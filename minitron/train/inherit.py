@@ -28,7 +28,7 @@ def untaught(config: Config) -> bool:
 
 def begin(config: Config, tokenizer: Tokenizer) -> LanguageModel:
     """The model that sft begins with: that of the run sft.init, else that of pretrain, else a fresh one."""
-    model = fresh_model(config.model, tokenizer, seed=config.seed, optimizer=config.sft.optim.name)
+    model = fresh_model(config.model, tokenizer, seed=config.seed, train=config.sft)
     if config.sft.init:
         load(model, config.sft.init)
     elif config.pretrain:
