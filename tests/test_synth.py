@@ -8,6 +8,7 @@ import sys
 from collections import Counter, defaultdict
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -280,6 +281,18 @@ def test_no_check_passes_everything(probes):
     for row in probes:
         assert not passes("", row["check"])
         assert not passes("bip bop", row["check"])
+
+
+def test_checks_tell_a_right_answer_from_that_of_another_skill(probes):
+    """Of twenty answers of other skills hardly one gets through; the few that do name the very word that is asked for."""
+    chance, got_through = Random(1), defaultdict(list)
+    for row in probes:
+        for other in chance.sample(probes, 20):
+            if other["skill"] != row["skill"]:
+                got_through[row["skill"]].append(passes(said(other, "assistant")[-1], row["check"]))
+    shares = {skill: sum(each) / len(each) for skill, each in got_through.items()}
+    assert len(shares) > 30
+    assert max(shares.values()) < 0.04, max(shares, key=shares.get)
 
 
 OPENERS = {
