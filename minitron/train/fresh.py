@@ -6,8 +6,9 @@ A small model spends much of its training on learning what its tokenizer could h
 one word, which letter a piece begins with, how long it is. So an embedding begins as a sum of vectors, one for each feature of the
 piece's spelling (fastText does so with n-grams of letters: Bojanowski et al., arXiv 1607.04606). The weights of keys begin equal to
 those of queries, so that at first a head attends to tokens like its own, which copying needs (the first half of Trockman & Kolter's
-mimetic initialisation, arXiv 2305.09828). If the recipe asks for it, two heads begin as an induction head (`induction`). AdamW learns slower from such a start, so with AdamW a model begins as GPT-2 does;
-docs/training-notes.md says what each is worth. Knows nothing about stages.
+mimetic initialisation, arXiv 2305.09828). If the recipe asks for it, two heads begin as an induction head (`induction`). AdamW learns
+slower from such a start, so with AdamW a model begins as GPT-2 does; docs/training-notes.md says what each is worth. Knows nothing
+about stages.
 """
 
 import math

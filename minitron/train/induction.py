@@ -42,12 +42,12 @@ def as_induction_head(model: LanguageModel) -> None:
     fast = turns > FAST
 
     # A query with each fast pair turned back by one token meets the keys of the token before at their full length.
-    step = (BEFORE * size**0.5 / fast.sum()) ** 0.5 / (gain * length)
+    strength = (BEFORE * size**0.5 / fast.sum()) ** 0.5 / (gain * length)
     begins = torch.cat((turns.cos(), -turns.sin())) * fast.repeat(2)
     meets = torch.cat((torch.ones(size // 2), torch.zeros(size // 2))) * fast.repeat(2)
     query, key, value, out = head_weights(first, size)
-    query.normal_(std=NOISE).add_(step * torch.outer(begins, common))
-    key.normal_(std=NOISE).add_(step * torch.outer(meets, common))
+    query.normal_(std=NOISE).add_(strength * torch.outer(begins, common))
+    key.normal_(std=NOISE).add_(strength * torch.outer(meets, common))
     read, written = directions(size, common), directions(size, common)
     value.copy_(read)
     out.copy_(written.T / gain)
