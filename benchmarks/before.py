@@ -104,11 +104,7 @@ def seconds(out: Path, only: list[str]) -> None:
             for _ in range(PAIRS):
                 for version, times in found.items():
                     # nothing is validated before the last step
-                    settings = [
-                        s
-                        for s in (SHORT[recipe] if version == "now" else [])
-                        if ".steps" not in s and "warmup" not in s
-                    ]
+                    settings = list(SHORT[recipe]) if version == "now" else []
                     settings += [f"{STAGE[recipe]}.{name}={STEPS}" for name in ("steps", "eval_every_steps")]
                     settings.append("optim.warmup_steps=2")
                     times.append(trained(version, recipe, settings, out, environment)["step_seconds"])

@@ -94,7 +94,7 @@ def test_the_first_logits_vary_as_much_in_every_width():
 
 @pytest.mark.parametrize(
     "shape",
-    [{"n_kv_heads": 4}, {"n_kv_heads": 2, "head_dim": 12}, {"n_kv_heads": 4, "arch": "nanogpt"}],
+    [{"n_kv_heads": 4}, {"n_kv_heads": 2}, {"n_kv_heads": 1, "head_dim": 12}, {"n_kv_heads": 4, "arch": "nanogpt"}],
 )
 def test_keys_begin_as_queries(shape):
     config = ModelConfig(n_layers=2, n_heads=4, d_model=32, d_ff=64, context=16, **shape)

@@ -1,20 +1,19 @@
-"""A fresh `llama` with an induction head copies before it has learnt anything: where its first two heads look, and what that is worth in training."""
+"""A `llama` that begins with an induction head: where its first two heads look, what is refused, and that it soon learns to copy."""
 
 from dataclasses import replace
 
 import pytest
 import torch
+from recall import recalled
 from torch.nn import functional as F
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.model.rope import rope_at, rotate
-from minitron.model.state import Span
 from minitron.recipe import shapes
 from minitron.recipe.load import load_recipe
-from minitron.recipe.training import ModelConfig, OptimConfig
+from minitron.recipe.training import ModelConfig
 from minitron.train import fresh, induction
-from minitron.train.optimizer import make_optimizer
 
 VOCAB = 500
 SHAPES = {
@@ -96,6 +95,13 @@ def test_what_cannot_begin_so_is_refused(settings):
     assert refused.value.code == 2
 
 
+def test_only_fresh_weights_can_begin_so():
+    asked = ["pretrain.files=['a.txt']", "sft.induction_head=true"]
+    with pytest.raises(MinitronError, match=r"sft.induction_head is of fresh weights") as refused:
+        load_recipe("recipes/demo.toml", asked)
+    assert refused.value.code == 2
+
+
 def test_a_recipe_asks_for_it(tiny_tokenizer):
     config = load_recipe("recipes/shakespeare-char.toml")
     assert config.pretrain.induction_head
@@ -115,29 +121,6 @@ def test_odd_shapes_stay_finite(shape):
     assert model.head(model.hidden(torch.arange(60)[None])).isfinite().all()
 
 
-def learnt(model: LanguageModel, steps: int) -> float:
-    """The share right, in the last ten of these steps, of seconds that are asked for: pairs of ids stand between others, and each
-    first one comes again."""
-    rows, length, pairs = 16, 64, 6
-    optimizer = make_optimizer(model, OptimConfig(name="muon", weight_decay=0.0))
-    asked = length - 2 * pairs + 2 * torch.arange(pairs)
-    positions, spans = torch.arange(length).repeat(rows)[None], [Span(length)] * rows
-    right = []
-    for step in range(steps):
-        ids = torch.randint(0, 16, (rows, length))
-        first = torch.stack([torch.randperm(32)[:pairs] + 16 for _ in range(rows)])
-        second = torch.randint(48, 80, (rows, pairs))
-        there = torch.stack([torch.randperm((length - 2 * pairs) // 2)[:pairs] * 2 for _ in range(rows)])
-        ids.scatter_(1, there, first).scatter_(1, there + 1, second)
-        ids[:, asked], ids[:, asked + 1] = first, second
-        hidden = model.hidden(ids.view(1, -1), positions=positions, spans=spans).view(rows, length, -1)
-        logits = model.head(hidden[:, asked])
-        F.cross_entropy(logits.flatten(0, 1), second.flatten()).backward()
-        optimizer.step(4e-3 * min(1.0, (step + 1) / 20, 3 * (steps - step) / steps))
-        right.append((logits.argmax(-1) == second).float().mean().item())
-    return sum(right[-10:]) / 10
-
-
 def test_it_learns_to_copy_in_a_few_steps():
     torch.manual_seed(1)
-    assert learnt(begun(n_heads=2, d_model=64, d_ff=128), 60) > 0.9
+    assert recalled(begun(n_heads=2, d_model=64, d_ff=128), 60) > 0.9

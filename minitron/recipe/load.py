@@ -274,6 +274,8 @@ def _check_whole(config: Config, problems: list[str]) -> None:
         copies = config.model.arch == "llama" and config.model.n_layers > 1
         if stage and stage.induction_head and not (copies and stage.optim.name == "muon"):
             problems.append(f"{name}.induction_head needs a llama of at least two layers and optim.name = 'muon'")
+        if stage and stage.induction_head and (stage.init or (name == "sft" and config.pretrain)):
+            problems.append(f"{name}.induction_head is of fresh weights, and {name} goes on from a model; leave it out")
     if config.sft.lora_rank and not (config.pretrain or config.sft.init):
         problems.append("sft.lora_rank changes a model that is there: name a run in sft.init, or add [pretrain]")
     if config.sft.lora_rank and config.shard:
