@@ -171,6 +171,10 @@ def fold_rules() -> str:
     return "\n".join(rules) + "\n"
 
 
+# Options of [pretrain] that came after the first cells were trained, with the value at which they change nothing.
+NEWER = {"induction_head": False}
+
+
 def recipe(cell: Cell, data: Path, out: Path) -> tuple[Config, study.Point]:
     """The recipe of a cell and its place in the grid, for `minitron.lab.study`."""
     text = TEXTS[cell.text]
@@ -193,6 +197,9 @@ def key_of(cell: Cell) -> str:
     """What a cell's figures depend on, but for where files lie."""
     config, _ = recipe(cell, Path("data"), Path("out"))
     decides = {name: config.section(name) for name in ("tokenizer", "model", "optim", "pretrain", "study")}
+    for name, off in NEWER.items():
+        if decides["pretrain"][name] == off:
+            del decides["pretrain"][name]
     return sha256_json([dataclasses.asdict(cell), decides, fold_rules()])
 
 

@@ -57,6 +57,14 @@ def test_every_cell_comes_once_and_the_first_question_first():
     assert len(set(keys)) == len(keys)
 
 
+def test_cells_that_were_trained_are_not_trained_again():
+    """An option of the recipe that came later would change all keys, and hours of training would begin anew."""
+    cells = {tokenizer_study.key_of(cell): dataclasses.asdict(cell) for cell in tokenizer_study.order()}
+    finished = tokenizer_study.finished()
+    assert len(finished) >= 103
+    assert {key: row["cell"] for key, row in finished.items()}.items() <= cells.items()
+
+
 def test_capitals_are_folded_behind_a_mark_in_front_of_the_space(tmp_path):
     from test_tokenizer_kinds import made
 
