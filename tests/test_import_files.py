@@ -5,6 +5,7 @@ import pickle
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from conftest import random_texts, tiny_shape
 from test_import import assert_same_logits, byte_level, our_logits, save_folder, their_model, their_sentencepiece
 
 from minitron.core.errors import MinitronError
-from minitron.interop import gguf, imported
+from minitron.interop import gguf, import_gguf, imported
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.tokenizer import kinds
@@ -217,6 +218,40 @@ def test_a_gguf_file_of_the_librarys_own_writer(in_tmp_path):
         tokenizers.Tokenizer.from_str(json.dumps(whole)),
     )
     assert all(ours.encode(t) == original.encode(t, add_special_tokens=False).ids for t in random_texts(300, seed=2))
+
+
+@pytest.mark.parametrize("change", ["divisors", "scale", "part of a head"])
+def test_a_gguf_file_with_other_positions_is_refused(in_tmp_path, tiny_tokenizer, change, monkeypatch):
+    """Llama 3.1 and later have divisors of their rotations' frequencies, in a tensor; earlier files a factor."""
+    model = LanguageModel(tiny_shape(), tiny_tokenizer.vocab_size)
+    whole = import_gguf.header
+
+    def header(reader):
+        keys, entries, start = whole(reader)
+        size = model.config.head_size
+        match change:
+            case "divisors":
+                entries["rope_freqs.weight"] = replace(entries["output_norm.weight"], shape=(size // 2,))
+            case "scale":
+                keys["llama.rope.scale_linear"] = 4.0
+            case _:
+                keys["llama.attention.key_length"] = size
+                keys["llama.rope.dimension_count"] = size // 2
+        return keys, entries, start
+
+    with torch.no_grad():
+        model.trunk.norm.weight.fill_(1.0)
+    Path("m.gguf").write_bytes(gguf.encode(model, tiny_tokenizer, dtype="f16"))
+    monkeypatch.setattr(import_gguf, "header", header)
+    if change == "divisors":
+        imported.read(Path("m.gguf"))  # divided by 1
+        with torch.no_grad():
+            model.trunk.norm.weight[1] = 4.0
+        Path("m.gguf").write_bytes(gguf.encode(model, tiny_tokenizer, dtype="f16"))
+    with pytest.raises(
+        MinitronError, match="the model of m.gguf (stretches its positions|rotates 8 numbers of a head's 16)"
+    ):
+        imported.read(Path("m.gguf"))
 
 
 def damaged(data: bytes, draw: random.Random) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from minitron import cli
 from minitron.chat.labels import Book
 from minitron.chat.session import NOTHING_YET, Session, TextSession
+from minitron.core import lock
 from minitron.core.errors import MinitronError
 from minitron.curate import labels as keeping
 from minitron.data import labels
@@ -163,6 +164,15 @@ def test_add_keeps_each_label_once_and_shows_the_new_ones(recipe, capsys):
     assert Path("recipes/labels/bob.jsonl").read_bytes() == before
     keeping.add(again, [other], any_model=True)
     assert [label.model for label in labels.load(again.labels_file)] == ["Tiko"] * 4 + ["Eliza"]
+
+
+def test_two_commands_at_once_lose_no_label(recipe):
+    with (
+        lock.held(load_recipe(recipe).layout.stage("labels")),
+        pytest.raises(MinitronError, match="another minitron is working in"),
+    ):
+        keeping.add(load_recipe(recipe), [save("a.json", [FIXED])])
+    assert not load_recipe(recipe).labels_file.exists()
 
 
 def test_a_run_remembers_where_its_labels_are(recipe):

@@ -1,10 +1,13 @@
 """`minitron look`: what is kept and dropped, shown as text, on a page, and in a terminal."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from commands import minitron
 from dialogues import A, U, dialogue, save
@@ -55,6 +58,19 @@ def test_each_row_has_the_reason_that_the_data_stage_counts(ending):
     assert copy.messages == dialogue("question 9", "answer 9")
     (odd,) = [row for row in found if row.messages is None]
     assert "kid" in odd.raw
+
+
+def test_a_row_is_judged_as_the_data_stage_judges_it():
+    """0.1 in 32 bits is another number than 0.1, and a map is not an object."""
+    rows = [dialogue(f"q{i}", f"a{i}") for i in range(30)]
+    scores = pa.array([{"tone": i % 3} for i in range(30)], pa.map_(pa.string(), pa.int8()))
+    pq.write_table(pa.table({"messages": rows, "s": pa.array([7.1] * 30, pa.float32()), "m": scores}), "x.parquet")
+    recipe = config(files=["x.parquet"], keep=["s >= 7.1", "m.tone >= 1"])
+    stage.run(recipe)
+    report = json.loads(Path("runs/t/data/report.json").read_text())
+    assert report["kept"] == 20
+    reasons = [row.reason for row in trace(recipe, rows=1000)]
+    assert {reason: reasons.count(reason) for reason in set(reasons)} == report["dropped"] | {"": 20}
 
 
 def test_rows_of_all_sources_are_looked_at():
@@ -175,7 +191,7 @@ def test_in_a_terminal_it_has_colours_and_a_pager():
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-1e9, 1e9) | st.integers(0, 12).map(float), st.booleans())))
 def test_a_histogram_counts_all(scores):
-    bins = histogram(scores)
+    bins = histogram([*scores, (math.inf, True), (-math.inf, False)])
     assert sum(one.count for one in bins) == len(scores)
     assert sum(one.kept for one in bins) == sum(kept for _, kept in scores)
     assert len(bins) <= BINS + 1

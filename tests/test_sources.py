@@ -5,12 +5,14 @@ import gzip
 import io
 import json
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import minitron
 from dialogues import TURNS, A, S, U, dialogue, everything, numbered, part, refused, run, save, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -283,6 +285,27 @@ def test_rows_of_two_shapes_in_one_file():
     assert report["rows_in"] == 2005
 
 
+def test_a_row_whose_parts_are_odd_is_one_malformed_row():
+    odd = [{"instruction": "u", "output": "a", "history": past} for past in ([None], [5], ["x", None], [[]], [[None]])]
+    save("x.jsonl", [{"instruction": "q", "output": "a", "history": [["u", "v"]]}, *odd])
+    report = run(files=["x.jsonl"], valid_fraction=0.0)
+    assert report["kept"] + sum(report["dropped"].values()) == 6
+    assert dialogue("u", "v", "q", "a") in [row["messages"] for row in part("train")]
+    source = {"a": "\ud800"}  # half a character
+    save("x.jsonl", [{"messages": [U, A], "source": source, "skill": [source], "check": ""}])
+    run(files=["x.jsonl"], valid_fraction=0.0)
+    assert part("train")[0]["source"] == '{"a": "?"}'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
+def test_a_file_whose_name_is_not_utf8():
+    Path(os.fsdecode(b"caf\xe9.jsonl")).write_text(json.dumps({"messages": [U, A]}))
+    Path("t.toml").write_text('[data]\nfiles = ["*.jsonl"]\n')
+    done = minitron("data", "t.toml")
+    assert done.returncode == 0, done.stderr
+    assert part("train")[0]["source"] == "caf?"
+
+
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
 def test_system_and_history_columns_are_part_of_the_dialogue(ending):
     before = [["earlier", "yes"], ["later", "no"]]
@@ -399,6 +422,19 @@ def test_whole_trees_in_rows():
     assert found["messages"] == 7 == found["in_dialogues"] + sum(found["left_out"].values())
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_rows_of_another_kind_behind_a_tree_are_read_as_well(whole):
+    """They are dialogues, whether they come in the same part of the file as the tree's rows or in a later one."""
+    trees = [reply(f"{i}", None, f"Q{i}") for i in range(1100)]
+    if whole:
+        trees = [{"message_tree_id": row["message_id"], "prompt": row} for row in trees]
+    for first in (trees, trees[:3]):
+        save("x.jsonl", [*first, *({"messages": turns} for turns in numbered(40))])
+        rows = list(Trees(open_source(Path("x.jsonl"))).rows())
+        assert [row["messages"] for row in rows if len(row["messages"]) > 1] == numbered(40)
+        assert len(rows) == len(first) + 40
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(
@@ -414,8 +450,9 @@ def test_trees_of_anything_are_counted(rows):
     Path("x.json").write_text(json.dumps(rows))
     source = Trees(open_source(Path("x.json")))
     made = list(source.rows())
-    assert source.messages == len(rows) == source.kept + source.left_out.total()
-    assert source.kept == sum(len(row["messages"]) for row in made)
+    other = sum(row["message_id"] is None and row["text"] is None for row in rows)
+    assert source.messages == len(rows) - other == source.kept + source.left_out.total()
+    assert source.kept == sum(len(row["messages"]) for row in made if row.get("messages"))
 
 
 def test_a_column_that_occurs_twice_is_named():

@@ -215,7 +215,7 @@ def sha256_file(path: str | Path) -> str:
 def sha256_json(value: Any) -> str:
     """SHA-256 of a plain value, as 64 hex digits; the order of keys does not matter."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # names of files may not be UTF-8
 
 
 def _remove(file: Path) -> None:

@@ -29,7 +29,9 @@ class Bin:
 
 
 def histogram(scores: list[tuple[float, bool]]) -> list[Bin]:
-    """Puts pairs (score, whether its row is kept) into about BINS bins of equal width; at most BINS distinct scores get a bin each."""
+    """Puts pairs (score, whether its row is kept) into about BINS bins of equal width; at most BINS distinct scores get a bin each.
+    Infinite scores are left out."""
+    scores = [pair for pair in scores if math.isfinite(pair[0])]
     values = sorted({score for score, _ in scores})
     if not values:
         return []

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from minitron.core.files import append_line, atomic_path, make_folder, whole_lin
 from minitron.curate.agreement import agreement
 from minitron.curate.client import Client, Unusable
 from minitron.curate.traced import opened
-from minitron.data.messages import Message, digest_of, role_map, to_messages
+from minitron.data.messages import Message, digest_of, printable, role_map, to_messages
 from minitron.data.rules import to_number
 from minitron.data.sources import Reader
 from minitron.recipe.schema import Config, JudgeConfig
@@ -33,6 +34,7 @@ from minitron.recipe.schema import Config, JudgeConfig
 CHARACTERS_PER_TOKEN = 3.5  # about, for the estimate
 ANSWER_TOKENS = 40
 SCORE_TRIES = 2  # how often a question is asked if its answer holds no scores
+MOST_BRACES = 200  # of an answer's last opening braces, places where its scores may begin
 BATCH_ROWS = 1000
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
@@ -127,20 +129,24 @@ def shown(messages: list[Message]) -> str:
 
 def scores_of(text: str, settings: JudgeConfig) -> dict | None:
     """The scores and the reason in an answer, whatever text is around its JSON object; None if a score is missing or out of bounds."""
-    match = re.search(r"\{.*\}", text, re.DOTALL)
-    try:
-        found = json.loads(match[0]) if match else None
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict):
-        return None
+    found = next((one for one in objects_in(text) if one.keys() >= set(settings.columns)), {})
     scores = {
         name: None if isinstance(found.get(name), bool) else to_number(found.get(name)) for name in settings.columns
     }
     if any(score is None or not settings.lowest <= score <= settings.highest for score in scores.values()):
         return None
     why = found.get("why")
-    return {"scores": scores, "why": why[:500] if isinstance(why, str) else ""}
+    return {"scores": scores, "why": printable(why[:500]) if isinstance(why, str) else ""}
+
+
+def objects_in(text: str) -> Iterator[dict]:
+    """The JSON objects in a text, the last one first: a model may think about its answer, or quote the form, before it answers."""
+    decoder = json.JSONDecoder()
+    begins = [match.start() for match in re.finditer(r"\{", text)][-MOST_BRACES:]
+    for at in reversed(begins):
+        with suppress(ValueError, RecursionError):
+            found, _ = decoder.raw_decode(text, at)
+            yield found
 
 
 class Answers:
@@ -260,7 +266,7 @@ def _write(config: Config, judges: list[Judge], answers: Answers, out: Path) -> 
             scores = {
                 column: given[judge.suffix].get("scores", {}).get(name) for column, (judge, name) in columns.items()
             }
-            why = given[""].get("why", "")
+            why = printable(given[""].get("why", ""))
             batch.append({"messages": messages, "source": source, "skill": skill, "check": check, "why": why, **scores})
             rows += any(score is not None for score in scores.values())
             if len(batch) >= BATCH_ROWS:

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from minitron.core import lock
 from minitron.core.console import say, tell, visible, warn
 from minitron.core.errors import MinitronError
 from minitron.data import labels
@@ -22,6 +23,11 @@ SHOWN_CHARACTERS = 300  # of a text, where labels are shown
 def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
     """Adds the labels in the files, says how many are new and why others are left out, and shows the new ones. Raises MinitronError where
     none is new and a file held no labels."""
+    with lock.held(config.layout.stage("labels")):
+        _add(config, files, any_model=any_model)
+
+
+def _add(config: Config, files: list[Path], *, any_model: bool) -> None:
     path = config.labels_file
     kept = labels.load(path)
     known, before, unread = {label.key for label in kept}, len(kept), 0

@@ -16,7 +16,7 @@ from typing import Any
 from minitron import synth
 from minitron.core.errors import MinitronError
 from minitron.data.formats import open_source
-from minitron.data.formats.source import Chunk, Objects, Source
+from minitron.data.formats.source import Chunk, Columns, Objects, Source, rows_of
 from minitron.data.messages import Message, digest_of, parse, printable, role_map, to_messages
 from minitron.data.quality import Quality
 from minitron.data.rules import to_number
@@ -57,13 +57,25 @@ class OneByOne(Source):
         self.dropped: list[tuple[dict[str, Any], str]] = []
 
     def chunks(self, rows: int = 1) -> Iterator[Chunk]:
-        found = self.inner.rows()
-        for row in itertools.islice(found, self.most):
+        found = self._singles()
+        for row, chunk in itertools.islice(found, self.most):
             self.row, before = row, self.reader.tally.dropped.copy()
-            yield Objects([row])
+            yield chunk
             if reason := next(iter(self.reader.tally.dropped - before), ""):
                 self.dropped.append((row, reason))
         self.whole = next(found, None) is None
+
+    def _singles(self) -> Iterator[tuple[dict[str, Any], Chunk]]:
+        """Each row, as a dict and as a chunk that holds it as the source does: a rule sees the number that the data stage sees."""
+        for chunk in self.inner.chunks():
+            batches = chunk.batches(chunk.names)
+            if batches is None:
+                yield from ((row, Objects([row])) for row in rows_of([chunk]))
+                continue
+            for batch in batches:
+                for at in range(batch.num_rows):
+                    row = batch.slice(at, 1)
+                    yield row.to_pylist()[0], Columns(row, where=self.where)
 
 
 def trace(config: Config, *, rows: int) -> Iterator[Traced]:

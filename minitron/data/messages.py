@@ -192,9 +192,10 @@ def is_unicode(text: str) -> bool:
 
 def printable(value: Any) -> str:
     """Any cell's value as a text that UTF-8 can hold."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode(errors="replace").decode()
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def digest_of(messages: list[Message]) -> bytes:

@@ -120,6 +120,8 @@ def with_earlier(turns: Any, row: dict[str, Any]) -> Any:
     if system and not own:
         before.append({"role": "system", "content": system})
     for exchange in history if isinstance(history, list) else ():
+        if not isinstance(exchange, dict | list | tuple):
+            exchange = {}  # no message, so that the row is counted as malformed
         pair = [{"role": role, "content": said} for role, said in zip(("user", "assistant"), exchange, strict=False)]
         before += [exchange] if isinstance(exchange, dict) else pair
     return [*turns[:own], *before, *turns[own:]]

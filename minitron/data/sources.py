@@ -141,7 +141,7 @@ class Reader:
 
     def passed(self, source: Source) -> Iterator[Passed]:
         """The same rows, in the columns of the source."""
-        self.tally.files.append({"path": str(source.path), "rows": 0})
+        self.tally.files.append({"path": printable(str(source.path)), "rows": 0})
         with reading(source.where):
             yield from self._read(source)
 

@@ -29,11 +29,16 @@ SIZES = {F32: (1, 4), F16: (1, 2), BF16: (1, 2), Q8_0: (BLOCK, 34)}  # type -> (
 # GGUF's numbers for metadata types -> struct's letters
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
+STRETCHED = "stretches its positions"
 MOST = 1 << 16  # the most tensors, and the most keys, that a file may have
 
 
 class Damaged(Exception):
     """The file contradicts itself, is cut off, or holds what minitron does not read."""
+
+
+class Unknown(Exception):
+    """The file is of a model that minitron does not compute; the message says what that model does."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,9 @@ def read(path: Path) -> Imported:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             return _read(Reader(data), path)
-        except (Damaged, struct.error, KeyError, TypeError, ValueError, OverflowError) as error:
+        except Unknown as error:
+            raise MinitronError(f"the model of {path} {error}", hint=ANOTHER_MODEL) from error
+        except (Damaged, struct.error, LookupError, AttributeError, TypeError, ValueError, OverflowError) as error:
             told = f"{path} is damaged, or no model that minitron reads: {type(error).__name__} {str(error)[:100]}"
             told = told.replace("Damaged ", "").replace("KeyError", "it lacks")
             raise MinitronError(told, hint=COPY_AGAIN) from error
@@ -98,7 +105,8 @@ def _read(reader: Reader, path: Path) -> Imported:
             f"{path} holds a model of the kind {str(kind)[:50]}", hint="minitron reads llama, qwen3 and gpt2"
         )
     config = shape(numbers(keys, kind, untied="output.weight" in entries), path)
-    entries = {name: e for name, e in entries.items() if name != "rope_freqs.weight"}
+    if (divisors := entries.pop("rope_freqs.weight", None)) and (tensor(reader, divisors, start) != 1).any():
+        raise Unknown(STRETCHED)  # as llama.cpp stores the positions of Llama 3.1 and later
     if kind == "gpt2":
         entries.pop("output.weight", None)
     rows = entries["token_embd.weight"].shape[0]
@@ -165,8 +173,8 @@ def numbers(keys: dict[str, Any], kind: str, *, untied: bool) -> dict[str, Any]:
         return keys.get(f"{kind}.{name}", otherwise)
 
     heads, width = of("attention.head_count"), of("embedding_length")
-    if of("rope.scaling.type", "none") != "none":
-        raise Damaged("it stretches its positions")
+    if of("rope.scaling.type", "none") != "none" or of("rope.scale_linear", 1.0) not in (0.0, 1.0):
+        raise Unknown(STRETCHED)
     values = {
         "n_layers": of("block_count"),
         "n_heads": heads,
@@ -181,7 +189,10 @@ def numbers(keys: dict[str, Any], kind: str, *, untied: bool) -> dict[str, Any]:
             "bias": True,
             "norm_eps": rounded(of("attention.layer_norm_epsilon")),
         }
-    head_dim = of("attention.key_length", of("rope.dimension_count", 0))
+    rotated = of("rope.dimension_count", 0)
+    head_dim = of("attention.key_length", rotated)
+    if rotated not in (0, head_dim):
+        raise Unknown(f"rotates {rotated} numbers of a head's {head_dim}")
     return values | {
         "arch": "llama",
         "n_kv_heads": of("attention.head_count_kv", heads),

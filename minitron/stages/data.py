@@ -178,7 +178,7 @@ class _Filling:
                     self._read_here(source)
                 if tally.rows_in > rows and self.dialogues == dialogues:
                     [(reason, _)] = (tally.dropped - dropped).most_common(1)
-                    self.all_dropped.append({"path": str(source.path), "rows": tally.rows_in - rows, "reason": reason})
+                    self.all_dropped.append({"path": source.where, "rows": tally.rows_in - rows, "reason": reason})
                 if self.split.full:
                     break
         self.rows = before + tally.rows_in

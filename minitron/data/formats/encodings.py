@@ -24,7 +24,8 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-HEAD = 4096  # bytes by which UTF-16 without a mark is recognised
+CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")  # characters that texts hardly have
+HEAD = 4096  # bytes by which UTF-16 and UTF-32 without a mark are recognised
 SAMPLE = 1 << 18  # bytes by which an encoding of one byte per character is recognised
 FEWEST = 24  # with fewer bytes beyond ASCII it cannot be recognised
 
@@ -94,16 +95,23 @@ class _Joined(io.RawIOBase):
 
 
 def unicode_kind(head: bytes) -> str:
-    """The Unicode encoding of a file, by its first bytes: utf-8, utf-8-sig, utf-16 or utf-32 (with a byte-order mark), utf-16-le
-    or utf-16-be (by the places of the zero bytes of Latin letters, digits and line ends)."""
+    """The Unicode encoding of a file, by its first bytes: utf-8, utf-8-sig, utf-16 or utf-32 (with a byte-order mark), or one of
+    utf-16-le, utf-16-be, utf-32-le and utf-32-be (by the places of bytes that no UTF-8 text has many of: the zeros of all UTF-32, and in
+    UTF-16 the zeros of Latin letters and spaces and the fours of Cyrillic letters)."""
     for mark, encoding in BOMS:
         if head.startswith(mark):
             return encoding
-    even, odd = head[::2].count(0), head[1::2].count(0)
+    whole = len(head) // 4
+    zeros = [head[place : 4 * whole : 4].count(0) for place in range(4)]
+    if whole and zeros[3] == whole and zeros[2] > 0.9 * whole:
+        return "utf-32-le"
+    if whole and zeros[0] == whole and zeros[1] > 0.9 * whole:
+        return "utf-32-be"
+    even, odd = (sum(byte in CONTROLS for byte in head[place::2]) for place in (0, 1))
     if even + odd > len(head) // 10:
-        if odd > 9 * even:
+        if odd > 1.5 * even:
             return "utf-16-le"
-        if even > 9 * odd:
+        if even > 1.5 * odd:
             return "utf-16-be"
     return "utf-8"
 

@@ -19,6 +19,7 @@ from minitron.core.errors import MinitronError
 from minitron.data.chats import Chat
 from minitron.data.expressions import NUMBER, Leaf
 from minitron.data.formats.encodings import decoded, decoded_lines
+from minitron.data.messages import printable
 from minitron.data.rules import field_of, find_column, is_text, read_leaf, read_values
 
 CHUNK_ROWS = 1024  # rows of text in memory at once
@@ -53,8 +54,8 @@ class Source:
     chat: Chat | None = None  # set if dialogues are wanted: makes dialogues of a chat's messages
 
     def __init__(self, path: Path):
-        self.path, self.where = path, str(path)
-        self.name = (path.with_suffix("") if self.compressed else path).stem
+        self.path, self.where = path, printable(str(path))
+        self.name = printable((path.with_suffix("") if self.compressed else path).stem)
 
     def rows(self) -> Iterator[dict]:
         """All rows, in order."""

@@ -2,7 +2,8 @@
 replies.
 
 Either a row is a message with `message_id`, `parent_id`, `role` and `text`, or a row is a tree, whose `prompt` has `replies`.
-Deleted messages and the replies below them are left out. Any other source passes through unchanged.
+Deleted messages and the replies below them are left out. Any other source passes through unchanged, and so do rows of another
+kind that stand among those of a tree.
 """
 
 import itertools
@@ -52,7 +53,12 @@ class Trees(Source):
     def _of_messages(self, rows: Iterable[dict]) -> Iterator[dict]:
         """Holds all rows in memory, because a reply may stand anywhere."""
         replies: dict[Any, list[dict]] = defaultdict(list)
-        found = list(rows)
+        found = []
+        for row in rows:
+            if row.get("message_id") is None and row.get("text") is None:
+                yield row
+            else:
+                found.append(row)
         self.messages = len(found)
         known = {key(row["message_id"]) for row in found if row.get("message_id") is not None}
         for row in found:
@@ -62,11 +68,14 @@ class Trees(Source):
             len(rows) for parent, rows in replies.items() if parent is not None and parent not in known
         )
         for root in replies[None]:
-            yield from self._dialogue(root, lambda row: replies.get(key(row["message_id"]), []))
+            yield from self._dialogue(root, lambda row: replies.get(key(row.get("message_id")), []))
         self.left_out[WORSE] += self.messages - self.kept - self.left_out.total()
 
     def _of_trees(self, rows: Iterable[dict]) -> Iterator[dict]:
         for row in rows:
+            if row.get("message_tree_id") is None and not isinstance(row.get("prompt"), dict):
+                yield row
+                continue
             root = field(row, "prompt", dict)
             size = count_messages(root)
             self.messages += size
