@@ -252,6 +252,21 @@ def test_nothing_is_kept_before_the_first_label(session):
     assert not Path("runs").exists()
 
 
+def test_a_label_is_of_what_the_answer_was_given_to(session):
+    """The system message may be another one by now. A second label of the same answer takes the place of the first."""
+    session.ask("hello", lambda part: None)
+    session.command("/good")
+    session.command("/system Be wild.")
+    assert session.command("/bad").startswith("Noted as bad; labels: 1.")
+    session.command("/labels x.json")
+    (label,) = labels.read(Path("x.json"))[1]
+    assert [m["content"] for m in label.messages] == ["Be kind.", "hello"]
+    session.ask("again", lambda part: None)
+    session.command("/good")
+    session.command("/labels y.json")
+    assert [m.messages[0]["content"] for m in labels.read(Path("y.json"))[1]] == ["Be kind.", "Be wild."]
+
+
 def test_labels_in_the_chat(session, recipe):
     answers = [session.ask(text, lambda part: None).text for text in ("hello", "to you")]
     assert "Noted as good; labels: 1.\n(They are kept in runs/t/labels.json alone." in session.command("/good")

@@ -83,14 +83,17 @@ class Session:
         self.turns: list[chat_template.Message] = []  # user and assistant, alternating
         self.last: Reply | None = None
         self.asked: list[int] = []  # the prompt of the conversation's last answer
+        self.asked_under = system  # the system message in that prompt
         self.written: list[int] = []  # the ids of that answer
         self.book: Book | None = None  # where labels are kept
         self.fixing = False  # whether the next line is what the last answer should have been
         self.watched = False  # /probs on: whether tokens are shown with their odds while they are written
         self.watch: Callable[[str], None] = lambda line: None  # shows a token's line of odds
 
-    def messages(self) -> list[chat_template.Message]:
-        return ([{"role": "system", "content": self.system}] if self.system else []) + self.turns
+    def messages(self, system: str | None = None) -> list[chat_template.Message]:
+        """The conversation, with the system message as it is now or with another one."""
+        system = self.system if system is None else system
+        return ([{"role": "system", "content": system}] if system else []) + self.turns
 
     def ask(self, text: str, on_text: Callable[[str], None], *, stopped: Callable[[], bool] = lambda: False) -> Reply:
         """The answer to `text`. `on_text` gets its parts, in whole characters; it ends early once `stopped()` is true.
@@ -103,6 +106,7 @@ class Session:
         reply = replace(reply, forgotten_turns=forgotten // 2)
         if self._said(reply):  # without an answer the question counts as not asked, and no turn is forgotten
             self._keep(self.turns[forgotten:], text, prompt, reply)
+            self.asked_under = self.system
         self.last = reply
         return reply
 
@@ -258,7 +262,7 @@ class Session:
         if kind == "fix" and not rest:
             self.fixing = True
             return "Type what it should have said; an empty line takes that back."
-        messages, answer = self.messages()[:-1], self.turns[-1]["content"]
+        messages, answer = self.messages(self.asked_under)[:-1], self.turns[-1]["content"]
         return self.book.add(messages, answer, kind=kind, **{"fix" if kind == "fix" else "why": rest})
 
     def fix(self, text: str) -> str:

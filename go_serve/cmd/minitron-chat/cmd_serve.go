@@ -48,7 +48,7 @@ func serve(o *options, stdout io.Writer) error {
 	c := e.Config
 	handler := &server.API{Server: newServer(o, e), About: about.Describe(c, version), Key: key, Loopback: loopback, Origins: o.origins}
 	return serveUntilStopped(e, listener, handler, func() error {
-		_, err := fmt.Fprintf(stdout, lang.Detect().Serving+"\n", c.Name, "http://"+listener.Addr().String()+"/v1")
+		_, err := fmt.Fprintf(stdout, lang.Detect().Serving+"\n", term.Plain(c.Name), "http://"+listener.Addr().String()+"/v1")
 		return err
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"minitron/internal/lang"
 	"minitron/internal/page"
 	"minitron/internal/server"
+	"minitron/internal/term"
 )
 
 // web shows the chat page until Ctrl-C.
@@ -28,7 +29,7 @@ func web(o *options, stdout io.Writer) error {
 	defer func() { forget() }()
 	handler.Opened = func() { forget() }
 	return serveUntilStopped(engine, listener, handler, func() error {
-		if _, err := fmt.Fprintf(stdout, lang.Detect().WebPage+"\n", engine.Config.Name, handler.Address()); err != nil {
+		if _, err := fmt.Fprintf(stdout, lang.Detect().WebPage+"\n", term.Plain(engine.Config.Name), handler.Address()); err != nil {
 			return err
 		}
 		if !o.noOpen {

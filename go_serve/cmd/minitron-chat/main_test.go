@@ -363,23 +363,33 @@ func TestInterrupt(t *testing.T) {
 		t.Skip("windows has no such signal")
 	}
 	cmd := exec.Command(full, "complete", "--max-tokens", "50")
-	stdin, stdout := io.Pipe()
-	defer stdout.Close()
-	cmd.Stdin = stdin
+	stdin, typing, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer typing.Close()
+	var out strings.Builder
+	cmd.Stdin, cmd.Stdout = stdin, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	stdin.Close()
 	go func() { // dialogues without end
 		for {
-			if _, err := io.WriteString(stdout, `{"messages": [{"role": "user", "content": "hello"}]}`+"\n"); err != nil {
+			if _, err := io.WriteString(typing, `{"messages": [{"role": "user", "content": "hello"}]}`+"\n"); err != nil {
 				return
 			}
 		}
 	}()
 	time.Sleep(300 * time.Millisecond)
 	cmd.Process.Signal(syscall.SIGINT)
-	state, err := cmd.Process.Wait()
-	if err != nil || state.ExitCode() != exitInterrupted {
-		t.Errorf("exit %d, %v, want %d", state.ExitCode(), err, exitInterrupted)
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
+		t.Errorf("exit %d, %v, want %d", cmd.ProcessState.ExitCode(), err, exitInterrupted)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	for i, line := range lines { // answers that were finished are whole
+		if !json.Valid([]byte(line)) {
+			t.Errorf("line %d of %d is %q", i, len(lines), line)
+		}
 	}
 }

@@ -27,7 +27,7 @@ func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)
 		if len(bytes.TrimSpace(line)) > 0 {
 			result, err := answer(line)
 			if errors.Is(err, errInterrupted) {
-				return err
+				return errors.Join(err, writer.Flush())
 			}
 			if err != nil {
 				return errors.Join(writer.Flush(), fault.New(fault.Hint(err), "line %d: %w", number, err))

@@ -160,10 +160,15 @@ func (s *Server) defaults() settings {
 const Latest = ":latest"
 
 func (s *Server) checkModel(name string) error {
-	if name != "" && !strings.EqualFold(strings.TrimSuffix(name, Latest), s.Name()) {
+	if name != "" && !s.Serves(name) {
 		return s.ModelNotFound(name)
 	}
 	return nil
+}
+
+// Serves reports whether a name, as clients write it, is that of the model that is there.
+func (s *Server) Serves(name string) bool {
+	return strings.EqualFold(strings.TrimSuffix(name, Latest), s.Name())
 }
 
 // ModelNotFound is the refusal of any model but the one that is there.

@@ -36,6 +36,7 @@ type Answer struct {
 type turn struct {
 	user, answer []int
 	text         string // what the person typed: the ids may stand for a normalised text
+	system       string // the system message under which it was answered
 }
 
 // trace is what the model wrote last.
@@ -76,8 +77,9 @@ func (c *Chat) Turns() int { return len(c.turns) }
 // ContinuesText reports whether the model continues text, rather than answering messages.
 func (c *Chat) ContinuesText() bool { return c.engine.ContinuesText() }
 
-// Tokens returns how many tokens the model saw when it had last answered, and how many fit into its context. Seen are the
-// system message and the newest turns or, with a model that continues text, the end of the last text.
+// Tokens returns how many tokens of the context were in use when the model had last answered, the marker that closes its answer
+// included, and how many fit. Those in use are the system message and the newest turns or, with a model that continues text,
+// the end of the last text.
 func (c *Chat) Tokens() (used, size int) {
 	size = c.engine.Config.Model.Longest()
 	n := len(c.turns)
@@ -86,6 +88,9 @@ func (c *Chat) Tokens() (used, size int) {
 			used = len(c.engine.Window(slices.Concat(c.turns[n-1].user, c.turns[n-1].answer)))
 		}
 		return used, size
+	}
+	if len(c.last.ids) > 0 {
+		return min(size, len(c.last.ids)+len(c.engine.Tokenizer.Chat().Closing)), size
 	}
 	used = len(c.head())
 	if n > 0 {
@@ -154,6 +159,7 @@ func (c *Chat) split() (before []turn, last turn) {
 // before and t become the conversation. It stays as it is after an error, and if nothing was written because ctx ended or
 // because a begun answer did not go on.
 func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (Answer, error) {
+	t.system = c.system
 	prompt, answer, err := c.write(ctx, before, t, reserve, onText)
 	if err != nil || len(answer.IDs) == 0 && (answer.Stopped == engine.StopInterrupted || len(t.answer) > 0) {
 		return answer, err

@@ -89,6 +89,24 @@ func TestTrimming(t *testing.T) {
 	}
 }
 
+// TestTokensInUse continues an answer until the context is full: what is in use is what the model saw and wrote.
+func TestTokensInUse(t *testing.T) {
+	c := newChat(t, "", 12)
+	for range 4 {
+		say(t, c, "0123456789")
+	}
+	for {
+		a, err := c.More(context.Background(), nil)
+		used, size := c.Tokens()
+		if want := min(size, len(c.last.ids)+1); err != nil || used != want {
+			t.Fatalf("%d of %d tokens in use, want %d (%v)", used, size, want, err)
+		}
+		if a.Stopped == engine.StopContext {
+			return
+		}
+	}
+}
+
 // TestTokensReadAnew chats far beyond the context of 64: ten tokens and their markers a message, four an answer, 18 a turn.
 // The fourth message finds 54 tokens before it, which leave no place for its 13 and the reserve of 4: two turns go, and one,
 // 18, stays. So every second message is read behind all that came before it, of which only the end of the

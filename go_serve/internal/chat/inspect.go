@@ -97,6 +97,7 @@ func (c *Chat) Branch(ctx context.Context, at, other int, onText func(string)) (
 	if err != nil {
 		return Answer{}, false, err
 	}
+	t.system = c.system
 	c.keep(before, t, prompt, answer.IDs, at)
 	return answer, true, nil
 }

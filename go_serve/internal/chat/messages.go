@@ -14,9 +14,19 @@ type Message struct {
 }
 
 // Messages returns the whole conversation, the system message first if there is one.
-func (c *Chat) Messages() (messages []Message) {
-	if c.system != "" {
-		messages = append(messages, Message{"system", c.system})
+func (c *Chat) Messages() []Message { return c.under(c.system) }
+
+// Asked returns the messages that the last answer was given to: the same without that answer, and with the system message as it
+// was then. There must be a turn.
+func (c *Chat) Asked() []Message {
+	_, last := c.split()
+	messages := c.under(last.system)
+	return messages[:len(messages)-1]
+}
+
+func (c *Chat) under(system string) (messages []Message) {
+	if system != "" {
+		messages = append(messages, Message{"system", system})
 	}
 	for _, t := range c.turns {
 		messages = append(messages, Message{"user", t.text}, Message{"assistant", c.engine.Tokenizer.Decode(t.answer)})
@@ -87,7 +97,7 @@ func (c *Chat) replace(system string, texts []string) {
 	}
 	var turns []turn
 	for pair := range slices.Chunk(texts, 2) {
-		turns = append(turns, turn{c.encode(pair[0]), c.encode(pair[1]), pair[0]})
+		turns = append(turns, turn{c.encode(pair[0]), c.encode(pair[1]), pair[0], system})
 	}
 	c.system = system
 	c.setTurns(turns)

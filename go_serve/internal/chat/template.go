@@ -149,8 +149,8 @@ type Prompt struct {
 
 // NewPrompt returns the prompt for an answer to messages (see Resume); if the answer has begun already, with the text begun,
 // for the rest of it. A model that continues text is given the last message alone. With trim, the oldest turns that leave no
-// room for an answer of maxTokens are dropped, as in a Chat. If something does not fit, err is or wraps a TooLongError, and
-// Tokens is set.
+// room for an answer of maxTokens are dropped, as in a Chat; a last message that itself leaves less room gets what is left. If
+// something does not fit, err is or wraps a TooLongError, and Tokens is set.
 func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
 	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
 	last, err := c.Resume(messages)
@@ -161,7 +161,7 @@ func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int
 	t.answer = e.Tokenizer.Encode(begun)
 	reserve := 1
 	if trim {
-		reserve = c.reserve()
+		reserve = max(1, c.reserveBehind(t))
 	}
 	p := Prompt{Tokens: len(c.head()) + c.total(c.turns) + c.asking(t), Begun: len(t.answer)}
 	if e.ContinuesText() {

@@ -118,7 +118,12 @@ func trimmed(e *engine.Engine, messages []Message, reserve int) (ids []int, drop
 func checkPrompt(t *testing.T, e *engine.Engine, messages []Message, maxTokens int) (dropped int, fits bool) {
 	t.Helper()
 	p, err := NewPrompt(e, messages, "", maxTokens, true)
-	want, dropped, fits := trimmed(e, messages, max(1, min(maxTokens, e.Config.Model.Context/4)))
+	reserve := max(1, min(maxTokens, e.Config.Model.Context/4))
+	want, dropped, fits := trimmed(e, messages, reserve)
+	for !fits && reserve > 1 { // the last message leaves less room for an answer
+		reserve--
+		want, dropped, fits = trimmed(e, messages, reserve)
+	}
 	var tooLong *TooLongError
 	if !fits {
 		if !errors.As(err, &tooLong) {

@@ -63,8 +63,7 @@ func (r *repl) label(label labels.Label) {
 	if !r.canLabel() {
 		return
 	}
-	messages := r.chat.Messages()
-	label.Messages, label.Answer = messages[:len(messages)-1], messages[len(messages)-1].Content
+	label.Messages, label.Answer = r.chat.Asked(), r.lastAnswer()
 	count, err := r.Labels.Add(label)
 	if err != nil {
 		r.say(r.Lang.CannotWrite, r.Labels.Path(), r.cause(err))

@@ -52,6 +52,14 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestLabelsKnowWhatTheAnswerWasGivenTo changes the system message behind an answer: the second label replaces the first one.
+func TestLabelsKnowWhatTheAnswerWasGivenTo(t *testing.T) {
+	_, kept := labelling(t, "/system be kind\nhello\n/good\n/system be wild\n/bad\nagain\n/good\n", &lang.English)
+	if len(kept) != 2 || kept[0].Kind != "bad" || kept[0].Messages[0].Content != "be kind" || kept[1].Messages[0].Content != "be wild" {
+		t.Errorf("%+v", kept)
+	}
+}
+
 func TestLabelsAreWrittenToAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mine.json")
 	notes, _ := labelling(t, "/labels\nhello\n/good\n/labels "+path+"\n/labels "+path+"\nno\n", &lang.Russian)

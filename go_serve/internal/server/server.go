@@ -119,7 +119,7 @@ func (a *API) models(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *API) model(w http.ResponseWriter, r *http.Request) {
-	if id := strings.TrimPrefix(r.URL.Path, "/v1/models/"); id != a.Server.Name() {
+	if id := strings.TrimPrefix(r.URL.Path, "/v1/models/"); !a.Server.Serves(id) {
 		refuse(w, r, a.Server.ModelNotFound(id))
 		return
 	}

@@ -96,6 +96,7 @@ func TestAPI(t *testing.T) {
 		{"health", open, request{"GET", "/health", "", nil}, 200, ""},
 		{"models", open, request{"GET", "/v1/models", "", nil}, 200, ""},
 		{"the model", open, request{"GET", "/v1/models/llama-qknorm", "", nil}, 200, ""},
+		{"the model as ollama names it", open, request{"GET", "/v1/models/Llama-QKnorm:latest", "", nil}, 200, ""},
 		{"a query is ignored", open, request{"GET", "/v1/models?x=1", "", nil}, 200, ""},
 		{"HEAD", open, request{"HEAD", "/health", "", nil}, 200, ""},
 
