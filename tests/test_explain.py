@@ -242,6 +242,25 @@ def test_a_branch_is_taken_and_left(window, explained):
     w.until("document.querySelectorAll('#next-path button').length === 0")
 
 
+def test_it_goes_on_by_itself_until_something_else_is_done(window):
+    """Twenty-four tokens at a click, whatever is clicked meanwhile; a step back ends it."""
+    w = window()
+    go, back, reset = (f"document.querySelector('#next-{name}')" for name in ("go", "back", "reset"))
+    likely = "document.querySelector('#next-odds button')"
+    made = "document.querySelectorAll('#next-path button').length"
+    for meanwhile, count in (("", 24), (f"{go}.click()", 24), (f"{likely}.click()", 24), (f"{reset}.click()", 0)):
+        w.until(f"!{go}.disabled && {likely}")
+        w.page.evaluate(f"() => {{ {reset}.disabled = false; {go}.click(); {meanwhile}; }}")
+        w.until(f"{made} === {count} && !{go}.disabled")
+        w.page.wait_for_timeout(300)
+        assert w.page.evaluate(made) == count, meanwhile
+        if count:
+            w.page.evaluate(f"() => {{ {go}.click(); {back}.click(); }}")
+            w.until(f"{made} === {count} && !{go}.disabled")
+            w.page.evaluate(f"{reset}.click()")
+            w.until(f"{made} === 0")
+
+
 def test_attention_is_torchs(window, explained, monkeypatch):
     seen = []
 

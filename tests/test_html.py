@@ -353,6 +353,17 @@ def test_a_damaged_file_says_one_sentence(name, language, files, opened, tmp_pat
     assert page.evaluate("() => ask('Hello')")["error"] == said
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_file_that_was_cut_off_says_so(share, files, opened, tmp_path):
+    """As after a download that broke off."""
+    text = files["q8"].read_text()
+    cut = tmp_path / "cut.html"
+    cut.write_text(text[: int(share * len(text))])
+    page = opened(cut)
+    said = page.evaluate("() => minitron.engine.about().catch((error) => error.message)")
+    assert said == "This file is damaged: please get it again."
+
+
 def test_a_damaged_script_says_so_too(files, browser, tmp_path):
     """The policy does not let it run."""
     text = files["q8"].read_text()

@@ -188,6 +188,10 @@ def test_settings_change_what_is_sent(window, size):
     }
     assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
     w.panel("settings")
+    w.page.fill("#set-system", "")
+    w.page.keyboard.press("Escape")
+    assert request_of(w, "hello")["messages"][0]["role"] == "user"  # this model has no system message of its own
+    w.panel("settings")
     w.page.click("#reset")
     assert w.page.input_value("#set-top_k") == "40"
     w.page.press("#set-top_k", "Escape")

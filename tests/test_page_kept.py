@@ -326,6 +326,116 @@ def test_a_browser_that_may_forget_says_so(window, promise):
     assert "приватное окно стирает при закрытии" in w.page.inner_text("#storage-note")
 
 
+def test_chats_without_room_are_stored_once_there_is_some(window):
+    w = window()
+    w.ask("old")
+    w.page.evaluate(
+        "for (let n = 2 ** 20; n; n >>= 1) { try { while (true) localStorage.setItem('x' + Math.random(), 'y'.repeat(n)); } catch {} }"
+    )
+    w.page.click("#new-chat")
+    w.ask("precious")
+    note = w.page.locator("#storage-note")
+    assert "no room for more chats" in note.inner_text()
+    w.page.evaluate(
+        "localStorage.removeItem(Object.keys(localStorage).find((key) => key[0] === 'x' && localStorage[key].length === 64))"
+    )
+    w.page.evaluate("minitron.store.saveSettings({})")  # there is room for that, and not for the chat
+    assert "no room for more chats" in note.inner_text()
+    w.page.evaluate("for (const key of Object.keys(localStorage)) if (key[0] === 'x') localStorage.removeItem(key)")
+    assert [turns(chat)[0] for chat in w.stored()] == ["old"]
+    w.page.hover("#chats li >> nth=1")
+    w.page.get_by_label("Delete “old”").click()
+    assert "no room" not in note.inner_text()
+    assert [turns(chat)[0] for chat in w.stored()] == ["precious"]
+
+
+def test_a_clock_that_goes_back(window):
+    """Turns stay in their order, and of two versions of an answer the one that was written last is kept."""
+    w = window()
+    for text in ("one", "two"):
+        w.ask(text)
+    w.page.add_init_script("const now = Date.now; Date.now = () => now() - 3_600_000;")
+    w.page.reload()
+    w.until("document.querySelectorAll('.message').length === 4")
+    w.ask("three")
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        w.ask("four")
+    assert [m["content"] for m in sent.value.post_data_json["messages"]][::2] == ["one", "two", "three", "four"]
+    assert w.said() == turns(w.stored()[0])[::2] == ["one", "two", "three", "four"]
+    w.page.reload()
+    w.until("document.querySelectorAll('.message').length === 8")
+    w.page.click(".theirs .again >> nth=-2")
+    w.until("document.querySelectorAll('.message').length === 8")
+    w.answer()
+    assert len(w.stored()[0]["messages"][-1]["versions"]) == 2
+
+
+def test_a_name_that_is_being_typed(window):
+    """An answer that ends meanwhile changes nothing of the field, and who clicks elsewhere types there."""
+    w = window()
+    w.ask("hello")
+    w.slow()
+    w.send("again")
+    w.page.hover("#chats li")
+    w.page.get_by_label("Rename “hello”").click()
+    w.page.keyboard.type("My hol")
+    w.slow(False)
+    w.answer()
+    w.page.keyboard.type("iday plan")
+    assert w.page.input_value(".rename") == "My holiday plan"
+    w.page.click("#message")
+    w.page.keyboard.type("hello there")
+    assert w.page.input_value("#message") == "hello there"
+    assert w.page.locator(".chat").all_inner_texts() == ["My holiday plan"]
+
+
+def test_the_focus_in_the_list_outlives_the_end_of_an_answer(window):
+    w = window()
+    w.ask("hello")
+    w.slow()
+    w.send("again")
+    w.page.focus("[aria-label='Rename “hello”']")
+    w.slow(False)
+    w.answer()
+    assert w.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Rename “hello”"
+
+
+def test_a_deletion_that_is_undone_after_another_tab_went_on(window):
+    a = window()
+    a.ask("shared")
+    b = a.twin()
+    b.page.click(".chat")
+    a.page.hover("#chats li")
+    a.page.get_by_label("Delete “shared”").click()
+    b.ask("more")
+    a.until("document.querySelector('.chat')")
+    a.page.click("#toast button")
+    assert a.page.locator(".chat").all_inner_texts() == ["shared"]
+    assert a.said() == ["shared", "more"]
+
+
+def test_a_draft_of_a_new_chat_is_not_lost_in_another(window):
+    w = window()
+    w.ask("old")
+    w.page.click("#new-chat")
+    w.page.fill("#message", "a thought")
+    w.page.click(".chat")
+    w.ask("more of the old")
+    w.page.click("#new-chat")
+    assert w.page.input_value("#message") == "a thought"
+
+
+def test_nothing_is_sent_before_the_model_is_known(window):
+    w = window()
+    w.page.route("**/api/about", lambda route: None)  # it never comes
+    w.page.route("**/about", lambda route: None)
+    w.page.reload()
+    w.page.fill("#message", "early")
+    w.page.press("#message", "Enter")
+    w.page.press("#message", "ArrowUp")
+    assert w.page.input_value("#message") == "early"
+
+
 def test_each_chat_has_its_draft(window):
     w = window()
     w.ask("one")

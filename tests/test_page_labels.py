@@ -72,6 +72,31 @@ def test_a_label_is_of_the_answer_as_it_was(window):
     assert w.page.locator("#save-labels").is_hidden()
 
 
+def test_a_fix_that_is_being_written_stays(window):
+    w = window()
+    w.ask("hello")
+    w.page.click(".theirs >> role=button[name='Write what it should have said']")
+    w.page.fill(".fixing textarea", "I am Bob.")
+    w.page.click("#theme")
+    w.page.click("#language")
+    assert w.page.input_value(".fixing textarea") == "I am Bob."
+    w.page.click(".fixing [type=submit]")
+    assert [label["fix"] for label in saved(w)["labels"]] == ["I am Bob."]
+
+
+def test_a_label_has_the_system_message_that_the_answer_was_given_under(window):
+    w = window()
+    for text in ("Be kind.", "Be wild."):
+        w.panel("settings")
+        w.page.fill("#set-system", text)
+        w.page.keyboard.press("Escape")
+        if text == "Be kind.":
+            w.ask("hello")
+    w.page.click(".theirs >> role=button[name='Good answer']")
+    (label,) = saved(w)["labels"]
+    assert [m["content"] for m in label["messages"]] == ["Be kind.", "hello"]
+
+
 def test_a_fix_that_changes_nothing_is_none(window):
     w = window()
     w.ask("hello")

@@ -162,6 +162,22 @@ def test_how_sure_each_version_was(window):
     assert sure.is_hidden()  # an answer's request is not stored
 
 
+def test_an_answer_that_goes_on_while_it_is_looked_into(window):
+    w = window()
+    limit(w, 4)
+    w.ask("hello")
+    w.slow()
+    w.page.get_by_label("How sure was it?").click()
+    w.page.click(".theirs .more")
+    w.slow(False)
+    w.answer()
+    w.page.wait_for_timeout(300)
+    assert w.page.locator(".token").count() == 0
+    w.page.get_by_label("How sure was it?").click()
+    assert tokens(w) == said(w)
+    assert w.page.inner_text(".legend .facts").startswith("8 tokens")  # twice four
+
+
 def test_an_answer_that_comes_differently_is_not_looked_into(window):
     w = window()
     w.ask("hello")

@@ -37,7 +37,7 @@ class Odds:
     @classmethod
     def of(cls, logits: Tensor, token: int, *, never: list[int]) -> "Odds":
         """From the logits (V,) that `token` was drawn from. `never`: ids that no answer may hold."""
-        probabilities = logits.double().softmax(-1)
+        probabilities = logits.cpu().double().softmax(-1)  # MPS has no fp64
         likely = probabilities.topk(min(OTHERS + 1 + len(never), len(probabilities))).indices.tolist()
         others = [i for i in likely if i != token and i not in never][:OTHERS]
         chosen, *rest = (Choice(i, float(probabilities[i])) for i in (token, *others))

@@ -26,5 +26,6 @@ def _join(value: object) -> str:
 
 
 def _escape(value: object) -> str:
-    """Escapes text for an element or an attribute. Characters that no page may hold (control characters, lone surrogates) become U+FFFD."""
-    return escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", str(value)))
+    """Escapes text for an element or an attribute. Line ends become \\n; characters that no page may hold (control characters, lone surrogates) become U+FFFD."""
+    value = str(value).replace("\r\n", "\n").replace("\r", "\n")
+    return escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", value))

@@ -50,7 +50,7 @@ def losses(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> Itera
             ]
             wanted = batch.targets[: batch.count]
             lost = torch.nn.functional.cross_entropy(model.head(hidden).float(), wanted, reduction="none")
-        return wanted.cpu().numpy(), lost.double().cpu().numpy()
+        return wanted.cpu().numpy(), lost.cpu().double().numpy()  # MPS has no fp64
 
     model.eval()
     yield from parallel.parallel_map(part, range(0, min(len(rows), most), BATCH_ROWS), device=model.device)

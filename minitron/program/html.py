@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import html
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -90,9 +91,18 @@ def whole(
 
 
 def _json(value: Any) -> str:
-    """A value as JSON that is safe inside an element; a lone surrogate, which UTF-8 cannot encode, becomes U+FFFD."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    """A value as JSON that is safe inside an element; a lone surrogate, which UTF-8 cannot encode, becomes U+FFFD, and a number that
+    is not finite, which JSON does not have, null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _parts(bundle: Path, engine: bytes) -> Iterator[tuple[str, str, bool]]:

@@ -77,7 +77,7 @@ def second_moments(model: LanguageModel, batches: Iterable[Batch]) -> arithmetic
 
     def add(name: str, x: Tensor) -> None:
         flat = arithmetic.rounded(x).flatten(0, -2)
-        found[name] = found.get(name, 0.0) + (flat.T @ flat).double().cpu().numpy()
+        found[name] = found.get(name, 0.0) + (flat.T @ flat).cpu().double().numpy()  # MPS has no fp64
 
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module.weight is not model.output:

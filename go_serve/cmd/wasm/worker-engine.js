@@ -73,13 +73,18 @@ minitron.workerEngine = () => {
 
   // feedParts hands the parts that the browser has read so far to the worker, and removes them from the page. A part is complete
   // when another element follows it. Each task hands over one part, so that the page stays responsive.
+  let whole = false; // whether the last part of all is there: a file that was cut off lacks it
   const feedParts = async () => {
     const part = document.querySelector("script[data-file]");
     const complete = part?.nextElementSibling || document.readyState !== "loading";
-    if (!part && complete) return; // all parts are handed over
+    if (!part && complete) {
+      if (!whole) throw new Error("parts are missing");
+      return;
+    }
     if (part && complete) {
       const { dataset: { file }, textContent: text } = part;
       part.remove();
+      whole = file === "weights.bin" && "last" in part.dataset;
       if (file === "worker.js") await startWorker(text);
       else post({ file, text, last: "last" in part.dataset });
     }

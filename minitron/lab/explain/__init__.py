@@ -9,6 +9,7 @@ and attention. Knows nothing about how any of that is computed.
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from minitron.core.console import say
@@ -19,6 +20,7 @@ from minitron.lab.explain import dialogues, told
 from minitron.program import html, icon
 from minitron.recipe.schema import Config
 from minitron.stages import export
+from minitron.train import calibrate
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -32,6 +34,8 @@ def run(config: Config, out: Path | None = None) -> Path:
         title, dtype, config.export, config.name, "", base=config.base, icon=icon.png(config.export.icon, title=title)
     )
     model, tokenizer, about = export.shipped(config, about)
+    if dtype == "q4":  # as export rounds it, so that the page computes what the program does
+        about = replace(about, matrices=calibrate.round_q4(config, model))
     card = model_card.text(model, tokenizer, about)
     with tempfile.TemporaryDirectory() as folder:
         bundle.write(model, tokenizer, about, Path(folder))

@@ -61,6 +61,7 @@
     let asked;
     try {
       await ready;
+      message.system = systemOf(chat) ?? "";
       const body = request.body(chat, message, about, settings);
       asked = request.remember(message, body);
       await engine.chat(body, {
@@ -82,7 +83,8 @@
       minitron.announce(message.error ? request.explain(message.error) : t("stoppedLive"));
     }
     if (running.get(chat)?.controller === controller) running.delete(chat); // otherwise an edit has already begun the next answer
-    chat.updated = message.at = Date.now();
+    chat.updated = Date.now();
+    store.touch(message);
     messages.update(message, false);
     keep(chat);
     showState();
@@ -111,8 +113,9 @@
   // ask puts a question at the end of a chat and has it answered.
   function ask(chat, typed) {
     const content = words.continues ? typed : typed.trim();
-    const turn = store.turn(content);
-    if (!chat.messages.length) {
+    const turn = store.turn(content, "", chat);
+    const first = !chat.messages.length;
+    if (first) {
       if (!chat.named) chat.title = chats.titleOf(content);
       all.unshift(chat);
     }
@@ -122,8 +125,8 @@
     messages.append(turn[0]);
     messages.append(turn[1], true);
     messages.toBottom();
-    store.tab.set("draft:", "");
-    keepDraft(); // the draft belongs to this chat now
+    if (first) store.tab.set("draft:", ""); // the draft belongs to this chat now
+    keepDraft();
     answer(chat);
     keep(chat);
     showChats();
@@ -226,9 +229,12 @@
     else showChats();
     if (!chats.focus(null, place)) $("new-chat").focus();
     minitron.toast(t("removed"), t("undo"), () => {
-      all.splice(at, 0, chat);
-      store.restore(chat);
-      openChat(chat);
+      const again = all.find(({ id }) => id === chat.id); // another tab may have gone on with it
+      if (!again) {
+        all.splice(at, 0, chat);
+        store.restore(chat);
+      }
+      openChat(again ?? chat);
     });
   }
 
@@ -236,7 +242,7 @@
     const found = search.find(all, $("search").value);
     chats.show(found, current, {
       open: (chat, message) => openChat(chat, !message, message), remove: removeChat,
-      renamed: (chat) => { keep(chat); showChats(); showState(); chats.focus(chat); },
+      renamed: (chat, focus) => { keep(chat); showChats(); showState(); if (focus) chats.focus(chat); },
     });
     $("search-row").hidden = !all.length;
     $("no-chats").hidden = found.length > 0;
@@ -329,7 +335,7 @@
   // --- what the person does
   function submit() {
     const content = $("message").value;
-    if (!content.trim() || running.has(current)) return;
+    if (!current || !content.trim() || running.has(current)) return; // no chat is open until the model is known
     $("message").value = "";
     messages.grow($("message"));
     ask(current, content);
@@ -351,7 +357,7 @@
       if (messages.sends(event)) {
         event.preventDefault();
         submit();
-      } else if (event.key === "ArrowUp" && !$("message").value && current.messages.length) {
+      } else if (event.key === "ArrowUp" && !$("message").value && current?.messages.length) {
         event.preventDefault();
         messages.edit(current.messages.at(-2));
       }
@@ -383,7 +389,7 @@
   function keepParts() {
     for (const [chat, { message }] of running) {
       message.note = "stopped";
-      message.at = Date.now();
+      store.touch(message);
       store.save(chat, message);
       delete message.note;
     }
@@ -410,7 +416,7 @@
       const { changed, ahead } = store.merge(mine, chat, writing);
       if (writing && !mine.messages.includes(writing)) stop(mine);
       if (changed && mine === current) messages.show(mine, writing);
-      if (ahead) keep(mine); // both wrote at the same moment
+      if (ahead && !writing) keep(mine); // both wrote at the same moment; what is being written is stored at its end
       showState();
     } else if (mine !== current && !running.has(mine)) {
       all = all.filter((each) => each !== mine);
@@ -422,7 +428,7 @@
     engine = given;
     messages.setup({
       regenerate, more, retry, edit, branch, canBranch, weigh, explain: request.explain,
-      keep: (message) => { message.at = Date.now(); keep(current); },
+      keep: (message) => { store.touch(message); keep(current); },
       isBusy: (message) => running.get(current)?.message === message,
     });
     labels.setup({ about: () => about, all: () => all, system: () => systemOf(current) ?? "" });

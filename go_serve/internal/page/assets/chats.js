@@ -16,11 +16,16 @@
   let rows = []; // rows of the list: {chat, item}
 
   // show lists what was found: [{chat, message, excerpt}]; message and excerpt are there if a search found a message.
-  // handlers: {open(chat, message), remove(chat), renamed(chat)}.
+  // handlers: {open(chat, message), remove(chat), renamed(chat, focus: whether the focus shall go back to the chat)}.
+  // While a chat is being renamed the list stays as it is. The button with the focus keeps it.
   function show(found, current, handlers) {
+    if (list.querySelector(".rename")) return;
+    const had = rows.find(({ item }) => item.contains(document.activeElement));
+    const button = had && [...had.item.querySelectorAll("button")].indexOf(document.activeElement);
     rows = found.map((each) => ({ chat: each.chat, item: row(each, each.chat === current, handlers) }));
     list.replaceChildren();
     for (const { item } of rows) list.append(item);
+    rows.find(({ chat }) => chat === had?.chat)?.item.querySelectorAll("button")[button]?.focus();
   }
 
   // focus puts the focus on a chat in the list, or on the row at a place. Returns false if there is no such row.
@@ -46,24 +51,25 @@
   function rename(chat, item, handlers) {
     const field = node("input", { class: "rename", "aria-label": t("chatName"), maxlength: "120" });
     let finished = false; // Enter finishes twice: it removes the field, and the field then loses the focus
-    const finish = (keep) => {
+    const finish = (keep, focus) => {
       if (finished) return;
       finished = true;
       if (keep && field.value.trim() && field.value.trim() !== chat.title) {
         chat.title = field.value.trim();
         chat.named = true;
       }
-      handlers.renamed(chat);
+      field.remove();
+      handlers.renamed(chat, focus);
     };
     field.value = chat.title;
     field.addEventListener("keydown", (event) => {
       if (messages.isEnter(event)) {
         event.preventDefault(); // otherwise Enter would also press the button that gets the focus
-        finish(true);
+        finish(true, true);
       }
-      if (messages.isEscape(event)) { event.stopPropagation(); finish(false); }
+      if (messages.isEscape(event)) { event.stopPropagation(); finish(false, true); }
     });
-    field.addEventListener("blur", () => finish(true));
+    field.addEventListener("blur", () => finish(true, false)); // the person is at something else already
     item.replaceChildren(field);
     field.focus();
     field.select();

@@ -18,7 +18,7 @@
 
   function put({ message, redraw, keep }, label) {
     const first = !file().labels.length;
-    if (label) message.label = { ...label, of: message.content, system: page.system(), time: new Date().toISOString() };
+    if (label) message.label = { ...label, of: message.content, system: message.system ?? page.system(), time: new Date().toISOString() };
     else delete message.label;
     keep();
     redraw();
@@ -58,7 +58,7 @@
   actions.list.push(
     { icon: "good", title: "good", shown: possible, pressed: has("good"), press: toggle("good") },
     { icon: "bad", title: "bad", shown: possible, pressed: has("bad"), press: toggle("bad") },
-    { icon: "edit", title: "fix", shown: possible, pressed: has("fix"), press: fix },
+    { icon: "edit", title: "fix", class: "fix", shown: possible, pressed: has("fix"), press: fix },
   );
 
   // file returns the content of the file that can be sent: all labels of all chats with this model.

@@ -62,8 +62,10 @@
     known.shown = !known.shown;
     if (known.shown && !known.tokens) {
       button.setAttribute("aria-busy", "true");
+      const { asked } = known;
       const tokens = await handlers.weigh(message);
       button.removeAttribute("aria-busy");
+      if (known.asked !== asked) return; // the answer goes on meanwhile
       known.tokens = tokens;
       if (!tokens) known.shown = false;
       if (memory(message) !== known) return; // another version is shown meanwhile
@@ -234,11 +236,19 @@
   // show puts a chat on the screen in place of the last one; running is the message that is being written, if any.
   function show(chat, running) {
     const open = list.querySelector(".editing") && edited;
+    const fixes = [...shown].map(([message, { item }]) => [message, item.querySelector(".fixing textarea")?.value]);
     shown = new Map();
     list.replaceChildren();
     for (const message of chat.messages) add(message).update(message === running);
     toBottom();
-    if (open && shown.has(open.message)) edit(open.message, open.field.value); // a field that was open stays open
+    // Fields that were open stay open.
+    for (const [message, text] of fixes) {
+      const item = text !== undefined && shown.get(message)?.item;
+      if (!item) continue;
+      item.querySelector(".actions .fix").click();
+      item.querySelector(".fixing textarea").value = text;
+    }
+    if (open && shown.has(open.message)) edit(open.message, open.field.value);
   }
 
   // update shows the current state of a message at the next frame, once, however often it is called until then.

@@ -141,7 +141,7 @@
     for (let i = 0; i <= LEVELS.length; i++) scale.append(node("i", { class: `level-${i}` }));
     scale.append(node("span", { text: t("sure") }));
     const mean = Math.exp(tokens.reduce((sum, token) => sum + token.logprob, 0) / Math.max(1, tokens.length)); // the geometric mean
-    const facts = [words.count("tokens", stats?.tokens ?? tokens.length), t("onAverage", { n: percent(mean) })];
+    const facts = [words.count("tokens", tokens.length), t("onAverage", { n: percent(mean) })];
     if (stats?.perSecond) facts.push(t("perSecond", { n: number(Math.round(stats.perSecond)) }));
     return node("p", { class: "legend" }, scale, node("span", { class: "facts", text: facts.join(" · ") }));
   }

@@ -23,13 +23,14 @@
   }
 
   // messagesFor returns the messages of a request that has a message written or continued.
-  function messagesFor(chat, message, system) {
+  // An empty system message takes the place of the model's own one, which a request without any would get.
+  function messagesFor(chat, message, system, own) {
     const at = chat.messages.indexOf(message);
     const question = chat.messages[at - 1];
     if (words.continues) return [{ role: "user", content: question.content + message.content }];
     const before = turns(chat.messages.slice(0, at - 1)).map(({ role, content }) => ({ role, content }));
     const begun = message.content ? [{ role: "assistant", content: message.content }] : [];
-    return [...(system ? [{ role: "system", content: system }] : []), ...before, { role: "user", content: question.content }, ...begun];
+    return [...(system || own ? [{ role: "system", content: system }] : []), ...before, { role: "user", content: question.content }, ...begun];
   }
 
   // body returns the request for a message. The seed is chosen here, so that the request can be repeated; if the program was
@@ -40,7 +41,7 @@
     const seed = about.seed === undefined ? { seed: crypto.getRandomValues(new Uint32Array(1))[0] } : {};
     return {
       model: about.name, truncation: "auto", stream: true, stream_options: { include_usage: true },
-      messages: messagesFor(chat, message, chat.system ?? system ?? about.system ?? ""), ...goesOn, ...seed, ...sampling,
+      messages: messagesFor(chat, message, chat.system ?? system ?? about.system ?? "", about.system), ...goesOn, ...seed, ...sampling,
     };
   }
 

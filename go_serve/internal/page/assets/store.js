@@ -5,7 +5,8 @@
 // A chat: {id, title, named, created, updated, told, system, removed, messages}. system is there only if the chat came from a file
 // with a system message; removed holds the ids of deleted turns, so that no other tab brings them back. Messages alternate between
 // user and assistant: {role, content, id} with an id that sorts by time, and {role, content, at, note, error, forgot, versions,
-// label}, where at is the time of the last change in ms (label: labels.js).
+// label, system}, where at is the time of the last change in ms, and system the system message that it answers under (label:
+// labels.js).
 "use strict";
 (() => {
   const soundVersions = minitron.versions.sound;
@@ -13,6 +14,7 @@
   let trouble = ""; // "", "storeBlocked" or "storeFull"
   const listeners = [];
   const deleted = new Set(); // ids of deleted chats: an answer that still arrives must not bring its chat back
+  const unsaved = new Map(); // id -> chat, of which the storage has an older state or nothing
 
   function report(now) {
     if (now === trouble) return;
@@ -20,13 +22,27 @@
     for (const tell of listeners) tell(trouble);
   }
 
+  // write returns what kept it from writing, as in trouble, or "".
   function write(key, value) {
     try {
       localStorage.setItem(prefix + key, JSON.stringify(value));
-      report("");
+      return "";
     } catch (error) {
-      report(error.name === "QuotaExceededError" || error.name === "NS_ERROR_DOM_QUOTA_REACHED" ? "storeFull" : "storeBlocked");
+      return error.name === "QuotaExceededError" || error.name === "NS_ERROR_DOM_QUOTA_REACHED" ? "storeFull" : "storeBlocked";
     }
+  }
+
+  function writeChat({ id, title, named, created, updated, told, system, removed, messages }) {
+    return write(`chat:${id}`, { id, title, named, created, updated, told, system, removed, messages });
+  }
+
+  // settle reports what the last write came to. If it went well, there may be room for the chats that found none before.
+  function settle(failed) {
+    for (const [id, chat] of failed ? [] : unsaved) {
+      failed ||= writeChat(chat);
+      if (!failed) unsaved.delete(id);
+    }
+    report(failed);
   }
 
   function parse(text) {
@@ -84,6 +100,7 @@
   // open chooses the model, by its digest, and returns its chats, the latest first.
   function open(digest) {
     prefix = `minitron:${digest.slice(0, 12)}:`;
+    unsaved.clear();
     const chats = [];
     try {
       for (let i = 0; i < localStorage.length; i++) {
@@ -105,15 +122,18 @@
     if (deleted.has(chat.id) || !chat.messages.length) return false;
     const other = stored(chat.id);
     const changed = other !== null && merge(chat, other, writing).changed;
-    const { id, title, named, created, updated, told, system, removed, messages } = chat;
-    write(`chat:${id}`, { id, title, named, created, updated, told, system, removed, messages });
+    const failed = writeChat(chat);
+    if (failed) unsaved.set(chat.id, chat);
+    else unsaved.delete(chat.id);
+    settle(failed);
     return changed;
   }
 
   function remove(chat) {
     deleted.add(chat.id);
+    unsaved.delete(chat.id);
     try { localStorage.removeItem(`${prefix}chat:${chat.id}`); } catch { /* without storage it was never stored */ }
-    report("");
+    settle("");
   }
 
   function restore(chat) {
@@ -139,12 +159,17 @@
     return { id: random(), title: "", named: false, created: Date.now(), updated: Date.now(), told: false, removed: [], messages: [] };
   }
 
-  // turn makes a question and its answer, which is empty at first. No two turns of a tab have the same time.
+  // turn makes a question and its answer, which is empty at first. No two turns of a tab have the same time, and a turn is later than
+  // those of the chat that it comes into, even if the clock was set back since.
   let latest = 0;
-  function turn(content, answer = "") {
-    latest = Math.max(Date.now(), latest + 1);
+  function turn(content, answer = "", chat = { messages: [] }) {
+    const before = chat.messages.map(({ id, at }) => at ?? (Number.parseInt(id, 10) || 0));
+    latest = Math.max(Date.now(), latest + 1, 1 + before.reduce((a, b) => Math.max(a, b), 0));
     return [{ role: "user", content, id: `${latest}-${random()}` }, { role: "assistant", content: answer, at: latest }];
   }
+
+  // touch makes an answer the latest version of itself.
+  function touch(message) { message.at = Math.max(Date.now(), (message.at || 0) + 1); }
 
   // What belongs to this tab and survives a reload, which phones do by themselves: the open chat, and the drafts.
   const tab = {
@@ -158,9 +183,9 @@
   };
 
   minitron.store = {
-    open, save, merge, remove, restore, create, turn, tab,
+    open, save, merge, remove, restore, create, turn, touch, tab,
     settings: () => read(`${prefix}settings`) ?? {},
-    saveSettings: (settings) => write("settings", settings),
+    saveSettings: (settings) => settle(write("settings", settings)),
     persist,
     onTrouble: (tell) => listeners.push(tell),
     // onChange calls tell(id, chat) when another tab has written a chat, or deleted it (chat is null).

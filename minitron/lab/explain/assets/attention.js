@@ -16,7 +16,6 @@
     const found = await minitron.tries.tokensOf($("look-text").value, true);
     const attended = found.length ? await minitron.engine.explain({ do: "attention", ids: found.map(({ id }) => id) }) : [];
     if (!current()) return;
-    minitron.trouble();
     tokens = found;
     layers = attended.map((each) => ({ ...each, weights: each.weights.map(bytes) }));
     token = Math.max(0, tokens.length - 1);

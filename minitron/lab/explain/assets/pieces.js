@@ -32,15 +32,22 @@
   }
 
   // fresh makes repeated calls of an asynchronous act safe: act gets current(), which is false once a newer call has begun, so that it
-  // can drop a late result. Errors are shown only of the newest call.
+  // can drop a late result. Errors are shown only of the newest call, until one succeeds.
   function fresh(act) {
-    let last = 0;
+    let last = 0, failed = false;
     return async (...values) => {
       const mine = ++last;
       try {
         await act(() => mine === last, ...values);
+        if (mine === last && failed) {
+          failed = false;
+          minitron.trouble();
+        }
       } catch (error) {
-        if (mine === last) minitron.trouble(error);
+        if (mine === last) {
+          failed = true;
+          minitron.trouble(error);
+        }
       }
     };
   }

@@ -22,17 +22,35 @@
 
   // --- what comes next
   let prompt = [], path = [], likely = []; // the tokens of the prompt, those taken after it, and those likely to follow
+  let steps = 0; // how many computations of what is likely are under way: until they end, `likely` is of an earlier place
+  let acts = 0; // how often the person did something; the model that goes on by itself stops then
+  let going = false; // whether the model goes on by itself
 
   const ids = () => [...prompt, ...path].map(({ id }) => id);
 
   const step = fresh(async (current) => {
-    const found = await minitron.engine.explain({ do: "next", ids: ids(), top: TOP });
-    if (current()) show(found);
+    steps++;
+    try {
+      const found = await minitron.engine.explain({ do: "next", ids: ids(), top: TOP });
+      if (current()) show(found);
+    } finally {
+      steps--;
+    }
   });
 
   // take adds a token; back keeps only the first `to` of the taken tokens.
-  function take(token) { path.push(token); step(); }
-  function back(to) { path.length = Math.max(0, to); step(); }
+  function take(token) {
+    if (steps) return; // the token was likely at an earlier place
+    acts++;
+    path.push(token);
+    step();
+  }
+
+  function back(to) {
+    acts++;
+    path.length = Math.max(0, to);
+    step();
+  }
 
   const over = () => path.at(-1)?.end || prompt.length + path.length >= minitron.context;
 
@@ -45,7 +63,7 @@
     const doubt = () => t("nextTold", { bits: number(entropy, { maximumFractionDigits: 2 }), among: number(2 ** entropy, { maximumFractionDigits: 1 }) });
     $("next-told").textContent = path.at(-1)?.end ? t("nextEnd") : ended ? t("nextFull") : doubt();
     $("next-odds").replaceChildren(...(ended ? [] : top.map(row)));
-    $("next-go").disabled = ended;
+    $("next-go").disabled = ended || going;
     $("next-back").disabled = $("next-reset").disabled = !path.length;
   }
 
@@ -61,21 +79,27 @@
   }
 
   const begin = fresh(async (current) => {
+    acts++;
     const given = await tokensOf($("next-text").value, true);
     if (!current()) return;
     [prompt, path] = [given, []];
-    if (prompt.length) step();
+    if (prompt.length) await step();
     else { $("next-odds").replaceChildren(); $("next-path").replaceChildren(); $("next-told").textContent = ""; }
   });
 
   async function goOn() {
-    $("next-go").disabled = true;
+    if (going || steps) return;
+    going = true;
+    const mine = ++acts;
     for (let n = 0; n < MORE && !over(); n++) {
       const best = likely.find(({ never }) => !never);
       if (!best) break;
       path.push(best);
       await step();
+      if (mine !== acts) break;
     }
+    going = false;
+    $("next-go").disabled = Boolean(over());
   }
 
   function start(question) {
