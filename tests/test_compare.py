@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ def test_sft_and_kto_side_by_side(tiny_run, capsys):
     page = Path("runs/tiny/report.html").read_text()
     assert "<h2>Compared</h2>" in page
     assert "answers side by side" in page
+    shutil.copytree("runs/tiny", "runs/short")
+    settings = Path("runs/short/sft/checkpoints/step-000024/model.json")
+    settings.write_text(settings.read_text().replace('"context": 64', '"context": 32'))
+    assert minitron("compare", "runs/tiny/sft", str(settings.parent)) == 2
+    assert "has a context of 32 tokens, runs/tiny one of 64" in capsys.readouterr().err
     # the same model on both sides does not differ
     step = Path("runs/tiny/sft/checkpoints") / Path("runs/tiny/sft/best").read_text().strip()
     assert minitron("compare", str(step), "runs/tiny/sft") == 2

@@ -76,6 +76,15 @@ def test_shapes(arch, params):
         assert built == pytest.approx(shape.params, rel=0.05 if arch == "stream" else 0.01)
 
 
+@pytest.mark.parametrize("own", [{"head_dim": 16}, {"untied_head": True}, {"head_dim": 128, "arch": "stream"}])
+def test_a_shape_is_of_the_size_that_it_says(own):
+    """Options of the recipe stay, but for the width of heads, which goes with their number."""
+    shape = rules.shape_for(2_000_000, ModelConfig(**own), length=256, limit=100_000)
+    assert shape.model.head_size in (32, 64)
+    built = LanguageModel(shape.model, shape.vocab_size).count_params()
+    assert built == pytest.approx(shape.params, rel=0.05 if "arch" in own else 0.01)
+
+
 def test_a_shape_of_at_least_so_many_parameters():
     for params in (100_000, 790_000, 2_160_000, 4_260_000, 48_000_000, 1e9):
         shape = rules.shape_for(params, ModelConfig(), length=256, limit=100_000, at_least=True)

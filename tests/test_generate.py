@@ -147,3 +147,15 @@ def test_draws_follow_the_distribution():
     drawn = draw(logits, Sampling(temperature=1.0), seen=seen, banned=[0], generator=chance)
     shares = torch.bincount(drawn, minlength=4) / 20_000
     torch.testing.assert_close(shares, torch.tensor([0.0, 0.6, 0.3, 0.1]), atol=0.015, rtol=0)
+
+
+def test_a_model_whose_weights_are_no_longer_numbers_is_no_crash(model):
+    """Training goes on to the guard that finds it out."""
+    with torch.no_grad():
+        model.embedding.fill_(math.nan)
+    for sampling in (Sampling(max_tokens=3), replace(GREEDY, max_tokens=3)):
+        assert all(
+            0 <= i < model.vocab_size
+            for a in generate(model, prompts(model, 2), sampling=sampling, decoding=NO_ONE)
+            for i in a.ids
+        )

@@ -16,6 +16,7 @@ from minitron.core.errors import MinitronError
 from minitron.interop import gguf, imported
 from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
+from minitron.plan import propose
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ExportConfig
 from minitron.stages import export, pipeline, walk
@@ -377,6 +378,24 @@ def test_training_goes_on_from_it_with_markers_that_it_did_not_have(in_tmp_path)
     Path("none.toml").write_text(RECIPE.replace("STEPS", "5").replace("runs/x", "runs/none"))
     with pytest.raises(MinitronError, match="no finished model"):
         load_recipe("none.toml")
+    with pytest.raises(MinitronError, match="goes on from runs/x, which has a size and a vocabulary already"):
+        propose.propose(config, size=1_000_000, minutes=None, optimizer="muon")
+
+
+def test_a_base_model_is_taken_as_it_is(in_tmp_path):
+    whole = byte_level("gpt-2", special=("<|endoftext|>",))
+    theirs = their_model("gpt2", len(whole["model"]["vocab"]))
+    imported.run(save_folder(in_tmp_path / "theirs", theirs, whole), Path("runs/x"))
+    Path("text.txt").write_text("".join(random_texts(200, seed=1)))
+    Path("base.toml").write_text('[pretrain]\ninit = "runs/x"\nfiles = ["text.txt"]\nvalid_fraction = 0.2\nsteps = 0\n')
+    config = load_recipe("base.toml")
+    for stage in pipeline.select(config, None, "pretrain"):
+        pipeline.run_stage(stage, config)
+    ours, before = (
+        checkpoint.load_model(checkpoint.finished(layout.stage("pretrain"), "pretrain"))[0].state_dict()
+        for layout in (config.layout, load_recipe("runs/x/x.toml").layout)
+    )
+    assert all(torch.equal(weight, ours[name]) for name, weight in before.items())
 
 
 def test_a_run_of_ours_comes_back_as_it_went_out_and_may_stay_as_it_is(in_tmp_path, tiny_tokenizer):

@@ -13,9 +13,11 @@ from pathlib import Path
 import killed
 import pytest
 import synced
-from conftest import tiny_texts
+from conftest import run_to, tiny_texts
 from safetensors.torch import load_file
 
+from minitron.align.loop import Alignment
+from minitron.core.interrupt import Stopped
 from minitron.train import checkpoint
 
 COMMAND = [sys.executable, "-m", "minitron"]
@@ -85,6 +87,24 @@ def test_a_stopped_stage_ends_with_the_same_numbers(trained, stage):
         done = minitron(stage, "tiny.toml")
         assert "going on from" in done.stderr
         assert outcome(stage) == want
+
+
+@pytest.mark.slow  # kto twice
+def test_a_wish_to_stop_at_the_last_look_is_heard(trained, monkeypatch):
+    want = outcome("kto")
+    shutil.rmtree("runs/tiny/kto")
+    signals = Alignment.signals
+
+    def last(self):
+        if self.state.step == self.settings.steps:
+            signal.raise_signal(signal.SIGTERM)
+        return signals(self)
+
+    monkeypatch.setattr(Alignment, "signals", last)
+    with pytest.raises(Stopped):
+        run_to("kto")
+    minitron("kto", "tiny.toml")
+    assert outcome("kto") == want
 
 
 @pytest.mark.slow  # a run that is stopped, and another

@@ -276,6 +276,37 @@ def test_a_wish_to_stop_at_a_validation_keeps_its_loss(tmp_path):
     assert train(tmp_path, samples=["one"], sample=sample)[0] == whole
 
 
+def test_a_wish_to_stop_at_the_last_validation_is_heard(tmp_path):
+    """Otherwise `run` would go on with the stages that follow."""
+
+    def sample(model):
+        asked.append(1)
+        if len(asked) == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return []
+
+    asked = []
+    with pytest.raises(Stopped) as stopped:
+        train(tmp_path, samples=["one"], sample=sample)
+    assert stopped.value.code == 143
+    whole, _ = train(tmp_path / "whole", samples=["one"], sample=lambda model: [])
+    assert train(tmp_path, samples=["one"], sample=sample)[0] == whole
+
+
+def test_a_model_that_is_lost_at_a_validation_is_not_saved(tmp_path):
+    sampled = []
+    with pytest.raises(MinitronError, match="the loss is no longer a number at step 1"):
+        train(
+            tmp_path,
+            optim={"name": "adamw", "lr": 1e38, "warmup_steps": 0},
+            eval_every_steps=1,
+            samples=["one"],
+            sample=sampled.append,
+        )
+    assert not sampled
+    assert not list((tmp_path / "sft" / "checkpoints").glob("step-*"))
+
+
 def test_a_lost_best_checkpoint_is_replaced_by_the_next_best(tmp_path, capfd):
     how = {"optim": {"lr": 0.0}, "steps": 20, "eval_every_steps": 5, "keep_checkpoints": 9}  # lr 0: it gets no better
     _, lines = train(tmp_path, **how)

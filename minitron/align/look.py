@@ -3,6 +3,7 @@
 Knows nothing about limits and steps.
 """
 
+import math
 from dataclasses import dataclass
 
 from minitron.align.guards import Signals
@@ -23,6 +24,8 @@ class Look:
     def at(cls, model: LanguageModel, reference: LanguageModel, *, examiner: Examiner, method: Method) -> "Look":
         """Measures a model; KL and entropy of its on-policy samples are compared with `reference`."""
         held_out = examiner.loss(model, rows=method.held_out_rows)
+        if held_out and not math.isfinite(held_out.loss):
+            return cls(held_out.loss, None, None)  # nothing can be sampled
         on_policy = probes = None
         if method.on_policy_prompts and examiner.prompts:
             on_policy = examiner.on_policy(model, reference, count=method.on_policy_prompts)

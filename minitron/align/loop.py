@@ -223,6 +223,8 @@ class Alignment:
                 if interrupt.wanted and not last:
                     self.save(None)
                     interrupt.leave()
+            if interrupt.wanted:  # during the last step or look, which `judge` has saved
+                interrupt.leave()
 
     def signals(self) -> tuple[Signals, float | None]:
         """Compares the policy with the SFT model; returns that and the held-out loss. Clears the figures gathered since the last look."""

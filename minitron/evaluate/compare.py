@@ -36,15 +36,23 @@ def run(first: str, second: str, *, prompts: int) -> None:
     if prompts:
         config = replace(config, eval=replace(config.eval, prompts=prompts))
     layout, tokenizer = config.layout, kinds.load(config.layout.tokenizer)
-    figures = []
-    for name, folder in zip((first, second), folders, strict=True):
-        model, _ = checkpoint.load_model(folder, device=pick_device(config.device))
+    models = [checkpoint.load_model(folder, device=pick_device(config.device))[0] for folder in folders]
+    for folder, model in zip(folders, models, strict=True):
         if model.vocab_size != tokenizer.vocab_size:
             raise MinitronError(
                 f"{folder} has {model.vocab_size} tokens, the tokenizer of {layout.run} has {tokenizer.vocab_size}",
                 hint="compare models of one tokenizer",
             )
-        figures.append(Examiner(config, tokenizer, title=name).figures(model))
+        if model.context_limit < config.model.context:
+            raise MinitronError(
+                f"{folder} has a context of {model.config.context} tokens, {layout.run} one of {config.model.context}",
+                hint="name the model with the shorter context first",
+                code=2,
+            )
+    figures = [
+        Examiner(config, tokenizer, title=name).figures(model)
+        for name, model in zip((first, second), models, strict=True)
+    ]
     comparison = Comparison.of([str(folder) for folder in folders], *figures)
     atomic_write(layout.comparison, json.dumps(comparison.to_json(), indent=1, ensure_ascii=False))
     show(comparison)

@@ -59,6 +59,12 @@ def propose(
     config: Config, *, size: int | None, minutes: float | None, optimizer: str
 ) -> tuple[Config, dict[str, str]]:
     """The proposed recipe, and the comments to write beside its values (option -> comment)."""
+    if config.init:
+        raise MinitronError(
+            f"{config.recipe} goes on from {config.init}, which has a size and a vocabulary already",
+            hint="plan it without init, or set steps by hand: --dry-run says how long they take",
+            code=2,
+        )
     found = corpus_stats.look(config)
     if found.dialogues:
         say(f"data           {found.dialogues:,} dialogues to train on ({found.where})")

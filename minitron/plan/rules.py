@@ -148,7 +148,7 @@ def shape_for(
         for layers in range(max(3, usual // 2), 2 * usual + 1):
             body = layers * block_size(base.arch, width)
             vocab_size = fixed or min(limit, vocabulary(body, studied=studied))
-            size = body + vocab_size * width
+            size = body + vocab_size * width * (1 + base.untied_head)
             if at_least and size < params:
                 continue
             cost = abs(math.log(size / params)) + 0.1 * abs(math.log2(layers / usual))
@@ -156,9 +156,9 @@ def shape_for(
                 best, least = (width, layers, vocab_size, body, size), cost
     width, layers, vocab_size, body, size = best
     heads = width // head_size(width)
-    decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "d_model": width, "context": length}
+    decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "head_dim": 0, "d_model": width}
     # the kinds of a stream's layers are repeated or cut to the new number of layers
-    found = resolved(replace(base, **decided, d_ff=0, layers=base.layers[:layers]))
+    found = resolved(replace(base, **decided, context=length, d_ff=0, layers=base.layers[:layers]))
     return Shape(found, vocab_size, body, size)
 
 

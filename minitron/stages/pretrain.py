@@ -20,7 +20,7 @@ from minitron.sample.continue_text import continue_text, encode_text
 from minitron.sample.generate import Decoding
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
-from minitron.train import inherit
+from minitron.train import checkpoint, inherit
 from minitron.train.fresh import fresh_model
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
@@ -55,6 +55,13 @@ def run(config: Config) -> None:
     if config.pretrain.init:
         inherit.load(model, config.init)
     model.to(pick_device(config.device))
+    if not config.pretrain.steps:
+        checkpoint.save(folder, model, step=0, info={"stage": "pretrain"}, name="step-000000")
+        checkpoint.point(folder, "best", "step-000000")
+        say(f"pretrain: the model of {config.init} as it is")
+        return
+    for text in config.pretrain.samples:
+        encode_text(text, tokenizer)  # raises for an empty one now, and not at the first validation
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     run = Fit(
         "pretrain",

@@ -303,11 +303,13 @@ class Training:
                     + (f"valid {state.valid_loss:.3f}  " if math.isfinite(state.valid_loss) else "")
                     + f"lr {row['lr']:.1e}  {row['tokens_per_second']:,} tokens/s  {row['memory_mb']:,} MB",
                 )
-                if stop and not self.finished():
+                if stop:
                     if not check:  # else `keep` has saved it, with its validation loss
                         log.sync()
                         self.save(None)
                     interrupt.leave()
+            if interrupt.wanted:  # during the last validation
+                interrupt.leave()
         if state.step < train.steps:
             say(
                 f"{run.stage}: stopped at step {state.step}: no better in {state.stale} validations ({run.stage}.patience)"
@@ -347,11 +349,7 @@ class Training:
         distributed.sum_gradients(model)
         loss, stop = distributed.all_reduce_sum(loss, interrupt.wanted)  # all processes stop at the same step
         if not math.isfinite(loss):
-            raise MinitronError(
-                f"the loss is no longer a number at step {state.step + 1}",
-                hint=f"lower optim.lr or raise optim.warmup_steps, and add --force to begin anew; what is there is kept in "
-                f"{run.stage_dir}.old",
-            )
+            raise self.diverged(state.step + 1)
         self.scale.divide(model)
         norm = distributed.full(
             torch.nn.utils.clip_grad_norm_(model.parameters(), run.optim.grad_clip or math.inf)
@@ -364,12 +362,21 @@ class Training:
         state.step, state.loss = state.step + 1, loss
         return {"step": state.step, "loss": loss, "lr": lr, "grad_norm": norm}, bool(stop)
 
+    def diverged(self, step: int) -> MinitronError:
+        return MinitronError(
+            f"the loss is no longer a number at step {step}",
+            hint=f"lower optim.lr or raise optim.warmup_steps, and add --force to begin anew; what is there is kept in "
+            f"{self.run.stage_dir}.old",
+        )
+
     def validate(self) -> dict:
         """Measures the held-out loss and has the model answer the sample prompts. Returns both for the log."""
         run, state, train, model = self.run, self.state, self.run.train, self.model
         state.valid_loss = mean_loss(
             model, self.valid, limit=train.eval_rows, batch_rows=train.batch_rows, precision=state.precision
         )
+        if not math.isfinite(state.valid_loss):  # before anything is sampled or saved
+            raise self.diverged(state.step)
         bytes_per_target = max(1, self.valid.target_bytes) / max(1, self.valid.targets)
         row = {"valid_loss": state.valid_loss, "valid_bits_per_byte": state.valid_loss / bytes_per_target / math.log(2)}
         if train.samples:
