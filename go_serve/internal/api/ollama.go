@@ -117,8 +117,8 @@ func (s *Server) OllamaGenerate(body []byte) (Work, error) {
 	r := f.parseOllama(s.defaults())
 	r.prompt, r.trim = f.text("prompt", ""), f.flag("truncate", true)
 	raw := f.flag("raw", false) || s.engine.ContinuesText()
-	if f.has("system") {
-		r.messages = append(r.messages, chat.Message{Role: "system", Content: f.text("system", "")})
+	if system := f.text("system", ""); system != "" { // an empty one is as good as none, as in ollama
+		r.messages = append(r.messages, chat.Message{Role: "system", Content: system})
 	}
 	if *f.failed != nil {
 		return nil, *f.failed

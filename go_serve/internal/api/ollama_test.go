@@ -38,6 +38,17 @@ func (l Line) text() string {
 	return *l.Response
 }
 
+// TestOllamaSystem asks a server with a system message of its own: one in the request takes its place, an empty one is none.
+func TestOllamaSystem(t *testing.T) {
+	s := newServer(t, Limits{})
+	s.Settings.System = "be"
+	for system, tokens := range map[string]int{``: 9, `"system": "", `: 9, `"system": "b", `: 8} {
+		if got := lines(t, s, `{"prompt": "hi", `+system+`"stream": false}`)[0].durations.Prompt; got != tokens {
+			t.Errorf("%s: a prompt of %d tokens, want %d", system, got, tokens)
+		}
+	}
+}
+
 // TestOllamaEqualsOpenAI holds that the same question gets the same answer in either language, whole and streamed.
 func TestOllamaEqualsOpenAI(t *testing.T) {
 	s := newServer(t, Limits{})
