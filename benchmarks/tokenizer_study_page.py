@@ -180,13 +180,15 @@ def characters(rows: Rows) -> Iterator[str]:
             if one := change(first, second):
                 found.append(one)
                 loss = mean(second, "loss")
-                others = [mean(rows.seeds(text, p, equal=equal), "loss") for p in rows.points(text, equal=equal)]
-                smallest.append(loss <= min(others))
+                others = [
+                    p for p in rows.points(text, equal=equal) if p[0] != "bytes"
+                ]  # which are pieces of characters
+                smallest.append(loss <= min(mean(rows.seeds(text, p, equal=equal), "loss") for p in others))
                 told.append(
                     f"{text}, {EQUAL[equal]}: {one} bits per byte, {loss:.2f} nats per token against {mean(first, 'loss'):.2f}"
                 )
     verdict = judged(found, "above") if all(smallest) else OPEN
-    yield f"**{verdict}.** Their loss per token is the smallest of all{'' if smallest and all(smallest) else ' (not here)'}, and"
+    yield f"**{verdict}.** Their loss per token is smaller than that of any larger tokens{'' if smallest and all(smallest) else ' (not here)'}, and"
     yield (
         "against 2,048 tokens they need, by text and budget: " + "; ".join(told) + "."
         if told
