@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"minitron"
+	"minitron/internal/clock"
 	"minitron/internal/kernel"
 	"minitron/internal/sample"
 )
@@ -33,12 +34,12 @@ type measured struct {
 
 // bench measures the speed of reading a prompt and of writing an answer. Each repeat starts from an empty cache.
 func bench(o *options, stdout io.Writer) error {
-	began := time.Now()
+	began := clock.Now()
 	m, err := openModel(o)
 	if err != nil {
 		return err
 	}
-	loadTime := time.Since(began) // the time until a chat would show its prompt
+	loadTime := clock.Since(began) // the time until a chat would show its prompt
 	session, err := m.NewSession()
 	if err != nil {
 		return err
@@ -96,14 +97,14 @@ func timeOnce(ctx context.Context, size int, session *minitron.Session, prompt, 
 	for i := range ids {
 		ids[i] = i % size
 	}
-	began := time.Now()
+	began := clock.Now()
 	logits, err := session.Logits(ctx, ids)
-	prefill = time.Since(began)
-	began = time.Now()
+	prefill = clock.Since(began)
+	began = clock.Now()
 	for n := 0; n < gen && err == nil; n++ {
 		logits, err = session.Extend(ctx, []int{sample.Argmax(logits)})
 	}
-	return prefill, time.Since(began), err
+	return prefill, clock.Since(began), err
 }
 
 func median(values []float64) float64 {

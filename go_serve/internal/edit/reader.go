@@ -264,6 +264,9 @@ func (r *Reader) draw(e *Editor) {
 	if len(r.screen.rows) > 0 && f.columns != r.screen.columns {
 		r.Terminal.Write(r.screen.resized(columns))
 	}
+	if rows < len(r.screen.rows) { // the window became lower than what it shows: some of that has scrolled away
+		r.Terminal.Write(r.screen.clear())
+	}
 	r.Terminal.Write(r.screen.draw(f, rows))
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"minitron/internal/bundle"
+	"minitron/internal/clock"
 	"minitron/internal/sample"
 )
 
@@ -78,7 +79,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 	answer := Answer{Stats: Stats{PromptTokens: r.Unseen + len(r.Prompt)}}
 	end := q.engine.Tokenizer.Chat().End()
 	w := newWriter(q.engine, r, on)
-	began := time.Now()
+	began := clock.Now()
 	for answer.Stopped == "" {
 		logits, err := q.after(ctx, q.engine.Window(ids), len(ids) > len(r.Prompt))
 		if err != nil {
@@ -89,9 +90,9 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 			break
 		}
 		if len(ids) == len(r.Prompt) {
-			answer.Stats.Prefill = time.Since(began)
+			answer.Stats.Prefill = clock.Since(began)
 			answer.Stats.CachedTokens = q.reused
-			began = time.Now()
+			began = clock.Now()
 		} else {
 			answer.Stats.DecodePasses++
 		}
@@ -122,7 +123,7 @@ func (q *Sequence) Generate(ctx context.Context, r Request, sampler *sample.Samp
 			answer.Stopped = StopSequence
 		}
 	}
-	answer.Stats.Decode = time.Since(began)
+	answer.Stats.Decode = clock.Since(began)
 	answer.IDs = ids[len(r.Prompt):]
 	answer.DroppedTokens = r.Unseen + len(ids) - len(q.engine.Window(ids))
 	answer.Stats.AnswerTokens = len(answer.IDs)

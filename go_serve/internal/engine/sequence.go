@@ -30,13 +30,23 @@ func (q *Sequence) Shared(ids []int) (shared, held int) { return q.state.Shared(
 // Logits returns the logits [vocab] that follow ids; they are valid until the next call. A cancelled ctx ends the work, or the
 // waiting for a turn, with ctx.Err().
 func (q *Sequence) Logits(ctx context.Context, ids []int) (logits []float32, err error) {
+	if err := q.state.Check(0, ids); err != nil { // before the sequence changes
+		return nil, err
+	}
 	q.reused = q.state.Begin(ids)
-	return q.Extend(ctx, ids[q.reused:])
+	return q.extend(ctx, ids[q.reused:])
 }
 
 // Extend returns the logits that follow the sequence with ids appended, as Logits does. It does not compare ids with what the
 // sequence holds, which would take longer the longer the sequence is.
 func (q *Sequence) Extend(ctx context.Context, ids []int) (logits []float32, err error) {
+	if err := q.state.Check(q.state.Len(), ids); err != nil {
+		return nil, err
+	}
+	return q.extend(ctx, ids)
+}
+
+func (q *Sequence) extend(ctx context.Context, ids []int) (logits []float32, err error) {
 	for ; len(ids) > model.SliceTokens; ids = ids[model.SliceTokens:] {
 		if err := q.turn(ctx, func() error { return q.state.Read(ctx, ids[:model.SliceTokens]) }); err != nil {
 			return nil, err

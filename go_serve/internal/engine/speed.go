@@ -2,8 +2,8 @@ package engine
 
 import (
 	"context"
-	"time"
 
+	"minitron/internal/clock"
 	"minitron/internal/sample"
 )
 
@@ -25,14 +25,14 @@ func (q *Sequence) Measure(ctx context.Context, read, write int) (Speed, error) 
 		ids[i] = i % q.engine.Tokenizer.Size()
 	}
 	q.Reset()
-	began := time.Now()
+	began := clock.Now()
 	logits, err := q.Logits(ctx, ids)
-	reading := time.Since(began)
-	began = time.Now()
+	reading := clock.Since(began)
+	began = clock.Now()
 	for n := 0; n < write && err == nil; n++ {
 		logits, err = q.Extend(ctx, []int{sample.Argmax(logits)})
 	}
-	writing := time.Since(began)
+	writing := clock.Since(began)
 	return Speed{
 		Read: read, ReadTPS: float64(read) / reading.Seconds(),
 		Written: write, WrittenTPS: float64(write) / writing.Seconds(),

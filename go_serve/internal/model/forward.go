@@ -36,6 +36,7 @@ func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool)
 			start += len(ids) - 1
 		}
 		memory.mix(st.mixed, st.rows, start, st.tokens)
+		clearPadding(st.mixed, l.mixer.width(), st.tokens)
 		st.input.Reset(st.mixed, kernel.Padded(l.mixer.width()), st.tokens, l.mixer.width())
 		st.forEach((*State).prepare)
 		st.product(l.mixer.out(), st.change)
@@ -61,6 +62,15 @@ func (st *State) forward(ctx context.Context, ids []int, start int, wanted bool)
 		memory.commit()
 	}
 	return nil
+}
+
+// clearPadding zeroes what stands behind each of the first rows of x, up to their padded width: a layer of another width may have
+// left numbers there, which would count in the scales of q8 and q4.
+func clearPadding(x []float32, width, rows int) {
+	padded := kernel.Padded(width)
+	for t := 0; t < rows && width < padded; t++ {
+		clear(x[t*padded:][width:padded])
+	}
 }
 
 // embed fills the residual stream with the embeddings.

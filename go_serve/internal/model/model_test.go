@@ -374,6 +374,7 @@ func TestFewestFast(t *testing.T) {
 		{8, map[int]time.Duration{1: 100, 2: 60, 4: 40, 8: 30}, []int{1, 2, 4, 8}, 8},
 		{6, map[int]time.Duration{1: 100, 2: 60, 4: 40, 6: 30}, []int{1, 2, 4, 6}, 6},
 		{3, map[int]time.Duration{1: 100, 2: 60, 3: 80}, []int{1, 2, 3}, 2},
+		{8, map[int]time.Duration{1: 0, 2: 0}, []int{1, 2}, 1}, // by a clock that does not tell
 	}
 	for _, test := range tests {
 		var tried []int

@@ -174,7 +174,7 @@ func (st *State) Read(ctx context.Context, ids []int) error { return st.read(ctx
 
 // read reads ids block by block; with wanted it leaves the logits after the last one in st.logits.
 func (st *State) read(ctx context.Context, ids []int, wanted bool) (err error) {
-	if err := st.check(len(st.ids), ids); err != nil {
+	if err := st.Check(len(st.ids), ids); err != nil {
 		return err
 	}
 	lost := fault.Mapped(st.model.file, func() {
@@ -196,14 +196,14 @@ func (st *State) read(ctx context.Context, ids []int, wanted bool) (err error) {
 // Logits is Extend for a caller that has the whole sequence: it goes back to the beginning that ids and the sequence have in
 // common, and reads the rest, at least the last one.
 func (st *State) Logits(ctx context.Context, ids []int) ([]float32, error) {
-	if err := st.check(0, ids); err != nil {
+	if err := st.Check(0, ids); err != nil {
 		return nil, err
 	}
 	return st.Extend(ctx, ids[st.Begin(ids):])
 }
 
-// check refuses ids that cannot follow a sequence of that many tokens.
-func (st *State) check(before int, ids []int) error {
+// Check refuses ids that cannot follow a sequence of that many tokens.
+func (st *State) Check(before int, ids []int) error {
 	shape := st.model.shape
 	if len(ids) == 0 {
 		return fault.New("give at least one id", "the list of ids is empty")

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"testing"
@@ -259,6 +260,35 @@ func TestEndless(t *testing.T) {
 	}
 	if m.MemoryBytes() > 400_000 || m.shape.Longest() != 1<<28 {
 		t.Errorf("%d bytes are kept of a sequence", m.MemoryBytes())
+	}
+}
+
+// TestLayersOfManyWidths makes models whose mixers are not as wide as the model, nor a multiple of a block's 32 numbers: what one
+// layer leaves behind must not reach the next one. A sequence gets the same bits, whatever was read before it.
+func TestLayersOfManyWidths(t *testing.T) {
+	draw := rand.New(rand.NewPCG(7, 8))
+	for range 30 {
+		kinds := []string{"conv", "window", "delta"}
+		draw.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+		heads := 1 + draw.IntN(3)
+		shape := weights.Shape{
+			Arch: "stream", Layers: 3, Heads: heads, KVHeads: heads, HeadWidth: 2 * (1 + draw.IntN(10)), Dim: 1 + draw.IntN(50), FFDim: 1 + draw.IntN(70),
+			VocabSize: 40, Context: 64, RopeTheta: 10000, NormEps: 1e-5, Kinds: kinds, Window: 8, ConvWidth: 3,
+		}
+		m := random(shape, []kernel.DType{kernel.Q8, kernel.Q4}[draw.IntN(2)])
+		ids := someIDs(60, shape.VocabSize)
+		want := logits(t, m.NewState(kernel.NewPool(1)), ids)
+		used := m.NewState(kernel.NewPool(1))
+		logits(t, used, append([]int{3}, ids[:40]...))
+		if !slices.Equal(logits(t, used, ids), want) {
+			t.Errorf("%+v: other logits after another sequence", shape)
+		}
+		for n := range ids {
+			got := logits(t, used, ids[:n+1])
+			if n == len(ids)-1 && !slices.Equal(got, want) {
+				t.Errorf("%+v: other logits token by token", shape)
+			}
+		}
 	}
 }
 

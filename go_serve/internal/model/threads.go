@@ -2,9 +2,11 @@ package model
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"time"
 
+	"minitron/internal/clock"
 	"minitron/internal/kernel"
 )
 
@@ -27,7 +29,7 @@ func fewestFast(most int, timeOf func(threads int) time.Duration) int {
 	for best < most {
 		threads := min(2*best, most)
 		took := timeOf(threads)
-		if float64(took) > worthIt*float64(bestTime) {
+		if bestTime <= 0 || float64(took) > worthIt*float64(bestTime) {
 			break
 		}
 		best, bestTime = threads, took
@@ -41,14 +43,14 @@ func (m *Model) timeToken(threads int) time.Duration {
 	defer pool.Close()
 	tokens := min(tries+1, m.shape.Longest())
 	st := m.newState(pool, tokens)
-	best := time.Duration(0)
+	best := time.Duration(math.MaxInt64)
 	ids := make([]int, 0, tokens)
 	for n := range tokens {
 		ids = append(ids, 0)
-		began := time.Now()
+		began := clock.Now()
 		st.Logits(context.Background(), ids)
-		if took := time.Since(began); n > 0 && (best == 0 || took < best) { // the first one does not count: it wakes everything up
-			best = took
+		if n > 0 { // the first one does not count: it wakes everything up
+			best = min(best, clock.Since(began))
 		}
 	}
 	return best
