@@ -20,6 +20,7 @@ from minitron.lab import census_report
 from minitron.lab.census import CLASSES, census, count, name_of, reached, steps_of
 from minitron.lab.corpus import Piece, pieces_of
 from minitron.recipe.load import load_recipe
+from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.train import checkpoint
 
 
@@ -103,6 +104,29 @@ def test_what_is_reachable_comes_of_its_own_text_or_of_a_character(judged):
     assert not unreached
     if found.to_vocab()["byte_fallback"]:
         assert {found.piece_bytes(i)[0] for i in unreachable if found.is_byte(i)} >= {0xC0, 0xC1, 0xF5, 0xFF}
+
+
+def test_byte_level_pairs_have_parts_of_characters_and_steps(tmp_path):
+    """As imported models have them."""
+    library = pytest.importorskip("tokenizers")
+    whole = library.Tokenizer(library.models.BPE())
+    whole.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    whole.decoder = library.decoders.ByteLevel()
+    alphabet = library.pre_tokenizers.ByteLevel.alphabet()
+    texts = ["hello 😀😁 приветствие"] * 20
+    whole.train_from_iterator(
+        texts, library.trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, special_tokens=["<|endoftext|>"])
+    )
+    found = ByteBPE(file_of(json.loads(whole.to_str()), size=300, end=0), tmp_path / "t.model")
+    result = counted(found, [Piece("hello " * 50)])
+    classes = dict(zip(range(found.vocab_size), result.classes, strict=True))
+    assert set(found.encode("😂")) <= {i for i, one in classes.items() if one in ("unseen", "scaffold")}
+    assert "unreachable" not in classes.values()
+    (hello,) = found.encode("hello")
+    assert classes[hello] == "live"
+    inner = {found.piece_bytes(i) for i in result.members("scaffold")}
+    assert any(len(piece) > 1 for piece in inner)
+    assert all(piece in b"hello " for piece in inner)
 
 
 def test_files_of_all_shapes_are_read(in_tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
+from minitron.data import sources
 from minitron.data.chats import Chat, export, export_kinds
 from minitron.data.chats.whatsapp import entries_of, order_of_date
 from minitron.recipe.data import DataConfig
@@ -262,12 +263,22 @@ WHATSAPP = {
     "ios, 24 hours": ("[{:%d.%m.%y, %H:%M:%S}] ", "\u200e"),
     "ios, 12 hours": ("[{:%-m/%-d/%y, %-I:%M:%S\u202f%p}] ", "\u200e"),
     "iso": ("[{:%Y-%m-%d, %H:%M:%S}] ", "\u200e"),
+    "french": ("{:%d/%m/%Y à %H:%M} - ", ""),
+    "finnish": ("[{:%-d.%-m.%Y klo %-H.%M.%S}] ", "\u200e"),
+    "czech": ("{:%-d. %-m. %Y %-H:%M} - ", ""),
+    "bulgarian": ("{:%-d.%-m.%y г., %-H:%M} - ", ""),
+    "greek": ("{0:%-d/%-m/%y, %-I:%M} {halves[0]} - ", ""),
+    "arabic": ("{0:%-d/%-m/%Y}، {0:%-I:%M} {halves[1]} - ", ""),
+    "chinese": ("{0:%Y/%-m/%-d} {halves[2]}{0:%-I:%M} - ", ""),
+    "korean": ("{0:%Y. %-m. %-d.} {halves[3]} {0:%-I:%M} - ", ""),
 }
+HALVES = [("π.μ.", "μ.μ."), ("ص", "م"), ("上午", "下午"), ("오전", "오후")]
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 @pytest.mark.parametrize("kind", WHATSAPP)
-def test_whatsapp(kind, line_end):
+def test_whatsapp(kind, line_end, capfd):
+    sources._tell_left_out.cache_clear()
     form, mark = WHATSAPP[kind]
     nobody = ["Nadia: \u200eMessages and calls are end-to-end encrypted."] if mark else [
         "Messages and calls are end-to-end encrypted. Tap to learn more."
@@ -287,7 +298,10 @@ def test_whatsapp(kind, line_end):
     lines = []
     for minute, text in said:
         time = BEGIN + timedelta(minutes=minute)
-        head = form.format(time, dotted="p.\u00a0m." if time.hour > 11 else "a.\u00a0m.")
+        halves = [half[time.hour > 11] for half in HALVES]
+        head = form.format(time, dotted="p.\u00a0m." if time.hour > 11 else "a.\u00a0m.", halves=halves)
+        if kind == "arabic":
+            head = head.translate(dict(zip(range(ord("0"), ord("9") + 1), "٠١٢٣٤٥٦٧٨٩", strict=True)))
         lines.append(("\u200e" if mark and "\u200e" in text else "") + head + text)
     Path("WhatsApp Chat with Max.txt").write_text(
         line_end.join("\n".join(lines).split("\n")), encoding="utf-8", newline=""
@@ -299,8 +313,31 @@ def test_whatsapp(kind, line_end):
         dialogue("hello: you\ntwo lines\n\nand a third", "hi"),
         dialogue("there?", "yes"),
     ]
+    assert (
+        "chats: text files that are not read, since they do not begin as a chat does: 1 (readme.txt)"
+        in capfd.readouterr().err
+    )
     left_out = report(files=["chats"], assistant="Nadia")["left_out"]
     assert left_out == ({export.NO_TEXT: 2} if mark else {export.NO_TEXT: 1, export.SERVICE: 1}) | {export.DELETED: 1}
+
+
+def test_whatsapp_messages_that_somebody_typed_stay_and_deleted_ones_go():
+    """Other direction marks than U+200E stand before Hebrew, and around numbers that were pasted."""
+    said = [
+        "Anna: hi", "Bob: \u202a+7 921 123\u202c is my number", "Anna: \u200fשלום", "Bob: fine",
+        "Bob: Dit bericht is verwijderd", "Bob: Este mensaje fue eliminado", "Anna: bye", "Bob: yes <Se editó este mensaje.>",
+    ]  # fmt: skip
+    Path("x.txt").write_text("\n".join(f"31.12.23, 21:{i:02} - {text}" for i, text in enumerate(said)))
+    (talk,) = dialogues(files=["x.txt"], assistant="Bob")
+    assert [m["content"] for m in talk] == [
+        "hi",
+        "\u202a+7 921 123\u202c is my number",
+        "\u200fשלום",
+        "fine",
+        "bye",
+        "yes",
+    ]
+    assert report(files=["x.txt"], assistant="Bob")["left_out"] == {export.DELETED: 2}
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,12 @@ def test_twice_changes_nothing_and_only_the_removed_characters_are_missing(text)
     assert all(character in rest for character in once)  # a subsequence: nothing is added or moved
 
 
+def test_notes_behind_each_story_of_a_book_are_no_notes_at_its_end():
+    """Each time that the last ones went, others would be in the last third of what is left."""
+    book = (PROSE * 3 + "Примечания\n") * 12
+    assert Cleaner(["ru-classics"]).clean(book) == book
+
+
 def test_the_report_tells_shares_and_samples():
     found = cleaner()
     for number in range(20):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
 from minitron.data import near
+from minitron.data.messages import digest_of
 from minitron.data.near import MOST_RUNS, jaccard, near_pairs, runs
 from minitron.data.shuffled import NEAR, NEAR_HELD_OUT
 from minitron.recipe.load import recipe_of
@@ -130,13 +131,13 @@ def folder(in_tmp_path):
     Path("runs/t/data").mkdir(parents=True)
 
 
-def run(turns: list, order: random.Random | None = None, **data) -> dict:
+def run(turns: list, order: random.Random | None = None, *, seed: int = 1, **data) -> dict:
     rows = [{"messages": one, "p": int(i < 3)} for i, one in enumerate(turns)]
     if order:
         order.shuffle(rows)
     pq.write_table(pa.Table.from_pylist(rows, pa.schema([("messages", TURNS), ("p", pa.int8())])), "x.parquet")
     options = {"files": ["x.parquet"], "probes": "p == 1", "near_duplicates": 0.8, **data}
-    stage.run(recipe_of({"data": options}, Path("t.toml")))
+    stage.run(recipe_of({"seed": seed, "data": options}, Path("t.toml")))
     return json.loads(Path("runs/t/data/report.json").read_text())
 
 
@@ -193,6 +194,28 @@ def test_contamination_alone_can_go_or_be_reported(capfd):
     assert report["near"][NEAR_HELD_OUT] == leaks
     assert report["near"][NEAR] + leaks == 41
     assert f"{leaks} dialogues to train on are near duplicates of held-out ones" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_what_stays_counts_although_it_is_like_another_that_stays(seed):
+    """Two held-out dialogues are alike, and a third one, to train on, is like one of them only."""
+    words = [f"b{i}" for i in range(100)]
+
+    def changed(at: int, number: int) -> list[dict]:
+        return dialogue("q?", " ".join([*words[:at], *(f"s{number}_{i}" for i in range(7)), *words[at + 7 :]]))
+
+    held = lambda turns: int.from_bytes(digest_of(turns)[:8], "big") / 2**64 < 0.3  # noqa: E731
+    words[50] = next(f"m{n}" for n in range(200) if held(dialogue("q?", " ".join([*words[:50], f"m{n}", *words[51:]]))))
+    second = dialogue("q?", " ".join(words))
+    first = next(turns for n in range(200) if held(turns := changed(10, n)))
+    third = next(turns for n in range(200) if not held(turns := changed(80, 1000 + n)))
+    assert similarity(first, second) >= 0.8 <= similarity(second, third)
+    assert similarity(first, third) < 0.8
+    rest = [made(random.Random(n), 60) for n in range(200)]
+    run([*rest, first, second, third], valid_fraction=0.3, near_drop="held-out", seed=seed)
+    assert {json.dumps(t) for t in (first, second)} <= {json.dumps(row["messages"]) for row in part("valid")}
+    assert third not in [row["messages"] for row in part("train")]
 
 
 @pytest.mark.usefixtures("folder")

@@ -75,6 +75,13 @@ def test_a_language_is_told_by_its_script():
         ("emails", "a@b is no address, nor is @anna", "a@b is no address, nor is @anna"),
         ("phones", "call +7 912 345-67-89 or (030) 1234 5678 90", "call [phone] or [phone]"),
         ("phones", "call 212-555-0123 today", "call [phone] today"),
+        ("phones", "+79211234567, +33 6 12 34 56 78 or +49 30 901820", "[phone], [phone] or [phone]"),
+        ("phones", "(415) 555-2671 or +1 (415) 555-2671, 8(921)1234567", "[phone] or [phone], [phone]"),
+        (
+            "phones",
+            "it is 12 (34) and 100 (2020), x = +5 (3) 4, f(10) 20 30",
+            "it is 12 (34) and 100 (2020), x = +5 (3) 4, f(10) 20 30",
+        ),
         (
             "phones",
             "on 2024-01-31, 10:20, pages 12-15, 3.14159, 1 000 000",

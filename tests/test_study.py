@@ -173,6 +173,12 @@ def test_a_study_from_text_to_verdict_and_again(in_tmp_path, capfd):
     assert known.items() <= made("result.json").items()
     assert len({p.parents[3] for p in after}) == len({p.parents[3] for p in begun}) + 1
 
+    # figures of another text are computed anew
+    Path("book.txt").write_text("\n".join(tiny_texts(700)[::-1]))
+    study_page.run(load_recipe("s.toml", ["study.kinds=['char']"]))
+    (other,) = (Result.from_json(r) for r in json.loads(Path("runs/s/study/results.json").read_text()))
+    assert other.bits_per_byte != chars.bits_per_byte
+
 
 @pytest.mark.parametrize("kind", ["bpe", "bpe-spaces", "char"])
 def test_what_a_word_costs_is_that_of_all_tokens_that_hold_it(tmp_path, kind):

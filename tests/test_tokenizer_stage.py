@@ -214,6 +214,14 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_tokens(book):
     assert Path("runs/base/tokenizer/tokenizer.model").read_bytes() == windows
 
 
+@pytest.mark.parametrize("first", ["\n", "A"])
+def test_a_first_document_of_next_to_nothing_is_no_reason_to_stop(book, first):
+    """Its end, held out, is all of it."""
+    Path("00.txt").write_text(first)
+    run("pretrain.files=['00.txt', 'book.txt']")
+    assert Path("runs/base/tokenizer/tokenizer.model").exists()
+
+
 @pytest.mark.slow  # 20 MB in one line, in a process of its own
 def test_one_line_of_many_megabytes_takes_bounded_memory(book):
     line = " ".join(tiny_texts(2000))

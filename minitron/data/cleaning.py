@@ -80,9 +80,11 @@ class Cleaner:
                 taken.samples.append((around[0], match[0][:SHOWN], around[1]))
             return kept
 
-        if pattern.not_before:  # a match takes all that follows, so look for one that begins late enough
-            match = pattern.regex.search(text, int(least))
-            if match is None or (match.start() and text[match.start() - 1] != "\n"):
+        if (
+            pattern.not_before
+        ):  # a match takes all that follows, so the first one counts, and only if it begins late enough
+            match = pattern.regex.search(text)
+            if match is None or match.start() < least:
                 return text
             return text[: match.start()] + replace(match)
         return pattern.regex.sub(replace, text)

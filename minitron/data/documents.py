@@ -87,7 +87,8 @@ def texts(config: PretrainConfig, split: str, *, cleaner: Cleaner | None = None)
     for document in itertools.chain(first, found):
         if len(document) > LONG_CHARS or few:
             end = int(len(document) * (1 - share))  # where nanoGPT cuts its one text
-            yield document[end:] if split == "valid" else document[:end]
+            if piece := document[end:] if split == "valid" else document[:end]:
+                yield piece
             continue
         place = int.from_bytes(hashlib.blake2b(document.encode(), digest_size=8).digest()) / 2**64
         if (place < share) == (split == "valid"):

@@ -17,7 +17,7 @@ LINE = re.MULTILINE
 PATTERNS = [
     Pattern(
         "notes at the end",
-        "a heading Примечания (Комментарии, Варианты) in the last third of a text, and all behind it",
+        "a heading Примечания (Комментарии, Варианты) in the last third of a text, the first one in it, and all behind it",
         re.compile(r"^[ \t]*(?:примечани[ея]|комментари[ий]|варианты)[ \t]*\.?[ \t]*\n[\s\S]*\Z", LINE | re.IGNORECASE),
         not_before=2 / 3,
     ),

@@ -174,21 +174,27 @@ class Shuffled:
         similar = {
             tuple(rows): value for rows, value in zip(pairs.rows.tolist(), pairs.similarity.tolist(), strict=True)
         }
-        gone: dict[int, int] = {}  # row -> the row that stays and that it is like
+        alike: dict[int, int] = {}  # row -> the row that stays and that it is like
+        why: dict[int, str] = {}
+        going: dict[int, None] = {}  # those that are dropped: another row that is like one of these alone stays
         for row in sorted(earlier, key=place.__getitem__):
-            stays = [one for one in earlier[row] if one not in gone and found.part[one] != GONE]
-            if stays and found.part[row] != GONE:
-                gone[row] = min(stays, key=place.__getitem__)
-        why = {row: NEAR_HELD_OUT if self._leaks(found, row, one) else NEAR for row, one in gone.items()}
+            stays = [one for one in earlier[row] if one not in going and found.part[one] != GONE]
+            if not stays or found.part[row] == GONE:
+                continue
+            alike[row] = min(stays, key=place.__getitem__)
+            why[row] = NEAR_HELD_OUT if self._leaks(found, row, alike[row]) else NEAR
+            if self.near_drop == "all" or (self.near_drop, why[row]) == ("held-out", NEAR_HELD_OUT):
+                going[row] = None
         examples = [
-            {"similarity": round(similar[gone[row], row], 3), "goes": pairs.texts[row], "stays": pairs.texts[gone[row]]}
-            for row in sorted(gone, key=lambda row: why[row] != NEAR_HELD_OUT)[:NEAR_EXAMPLES]
-        ]
-        going = [
-            row for row in gone if self.near_drop == "all" or (self.near_drop, why[row]) == ("held-out", NEAR_HELD_OUT)
+            {
+                "similarity": round(similar[alike[row], row], 3),
+                "goes": pairs.texts[row],
+                "stays": pairs.texts[alike[row]],
+            }
+            for row in sorted(alike, key=lambda row: why[row] != NEAR_HELD_OUT)[:NEAR_EXAMPLES]
         ]
         dropped.update(why[row] for row in going)
-        found.part[np.array(going, np.int64)] = GONE
+        found.part[np.array(list(going), np.int64)] = GONE
         return {"threshold": self.near, **Counter(why.values()), "drop": self.near_drop, "examples": examples}
 
     def _leaks(self, found: Dialogues, row: int, one: int) -> bool:

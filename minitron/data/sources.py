@@ -9,12 +9,14 @@ Knows nothing about duplicates, hold-outs and what is written.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from minitron.core.addresses import is_address
+from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import expand
 from minitron.data.chats import Chat
@@ -72,9 +74,22 @@ def _files_in(folder: Path, *, text: bool) -> list[Path]:
         kind = format_of(path)
         if kind is None or hidden or not path.is_file():
             return False
-        return text or kind is not Text or Text(path).begins_as_chat()
+        if text or kind is not Text or Text(path).begins_as_chat():
+            return True
+        no_chats.append(path.name)
+        return False
 
-    return sorted(filter(wanted, folder.rglob("*")))
+    no_chats: list[str] = []
+    found = sorted(filter(wanted, folder.rglob("*")))
+    if no_chats:
+        _tell_left_out(folder, tuple(sorted(no_chats)))
+    return found
+
+
+@cache
+def _tell_left_out(folder: Path, names: tuple[str, ...]) -> None:
+    some = ", ".join(names[:3]) + ("" if len(names) <= 3 else " and others")
+    say(f"{folder}: text files that are not read, since they do not begin as a chat does: {len(names)} ({some})")
 
 
 def sources(config: DataConfig) -> list[Source]:

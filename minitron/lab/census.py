@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ import numpy as np
 from minitron.core.errors import MinitronError
 from minitron.lab.corpus import Piece, batches
 from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.byte_bpe import ByteBPE
+from minitron.tokenizer.byte_level import merge_ids
 from minitron.tokenizer.merges import Merges
 
 RARE = 10
@@ -192,6 +195,8 @@ def census(
 
 def steps_of(tokenizer: Tokenizer) -> dict[int, list[int]]:
     """Token -> the pieces that are merged on the way to it, each as often as it is merged."""
+    if isinstance(tokenizer, ByteBPE):
+        return _steps_of_bytes(tokenizer)
     try:
         merges, pieces = Merges(tokenizer), tokenizer.to_vocab()["pieces"]
     except MinitronError:  # a tokenizer that does not merge
@@ -207,11 +212,29 @@ def steps_of(tokenizer: Tokenizer) -> dict[int, list[int]]:
     return found
 
 
+def _steps_of_bytes(tokenizer: ByteBPE) -> dict[int, list[int]]:
+    """`steps_of` for byte-level pairs: of a token's bytes, the pair that comes first in the list is merged, again and again."""
+    flat = merge_ids(tokenizer.typed["model"])
+    made = {(flat[i], flat[i + 1]): (i, flat[i + 2]) for i in range(0, len(flat), 3)}
+    of_byte = {raw: i for i in range(tokenizer.vocab_size) if len(raw := tokenizer.piece_bytes(i)) == 1}
+    found = {}
+    for token in {token for _, token in made.values()}:
+        symbols, inner = [of_byte.get(bytes([byte]), -1) for byte in tokenizer.piece_bytes(token)], []
+        while pairs := [(*made[pair], at) for at, pair in enumerate(pairwise(symbols)) if pair in made]:
+            _, whole, at = min(pairs)
+            inner += symbols[at : at + 2]
+            symbols[at : at + 2] = [whole]
+        if symbols == [token]:
+            found[token] = inner
+    return found
+
+
 def reached(tokenizer: Tokenizer, tokens: list[int]) -> Iterator[int]:
     """Those of the tokens that some text is encoded to.
 
     A piece can come from a longer text only if its own text alone is encoded to it, since its merges are the same there. A byte token
-    comes from a character that has no token and begins with this byte; every byte that continues a character counts as reachable.
+    comes from a character that has no token and begins with this byte; every byte that continues a character counts as reachable, and
+    so does a longer piece that is not whole characters, as byte-level pairs have.
     """
     texts = [tokenizer.piece_bytes(i).decode(errors="replace") for i in tokens]
     own = dict(zip(tokens, tokenizer.encode_many(texts), strict=True))
@@ -223,10 +246,15 @@ def reached(tokenizer: Tokenizer, tokens: list[int]) -> Iterator[int]:
     for i in tokens:
         raw = tokenizer.piece_bytes(i)
         if not tokenizer.is_byte(i) or (raw and raw[0] < 0x80):
-            if own[i] == [i]:
+            if own[i] == [i] or not _whole(raw):
                 yield i
         elif 0x80 <= raw[0] < 0xC0 or taken[raw[0]] < LEAD.get(raw[0], 0):
             yield i
+
+
+def _whole(raw: bytes) -> bool:
+    """Whether bytes are whole characters."""
+    return raw.decode(errors="ignore").encode() == raw
 
 
 def _words(counts: Counts, tokenizer: Tokenizer, words: Iterable[str], trained: Trained | None) -> list[WordCount]:

@@ -17,6 +17,7 @@ from minitron.core.console import say
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, sha256_json
+from minitron.core.hashes import Hashes
 from minitron.data.packing import PackedRows
 from minitron.plan import dry_run, memory
 from minitron.recipe.data import DataConfig
@@ -109,7 +110,9 @@ def cell(config: Config, point: Point, seed: int) -> Result:
     sized = with_budget(named)
     done = sized.layout.run / "result.json"
     decides = {name: sized.section(name) for name in ("seed", "tokenizer", "model", "optim", "pretrain")}
-    key = sha256_json([decides, pipeline.FORMAT])  # only these: a new option elsewhere must not undo finished cells
+    read = pipeline.fingerprint(_stage("pretrain"), sized, Hashes(sized.layout.hashes))["reads"]
+    # only these: a new option elsewhere must not undo finished cells
+    key = sha256_json([decides, sorted(read.values()), pipeline.FORMAT])
     if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
         return Result.from_json(known["result"])
     pipeline.run_stage(_stage("pretrain"), sized)

@@ -65,7 +65,7 @@ def _sample(config: Config) -> Sample:
             origins = [replace(origin, share=None) for origin in origins]
         sample = Sample.of(origins, limit=limit, seed=config.seed, told=bar.update)
     there = sum(origin.characters for origin in sample.origins)
-    if not next(sample.texts(), ""):
+    if not any(sample.texts()):
         hint = "raise model.context" if not config.base else "bring more text, or lower pretrain.valid_fraction"
         raise MinitronError("there is no training text, or none that fits into the context", hint=hint)
     if there and not sample.whole and sized:

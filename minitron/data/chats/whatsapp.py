@@ -16,21 +16,33 @@ from typing import Any, NamedTuple
 from minitron.data.chats.export import DELETED, NO_TEXT, PARTS, SERVICE, Export, Said
 
 MARKS = "\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"  # direction marks, and the byte-order mark
+NOT_TYPED = "\u200e"  # before a text: nobody typed it
 BLANK = "[ \u00a0\u202f]"
+# What stands at noon and after it, and before, behind the time (PM, μ.μ.) or in front of it (下午), by language.
+PM = {"p", "pm", "μμ", "م", "下午", "晚上", "中午", "오후"}
+AM = {"a", "am", "πμ", "ص", "上午", "早上", "凌晨", "오전"}
 HEAD = re.compile(
-    rf"[{MARKS}]*\[?(\d{{1,4}})[./-](\d{{1,2}})[./-](\d{{1,4}}),?{BLANK}{{1,2}}"  # 31.12.23,
-    rf"(\d{{1,2}})[:.](\d{{2}})(?:[:.](\d{{2}}))?(?:{BLANK}?([AaPp])\.?{BLANK}?[Mm]\.?)?"  # 9:15:10 PM
-    rf"(?:\]|{BLANK}-)(?:{BLANK}|$)(.*)",
+    rf"[{MARKS}]*\[?(\d{{1,4}})[./-]{BLANK}?(\d{{1,2}})[./-]{BLANK}?(\d{{1,4}})\.?"  # 31.12.23
+    rf"(?P<between>[^\d\n:]{{1,8}}?)[{MARKS}]*"  # a comma, "à", "klo", "г.,", 下午
+    rf"(?P<hour>\d{{1,2}})[:.](?P<minute>\d{{2}})(?:[:.](?P<second>\d{{2}}))?"
+    rf"(?:{BLANK}?(?P<half>[AaPp]\.?{BLANK}?[Mm]\.?|[πμ]\.?{BLANK}?μ\.?|[صم]))?[{MARKS}]*"  # PM
+    rf"(?:\]|{BLANK}-)(?:{BLANK}|$)(?P<rest>.*)",
     re.DOTALL,
 )
 ATTACHED = re.compile(rf"[{MARKS}]*[^\n]*\.\w{{2,4}} \([^()\n]+\)(?:\n|$)")  # IMG-1.jpg (file attached)
 OMITTED = re.compile(r"<[^<>\n]{2,60}>")
-EDITED = re.compile(rf"\s*[{MARKS}]+<[^<>\n]{{2,60}}>\s*$|\s*<This message was edited>\s*$")
+EDITED = re.compile(
+    rf"\s*[{MARKS}]+<[^<>\n]{{2,60}}>\s*$|\s*<(This message was edited|Se editó este mensaje\.?|Diese Nachricht wurde bearbeitet\.?"
+    r"|Сообщение изменено|Ce message a été modifié|Questo messaggio è stato modificato|Mensagem editada)>\s*$"
+)
 REMOVED = re.compile(
     r"(this message was deleted|you deleted this message|(данное|это) сообщение удалено|вы удалили (данное|это) сообщение"
     r"|diese nachricht wurde gelöscht|du hast diese nachricht gelöscht|se eliminó este mensaje|eliminaste este mensaje"
     r"|ce message a été supprimé|vous avez supprimé ce message|mensagem apagada|você apagou esta mensagem"
-    r"|questo messaggio è stato eliminato|hai eliminato questo messaggio)\.?",
+    r"|questo messaggio è stato eliminato|hai eliminato questo messaggio|dit bericht is verwijderd|je hebt dit bericht verwijderd"
+    r"|ta wiadomość została usunięta|usunięto tę wiadomość|bu mesaj silindi|bu mesajı sildiniz|це повідомлення видалено"
+    r"|ви видалили це повідомлення|pesan ini telah dihapus|anda menghapus pesan ini|esta mensagem foi apagada|apagou esta mensagem"
+    r"|este mensaje fue eliminado|הודעה זו נמחקה|מחקת הודעה זו)\.?",
     re.IGNORECASE,
 )
 LOOKED_AT = 40  # non-empty lines at the beginning by which a file is recognised
@@ -51,7 +63,7 @@ class WhatsApp(Export):
     def recognises(value: Any) -> bool:
         lines = [line for line in value[:20_000].split("\n") if line.strip()][:LOOKED_AT]
         return bool(lines and HEAD.match(lines[0])) and any(
-            ": " in HEAD.match(line)[8] for line in lines if HEAD.match(line)
+            ": " in HEAD.match(line)["rest"] for line in lines if HEAD.match(line)
         )
 
     @staticmethod
@@ -72,7 +84,7 @@ class WhatsApp(Export):
             if with_file := ATTACHED.match(text):  # its caption is below
                 text = text[with_file.end() :]
                 parts[PARTS] += bool(text.strip())
-            elif text.startswith(tuple(MARKS)) or OMITTED.fullmatch(bare) or bare == "null":
+            elif text.startswith(NOT_TYPED) or OMITTED.fullmatch(bare) or bare == "null":
                 text = ""
             if text.strip():
                 talk.append(Said(who.strip(f"{MARKS} \u202f\u00a0"), text, time_of(entry, order)))
@@ -95,10 +107,12 @@ def entries_of(text: str) -> Iterator[Entry]:
 
 def entry_of(lines: list[str]) -> Entry:
     match = HEAD.match("\n".join(lines))
-    hour = int(match[4])
-    if match[7]:
-        hour = hour % 12 + 12 * (match[7] in "Pp")
-    return Entry((int(match[1]), int(match[2]), int(match[3])), (hour, int(match[5]), int(match[6] or 0)), match[8])
+    hour = int(match["hour"])
+    halves = {re.sub(r"[\W_]", "", match[name] or "").casefold() for name in ("between", "half")}
+    if halves & (AM | PM):
+        hour = hour % 12 + 12 * bool(halves & PM)
+    time = (hour, int(match["minute"]), int(match["second"] or 0))
+    return Entry((int(match[1]), int(match[2]), int(match[3])), time, match["rest"])
 
 
 def order_of_date(entries: list[Entry]) -> str:
