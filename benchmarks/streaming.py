@@ -52,8 +52,8 @@ SIZES = {"5M": {"n_layers": 6, "n_heads": 4, "d_model": 256}, "20M": {"n_layers"
 DISTANCES = (64, 256, 1024, 2048)  # tokens between what was told and the question
 FACTS = ("name", "city", "age")
 ASKED = 500  # questions for each distance
-RECALL_CONTEXT = {"llama": 512, "stream": 2048}
-RECALL_TOKENS = 2048  # of an update
+RECALL_CONTEXT = {"llama": 512, "stream": 4096}
+RECALL_TOKENS = 4096  # of an update
 LETTERS = 2.3  # of a built-in dialogue's text for a token
 MOST_TOKENS = 48  # of an answer
 DEPTHS = (1_000, 10_000, 100_000)  # tokens
@@ -67,7 +67,7 @@ def main() -> None:
     arguments.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     arguments.add_argument("--texts", nargs="+", default=["stories", "dialogues"], choices=("stories", "dialogues"))
     arguments.add_argument("--archs", nargs="+", default=list(ARCHS), choices=ARCHS)
-    arguments.add_argument("--steps", type=int, default=2400, help="of training for recall")
+    arguments.add_argument("--steps", type=int, default=1200, help="of training for recall")
     options = arguments.parse_args()
     for name, cell in CELLS[options.part](options):
         if name not in known():

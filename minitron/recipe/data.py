@@ -141,7 +141,7 @@ class DataConfig(DialogueConfig):
     synth_long: int = option(
         0,
         "letters of the longest built-in dialogues: with a number, every eighth is long, tells facts about the user, and asks for them "
-        "much later; for `stream` and long contexts, where a token is 2 to 3 letters; 0: none",
+        "soon or much later; for `stream` and long contexts, where a token is 2 to 3 letters; 0: none",
         low=0,
     )
     persona: PersonaConfig = field(default_factory=PersonaConfig)

@@ -78,7 +78,7 @@ MARATHONS = 0.03  # share of the good rows that are dialogues of many short turn
 MOST_TURNS, MARATHON_LETTERS = 14, 500  # turns at most; letters to reach: a context of 256 tokens holds about 600
 LONG = 0.12  # share of the good rows that are long dialogues, where they are wanted
 RECALLED = ("name", "favourite", "about_me")  # skills whose scenes tell something first and ask for it later
-TOLD, RECALLS = 0.15, 0.15  # shares of a long dialogue's turns that tell something new, and that ask for what was told
+TOLD = 0.15  # share of a long dialogue's turns that tell something new
 SYSTEM_SHARE = 0.2  # of the dialogues whose scene has no system message of its own
 
 
@@ -225,24 +225,23 @@ class Composer:
         return _row(as_messages(turns[:MOST_TURNS]), scene, flaws.scores("", rng))
 
     def _long(self, rng: Random, language: str) -> dict:
-        """A row of up to `long` letters: facts are told, other talk follows, and again and again one of the facts is asked for."""
+        """A row of up to `long` letters and the questions that are left then: facts are told, other talk follows, and each fact is
+        asked for once, soon after it was told or at any later place."""
         letters = MARATHON_LETTERS * (self.long / MARATHON_LETTERS) ** rng.random()
         told: set[str] = set()
-        waiting: list[Scene] = []  # whose facts were told and may still be asked for
+        waiting: list[tuple[float, Scene]] = []  # facts that were told, each with the length at which it is asked for
         turns, length = [], 0
-        while length < letters:
-            roll = rng.random()
-            if roll < TOLD or not told:
+        while length < letters or waiting:
+            due = [fact for fact in waiting if fact[0] <= length or length >= letters]
+            if due:
+                waiting.remove(fact := rng.choice(due))
+                new = fact[1].turns[1:]
+            elif not told or rng.random() < TOLD:
                 scene = self.recollection(rng, language)
                 new = scene.turns[:1] if scene.about not in told else []
-                waiting += [scene] * len(new)
+                later = letters * rng.random() ** 2
+                waiting += [(length + later, scene)] * len(new)
                 told.add(scene.about)
-            elif roll < TOLD + RECALLS and waiting:
-                # Rarely more than once: a second answer could be copied from the first, which is nearer.
-                at = rng.choice((0, rng.randrange(len(waiting))))
-                new = waiting[at].turns[1:]
-                if rng.random() < 0.8:
-                    del waiting[at]
             else:
                 new = self.other_talk(rng, scene)
             turns += new
