@@ -396,6 +396,9 @@ def test_a_base_model_is_taken_as_it_is(in_tmp_path):
         for layout in (config.layout, load_recipe("runs/x/x.toml").layout)
     )
     assert all(torch.equal(weight, ours[name]) for name, weight in before.items())
+    done = minitron("export", "runs/x", "--format", "hf", "--out", "back")
+    assert done.returncode == 0, done.stderr
+    assert "| pretrain | imported, not trained here |" in Path("back/README.md").read_text()
 
 
 def test_a_run_of_ours_comes_back_as_it_went_out_and_may_stay_as_it_is(in_tmp_path, tiny_tokenizer):

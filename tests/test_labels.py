@@ -166,6 +166,12 @@ def test_add_keeps_each_label_once_and_shows_the_new_ones(recipe, capsys):
     assert [label.model for label in labels.load(again.labels_file)] == ["Tiko"] * 4 + ["Eliza"]
 
 
+def test_a_file_that_is_not_there_is_told_before_any_is_taken(recipe, capsys):
+    with pytest.raises(MinitronError, match="there is no file missing.json"):
+        keeping.add(load_recipe(recipe), [save("a.json", [FIXED]), Path("missing.json")])
+    assert "new labels" not in capsys.readouterr().err
+
+
 def test_two_commands_at_once_lose_no_label(recipe):
     with (
         lock.held(load_recipe(recipe).layout.stage("labels")),

@@ -49,10 +49,26 @@ def test_a_file_of_dialogues_stands_for_a_recipe(in_tmp_path):
     assert asked.config.pretrain is None
     assert (asked.config.reject, asked.config.kto) == (None, None)
     assert asked.optimizer == "muon"
-    assert asked.command == "minitron plan chats.jsonl --params 1M"
+    assert asked.command == "minitron plan chats.jsonl export.title=Mine --params 1M"
     by_hand = in_tmp_path / "chats.toml"
     by_hand.write_text("[data]\nfiles = ['chats.jsonl']\n[optim]\nname = 'muon'\n[export]\ntitle = 'Mine'\n")
     assert write_recipe(asked.config, comments={}) == write_recipe(load_recipe(by_hand), comments={})
+
+
+def test_a_chat_is_no_plain_text_whatever_its_ending(in_tmp_path):
+    lines = [f"31.12.23, 21:{i:02} - {name}: hello" for i in range(40) for name in ("Nadia", "Max")]
+    (in_tmp_path / "chats").mkdir()
+    for name in ("wa.txt", "chats/wa.txt"):
+        (in_tmp_path / name).write_text("\n".join(lines))
+    for name in ("wa.txt", "chats", "chats/*.txt"):
+        asked = read(name, "data.assistant=Nadia", "data.keep=['a b > 1']")
+        assert files_of(asked.config) == ([name], [])
+    assert (
+        asked.command
+        == """minitron plan 'chats/*.txt' data.assistant=Nadia 'data.keep=['"'"'a b > 1'"'"']' --params 1M"""
+    )
+    (in_tmp_path / "chats" / "book.txt").write_text("Call me Ishmael.\n")
+    assert files_of(read("chats/book.txt").config) == ([], ["chats/book.txt"])
 
 
 def files_of(config: Config) -> tuple[list[str], list[str]]:

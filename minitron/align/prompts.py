@@ -50,5 +50,5 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
             known.add(text)
             asked.append((prompt, messages[at]["content"]))
     if not asked:
-        raise MinitronError("no training prompt fits into the context", hint="raise model.context")
+        raise MinitronError("no training prompt fits into the context", hint=config.longer)
     return asked

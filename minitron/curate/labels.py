@@ -32,13 +32,12 @@ def _add(config: Config, files: list[Path], *, any_model: bool) -> None:
     kept = labels.load(path)
     known, before, unread = {label.key for label in kept}, len(kept), 0
     now = versions(config)
-    for file in files:
-        try:
-            model, found, dropped = labels.read(file)
-        except NoLabels as error:
-            warn(f"{error}: {error.hint}")
+    for file, read in [(file, _read(file)) for file in files]:  # a file that is not there is told before any is taken
+        if isinstance(read, NoLabels):
+            warn(f"{read}: {read.hint}")
             unread += 1
             continue
+        model, found, dropped = read
         if not any_model and model.name != config.title:
             dropped[f"{ANOTHER_MODEL}, '{model.name}' (--any-model takes them)"] += len(found)
             found = []
@@ -64,6 +63,13 @@ def _add(config: Config, files: list[Path], *, any_model: bool) -> None:
         say(f"{html} of the new ones hold HTML, which the model would learn to write")
     if len(kept) > before:
         say(f"to learn from them, run: minitron run {config.recipe}")
+
+
+def _read(file: Path) -> tuple[labels.Model, list[Label], Counter[str]] | NoLabels:
+    try:
+        return labels.read(file)
+    except NoLabels as error:
+        return error
 
 
 def versions(config: Config) -> set[str]:

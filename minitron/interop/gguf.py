@@ -111,7 +111,8 @@ def words(model: LanguageModel, dtype: str) -> Gguf:
     m, shape = model.config, model.trunk.gguf()
     hint = "train without it, or use --format bundle"
     if shape is None:
-        raise MinitronError(f"GGUF cannot store model.arch = '{m.arch}' with these options", hint=hint)
+        how = "" if m.arch == "stream" else " with these options"
+        raise MinitronError(f"GGUF cannot store model.arch = '{m.arch}'{how}", hint=hint)
     if m.logit_cap:
         raise MinitronError(f"GGUF's {shape.architecture} cannot store model.logit_cap", hint=hint)
     if dtype != "f16" and (m.d_model % BLOCK or m.d_ff % BLOCK):

@@ -29,6 +29,7 @@ from minitron.train import checkpoint
 
 MOST_TEXT_BYTES = 64 << 20  # the largest JSON file that is read
 # Hints: what to do about files that cannot be imported.
+IMPORTED = "imported"  # the name of the checkpoint that a model begins with
 COPY_AGAIN = "copy or download it again"
 ANOTHER_MODEL = "import another model: docs/interop.md lists those that minitron reads"
 ANOTHER_TOKENIZER = "the tokenizer belongs to another model: copy both from the same one"
@@ -90,8 +91,8 @@ def write(found: Imported, out: Path, *, source: Path) -> None:
         layout = Layout(work)
         atomic_write(layout.tokenizer, found.tokenizer)
         info = {"stage": stage, "imported": str(source)}
-        checkpoint.save(layout.stage(stage), model.eval(), step=0, info=info, name="imported")
-        checkpoint.point(layout.stage(stage), "best", "imported")
+        checkpoint.save(layout.stage(stage), model.eval(), step=0, info=info, name=IMPORTED)
+        checkpoint.point(layout.stage(stage), "best", IMPORTED)
         for file in (work / f"{out.name}.toml", layout.stage(stage) / "config.toml"):
             atomic_write(file, recipe)
     if found.remark:

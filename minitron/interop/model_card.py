@@ -14,6 +14,7 @@ from minitron import __version__
 from minitron.evaluate.card import Card, Figures
 from minitron.evaluate.intervals import Share
 from minitron.interop.about import About
+from minitron.interop.imported import IMPORTED
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.layout import Layout
 from minitron.recipe.load import load_recipe
@@ -149,6 +150,9 @@ def _stages(run: Layout, shipped: str) -> Iterator[tuple[str, ...]]:
     for stage in names[: names.index(shipped) + 1]:
         file = run.stage(stage) / "config.toml"
         if not file.exists():
+            continue
+        if (run.stage(stage) / "best").read_text(encoding="utf-8").strip() == IMPORTED:
+            yield stage, "imported, not trained here", "", "", "", "", ""
             continue
         config: Config = load_recipe(file)
         section = getattr(config, stage)

@@ -19,6 +19,7 @@ from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.data import check
+from minitron.data.chats import Unassigned
 from minitron.plan import propose, request
 from minitron.recipe.load import is_name, recipe_of
 from minitron.recipe.schema import Config
@@ -213,7 +214,12 @@ def look(words: list[str]) -> Config:
             hint = f"name a file such as chats.jsonl or book.txt, a folder, or {BUILT_IN}"
             raise MinitronError(f"{word} is no file of data", hint=hint, code=2)
     config = recipe_of(tables(words), Path("new.toml"))
-    check.check(config)
+    try:
+        check.check(config)
+    except Unassigned as error:
+        files = shlex.join(word for word in words if word != BUILT_IN)
+        hint = f"name that person: minitron plan {files} data.assistant=NAME --minutes 20 > recipes/mine.toml"
+        raise MinitronError(str(error), hint=hint, code=2) from error
     return config
 
 

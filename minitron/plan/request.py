@@ -10,6 +10,7 @@ defaults. Knows nothing about what is proposed.
 import glob
 import math
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,19 +42,19 @@ def read(words: list[str], *, params: str | None, minutes: str | None) -> Reques
     size, time = parse_size(params) if params else None, parse_minutes(minutes) if minutes else None
     if size is None and time is None:
         raise MinitronError("plan needs a size or a time", hint="add --params 10M, --minutes 60, or both", code=2)
-    asked = [f"--params {params}"] * bool(params) + [f"--minutes {minutes}"] * bool(minutes)
+    asked = ["--params", params] * bool(params) + ["--minutes", minutes] * bool(minutes)
     if names_data(words[0]):
         files = [word for word in words if not OVERRIDE.match(word) or Path(word).exists()]
         overrides = [word for word in words if word not in files]
         name = Path(files[0]).name.split(".")[0]
         config = recipe_of(from_data(files, overrides), Path(files[0]), overrides, name=name)
-        optimizer, asked = config.optim.name, [*files, *asked]
+        optimizer, asked = config.optim.name, [*files, *overrides, *asked]
     else:
         raw = tables_of(Path(words[0]))
         config = recipe_of(raw, Path(words[0]), words[1:])
         optimizer = config.optim.name if "name" in raw.get("optim", {}) else OPTIMIZER
-        asked = [words[0], *asked]
-    return Request(config, optimizer, size, time, " ".join(["minitron plan", *asked]))
+        asked = [*words, *asked]
+    return Request(config, optimizer, size, time, shlex.join(["minitron", "plan", *asked]))
 
 
 # ---- data in place of a recipe
@@ -76,8 +77,9 @@ def from_data(files: list[str], overrides: list[str]) -> dict[str, Any]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether all files that `name` stands for are plain text."""
-    return all(format_of(path) in (Text, None) for path in find_files([name], text=True))
+    """Whether all files that `name` stands for are plain text, and none is a chat, such as WhatsApp's."""
+    kinds = [(format_of(path), path) for path in find_files([name], text=True)]
+    return all(kind is None or (kind is Text and not Text(path).begins_as_chat()) for kind, path in kinds)
 
 
 # ---- size and time
@@ -96,7 +98,7 @@ def parse_size(text: str) -> int:
     if not SMALLEST <= size <= LARGEST:
         raise MinitronError(
             f"--params must be from 0.1M to 1000M, not {text}",
-            hint="the demo has 2.2M, the reference 48M",
+            hint="the demo has 1.1M, the reference 48M",
             code=2,
         )
     return round(size)

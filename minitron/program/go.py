@@ -270,7 +270,8 @@ def introduce(config: Config) -> None:
             )
         tell(f"  > {question}\n    {answer.stdout.strip()}")
     say(f"\nTalk to it:      ./{program}", style="bold")
-    say(f"Send it:         {program} is all that a friend needs; for other systems: make binaries")
+    others = f"minitron binary --target all --bundle {config.layout.bundle}"
+    say(f"Send it:         {program} is all that a friend needs; for other systems: {others}")
     say(f"How good is it:  {config.layout.page}")
 
 

@@ -227,6 +227,11 @@ class Config:
         return self.pretrain.init if self.pretrain and self.pretrain.init else self.sft.init
 
     @property
+    def longer(self) -> str:
+        """What to do where something does not fit into the context."""
+        return "shorten it, or begin with a model of a longer context" if self.init else "raise model.context"
+
+    @property
     def base(self) -> bool:
         """Whether this makes a base model: it has raw text and no dialogues."""
         return self.pretrain is not None and not self.data.given

@@ -56,7 +56,7 @@ def taught(config: Config, *, method: Method) -> tuple[Teaching, list[Wish]]:
         )
     material = Material.of(wishes, replay, tokenizer, context=config.model.context, method=method)
     if not material.labels:
-        raise MinitronError(f"no label of {config.labels_file} fits the context", hint="raise model.context")
+        raise MinitronError(f"no label of {config.labels_file} fits the context", hint=config.longer)
     teaching = begin(config, tokenizer, wishes, method=method)
     teaching.teach(material)
     return teaching, wishes

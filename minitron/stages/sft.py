@@ -90,6 +90,6 @@ def why_empty(config: Config, split: str) -> MinitronError:
     """The error for a split that has no packed rows."""
     if any(True for _ in store.read(config.layout.dialogues(split))):
         message = f"no {split} dialogue fits into the context of {config.model.context} tokens"
-        return MinitronError(message, hint="raise model.context")
+        return MinitronError(message, hint=config.longer)
     hint = "bring more dialogues" if config.data.valid_fraction else "set data.valid_fraction above 0"
     return MinitronError(f"there are no {split} dialogues", hint=f"{hint}: the best checkpoint is chosen with them")

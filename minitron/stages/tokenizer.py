@@ -66,7 +66,7 @@ def _sample(config: Config) -> Sample:
         sample = Sample.of(origins, limit=limit, seed=config.seed, told=bar.update)
     there = sum(origin.characters for origin in sample.origins)
     if not any(sample.texts()):
-        hint = "raise model.context" if not config.base else "bring more text, or lower pretrain.valid_fraction"
+        hint = config.longer if not config.base else "bring more text, or lower pretrain.valid_fraction"
         raise MinitronError("there is no training text, or none that fits into the context", hint=hint)
     if there and not sample.whole and sized:
         say(f"tokenizer: learns from {sample.wanted:,} of {there:,} characters, a sample from all of them")

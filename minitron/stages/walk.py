@@ -72,6 +72,6 @@ def check_system(config: Config) -> None:
     except MinitronError:
         raise MinitronError(
             f"export.system leaves no room for a message in the context of {config.model.context} tokens",
-            hint="shorten it, or raise model.context",
+            hint=config.longer if config.init else "shorten it, or raise model.context",
             code=2,
         ) from None

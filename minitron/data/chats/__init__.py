@@ -32,6 +32,10 @@ SHOWN_CHARACTERS = 100  # of a turn
 MOST_NAMES = 12  # in a sentence
 
 
+class Unassigned(MinitronError):
+    """Nobody said who of a chat's people is the assistant."""
+
+
 class Chat:
     """Makes dialogues of a source's chats: the recipe says who answers and after which pause a dialogue ends. Counts what became
     of the messages."""
@@ -84,7 +88,7 @@ class Chat:
         if "assistant" in known.values() and all(known.values()):
             return {name: role or "user" for name, role in known.items()}
         name = max(self.people, key=self.people.__getitem__)
-        raise MinitronError(
+        raise Unassigned(
             f"{self.where} is a chat ({self.title}) and the recipe does not say who is the assistant: {self._names()}",
             hint=f'such as data.assistant = "{name}": this person\'s messages are learned, those of others are the questions',
             code=2,
