@@ -159,16 +159,17 @@ def starving(rows: Rows) -> Iterator[str]:
                 before, after = (sum(p[n][0] for p in pairs) / len(pairs) for n in (0, 1))
                 told.append(f"«{word}» {before:.2f} to {after:.2f} bits")
         if shared:
-            worse = [
-                sum(math.log(large[s]["words"][w][0] / small[s]["words"][w][0]) for w in claimed) / len(claimed)
-                - math.log(bits(large[s]) / bits(small[s]))
+            ratios = {
+                s: math.prod(large[s]["words"][w][0] / small[s]["words"][w][0] for w in claimed) ** (1 / len(claimed))
                 for s in shared
-            ]
-            verdicts.append((text, change(small, large), interval(worse)))
-    yield f"**{judged([one for _, _, one in verdicts], 'above')}.** From 2,048 tokens to 32,000, at the same text, a little word costs on"
+            }
+            dearer = interval([ratio - 1 for ratio in ratios.values()])
+            beside = interval([ratio / (bits(large[s]) / bits(small[s])) - 1 for s, ratio in ratios.items()])
+            verdicts.append((text, change(small, large), dearer, beside))
+    yield f"**{judged([dearer for _, _, dearer, _ in verdicts], 'above')}.** From 2,048 tokens to 32,000, at the same text, a little word costs on"
     yield "average: " + ", ".join(told) + ". " if told else "(no pair is finished). "
-    for text, whole, one in verdicts:
-        yield f"All of the {text} text changes by {whole}, its two claimed words by {one} beside that."
+    for text, whole, dearer, beside in verdicts:
+        yield f"The two claimed words of the {text} text change by {dearer}, all of it by {whole}: beside the rest they change by {beside}."
 
 
 def characters(rows: Rows) -> Iterator[str]:

@@ -48,6 +48,12 @@ def test_sft_and_kto_side_by_side(tiny_run, capsys):
     assert "<h2>Compared</h2>" in page
     assert "answers side by side" in page
     shutil.copytree("runs/tiny", "runs/short")
+    other = Path("runs/short/tokenizer/tokenizer.model")
+    whole = other.read_bytes()
+    other.write_bytes(whole[:-1])
+    assert minitron("compare", "runs/tiny/sft", "runs/short/sft") == 1
+    assert "have different tokenizers" in capsys.readouterr().err
+    other.write_bytes(whole)
     settings = Path("runs/short/sft/checkpoints/step-000024/model.json")
     settings.write_text(settings.read_text().replace('"context": 64', '"context": 32'))
     assert minitron("compare", "runs/tiny/sft", str(settings.parent)) == 2

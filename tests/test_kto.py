@@ -301,11 +301,19 @@ def farthest(alignment: Alignment) -> float:
     return max((one - other).abs().max().item() for one, other in both)
 
 
+@pytest.mark.parametrize(("chosen", "rejected"), [(2000, 20), (20, 2000), (90, 1000), (100, 100)])
+def test_classes_are_weighted_by_what_a_step_reads(chosen, rejected):
+    """A step of few rows cannot hold them in proportion to their numbers."""
+    read = Batches([True] * chosen + [False] * rejected, rows=16, seed=1).per_step
+    weights = losses.class_weights(*read)
+    assert 1 <= weights[0] * read[0] / (weights[1] * read[1]) <= 4 / 3 + 1e-9  # arXiv 2402.01306, eq. 9
+
+
 def test_after_going_back_steps_are_half_as_long(trained_sft):
     """Adam's first step has the length of the learning rate, whatever the gradient is."""
     alignment, examples, prompts = begun("kto.warmup_steps=0", "kto.lr=1e-3", "optim.weight_decay=0")
     alignment.save(None)
-    material, numbers, lengths = alignment.training_set(examples, prompts), list(range(8)), []
+    material, numbers, lengths = alignment.training_set(examples, prompts, (4, 4)), list(range(8)), []
     for _ in range(3):
         alignment.step(numbers, material)
         lengths.append(farthest(alignment))
@@ -315,7 +323,7 @@ def test_after_going_back_steps_are_half_as_long(trained_sft):
 
 def test_a_checkpoint_holds_the_whole_state(trained_sft):
     alignment, examples, prompts = begun("kto.lr=1e-3")
-    alignment.step(list(range(8)), alignment.training_set(examples, prompts))
+    alignment.step(list(range(8)), alignment.training_set(examples, prompts, (4, 4)))
     alignment.save(None)
     state = alignment.state
     assert state.raw_z.weight > 0
@@ -351,7 +359,7 @@ def test_which_z_the_loss_takes(trained_sft, monkeypatch):
             "preference_loss",
             lambda *a, raw_z, seen=seen, **k: seen.append(raw_z) or real(*a, raw_z=raw_z, **k),
         )
-        material = alignment.training_set(examples, prompts)
+        material = alignment.training_set(examples, prompts, (4, 4))
         rows[name] = [alignment.step(list(range(8)), material) for _ in range(4)]
         taken[name] = seen
     z, decay = [row["batch_z"] for row in rows["batch"]], 0.99

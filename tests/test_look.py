@@ -199,6 +199,7 @@ def test_a_histogram_counts_all(scores):
 
 
 def test_bins_begin_where_people_count():
+    assert [one.count for one in histogram([(i / 10, True) for i in range(11)])] == [1] * 11  # 0.3 / 0.1 is less than 3
     bins = histogram([(i / 2, True) for i in range(1, 21)])  # 0.5 to 10
     assert [(one.low, one.count) for one in bins] == [(0, 1), *((i, 2) for i in range(1, 10)), (10, 1)]
 

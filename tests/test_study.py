@@ -102,11 +102,15 @@ def test_the_verdict_says_what_the_figures_do():
     rows = [result("bpe", s, 2.0 + s / 100, loss=4.0) for s in range(3)]
     rows += [result("char", s, 2.5 + s / 100, loss=1.0) for s in range(3)]
     rows += [result("bpe-spaces", s, 2.0 + (s % 2) / 10, loss=3.0) for s in range(3)]
-    best, near, far, illusion = verdict(summaries(rows))
+    best, single, near, far, illusion = verdict(summaries(rows))
+    assert single.startswith("Each interval is for a single pair")
     assert best == "Of the same text, bpe 500 needs the fewest bits per byte: 2.0100 (mean of 3 seeds)."
     assert near.startswith("bpe-spaces 500 is not told apart from it: +0.0233 (95% confidence -")
     assert far == "char needs 0.5000 more (95% confidence 0.5000 to 0.5000)."
     assert illusion.startswith("Loss per token would have chosen char (1.0000 nats), which is number 3 of 3")
+    agreed = [result("bpe", s, 2.0, loss=1.0) for s in range(3)] + [result("char", s, 2.5, loss=3.0) for s in range(3)]
+    agreed += [result("bpe-spaces", s, 2.7, loss=2.0) for s in range(3)]
+    assert "Loss per token" not in " ".join(verdict(summaries(agreed)))  # it would have chosen the same one
     one_seed = list(verdict(summaries([r for r in rows if r.seed == 0])))
     assert "one seed cannot tell whether that is chance" in " ".join(one_seed)
 

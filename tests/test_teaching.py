@@ -41,6 +41,7 @@ def test_an_unlikely_answer_is_no_longer_pushed():
     assert losses[0].item() == pytest.approx(0.6931, abs=1e-4)
     assert gradient[0, 0].item() == pytest.approx(0.5)
     assert gradient[1].abs().max() < 1e-9
+    assert gradient[2].tolist() == pytest.approx([1, -1])  # one that is certain is pushed the most
     assert torch.isfinite(losses).all()
     assert torch.isfinite(gradient).all()
 

@@ -97,7 +97,7 @@ def test_shorter_tokens_explain_the_loss():
 
 
 @pytest.mark.parametrize(("cost", "verdict"), [(4.5, "confirmed"), (2.5, "not confirmed"), (3.15, "not decided")])
-def test_words_starve_where_they_cost_more_than_the_text_around_them(cost, verdict):
+def test_words_starve_where_they_cost_more_than_before(cost, verdict):
     dear = both("bpe", 32_000, 2.1)
     for n, one in enumerate(dear):
         one["words"] = {word: [cost + n % 3 / 10 - 0.1, 50] for word in one["words"]}

@@ -166,10 +166,11 @@ class Alignment:
 
     # ---- training
 
-    def training_set(self, examples: list[Example], prompts: list[int]) -> TrainingSet:
-        """The examples with the reference's log-probabilities. `prompts` says which examples share a prompt (`examples.encode_pairs`)."""
+    def training_set(self, examples: list[Example], prompts: list[int], per_step: tuple[int, int]) -> TrainingSet:
+        """The examples with the reference's log-probabilities. `prompts` says which examples share a prompt (`examples.encode_pairs`),
+        `per_step` how many chosen and rejected ones a step reads, by which the classes are weighted."""
         chosen = sum(e.label for e in examples)
-        weights = self.method.weights or losses.class_weights(chosen, len(examples) - chosen)
+        weights = self.method.weights or losses.class_weights(*per_step)
         say(
             f"{self.stage}: {chosen} chosen and {len(examples) - chosen} rejected completions, "
             f"weights {weights[0]:.2f} and {weights[1]:.2f}"
@@ -180,7 +181,7 @@ class Alignment:
     def align(self, examples: list[Example], prompts: list[int]) -> None:
         """Trains on these examples for all steps that are left, with chosen and rejected in proportion to their numbers."""
         batches = Batches.of(examples, rows=self.settings.batch_rows, seed=self.config.seed)
-        self.run(self.training_set(examples, prompts), batches)
+        self.run(self.training_set(examples, prompts, batches.per_step), batches)
 
     def run(self, material: Any, batches: Batches | WithReplay) -> None:
         """Trains for all steps, or goes on from the newest checkpoint if there is one."""

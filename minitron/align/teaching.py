@@ -27,9 +27,13 @@ KINDS = LEARNT, UNLEARNT, KEPT = range(3)
 
 def token_losses(logits: Tensor, targets: Tensor, *, kinds: Tensor) -> Tensor:
     """The loss of each token (T,), from logits (T, V), targets (T,) and the kind of each token (T,)."""
-    cross_entropy = F.cross_entropy(logits, targets, reduction="none")
-    unlikelihood = -torch.log1p(-(-cross_entropy).exp().clamp(max=1 - 1e-6))
-    return torch.where(kinds == UNLEARNT, unlikelihood, cross_entropy)
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    if len(bad := (kinds == UNLEARNT).nonzero().squeeze(1)):
+        # -log(1 - p) from the logits, since 1 - p of a token that is nearly certain is 0 in floating point
+        whole = logits[bad]
+        others = whole.scatter(1, targets[bad, None], float("-inf"))
+        losses = losses.index_copy(0, bad, whole.logsumexp(1) - others.logsumexp(1))
+    return losses
 
 
 class Teaching(Alignment):

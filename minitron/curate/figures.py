@@ -40,7 +40,7 @@ def histogram(scores: list[tuple[float, bool]]) -> list[Bin]:
         return [Bin(value, value, counts[value], kept[value]) for value in values]
     width = round_width((values[-1] - values[0]) / BINS)
     low = math.floor(values[0] / width) * width
-    place = lambda score: int((score - low) / width)  # noqa: E731
+    place = lambda score: math.floor((score - low) / width + 1e-9)  # noqa: E731 (0.3 / 0.1 is a little less than 3)
     counts, kept = Counter(place(score) for score, _ in scores), Counter(place(s) for s, stays in scores if stays)
     return [Bin(low + i * width, low + (i + 1) * width, counts[i], kept[i]) for i in range(max(counts) + 1)]
 

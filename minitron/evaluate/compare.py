@@ -17,7 +17,7 @@ from rich.table import Table
 from minitron.core.console import say
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write
+from minitron.core.files import atomic_write, sha256_file
 from minitron.evaluate import report
 from minitron.evaluate.card import Card
 from minitron.evaluate.comparison import Comparison
@@ -49,6 +49,12 @@ def run(first: str, second: str, *, prompts: int) -> None:
                 hint="name the model with the shorter context first",
                 code=2,
             )
+    beside = folders[1].absolute().parents[2] / "tokenizer" / "tokenizer.model"  # of the run that the second one is in
+    if beside.exists() and sha256_file(beside) != sha256_file(layout.tokenizer):
+        raise MinitronError(
+            f"{layout.run} and the run of {folders[1]} have different tokenizers",
+            hint="compare models of one tokenizer",
+        )
     figures = [
         Examiner(config, tokenizer, title=name).figures(model)
         for name, model in zip((first, second), models, strict=True)

@@ -275,6 +275,8 @@ def verdict(found: list[Summary]) -> Iterator[str]:
         f"Of the same text, {label(best.point)} needs the fewest bits per byte: {best.bits_per_byte:.4f} "
         f"(mean of {len(best.results)} seeds)."
     )
+    if len(found) > 2:
+        yield "Each interval is for a single pair; the best of several is easily flattered by chance, so look at more seeds."
     for other in found[1:]:
         mean, low, high = difference(best, other)
         if low > 0:
@@ -286,8 +288,7 @@ def verdict(found: list[Summary]) -> Iterator[str]:
                 f"{label(other.point)} is not told apart from it: {mean:+.4f} (95% confidence {low:+.4f} to {high:+.4f})."
             )
     by_loss = sorted(found, key=lambda s: s.loss)
-    if by_loss != found:
-        first = by_loss[0]
+    if (first := by_loss[0]) is not best:
         yield (
             f"Loss per token would have chosen {label(first.point)} ({first.loss:.4f} nats), which is number "
             f"{found.index(first) + 1} of {len(found)} by bits per byte: shorter tokens are easier to guess, one by one."
