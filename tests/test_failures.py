@@ -1,8 +1,12 @@
 """Known positives and negatives of every failure."""
 
+import random
+from collections import Counter
+
 import pytest
 
-from minitron.evaluate.failures import FailureRates, is_loop, is_runaway, judge
+from minitron.evaluate.failures import FailureRates, how_often, is_loop, is_runaway, judge
+from minitron.evaluate.intervals import Share, differs
 
 LOOPS = [
     "I like cats and I like cats and I like cats and I like cats and",
@@ -65,3 +69,31 @@ def test_one_of_few_answers_to_a_common_prompt_is_not_canned():
     assert [j.canned for j in judge(answers, ended=[True] * 20, references=references)] == [False] * 3 + [True] * 4 + [
         False
     ] * 13
+
+
+@pytest.mark.slow  # a simulation
+def test_models_that_are_alike_seldom_differ_beyond_chance():
+    """A stock answer that about as many prompts get as make it canned: judged alone, a model has five such answers or none."""
+    draw, prompts, ways = random.Random(1), 300, 4
+
+    def answers() -> list[list[str]]:
+        return [["no idea" if draw.random() < 4.5 / prompts else f"a{i}" for i in range(prompts)] for _ in range(ways)]
+
+    def canned(model: list[list[str]], times: list[dict] | list[None]) -> Share:
+        references = [f"r{i}" for i in range(prompts)]
+        how = {"ended": [True] * prompts, "references": references}
+        judged = [judge(texts, times=often, **how) for texts, often in zip(model, times, strict=True)]
+        return FailureRates.of(list(zip(*judged, strict=True))).canned
+
+    starred = Counter()
+    for _ in range(150):
+        one, two = answers(), answers()
+        together = [how_often(both) for both in zip(one, two, strict=True)]
+        starred["together"] += differs(canned(one, together), canned(two, together))
+        starred["alone"] += differs(canned(one, [None] * ways), canned(two, [None] * ways))
+    assert starred["together"] <= 0.08 * 150
+    assert starred["alone"] > starred["together"]
+
+
+def test_what_is_common_to_models_is_counted_as_their_mean():
+    assert how_often([["Yes.", "yes", "no"], ["no", "No!", "maybe"]]) == {"yes": 1.0, "no": 1.5, "maybe": 0.5}

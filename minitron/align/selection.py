@@ -43,9 +43,19 @@ def measured(
         return now
     probes = examiner.probes(model)
     now = replace(now, probes=probes.accuracy if probes else None)
-    if not enough(now) or not (found := examiner.failures(model)):
+    if not enough(now) or not (answers := examiner.answers(model)):
         return now
-    return replace(now, failures=found["all"].rates, distinct_2=found["chat"].distinct_2)
+    (found,) = examiner.failures([answers])
+    return replace(now, failures=found["all"].rates, distinct_2=found["chat"].distinct_2, answers=answers)
+
+
+def together(examiner: Examiner, before: Candidate, now: Candidate) -> tuple[Candidate, Candidate]:
+    """Both with the failures of their answers judged together: the same texts are canned for both."""
+    if not before.answers or not now.answers:
+        return before, now
+    found = examiner.failures([before.answers, now.answers])
+    one, two = (replace(row, failures=f["all"].rates) for row, f in zip((before, now), found, strict=True))
+    return one, two
 
 
 def objection(now: Candidate, before: Candidate, *, settings: AlignConfig, method: Method) -> str:
@@ -77,17 +87,17 @@ def choose(
 ) -> tuple[LanguageModel, Verdict]:
     """The model that ships, and the verdict. `trained` are the weights that passed the guards, or None if none did; `why` is then
     the last breach."""
-    before = measure(examiner, sft, blend=0.0)
-    table = [before]
+    table = [measure(examiner, sft, blend=0.0)]
 
     def may_ship(now: Candidate) -> bool:
-        return settings.force or not objection(now, before, settings=settings, method=method)
+        return settings.force or not objection(now, table[0], settings=settings, method=method)
 
     for share in sorted(method.blends, reverse=True):
         if trained is None:
             break
         now = measure(examiner, blended(sft, trained, share), blend=share, enough=may_ship)
-        table.append(replace(now, objection=objection(now, before, settings=settings, method=method)))
+        table[0], now = together(examiner, table[0], now)
+        table.append(replace(now, objection=objection(now, table[0], settings=settings, method=method)))
         if not table[-1].objection:
             break
     verdict = decide(table, why=why, force=settings.force)

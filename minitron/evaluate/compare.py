@@ -55,10 +55,12 @@ def run(first: str, second: str, *, prompts: int) -> None:
             f"{layout.run} and the run of {folders[1]} have different tokenizers",
             hint="compare models of one tokenizer",
         )
-    figures = [
-        Examiner(config, tokenizer, title=name).figures(model)
-        for name, model in zip((first, second), models, strict=True)
-    ]
+    examiner, answers, figures = Examiner(config, tokenizer), [], []
+    for name, model in zip((first, second), models, strict=True):
+        examiner.title = name
+        answers.append(examiner.answers(model))
+        figures.append(examiner.figures(model, answers=answers[-1]))
+    figures = [replace(one, failures=f) for one, f in zip(figures, examiner.failures(answers), strict=True)]
     comparison = Comparison.of([str(folder) for folder in folders], *figures)
     atomic_write(layout.comparison, json.dumps(comparison.to_json(), indent=1, ensure_ascii=False))
     show(comparison)

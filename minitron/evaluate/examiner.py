@@ -15,7 +15,7 @@ import math
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from minitron.data import documents, encoding, store
 from minitron.data.packing import PackedRows, pack
 from minitron.evaluate import checks, failures
 from minitron.evaluate.card import Continuation, Failures, Figures, HeldOut, ProbeAnswer, Probes, Sample, SourceLoss
+from minitron.evaluate.failures import Answers
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.alignment import Sampling
 from minitron.recipe.schema import Config
@@ -86,11 +87,11 @@ class Examiner:
     def decoding(self) -> Decoding:
         return Decoding.of(self.tokenizer, seed=self.config.seed)
 
-    def figures(self, model: LanguageModel, *, probes: Probes | None = None) -> Figures:
-        """All figures of a model. The probes are asked, unless their result is given as `probes`."""
+    def figures(self, model: LanguageModel, *, probes: Probes | None = None, answers: Answers | None = None) -> Figures:
+        """All figures of a model. The probes are asked, and the prompts answered, unless their results are given."""
         probes = probes or self.probes(model)
-        failures, continuations = self.failures(model), self.continuations(model)
-        return Figures(self.loss(model), probes, failures, continuations, self.losses_by_source(model))
+        (found,), continuations = self.failures([answers or self.answers(model)]), self.continuations(model)
+        return Figures(self.loss(model), probes, found, continuations, self.losses_by_source(model))
 
     # ---- held-out loss
 
@@ -185,21 +186,32 @@ class Examiner:
                 break
         return self._part(asked, self.config.eval.prompts, "prompts")
 
-    def failures(self, model: LanguageModel) -> dict[str, Failures]:
-        """The failures in answers to held-out prompts, by way of sampling: first over all ways together (`all`), then with the chat
-        program's own sampling (`chat`) and with that of each preset."""
+    def answers(self, model: LanguageModel) -> Answers:
+        """The answers to held-out prompts with the chat program's own sampling (`chat`) and with that of each preset."""
         if not self.prompts:
             return {}
         ways = {"chat": self.config.export.sampling()}
         if self.config.reject:
             ways |= {name: preset.sampling(preset.max_tokens) for name, preset in self.config.reject.presets.items()}
+        limited = [replace(way, max_tokens=min(way.max_tokens, self.config.eval.max_tokens)) for way in ways.values()]
+        answers = self._ask(model, [prompt for prompt, _ in self.prompts], limited, "presets")
+        return dict(zip(ways, answers, strict=True))
+
+    def failures(self, answered: Sequence[Answers]) -> list[dict[str, Failures]]:
+        """The failures in each model's `answers`, by way of sampling; first over all ways together (`all`). What is canned is decided on
+        all models' answers."""
+        times = {way: failures.how_often([each[way][0] for each in answered]) for way in answered[0]}
+        return [self._failures(answers, times) for answers in answered]
+
+    def _failures(self, answers: Answers, times: dict[str, dict[str, float]]) -> dict[str, Failures]:
+        if not answers:
+            return {}
         found: dict[str, Failures] = {}
         everything: list[list[failures.Judged]] = [[] for _ in self.prompts]
         texts_of_all: list[str] = []
-        limited = [replace(way, max_tokens=min(way.max_tokens, self.config.eval.max_tokens)) for way in ways.values()]
-        answers = self._ask(model, [prompt for prompt, _ in self.prompts], limited, "presets")
-        for name, (texts, ended) in zip(ways, answers, strict=True):
-            judged = failures.judge(texts, ended=ended, references=[reference for _, reference in self.prompts])
+        references = [reference for _, reference in self.prompts]
+        for name, (texts, ended) in answers.items():
+            judged = failures.judge(texts, ended=ended, references=references, times=times[name])
             for of_prompt, j in zip(everything, judged, strict=True):
                 of_prompt.append(j)
             texts_of_all += texts

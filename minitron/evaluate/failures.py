@@ -5,7 +5,8 @@
 - runaway: the answer did not end by itself, or is over 4 times as long as the reference answer and over 60 words.
 - canned: this prompt got an answer that at least 5 and at least 1% of the prompts got (comparing letters and digits only),
   although its reference answer is another one that fewer than half as many prompts have as theirs. (The answer to "thanks"
-  is common by right.)
+  is common by right.) Where models are compared, the mean over all of them counts, so that the same texts are canned for
+  each: otherwise one more or one less such answer would be five more or five less.
 
 Knows nothing about models.
 """
@@ -13,7 +14,7 @@ Knows nothing about models.
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from minitron.evaluate.intervals import Share
@@ -81,11 +82,24 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def judge(answers: list[str], *, ended: list[bool], references: list[str]) -> list[Judged]:
+Answers = Mapping[
+    str, tuple[list[str], list[bool]]
+]  # way of sampling -> a model's answers, and whether each ended by itself
+
+
+def how_often(answers: Sequence[list[str]]) -> dict[str, float]:
+    """How many prompts got each text as an answer, as the mean over models: `answers[model][prompt]`."""
+    times = Counter(plain(text) for of_model in answers for text in of_model)
+    return {text: count / len(answers) for text, count in times.items()}
+
+
+def judge(
+    answers: list[str], *, ended: list[bool], references: list[str], times: Mapping[str, float] | None = None
+) -> list[Judged]:
     """Judges answers to distinct prompts, each with its reference answer. It takes all of them at once, since only the number of equal
-    answers shows that an answer is canned."""
+    answers shows that an answer is canned; `times` are these numbers (`how_often`) where models are compared."""
     keys, wanted = [plain(a) for a in answers], [plain(r) for r in references]
-    times, due = Counter(keys), Counter(wanted)
+    times, due = times or Counter(keys), Counter(wanted)
     often = max(5, 0.01 * len(answers))
     return [
         Judged(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minitron.evaluate.failures import RATES, FailureRates
+from minitron.evaluate.failures import RATES, Answers, FailureRates
 from minitron.evaluate.intervals import Share
 
 IMPROVED, NO_CHANGE, REFUSED = "improved", "no change", "refused"
@@ -28,6 +28,9 @@ class Candidate:
     distinct_2: float | None  # of chat answers
     objection: str = ""
     labels: Share | None = None  # stage feedback: of labelled prompts in new wordings, those answered as wished
+    answers: Answers | None = field(
+        default=None, repr=False, compare=False
+    )  # that `failures` are found in; not written
 
     def to_json(self) -> dict[str, Any]:
         shares = self.failures.shares() if self.failures else {}

@@ -6,6 +6,7 @@ run's folder. Knows nothing about training.
 """
 
 import json
+from dataclasses import replace
 
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
@@ -13,7 +14,7 @@ from minitron.core.files import atomic_write
 from minitron.evaluate import report
 from minitron.evaluate.card import Card, DtypeCost, Figures, ModelCard, Probes
 from minitron.evaluate.examiner import Examiner
-from minitron.evaluate.failures import KINDS
+from minitron.evaluate.failures import KINDS, Answers
 from minitron.model.language_model import LanguageModel
 from minitron.quant import arithmetic
 from minitron.quant.panels import DTYPES
@@ -25,12 +26,15 @@ from minitron.train import calibrate, checkpoint
 def run(config: Config) -> None:
     tokenizer = kinds.load(config.layout.tokenizer)
     stages = [config.finished, "feedback"] if config.labelled else ["sft", "kto"] if config.kto else [config.shipped]
-    examiner, models = Examiner(config, tokenizer), {}
+    examiner, models, answers = Examiner(config, tokenizer), {}, []
     for stage in stages:
         folder = checkpoint.finished(config.layout.stage(stage), stage)
         model, about = checkpoint.load_model(folder, device=pick_device(config.device))
         examiner.title = f"eval: {stage}"
-        models[stage] = ModelCard(about["step"], measure(config, examiner, model, stage))
+        answers.append(examiner.answers(model))
+        models[stage] = ModelCard(about["step"], measure(config, examiner, model, stage, answers=answers[-1]))
+    for stage, found in zip(stages, examiner.failures(answers), strict=True):  # of all models together
+        models[stage] = replace(models[stage], figures=replace(models[stage].figures, failures=found))
     dtypes = cost_of_bits(examiner, model, models[stages[-1]].figures)
     card = Card(config.name, tokenizer.vocab_size, model.count_params(), models, dtypes)
     atomic_write(config.layout.card, json.dumps(card.to_json(), indent=1, ensure_ascii=False))
@@ -39,13 +43,14 @@ def run(config: Config) -> None:
     say(f"eval: the whole report is in {config.layout.page}")
 
 
-def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str) -> Figures:
-    """All figures of one model. Writes the probes with the model's answers to eval/probes-<stage>.jsonl."""
-    answers = examiner.probe_answers(model)
-    if answers:
-        lines = "".join(json.dumps(vars(answer), ensure_ascii=False) + "\n" for answer in answers)
+def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str, *, answers: Answers) -> Figures:
+    """All figures of one model, whose `answers` to the prompts are given. Writes the probes with the model's answers to
+    eval/probes-<stage>.jsonl."""
+    probes = examiner.probe_answers(model)
+    if probes:
+        lines = "".join(json.dumps(vars(answer), ensure_ascii=False) + "\n" for answer in probes)
         atomic_write(config.layout.probes(stage), lines)
-    return examiner.figures(model, probes=Probes.of(answers) if answers else None)
+    return examiner.figures(model, probes=Probes.of(probes) if probes else None, answers=answers)
 
 
 def cost_of_bits(examiner: Examiner, model: LanguageModel, exact: Figures) -> dict[str, DtypeCost]:
