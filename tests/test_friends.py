@@ -21,7 +21,9 @@ import lief
 import numpy as np
 import pefile
 import pytest
+from commands import minitron
 from PIL import Image
+from serving import bundle as copied
 
 from minitron.core.errors import MinitronError
 from minitron.program import friends, go, howto, icon, macho, seal, windows
@@ -305,6 +307,10 @@ def test_windows_programs_are_sealed_too(dist, bundle):
         ("😀", "minitron-chat"),
         ("trailing. ", "trailing"),
         ("x" * 200, "x" * 60),
+        ("❤️", "minitron-chat"),
+        ("Мой бот ❤️", "Мой-бот"),
+        ("\u0301e\u0301", "é"),
+        ("𝓗" * 60, "𝓗" * 37),
     ],
 )
 def test_titles_become_names_for_every_system(title, want):
@@ -325,6 +331,7 @@ def test_the_folder_holds_what_one_sends(dist):
     assert made == sorted(
         [
             "HOW-TO-OPEN.txt",
+            "LICENSES.txt",
             "SHA256SUMS",
             "linux-amd64",
             "linux-amd64.zip",
@@ -337,7 +344,10 @@ def test_the_folder_holds_what_one_sends(dist):
         ]
     )
     assert not [path for path in dist.iterdir() if path.name.startswith(".")]
-    for place, count in ((folder, 9), (dist, 7)):
+    licences = (folder / "LICENSES.txt").read_text()
+    assert "Permission is hereby granted" in licences  # minitron's
+    assert "Redistribution and use" in licences  # Go's
+    for place, count in ((folder, 10), (dist, 7)):
         done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=place, capture_output=True, text=True)
         assert (done.returncode, done.stdout.count(": OK")) == (0, count), done.stderr
     assert os.path.samefile(folder / f"{stem}-linux-amd64", dist / "minitron-chat-linux-amd64")
@@ -348,7 +358,8 @@ def test_a_zip_keeps_the_right_to_be_run(dist, system, tmp_path):
     stem = friends.folder_name(TITLE, "2.10-rc3")
     with zipfile.ZipFile(dist / stem / f"{stem}-{system}.zip") as file:
         assert file.testzip() is None
-        program, page = file.infolist()
+        program, page, licences = file.infolist()
+        assert licences.filename == f"{stem}/LICENSES.txt"
         assert program.filename == f"{stem}/{friends.safe_name(TITLE)}"
         assert [stat.S_IMODE(info.external_attr >> 16) for info in (program, page)] == [0o755, 0o644]
         original = {"macos": "macos-universal", "linux-amd64": "linux-amd64"}[system]
@@ -360,7 +371,7 @@ def test_a_new_version_takes_the_place_of_the_old_one_whole(tmp_path):
     for target in friends.SENT:
         made[target] = tmp_path / go.program_name(target)
         made[target].write_bytes(target.encode())
-    again = {"how_to_open": b"page", "date": "2026-11-20T15:00:00Z"}
+    again = {"how_to_open": b"page", "licences": b"MIT", "date": "2026-11-20T15:00:00Z"}
     folder = friends.make_folder(made, tmp_path, "Demo", "1.0", **again)
     first = (folder / "SHA256SUMS").read_text()
     (folder / "stray").write_text("of before")
@@ -392,3 +403,26 @@ def test_how_to_open_is_a_page_for_notepad():
     assert text.endswith("LICENCE\r\nCC0\r\n")
     assert max(map(len, text.splitlines())) < 130
     assert "LICENCE" not in howto.text("x", "1", "", name="x").decode()
+
+
+@pytest.mark.slow  # builds the program twice
+def test_a_build_whatever_the_folder_and_the_environment(tmp_path, monkeypatch):
+    """From behind a link, with settings of old Go profiles, without a home, and beside a folder whose name begins as the programs' do."""
+    model = copied(TINY, tmp_path / "pip", name="🤖")
+    (tmp_path / "link").symlink_to(go.SOURCES)
+    for name, value in {
+        "PWD": str(tmp_path / "link"),
+        "GO111MODULE": "off",
+        "GOOS": "windows",
+        "GOARCH": "386",
+    }.items():
+        monkeypatch.setenv(name, value)
+    out = tmp_path / "out"
+    (out / "minitron-chat-1.0").mkdir(parents=True)
+    for home in (True, False):
+        if not home:
+            monkeypatch.delenv("HOME")
+        done = minitron("binary", "--bundle", str(model), "--out", str(out), folder=tmp_path / "link")
+        assert done.returncode == 0, done.stderr
+        assert subprocess.run([out / go.program_name(None), "info"], capture_output=True).returncode == 0
+    assert len((out / "SHA256SUMS").read_text().splitlines()) == 1

@@ -17,6 +17,7 @@ import torch
 
 from minitron import __version__
 from minitron.core.console import say
+from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.interop.about import ANSWER_TOKENS, About, check_fp16, utc
 from minitron.model.language_model import LanguageModel
@@ -35,6 +36,12 @@ NEAR_TIE = 0.1  # logits; a self-test ends before a token whose lead over the se
 def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: Path) -> None:
     """Writes the three files into `out`, and rounds the weights of `model` in place to the values written. Without a tokenizer
     (untrained weights) the vocabulary is made up."""
+    if (out / "model.safetensors").exists():
+        raise MinitronError(
+            f"{out} holds a model for transformers, whose config.json would go",
+            hint="name another folder: --out DIR",
+            code=2,
+        )
     e = about.settings
     vocab = tokenizer.to_vocab() if tokenizer else invented_vocab(model.vocab_size)
     tensors, weights = lay_out(model, about.dtype, about.matrices)
@@ -70,11 +77,17 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
             "date": utc(time.time()),
         },
     }
+    try:
+        config_bytes = sealed(json.dumps(config, indent=1, ensure_ascii=False)).encode()
+    except UnicodeEncodeError as error:  # as of a terminal that is not UTF-8
+        raise MinitronError(
+            "a text in [export] is not Unicode", hint="write the recipe's texts in UTF-8", code=2
+        ) from error
     # config.json is removed first and written last: without it a folder is no bundle, so nobody loads a half-written one
     (out / "config.json").unlink(missing_ok=True)
     atomic_write(out / "weights.bin", weights)
     atomic_write(out / "vocab.json", vocab_bytes)
-    atomic_write(out / "config.json", sealed(json.dumps(config, indent=1, ensure_ascii=False)))
+    atomic_write(out / "config.json", config_bytes)
     say(
         f"export: {about.title}, {config['params'] / 1e6:.2f}M parameters as {about.dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
     )

@@ -115,12 +115,13 @@ def words(model: LanguageModel, dtype: str) -> Gguf:
         raise MinitronError(f"GGUF cannot store model.arch = '{m.arch}'{how}", hint=hint)
     if m.logit_cap:
         raise MinitronError(f"GGUF's {shape.architecture} cannot store model.logit_cap", hint=hint)
-    if dtype != "f16" and (m.d_model % BLOCK or m.d_ff % BLOCK):
-        raise MinitronError(
-            f"GGUF's {dtype} takes {BLOCK} weights of a row at once: model.d_model {m.d_model} or model.d_ff {m.d_ff} is "
-            "no multiple of that",
-            hint="add --dtype f16",
-        )
+    widths = {"model.d_model": m.d_model, "model.d_ff": m.d_ff, "heads times their width,": m.n_heads * m.head_size}
+    for name, width in widths.items() if dtype != "f16" else ():
+        if width % BLOCK:
+            raise MinitronError(
+                f"GGUF's {dtype} takes {BLOCK} weights of a row at once: {name} {width} is no multiple of that",
+                hint="add --dtype f16",
+            )
     check_fp16(model)
     return shape
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minitron import __version__
+from minitron.core.console import warn
 from minitron.evaluate.card import Card, Figures
 from minitron.evaluate.intervals import Share
 from minitron.interop.about import About
@@ -33,7 +34,7 @@ STAGES = {
 
 def text(model: LanguageModel, tokenizer: Tokenizer | None, about: About) -> str:
     """The card, in Markdown with the metadata that Hugging Face's hub reads."""
-    card = _card(about.run)
+    card = _card(about)
     parts = [
         _metadata(about),
         f"# {_line(about.title)}",
@@ -48,10 +49,16 @@ def text(model: LanguageModel, tokenizer: Tokenizer | None, about: About) -> str
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def _card(run: Layout | None) -> Card | None:
-    """The report card, or None if eval has not written one."""
-    value = _json(run.card) if run else {}
-    return Card.from_json(value) if value else None
+def _card(about: About) -> Card | None:
+    """The report card, or None if eval has not written one, or wrote it of another stage's model."""
+    value = _json(about.run.card) if about.run else {}
+    card = Card.from_json(value) if value else None
+    if card and card.shipped != about.stage:
+        warn(
+            f"the report card is of stage {card.shipped}: the model card has no figures until minitron eval is run again"
+        )
+        return None
+    return card
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The folder that a person sends files from: dist/<title>-<version>/, with file names that state model, version and system.
 
 It appears by rename and holds one version only: programs, as hard links to those in dist/ if the disk supports links, zips
-that keep the permission to execute, HOW-TO-OPEN.txt and SHA256SUMS. Knows nothing about how programs are made.
+that keep the permission to execute, HOW-TO-OPEN.txt, LICENSES.txt and SHA256SUMS. Knows nothing about how programs are made.
 """
 
 import os
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from minitron.core.files import atomic_folder, read_error, sha256_file
 
-MAX_NAME = 60  # characters of a title in a file name; a Cyrillic one is two bytes, and a file name may have 255
+MAX_NAME = 60  # characters of a title in a file name
+MAX_BYTES = 150  # in UTF-8, of the same: a file name may have 255, with version and system
+INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
 SYSTEMS = {"windows": "windows", "darwin": "macos", "linux": "linux"}
 # Both of Apple's processors are in one file, so that the owner of a Mac need not know which it has.
@@ -25,10 +27,13 @@ def safe_name(text: str) -> str:
 
     Each run of other characters, dots and slashes too, becomes one `-`; Windows' device names get `-chat` appended.
     """
-    kept = "".join(
-        c if unicodedata.category(c)[0] in "LNM" or c == "_" else "-" for c in unicodedata.normalize("NFC", text)
+    text = INVISIBLE.sub("", unicodedata.normalize("NFC", text))
+    kept = "".join(c if unicodedata.category(c)[0] in "LNM" or c == "_" else "-" for c in text)
+    while kept and (unicodedata.category(kept[0])[0] == "M" or kept[0] in "-_"):  # a mark needs a letter before it
+        kept = kept[1:]
+    name = (
+        re.sub("-+", "-", kept)[:MAX_NAME].encode()[:MAX_BYTES].decode(errors="ignore").strip("-_") or "minitron-chat"
     )
-    name = re.sub("-+", "-", kept).strip("-_")[:MAX_NAME].strip("-_") or "minitron-chat"
     return f"{name}-chat" if name.lower() in RESERVED else name
 
 
@@ -44,17 +49,21 @@ def file_name(title: str, version: str, target: str) -> str:
     return f"{folder_name(title, version)}-{SYSTEMS[system]}-{arch}" + (".exe" if system == "windows" else "")
 
 
-def make_folder(made: dict[str, Path], out: Path, title: str, version: str, *, how_to_open: bytes, date: str) -> Path:
+def make_folder(
+    made: dict[str, Path], out: Path, title: str, version: str, *, how_to_open: bytes, licences: bytes, date: str
+) -> Path:
     """Makes the folder from the programs `made` (by target) and returns its path. `date`: that of config.json, for the zips."""
+    texts = {"HOW-TO-OPEN.txt": how_to_open, "LICENSES.txt": licences}
     folder = out / folder_name(title, version)
     with atomic_folder(folder) as new:
         (new / "HOW-TO-OPEN.txt").write_bytes(how_to_open)
+        (new / "LICENSES.txt").write_bytes(licences)
         for target in SENT:
             path = new / file_name(title, version, target)
             link(made[target], path)
             if not target.startswith("windows"):
                 zipped = path.with_name(path.name.replace("-universal", "") + ".zip")
-                zip_program(path, zipped, name=safe_name(title), folder=folder.name, how_to_open=how_to_open, date=date)
+                zip_program(path, zipped, name=safe_name(title), folder=folder.name, texts=texts, date=date)
         lines = "".join(f"{sha256_file(path)}  {path.name}\n" for path in sorted(new.iterdir()))
         (new / "SHA256SUMS").write_text(lines, encoding="utf-8", newline="\n")
     return folder
@@ -70,8 +79,8 @@ def link(source: Path, path: Path) -> None:
             raise read_error(error, path=source) from error
 
 
-def zip_program(program: Path, out: Path, *, name: str, folder: str, how_to_open: bytes, date: str) -> None:
-    """Writes a zip with the program, its permission to execute, and HOW-TO-OPEN.txt.
+def zip_program(program: Path, out: Path, *, name: str, folder: str, texts: dict[str, bytes], date: str) -> None:
+    """Writes a zip with the program, its permission to execute, and text files.
 
     Messengers and downloads lose that permission, so that a Mac would open the program as a text; unpacking a zip restores
     it. The same input gives the same bytes.
@@ -90,4 +99,5 @@ def zip_program(program: Path, out: Path, *, name: str, folder: str, how_to_open
     with zipfile.ZipFile(out, "w") as file:
         with program.open("rb") as source, file.open(entry(name, 0o755, program.stat().st_size), "w") as target:
             shutil.copyfileobj(source, target, 1 << 20)
-        file.writestr(entry("HOW-TO-OPEN.txt", 0o644, len(how_to_open)), how_to_open)
+        for text, content in texts.items():
+            file.writestr(entry(text, 0o644, len(content)), content)

@@ -56,7 +56,14 @@ def find_go() -> str:
     for candidate in (shutil.which("go"), str(beside) if beside.exists() else None):
         if candidate:
             try:
-                said = subprocess.run([candidate, "version"], capture_output=True, text=True, env=_env()).stdout
+                said = subprocess.run(
+                    [candidate, "version"],
+                    capture_output=True,
+                    text=True,
+                    encoding="utf-8",
+                    errors="replace",
+                    env=_env(),
+                ).stdout
             except OSError:
                 continue
             version = re.search(r"go(\d+)\.(\d+)", said)
@@ -67,7 +74,15 @@ def find_go() -> str:
 
 def go_root() -> Path:
     """The folder whose bin/ holds go and gofmt."""
-    found = subprocess.run([find_go(), "env", "GOROOT"], capture_output=True, text=True, env=_env(), check=True)
+    found = subprocess.run(
+        [find_go(), "env", "GOROOT"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=_env(),
+        check=True,
+    )
     return Path(found.stdout.strip())
 
 
@@ -84,14 +99,21 @@ NEUTRAL = {
     "GOWASM": "",
     "GOFIPS140": "off",
     "GODEBUG": "",
+    "GO111MODULE": "on",
+    "PWD": str(SOURCES),  # Go names files by it, and the overlay of build_one has these names
 }
 
 
 def _env(target: str | None = None) -> dict[str, str]:
+    """The environment for Go, which builds for a target such as linux/amd64, or else for this machine."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GOROOT")}
     extra = NEUTRAL
     if target:
         extra = extra | dict(zip(("GOOS", "GOARCH"), target.split("/"), strict=True))
-    return os.environ | extra
+    if os.name == "posix" and "HOME" not in kept:  # as under cron
+        place = Path(tempfile.gettempdir()) / f"minitron-go-{os.getuid()}"
+        extra = {"GOPATH": str(place / "path"), "GOCACHE": str(place / "cache")} | extra
+    return kept | extra
 
 
 def last_bundle() -> Path:
@@ -157,11 +179,12 @@ def _build(bundle: Path, about: "About", out: Path, wanted: list[str], *, to_sen
             temporary.chmod(0o755)
         made[target] = path
         say(f"binary: {path} ({path.stat().st_size / 1e6:.1f} MB)")
-    sums = sorted(p for p in out.glob("minitron-chat-*"))
+    sums = sorted(p for target in (*TARGETS, UNIVERSAL) if (p := out / program_name(target)).is_file())
     atomic_write(out / "SHA256SUMS", "".join(f"{sha256_file(p)}  {p.name}\n" for p in sums))
     if to_send:
         text = howto.text(about.title, about.version, about.licence, name=friends.safe_name(about.title))
-        folder = friends.make_folder(made, out, about.title, about.version, how_to_open=text, date=about.date)
+        texts = {"how_to_open": text, "licences": (SOURCES / "LICENSES.txt").read_bytes()}
+        folder = friends.make_folder(made, out, about.title, about.version, **texts, date=about.date)
         say(f"Send it:         what friends need is in {folder}")
     return list(made.values())
 
@@ -200,11 +223,17 @@ def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
         overlay.write_text(json.dumps({"Replace": places}), encoding="utf-8")
         command = [find_go(), "build", "-overlay", str(overlay), *PLAIN, "-tags", "nethttpomithttp2"]
         command += [f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out.resolve()), PROGRAM]
-        done = subprocess.run(command, cwd=SOURCES, env=_env(target), capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=SOURCES, env=_env(target), capture_output=True, text=True, encoding="utf-8", errors="replace"
+        )
     if done.returncode:
         raise MinitronError(
             f"go build for {target} failed:\n{done.stderr.strip()}",
             hint="is the Go toolchain whole, and the disk not full?",
+        )
+    if (bundle / "config.json").read_bytes() not in out.read_bytes():
+        raise MinitronError(
+            f"go build for {target} left the model out", hint="run it from another folder, and report this"
         )
     system = target.split("/")[0]
     if system == "windows":
@@ -288,7 +317,9 @@ def describe(bundle: Path) -> dict:
     bundle = whole(bundle)
     command = [find_go(), "run", *PLAIN, f"-ldflags=-s -w -X main.version={__version__}", PROGRAM]
     command += ["info", "--json", "--model", str(bundle.resolve())]
-    done = subprocess.run(command, cwd=SOURCES, env=_env(), capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=SOURCES, env=_env(), capture_output=True, text=True, encoding="utf-8", errors="replace"
+    )
     if done.returncode:
         said = re.search(r"error: (.*)\n(?:hint: (.*))?", done.stderr) or ["", done.stderr.strip(), None]
         raise MinitronError(said[1], hint=said[2] or "is the Go toolchain whole, and the disk not full?")
@@ -301,7 +332,13 @@ def build_wasm() -> bytes:
         out = Path(folder) / "engine.wasm"
         command = [find_go(), "build", *PLAIN, f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
         done = subprocess.run(
-            [*command, "./cmd/wasm"], cwd=SOURCES, env=_env("js/wasm"), capture_output=True, text=True
+            [*command, "./cmd/wasm"],
+            cwd=SOURCES,
+            env=_env("js/wasm"),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
         if done.returncode:
             raise MinitronError(
