@@ -223,7 +223,7 @@ def test_the_examples_of_the_document(server, example):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if example.startswith("from"):
-        assert len(done.stdout) > 20
+        assert len(done.stdout) > 4  # noise of some tokens, another one each time
     elif '"stream": true' in example:
         assert done.stdout.endswith("data: [DONE]\n\n")
     elif "/api/chat" in example:
