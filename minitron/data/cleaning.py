@@ -80,9 +80,8 @@ class Cleaner:
                 taken.samples.append((around[0], match[0][:SHOWN], around[1]))
             return kept
 
-        if (
-            pattern.not_before
-        ):  # a match takes all that follows, so the first one counts, and only if it begins late enough
+        # such a match takes all that follows, so the first one counts, and only if it begins late enough
+        if pattern.not_before:
             match = pattern.regex.search(text)
             if match is None or match.start() < least:
                 return text

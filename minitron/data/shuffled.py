@@ -176,7 +176,7 @@ class Shuffled:
         }
         alike: dict[int, int] = {}  # row -> the row that stays and that it is like
         why: dict[int, str] = {}
-        going: dict[int, None] = {}  # those that are dropped: another row that is like one of these alone stays
+        going: set[int] = set()  # those that are dropped: another row that is like one of these alone stays
         for row in sorted(earlier, key=place.__getitem__):
             stays = [one for one in earlier[row] if one not in going and found.part[one] != GONE]
             if not stays or found.part[row] == GONE:
@@ -184,7 +184,7 @@ class Shuffled:
             alike[row] = min(stays, key=place.__getitem__)
             why[row] = NEAR_HELD_OUT if self._leaks(found, row, alike[row]) else NEAR
             if self.near_drop == "all" or (self.near_drop, why[row]) == ("held-out", NEAR_HELD_OUT):
-                going[row] = None
+                going.add(row)
         examples = [
             {
                 "similarity": round(similar[alike[row], row], 3),
@@ -194,7 +194,7 @@ class Shuffled:
             for row in sorted(alike, key=lambda row: why[row] != NEAR_HELD_OUT)[:NEAR_EXAMPLES]
         ]
         dropped.update(why[row] for row in going)
-        found.part[np.array(list(going), np.int64)] = GONE
+        found.part[np.array(sorted(going), np.int64)] = GONE
         return {"threshold": self.near, **Counter(why.values()), "drop": self.near_drop, "examples": examples}
 
     def _leaks(self, found: Dialogues, row: int, one: int) -> bool:

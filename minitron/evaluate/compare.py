@@ -49,7 +49,8 @@ def run(first: str, second: str, *, prompts: int) -> None:
                 hint="name the model with the shorter context first",
                 code=2,
             )
-    beside = folders[1].absolute().parents[2] / "tokenizer" / "tokenizer.model"  # of the run that the second one is in
+    run = folders[1].absolute().parent.parent.parent  # that the second one is in, if it is in any
+    beside = run / "tokenizer" / "tokenizer.model"
     if beside.exists() and sha256_file(beside) != sha256_file(layout.tokenizer):
         raise MinitronError(
             f"{layout.run} and the run of {folders[1]} have different tokenizers",

@@ -82,9 +82,8 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-Answers = Mapping[
-    str, tuple[list[str], list[bool]]
-]  # way of sampling -> a model's answers, and whether each ended by itself
+# way of sampling -> a model's answers, and whether each ended by itself
+Answers = Mapping[str, tuple[list[str], list[bool]]]
 
 
 def how_often(answers: Sequence[list[str]]) -> dict[str, float]:

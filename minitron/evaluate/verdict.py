@@ -28,9 +28,8 @@ class Candidate:
     distinct_2: float | None  # of chat answers
     objection: str = ""
     labels: Share | None = None  # stage feedback: of labelled prompts in new wordings, those answered as wished
-    answers: Answers | None = field(
-        default=None, repr=False, compare=False
-    )  # that `failures` are found in; not written
+    # those that `failures` are found in; not written
+    answers: Answers | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         shares = self.failures.shares() if self.failures else {}

@@ -22,6 +22,7 @@ from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.recipe.training import TrainConfig
 from minitron.tokenizer.base import Tokenizer
+from minitron.train import checkpoint
 
 SAMPLES, WRONG, SHOWN_CHARS = 5, 5, 600  # quoted at most: answers, wrong answers, characters of each
 STAGES = {
@@ -158,7 +159,7 @@ def _stages(run: Layout, shipped: str) -> Iterator[tuple[str, ...]]:
         file = run.stage(stage) / "config.toml"
         if not file.exists():
             continue
-        if (run.stage(stage) / "best").read_text(encoding="utf-8").strip() == IMPORTED:
+        if (best := checkpoint.pointed(run.stage(stage), "best")) and best.name == IMPORTED:
             yield stage, "imported, not trained here", "", "", "", "", ""
             continue
         config: Config = load_recipe(file)
