@@ -16,7 +16,7 @@ type Sampling struct {
 	Temperature   float64 // 0: always the likeliest
 	TopK          int     // draw from the k likeliest only; 0: off
 	TopP          float64 // draw from the likeliest tokens whose probabilities add up to this share; 0 and 1: off
-	MinP          float64 // drop tokens with less than this share of the likeliest one's probability; 0: off
+	MinP          float64 // drop tokens with less than this share, 0 to 1, of the likeliest one's probability; 0: off
 	RepeatPenalty float64 // above 1: make tokens that the answer already holds less likely; 0 and 1: off
 	MaxTokens     int     // the longest answer; 0: as many as the context has
 }

@@ -1,5 +1,7 @@
 """The template and the loss mask, id by id; and that nothing typed becomes a marker."""
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,20 @@ def test_old_turns_go_by_half_so_that_what_is_cached_serves_the_next_questions()
 def test_too_long_a_message_is_refused(tiny_tokenizer):
     with pytest.raises(MinitronError, match="has .* tokens and the model has room for"):
         chat_template.fit([{"role": "user", "content": "hello " * 100}], tiny_tokenizer, context=64, max_tokens=10)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 10, 1000])
+def test_a_message_that_fits_is_asked_however_little_it_leaves_for_the_answer(tiny_tokenizer, max_tokens):
+    """The chat program's rule (TestLongMessage in go_serve/internal/chat)."""
+    asked = [DIALOGUE[0], {"role": "user", "content": "hello " * 9}]
+    longer = [*DIALOGUE, asked[1]]
+    context = len(chat_template.encode_prompt(asked, tiny_tokenizer)) + 1
+    fit = partial(chat_template.fit, tokenizer=tiny_tokenizer, max_tokens=max_tokens)
+    assert fit(longer, context=context) == (asked, 2)
+    with pytest.raises(MinitronError, match="has .* tokens and the model has room for"):
+        fit(longer, context=context - 1)
+    with pytest.raises(MinitronError, match="has .* tokens and the model has room for"):
+        fit(longer, context=context, least=2)
 
 
 @pytest.mark.parametrize("role", ["tool", "end", "never_sampled", "", "User"])

@@ -261,6 +261,15 @@ def test_probabilities(window, size):
     assert tokens.count() == 0
 
 
+def test_a_character_of_several_tokens(window):
+    """It has its own name and their joint probability, also where the answer broke off within it."""
+    show = """(bytes) => [...minitron.odds.view(bytes.map((b) => ({token: '?', bytes: [b], logprob: Math.log(0.5)}))).querySelectorAll('.token')]
+        .map((e) => e.getAttribute('aria-label'))"""
+    w = window()
+    assert w.page.evaluate(show, list("aé ".encode())) == ["a 50%", "é 25%", "space 50%"]
+    assert w.page.evaluate(show, list("€".encode()[:2])) == ["\ufffd 25%"]
+
+
 @BOTH
 def test_another_branch(window, size):
     """An alternative that is clicked, or whose number is typed, replaces its token, and the answer goes on from there."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from browser import SIZES
@@ -94,6 +95,18 @@ def test_every_text_is_in_both_languages(window):
     plural = re.compile("_(one|few|many|other)$")
     english, russian = ({key for key in keys[lang] if not plural.search(key)} for lang in ("en", "ru"))
     assert english == russian
+
+
+def test_every_text_is_said_somewhere():
+    """Each key of words.js stands in quotes in another file; what is told of a setting is `<setting>Hint`."""
+    assets = Path(__file__).parents[1] / "go_serve/internal/page/assets"
+    sources = "".join(
+        p.read_text("utf-8") for p in assets.iterdir() if p.suffix in (".js", ".html") and p.name != "words.js"
+    )
+    keys = re.findall(r'[ {](\w+): "', (assets / "words.js").read_text("utf-8"))
+    named = {re.sub("(_(text|one|few|many|other)|Hint)$", "", key) for key in keys}
+    assert len(named) > 100
+    assert not {key for key in named if f'"{key}"' not in sources}
 
 
 def test_about(window):

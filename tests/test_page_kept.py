@@ -235,6 +235,9 @@ def test_open_what_was_saved(window, size, tmp_path):
         w.page.set_input_files("#file", file)
         w.page.wait_for_selector("#toast:has-text('my chat.json holds no saved chat')")
         w.page.evaluate("document.getElementById('toast').hidden = true")
+    w.page.evaluate("void (File.prototype.text = () => Promise.reject(new DOMException('', 'NotReadableError')))")
+    w.page.set_input_files("#file", file)  # which is gone, or changed, by the time it is read
+    w.page.wait_for_selector("#toast:has-text('my chat.json cannot be read.')")
     assert len(w.stored()) == 1
 
 
@@ -339,7 +342,7 @@ def test_chats_without_room_are_stored_once_there_is_some(window):
     w.page.evaluate(
         "localStorage.removeItem(Object.keys(localStorage).find((key) => key[0] === 'x' && localStorage[key].length === 64))"
     )
-    w.page.evaluate("minitron.store.saveSettings({})")  # there is room for that, and not for the chat
+    w.page.evaluate("minitron.store.clearSettings()")  # there is room for that, and not for the chat
     assert "no room for more chats" in note.inner_text()
     w.page.evaluate("for (const key of Object.keys(localStorage)) if (key[0] === 'x') localStorage.removeItem(key)")
     assert [turns(chat)[0] for chat in w.stored()] == ["old"]
@@ -412,6 +415,97 @@ def test_a_deletion_that_is_undone_after_another_tab_went_on(window):
     a.page.click("#toast button")
     assert a.page.locator(".chat").all_inner_texts() == ["shared"]
     assert a.said() == ["shared", "more"]
+
+
+def test_a_deletion_that_is_undone_brings_the_draft_back_too(window):
+    w = window()
+    w.ask("one")
+    w.page.fill("#message", "more of one")
+    w.page.hover("#chats li")
+    w.page.get_by_label("Delete “one”").click()
+    assert w.page.input_value("#message") == ""
+    w.page.click("#toast button")
+    assert (w.said(), w.page.input_value("#message")) == (["one"], "more of one")
+
+
+def test_two_tabs_change_two_settings(window):
+    """Each keeps what the other one set, and takes back only its own."""
+    a = window()
+    b = a.twin()
+
+    def put(w, name, value):
+        w.panel("settings")
+        w.page.fill(f"#set-{name}", value)
+        w.page.press(f"#set-{name}", "Tab")
+        w.page.keyboard.press("Escape")
+
+    put(a, "temperature", "0.3")
+    put(b, "top_k", "7")
+    put(b, "system", "Be brief.")
+    put(b, "system", "")
+    a.page.reload()
+    a.until("document.querySelector('#set-top_k')")
+    assert [a.page.input_value(f"#set-{name}") for name in ("temperature", "top_k", "system")] == ["0.3", "7", ""]
+    with a.page.expect_request("**/v1/chat/completions") as sent:
+        a.ask("hello")
+    assert (sent.value.post_data_json["temperature"], sent.value.post_data_json["top_k"]) == (0.3, 7)
+
+
+@pytest.mark.parametrize(
+    "stored", ["5", '"text"', "[1]", '{"top_k": "7", "temperature": null, "messages": 1, "system": 5, "n": 2}']
+)
+def test_settings_that_nobody_could_have_set_are_left_out(window, stored):
+    w = window()
+    w.panel("settings")
+    w.page.fill("#set-seed", "5")
+    w.page.press("#set-seed", "Tab")
+    w.page.evaluate(
+        "(value) => { localStorage[Object.keys(localStorage).find((key) => key.endsWith(':settings'))] = value; }",
+        stored,
+    )
+    w.page.reload()
+    w.until("document.querySelector('#set-seed')")
+    with w.page.expect_request("**/v1/chat/completions") as sent:
+        w.ask("hello")
+    body = sent.value.post_data_json
+    assert not {"0", "n", "top_k", "temperature"} & set(body)
+    assert body["messages"] == [{"role": "user", "content": "hello"}]
+
+
+def test_what_is_being_edited_outlives_a_look_at_another_chat(window):
+    w = window()
+    w.ask("one")
+    w.page.press("#message", "ArrowUp")
+    w.page.fill(".editing textarea", "one and a half")
+    w.page.click("#new-chat")
+    w.ask("two")
+    w.page.press("#message", "ArrowUp")
+    w.page.fill(".editing textarea", "two and a half")
+    for name, text in (("one", "one and a half"), ("two", "two and a half"), ("one", "one and a half")):
+        w.page.click(f".chat:has-text('{name}')")
+        assert w.page.input_value(".editing textarea") == text
+    w.page.press(".editing textarea", "Escape")
+    w.page.click(".chat:has-text('two')")
+    w.page.click(".chat:has-text('one')")
+    assert w.page.locator(".editing").count() == 0
+    w.page.click(".chat:has-text('two')")
+    w.page.press(".editing textarea", "Enter")
+    w.answer()
+    assert w.said() == ["two and a half"]
+
+
+def test_who_types_in_a_message_goes_on_where_they_were(window):
+    """Another tab brings a turn, and the conversation is shown anew."""
+    a = window()
+    a.ask("one")
+    b = a.twin()
+    b.page.click(".chat")
+    a.page.press("#message", "ArrowUp")
+    a.page.press(".editing textarea", "ArrowLeft")
+    b.ask("two")
+    a.until("document.querySelectorAll('.message').length === 4")
+    a.page.keyboard.type("-")
+    assert a.page.input_value(".editing textarea") == "on-e"
 
 
 def test_a_draft_of_a_new_chat_is_not_lost_in_another(window):

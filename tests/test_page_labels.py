@@ -84,6 +84,80 @@ def test_a_fix_that_is_being_written_stays(window):
     assert [label["fix"] for label in saved(w)["labels"]] == ["I am Bob."]
 
 
+PENCIL = ".theirs >> role=button[name='Write what it should have said']"
+
+
+def two_versions(w) -> tuple[str, str]:
+    first = w.ask("hello")
+    w.page.click(".theirs .again")
+    w.page.wait_for_selector(".theirs .pages", state="visible")
+    return first, w.answer()
+
+
+def test_a_fix_stays_with_the_version_that_it_corrects(window):
+    w = window()
+    first, second = two_versions(w)
+    w.page.click(PENCIL)
+    w.page.fill(".fixing textarea", "I am Bob.")
+    w.page.get_by_label("Earlier version").click()
+    assert w.page.locator(".fixing").count() == 0
+    w.page.click(PENCIL)
+    assert w.page.input_value(".fixing textarea") == first.replace("\r", "\n")
+    w.page.get_by_label("Later version").click()
+    assert w.page.input_value(".fixing textarea") == "I am Bob."
+    w.page.click(".fixing [type=submit]")
+    assert [(label["answer"], label["fix"]) for label in saved(w)["labels"]] == [(second, "I am Bob.")]
+
+
+def test_a_fix_of_an_answer_that_is_written_again(window):
+    w = window()
+    first = w.ask("hello")
+    w.page.click(PENCIL)
+    w.page.fill(".fixing textarea", "I am Bob.")
+    w.page.click(".theirs .again")
+    w.page.wait_for_selector(".theirs .pages", state="visible")
+    w.answer()
+    assert w.page.locator(".fixing").count() == 0
+    w.page.get_by_label("Earlier version").click()
+    w.page.click(".fixing [type=submit]")
+    assert [(label["answer"], label["fix"]) for label in saved(w)["labels"]] == [(first, "I am Bob.")]
+
+
+def test_a_fix_of_an_answer_that_went_on_meanwhile(window):
+    """The person is told, while it is written and once when it is done; the text stays, and is kept with what they have seen."""
+    w = window()
+    first = w.ask("hello")
+    w.page.click(PENCIL)
+    w.page.fill(".fixing textarea", "I am Bob.")
+    w.slow()
+    w.page.click(".theirs .more")
+    w.page.wait_for_selector(".theirs.writing")
+    told = {"en": "The answer has changed since you began.", "ru": "Ответ с тех пор изменился."}
+    for language in told.values():
+        w.page.click(".fixing [type=submit]")
+        w.page.wait_for_selector(f"#toast:has-text('{language}')")
+        w.page.click("#language")
+    w.slow(False)
+    whole = w.answer()
+    assert len(whole) > len(first)
+    w.page.click(".fixing [type=submit]")
+    assert w.page.input_value(".fixing textarea") == "I am Bob."
+    w.page.click(".fixing [type=submit]")
+    assert [(label["answer"], label["fix"]) for label in saved(w)["labels"]] == [(whole, "I am Bob.")]
+
+
+def test_a_fix_outlives_a_look_at_another_chat(window):
+    w = window()
+    w.ask("hello")
+    w.page.click(PENCIL)
+    w.page.fill(".fixing textarea", "I am Bob.")
+    w.page.click("#new-chat")
+    w.ask("again")
+    assert w.page.locator(".fixing").count() == 0
+    w.page.click(".chat:has-text('hello')")
+    assert w.page.input_value(".fixing textarea") == "I am Bob."
+
+
 def test_a_label_has_the_system_message_that_the_answer_was_given_under(window):
     w = window()
     for text in ("Be kind.", "Be wild."):

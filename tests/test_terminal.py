@@ -130,7 +130,7 @@ def test_a_full_context_is_told_once(chat):
     assert t.said.count("from now on it forgets the oldest turns") == 1
     t.ask("/regen", "(The answer was cut")
     t.ask("/stats", "turns: 9, tokens: 60 of 64")
-    t.ask("x" * 60, "This message is too long: it has 60 tokens, 55 fit.")
+    t.ask("x" * 70, "This message is too long: it has 70 tokens, 60 fit.")
     t.ask("hello", "(The answer was cut")
     assert t.said.count("from now on it forgets the oldest turns") == 1
 

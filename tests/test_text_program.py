@@ -161,6 +161,17 @@ def test_a_text_goes_on_past_the_context(setup):
     assert again == written[333:] + "\n"
 
 
+def test_a_line_may_hold_a_text(setup):
+    """`complete` takes the lines that `minitron complete` takes: a text, or a message whose content is one."""
+    text = VERSE[:20]
+    lines = [{"text": text, "max_tokens": 9}, {"messages": [{"role": "user", "content": text}], "max_tokens": 9}]
+    one, other = setup.ask("complete", lines)
+    assert one == other
+    assert one["text"] + "\n" == setup.run("-p", text, "--max-tokens", "9").stdout.decode()
+    refused = setup.run("complete", lines=[{"max_tokens": 9}])
+    assert b'line 1: it is neither {"text": "..."} nor {"messages"' in refused.stderr
+
+
 def test_what_it_says_of_itself(setup, tmp_path):
     about = json.loads(setup.run("info", "--json").stdout)
     assert (about["template"], about["model"]["logit_cap"]) == ("text", CAP)

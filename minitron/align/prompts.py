@@ -38,10 +38,10 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
     for dialogue in chosen:
         messages = dialogue["messages"]
         at = chance.choice([i for i, m in enumerate(messages) if m["role"] == "assistant"])
-        # At least a quarter of the context stays free for the answer.
+        context = config.model.context
         try:
             prompt, _ = chat_template.fit(
-                messages[:at], tokenizer, context=config.model.context, max_tokens=config.model.context
+                messages[:at], tokenizer, context=context, max_tokens=context, least=context // 4
             )
         except MinitronError:
             continue  # a single message longer than that is no use as a prompt

@@ -27,7 +27,7 @@ def encode(
     """
     for ends, roles, contents in store.messages(path, source=source):
         encoded = tokenizer.encode_flat([tokenizer.content(text) for text in contents])
-        ids, mask, written = chat_template.write_all(ends[:-1], roles, *encoded, tokenizer)
+        ids, mask, written = chat_template.encode_dialogues(ends[:-1], roles, *encoded, tokenizer)
         places = written.tolist()
         for begin, end in pairwise(ends):
             if skip(contents[begin:end]):

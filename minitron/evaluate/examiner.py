@@ -14,7 +14,7 @@ import json
 import math
 import random
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -203,7 +203,7 @@ class Examiner:
         times = {way: failures.how_often([each[way][0] for each in answered]) for way in answered[0]}
         return [self._failures(answers, times) for answers in answered]
 
-    def _failures(self, answers: Answers, times: dict[str, dict[str, float]]) -> dict[str, Failures]:
+    def _failures(self, answers: Answers, times: dict[str, Counter[str]]) -> dict[str, Failures]:
         if not answers:
             return {}
         found: dict[str, Failures] = {}
@@ -311,8 +311,9 @@ class Examiner:
 
     def _fits(self, messages: list[Message]) -> bool:
         """Whether all messages fit and leave a quarter of the context free for the answer."""
+        how = {"context": self.context, "max_tokens": self.context, "least": self.context // 4}
         try:
-            return not chat_template.fit(messages, self.tokenizer, context=self.context, max_tokens=self.context)[1]
+            return not chat_template.fit(messages, self.tokenizer, **how)[1]
         except MinitronError:
             return False
 

@@ -55,7 +55,7 @@ def check(config: Config, names: set[str]) -> None:
     if "export" in names and config.init:  # the chat program does not support every tokenizer
         kinds.read(kinds.inherited(config), config.layout.tokenizer).to_vocab()
     if "export" in names:
-        icon.png(config.export.icon, title=config.export.title or config.name)
+        icon.png(config.export.icon, title=config.title)
     if "binary" in names:
         go.check_sources()
         go.find_go()
@@ -66,7 +66,8 @@ def check_system(config: Config) -> None:
     if not config.export.system or config.base or not config.layout.tokenizer.exists():
         return
     messages = [{"role": "system", "content": config.export.system}, {"role": "user", "content": "?"}]
-    how = {"context": config.model.context, "max_tokens": config.export.max_tokens}
+    context, wanted = config.model.context, config.export.max_tokens
+    how = {"context": context, "max_tokens": wanted, "least": min(wanted, context // 4)}
     try:
         chat_template.fit(messages, kinds.load(config.layout.tokenizer), **how)
     except MinitronError:

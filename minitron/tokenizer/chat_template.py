@@ -28,7 +28,7 @@ def encode_dialogue(messages: list[Message], tokenizer: Tokenizer) -> tuple[list
     return [*tokenizer.start, *ids], list(map(bool, bytes(len(tokenizer.start)) + mask))
 
 
-def write_all(
+def encode_dialogues(
     dialogues: list[int], roles: list[str], contents: np.ndarray, ends: np.ndarray, tokenizer: Tokenizer
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`encode_dialogue` for many dialogues at once. `roles` are those of all their messages; `contents` and `ends` are the ids of
@@ -93,18 +93,20 @@ def encode_prompt(messages: list[Message], tokenizer: Tokenizer) -> list[int]:
     return [*tokenizer.start, *ids, *tokenizer.opening["assistant"]]
 
 
-def fit(messages: list[Message], tokenizer: Tokenizer, *, context: int, max_tokens: int) -> tuple[list[Message], int]:
+def fit(
+    messages: list[Message], tokenizer: Tokenizer, *, context: int, max_tokens: int, least: int = 1
+) -> tuple[list[Message], int]:
     """Leaves out the oldest turns, each as a whole, until prompt and answer fit; the system message and the newest message stay.
 
-    Room for min(max_tokens, context / 4) tokens of answer is kept free. The chat program's rule (`left_out`) decides how many
-    turns go. Returns the messages that fit and how many were left out. Raises MinitronError if the newest message alone is too
-    long.
+    Room for min(max_tokens, context / 4) tokens of answer is kept free; if the newest message leaves less, as many as it leaves,
+    but `least` in any case. The chat program's rule (`left_out`) decides how many turns go. Returns the messages that fit and how
+    many were left out. Raises MinitronError if the newest message alone is too long.
     """
-    reserve = max(1, min(max_tokens, context // 4))
     lengths = [len(encode_message(m, tokenizer)) for m in messages]
     first = 1 if messages and messages[0]["role"] == "system" else 0
-    room = context - reserve - len(tokenizer.start) - sum(lengths[:first])
     asking = len(tokenizer.opening["assistant"])
+    free = context - len(tokenizer.start) - sum(lengths[:first])  # for the turns and the answer
+    room = free - max(least, min(max_tokens, context // 4, free - lengths[-1] - asking))
     if lengths[-1] + asking > room:
         raise MinitronError(
             f"the message has {lengths[-1]} tokens and the model has room for {max(0, room - asking)}",

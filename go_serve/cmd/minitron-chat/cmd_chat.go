@@ -147,9 +147,10 @@ func answerOnce(o *options, stdin *os.File, stdout io.Writer) error {
 	return nil
 }
 
-// completion is an input line of `complete`.
+// completion is an input line of `complete`: a dialogue or, for a base model, a text.
 type completion struct {
 	Messages  []minitron.Message `json:"messages"`
+	Text      *string            `json:"text"`
 	MaxTokens *int               `json:"max_tokens"`
 }
 
@@ -161,8 +162,8 @@ type completed struct {
 	DroppedTurns int    `json:"dropped_turns,omitzero"`
 }
 
-// complete answers one dialogue per line, each with the same seed and independently of the others. Decoding is greedy, unless
-// flags say otherwise.
+// complete answers one dialogue, or continues one text, per line, each with the same seed and independently of the others.
+// Decoding is greedy, unless flags say otherwise.
 func complete(o *options, stdin io.Reader, stdout io.Writer) error {
 	m, err := openModel(o)
 	if err != nil {
@@ -177,10 +178,20 @@ func complete(o *options, stdin io.Reader, stdout io.Writer) error {
 	seed := o.seedOrRandom()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	return eachLine(stdin, stdout, func(line []byte) (any, error) {
+	want := errors.New(`it is not {"messages": [{"role": ..., "content": ...}, ...]}`)
+	if m.ContinuesText() {
+		want = errors.New(`it is neither {"text": "..."} nor {"messages": [{"role": ..., "content": ...}, ...]}`)
+	}
+	return eachLine(untilDone{ctx, stdin}, stdout, func(line []byte) (any, error) {
 		var c completion
-		if err := json.Unmarshal(line, &c); err != nil || c.Messages == nil {
-			return nil, errors.New(`it is not {"messages": [{"role": ..., "content": ...}, ...]}`)
+		if err := json.Unmarshal(line, &c); err != nil {
+			return nil, want
+		}
+		if len(c.Messages) == 0 && c.Text != nil && m.ContinuesText() {
+			c.Messages = []minitron.Message{{Role: "user", Content: *c.Text}}
+		}
+		if c.Messages == nil {
+			return nil, want
 		}
 		sampling := usual
 		if c.MaxTokens != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -108,9 +109,10 @@ func TestErrors(t *testing.T) {
 		{[]string{"logits", "--model", tiny}, "{\"ids\": [272]}", 1, "minitron-chat: error: line 1: the id 272 is outside the vocabulary (0 to 271)\n"},
 		{[]string{"logits", "--model", tiny}, "{\"ids\": []}", 1, "minitron-chat: error: line 1: the list of ids is empty\nhint: give at least one id\n"},
 		{[]string{"logits", "--model", tiny}, "{\"ids\": [1.5]}", 1, "minitron-chat: error: line 1: it is not {\"ids\": [...]} with whole numbers\n"},
+		{[]string{"complete", "--model", tiny}, "{\"text\": \"hi\"}", 1, "minitron-chat: error: line 1: it is not {\"messages\": [{\"role\": ..., \"content\": ...}, ...]}\n"},
 		{[]string{"complete", "--model", tiny}, "{\"messages\": []}", 1, "minitron-chat: error: line 1: the last message must be a user's\n"},
 		{[]string{"--model", tiny, "-p", "-"}, "\n", 1, "minitron-chat: error: there is nothing on standard input\nhint: pipe a text into it, or give it one: -p TEXT\n"},
-		{[]string{"--model", tiny, "-p", strings.Repeat("x", 100)}, "", 1, "minitron-chat: error: the message is too long: it has 100 tokens, 45 fit\nhint: shorten it, or say it in several messages\n"},
+		{[]string{"--model", tiny, "-p", strings.Repeat("x", 100)}, "", 1, "minitron-chat: error: the message is too long: it has 100 tokens, 60 fit\nhint: shorten it, or say it in several messages\n"},
 		{[]string{"--model", tiny, "--system", strings.Repeat("x", 100), "-p", "x"}, "", 1, "minitron-chat: error: the system message leaves no room for a message in the context of this model\nhint: shorten the system message, or leave it out\n"},
 	}
 	for _, test := range tests {
@@ -390,6 +392,41 @@ func TestInterrupt(t *testing.T) {
 	for i, line := range lines { // answers that were finished are whole
 		if !json.Valid([]byte(line)) {
 			t.Errorf("line %d of %d is %q", i, len(lines), line)
+		}
+	}
+}
+
+// TestInterruptWhileWaiting sends Ctrl-C while `complete` waits for a line, or for the end of one.
+func TestInterruptWhileWaiting(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no such signal")
+	}
+	for _, begun := range []string{"", `{"messages": [`} {
+		cmd := exec.Command(full, "complete", "--max-tokens", "5")
+		typing, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(typing, `{"messages": [{"role": "user", "content": "hello"}]}`+"\n")
+		stuck := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+		line, err := bufio.NewReader(answers).ReadBytes('\n') // now it listens to signals, and waits
+		if err != nil || !json.Valid(line) {
+			t.Errorf("%q, %v", line, err)
+		}
+		io.WriteString(typing, begun)
+		cmd.Process.Signal(syscall.SIGINT)
+		rest, _ := io.ReadAll(answers)
+		cmd.Wait()
+		stuck.Stop()
+		if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || len(rest) > 0 {
+			t.Errorf("after %q: exit %d and %q, want %d", begun, code, rest, exitInterrupted)
 		}
 	}
 }

@@ -14,6 +14,30 @@ import (
 	"minitron/internal/tokenizer"
 )
 
+// untilDone reads until ctx ends, even where it waits for input then: a Read ends with the error of ctx.
+type untilDone struct {
+	ctx context.Context
+	in  io.Reader
+}
+
+func (r untilDone) Read(p []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	read := make(chan result, 1)
+	go func() { // after the end of ctx it may still wait, and write to p, which nobody reads any more
+		n, err := r.in.Read(p)
+		read <- result{n, err}
+	}()
+	select {
+	case got := <-read:
+		return got.n, got.err
+	case <-r.ctx.Done():
+		return 0, r.ctx.Err()
+	}
+}
+
 // eachLine answers every line of JSON on in with one on out. Blank lines are skipped. The first line that cannot be answered
 // ends the work with an error that names its number.
 func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)) error {
@@ -21,6 +45,9 @@ func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)
 	writer := bufio.NewWriter(out)
 	for number := 1; ; number++ {
 		line, readErr := reader.ReadBytes('\n')
+		if errors.Is(readErr, context.Canceled) {
+			return errors.Join(errInterrupted, writer.Flush())
+		}
 		if readErr != nil && !errors.Is(readErr, io.EOF) {
 			return fmt.Errorf("standard input cannot be read: %w", readErr)
 		}

@@ -29,7 +29,8 @@ usage:
   minitron-chat bench [--json]      measure the speed
   minitron-chat tokenize            {"text": ...} or {"b64": ...} per line -> {"ids": [...]}
   minitron-chat logits              {"ids": [...]} per line -> {"logits": [...]} after the last id
-  minitron-chat complete            {"messages": [...], "max_tokens": N} per line -> {"text", "ids", "stopped"}
+  minitron-chat complete            {"messages": [...], "max_tokens": N} per line -> {"text", "ids", "stopped"};
+                                    of a base model {"text": ..., "max_tokens": N} too
 
 for every command:
   --model DIR           use the bundle in DIR, not the one inside the program
@@ -67,7 +68,8 @@ for bench:
   --bandwidth           measure too how fast these cores read memory, which limits writing
 
 The program downloads nothing, sends nothing anywhere and counts nobody: no telemetry. It opens a network port only for web
-and serve, and only for this machine, unless serve is given another address and a key.
+and serve, and only for this machine, unless serve is given another address and a key. What you type in the terminal, and how
+you label answers there, is kept in your settings folder, for you alone; MINITRON_HISTORY=off in the environment keeps nothing.
 `
 
 // options is a parsed command line.
@@ -208,26 +210,27 @@ func (o *options) check() error {
 			return usageError{fmt.Sprintf("%s takes no flag %s", where, dashed(name))}
 		}
 	}
-	bounds := []struct {
-		name          string
-		value, lo, hi float64
+	numbers := []struct {
+		name   string
+		value  float64
+		within bundle.Range
 	}{
-		{"temp", o.temp, 0, 100},
-		{"top-k", float64(o.topK), 0, 1 << 20},
-		{"top-p", o.topP, 1e-6, 1},
-		{"min-p", o.minP, 0, 1},
-		{"repeat-penalty", o.repeatPenalty, 0.01, 100},
-		{"max-tokens", float64(o.maxTokens), 1, 1 << 20},
-		{"threads", float64(o.threads), 1, 256},
-		{"slots", float64(o.slots), 1, 1024},
-		{"queue", float64(o.queue), 1, 1 << 16},
-		{"prompt-tokens", float64(o.benchPrompt), 1, 1 << 20},
-		{"gen-tokens", float64(o.benchGen), 1, 1 << 20},
-		{"repeat", float64(o.benchRepeat), 1, 1000},
+		{"temp", o.temp, bundle.Bounds.Temperature},
+		{"top-k", float64(o.topK), bundle.Bounds.TopK},
+		{"top-p", o.topP, bundle.Bounds.TopP},
+		{"min-p", o.minP, bundle.Bounds.MinP},
+		{"repeat-penalty", o.repeatPenalty, bundle.Bounds.RepeatPenalty},
+		{"max-tokens", float64(o.maxTokens), bundle.Bounds.MaxTokens},
+		{"threads", float64(o.threads), bundle.Range{1, 256}},
+		{"slots", float64(o.slots), bundle.Range{1, 1024}},
+		{"queue", float64(o.queue), bundle.Range{1, 1 << 16}},
+		{"prompt-tokens", float64(o.benchPrompt), bundle.Range{1, 1 << 20}},
+		{"gen-tokens", float64(o.benchGen), bundle.Range{1, 1 << 20}},
+		{"repeat", float64(o.benchRepeat), bundle.Range{1, 1000}},
 	}
-	for _, b := range bounds {
-		if o.set[b.name] && !(b.value >= b.lo && b.value <= b.hi) {
-			return usageError{fmt.Sprintf("--%s is %s, it must be within %s..%s", b.name, plain(b.value), plain(b.lo), plain(b.hi))}
+	for _, n := range numbers {
+		if o.set[n.name] && !n.within.Holds(n.value) {
+			return usageError{fmt.Sprintf("--%s is %s, it must be within %s..%s", n.name, plain(n.value), plain(n.within[0]), plain(n.within[1]))}
 		}
 	}
 	if o.truncation != "auto" && o.truncation != "disabled" {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json/jsontext"
 	"encoding/json/v2"
 	"errors"
@@ -9,6 +8,8 @@ import (
 	"io"
 	"math"
 	"strconv"
+
+	"minitron/internal/bundle"
 )
 
 // fields reads the members of one JSON object. The first error is kept in *failed; after it every read returns the default that
@@ -155,8 +156,8 @@ func (f fields) flag(key string, missing bool) bool {
 	return missing
 }
 
-// number reads a number within lo..hi.
-func (f fields) number(key string, lo, hi, missing float64) float64 {
+// number reads a number within bounds.
+func (f fields) number(key string, within bundle.Range, missing float64) float64 {
 	value, ok := f.get(key)
 	if !ok {
 		return missing
@@ -166,8 +167,8 @@ func (f fields) number(key string, lo, hi, missing float64) float64 {
 		return missing
 	}
 	v, _ := strconv.ParseFloat(string(value), 64) // infinite where it is too large
-	if !(v >= lo && v <= hi) {
-		f.failValue(key, "it must be within %v to %v.", lo, hi)
+	if !within.Holds(v) {
+		f.failValue(key, "it must be within %v to %v.", within[0], within[1])
 		return missing
 	}
 	return v
@@ -223,9 +224,16 @@ func (f fields) list(path string, value jsontext.Value) (values []jsontext.Value
 	return values
 }
 
+// compact returns a value without the white space between its tokens.
+func compact(value jsontext.Value) string {
+	value = value.Clone()
+	value.Compact() // an error would be of a value that is no JSON, which none is that came through the parser
+	return string(value)
+}
+
 // isEmpty reports whether a value asks for nothing: null, false, "", [], {}.
 func isEmpty(value jsontext.Value) bool {
-	switch string(bytes.Join(bytes.Fields(value), nil)) {
+	switch compact(value) {
 	case "null", "false", `""`, "[]", "{}":
 		return true
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json/jsontext"
 	"fmt"
 	"math"
@@ -9,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/engine"
 )
@@ -109,7 +109,7 @@ func isSame(value jsontext.Value, same string) bool {
 		want, notANumber := strconv.ParseFloat(same, 64)
 		return err == nil && notANumber == nil && number == want
 	}
-	return slices.Contains(strings.Fields(same), strings.Trim(string(bytes.Join(bytes.Fields(value), nil)), `"`))
+	return slices.Contains(strings.Fields(same), strings.Trim(compact(value), `"`))
 }
 
 // shorten cuts a text that a message quotes, so that the message stays readable.
@@ -142,13 +142,13 @@ func (f fields) parseShared(defaults settings) request {
 
 // parseSampling reads how tokens are chosen; settings whose members are missing stay as they are.
 func (f fields) parseSampling(s *settings) {
-	s.Sampling.Temperature = f.number("temperature", 0, 100, s.Sampling.Temperature)
-	s.Sampling.TopP = f.number("top_p", 0, 1, s.Sampling.TopP)
-	s.Sampling.TopK = f.integer("top_k", 0, 1<<20, s.Sampling.TopK)
-	s.Sampling.MinP = f.number("min_p", 0, 1, s.Sampling.MinP)
-	s.Sampling.RepeatPenalty = f.number("repeat_penalty", 0.01, 100, s.Sampling.RepeatPenalty)
-	s.presence = f.number("presence_penalty", -2, 2, 0)
-	s.frequency = f.number("frequency_penalty", -2, 2, 0)
+	s.Sampling.Temperature = f.number("temperature", bundle.Bounds.Temperature, s.Sampling.Temperature)
+	s.Sampling.TopP = f.number("top_p", bundle.Range{0, bundle.Bounds.TopP[1]}, s.Sampling.TopP)
+	s.Sampling.TopK = f.integer("top_k", 0, int(bundle.Bounds.TopK[1]), s.Sampling.TopK)
+	s.Sampling.MinP = f.number("min_p", bundle.Bounds.MinP, s.Sampling.MinP)
+	s.Sampling.RepeatPenalty = f.number("repeat_penalty", bundle.Bounds.RepeatPenalty, s.Sampling.RepeatPenalty)
+	s.presence = f.number("presence_penalty", bundle.Range{-2, 2}, 0)
+	s.frequency = f.number("frequency_penalty", bundle.Range{-2, 2}, 0)
 }
 
 func (f fields) parseStops(value []byte) (stops []string) {

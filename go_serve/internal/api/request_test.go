@@ -8,6 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"minitron/internal/bundle"
+	"minitron/internal/engine"
+	"minitron/internal/testmodel"
+	"minitron/internal/tokenizer"
+	"minitron/internal/weights"
 )
 
 const hi = `"messages": [{"role": "user", "content": "hi"}]`
@@ -87,6 +93,9 @@ func TestRefusals(t *testing.T) {
 		{chat(`"tool_choice": "required"`), "unsupported_value", "tool_choice", "can only be none or auto"},
 		{chat(`"logit_bias": {"5": 100}`), "unsupported_parameter", "logit_bias", ""},
 		{chat(`"response_format": {"type": "json_object"}`), "unsupported_value", "response_format", ""},
+		{chat(`"response_format": {"type": "te xt"}`), "unsupported_value", "response_format", ""},
+		{chat(`"tool_choice": "no ne"`), "unsupported_value", "tool_choice", ""},
+		{chat(`"tools": " "`), "unsupported_parameter", "tools", ""},
 		{chat(`"modalities": ["text", "audio"]`), "unsupported_value", "modalities", ""},
 		{chat(`"temprature": 1`), "unknown_parameter", "temprature", "Unrecognized request argument supplied: 'temprature'."},
 		{chat(`"prompt_": "x"`), "unknown_parameter", "prompt_", ""},
@@ -207,25 +216,23 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
-// TestBytes holds that what is far too long is refused by its bytes, and only what has to stay counts.
-func TestBytes(t *testing.T) {
-	s := newServer(t, Limits{})
-	far := strings.Repeat("x", mostShrinking*s.longestPiece*64+1)
-	old := `{"messages": [{"role": "user", "content": "` + far + `"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "hi"}]`
-	for body, want := range map[string]string{
-		`{"messages": [{"role": "user", "content": "` + far + `"}]}`:                                      "bytes in your messages",
-		`{"messages": [{"role": "system", "content": "` + far + `"}, {"role": "user", "content": "hi"}]}`: "bytes",
-		`{"messages": [{"role": "user", "content": "` + far + `"}], "truncation": "auto"}`:                "bytes",
-		`{"prompt": "` + far + `"}`:     "bytes in your prompt",
-		old + `}`:                       "bytes",
-		`{"prompt": "` + far[1:] + `"}`: "resulted in",
-	} {
-		if e := refusal(t, s, body); *e.Code != "context_length_exceeded" || !strings.Contains(e.Message, want) {
-			t.Errorf("%.60s: %q, want %q", body, e.Message, want)
-		}
+// TestManyBytesOfFewTokens reads prompts of 12,000 bytes that are a few tokens: a row of characters that the vocabulary lacks is one.
+func TestManyBytesOfFewTokens(t *testing.T) {
+	tok, err := tokenizer.New(testmodel.Vocabulary(t, "char"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := one(t, s, old+`, "truncation": "auto"}`); got.Minitron.DroppedTurns != 1 {
-		t.Errorf("%+v", got.Minitron)
+	e := &engine.Engine{Config: &bundle.Config{Model: weights.Shape{Context: 64}}, Tokenizer: tok}
+	s := New(e, Limits{Slots: 1})
+	faces := strings.Repeat("🙂", 3000)
+	if n := len(tok.Encode(faces)); n > 2 {
+		t.Fatalf("%d tokens", n)
+	}
+	if _, err := s.Chat([]byte(`{"messages": [{"role": "user", "content": "` + faces + `"}]}`)); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Complete([]byte(`{"prompt": "` + faces + `"}`)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"minitron/internal/bundle"
 	"minitron/internal/chat"
+	"minitron/internal/clock"
 	"minitron/internal/engine"
 )
 
@@ -36,10 +37,9 @@ type Server struct {
 	Settings Settings // the model's own at first; may be changed before the first request
 	Seed     *uint64  // the seed for requests without one; nil: each gets a random one
 
-	engine       *engine.Engine
-	pool         pool
-	fingerprint  string // of the weights: the same fingerprint, seed and request give the same answer
-	longestPiece int    // in bytes
+	engine      *engine.Engine
+	pool        pool
+	fingerprint string // of the weights: the same fingerprint, seed and request give the same answer
 }
 
 // New makes a server of an engine, which need not be ready yet.
@@ -51,16 +51,12 @@ func New(engine *engine.Engine, limits Limits) *Server {
 	if limits.Queue < 1 {
 		limits.Queue = usualQueue
 	}
-	s := &Server{
+	return &Server{
 		Settings:    Settings{Sampling: c.Sampling, System: c.System},
 		engine:      engine,
 		pool:        pool{engine: engine, most: limits.Slots, queue: limits.Queue},
 		fingerprint: "fp_" + c.Weights.SHA256[:min(12, len(c.Weights.SHA256))],
 	}
-	for id := range engine.Tokenizer.Size() {
-		s.longestPiece = max(s.longestPiece, len(engine.Tokenizer.Piece(id)))
-	}
-	return s
 }
 
 // Name returns the model's id.
@@ -69,7 +65,8 @@ func (s *Server) Name() string { return s.engine.Config.Name }
 // Ready waits until the engine is ready, and returns the engine's error, if there is one.
 func (s *Server) Ready() error { return s.engine.Ready() }
 
-// Work is a request that was read: its prompt is tokens already, and nothing of its body is kept. Calling it writes the answer.
+// Work is a request that was read: its prompt is tokens already, and of the texts in its body only stop sequences are kept, and a
+// prompt that is to be echoed. Calling it writes the answer.
 // If the answer streams, send gets each *Chunk or *Line, and before those perhaps Waiting; otherwise it gets the one
 // *Completion or *Line. An error of send ends the work and is returned. A cancelled ctx ends the work with the error of ctx.
 type Work func(ctx context.Context, send func(any) error) error
@@ -102,9 +99,6 @@ func (s *Server) chat(r request, f form) (Work, error) {
 		r.messages[last].Content += r.begun
 		r.begun = ""
 	}
-	if err := s.checkBytes(r); err != nil {
-		return nil, err
-	}
 	prompt, err := chat.NewPrompt(s.engine, r.messages, r.begun, r.settings.maxTokens, r.trim)
 	var tooLong *chat.TooLongError
 	switch {
@@ -113,7 +107,7 @@ func (s *Server) chat(r request, f form) (Work, error) {
 	case err != nil:
 		return nil, Refuse(400, "invalid_value", "messages", "Invalid value for 'messages': %v.", err)
 	}
-	r.messages = nil
+	r.messages, r.begun = nil, ""
 	return s.work(r, prompt.IDs, prompt.Begun, prompt.DroppedTurns, f), nil
 }
 
@@ -130,9 +124,6 @@ func (s *Server) Complete(body []byte) (Work, error) {
 // complete makes the work of a text; f holds the prompt if it is to be echoed.
 func (s *Server) complete(r request, f form) (Work, error) {
 	if err := s.checkModel(r.model); err != nil {
-		return nil, err
-	}
-	if err := s.checkBytes(r); err != nil {
 		return nil, err
 	}
 	ids := s.engine.Tokenizer.Encode(r.prompt)
@@ -182,31 +173,6 @@ func (s *Server) tooLong(param string, tokens int) *Error {
 		s.engine.Config.Model.Longest(), param, tokens, param)
 }
 
-// mostShrinking bounds how many bytes of what people write become one byte in the normaliser: full-width letters, of three
-// bytes each, become ASCII.
-const mostShrinking = 4
-
-// checkBytes refuses, before it is tokenised, a prompt of too many bytes to fit into the context in any case: no token stands
-// for more bytes than the longest piece.
-func (s *Server) checkBytes(r request) error {
-	if s.engine.ContinuesText() {
-		return nil
-	}
-	param, bytes := "prompt", len(r.prompt)+len(r.begun)
-	for i, m := range r.messages {
-		param = "messages"
-		if m.Role == "system" || i == len(r.messages)-1 || !r.trim { // messages that are never left out
-			bytes += len(m.Content)
-		}
-	}
-	if s.engine.Config.Model.Endless() || bytes <= mostShrinking*s.longestPiece*s.engine.Config.Model.Longest() {
-		return nil
-	}
-	return Refuse(400, "context_length_exceeded", param,
-		"This model's maximum context length is %d tokens. However, there are %d bytes in your %s, more than ever fit into it. Please reduce the length of the %s.",
-		s.engine.Config.Model.Longest(), bytes, param, param)
-}
-
 // work returns the Work that answers a prompt. The last tokens of the prompt, begun of them, are text that the answer
 // continues.
 func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work {
@@ -222,7 +188,7 @@ func (s *Server) work(r request, prompt []int, begun, dropped int, f form) Work 
 
 // answer writes the answers to the prompt of ask, one after the other: each but the first finds the prompt in the cache.
 func (s *Server) answer(ctx context.Context, r request, ask engine.Request, dropped int, f form, send func(any) error) error {
-	began := time.Now()
+	began := clock.Now()
 	slot, err := s.pool.take(ctx, ask.Prompt, func() error {
 		if r.stream {
 			return send(Waiting{})
@@ -236,7 +202,7 @@ func (s *Server) answer(ctx context.Context, r request, ask engine.Request, drop
 	slot.sampler.Params = engine.Params(r.settings.Sampling)
 	slot.sampler.PresencePenalty, slot.sampler.FrequencyPenalty = r.settings.presence, r.settings.frequency
 
-	waited := time.Since(began)
+	waited := clock.Since(began)
 	written := make([]choice, r.choices)
 	for i := range written {
 		c := choice{index: i, waited: waited}

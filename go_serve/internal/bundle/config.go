@@ -33,6 +33,24 @@ type Sampling struct {
 	MaxTokens     int     `json:"max_tokens"`
 }
 
+// Range is the lowest and the highest value of a number.
+type Range [2]float64
+
+// Holds reports whether v is within the range; NaN never is.
+func (r Range) Holds(v float64) bool { return v >= r[0] && v <= r[1] }
+
+// Bounds are those of a Sampling, whoever sets it: a bundle, a flag, a request, or a person in the terminal. Some are wider where
+// they would refuse what is harmless: a bundle may have any top_p and repeat penalty above 0, and programs send a top_p of 0 for
+// the likeliest token, and a max_tokens beyond any context.
+var Bounds = struct{ Temperature, TopK, TopP, MinP, RepeatPenalty, MaxTokens Range }{
+	Temperature:   Range{0, 100},
+	TopK:          Range{0, maxVocabSize},
+	TopP:          Range{1e-6, 1},
+	MinP:          Range{0, 1},
+	RepeatPenalty: Range{0.01, 100},
+	MaxTokens:     Range{1, maxContext},
+}
+
 // Selftest is one recorded output: greedy decoding after the prompt IDs gives Greedy, and the logits of the last prompt
 // position begin with Logits.
 type Selftest struct {
@@ -300,12 +318,12 @@ func areHexDigits(s string, digits int) bool {
 
 func parseSampling(f jsonread.Object) Sampling {
 	s := Sampling{
-		Temperature:   f.Number("temperature", 0, 100),
-		TopK:          int(f.Integer("top_k", 0, maxVocabSize)),
-		TopP:          f.Number("top_p", 0, 1),
-		MinP:          f.Number("min_p", 0, 1),
-		RepeatPenalty: f.Number("repeat_penalty", 0, 100),
-		MaxTokens:     int(f.Integer("max_tokens", 1, maxContext)),
+		Temperature:   f.Number("temperature", Bounds.Temperature[0], Bounds.Temperature[1]),
+		TopK:          int(f.Integer("top_k", int64(Bounds.TopK[0]), int64(Bounds.TopK[1]))),
+		TopP:          f.Number("top_p", 0, Bounds.TopP[1]),
+		MinP:          f.Number("min_p", Bounds.MinP[0], Bounds.MinP[1]),
+		RepeatPenalty: f.Number("repeat_penalty", 0, Bounds.RepeatPenalty[1]),
+		MaxTokens:     int(f.Integer("max_tokens", int64(Bounds.MaxTokens[0]), int64(Bounds.MaxTokens[1]))),
 	}
 	if f.Err() == nil && s.TopP == 0 {
 		f.Fail("top_p", "is 0, it must be above 0")

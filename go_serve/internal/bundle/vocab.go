@@ -59,7 +59,7 @@ const (
 	maxMerges    = 1 << 20
 )
 
-// ParseVocab reads vocab.json.
+// ParseVocab reads a vocab.json alone, as tests do; that of a bundle is read by Open.
 func ParseVocab(data []byte) (*Vocab, error) { return parseVocab(data, maxVocabSize) }
 
 // parseVocab reads a vocab.json of at most that many pieces.

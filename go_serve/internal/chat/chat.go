@@ -95,8 +95,8 @@ func (c *Chat) Tokens() (used, size int) {
 	used = len(c.head())
 	if n > 0 {
 		before, last := c.split()
-		question := c.asking(turn{user: last.user})
-		used += c.total(c.turns[c.leftOut(before, question, size-used-c.reserve()):])
+		asked := turn{user: last.user}
+		used += c.total(c.turns[c.leftOut(before, c.asking(asked), size-used-c.reserve(asked)):])
 	}
 	return used, size
 }
@@ -114,7 +114,7 @@ func (c *Chat) MemoryBytes() int64 {
 // grows, in whole characters. A cancelled ctx ends the answer early: what was said so far is kept and returned. After an
 // error, and where ctx ends before the first token, the conversation is as it was before.
 func (c *Chat) Say(ctx context.Context, text string, onText func(string)) (Answer, error) {
-	return c.grow(ctx, c.turns, c.newTurn(text), c.reserve(), onText)
+	return c.grow(ctx, c.turns, c.newTurn(text), onText)
 }
 
 // SayInstead is Say with a turn that replaces the last one. There must be a turn.
@@ -124,25 +124,16 @@ func (c *Chat) SayInstead(ctx context.Context, text string, onText func(string))
 	if text != last.text {
 		t = c.newTurn(text)
 	}
-	return c.grow(ctx, before, t, c.reserve(), onText)
+	return c.grow(ctx, before, t, onText)
 }
 
 // More continues the last turn's answer where it ended, and returns the new part. There must be a turn.
 func (c *Chat) More(ctx context.Context, onText func(string)) (Answer, error) {
 	before, last := c.split()
-	reserve := c.reserveBehind(last)
-	if reserve < 1 {
+	if c.left(last) < 1 {
 		return Answer{Answer: engine.Answer{Stopped: engine.StopContext}}, nil
 	}
-	return c.grow(ctx, before, last, reserve, onText)
-}
-
-// reserveBehind returns how many tokens are kept free for the rest of an answer that has begun; below 1 if the context is full.
-func (c *Chat) reserveBehind(t turn) int {
-	if c.ContinuesText() {
-		return c.reserve()
-	}
-	return min(c.reserve(), c.engine.Config.Model.Longest()-len(c.head())-c.asking(t))
+	return c.grow(ctx, before, last, onText)
 }
 
 func (c *Chat) newTurn(text string) turn {
@@ -155,12 +146,11 @@ func (c *Chat) split() (before []turn, last turn) {
 	return c.turns[:n], c.turns[n]
 }
 
-// grow continues the answer of t, a turn that follows those in before, with reserve tokens kept free for what comes. Then
-// before and t become the conversation. It stays as it is after an error, and if nothing was written because ctx ended or
-// because a begun answer did not go on.
-func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (Answer, error) {
+// grow continues the answer of t, a turn that follows those in before. Then before and t become the conversation. It stays as it
+// is after an error, and if nothing was written because ctx ended or because a begun answer did not go on.
+func (c *Chat) grow(ctx context.Context, before []turn, t turn, onText func(string)) (Answer, error) {
 	t.system = c.system
-	prompt, answer, err := c.write(ctx, before, t, reserve, onText)
+	prompt, answer, err := c.write(ctx, before, t, onText)
 	if err != nil || len(answer.IDs) == 0 && (answer.Stopped == engine.StopInterrupted || len(t.answer) > 0) {
 		return answer, err
 	}
@@ -169,11 +159,11 @@ func (c *Chat) grow(ctx context.Context, before []turn, t turn, reserve int, onT
 }
 
 // write continues the answer of t, a turn that follows those in before, and changes nothing of the conversation.
-func (c *Chat) write(ctx context.Context, before []turn, t turn, reserve int, onText func(string)) (prompt []int, answer Answer, err error) {
+func (c *Chat) write(ctx context.Context, before []turn, t turn, onText func(string)) (prompt []int, answer Answer, err error) {
 	if err = c.prepare(); err != nil {
 		return nil, Answer{}, err
 	}
-	prompt, answer.DroppedTurns, err = c.prompt(before, t, reserve)
+	prompt, answer.DroppedTurns, err = c.prompt(before, t)
 	if err != nil {
 		return nil, Answer{}, err
 	}
@@ -209,7 +199,7 @@ func (c *Chat) generate(ctx context.Context, prompt, before []int, onText func(s
 	c.sampler.Params = engine.Params(c.Sampling)
 	request := engine.Request{Prompt: prompt, Before: before, MaxTokens: c.Sampling.MaxTokens}
 	if c.Watch != nil {
-		request.Logprobs, request.TopLogprobs = true, c.tops()
+		request.Logprobs, request.TopLogprobs, request.TopPossible = true, others+1, true
 	}
 	return c.sequence.Generate(ctx, request, c.sampler, func(part engine.Part) error {
 		for _, token := range part.Tokens {

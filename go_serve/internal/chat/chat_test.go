@@ -38,13 +38,13 @@ var ids = testmodel.IDs
 func TestTemplate(t *testing.T) {
 	c := newChat(t, "be", 4)
 	c.turns = []turn{{user: ids("hi"), answer: ids("yo")}}
-	got, dropped, err := c.prompt(c.turns, turn{user: ids("ok")}, c.reserve())
+	got, dropped, err := c.prompt(c.turns, turn{user: ids("ok")})
 	want := ids(1, "be", 4, 2, "hi", 4, 3, "yo", 4, 2, "ok", 4, 3)
 	if err != nil || dropped != 0 || !slices.Equal(got, want) {
 		t.Errorf("prompt = %v (%d dropped, %v), want %v", got, dropped, err, want)
 	}
 	c.SetSystem("")
-	if got, _, _ := c.prompt(c.turns, turn{answer: ids("a")}, c.reserve()); !slices.Equal(got, ids(2, "hi", 4, 3, "yo", 4, 2, 4, 3, "a")) {
+	if got, _, _ := c.prompt(c.turns, turn{answer: ids("a")}); !slices.Equal(got, ids(2, "hi", 4, 3, "yo", 4, 2, 4, 3, "a")) {
 		t.Errorf("without a system message, and an answer that goes on: %v", got)
 	}
 }
@@ -73,13 +73,15 @@ func TestTrimming(t *testing.T) {
 		{"what was dropped once stays so", "", []int{10, 10, 10, 10, 10, 10}, 1, 4, 3, 34}, // for the sixth, not for the last
 		{"the reserve is a quarter at most", "", []int{20}, 26, 1000, 1, 29},               // 48 - 3 - 26 = 19
 		{"the reserve is at least one", "", nil, 60, 1, 0, 63},
+		{"a message that leaves less is answered", "s", []int{10}, 55, 4, 1, 61},
+		{"and one that leaves a single token", "s", []int{10}, 57, 1000, 1, 63},
 	}
 	for _, test := range tests {
 		c := newChat(t, test.system, test.max)
 		for _, n := range test.turns {
 			c.turns = append(c.turns, block(n))
 		}
-		got, dropped, err := c.prompt(c.turns, turn{user: ids(strings.Repeat("x", test.user))}, c.reserve())
+		got, dropped, err := c.prompt(c.turns, turn{user: ids(strings.Repeat("x", test.user))})
 		if err != nil || dropped != test.dropped || len(got) != test.size {
 			t.Errorf("%s: %d ids, %d dropped, %v; want %d ids, %d dropped", test.name, len(got), dropped, err, test.size, test.dropped)
 		}
@@ -134,12 +136,12 @@ func TestTokensReadAnew(t *testing.T) {
 func TestTooLong(t *testing.T) {
 	c := newChat(t, "s", 4)
 	c.turns = []turn{{user: ids("a"), answer: ids("b")}}
-	_, err := c.Say(context.Background(), strings.Repeat("x", 55), nil)
+	_, err := c.Say(context.Background(), strings.Repeat("x", 58), nil)
 	var tooLong *TooLongError
-	if !errors.As(err, &tooLong) || tooLong.Tokens != 55 || tooLong.Fit != 54 {
-		t.Errorf("%v, want 55 tokens of which 54 fit", err)
+	if !errors.As(err, &tooLong) || tooLong.Tokens != 58 || tooLong.Fit != 57 {
+		t.Errorf("%v, want 58 tokens of which 57 fit", err)
 	}
-	if want := "the message is too long: it has 55 tokens, 54 fit"; err.Error() != want || fault.Hint(err) == "" {
+	if want := "the message is too long: it has 58 tokens, 57 fit"; err.Error() != want || fault.Hint(err) == "" {
 		t.Errorf("%q, want %q and a hint", err, want)
 	}
 	if c.Turns() != 1 {
@@ -148,6 +150,31 @@ func TestTooLong(t *testing.T) {
 	c.SetSystem(strings.Repeat("s", 70))
 	if _, err := c.Say(context.Background(), "x", nil); !errors.As(err, &tooLong) || tooLong.Fit >= 1 {
 		t.Errorf("a system message without end: %v", err)
+	}
+}
+
+// TestLongMessage sends the longest message that fits, first as a new one and then in place of another: a Chat answers it, as the
+// API does (NewPrompt), for as long as the context lasts.
+func TestLongMessage(t *testing.T) {
+	text := strings.Repeat("x", 57)
+	p, err := NewPrompt(tiny(t), []Message{{"system", "s"}, {"user", text}}, "", 4, true)
+	if err != nil || len(p.IDs) != 63 {
+		t.Fatalf("the API's prompt has %d tokens, %v", len(p.IDs), err)
+	}
+	said, instead := newChat(t, "s", 4), newChat(t, "s", 4)
+	say(t, instead, "hi")
+	a, err := said.Say(context.Background(), text, nil)
+	b, errInstead := instead.SayInstead(context.Background(), text, nil)
+	for _, c := range []*Chat{said, instead} {
+		if len(c.last.ids) < 63 || !slices.Equal(c.last.ids[:63], p.IDs) || c.Turns() != 1 {
+			t.Errorf("%d turns, the model saw %v, not %v", c.Turns(), c.last.ids, p.IDs)
+		}
+		if used, size := c.Tokens(); used != size {
+			t.Errorf("%d of %d tokens in use", used, size)
+		}
+	}
+	if err != nil || errInstead != nil || a.Stopped != engine.StopContext || a.Text != b.Text {
+		t.Errorf("%v (%v), instead %v (%v)", a, err, b, errInstead)
 	}
 }
 
@@ -352,7 +379,7 @@ func TestResume(t *testing.T) {
 			}
 			continue
 		}
-		got, _, _ := c.prompt(c.turns, c.newTurn(last), 1)
+		got, _, _ := c.prompt(c.turns, c.newTurn(last))
 		if err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, %v, want %v", test.name, got, err, test.want)
 		}

@@ -24,16 +24,13 @@ type Odds struct {
 // others is how many other tokens Odds lists.
 const others = 3
 
-// tops returns how many of the likeliest tokens oddsOf needs to know, as some of them may never be sampled.
-func (c *Chat) tops() int { return others + 1 + len(c.engine.NeverSampled()) }
-
-// oddsOf returns the odds of a token. Tokens that no answer may hold are left out, as one cannot branch to them.
+// oddsOf returns the odds of a token with at least others + 1 of the likeliest tokens that an answer may hold: one cannot branch to
+// any other.
 func (c *Chat) oddsOf(token engine.Token) (odds Odds) {
 	choice := func(l engine.Likely) Choice { return Choice{l.ID, l.Piece, math.Exp(l.Logprob)} }
 	odds.Choice = choice(token.Likely)
-	never := c.engine.NeverSampled()
 	for _, likely := range token.Top {
-		if likely.ID != token.ID && !slices.Contains(never, likely.ID) && len(odds.Others) < others {
+		if likely.ID != token.ID && len(odds.Others) < others {
 			odds.Others = append(odds.Others, choice(likely))
 		}
 	}
@@ -63,7 +60,7 @@ func (c *Chat) oddsAt(ctx context.Context, at int) (Odds, error) {
 	if err != nil {
 		return Odds{}, err
 	}
-	return c.oddsOf(c.engine.Token(logits, c.last.ids[at], c.tops())), nil
+	return c.oddsOf(c.engine.Token(logits, c.last.ids[at], others+1, true)), nil
 }
 
 // Branch goes back to one of the tokens that Odds reports on (at counts from 0), puts one of its Others in its place, and
@@ -87,13 +84,12 @@ func (c *Chat) Branch(ctx context.Context, at, other int, onText func(string)) (
 		c.keep(before, t, c.last.ids[:c.last.prompt+at], nil, at)
 		return Answer{Answer: engine.Answer{Stopped: engine.StopEnd}}, true, nil
 	}
-	reserve := c.reserveBehind(t)
 	c.tell(t, onText)
-	if reserve < 1 {
+	if c.left(t) < 1 {
 		c.keep(before, t, slices.Concat(c.last.ids[:c.last.prompt+at-1], t.answer[len(t.answer)-1:]), nil, at)
 		return Answer{Answer: engine.Answer{Stopped: engine.StopContext}}, true, nil
 	}
-	prompt, answer, err := c.write(ctx, before, t, reserve, onText)
+	prompt, answer, err := c.write(ctx, before, t, onText)
 	if err != nil {
 		return Answer{}, false, err
 	}

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -78,15 +79,25 @@ func (c *Chat) encode(text string) []int {
 	return c.engine.Tokenizer.Encode(text)
 }
 
-// reserve returns how many tokens are kept free for an answer.
-func (c *Chat) reserve() int {
-	return max(1, min(c.Sampling.MaxTokens, c.engine.Config.Model.Longest()/4))
+// left returns how many tokens a turn leaves for what is still to be written of its answer when all earlier turns are left out;
+// below 1 if the context is full. A text that is continued has no end.
+func (c *Chat) left(t turn) int {
+	if c.ContinuesText() {
+		return math.MaxInt
+	}
+	return c.engine.Config.Model.Longest() - len(c.head()) - c.asking(t)
+}
+
+// reserve returns how many tokens are kept free for what is still to be written of a turn's answer: as many as it may have, but
+// no more than a quarter of the context, nor than the turn leaves.
+func (c *Chat) reserve(t turn) int {
+	return max(1, min(c.Sampling.MaxTokens, c.engine.Config.Model.Longest()/4, c.left(t)))
 }
 
 // prompt returns the ids after which the answer of t goes on, and how many of the oldest turns in before are left out so that
-// the rest and reserve tokens for the answer fit into the context. The system message always stays. For a model that continues
-// text the ids are those of the text alone. The error is ErrNoTokens, or wraps a TooLongError.
-func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped int, err error) {
+// the rest and the answer fit into the context. The system message always stays. For a model that continues text the ids are
+// those of the text alone. The error is ErrNoTokens, or wraps a TooLongError.
+func (c *Chat) prompt(before []turn, t turn) (ids []int, dropped int, err error) {
 	if c.ContinuesText() {
 		if len(t.user) == 0 {
 			return nil, 0, ErrNoTokens
@@ -94,7 +105,7 @@ func (c *Chat) prompt(before []turn, t turn, reserve int) (ids []int, dropped in
 		return slices.Concat(t.user, t.answer), 0, nil
 	}
 	ids = slices.Clone(c.head())
-	room := c.engine.Config.Model.Longest() - reserve - len(ids)
+	room := c.engine.Config.Model.Longest() - c.reserve(t) - len(ids)
 	if c.asking(t) > room {
 		question, _ := c.around()
 		tooLong := &TooLongError{Tokens: len(t.user), Fit: room - question}
@@ -149,9 +160,12 @@ type Prompt struct {
 
 // NewPrompt returns the prompt for an answer to messages (see Resume); if the answer has begun already, with the text begun,
 // for the rest of it. A model that continues text is given the last message alone. With trim, the oldest turns that leave no
-// room for an answer of maxTokens are dropped, as in a Chat; a last message that itself leaves less room gets what is left. If
-// something does not fit, err is or wraps a TooLongError, and Tokens is set.
+// room for an answer of maxTokens are dropped, as in a Chat; without, a token of it is room enough. If something does not fit,
+// err is or wraps a TooLongError, and Tokens is set.
 func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int, trim bool) (Prompt, error) {
+	if !trim {
+		maxTokens = 1
+	}
 	c := Chat{engine: e, Sampling: bundle.Sampling{MaxTokens: maxTokens}}
 	last, err := c.Resume(messages)
 	if err != nil {
@@ -159,17 +173,13 @@ func NewPrompt(e *engine.Engine, messages []Message, begun string, maxTokens int
 	}
 	t, size := c.newTurn(last), e.Config.Model.Longest()
 	t.answer = e.Tokenizer.Encode(begun)
-	reserve := 1
-	if trim {
-		reserve = max(1, c.reserveBehind(t))
-	}
 	p := Prompt{Tokens: len(c.head()) + c.total(c.turns) + c.asking(t), Begun: len(t.answer)}
 	if e.ContinuesText() {
 		p.Tokens = len(t.user)
-	} else if !trim && p.Tokens > size-reserve {
-		return p, &TooLongError{Tokens: p.Tokens, Fit: size - reserve}
+	} else if !trim && p.Tokens >= size {
+		return p, &TooLongError{Tokens: p.Tokens, Fit: size - 1}
 	}
-	p.IDs, p.DroppedTurns, err = c.prompt(c.turns, t, reserve)
+	p.IDs, p.DroppedTurns, err = c.prompt(c.turns, t)
 	if e.ContinuesText() {
 		p.Begun = len(p.IDs)
 	}

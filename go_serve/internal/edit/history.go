@@ -46,6 +46,8 @@ func (h *History) Add(entry string) {
 	}
 	h.entries = bounded(h.entries, entry)
 	if h.path != "" {
+		os.MkdirAll(filepath.Dir(h.path), 0o700)
+		defer home.Lock(h.path)()
 		h.write(bounded(readHistory(h.path), entry))
 	}
 }
@@ -103,6 +105,5 @@ func (h *History) write(entries []string) {
 		text.WriteString(escapes.Replace(entry))
 		text.WriteByte('\n')
 	}
-	os.MkdirAll(filepath.Dir(h.path), 0o700)
 	home.WriteFile(h.path, []byte(text.String()))
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -57,7 +58,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestTwoChats write to one file.
+// TestTwoChats write to one file, in turn and at the same time.
 func TestTwoChats(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history")
 	a, b := OpenHistory(path), OpenHistory(path)
@@ -69,6 +70,18 @@ func TestTwoChats(t *testing.T) {
 	}
 	if !slices.Equal(a.Entries(), []string{"a", "c"}) {
 		t.Errorf("a chat sees %q", a.Entries())
+	}
+	var both sync.WaitGroup
+	for _, h := range []*History{a, b} {
+		both.Go(func() {
+			for n := range 50 {
+				h.Add(fmt.Sprintf("%p %d", h, n))
+			}
+		})
+	}
+	both.Wait()
+	if got := OpenHistory(path).Entries(); len(got) != 3+100 {
+		t.Errorf("the file holds %d entries of %d", len(got), 3+100)
 	}
 }
 

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"slices"
+	"sync"
 
 	"minitron/internal/bundle"
 	"minitron/internal/fault"
@@ -22,6 +23,11 @@ type Engine struct {
 	damage error         // what is wrong with the weights
 	pool   *kernel.Pool
 	queue  turnQueue // the turns of the sequences to compute
+
+	never struct { // what NeverSampled returns, once somebody asked
+		once sync.Once
+		ids  []int
+	}
 }
 
 // New makes an engine of an opened bundle, which must stay open. It does not wait until all weights are checked and, for
@@ -88,8 +94,12 @@ func (e *Engine) Window(ids []int) []int {
 	return ids[((len(ids)-size-1)/half+1)*half:]
 }
 
-// NeverSampled returns the ids that no answer may hold: unknown and every control piece but the end marker.
+// NeverSampled returns the ids that no answer may hold: unknown and every control piece but the end marker. The caller must not
+// change them.
 func (e *Engine) NeverSampled() []int {
-	end := e.Tokenizer.Chat().End()
-	return slices.DeleteFunc(e.Tokenizer.Silent(), func(id int) bool { return id == end })
+	e.never.once.Do(func() {
+		end := e.Tokenizer.Chat().End()
+		e.never.ids = slices.DeleteFunc(e.Tokenizer.Silent(), func(id int) bool { return id == end })
+	})
+	return e.never.ids
 }

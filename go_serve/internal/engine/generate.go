@@ -60,6 +60,7 @@ type Request struct {
 	Stops       []string // the answer ends before the one of these that is complete first
 	Logprobs    bool     // whether parts come with tokens and their log-probabilities
 	TopLogprobs int      // how many of the likeliest tokens come with each, at most MaxTopLogprobs
+	TopPossible bool     // whether these are only tokens that an answer may hold
 }
 
 // Part is one step by which an answer grows.

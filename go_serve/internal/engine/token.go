@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"slices"
 
 	"minitron/internal/sample"
 )
@@ -24,8 +25,9 @@ type Likely struct {
 	Logprob float64
 }
 
-// Token returns what logits [vocab] say of the token id, and of the likeliest tokens: top of them, at most MaxTopLogprobs.
-func (e *Engine) Token(logits []float32, id, top int) Token {
+// Token returns what logits [vocab] say of the token id, and of the likeliest tokens: top of them, at most MaxTopLogprobs. With
+// possible, these are only tokens that an answer may hold.
+func (e *Engine) Token(logits []float32, id, top int, possible bool) Token {
 	t := e.Tokenizer
 	best := float64(logits[sample.Argmax(logits)])
 	sum := 0.0
@@ -37,17 +39,19 @@ func (e *Engine) Token(logits []float32, id, top int) Token {
 		return Likely{id, t.Bytes(id), t.Piece(id), float64(logits[id]) - norm}
 	}
 	token := Token{Likely: likely(id)}
-	for _, id := range likeliest(logits, min(top, MaxTopLogprobs)) {
+	skip := func(id int) bool { return possible && slices.Contains(e.NeverSampled(), id) }
+	for _, id := range likeliest(logits, min(top, MaxTopLogprobs), skip) {
 		token.Top = append(token.Top, likely(id))
 	}
 	return token
 }
 
-// likeliest returns the ids of the n highest logits, the highest first; of equal logits the lower id comes first.
-func likeliest(logits []float32, n int) []int {
+// likeliest returns the ids of the n highest logits, without those to skip, the highest first; of equal logits the lower id comes
+// first.
+func likeliest(logits []float32, n int, skip func(id int) bool) []int {
 	top := make([]int, 0, n+1)
 	for id, v := range logits {
-		if n == 0 || len(top) == n && v <= logits[top[n-1]] {
+		if n == 0 || len(top) == n && v <= logits[top[n-1]] || skip(id) {
 			continue
 		}
 		top = append(top, id)

@@ -33,7 +33,7 @@ func newWriter(e *Engine, r Request, on func(Part) error) *writer {
 // push adds a token, id, that was chosen from logits, and reports whether a stop sequence is complete.
 func (w *writer) push(id int, logits []float32) (found bool, err error) {
 	if w.request.Logprobs {
-		token := w.engine.Token(logits, id, w.request.TopLogprobs)
+		token := w.engine.Token(logits, id, w.request.TopLogprobs, w.request.TopPossible)
 		token.Offset = w.characters
 		w.tokens = append(w.tokens, token)
 		w.starts = append(w.starts, w.said.Len()+len(w.pending))

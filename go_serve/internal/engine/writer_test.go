@@ -130,7 +130,7 @@ func TestTokensComeWithTheirText(t *testing.T) {
 func TestControlPiecesHaveNoBytes(t *testing.T) {
 	logits := make([]float32, tiny(t).Tokenizer.Size())
 	logits[4] = 1
-	token := tiny(t).Token(logits, 5, 1)
+	token := tiny(t).Token(logits, 5, 1, false)
 	if end := token.Top[0]; end.ID != 4 || end.Bytes != nil || end.Piece == "" {
 		t.Errorf("%+v", end)
 	}
@@ -167,5 +167,36 @@ func TestWriterGoesOn(t *testing.T) {
 				t.Errorf("after %q comes %q", e.Tokenizer.Decode(all[:at]), said.String())
 			}
 		}
+	}
+}
+
+// TestTheLikeliestThatAnAnswerMayHold are found behind any number of tokens that none may hold.
+func TestTheLikeliestThatAnAnswerMayHold(t *testing.T) {
+	e := tiny(t)
+	logits := make([]float32, e.Tokenizer.Size())
+	e.NeverSampled()
+	e.never.ids = nil
+	for id := range 60 { // every second of the 60 likeliest
+		if logits[id] = float32(100 - id); id%2 == 0 {
+			e.never.ids = append(e.never.ids, id)
+		}
+	}
+	for possible, want := range map[bool][]int{true: {1, 3, 5, 7}, false: {0, 1, 2, 3}} {
+		var got []int
+		for _, likely := range e.Token(logits, 200, 4, possible).Top {
+			got = append(got, likely.ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("possible %v: %v, want %v", possible, got, want)
+		}
+	}
+	for id := range 30 { // more than Token lists
+		e.never.ids = append(e.never.ids, 2*id, 2*id+1)
+	}
+	if top := e.Token(logits, 200, 4, true).Top; len(top) != 4 || top[0].ID != 60 {
+		t.Errorf("behind 60 others: %v", top)
+	}
+	if n := testing.AllocsPerRun(10, func() { e.NeverSampled() }); n > 0 {
+		t.Errorf("%v allocations to know what is never sampled", n)
 	}
 }

@@ -14,12 +14,8 @@ import (
 	"minitron/internal/fault"
 )
 
-const (
-	// MostNext is how many likely tokens Next lists at most.
-	MostNext = engine.MaxTopLogprobs
-	// MostAttended is how many tokens a text for Attention may have: the size of its result grows with their square.
-	MostAttended = 192
-)
+// MostAttended is how many tokens a text for Attention may have: the size of its result grows with their square.
+const MostAttended = 192
 
 // Server answers one page, a request at a time.
 type Server struct {
@@ -56,7 +52,7 @@ type Likely struct {
 
 // Next says what could follow, before temperature and filters.
 type Next struct {
-	Top     []Likely `json:"top"`     // the likeliest first
+	Top     []Likely `json:"top"`     // the likeliest first, at most engine.MaxTopLogprobs
 	Entropy float64  `json:"entropy"` // of the whole vocabulary's distribution, in bits
 }
 
@@ -137,7 +133,7 @@ func (s *Server) next(ctx context.Context, ids []int, top int) (Next, error) {
 	}
 	end := s.engine.Tokenizer.Chat().End()
 	found := Next{Top: []Likely{}, Entropy: entropy(logits)}
-	for _, likely := range s.engine.Token(logits, 0, max(0, top)).Top {
+	for _, likely := range s.engine.Token(logits, 0, max(0, top), false).Top {
 		found.Top = append(found.Top, Likely{s.token(likely.ID), likely.Logprob, likely.ID == end, never[likely.ID]})
 	}
 	return found, nil

@@ -84,8 +84,8 @@ func TestNext(t *testing.T) {
 		p := math.Exp(float64(v)) / sum
 		bits -= p * math.Log2(p)
 	}
-	next := ask[Next](t, s, map[string]any{"do": "next", "ids": ids, "top": MostNext})
-	if len(next.Top) != MostNext || math.Abs(next.Entropy-bits) > 1e-6 || size < MostNext {
+	next := ask[Next](t, s, map[string]any{"do": "next", "ids": ids, "top": engine.MaxTopLogprobs})
+	if len(next.Top) != engine.MaxTopLogprobs || math.Abs(next.Entropy-bits) > 1e-6 || size < engine.MaxTopLogprobs {
 		t.Errorf("%d tokens, entropy %v, want %v", len(next.Top), next.Entropy, bits)
 	}
 	for i, likely := range next.Top {

@@ -1,5 +1,5 @@
-// Package home is the person's place on this machine: the folder for what the program remembers, and how files are written. It
-// does not know what they hold.
+// Package home is the person's place on this machine: the folder for what the program remembers, and how files are written, and
+// changed by several programs at once. It does not know what they hold.
 package home
 
 import (
@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Path returns the path under which the program remembers something: name in the program's folder, which lies in the person's
@@ -18,6 +19,35 @@ func Path(name string) string {
 		return ""
 	}
 	return filepath.Join(settings, "minitron-chat", name)
+}
+
+// A lock is held for milliseconds. One that is older than staleLock was left behind by a crash.
+const (
+	lockPause = 2 * time.Millisecond
+	staleLock = 10 * time.Second
+)
+
+// Lock waits until nobody else, in this program or another, holds the lock of a file, and takes it. Who reads a file and writes
+// back what they made of it holds its lock meanwhile, or loses what others write between the two. The lock is a file beside it,
+// which unlock removes. Where none can be made, as in a folder that cannot be written, it goes without: what follows tells why.
+func Lock(path string) (unlock func()) {
+	name := path + ".lock"
+	for {
+		file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			file.Close()
+			return func() { os.Remove(name) }
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return func() {}
+		}
+		about, err := os.Stat(name)
+		if err == nil && time.Since(about.ModTime()).Abs() > staleLock { // also from a future that the clock has been set back from
+			os.Remove(name)
+			continue
+		}
+		time.Sleep(lockPause)
+	}
 }
 
 // ErrNotRegular says that a path is a folder or a device, which WriteFile does not replace.

@@ -6,7 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestPath(t *testing.T) {
@@ -95,4 +98,49 @@ func TestWriteFileKeepsLinksAndDevices(t *testing.T) {
 	if files, _ := os.ReadDir(folder); len(files) != 3 {
 		t.Errorf("left behind: %v", files)
 	}
+}
+
+// TestLock has many goroutines each add one to a number that they read before: none is lost, and no lock is left behind.
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	var number atomic.Int64
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			defer Lock(path)()
+			before := number.Load()
+			time.Sleep(time.Millisecond)
+			number.Store(before + 1)
+		})
+	}
+	all.Wait()
+	if files, _ := os.ReadDir(filepath.Dir(path)); number.Load() != 20 || len(files) > 0 {
+		t.Errorf("%d of 20, and left behind: %v", number.Load(), files)
+	}
+}
+
+// TestLockThatWasLeftBehind is taken over at once, whether it seems to come from the past or from the future; a fresh one is not.
+func TestLockThatWasLeftBehind(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	name := path + ".lock"
+	for _, age := range []time.Duration{time.Minute, -time.Hour} {
+		os.WriteFile(name, nil, 0o600)
+		os.Chtimes(name, time.Time{}, time.Now().Add(-age))
+		began := time.Now()
+		Lock(path)()
+		if took := time.Since(began); took > staleLock/2 {
+			t.Errorf("waited %v for a lock of %v ago", took, age)
+		}
+	}
+	os.WriteFile(name, nil, 0o600)
+	taken := make(chan struct{})
+	go func() { Lock(path)(); close(taken) }()
+	select {
+	case <-taken:
+		t.Error("two hold the same lock")
+	case <-time.After(50 * time.Millisecond):
+	}
+	os.Remove(name)
+	<-taken
+	Lock(filepath.Join(path, "no", "such", "folder"))() // goes without
 }

@@ -1,8 +1,11 @@
 package kernel
 
 import (
+	"math"
 	"sync"
 	"time"
+
+	"minitron/internal/clock"
 )
 
 // ReadBandwidth measures how fast that many threads together read memory sequentially, in GB/s. This limits decoding, whose
@@ -14,17 +17,15 @@ func ReadBandwidth(threads int) float64 {
 		buffer[i] = 1
 	}
 	part := len(buffer) / max(threads, 1) &^ 255
-	best := time.Duration(0)
+	best := time.Duration(math.MaxInt64)
 	for range rounds {
 		var group sync.WaitGroup
-		began := time.Now()
+		began := clock.Now()
 		for n := range max(threads, 1) {
 			group.Go(func() { readAll(buffer[n*part : (n+1)*part]) })
 		}
 		group.Wait()
-		if took := time.Since(began); best == 0 || took < best {
-			best = took
-		}
+		best = min(best, clock.Since(began))
 	}
 	return float64(part*max(threads, 1)) / best.Seconds() / 1e9
 }

@@ -84,6 +84,10 @@ func (b *Book) Path() string { return b.path }
 
 // Add keeps a label; it replaces an earlier one of the same answer. It returns how many labels there are then.
 func (b *Book) Add(label Label) (count int, err error) {
+	if err := os.MkdirAll(filepath.Dir(b.path), 0o700); err != nil {
+		return 0, err
+	}
+	defer home.Lock(b.path)()
 	all, err := b.Labels()
 	if err != nil {
 		return 0, err
@@ -96,9 +100,6 @@ func (b *Book) Add(label Label) (count int, err error) {
 	data := b.encode(all)
 	if len(data) > maxFileBytes {
 		return 0, ErrFull
-	}
-	if err := os.MkdirAll(filepath.Dir(b.path), 0o700); err != nil {
-		return 0, err
 	}
 	return len(all), home.WriteFile(b.path, data)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"minitron/internal/chat"
@@ -93,5 +95,24 @@ func TestMoreThanFitsIsRefused(t *testing.T) {
 	b := book(t)
 	if _, err := b.Add(label("hi", strings.Repeat("a", maxFileBytes), Good)); !errors.Is(err, ErrFull) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTwoChats label at the same time: all labels are kept.
+func TestTwoChats(t *testing.T) {
+	b := book(t)
+	var chats sync.WaitGroup
+	for _, name := range []string{"a", "b"} {
+		chats.Go(func() {
+			for n := range 50 {
+				if _, err := Open(b.model).Add(label(strconv.Itoa(n), name, Good)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	chats.Wait()
+	if all, err := b.Labels(); len(all) != 100 || err != nil {
+		t.Errorf("%d of 100 labels are kept, %v", len(all), err)
 	}
 }

@@ -51,9 +51,9 @@ func TestCommands(t *testing.T) {
 		{"/temp", "temperature: 0\n"},
 		{"/temp 0.5", "temperature: 0.5\n"},
 		{"/temp 0,5", "temperature: 0.5\n"},
-		{"/temp hot", "/temp needs a number from 0 to 10.\n"},
-		{"/temp -1", "/temp needs a number from 0 to 10.\n"},
-		{"/temp NaN", "/temp needs a number from 0 to 10.\n"},
+		{"/temp hot", "/temp needs a number from 0 to 100.\n"},
+		{"/temp -1", "/temp needs a number from 0 to 100.\n"},
+		{"/temp NaN", "/temp needs a number from 0 to 100.\n"},
 		{"/max_tokens", "tokens per answer, at most: 6\n"},
 		{"/max_tokens 9", "tokens per answer, at most: 9\n"},
 		{"/max_tokens 0", "/max_tokens needs a number from 1 to 1048576.\n"},
@@ -88,6 +88,7 @@ func TestCommands(t *testing.T) {
 		{"/set min-p 0,05", "min-p: 0.05\n"},
 		{"/set repeat-penalty 1.1", "repeat-penalty: 1.1\n"},
 		{"/set max-tokens 3\n/max_tokens", "max-tokens: 3\ntokens per answer, at most: 3\n"},
+		{"/set temp 0.7\n/set temperature 100", "temperature: 0.7\ntemperature: 100\n"},
 		{"/set temperature 2\n/temp", "temperature: 2\ntemperature: 2\n"},
 		{"/set seed 18446744073709551615", "seed: 18446744073709551615\n"},
 		{"/set seed -1", "/set seed needs a number from 0 to 18446744073709551615.\n"},
@@ -161,7 +162,7 @@ func TestAnswerGoesToOut(t *testing.T) {
 
 func TestLongLines(t *testing.T) {
 	_, notes := talk(t, strings.Repeat("ж", 10_000)+"\n", 6, &lang.Russian)
-	if !strings.Contains(notes, "Сообщение слишком длинное: токенов в нём 20000, помещается 55. ") {
+	if !strings.Contains(notes, "Сообщение слишком длинное: токенов в нём 20000, помещается 60. ") {
 		t.Errorf("%q", notes)
 	}
 }

@@ -5,44 +5,49 @@ import (
 	"strconv"
 	"strings"
 
+	"minitron/internal/bundle"
 	"minitron/internal/chat"
 )
 
-// setting is a number that a person may set; its name is that of the flag that sets it too.
+// setting is a number that a person may set. Its name is that of the flag that sets it too, but for temperature: that flag is
+// --temp, and find knows both.
 type setting struct {
-	name      string
-	low, high float64
-	whole     bool
-	get       func(c *chat.Chat) float64
-	set       func(c *chat.Chat, value float64)
+	name   string
+	within bundle.Range
+	whole  bool
+	get    func(c *chat.Chat) float64
+	set    func(c *chat.Chat, value float64)
 }
 
 // settings holds the settings of /set. A seed has more digits than a float64 and is handled separately.
 var settings = []setting{
-	{"temperature", 0, 10, false,
+	{"temperature", bundle.Bounds.Temperature, false,
 		func(c *chat.Chat) float64 { return c.Sampling.Temperature },
 		func(c *chat.Chat, v float64) { c.Sampling.Temperature = v }},
-	{"top-k", 0, 1 << 20, true,
+	{"top-k", bundle.Bounds.TopK, true,
 		func(c *chat.Chat) float64 { return float64(c.Sampling.TopK) },
 		func(c *chat.Chat, v float64) { c.Sampling.TopK = int(v) }},
-	{"top-p", 1e-6, 1, false,
+	{"top-p", bundle.Bounds.TopP, false,
 		func(c *chat.Chat) float64 { return c.Sampling.TopP },
 		func(c *chat.Chat, v float64) { c.Sampling.TopP = v }},
-	{"min-p", 0, 1, false,
+	{"min-p", bundle.Bounds.MinP, false,
 		func(c *chat.Chat) float64 { return c.Sampling.MinP },
 		func(c *chat.Chat, v float64) { c.Sampling.MinP = v }},
-	{"repeat-penalty", 0.01, 100, false,
+	{"repeat-penalty", bundle.Bounds.RepeatPenalty, false,
 		func(c *chat.Chat) float64 { return c.Sampling.RepeatPenalty },
 		func(c *chat.Chat, v float64) { c.Sampling.RepeatPenalty = v }},
-	{"max-tokens", 1, 1 << 20, true,
+	{"max-tokens", bundle.Bounds.MaxTokens, true,
 		func(c *chat.Chat) float64 { return float64(c.Sampling.MaxTokens) },
 		func(c *chat.Chat, v float64) { c.Sampling.MaxTokens = int(v) }},
 	{name: "seed"},
 }
 
-// find returns the setting with a name; max_tokens means max-tokens.
+// find returns the setting with a name; max_tokens means max-tokens, and temp temperature.
 func find(name string) (setting, bool) {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	if name == "temp" {
+		name = "temperature"
+	}
 	for _, s := range settings {
 		if s.name == name {
 			return s, true
@@ -71,7 +76,7 @@ func (s setting) change(c *chat.Chat, text string) bool {
 		return err == nil
 	}
 	v, err := strconv.ParseFloat(strings.ReplaceAll(text, ",", "."), 64) // a Russian writes 0,7
-	if err != nil || math.IsNaN(v) || v < s.low || v > s.high || s.whole && v != math.Trunc(v) {
+	if err != nil || !s.within.Holds(v) || s.whole && v != math.Trunc(v) {
 		return false
 	}
 	s.set(c, v)
@@ -83,7 +88,7 @@ func (s setting) bounds() (low, high string) {
 	if s.set == nil {
 		return "0", strconv.FormatUint(math.MaxUint64, 10)
 	}
-	return number(s.low), number(s.high)
+	return number(s.within[0]), number(s.within[1])
 }
 
 // set shows or sets one setting, or shows all.

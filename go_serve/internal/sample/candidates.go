@@ -62,7 +62,7 @@ func (s *Sampler) collect(logits []float32) (c []candidate, top float32) {
 	temperature := s.temperature()
 	span := reach * temperature
 	if s.MinP > 0 && s.TopP == 1 { // min-p would drop what is beyond this; 0.001 is a margin, as this logarithm is not exact
-		span = min(span, (0.001-math.Log(s.MinP))*temperature)
+		span = min(span, (0.001-math.Log(s.minP()))*temperature)
 	}
 	floor := max(float32(float64(top)-span), -math.MaxFloat32) // above minus infinity, which banned ids have
 	c = s.candidates[:0]
@@ -95,8 +95,11 @@ func (s *Sampler) largestLogits(logits []float32, k int) []candidate {
 	return c
 }
 
-// temperature returns Temperature, but at least a value whose inverse is finite.
-func (s *Sampler) temperature() float64 { return max(s.Temperature, 1e-30) }
+// temperature returns Temperature, within bounds in which its inverse is finite and above 0.
+func (s *Sampler) temperature() float64 { return min(max(s.Temperature, 1e-30), 1e30) }
+
+// minP returns MinP, but at most 1: the best candidate always stays.
+func (s *Sampler) minP() float64 { return min(s.MinP, 1) }
 
 func (s *Sampler) inverse() float32 { return float32(1 / s.temperature()) }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// FuzzNext gives any finite logits and any settings that the program lets through: the choices are the obvious ones, and the
+// FuzzNext gives any finite logits and any settings that the program lets through, and a min-p that Go code may set: the choices are the obvious ones, and the
 // logits stay as they were.
 func FuzzNext(f *testing.F) {
 	logitBytes := func(logits ...float32) (data []byte) {
@@ -21,6 +21,7 @@ func FuzzNext(f *testing.F) {
 	f.Add(logitBytes(0, float32(math.Copysign(0, -1)), 1e-40), []byte{}, []byte{}, uint64(2), 1.0, uint16(0), 0.5, 0.0, 1.0, 0.0, 0.0)
 	f.Add(logitBytes(3e38, -3e38, 3e38, 5), []byte{0, 1}, []byte{3}, uint64(3), 1e-300, uint16(2), 1.0, 1.0, 0.01, -2.0, 2.0)
 	f.Add(logitBytes(1), []byte{0, 0}, []byte{0}, uint64(4), 100.0, uint16(9), 1e-6, 0.3, 100.0, 2.0, -2.0)
+	f.Add(logitBytes(1, 2, 2, -1), []byte{}, []byte{0}, uint64(5), 1.0, uint16(3), 0.9, 1.5, 1.0, 0.0, 0.0)    // as min-p 1
 	f.Add(logitBytes(4e-43, 1e-40), []byte{}, []byte{}, uint64(0), 1e-300, uint16(0), 1.0, 1.0, 1.0, 0.0, 0.0) // as good as equal
 	f.Fuzz(func(t *testing.T, data, said, never []byte, seed uint64, temperature float64, topK uint16, topP, minP, repeat, presence, frequency float64) {
 		var logits []float32
@@ -41,7 +42,7 @@ func FuzzNext(f *testing.F) {
 			return ids
 		}
 		p := Params{
-			Temperature: within(temperature, 0, 100), TopK: int(topK), TopP: within(topP, 1e-6, 1), MinP: within(minP, 0, 1),
+			Temperature: within(temperature, 0, 100), TopK: int(topK), TopP: within(topP, 1e-6, 1), MinP: within(minP, 0, 2),
 			RepeatPenalty: within(repeat, 0.01, 100), PresencePenalty: within(presence, -2, 2), FrequencyPenalty: within(frequency, -2, 2),
 		}
 		answer, banned, given := ids(said), ids(never), slices.Clone(logits)

@@ -17,7 +17,7 @@ type Params struct {
 	Temperature      float64 // 0 is greedy
 	TopK             int     // keep the k most probable; 0 is off
 	TopP             float64 // keep the fewest whose probabilities add up to p, at least one; 1 is off
-	MinP             float64 // keep those with at least this share of the highest probability; 0 is off
+	MinP             float64 // keep those with at least this share of the highest probability, 0 to 1; 0 is off
 	RepeatPenalty    float64 // 0 and 1 are off
 	PresencePenalty  float64 // subtracted from the logit of each id that the answer holds; 0 is off
 	FrequencyPenalty float64 // subtracted once for each time that the answer holds the id; 0 is off
@@ -118,7 +118,7 @@ func (s *Sampler) penalized(logit float32, count int32) float32 {
 
 // choose takes the best id, or draws one of those that the filters leave.
 func (s *Sampler) choose(logits []float32) int {
-	if s.Temperature <= 0 {
+	if !(s.Temperature > 0) { // NaN is no temperature
 		return Argmax(logits)
 	}
 	c, top := s.collect(logits)
@@ -132,7 +132,7 @@ func (s *Sampler) choose(logits []float32) int {
 	}
 	least := uint64(1) // the smallest weight that min-p keeps
 	if s.MinP > 0 {
-		least = max(1, uint64(math.Ceil(s.MinP*one)))
+		least = max(1, uint64(math.Ceil(s.minP()*one)))
 		total = 0
 		for i := range c {
 			total += c[i].weightWithin(lowest, least)

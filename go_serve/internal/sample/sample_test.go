@@ -134,6 +134,9 @@ func TestWhoMayCome(t *testing.T) {
 		{"top-p after top-k", func(p *Params) { p.TopK, p.TopP = 3, 0.79 }, nil, []int{3, 4}}, // 16/20 of what top-k left
 		{"min-p", func(p *Params) { p.MinP = 0.3 }, nil, []int{2, 3, 4}},                      // at least 0.3 · 8 = 2.4
 		{"min-p 1", func(p *Params) { p.MinP = 1 }, nil, []int{3, 4}},
+		{"min-p above 1", func(p *Params) { p.MinP = 1.5 }, nil, []int{3, 4}},
+		{"min-p above 1 after top-k", func(p *Params) { p.MinP, p.TopK = math.Inf(1), 2 }, nil, []int{3, 4}},
+		{"no temperature", func(p *Params) { p.Temperature, p.TopK = math.NaN(), 2 }, nil, []int{3}},
 		{"banned", func(p *Params) {}, []int{3, 4}, []int{0, 1, 2}},
 		{"tiny temperature", func(p *Params) { p.Temperature = 1e-300 }, nil, []int{3, 4}},
 		{"temperature before top-p", func(p *Params) { p.Temperature, p.TopP = 100, 0.9 }, nil, []int{0, 1, 2, 3, 4}},
@@ -245,7 +248,7 @@ func obvious(p Params, random *rand.PCG, logits []float32, answer, banned []int)
 			break
 		}
 	}
-	ids = slices.DeleteFunc(ids, func(id int) bool { return float64(weights[id]) < p.MinP*one })
+	ids = slices.DeleteFunc(ids, func(id int) bool { return float64(weights[id]) < min(p.MinP, 1)*one })
 	total = 0
 	for _, id := range ids {
 		total += weights[id]
@@ -271,7 +274,7 @@ func TestEqualsSorting(t *testing.T) {
 			Temperature:   pick(0, 1e-300, 0.01, 0.7, 1, 3, 100),
 			TopK:          int(pick(0, 0, 1, 2, 40, 599, 1000)),
 			TopP:          pick(1, 1, 1e-9, 0.5, 0.9, 0.999999),
-			MinP:          pick(0, 0, 1e-6, 0.05, 0.5, 1),
+			MinP:          pick(0, 0, 1e-6, 0.05, 0.5, 1, 1.5),
 			RepeatPenalty: pick(1, 1, 1.2, 0.5),
 
 			PresencePenalty:  pick(0, 0, 0.6, -2, 2),

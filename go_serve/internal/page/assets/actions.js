@@ -2,9 +2,9 @@
 // its own by minitron.actions.list.push(action). An action is
 //   {icon: a symbol of index.html, title: a key of words.js, press(answer)} and, as needed,
 //   {shown(message): whether the button is there, pressed(message): whether it looks pressed, last: true for a button that only
-//   the last answer of a chat has, class: a name for the style sheet}
+//   the last answer of a chat has, class: a name for the style sheet, update(answer): called whenever the answer is shown anew}
 // An answer is {message, begun: the question, item: its node, body: the node of its text, redraw(), keep(): stores the change}; press
-// also gets button: the node of the button.
+// and update also get button: the node of the button.
 // What an action writes into the message is stored with the message, and belongs to the version of the answer that is shown.
 "use strict";
 (() => {
@@ -22,6 +22,7 @@
       for (const { action, button } of made) {
         button.hidden = action.shown ? !action.shown(answer.message) : false;
         if (action.pressed) button.setAttribute("aria-pressed", String(action.pressed(answer.message)));
+        action.update?.({ ...answer, button });
       }
     };
     return { bar: node("div", { class: "actions" }, ...made.map(({ button }) => button)), update };

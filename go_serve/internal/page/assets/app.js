@@ -35,7 +35,7 @@
     $("storage-note").textContent = note && t(note);
   }
 
-  const systemOf = (chat) => chat.system ?? settings.system ?? about.system;
+  const systemOf = (chat) => chat.system ?? settings.system ?? about.system ?? "";
 
   // weigh returns the tokens of an answer with their probabilities, or tells the person why there are none and returns null.
   async function weigh(message) {
@@ -61,7 +61,7 @@
     let asked;
     try {
       await ready;
-      message.system = systemOf(chat) ?? "";
+      message.system = systemOf(chat);
       const body = request.body(chat, message, about, settings);
       asked = request.remember(message, body);
       await engine.chat(body, {
@@ -221,7 +221,7 @@
 
   function removeChat(chat) {
     stop(chat);
-    const at = all.indexOf(chat), place = chats.placeOf(chat);
+    const at = all.indexOf(chat), place = chats.placeOf(chat), draft = store.tab.get(`draft:${chat.id}`);
     all.splice(at, 1);
     store.remove(chat);
     store.tab.set(`draft:${chat.id}`, "");
@@ -233,6 +233,7 @@
       if (!again) {
         all.splice(at, 0, chat);
         store.restore(chat);
+        store.tab.set(`draft:${chat.id}`, draft);
       }
       openChat(again ?? chat);
     });
@@ -279,7 +280,7 @@
     if (!about.model) return;
     panels.about(about);
     const context = words.continues || about.model.arch === "stream" ? Math.max(about.model.context, LONGEST) : about.model.context;
-    panels.settings({ own: { ...about.sampling, system: about.system ?? "" }, context, values: settings, changed: store.saveSettings });
+    panels.settings({ own: { ...about.sampling, system: about.system ?? "" }, context, values: settings, changed: store.saveSetting });
   }
 
   function openModel(known) {
@@ -291,7 +292,7 @@
     if (about.weights && about.weights.sha256 !== digest) {
       digest = about.weights.sha256;
       all = store.open(digest);
-      settings = store.settings();
+      settings = panels.sound(store.settings());
     }
     showAbout();
     if (current) { showChats(); showState(); return; }
@@ -376,7 +377,7 @@
     for (const panel of ["settings", "about", "help", "save"]) on(`open-${panel}`, () => { closeSide(); panels.open(panel); });
     on("theme", () => { look.next(); speak(); });
     on("language", () => { look.speak(words.lang === "en" ? "ru" : "en"); speak(); });
-    on("reset", () => { for (const key of Object.keys(settings)) delete settings[key]; store.saveSettings(settings); showAbout(); });
+    on("reset", () => { settings = {}; store.clearSettings(); showAbout(); });
     files.listen({ current: () => current, all: () => all, name: () => about.name, systemOf, opened: openSaved });
     // Unfinished answers are stored when the page is reloaded, and when it goes to the background, where a phone may end it without
     // notice. After pagehide the page may also come back from the browser's memory as it was.
@@ -431,7 +432,7 @@
       keep: (message) => { store.touch(message); keep(current); },
       isBusy: (message) => running.get(current)?.message === message,
     });
-    labels.setup({ about: () => about, all: () => all, system: () => systemOf(current) ?? "" });
+    labels.setup({ about: () => about, all: () => all, system: () => systemOf(current) });
     const hint = () => { $("message").enterKeyHint = messages.touched.matches ? "enter" : "send"; };
     messages.touched.addEventListener("change", hint); // e.g. a keyboard and a mouse are attached to a tablet
     hint();

@@ -96,7 +96,9 @@
 
   // open hands the chats of a file to page.opened, except those that are in the list already.
   async function open(file, page) {
-    const found = file.size <= MOST_BYTES ? read(await file.text()) : [];
+    const content = file.size <= MOST_BYTES ? await file.text().catch(() => null) : "";
+    if (content === null) return minitron.toast(t("unreadable", { name: file.name })); // it has changed or gone since it was chosen
+    const found = read(content);
     if (!found.length) return minitron.toast(t("notAChat", { name: file.name }));
     const same = (chat) => JSON.stringify([chat.system ?? "", saved(chat)]);
     const there = new Map(page.all().map((chat) => [same(chat), chat]));

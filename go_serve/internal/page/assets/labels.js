@@ -5,7 +5,7 @@
 // of: the answer that was labelled, system, time}.
 "use strict";
 (() => {
-  const { words, actions, request, files, text: { node } } = minitron;
+  const { words, actions, request, files, messages, versions: { memory }, text: { node } } = minitron;
   const { t } = words;
 
   let page = {}; // {about(), all(): the chats, system(): the system message of the open chat}
@@ -27,38 +27,62 @@
 
   const toggle = (kind) => (answer) => put(answer, has(kind)(answer.message) ? null : { kind });
 
-  // fix opens a field in which the answer can be corrected. Submitted empty or unchanged, it removes an earlier fix.
+  // A correction that is being written is in the memory of the version that it corrects: {of: the answer as it was, text}. So it goes
+  // with that version when another one, or another chat, is shown, and comes back with it.
   function fix(answer) {
     const { message, item } = answer;
-    if (item.querySelector(".fixing")) return;
+    if (memory(message).fixing) return;
+    memory(message).fixing = { of: message.content, text: labelOf(message)?.fix ?? message.content };
+    showFix(answer);
+    const field = item.querySelector(".fixing textarea");
+    field.focus();
+    field.select();
+  }
+
+  // showFix makes the field of the correction that is being written, if there is one, and takes away that of another version.
+  // Submitted empty or unchanged, it removes an earlier fix.
+  const forms = new WeakMap(); // form -> its correction
+  function showFix(answer) {
+    const { message, item } = answer;
+    const { fixing } = memory(message);
+    const old = item.querySelector(".fixing");
+    if (fixing === (old && forms.get(old))) return;
+    old?.remove();
+    if (!fixing) return;
     const field = node("textarea", { "aria-label": t("fixLabel"), rows: "3" });
-    field.value = labelOf(message)?.fix ?? message.content;
+    field.value = fixing.text;
+    field.addEventListener("input", () => { fixing.text = field.value; });
     const cancel = node("button", { type: "button", class: "quiet", text: t("cancel") });
     const form = node("form", { class: "fixing" }, field,
       node("div", { class: "editing-foot" }, cancel, node("button", { type: "submit", class: "solid", text: t("keepFix") })));
-    const close = () => { form.remove(); answer.button.focus(); };
+    forms.set(form, fixing);
+    const close = () => { delete memory(message).fixing; form.remove(); answer.button.focus(); };
     cancel.addEventListener("click", close);
     form.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.isComposing) return;
+      if (!messages.isEscape(event)) return;
       event.stopPropagation();
       close();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const text = field.value.trim();
+      // The answer went on, or does so now: whoever corrects it should see what the correction will be kept with.
+      if (message.content !== fixing.of || item.classList.contains("writing")) {
+        fixing.of = message.content;
+        minitron.toast(t("fixLate"));
+        return;
+      }
       close();
       if (text && text !== message.content.trim()) put(answer, { kind: "fix", fix: text });
       else if (has("fix")(message)) put(answer, null);
     });
     item.querySelector(".actions").before(form);
-    field.focus();
-    field.select();
   }
 
   actions.list.push(
     { icon: "good", title: "good", shown: possible, pressed: has("good"), press: toggle("good") },
     { icon: "bad", title: "bad", shown: possible, pressed: has("bad"), press: toggle("bad") },
-    { icon: "edit", title: "fix", class: "fix", shown: possible, pressed: has("fix"), press: fix },
+    { icon: "edit", title: "fix", class: "fix", shown: possible, pressed: has("fix"), press: fix, update: showFix },
   );
 
   // file returns the content of the file that can be sent: all labels of all chats with this model.

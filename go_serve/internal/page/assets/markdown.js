@@ -7,7 +7,7 @@
   const { words, text: { node, iconButton, copy } } = minitron;
   const DEEPEST = 5; // levels of nested lists
   const ITEM = /^(\s*)(?:([-*+])|(\d{1,9})[.)])\s+(?=\S)/;
-  const FENCE = /^(\s*)(`{3,}|~{3,})([^`]*)$/;
+  const FENCE = /^(\s*)(`{3,}(?!`)|~{3,}(?!~))([^`]*)$/; // all of its signs, so that no shorter run is tried
 
   const isRule = (line) => /^(-{3,}|\*{3,}|_{3,})$/.test(line.replace(/\s/g, ""));
   const cells = (line) => line.trim().replace(/^\|/, "").replace(/(?<!\\)\|$/, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replace(/\\\|/g, "|"));

@@ -11,7 +11,9 @@
   let name = "";
   let handlers = {}; // {regenerate(), more(), retry(), edit(message, text), branch(message, tokens, text), canBranch(message), keep(message), weigh(message), isBusy(message)}
   let shown = new Map(); // message -> {item, update}
-  const memory = versions.memory; // of an answer: {asked, tokens: with probabilities, stats, shown: whether the probabilities are}
+  // of an answer: {asked, tokens: with probabilities, stats, shown: whether the probabilities are, fixing: see labels.js}; of a
+  // message of the person: {editing: what the field holds in which it is being edited}
+  const memory = versions.memory;
 
   // --- scrolling: the end stays in view until the person scrolls up.
   let following = true;
@@ -171,21 +173,29 @@
     return node("span", { class: "dots", "aria-hidden": "true" }, node("i"), node("i"), node("i"));
   }
 
-  // edit replaces a message of the person by a field. There is at most one such field.
-  let edited; // {message, field} of the field
-  function edit(message, content = message.content) {
+  // edit replaces a message of the person by a field. A chat has at most one such field; it is there again when the chat is.
+  function edit(message) {
     const { item } = shown.get(message);
     const open = list.querySelector(".editing");
-    if (open && item.contains(open)) return open.querySelector("textarea").focus();
-    open?.querySelector(".quiet").click();
+    if (!open || !item.contains(open)) {
+      open?.querySelector(".quiet").click();
+      memory(message).editing = message.content;
+      showEdit(message);
+    }
+    item.querySelector(".editing textarea").focus();
+  }
+
+  function showEdit(message) {
+    const { item } = shown.get(message);
+    const { editing } = memory(message);
     const field = node("textarea", { "aria-label": t("editLabel"), rows: "1" });
     const send = node("button", { type: "submit", class: "solid", text: t("sendEdited") });
     const cancel = node("button", { type: "button", class: "quiet", text: t("cancel") });
     const form = node("form", { class: "editing" }, field, node("div", { class: "editing-foot" }, cancel, send));
-    field.value = content;
-    edited = { message, field };
+    field.value = editing;
     const hidden = [...item.querySelectorAll(".bubble, .actions")];
     const leave = () => {
+      delete memory(message).editing;
       form.remove();
       for (const each of hidden) each.hidden = false;
       item.classList.remove("being-edited");
@@ -196,7 +206,7 @@
       if (field.value.trim()) handlers.edit(message, field.value);
     });
     cancel.addEventListener("click", leave);
-    field.addEventListener("input", () => grow(field));
+    field.addEventListener("input", () => { memory(message).editing = field.value; grow(field); });
     field.addEventListener("keydown", (event) => {
       if (sends(event)) { event.preventDefault(); form.requestSubmit(); }
       if (isEscape(event)) { event.stopPropagation(); leave(); }
@@ -205,9 +215,7 @@
     item.classList.add("being-edited");
     item.append(form);
     grow(field);
-    field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
-    return undefined;
   }
 
   // While a word is being composed (IME), keys belong to the composition; Safari marks them with keyCode 229.
@@ -235,20 +243,19 @@
 
   // show puts a chat on the screen in place of the last one; running is the message that is being written, if any.
   function show(chat, running) {
-    const open = list.querySelector(".editing") && edited;
-    const fixes = [...shown].map(([message, { item }]) => [message, item.querySelector(".fixing textarea")?.value]);
+    const typing = list.querySelector("textarea:focus");
+    const [at] = [...shown].find(([, { item }]) => item.contains(typing)) ?? [];
     shown = new Map();
     list.replaceChildren();
-    for (const message of chat.messages) add(message).update(message === running);
-    toBottom();
-    // Fields that were open stay open.
-    for (const [message, text] of fixes) {
-      const item = text !== undefined && shown.get(message)?.item;
-      if (!item) continue;
-      item.querySelector(".actions .fix").click();
-      item.querySelector(".fixing textarea").value = text;
+    for (const message of chat.messages) {
+      add(message).update(message === running);
+      if (memory(message).editing !== undefined) showEdit(message);
     }
-    if (open && shown.has(open.message)) edit(open.message, open.field.value);
+    toBottom();
+    // Who was typing in one of its fields goes on.
+    const field = typing && shown.get(at)?.item.querySelector("textarea");
+    field?.focus();
+    field?.setSelectionRange(typing.selectionStart, typing.selectionEnd);
   }
 
   // update shows the current state of a message at the next frame, once, however often it is called until then.

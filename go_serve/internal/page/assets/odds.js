@@ -12,6 +12,7 @@
     : number(p, { style: "percent", maximumFractionDigits: p > 0.0999 ? 0 : 1 }));
   const level = (p) => LEVELS.filter((bound) => p >= bound).length;
   const bytesOf = (token) => Uint8Array.from(token.bytes ?? []);
+  const joint = (tokens) => Math.exp(tokens.reduce((sum, token) => sum + token.logprob, 0));
 
   // group joins tokens whose bytes make whole characters only together: [{text, p: their joint probability, tokens}].
   function group(tokens) {
@@ -23,11 +24,11 @@
       const bytes = bytesOf(token);
       const text = decoder.decode(bytes, { stream: true });
       if (!text && bytes.length) continue; // in the middle of a character
-      groups.push({ text, p: Math.exp(open.reduce((sum, each) => sum + each.logprob, 0)), tokens: open });
+      groups.push({ text, p: joint(open), tokens: open });
       open = [];
     }
     // An unfinished character at the end: the answer was stopped.
-    if (open.length) groups.push({ text: decoder.decode(), p: Math.exp(open[0].logprob), tokens: open });
+    if (open.length) groups.push({ text: decoder.decode(), p: joint(open), tokens: open });
     return groups;
   }
 
@@ -102,7 +103,7 @@
     const spans = groups.map((found, i) => {
       const newline = /\n/.test(found.text);
       const span = node("span", { class: `token level-${level(found.p)}${newline ? " line" : ""}`, text: found.text || "·", role: "button", tabindex: i ? "-1" : "0",
-        "aria-label": `${visible(found.tokens.length > 1 ? { token: found.text } : found.tokens[0])} ${percent(found.p)}` });
+        "aria-label": `${found.tokens.length > 1 ? found.text : visible(found.tokens[0])} ${percent(found.p)}` });
       body.append(span);
       return span;
     });

@@ -9,6 +9,14 @@
     ["temperature", 0, 2, 0.05], ["top_p", 0.01, 1, 0.01], ["top_k", 0, 200, 1], ["min_p", 0, 1, 0.01],
     ["repeat_penalty", 1, 2, 0.05], ["max_tokens", 1, null, 1],
   ];
+  const isNumber = (name) => name === "seed" || NUMBERS.some(([each]) => each === name);
+
+  // sound returns what can be set of what is stored: another version or another page may have written anything there.
+  function sound(stored) {
+    const right = ([name, value]) => (name === "system" ? typeof value === "string" : isNumber(name) && Number.isFinite(value));
+    return Object.fromEntries(Object.entries(stored).filter(right));
+  }
+
   // No shortcuts on a Mac: there Option with a letter types another character, and with N it is the dead key for ñ.
   const hasShortcuts = !/Mac|iPhone|iPad/.test(navigator.platform);
   const MOST_SEED = Number.MAX_SAFE_INTEGER;
@@ -24,14 +32,15 @@
     });
   }
 
-  // settings builds the panel. own: the model's sampling and system message; values: what the person changed.
+  // settings builds the panel. own: the model's sampling and system message; values: what the person changed; changed(name, value) is
+  // told of each change, with undefined for what is the model's own again.
   function settings({ own, context, values, changed }) {
     const body = document.getElementById("settings-body");
     body.replaceChildren();
     const put = (name, value) => {
       if (value === null || value === own[name]) delete values[name];
       else values[name] = value;
-      changed(values);
+      changed(name, values[name]);
     };
     for (const [name, low, high, step] of NUMBERS) body.append(slider(name, low, high ?? context, step, own[name], values[name], put));
     body.append(seed(values.seed, put));
@@ -131,5 +140,5 @@
     document.getElementById("help-body").replaceChildren(list);
   }
 
-  minitron.panels = { open, settings, about, help, hasShortcuts };
+  minitron.panels = { open, sound, settings, about, help, hasShortcuts };
 })();

@@ -22,9 +22,10 @@
     return pairs;
   }
 
-  // messagesFor returns the messages of a request that has a message written or continued.
+  // messagesFor returns the messages of a request that has a message written or continued, under message.system.
   // An empty system message takes the place of the model's own one, which a request without any would get.
-  function messagesFor(chat, message, system, own) {
+  function messagesFor(chat, message, own) {
+    const { system } = message;
     const at = chat.messages.indexOf(message);
     const question = chat.messages[at - 1];
     if (words.continues) return [{ role: "user", content: question.content + message.content }];
@@ -36,12 +37,12 @@
   // body returns the request for a message. The seed is chosen here, so that the request can be repeated; if the program was
   // started with a seed (about.seed), that one is used for all requests.
   function body(chat, message, about, settings) {
-    const { system, ...sampling } = settings;
+    const { system: _, ...sampling } = settings;
     const goesOn = message.content && !words.continues ? { continue_final_message: true } : {};
     const seed = about.seed === undefined ? { seed: crypto.getRandomValues(new Uint32Array(1))[0] } : {};
     return {
       model: about.name, truncation: "auto", stream: true, stream_options: { include_usage: true },
-      messages: messagesFor(chat, message, chat.system ?? system ?? about.system ?? "", about.system), ...goesOn, ...seed, ...sampling,
+      messages: messagesFor(chat, message, about.system), ...goesOn, ...seed, ...sampling,
     };
   }
 

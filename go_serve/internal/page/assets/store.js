@@ -76,6 +76,7 @@
     return { ...chat, title: String(chat.title ?? ""), updated: Number(chat.updated) || 0, removed };
   }
 
+  const settings = () => read(`${prefix}settings`) ?? {};
   const stored = (id) => sound(read(`${prefix}chat:${id}`));
   const turnsOf = (chat) => chat.messages.flatMap((m, i) => (i % 2 ? [] : [[m, chat.messages[i + 1]]]));
   const versions = (chat) => turnsOf(chat).map(([{ id }, { at }]) => `${id} ${at}`).join();
@@ -184,8 +185,10 @@
 
   minitron.store = {
     open, save, merge, remove, restore, create, turn, touch, tab,
-    settings: () => read(`${prefix}settings`) ?? {},
-    saveSettings: (settings) => settle(write("settings", settings)),
+    settings,
+    // saveSetting changes one setting of those that are stored, as another tab may have changed others; undefined takes it back.
+    saveSetting: (name, value) => settle(write("settings", { ...settings(), [name]: value })),
+    clearSettings: () => settle(write("settings", {})),
     persist,
     onTrouble: (tell) => listeners.push(tell),
     // onChange calls tell(id, chat) when another tab has written a chat, or deleted it (chat is null).
