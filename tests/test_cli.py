@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from commands import COMMAND, minitron, refused
 
 from minitron import cli
+from minitron.core.files import atomic_path
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,32 @@ def test_ctrl_c_promises_to_go_on_only_where_it_does(monkeypatch, capsys, comman
         cli.main([name, "demo.toml", *flags])
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip() == said
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_half_written(in_tmp_path, monkeypatch, name):
+    """Outside of training, too. A signal that is ignored, as by nohup, stays ignored."""
+    number = getattr(signal, name)
+
+    def write(_arguments):
+        with atomic_path("out") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(cli, "_recipe", write)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["look", "demo.toml"])
+        assert ended.value.code == 128 + number
+        assert os.listdir() == []
+        assert signal.getsignal(number) is signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)
+        with pytest.raises(AttributeError):  # from `look`, whose recipe is None here
+            cli.main(["look", "demo.toml"])
+        assert os.listdir() == ["out"]
+    finally:
+        signal.signal(number, before)
 
 
 def test_wrong_data(tiny_run):

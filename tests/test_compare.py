@@ -47,6 +47,11 @@ def test_sft_and_kto_side_by_side(tiny_run, capsys):
     page = Path("runs/tiny/report.html").read_text()
     assert "<h2>Compared</h2>" in page
     assert "answers side by side" in page
+    whole = Path("runs/tiny/report.json").read_text()
+    Path("runs/tiny/report.json").write_text(whole[: len(whole) // 2])
+    assert minitron("compare", "runs/tiny/sft", "runs/tiny/kto", "--prompts", "2") == 0
+    assert "warning: runs/tiny/report.json is damaged" in capsys.readouterr().err
+    assert Path("runs/tiny/report.html").read_text() == page
     shutil.copytree("runs/tiny", "runs/short")
     other = Path("runs/short/tokenizer/tokenizer.model")
     whole = other.read_bytes()

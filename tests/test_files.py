@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import (
     atomic_folder,
     atomic_path,
+    atomic_set,
     atomic_write,
     path_error,
     read_error,
@@ -99,12 +101,63 @@ def test_a_real_limit_on_the_file_size(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_leftovers_of_a_killed_run_are_removed(tmp_path):
-    for name in (".x.bin.123.tmp", "x.tmp", ".hidden"):
+@pytest.fixture
+def dead() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_leftovers_of_a_killed_run_are_removed(tmp_path, dead):
+    """And those of processes that still live are not."""
+    (tmp_path / f".rows.{dead}.tmp").mkdir()
+    gone = [f".x.bin.{dead}.tmp", f".step.{dead}.old.tmp", f".x.bin.{os.getpid()}.tmp", f".x.{1 << 70}.tmp"]
+    kept = [f".x.bin.{os.getppid()}.tmp", "x.tmp", ".hidden", ".x.tmp", f"x.{dead}.tmp"]
+    for name in gone + kept:
         (tmp_path / name).write_text("")
     remove_leftovers(tmp_path)
     remove_leftovers(tmp_path / "no such folder")
-    assert sorted(os.listdir(tmp_path)) == [".hidden", "x.tmp"]
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_who_writes_a_file_removes_what_killed_processes_left_of_it(tmp_path, dead):
+    for name in (f".x.{dead}.tmp", f".y.{dead}.tmp", f".x.y.{os.getpid()}.tmp"):
+        (tmp_path / name).write_text("")
+    atomic_write(tmp_path / "x", "")
+    (tmp_path / f".x.{dead}.old.tmp").mkdir()
+    os.remove(tmp_path / "x")
+    with atomic_folder(tmp_path / "x"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted([f".x.y.{os.getpid()}.tmp", f".y.{dead}.tmp", "x"])
+
+
+def test_files_that_belong_together_stay_so(tmp_path, monkeypatch):
+    """If one of them cannot be written, none changes; while they are replaced, the one that stands for all is away."""
+    names = ("big", "small", "about")
+    atomic_set(tmp_path, dict.fromkeys(names, b"old"))
+
+    def there() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    for lost in names:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", partialmethod(_write_unless_full, lost))
+            with pytest.raises(MinitronError, match="no space left on the disk"):
+                atomic_set(tmp_path, dict.fromkeys(names, b"new"))
+        assert there() == dict.fromkeys(names, b"old")
+    seen, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: seen.append("about" in there()) or replace(old, new))
+    atomic_set(tmp_path, dict.fromkeys(names, b"new"))
+    assert seen == [False, False, False]
+    assert there() == dict.fromkeys(names, b"new")
+
+
+def _write_unless_full(path: Path, lost: str, data: bytes) -> None:
+    if lost in path.name:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with path.open("wb") as file:
+        file.write(data)
 
 
 def test_digests(tmp_path):

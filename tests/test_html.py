@@ -435,7 +435,7 @@ def test_what_cannot_be_made_is_refused(tmp_path):
         html.write(half)
     assert "--dtype q8" in caught.value.hint
     (half / "config.json").write_text("{}")
-    with pytest.raises(MinitronError, match="config.json is not usable"):
+    with pytest.raises(MinitronError, match="config.json is no bundle's"):
         html.write(half)
 
 

@@ -3,11 +3,13 @@
 import json
 import random
 import re
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 
 import pytest
-from commands import minitron
+from commands import COMMAND, minitron
 from test_tokenizer_kinds import HOSTILE, KINDS, made
 
 from minitron.core.errors import MinitronError
@@ -95,6 +97,14 @@ def test_lines_for_programs(in_tmp_path):
     assert lines[0]["ids"] == found.encode(text)
     assert [len(lines[0]["pieces"]), lines[0]["pieces"][0]] == [len(lines[0]["ids"]), "hello"]
     assert not done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_a_stdout_that_is_closed_is_no_terminal(in_tmp_path):
+    made(in_tmp_path)
+    script = f"{' '.join(COMMAND)} inspect tokenizer.model hello --html page.html >&-"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "inspect: the page is page.html\n")
 
 
 def test_what_cannot_be_inspected_is_a_sentence(in_tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import sha256_file
 from minitron.core.hashes import Hashes
 from minitron.core.out_of_memory import explained
-from minitron.program import go
+from minitron.program import check, go
 from minitron.recipe.load import load_recipe
 from minitron.recipe.view import GENERAL, Undeclared, View
-from minitron.stages import pipeline
+from minitron.stages import binary, pipeline
 from minitron.stages.pipeline import STAGES, settings_of
 from minitron.train import checkpoint
 
@@ -266,6 +267,45 @@ def test_an_end_that_is_lost_is_made_again_without_training(minitron):
     assert not Path("runs/tiny/sft.old").exists()
 
 
+def test_a_pointer_that_is_damaged_names_no_checkpoint(minitron):
+    minitron("run", "tiny.toml", "--to", "sft", *SHORT)
+    folder = Path("runs/tiny/sft")
+    best = checkpoint.pointed(folder, "best")
+    (folder / "best").write_bytes(b"\xff\xfe")
+    assert not load_recipe("tiny.toml").layout.last_trained[1].exists()
+    assert minitron("reject", "tiny.toml")[0] == 1
+    Path("runs/tiny/recipe").write_bytes(b"\xff\xfe")
+    assert minitron("sft", "tiny.toml", *SHORT)[0] == 0
+    assert checkpoint.pointed(folder, "best") == best
+    assert Path("runs/tiny/recipe").read_text() == "tiny.toml\n"
+
+
+def test_a_stage_removes_what_killed_processes_left(minitron):
+    """In its own folder and in that of the run."""
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = [Path("runs/tiny", name.format(killed.pid)) for name in ("data/.packed-train.{}.tmp", ".report.html.{}.tmp")]
+    for folder in left:
+        folder.mkdir(parents=True)
+    minitron("data", "tiny.toml")
+    assert not any(folder.exists() for folder in left)
+
+
+def test_probes_that_are_damaged_are_not_taken_for_whole(config):
+    file = config.layout.probes(config.shipped)
+    assert file in stage("eval").makes(config)
+    assert binary.read_probes(file) == []
+    probe = {"messages": [], "check": "", "answer": "", "right": True, "wanted": ""}
+    line = json.dumps(probe) + "\n"
+    file.parent.mkdir(parents=True)
+    file.write_text(line * 2)
+    assert binary.read_probes(file) == [probe, probe]
+    for damaged in (line + line[:20], line + line[:-1], '{"a": 1}\n', "[]\n", "3\n", "\n"):
+        file.write_text(damaged)
+        with pytest.raises(MinitronError, match="is damaged"):
+            binary.read_probes(file)
+
+
 def test_damaged_rows_are_packed_again_where_the_stamp_is_deleted(minitron):
     """The remedy that `packing.pack_again` gives: a finished stage does not look at its rows."""
     minitron("run", "tiny.toml", "--to", "sft", *SHORT)
@@ -358,6 +398,42 @@ def test_a_terminal_that_closes_loses_no_step(tiny_run):
     assert "stopping after this step" in Path("runs/tiny/sft/log").read_text()
 
 
+def test_a_reader_that_ends_first_loses_no_step(tiny_run):
+    """As with `minitron sft RECIPE 2>&1 | tee log`, where Ctrl-C ends tee at once."""
+    assert subprocess.run([*COMMAND, "run", "tiny.toml", "--to", "tokenizer"]).returncode == 0
+    log = Path("runs/tiny/sft/metrics.jsonl")
+    settings = ("sft.steps=100000", "sft.eval_every_steps=90000")
+    process = subprocess.Popen(
+        [*COMMAND, "sft", "tiny.toml", *settings], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    folder = checkpoint.newest_whole(Path("runs/tiny/sft"))
+    assert checkpoint.check(folder)["step"] == json.loads(log.read_text().splitlines()[-1])["step"]
+    assert "stopping after this step" in Path("runs/tiny/sft/log").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "{} 2>&-; echo $? > status",
+        "{} 2>/dev/full; echo $? > status",
+        "{} <&- >&- 2>&-; echo $? > status",
+        "({} 2>&1; echo $? > status) | true",
+    ],
+)
+def test_work_does_not_end_since_nobody_reads_its_messages(tiny_run, script):
+    subprocess.run(["sh", "-c", script.format(f"{' '.join(COMMAND)} data tiny.toml")], check=True)
+    assert Path("status").read_text() == "0\n"
+    assert Path("runs/tiny/data/train.parquet").exists()
+    assert "probes " in Path("runs/tiny/data/log").read_text().splitlines()[-1]
+
+
 @pytest.mark.skipif(not shutil.which("nohup"), reason="no nohup here")
 def test_nohup_goes_on(tiny_run):
     code = "import os, signal\nfrom minitron.core.interrupt import Interrupt\nwith Interrupt() as stop:\n"
@@ -411,7 +487,7 @@ def test_roles_out_of_data_are_shown_without_their_escapes(minitron):
 
 @pytest.mark.parametrize(("encoding", "shown"), [("latin-1", "?????? é"), ("ascii", "?????? ?"), ("utf-8", "Привет é")])
 def test_results_are_shown_in_any_encoding(encoding, shown):
-    code = "from minitron.core import console; console.any_text_on_stdout(); console.tell('Привет é\\x1b')"
+    code = "from minitron.core import console; console.ready_streams(); console.tell('Привет é\\x1b')"
     env = os.environ | {"PYTHONIOENCODING": encoding}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=True)
     assert done.stdout.decode(encoding).strip() in (shown + "?", shown + "\ufffd")
@@ -434,6 +510,77 @@ def test_every_recipe_has_its_own_bundle_and_programs(minitron, capfd):
     assert capfd.readouterr().err == "the bundle that was exported last is export/beta: Beta\n"
     os.utime("export/alpha/config.json", ns=(1 << 62, 1 << 62))
     assert go.last_bundle() == Path("export/alpha")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_a_recipe_whose_name_is_not_utf_8_is_a_sentence(minitron):
+    name = os.fsdecode(b"caf\xe9.toml")
+    shutil.copy("tiny.toml", name)
+    code, said = minitron("data", name)
+    assert (code, said) == (2, "minitron: error: the name of caf\ufffd.toml is not UTF-8\nhint: rename it\n")
+    assert not Path("runs").exists()
+
+
+DAMAGES = {
+    "weights.bin": (lambda data: data[:-64], "weights.bin is damaged: it is not what config.json says"),
+    "vocab.json": (lambda data: data.replace(b"hello", b"hallo", 1) + b" ", "vocab.json is damaged"),
+    "config.json": (lambda data: data.replace(b"tiny", b"tidy", 1), "config.json is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_nothing_is_built_around_a_damaged_bundle(minitron, name):
+    minitron("export", "tiny.toml", "--untrained")
+    program = Path("dist/tiny") / go.program_name(None)
+    program.parent.mkdir(parents=True)
+    program.write_text("a good one")
+    damage, told = DAMAGES[name]
+    file = Path("export/tiny", name)
+    file.write_bytes(damage(file.read_bytes()))
+    for command in ("binary", "html"):
+        code, said = minitron(command)
+        assert code == 1
+        assert f"minitron: error: export/tiny/{told}" in said
+    assert program.read_text() == "a good one"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sh")
+def test_go_is_asked_once_and_its_full_disk_is_told_in_one_sentence(minitron, tmp_path, monkeypatch):
+    minitron("export", "tiny.toml", "--untrained")
+    fake = tmp_path / "bin" / "go"
+    fake.parent.mkdir()
+    said = "go: writing /tmp/go-build7/b001: no space left on device"
+    fake.write_text(
+        f'#!/bin/sh\necho "$1 $GOENV $TMPDIR" >> {tmp_path}/asked\necho x: go1.99\necho "{said}" >&2\n[ "$1" = version ]\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    for command in (("binary",), ("binary", "--target", "linux/arm64"), ("html",)):
+        assert minitron(*command) == (
+            1,
+            "the bundle that was exported last is export/tiny: tiny\nminitron: error: /tmp/go-build7/b001 cannot be written: "
+            "no space left on the disk\nhint: free some space, then run the same command again\n",
+        )
+    assert check.toolchain(fake) == "go1.99"
+    asked = [line.split() for line in (tmp_path / "asked").read_text().splitlines()]
+    assert [line[0] for line in asked] == ["version", "build", "build", "run", "version"]
+    assert {line[1] for line in asked} == {"off"}
+    assert all(Path(line[2]).is_dir() for line in asked)
+
+
+def test_no_folder_for_temporary_files_is_a_sentence(minitron, monkeypatch):
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    minitron("export", "tiny.toml", "--untrained")
+    for command in ("binary", "html"):
+        with monkeypatch.context() as patch:
+            patch.setattr(tempfile, "gettempdir", none)
+            code, said = minitron(command)
+        assert code == 1
+        assert "minitron: error: no folder for temporary files can be written to\nhint: " in said
 
 
 def test_without_a_bundle_there_is_a_sentence(minitron):

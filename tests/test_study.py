@@ -184,6 +184,28 @@ def test_a_study_from_text_to_verdict_and_again(in_tmp_path, capfd):
     assert other.bits_per_byte != chars.bits_per_byte
 
 
+DAMAGED = ["result.json", "tokenizer/report.json", "speed.json"]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+@pytest.mark.parametrize("text", ["[]", '{"key": ', "{}"])
+def test_a_cell_of_which_a_file_is_damaged_is_made_anew(in_tmp_path, damaged, text):
+    Path("book.txt").write_text("\n".join(tiny_texts(700)))
+    Path("s.toml").write_text(STUDY)
+    config = load_recipe("s.toml", ["study.kinds=['char']", "study.equal=time", "study.budget=0.002"])
+    (before,) = study.run(config)
+    (cell,) = Path("runs/s/study").glob("char-*")
+    (cell / damaged).write_text(text)
+    (after,) = study.run(config)
+    assert json.loads((cell / damaged).read_text())
+    if damaged != "speed.json":
+        assert after == before
+    known = json.loads((cell / "result.json").read_text())
+    for result in (known["result"] | {"more": 1}, {}, [], None):
+        (cell / "result.json").write_text(json.dumps(known | {"result": result}))
+        assert study.run(config) == [after]
+
+
 @pytest.mark.parametrize("kind", ["bpe", "bpe-spaces", "char"])
 def test_what_a_word_costs_is_that_of_all_tokens_that_hold_it(tmp_path, kind):
     """Computed by hand: the sum of -log p over all tokens that overlap " you" or " are" in the text, in nats."""

@@ -4,8 +4,10 @@ Off a terminal there are no bars and no colours, only lines; NO_COLOR is respect
 or out of a model never steers the terminal: its control characters are shown as U+FFFD.
 """
 
+import atexit
 import errno
 import io
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -28,8 +30,12 @@ def visible(text: str) -> str:
     return text.translate(CONTROLS)
 
 
+# Nobody reads any more: the terminal was closed (SIGHUP), the other program of a pipe ended, or the disk with the file is full.
+UNREAD = (errno.EIO, errno.EPIPE, errno.ENOSPC)
+
+
 class _Stderr:
-    """stderr, which may go away while a task goes on: a terminal that was closed (SIGHUP) is no reason to lose a step."""
+    """stderr, which may go away while a task goes on: that is no reason to lose a step."""
 
     @property
     def rich_proxied_file(self) -> "_Stderr":
@@ -53,8 +59,17 @@ class _Stderr:
         try:
             return work(*arguments)
         except OSError as error:
-            if error.errno != errno.EIO:
+            if error.errno not in UNREAD:
                 raise
+
+
+def _forget_unread() -> None:
+    """Drops what stderr did not take. Python would try again at its end, and fail with a status of its own, 120."""
+    try:
+        if not sys.stderr.closed:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 @cache
@@ -62,6 +77,7 @@ def console():
     """The rich console on stderr, made when first used (rich costs 50 ms to import)."""
     from rich.console import Console
 
+    atexit.register(_forget_unread)
     return Console(file=_Stderr(), highlight=False, soft_wrap=True, emoji=False)
 
 
@@ -92,7 +108,7 @@ def logging_to(path: Path) -> Iterator[None]:
     if _quiet:
         yield
         return
-    with path.open("a", encoding="utf-8") as log:
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as log:  # the name of a file may not be UTF-8
         _logs.append(log)
         try:
             yield
@@ -100,8 +116,15 @@ def logging_to(path: Path) -> Iterator[None]:
             _logs.remove(log)
 
 
-def any_text_on_stdout() -> None:
-    """From now on a character that stdout's encoding lacks is printed as `?`, instead of ending the program."""
+def ready_streams() -> None:
+    """From now on no stream ends the program: one that is closed (`2>&-`) reads nothing and drops what it gets, and a character that
+    stdout's encoding lacks is printed as `?`."""
+    # In the order of their descriptors: a new file gets the lowest free one, so that each stream has its own again.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115  for as long as the program runs
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 

@@ -14,9 +14,10 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,14 @@ REASONS = {
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary sibling to write to; it becomes `path` if the block succeeds and is removed if not.
 
-    The temporary name is `.<name>.<pid>.tmp`. Missing parent folders are made. An OSError of writing becomes a
-    MinitronError; one about another file (read inside the block) is left alone.
+    The temporary name is `.<name>.<pid>.tmp`; what killed processes left under such names is removed first. Missing parent folders are
+    made. An OSError of writing becomes a MinitronError; one about another file (read inside the block) is left alone.
     """
     path = Path(path)
     temporary = _temporary(path)
     try:
         make_folder(path.parent)
+        remove_leftovers(path.parent, path.name)
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
@@ -75,7 +77,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         make_folder(path.parent)
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove_leftovers(path.parent, path.name)
         temporary.mkdir()
         yield temporary
         for file in sorted(temporary.rglob("*"), reverse=True):
@@ -136,6 +138,18 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def atomic_set(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files that belong together. The last one stands for them all: while the others are replaced it is away, so that nobody
+    takes old and new ones for a set. Where one cannot be written, all stay as they were."""
+    *_, last = files
+    with ExitStack() as stack:
+        temporary = {name: stack.enter_context(atomic_path(folder / name)) for name in reversed(files)}
+        for name, data in files.items():
+            temporary[name].write_bytes(data)
+            _sync(temporary[name])
+        (folder / last).unlink(missing_ok=True)
+
+
 def append_line(path: str | Path, line: str) -> None:
     """Adds a line to a file that `whole_lines` reads; after a crash it is there whole or not at all."""
     try:
@@ -157,6 +171,15 @@ def whole_lines(path: str | Path) -> list[str]:
     if whole < len(data):
         os.truncate(path, whole)
     return data[:whole].decode().split("\n")[:-1]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one if there is no file, or none that holds an object."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_error(error: OSError, *, path: str | Path) -> MinitronError:
@@ -197,13 +220,31 @@ def _reason(error: OSError, otherwise: str) -> tuple[str, str]:
     return REASONS.get(code, (error.strerror or str(error), otherwise))
 
 
-def remove_leftovers(folder: str | Path) -> None:
-    """Removes the temporary files and folders that a killed process left in `folder`, which nobody else may be writing to."""
-    for leftover in Path(folder).glob(".*.tmp"):
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            _remove(leftover)
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Removes the temporary files and folders, or those of one name, that killed processes left in `folder`. This process must not be
+    writing to any of them; another process may."""
+    temporary = re.compile(rf"\.{'.+' if name is None else re.escape(name)}\.(\d+)(\.old)?\.tmp", re.DOTALL)
+    for leftover in folder.glob(".*.tmp"):
+        written_by = temporary.fullmatch(leftover.name)
+        if written_by and not _may_write(int(written_by[1])):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                _remove(leftover)
+
+
+def _may_write(pid: int) -> bool:
+    """Whether a process other than this one lives."""
+    # On Windows `kill` would end the process; it removes no file that is open.
+    if pid == os.getpid() or os.name == "nt":
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it belongs to another user
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def sha256_file(path: str | Path) -> str:

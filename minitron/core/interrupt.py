@@ -5,6 +5,9 @@ The exit status tells which signal it was, by the convention of shells: 128 + it
 """
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from minitron.core import distributed
@@ -15,11 +18,31 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the work to stop, and what was done is saved. `code` is the exit status."""
+    """A signal asked the work to stop. `code` is the exit status."""
 
     def __init__(self, number: int):
         super().__init__()
         self.code = 128 + number
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP raise Stopped, as Ctrl-C raises KeyboardInterrupt: what is half written is removed. In the
+    other processes of torchrun, which write nothing, they end the process as usual."""
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        raise Stopped(number)
+
+    # Whoever has set another handler keeps it, and ignored signals stay ignored.
+    mine = distributed.rank() == 0 and threading.current_thread() is threading.main_thread()
+    usual = [number for number in SIGNALS if mine and signal.getsignal(number) is signal.SIG_DFL]
+    for number in usual:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in usual:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Interrupt:

@@ -14,14 +14,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from minitron.core.console import say
+from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write, sha256_file
+from minitron.core.files import atomic_write, read_object, sha256_file
 from minitron.evaluate import report
 from minitron.evaluate.card import Card
 from minitron.evaluate.comparison import Comparison
 from minitron.evaluate.examiner import Examiner
+from minitron.recipe.layout import pointed
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.tokenizer import kinds
@@ -67,7 +68,11 @@ def run(first: str, second: str, *, prompts: int) -> None:
     show(comparison)
     say(f"compare: all of it is in {layout.comparison}")
     if layout.card.exists():
-        card = Card.from_json(json.loads(layout.card.read_text(encoding="utf-8")))
+        try:
+            card = Card.from_json(read_object(layout.card))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            warn(f"{layout.card} is damaged, so there is no page of it; to write both anew: minitron eval RECIPE")
+            return
         atomic_write(layout.page, report.html(layout, card))
         say(f"compare: {layout.page} shows it, with answers side by side")
 
@@ -77,7 +82,7 @@ def find(text: str) -> Path:
     path = Path(text)
     if (path / "model.safetensors").exists():
         return path
-    best = checkpoint.pointed(path, "best")
+    best = pointed(path, "best")
     if best is None:
         raise MinitronError(
             f"{text} is neither a checkpoint nor the folder of a finished stage",

@@ -18,7 +18,7 @@ import torch
 from minitron import __version__
 from minitron.core.console import say
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write
+from minitron.core.files import atomic_set
 from minitron.interop.about import ANSWER_TOKENS, About, check_fp16, utc
 from minitron.model.language_model import LanguageModel
 from minitron.quant import arithmetic
@@ -63,9 +63,7 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
         "tensors": tensors,
         "about": {"version": e.version, "licence": e.licence, "icon": base64.b64encode(about.icon).decode()},
         "chat": {"system": e.system, "greeting": e.greeting, "questions": e.questions},
-        "sampling": {
-            k: getattr(e, k) for k in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens")
-        },
+        "sampling": dataclasses.asdict(e.sampling()),
         "selftest": tests,
         "made": {
             "minitron": __version__,
@@ -83,11 +81,8 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
         raise MinitronError(
             "a text in [export] is not Unicode", hint="write the recipe's texts in UTF-8", code=2
         ) from error
-    # config.json is removed first and written last: without it a folder is no bundle, so nobody loads a half-written one
-    (out / "config.json").unlink(missing_ok=True)
-    atomic_write(out / "weights.bin", weights)
-    atomic_write(out / "vocab.json", vocab_bytes)
-    atomic_write(out / "config.json", config_bytes)
+    # without its config.json a folder is no bundle, so nobody loads a half-written one
+    atomic_set(out, {"weights.bin": weights, "vocab.json": vocab_bytes, "config.json": config_bytes})
     say(
         f"export: {about.title}, {config['params'] / 1e6:.2f}M parameters as {about.dtype}, {len(weights) / 1e6:.1f} MB -> {out}"
     )

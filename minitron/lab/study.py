@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from minitron.core.console import say
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write, sha256_json
+from minitron.core.files import atomic_write, read_object, sha256_json
 from minitron.core.hashes import Hashes
 from minitron.data.packing import PackedRows
 from minitron.plan import dry_run, memory
@@ -107,15 +108,21 @@ def cell(config: Config, point: Point, seed: int) -> Result:
     """The result of one cell: trains its tokenizer, then its model, as far as that is not done yet."""
     named = with_point(config, point, seed)
     pipeline.run_stage(_stage("tokenizer"), named)
+    if not _bytes_per_token(named):
+        pipeline.run_stage(_stage("tokenizer"), named, force=True)
+    # a speed that is measured again gives another number of steps
+    begin_anew = _speed_file(named).exists() and not _known_speed(named)
     sized = with_budget(named)
     done = sized.layout.run / "result.json"
     decides = {name: sized.section(name) for name in ("seed", "tokenizer", "model", "optim", "pretrain")}
     read = pipeline.fingerprint(_stage("pretrain"), sized, Hashes(sized.layout.hashes))["reads"]
     # only these: a new option elsewhere must not undo finished cells
     key = sha256_json([decides, sorted(read.values()), pipeline.FORMAT])
-    if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
-        return Result.from_json(known["result"])
-    pipeline.run_stage(_stage("pretrain"), sized)
+    known = read_object(done)
+    if known.get("key") == key:
+        with suppress(KeyError, TypeError, ValueError):  # damaged: it is computed anew
+            return Result.from_json(known["result"])
+    pipeline.run_stage(_stage("pretrain"), sized, force=begin_anew)
     result = _result(sized, point, seed)
     atomic_write(done, json.dumps({"key": key, "result": dataclasses.asdict(result)}, indent=1))
     return result
@@ -139,9 +146,9 @@ def with_point(config: Config, point: Point, seed: int) -> Config:
 def with_budget(config: Config) -> Config:
     """The same recipe with a context and a batch that hold the study's bytes of text, and with as many steps as its budget allows. The
     cell's tokenizer must be trained already."""
-    study, report = config.study, json.loads(config.layout.stage_report("tokenizer").read_text(encoding="utf-8"))
+    study = config.study
     size = kinds.load(config.layout.tokenizer).vocab_size
-    per_token = max(0.25, report["bytes_per_token"])
+    per_token = max(0.25, _bytes_per_token(config))
     context = max(LEAST_CONTEXT, round(study.context_bytes / per_token))
     rows = max(1, round(study.batch_bytes / (context * per_token)))
     micro = min(rows, max(1, round(rows / config.pretrain.accumulation)))
@@ -174,12 +181,29 @@ def _counted(config: Config, size: int) -> Config:
 def _seconds_per_step(config: Config) -> float:
     """Seconds per training step. They are measured once for a cell and kept in a file, so that a cell that goes on has the same number
     of steps as before."""
-    kept = config.layout.run / "speed.json"
-    if kept.exists():
-        return float(json.loads(kept.read_text(encoding="utf-8"))["seconds_per_step"])
+    if known := _known_speed(config):
+        return known
     speed = dry_run.measure(config, "pretrain", pick_device(config.device)).step(config.pretrain.accumulation)
-    atomic_write(kept, json.dumps({"seconds_per_step": speed}))
+    atomic_write(_speed_file(config), json.dumps({"seconds_per_step": speed}))
     return speed
+
+
+def _speed_file(config: Config) -> Path:
+    return config.layout.run / "speed.json"
+
+
+def _known_speed(config: Config) -> float:
+    """Seconds per training step as they were measured; 0 if they were not, or the file is damaged."""
+    return _positive(read_object(_speed_file(config)).get("seconds_per_step"))
+
+
+def _bytes_per_token(config: Config) -> float:
+    """As the tokenizer's report says; 0 if that is damaged."""
+    return _positive(read_object(config.layout.stage_report("tokenizer")).get("bytes_per_token"))
+
+
+def _positive(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and value > 0 else 0.0
 
 
 def _result(config: Config, point: Point, seed: int) -> Result:

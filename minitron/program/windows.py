@@ -11,9 +11,12 @@ Knows nothing about models.
 import io
 import re
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+
+from minitron.program import icon
 
 ICON, GROUP_ICON, VERSION, MANIFEST = 3, 14, 16, 24  # resource types
 ENGLISH, UNICODE = 0x0409, 1200  # language and code page of the strings
@@ -78,19 +81,13 @@ def icon_images(picture: bytes) -> list[tuple[int, bytes]]:
     for size in SIZES:
         small = full.resize((size, size), Image.Resampling.LANCZOS)
         if size == 256:
-            images.append((size, picture if full.size == (256, 256) else png(small)))
+            images.append((size, picture if full.size == (256, 256) else icon.encode(small)))
             continue
         # BITMAPINFOHEADER with twice the height: colours bottom up, then a mask of 1 bit per pixel, left empty since alpha replaces it
         header = struct.pack("<IiiHHIIiiII", 40, size, 2 * size, 1, 32, 0, 0, 0, 0, 0, 0)
         mask = bytes(-(-size // 32) * 4 * size)
         images.append((size, header + small.tobytes("raw", "BGRA", 0, -1) + mask))
     return images
-
-
-def png(picture: Image.Image) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, "PNG", optimize=True)
-    return out.getvalue()
 
 
 def icon_group(images: list[tuple[int, bytes]]) -> bytes:
@@ -136,7 +133,7 @@ def version_info(strings: dict[str, str], *, numbers: tuple[int, int, int, int])
     )
 
 
-def block(key: str, value: bytes, *, children: list[bytes] = (), text: bool = False) -> bytes:
+def block(key: str, value: bytes, *, children: Sequence[bytes] = (), text: bool = False) -> bytes:
     """One block of VS_VERSIONINFO: its length, the value's length (in UTF-16 units if it is text), type, key, value, children. Value
     and children begin at multiples of 4 bytes."""
     head = aligned((key + "\0").encode("utf-16-le"), offset=6) + value

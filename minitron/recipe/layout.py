@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def pointed(stage_dir: Path, pointer: str) -> Path | None:
+    """The checkpoint folder that `best` or `latest` in a stage's folder names, or None. A name that is damaged names no folder."""
+    file = stage_dir / pointer
+    return stage_dir / "checkpoints" / file.read_text("utf-8", errors="replace").strip() if file.is_file() else None
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths of the run in the folder `run`, such as runs/demo."""
@@ -62,9 +68,8 @@ class Layout:
     def last_trained(self) -> tuple[str, Path] | None:
         """The last stage that has a finished model, and the folder of its checkpoint; None if no stage has one."""
         for stage in ("feedback", "kto", "sft", "pretrain"):
-            pointer = self.run / stage / "best"
-            if pointer.is_file():
-                return stage, self.checkpoint(stage, pointer.read_text(encoding="utf-8").strip())
+            if best := pointed(self.stage(stage), "best"):
+                return stage, best
         return None
 
     def metrics(self, stage: str) -> Path:

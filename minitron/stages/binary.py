@@ -8,6 +8,9 @@ measured.
 
 import json
 import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from minitron.core.console import say, warn
 from minitron.core.errors import MinitronError
@@ -28,8 +31,7 @@ def run(config: Config) -> None:
         raise MinitronError(f"{program} does not compute what torch does: {test.stderr.strip()}", hint=hint)
     say("binary: its selftest passes")
     go.publish([program], bundle)
-    lines = config.layout.probes(config.shipped)
-    asked = [json.loads(line) for line in lines.read_bytes().split(b"\n")[:-1]] if lines.exists() else []
+    asked = read_probes(config.layout.probes(config.shipped))
     if not asked:
         return
     answers = go.complete(program, [a["messages"] for a in asked], max_tokens=config.eval.max_tokens)
@@ -45,3 +47,15 @@ def run(config: Config) -> None:
             "the program's accuracy on the probes differs from eval's by more than a percentage point; rounded weights may be why: "
             "try export.dtype = 'f16'"
         )
+
+
+def read_probes(file: Path) -> list[dict[str, Any]]:
+    """What eval asked and what was answered; nothing if there is no file. Raises MinitronError for a file that is damaged."""
+    if not file.exists():
+        return []
+    *lines, cut = file.read_bytes().split(b"\n")
+    with suppress(ValueError, TypeError):
+        probes = [json.loads(line) for line in lines]
+        if not cut and all({"messages", "check", "answer", "right"} <= {*probe} for probe in probes):
+            return probes
+    raise MinitronError(f"{file} is damaged", hint="run: minitron eval RECIPE")

@@ -47,9 +47,8 @@ def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str
     """All figures of one model, whose `answers` to the prompts are given. Writes the probes with the model's answers to
     eval/probes-<stage>.jsonl."""
     probes = examiner.probe_answers(model)
-    if probes:
-        lines = "".join(json.dumps(vars(answer), ensure_ascii=False) + "\n" for answer in probes)
-        atomic_write(config.layout.probes(stage), lines)
+    lines = "".join(json.dumps(vars(answer), ensure_ascii=False) + "\n" for answer in probes)
+    atomic_write(config.layout.probes(stage), lines)
     return examiner.figures(model, probes=Probes.of(probes) if probes else None, answers=answers)
 
 

@@ -61,7 +61,7 @@ def write(
         if about.adapter is None:
             raise MinitronError(
                 f"{config.recipe} has no LoRA adapter alone to export",
-                hint="use --format hf; peft needs sft.lora_rank, and no [kto] after it",
+                hint="use --format hf; peft needs sft.lora_rank, and neither [kto] nor labels after it",
             )
         about = replace(about, start=inherit.begin(config, tokenizer).eval())
     with lock.held(Path(out)):

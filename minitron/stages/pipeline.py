@@ -19,13 +19,14 @@ from typing import Any
 from minitron.core import distributed, lock, out_of_memory
 from minitron.core.console import logging_to, say, warn
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_write, sha256_json
+from minitron.core.files import atomic_write, read_object, remove_leftovers, sha256_json
 from minitron.core.hashes import Hashes
+from minitron.core.text import is_unicode, mended
 from minitron.data.sources import find_files
 from minitron.program import go
 from minitron.recipe import mixture
 from minitron.recipe.alignment import Sampling
-from minitron.recipe.layout import Layout
+from minitron.recipe.layout import Layout, pointed
 from minitron.recipe.schema import Config
 from minitron.recipe.view import View
 from minitron.recipe.write import dump_recipe
@@ -75,7 +76,7 @@ def _data(config: Config, *names: str) -> list[Path]:
 
 def _dialogues(config: Config) -> list[Path]:
     """Files that the data stage reads. A dataset from a hub is not among them: it counts as unchanged."""
-    found = (find_files(part.config.files) for part in mixture.parts(config.data))
+    found = (find_files(part.config.files) for part in mixture.ingredients(config.data))
     return list(dict.fromkeys(path for files in found for path in files))
 
 
@@ -96,9 +97,9 @@ def _tokenizer(config: Config) -> Path:
 
 def _best(config: Config, stage: str) -> list[Path]:
     """The file `best` of a stage, and the weights that it points to."""
-    pointer = config.layout.stage(stage) / "best"
-    name = pointer.read_text(encoding="utf-8").strip() if pointer.exists() else "none"
-    return [pointer, config.layout.checkpoint(stage, name) / "model.safetensors"]
+    folder = config.layout.stage(stage)
+    best = pointed(folder, "best") or config.layout.checkpoint(stage, "none")
+    return [folder / "best", best / "model.safetensors"]
 
 
 def _packed(config: Config, stage: str) -> Path:
@@ -250,7 +251,7 @@ STAGES = [
             _trained_on(c),
             *(_best(c, "feedback") if c.labelled else []),
         ],
-        makes=lambda c: [c.layout.card, c.layout.page],
+        makes=lambda c: [c.layout.card, c.layout.page, c.layout.probes(c.shipped)],
         lower="lower eval.batch_rows",
     ),
     Stage(
@@ -295,7 +296,7 @@ def fingerprint(stage: Stage, config: Config, hashes: Hashes) -> dict:
 
 
 def up_to_date(stage: Stage, config: Config, now: dict, hashes: Hashes) -> bool:
-    stamp = _read_json(config.layout.stage(stage.name) / "stage.json")
+    stamp = read_object(config.layout.stage(stage.name) / "stage.json")
     made = stamp.get("made")
     if stamp.get("from") != sha256_json(now) or not isinstance(made, dict):
         return False
@@ -310,7 +311,10 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
     with ExitStack() as held:
 
         def begin_alone() -> dict | None:
+            check_name(config)
             held.enter_context(lock.held(folder))
+            for place in (folder, config.layout.run):
+                remove_leftovers(place)
             return enter(stage, config, folder, force=force)
 
         now = distributed.on_rank0(begin_alone)
@@ -343,12 +347,18 @@ def enter(stage: Stage, config: Config, folder: Path, *, force: bool) -> dict | 
     return now
 
 
+def check_name(config: Config) -> None:
+    """Raises MinitronError where the recipe's path is not UTF-8, in which files of the run hold it."""
+    if not is_unicode(path := str(config.recipe)):
+        raise MinitronError(f"the name of {mended(path)} is not UTF-8", hint="rename it", code=2)
+
+
 def check_owner(config: Config) -> None:
     """Notes in the run's folder that it belongs to this recipe. Raises MinitronError where it belongs to another recipe of the same file
     name that still exists."""
     owner, recipe = config.layout.owner, config.recipe.resolve()
     mine = (recipe.relative_to(Path.cwd()) if recipe.is_relative_to(Path.cwd()) else recipe).as_posix()
-    theirs = owner.read_text(encoding="utf-8").strip() if owner.is_file() else ""
+    theirs = owner.read_text(encoding="utf-8", errors="replace").strip() if owner.is_file() else ""
     if theirs == mine:
         return
     if theirs and Path(theirs).is_file() and not Path(theirs).samefile(config.recipe):
@@ -362,7 +372,7 @@ def check_owner(config: Config) -> None:
 def warn_of_earlier(stage: Stage, config: Config) -> None:
     """Warns of stages before this one that were made with other settings than those of the recipe and the command line now."""
     for earlier in _before(stage, config):
-        started = _read_json(config.layout.stage(earlier.name) / "started.json")
+        started = read_object(config.layout.stage(earlier.name) / "started.json")
         changes = differences(_dict(started.get("settings")), json.loads(json.dumps(settings_of(earlier, config))))
         if started and started.get("format") == FORMAT and changes:
             warn(
@@ -396,7 +406,7 @@ def begin(stage: Stage, folder: Path, now: dict, *, parts: Path, force: bool) ->
     A resumable stage with checkpoints and unchanged settings keeps everything and goes on with it. Raises MinitronError where a
     training run with other settings is unfinished.
     """
-    started, trained = _read_json(folder / "started.json"), any(folder.glob("checkpoints/step-*"))
+    started, trained = read_object(folder / "started.json"), any(folder.glob("checkpoints/step-*"))
     changes = differences(started, now)
     if started and started.get("format") != FORMAT:
         changes = ["it was made by another version of minitron"]
@@ -464,14 +474,6 @@ def select(config: Config, first: str | None, last: str | None) -> list[Stage]:
     if not stages:
         raise MinitronError(f"{last} comes before {first}", hint="stages run in the order of --help", code=2)
     return stages
-
-
-def _read_json(path: Path) -> dict:
-    """The object in a JSON file; an empty one if there is none."""
-    try:
-        return _dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
 
 
 def _dict(value: Any) -> dict:

@@ -16,6 +16,7 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from minitron.core.files import (
 )
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
+from minitron.recipe.layout import pointed
 from minitron.train import model_json
 
 ADAPTER = "adapter.safetensors"
@@ -108,12 +110,6 @@ def choose(stage_dir: Path, model: LanguageModel, folder: Path) -> None:
     point(stage_dir, "best", folder.name)
 
 
-def pointed(stage_dir: Path, pointer: str) -> Path | None:
-    """The checkpoint folder that `best` or `latest` names, or None."""
-    file = stage_dir / pointer
-    return stage_dir / "checkpoints" / file.read_text(encoding="utf-8").strip() if file.exists() else None
-
-
 def steps(stage_dir: Path) -> list[Path]:
     """The folders of all steps, in the order of steps."""
     found = [(folder.name.removeprefix("step-"), folder) for folder in (stage_dir / "checkpoints").glob("step-*")]
@@ -136,21 +132,24 @@ def prune(stage_dir: Path, *, keep: int) -> None:
 
 def check(folder: Path) -> dict:
     """Reads model.json and compares the files' hashes with it. Raises MinitronError for a broken checkpoint."""
-    damaged = MinitronError(f"{folder / 'model.json'} is damaged", hint=_MEND)
     try:
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         if not all(isinstance(about[key], dict) for key in ("model", "sha256")) or type(about["step"]) is not int:
-            raise damaged
+            raise _damaged(folder)
         for name, sha256 in about["sha256"].items():
             if name not in FILES:  # which also refuses a path out of the folder
-                raise damaged
+                raise _damaged(folder)
             if sha256_file(folder / name) != sha256:
                 raise MinitronError(f"{folder / name} is damaged: its contents are not what was written", hint=_MEND)
         return about
     except FileNotFoundError as error:
         raise MinitronError(f"the checkpoint {folder} lacks {Path(error.filename).name}", hint=_MEND) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged from error
+        raise _damaged(folder) from error
+
+
+def _damaged(folder: Path) -> MinitronError:
+    return MinitronError(f"{folder / 'model.json'} is damaged", hint=_MEND)
 
 
 def is_whole(folder: Path | None) -> bool:
@@ -161,11 +160,13 @@ def is_whole(folder: Path | None) -> bool:
         return False
 
 
-def validated(stage_dir: Path) -> Iterator[tuple[Path, dict]]:
-    """Each undamaged checkpoint of a step that has a validation loss, with the contents of its model.json."""
+def validated(stage_dir: Path) -> Iterator[tuple[float, Path]]:
+    """The validation loss and the folder of each step's checkpoint that is undamaged and has such a loss."""
     for folder in steps(stage_dir):
-        if is_whole(folder) and isinstance((about := check(folder)).get("valid_loss"), float):
-            yield folder, about
+        with suppress(MinitronError):
+            loss = check(folder).get("valid_loss")
+            if isinstance(loss, float):
+                yield loss, folder
 
 
 _MEND = model_json.HINT

@@ -29,6 +29,7 @@ from minitron.data.packing import Batch, PackedRows
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import Span
+from minitron.recipe.layout import pointed
 from minitron.recipe.training import OptimConfig, TrainConfig
 from minitron.train import checkpoint
 from minitron.train.choices import Choices, choose
@@ -252,10 +253,9 @@ class Training:
         if not self.state.stale and checkpoint.check(folder).get("valid_loss") == best:
             checkpoint.choose(stage_dir, self.model, folder)  # a kill may have come between the two renames
             return best
-        if checkpoint.is_whole(checkpoint.pointed(stage_dir, "best")):
+        if checkpoint.is_whole(pointed(stage_dir, "best")):
             return best
-        there = [(about["valid_loss"], path) for path, about in checkpoint.validated(stage_dir)]
-        if not there:
+        if not (there := list(checkpoint.validated(stage_dir))):
             return math.inf
         best, path = min(there)
         warn(f"the best checkpoint is damaged or gone; the best of those that are left is {path}")
@@ -328,7 +328,7 @@ class Training:
         train, state = self.run.train, self.state
         return state.step >= train.steps or bool(train.patience and state.stale >= train.patience)
 
-    def step(self, interrupt: "Interrupt") -> tuple[dict, bool]:
+    def step(self, interrupt: Interrupt) -> tuple[dict, bool]:
         """Makes one update. Returns its figures, and whether any of the processes was asked to stop."""
         run, state, model, size = self.run, self.state, self.model, self.run.train.batch_rows
         chosen = rows_of_step(state.step, rows=len(self.rows), per_step=self.per_step, seed=run.seed)
