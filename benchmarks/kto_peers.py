@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from minitron.align.loop import Alignment
+from minitron.align.kto import Kto
 from minitron.align.method import Method
 from minitron.align.preference import Batches, Example
 from minitron.core import parallel
@@ -48,7 +48,7 @@ def train_minitron(*, steps: int, rows: int, optimizer: str) -> dict:
     """Runs the steps of minitron's kto stage with its loss and its batches, but without guards and checkpoints."""
     recipe = load_recipe("recipes/demo.toml", [f"kto.batch_rows={rows}", f"optim.name={optimizer}", "device=cpu"])
     model = sft_model()
-    asked, run, before = examples(), Alignment(recipe, model, Examiner(recipe, None), method=Method()), peak_mb()
+    asked, run, before = examples(), Kto(recipe, model, Examiner(recipe, None), method=Method()), peak_mb()
     begun = time.perf_counter()
     material = run.training_set(asked, [i // 2 for i in range(len(asked))])
     scored = time.perf_counter()

@@ -163,7 +163,7 @@ def test_held_out_labels_decide():
 
 
 def test_a_step_without_rejected_completions_has_no_nan():
-    from minitron.align.loop import mean_of
+    from minitron.align.kto import mean_of
 
     assert mean_of(torch.tensor([])) == 0.0
     assert mean_of(torch.tensor([1.0, 3.0])) == 2.0

@@ -17,7 +17,8 @@ from torch.distributions import Categorical, kl_divergence
 from minitron.align import losses, pairs
 from minitron.align.examples import encode_pairs
 from minitron.align.guards import LIMITS, Limits, Signals, check
-from minitron.align.loop import Alignment, RunningMean
+from minitron.align.kto import Kto
+from minitron.align.loop import RunningMean
 from minitron.align.method import Method
 from minitron.align.pairs import Completion
 from minitron.align.preference import Batches, Example, Scored, mismatch, token_log_probs
@@ -286,7 +287,7 @@ def test_a_breach_at_a_tenth_of_the_steps(trained_sft):
     assert (report()["outcome"], report()["breaches"]) == ("refused", 2)
 
 
-def begun(*overrides: str, method: Method = LOOSE) -> tuple[Alignment, list[Example], list[int]]:
+def begun(*overrides: str, method: Method = LOOSE) -> tuple[Kto, list[Example], list[int]]:
     """An alignment of the tiny run's SFT model that has not made a step, and its examples."""
     recipe = load_recipe("tiny.toml", list(overrides))
     tokenizer = kinds.load(recipe.layout.tokenizer)
@@ -295,7 +296,7 @@ def begun(*overrides: str, method: Method = LOOSE) -> tuple[Alignment, list[Exam
     return kto.begin(recipe, tokenizer, method=method), examples, prompts
 
 
-def farthest(alignment: Alignment) -> float:
+def farthest(alignment: Kto) -> float:
     """The largest difference between a weight and the reference's."""
     both = zip(alignment.model.parameters(), alignment.reference.parameters(), strict=True)
     return max((one - other).abs().max().item() for one, other in both)

@@ -1,4 +1,4 @@
-"""The guards of kto: which signals are watched, when they warn and when they send training back.
+"""The guards of kto and feedback: which signals are watched, when they warn and when they send training back.
 
 The loss cannot see a collapse: z_ref is clamped at 0, so the mean loss is 0.5 both where the policy equals the reference and where
 all likelihoods have fallen far below it. So other figures are watched: likelihoods (`raw_z`, `chosen`), the loss on held-out

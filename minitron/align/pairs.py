@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_path
+from minitron.data.columns import MESSAGES
 from minitron.tokenizer.chat_template import Message
 
-MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
 SCHEMA = pa.schema(
     [
-        ("prompt", pa.list_(MESSAGE)),
-        ("completion", pa.list_(MESSAGE)),
+        ("prompt", MESSAGES),
+        ("completion", MESSAGES),
         ("label", pa.bool_()),
         ("preset", pa.string()),
         ("failure", pa.string()),

@@ -6,6 +6,7 @@ Knows nothing about how it was chosen.
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from minitron.align.loop import Alignment
 from minitron.align.selection import tell
@@ -16,7 +17,12 @@ from minitron.train import checkpoint
 
 
 def ship(
-    alignment: Alignment, model: LanguageModel, verdict: Verdict, *, told_apart_by: Mapping[str, float], before: str
+    alignment: Alignment[Any],
+    model: LanguageModel,
+    verdict: Verdict,
+    *,
+    told_apart_by: Mapping[str, float],
+    before: str,
 ) -> None:
     """Writes best and report.json of the alignment's stage. `before` names the model that the stage began with."""
     method, state, stage, layout = alignment.method, alignment.state, alignment.stage, alignment.config.layout

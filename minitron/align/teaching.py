@@ -9,7 +9,6 @@ Knows nothing about where the answers come from.
 """
 
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,10 +35,10 @@ def token_losses(logits: Tensor, targets: Tensor, *, kinds: Tensor) -> Tensor:
     return losses
 
 
-class Teaching(Alignment):
+class Teaching(Alignment[Material]):
     """A policy that starts as the finished model, learns the labels and keeps the rest."""
 
-    shown = ("learnt", "kept")
+    stage, shown = "feedback", ("learnt", "kept")
 
     def teach(self, material: Material) -> None:
         """Trains for all steps that are left."""
@@ -56,7 +55,7 @@ class Teaching(Alignment):
         how = {"labelled": settings.batch_rows, "replayed": settings.replay_rows, "seed": self.config.seed}
         return WithReplay(material.examples, labels=material.labels, **how)
 
-    def gradients(self, numbers: list[int], material: Any) -> dict[str, float]:
+    def gradients(self, numbers: list[int], material: Material) -> dict[str, float]:
         """Adds the gradient of the loss to `.grad`. The loss is the sum of each kind's mean over its tokens of this step, with that
         of answers to keep weighted by `Method.kept_weight`. Returns the figures for metrics.jsonl."""
         examples = material.examples

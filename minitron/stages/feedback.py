@@ -87,7 +87,7 @@ def begin(config: Config, tokenizer: Tokenizer, wishes: list[Wish], *, method: M
     if left := len(examiner.questions) - len(agreeing):
         say(f"feedback: {left} of {len(examiner.questions)} probes contradict the labels and are left out")
     examiner.questions = agreeing
-    return Teaching(config, model, examiner, method=method, stage="feedback")
+    return Teaching(config, model, examiner, method=method)
 
 
 def finish(alignment: Teaching, asked: list[Wish]) -> None:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from minitron.align import pairs, selection
 from minitron.align.examples import encode_pairs
+from minitron.align.kto import Kto
 from minitron.align.leakage import audit_label_leakage
-from minitron.align.loop import Alignment
 from minitron.align.method import Method
 from minitron.align.preference import Example
 from minitron.align.shipping import ship
@@ -37,11 +37,11 @@ def run(config: Config, *, method: Method | None = None) -> None:
     finish(config, alignment, told_apart_by=told_apart_by, enough=enough)
 
 
-def begin(config: Config, tokenizer: Tokenizer, *, method: Method) -> Alignment:
+def begin(config: Config, tokenizer: Tokenizer, *, method: Method) -> Kto:
     """The SFT model as policy and reference, with an examiner whose prompts and probes are not those of eval."""
     best = checkpoint.finished(config.layout.stage("sft"), "sft")
     model, _ = checkpoint.load_model(best, device=pick_device(config.device))
-    return Alignment(config, model, Examiner(config, tokenizer, spare=True, title="kto"), method=method)
+    return Kto(config, model, Examiner(config, tokenizer, spare=True, title="kto"), method=method)
 
 
 def enough_for(config: Config, examples: list[Example]) -> bool:
@@ -56,7 +56,7 @@ def enough_for(config: Config, examples: list[Example]) -> bool:
     return False
 
 
-def finish(config: Config, alignment: Alignment, *, told_apart_by: dict[str, float], enough: bool) -> None:
+def finish(config: Config, alignment: Kto, *, told_apart_by: dict[str, float], enough: bool) -> None:
     """Chooses what ships, points `best` at it, and says and records why."""
     model, verdict = selection.choose(
         alignment.examiner,
