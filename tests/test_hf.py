@@ -62,7 +62,15 @@ def test_transformers_computes_the_same_logits(tmp_path, tiny_tokenizer, kind, s
 
 
 @pytest.mark.parametrize(
-    "how", [{}, {"byte_fallback": False, "vocab_size": 150}, {"split_digits": False}, {"vocab_size": 2300}]
+    "how",
+    [
+        {},
+        {"byte_fallback": False, "vocab_size": 150},
+        {"split_digits": False},
+        {"vocab_size": 2300},
+        {"kind": "bpe-spaces"},
+        {"kind": "bpe-spaces", "user_symbols": ["—", "…"]},
+    ],
 )
 def test_its_tokenizer_gives_our_ids(tmp_path, how):
     config = TokenizerConfig(**{"vocab_size": 340, "character_coverage": 1.0} | how)
@@ -70,6 +78,18 @@ def test_its_tokenizer_gives_our_ids(tmp_path, how):
     path = tmp_path / "tokenizer.model"
     path.write_bytes(kinds.train(training, config=config, seed=1))
     same_ids(kinds.load(path), tmp_path / "hf")
+
+
+@pytest.mark.parametrize("kind", ["bpe", "bpe-spaces"])
+def test_rules_for_several_characters_are_applied_there_too(tmp_path, kind):
+    path = tmp_path / "tokenizer.model"
+    config = TokenizerConfig(kind=kind, vocab_size=340, character_coverage=1.0, normalization="ru-classics")
+    path.write_bytes(kinds.train([*tiny_texts(), "Ну… вот — так. "], config=config, seed=1))
+    ours = kinds.load(path)
+    hf.write(model(ours.vocab_size), ours, about(), tmp_path / "hf")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    for text in ("Ну... вот", "он -- вот", "a --- b....", "«Ёлка» — ё", "- - -- ---- ."):
+        assert theirs(text)["input_ids"] == ours.encode(text)
 
 
 def test_a_character_tokenizer_gives_our_ids(tmp_path):

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
+from minitron.interop.foreign import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, shape
 from minitron.interop.gguf import ALIGN, BLOCK, F16, F32, PIECES, Q8_0
 from minitron.interop.import_tokenizer import sentencepiece_of
-from minitron.interop.imported import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, shape
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.tokenizer.byte_level import byte_level_json, special_token

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
+from minitron.interop.foreign import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, embedding_name, read_json, shape
 from minitron.interop.import_tokenizer import with_markers
-from minitron.interop.imported import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, read_json, shape
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.training import ModelConfig
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
@@ -176,8 +176,8 @@ def load(folder: Path, files: dict[str, Path], stored: dict[str, str], config: M
                 f"{theirs[:100]} is of the type {piece.get_dtype()}", hint=f"minitron reads {', '.join(DTYPES)}"
             )
         size = tuple(piece.get_shape())
-        shapes[ours] = size[::-1] if ours.endswith(turned or "\0") else size
-    embedding = shapes.get("transformer.wte.weight" if config.arch == "nanogpt" else "model.embed_tokens.weight", ())
+        shapes[ours] = size[::-1] if ours.endswith(turned) else size
+    embedding = shapes.get(embedding_name(config), ())
     if len(embedding) != 2 or not 1 <= embedding[0] <= 1 << 20:
         raise MinitronError(f"{folder} has no embedding", hint="copy the whole folder of the model")
     with torch.device("meta"):  # takes no memory, whatever the sizes
@@ -186,7 +186,7 @@ def load(folder: Path, files: dict[str, Path], stored: dict[str, str], config: M
     found = {}
     for ours, theirs in stored.items():
         tensor = handles[files[theirs]].get_tensor(theirs).float()
-        found[ours] = tensor.T.contiguous() if ours.endswith(turned or "\0") else tensor
+        found[ours] = tensor.T.contiguous() if ours.endswith(turned) else tensor
     return found
 
 
@@ -209,7 +209,7 @@ def read_tokenizer(
     whole = read_json(folder / "tokenizer.json")
     end = about.get("eos_token_id")
     end = end[0] if isinstance(end, list) and end else end
-    rows = next(t.shape[0] for name, t in tensors.items() if name.endswith(("embed_tokens.weight", "wte.weight")))
+    rows = tensors[embedding_name(config)].shape[0]
     if type(end) is not int or not 0 <= end < rows:
         raise MinitronError(
             f"{folder / 'config.json'} has no eos_token_id below {rows}",

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
+from minitron.interop.foreign import ANOTHER_TOKENIZER, MOST_TEXT_BYTES, Imported, check_names, read_json, shape
 from minitron.interop.import_tokenizer import of_characters, with_markers
-from minitron.interop.imported import ANOTHER_TOKENIZER, MOST_TEXT_BYTES, Imported, check_names, read_json, shape
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 

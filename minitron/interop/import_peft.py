@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
+from minitron.interop.foreign import COPY_AGAIN, Imported, read_json
 from minitron.interop.import_hf import DTYPES, opened
-from minitron.interop.imported import COPY_AGAIN, Imported, read_json
 from minitron.interop.peft import PREFIX, ROWS
 
 A, B = ".lora_A.weight", ".lora_B.weight"

@@ -13,7 +13,7 @@ from sentencepiece import sentencepiece_model_pb2
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
-from minitron.interop.imported import ANOTHER_MODEL, ANOTHER_TOKENIZER, COPY_AGAIN, TOO_LARGE
+from minitron.interop.foreign import ANOTHER_MODEL, ANOTHER_TOKENIZER, COPY_AGAIN, TOO_LARGE
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS
 from minitron.tokenizer.char import Characters

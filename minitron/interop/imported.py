@@ -5,10 +5,8 @@ file; `--adapter` is a folder of peft's. The files are not trusted: no pickle ru
 against the file's own size before it is used, and no name leads out of the folder. Knows nothing about training.
 """
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,42 +14,21 @@ from torch import Tensor
 from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_folder, atomic_write, read_error
+from minitron.interop import import_gguf, import_hf, import_nanogpt, import_peft
+from minitron.interop.foreign import ANOTHER_TOKENIZER, IMPORTED, Imported, check_names, embedding_name
 from minitron.model.language_model import LanguageModel
-from minitron.recipe import shapes
-from minitron.recipe.kinds import SHAPES, TOKENIZERS
+from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.layout import Layout
-from minitron.recipe.load import read_section
 from minitron.recipe.schema import Config
-from minitron.recipe.training import ModelConfig
+from minitron.recipe.training import PretrainConfig
 from minitron.recipe.write import write_recipe
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
-
-MOST_TEXT_BYTES = 64 << 20  # the largest JSON file that is read
-# Hints: what to do about files that cannot be imported.
-IMPORTED = "imported"  # the name of the checkpoint that a model begins with
-COPY_AGAIN = "copy or download it again"
-ANOTHER_MODEL = "import another model: docs/interop.md lists those that minitron reads"
-ANOTHER_TOKENIZER = "the tokenizer belongs to another model: copy both from the same one"
-TOO_LARGE = "is it the right file? a tokenizer or config of a model is smaller"
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A model under our names. `write` checks `tensors` against the shape. `base`: it was not trained on dialogues."""
-
-    model: ModelConfig
-    tensors: dict[str, Tensor]
-    tokenizer: bytes  # a tokenizer file of ours, with as many tokens as the embedding has rows
-    base: bool
-    remark: str = ""  # what the user should know
 
 
 def run(path: Path, out: Path, *, adapter: Path | None = None) -> None:
     """Reads the model at `path`, merges the adapter (if any) into it, and writes the run `out`. Raises MinitronError if minitron
     cannot read them, or if `out` exists or is not in runs/."""
-    from minitron.interop import import_peft
-
     if out.parent.name != "runs" or out.parent.absolute() != Path("runs").absolute():
         raise MinitronError(f"{out} is not in the folder runs of {Path.cwd()}", hint="such as --out runs/smol", code=2)
     if out.exists():
@@ -62,8 +39,6 @@ def run(path: Path, out: Path, *, adapter: Path | None = None) -> None:
 
 def read(path: Path) -> Imported:
     """The model in a folder or file. Raises MinitronError if it cannot be read."""
-    from minitron.interop import import_gguf, import_hf, import_nanogpt
-
     try:
         if path.is_dir():
             return import_hf.read(path)
@@ -109,14 +84,7 @@ def recipe_of(found: Imported, out: Path, kind: str) -> Config:
     changed = replace(config, model=found.model, tokenizer=replace(config.tokenizer, kind=kind))
     if not found.base:
         return changed
-    from minitron.recipe.training import PretrainConfig
-
     return replace(changed, pretrain=PretrainConfig(init=out.as_posix()))
-
-
-def embedding_name(model: ModelConfig) -> str:
-    """The name of the token embedding's tensor."""
-    return "model.embed_tokens.weight" if model.arch == "llama" else "transformer.wte.weight"
 
 
 def fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
@@ -131,44 +99,3 @@ def fill(model: LanguageModel, tensors: dict[str, Tensor]) -> None:
             )
     model.to_empty(device="cpu")
     model.load_state_dict({name: t.float() for name, t in tensors.items()}, strict=False)
-
-
-def check_names(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
-    """Raises MinitronError for the first tensor that is missing, unexpected or of another shape."""
-    hint = "the files are damaged, or of a model that minitron does not know"
-    for name in sorted(wanted.keys() | found.keys()):
-        if name not in found:
-            raise MinitronError(f"the tensor {name[:100]} is missing", hint=hint)
-        if name not in wanted:
-            raise MinitronError(f"there is a tensor {name[:100]!r} that such a model does not have", hint=hint)
-        if wanted[name] != found[name]:
-            raise MinitronError(f"{name[:100]} has the shape {list(found[name])}, not {list(wanted[name])}", hint=hint)
-
-
-def shape(values: dict[str, Any], source: Path) -> ModelConfig:
-    """The [model] section from the values in a foreign file, checked like a recipe's. Raises MinitronError if they are invalid."""
-    config, problems = read_section(ModelConfig, values, "model")
-    problems = problems or shapes.check(config)
-    if problems:
-        raise MinitronError(f"{source}: {problems[0]}", hint=ANOTHER_MODEL)
-    assert config.arch in SHAPES
-    resolved: ModelConfig = shapes.resolved(config)
-    return resolved
-
-
-def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
-    """The JSON object in a file of at most MOST_TEXT_BYTES; an empty one if there is no file and it is not `needed`. Raises
-    MinitronError."""
-    if not path.exists() and not needed:
-        return {}
-    if not path.exists():
-        raise MinitronError(f"{path.parent} has no {path.name}", hint="copy the whole folder of the model")
-    if path.stat().st_size > MOST_TEXT_BYTES:
-        raise MinitronError(f"{path} is larger than {MOST_TEXT_BYTES >> 20} MB", hint=TOO_LARGE)
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise MinitronError(f"{path} is not JSON", hint=COPY_AGAIN) from error
-    if not isinstance(value, dict):
-        raise MinitronError(f"{path} is not a JSON object", hint=COPY_AGAIN)
-    return value

@@ -7,22 +7,20 @@ gives the same card, byte for byte. Knows nothing about formats of weights.
 import json
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
 
 from minitron import __version__
 from minitron.core.console import warn
+from minitron.core.files import read_object
 from minitron.evaluate.card import Card, Figures
 from minitron.evaluate.intervals import Share
 from minitron.interop.about import About
-from minitron.interop.imported import IMPORTED
+from minitron.interop.foreign import IMPORTED
 from minitron.model.language_model import LanguageModel
-from minitron.recipe.layout import Layout
+from minitron.recipe.layout import Layout, pointed
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.recipe.training import TrainConfig
 from minitron.tokenizer.base import Tokenizer
-from minitron.train import checkpoint
 
 SAMPLES, WRONG, SHOWN_CHARS = 5, 5, 600  # quoted at most: answers, wrong answers, characters of each
 STAGES = {
@@ -52,7 +50,7 @@ def text(model: LanguageModel, tokenizer: Tokenizer | None, about: About) -> str
 
 def _card(about: About) -> Card | None:
     """The report card, or None if eval has not written one, or wrote it of another stage's model."""
-    value = _json(about.run.card) if about.run else {}
+    value = read_object(about.run.card) if about.run else {}
     card = Card.from_json(value) if value else None
     if card and card.shipped != about.stage:
         warn(
@@ -60,14 +58,6 @@ def _card(about: About) -> Card | None:
         )
         return None
     return card
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _line(value: str) -> str:
@@ -116,6 +106,7 @@ def _use(tokenizer: Tokenizer | None, about: About) -> str:
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from minitron.core.files import read_object
 
 tokenizer, model = AutoTokenizer.from_pretrained("."), AutoModelForCausalLM.from_pretrained(".")
 {ask}
@@ -132,7 +123,7 @@ def _data(about: About) -> str:
     if about.sources:
         rows = [tuple(_line(value) or "–" for value in (s.name, s.licence, s.address)) for s in about.sources]
         lines.append(_table(("source", "licence", "address"), rows))
-    found = _json(about.run.stage_report("data")) if about.run else {}
+    found = read_object(about.run.stage_report("data")) if about.run else {}
     if {"rows_in", "kept", "train", "valid", "probes"} <= found.keys():
         lines.append(
             f"Of {found['rows_in']:,} dialogues {found['kept']:,} were kept: {found['train']:,} to train on, {found['valid']:,} "
@@ -159,7 +150,7 @@ def _stages(run: Layout, shipped: str) -> Iterator[tuple[str, ...]]:
         file = run.stage(stage) / "config.toml"
         if not file.exists():
             continue
-        if (best := checkpoint.pointed(run.stage(stage), "best")) and best.name == IMPORTED:
+        if (best := pointed(run.stage(stage), "best")) and best.name == IMPORTED:
             yield stage, "imported, not trained here", "", "", "", "", ""
             continue
         config: Config = load_recipe(file)

@@ -34,7 +34,9 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     tensors = load_file(about.adapter / checkpoint.ADAPTER)
     files = hf.tokenizer_files(tokenizer, base=about.base, context=model.config.context) if tokenizer else {}
     files["README.md"] = model_card.text(model, tokenizer, about)
-    files["adapter_model.safetensors"] = save({their_name(name): t for name, t in tensors.items()}, {"format": "pt"})
+    files["adapter_model.safetensors"] = save(
+        {their_name(name, model): t for name, t in tensors.items()}, {"format": "pt"}
+    )
     files["adapter_config.json"] = hf.as_json(config(model, tensors, lora, base=out / "base"))
     # peft loads no folder without this file, so nobody loads a half-written one
     (out / "adapter_config.json").unlink(missing_ok=True)
@@ -45,16 +47,25 @@ def write(model: LanguageModel, tokenizer: Tokenizer | None, about: About, out: 
     say(f"export: {about.title}, {count / 1e6:.2f}M parameters of LoRA, and the model that they change -> {out}")
 
 
-def their_name(name: str) -> str:
+def their_name(name: str, model: LanguageModel) -> str:
     """Our tensor name -> its name in adapter_model.safetensors."""
     end = next(end for end in ENDS if name.endswith(end))
-    return PREFIX + name.removesuffix(end) + ENDS[end]
+    return PREFIX + their_module(name, model) + ENDS[end]
+
+
+def their_module(name: str, model: LanguageModel) -> str:
+    """Our tensor name -> the path of the module that it changes, in the model that `--format hf` writes."""
+    end = next(end for end in ENDS if name.endswith(end))
+    weight = name.removesuffix(end) + ".weight"
+    return hf.words(model).names.get(weight, weight).removesuffix(".weight")
 
 
 def config(model: LanguageModel, tensors: dict[str, Tensor], lora: dict[str, Any], *, base: Path) -> dict[str, Any]:
     """The content of adapter_config.json."""
-    modules = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors if name.endswith(".lora_a")}
-    ends = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors if name.endswith(".rows")}
+    modules, ends = (
+        {their_module(name, model).rpartition(".")[2] for name in tensors if name.endswith(end)}
+        for end in (".lora_a", ".rows")
+    )
     found: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

@@ -5,9 +5,9 @@ every token, and is corrected by the difference between the value that it gives 
 
 S is kept transposed here, (h, h) with keys as rows. The block is that of section 3.4: queries, keys and values pass through a short
 convolution and SiLU, queries and keys are scaled to length 1, a_t = exp(-exp(A) softplus(a(x) + dt)), b_t = sigmoid(b(x) - 2). The
-normed output is multiplied by the sigmoid of a gate, as in Kimi Delta Attention (arXiv 2510.26692): by SiLU, as in the
-first paper, it is nearly nothing at first and of random sign, and small models hardly learn. Its state is S and the convolution's, however long the text is. Knows nothing about other
-layers.
+normed output is multiplied by the sigmoid of a gate, as in Kimi Delta Attention (arXiv 2510.26692): by SiLU, as in the first paper,
+it is nearly nothing at first and of random sign, and small models hardly learn. Its state is S and the convolution's, however long
+the text is. Knows nothing about other layers.
 
 Letters in shapes: B rows, T tokens, D d_model, H heads, h a head's width, N chunks, c tokens of a chunk.
 """

@@ -6,11 +6,14 @@ the first to be joined to the last. The list made here has every way to make a p
 tokens there: unlike in minitron, they match in any text (docs/interop.md). Knows nothing about where the file goes.
 """
 
+from base64 import b64decode
 from typing import Any
 
 from minitron.core.errors import MinitronError
+from minitron.tokenizer.normalization import rules_of, spans
 
 SPACE = "\u2581"  # how SentencePiece writes a space
+NFKC_BYTES = 200_000  # of SentencePiece's own maps
 ASIDE = "CUD"  # types of pieces that merging never makes: control, unknown, user-defined
 
 
@@ -31,6 +34,7 @@ def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
         normalizers.insert(0, {"type": "Prepend", "prepend": SPACE})
     if rules["precompiled_charsmap"]:
         normalizers.insert(0, {"type": "Precompiled", "precompiled_charsmap": rules["precompiled_charsmap"]})
+        normalizers[:0] = replacements(b64decode(rules["precompiled_charsmap"]))
     added = [
         {
             "id": i,
@@ -42,7 +46,7 @@ def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
             "special": kind != "D",
         }
         for i, (piece, kind) in enumerate(zip(pieces, types, strict=True))
-        if kind in ASIDE
+        if kind in ASIDE and piece != SPACE  # the normalizer makes this one of a space
     ]
     return {
         "version": "1.0",
@@ -74,6 +78,17 @@ def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
             "merges": merges(pieces, vocab["scores"], types),
         },
     }
+
+
+def replacements(charsmap: bytes) -> list[dict[str, Any]]:
+    """The steps before `Precompiled`, which looks at one grapheme at a time: they apply the rules for several, such as ... -> …
+
+    SentencePiece's own maps get none: what they replace is one grapheme, but for rare signs."""
+    if len(charsmap) > NFKC_BYTES:
+        return []
+    several = {text: to for text, to in rules_of(charsmap).items() if spans(text)}
+    longest_first = sorted(several, key=len, reverse=True)
+    return [{"type": "Replace", "pattern": {"String": text}, "content": several[text]} for text in longest_first]
 
 
 def merges(pieces: list[str], scores: list[float], types: str) -> list[list[str]]:

@@ -1,17 +1,19 @@
 """How a text is normalised before it is cut into tokens. The rules are stored inside the tokenizer, so that the chat program has
 them too.
 
-    normalize = normalizer(TokenizerConfig(normalization="ru-classics"))
-    normalize.text("«Ёлка» - - это...")        # '"Елка" - - это…'
-    normalize.charsmap                          # the rules as SentencePiece stores them (docs/formats.md)
+    normalizer = Normalizer(TokenizerConfig(normalization="ru-classics"))
+    normalizer.text("«Ёлка» - - это...")        # '"Елка" - - это…'
+    normalizer.charsmap                         # the rules as SentencePiece stores them (docs/formats.md)
 
 `identity`, `nfkc` and `nmt_nfkc` are SentencePiece's, `ru-classics` is ours, and any other name is a file of rules. At each place
 of a text the longest matching rule applies, and its output is not normalised again. Knows nothing about tokens.
 """
 
 import re
+import unicodedata
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
@@ -113,3 +115,33 @@ def _characters(side: str, where: str) -> str:
     if "\0" in text:
         raise MinitronError(f"{where}: the code point 0 cannot be in a rule", hint=RULE_FILE_HINT, code=2)
     return text
+
+
+def rules_of(charsmap: bytes) -> dict[str, str]:
+    """The rules in a compiled map: four bytes with the size of a double-array trie (https://github.com/s-yata/darts-clone) over UTF-8,
+    the trie, and the replacements, each ended by a zero."""
+    size = int.from_bytes(charsmap[:4], "little")
+    units, replacements = np.frombuffer(charsmap[4 : 4 + size], "<u4").astype(np.int64), charsmap[4 + size :]
+
+    def behind(place: int) -> int:
+        unit = int(units[place])
+        return place ^ (unit >> 10 << ((unit & 1 << 9) >> 6))
+
+    found, letters, todo = {}, np.arange(1, 256), [(b"", behind(0))]
+    while todo:
+        text, place = todo.pop()
+        at = place ^ letters
+        there = at < len(units)
+        labels = units[np.where(there, at, 0)] & (1 << 31 | 255)
+        for letter in letters[there & (labels == letters)].tolist():
+            key, after = text + bytes([letter]), behind(place ^ letter)
+            todo.append((key, after))
+            if units[place ^ letter] >> 8 & 1:
+                begin = int(units[after]) & (1 << 31) - 1
+                found[key.decode()] = replacements[begin : replacements.index(0, begin)].decode()
+    return found
+
+
+def spans(text: str) -> bool:
+    """Whether a text is more than one character with marks that combine with it (roughly a grapheme)."""
+    return sum(not unicodedata.category(c).startswith("M") for c in text) > 1

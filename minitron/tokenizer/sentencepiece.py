@@ -19,6 +19,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from minitron.core.errors import MinitronError
 from minitron.core.processes import cores
+from minitron.core.text import mended
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS, ROLES, Tokenizer
 from minitron.tokenizer.fast import tokenizer_json
@@ -138,18 +139,8 @@ def _parsed(data: bytes) -> ModelProto | None:
 
 
 def clean(text: str | bytes) -> str | bytes:
-    """Replaces lone surrogates (from JSON escapes), which are not text, by U+FFFD, as Go does."""
-    if isinstance(text, str) and not text.isascii():
-        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text) if _has_surrogate(text) else text
-    return text
-
-
-def _has_surrogate(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
+    """The text without lone surrogates; bytes, which have none, as they are."""
+    return mended(text) if isinstance(text, str) else text
 
 
 def parts(text: str) -> Iterator[str]:
