@@ -321,6 +321,21 @@ def test_whatsapp(kind, line_end, capfd):
     assert left_out == ({export.NO_TEXT: 2} if mark else {export.NO_TEXT: 1, export.SERVICE: 1}) | {export.DELETED: 1}
 
 
+def test_a_timetable_in_a_whatsapp_message_is_not_more_messages():
+    lines = [
+        "31.12.23, 21:00 - Anna: my week:", "01.02.2024 um 10:30 - Arzt: Dr. B", "02.02.2024 - 11:30 - Kino: with Bob",
+        "31.12.23, 21:01 - Bob: fine",
+    ]  # fmt: skip
+    Path("x.txt").write_text("\n".join(lines))
+    asked = "my week:\n01.02.2024 um 10:30 - Arzt: Dr. B\n02.02.2024 - 11:30 - Kino: with Bob"
+    assert dialogues(files=["x.txt"], assistant="Bob") == [dialogue(asked, "fine")]
+
+
+def test_a_word_between_date_and_time_is_no_half_of_the_day():
+    (entry,) = entries_of("31/12/2023 a 14:30 - Ana: hola")
+    assert entry.time == (14, 30, 0)
+
+
 def test_whatsapp_messages_that_somebody_typed_stay_and_deleted_ones_go():
     """Other direction marks than U+200E stand before Hebrew, and around numbers that were pasted."""
     said = [

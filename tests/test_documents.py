@@ -133,7 +133,7 @@ def test_names_and_folders_are_those_of_dialogues(in_tmp_path):
 
 def test_halves_of_characters_are_replaced(in_tmp_path):
     Path("x.jsonl").write_text(json.dumps({"text": "a\ud83d"}))
-    assert list(documents.documents(PretrainConfig(files=["x.jsonl"]))) == ["a?"]
+    assert list(documents.documents(PretrainConfig(files=["x.jsonl"]))) == ["a\ufffd"]
 
 
 def test_mistakes_in_raw_text(in_tmp_path):

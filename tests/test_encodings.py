@@ -31,6 +31,12 @@ KINDS = [
 ]  # fmt: skip
 
 
+POEM = "床前明月光，疑是地上霜。举头望明月，低头思故乡。"
+CHAT = "我：你好！今天怎么样？\n她：我很好，谢谢。我们一会儿去上海吧。"
+HINDI = "नमस्ते आप कैसे हैं आज मौसम अच्छा है"
+KOREAN = "안녕하세요. 오늘 날씨가 참 좋네요. 공원에 갑시다. 감사합니다."
+
+
 @pytest.fixture(autouse=True)
 def _everything_is_said_anew():
     encodings.tell.cache_clear()
@@ -43,6 +49,23 @@ def test_a_text_comes_back(text, encoding, capfd):
     assert list(documents(PretrainConfig(files=["book.txt"]))) == [text]
     said = capfd.readouterr().err
     assert said.count("book.txt is read as ") == (not encoding.startswith("utf-8"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [POEM, CHAT, JAPANESE])
+def test_chinese_without_a_mark_is_right_or_refused(text, encoding):
+    """Its low bytes are often small; no reading may take the wrong order for that."""
+    text = f"{text}\n" * 40
+    try:
+        assert decoded(text.encode(encoding), where="x") == text
+    except MinitronError:
+        assert encoding == "utf-16-be"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [HINDI, KOREAN])
+def test_other_scripts_without_a_mark(text, encoding):
+    assert decoded((text * 40).encode(encoding), where="x") == text * 40
 
 
 @pytest.mark.parametrize(("text", "encoding"), KINDS)

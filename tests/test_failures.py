@@ -95,5 +95,12 @@ def test_models_that_are_alike_seldom_differ_beyond_chance():
     assert starred["alone"] > starred["together"]
 
 
-def test_what_is_common_to_models_is_counted_as_their_mean():
-    assert how_often([["Yes.", "yes", "no"], ["no", "No!", "maybe"]]) == {"yes": 1.0, "no": 1.5, "maybe": 0.5}
+def test_a_text_counts_as_often_as_the_model_says_it_that_says_it_most():
+    assert how_often([["Yes.", "yes", "no"], ["no", "No!", "maybe"]]) == {"yes": 2, "no": 2, "maybe": 1}
+
+
+def test_a_stock_answer_of_one_model_alone_is_seen():
+    varied = [f"a{i}" for i in range(100)]
+    stuck = ["I do not know."] * 9 + varied[9:]
+    how = {"ended": [True] * 100, "references": [f"r{i}" for i in range(100)], "times": how_often([varied, stuck])}
+    assert [sum(j.canned for j in judge(texts, **how)) for texts in (varied, stuck)] == [0, 9]

@@ -303,6 +303,8 @@ def test_scores_of_an_answer():
     assert judge.scores_of(thought + '{"a": 7, "b": 2, "why": "good"} {}', settings) == right
     assert judge.scores_of(thought + '{"a": 70, "b": 2}', settings) is None
     assert judge.scores_of(thought + '{"a": 7, "b": 2, "more": {"a": {}}, "why": "good"}', settings) == right
+    assert judge.scores_of('{"a": 7, "b": 2, "why": "good", "example": {"a": 1, "b": 1}}', settings) == right
+    assert judge.scores_of('{"a": 7, "b": 2} A bad one would be {"a": 1, "b": 1}.', settings) is None  # asked again
     assert judge.scores_of("{" * 100_000, settings) is None
 
 
@@ -310,7 +312,7 @@ def test_half_a_character_in_a_reason_is_replaced():
     save("x.jsonl", ROWS)
     with endpoint(lambda question, before: scores(7, "half \ud83d")) as server:
         judge.run(recipe(server.url))
-    assert set(pq.read_table("runs/t/judge/judged.parquet")["why"].to_pylist()) == {"half ?"}
+    assert set(pq.read_table("runs/t/judge/judged.parquet")["why"].to_pylist()) == {"half \ufffd"}
 
 
 def test_a_killed_run_goes_on_and_asks_nothing_twice():

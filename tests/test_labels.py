@@ -145,17 +145,17 @@ def test_add_keeps_each_label_once_and_shows_the_new_ones(recipe, capsys):
         "a.json: 2 new labels (about answers of another version of the model); 1 left out: not a label; 1 left out: there already"
         in told
     )
-    assert "b.json: 1 new labels (about answers of another version of the model); 1 left out: there already" in told
+    assert "b.json: 1 new label (about answers of another version of the model); 1 left out: there already" in told
     assert (
         "c.json: 0 new labels (about answers of another version of the model); 1 left out: of another model, 'Eliza' (--any-model takes them)"
         in told
     )
     assert "d.json is not JSON" in told
-    assert "recipes/labels/bob.jsonl: 1 good, 1 bad, 1 fixes: 2 answers to learn, 1 to unlearn" in told
+    assert "recipes/labels/bob.jsonl: 1 good, 1 bad, 1 fix: 2 answers to learn, 0 to unlearn" in told
     assert said.out.count("who are you") == 2
     same = save("same.json", [row("said to this one")], model={"name": "Tiko", "sha256": "cd"})
     keeping.add(config, [same])
-    assert "same.json: 1 new labels\n" in capsys.readouterr().err
+    assert "same.json: 1 new label\n" in capsys.readouterr().err
     again = load_recipe(recipe)
     assert [label.kind for label in labels.load(again.labels_file)] == [FIX, BAD, GOOD, BAD]
     assert (again.labelled, again.shipped, again.finished) == (True, "feedback", "sft")
@@ -181,6 +181,18 @@ def test_two_commands_at_once_lose_no_label(recipe):
     assert not load_recipe(recipe).labels_file.exists()
 
 
+def test_a_file_that_is_not_there_leaves_no_folder(recipe):
+    with pytest.raises(MinitronError, match=r"there is no file missing\.json"):
+        keeping.add(load_recipe(recipe), [Path("missing.json")])
+    assert not Path("runs").exists()
+
+
+def test_a_base_model_takes_no_labels():
+    Path("base.toml").write_text('[pretrain]\nfiles = ["book.txt"]\n')
+    with pytest.raises(MinitronError, match="makes a base model, which learns nothing from labels"):
+        keeping.add(load_recipe("base.toml"), [save("a.json", [FIXED])])
+
+
 def test_a_run_remembers_where_its_labels_are(recipe):
     keeping.add(load_recipe(recipe), [save("a.json", [FIXED])])
     config = load_recipe(recipe)
@@ -198,6 +210,25 @@ def test_lines_that_a_person_broke_are_named(recipe):
     path.write_text(path.read_text() + "\n{oops\n")
     with pytest.raises(MinitronError, match=r"bob.jsonl, line 4: not a label"):
         labels.load(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([FIXED], "0 good, 0 bad, 1 fix: 1 answer to learn, 0 to unlearn"),  # the fixed answer has a better one
+        ([FIXED, {**FIXED, "fix": "Bob."}], "0 good, 0 bad, 2 fixes: 2 answers to learn, 0 to unlearn"),
+        ([row(), row(answer="a dog")], "0 good, 2 bad, 0 fixes: 0 answers to learn, 2 to unlearn"),
+        ([FIXED, row("hi", "ho")], "0 good, 1 bad, 1 fix: 1 answer to learn, 1 to unlearn"),
+        (
+            [row("hi", "ho", GOOD), row("hi", "ho")],
+            "1 good, 1 bad, 0 fixes: 0 answers to learn, 0 to unlearn; 1 is neither: good for one and bad for another",
+        ),
+    ],
+)
+def test_the_summary_counts_what_will_be_learnt(recipe, capsys, rows, told):
+    config = load_recipe(recipe)
+    keeping.summary(config, [labels.parse_label(each) for each in rows])
+    assert f"bob.jsonl: {told}\n" in " ".join(capsys.readouterr().err.split()) + "\n"
 
 
 def test_the_command(recipe, capsys):

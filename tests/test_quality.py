@@ -76,6 +76,10 @@ def test_a_language_is_told_by_its_script():
         ("phones", "call +7 912 345-67-89 or (030) 1234 5678 90", "call [phone] or [phone]"),
         ("phones", "call 212-555-0123 today", "call [phone] today"),
         ("phones", "+79211234567, +33 6 12 34 56 78 or +49 30 901820", "[phone], [phone] or [phone]"),
+        ("phones", "+7 921 123 45 67 8 921 123 45 67", "[phone] [phone]"),
+        ("phones", "tel:+79211234567, тел.+79211234567, 8-800-555-35-35", "tel:[phone], тел.[phone], [phone]"),
+        ("phones", "+33 6 12 34 56 78 10 fois", "[phone] 10 fois"),
+        ("phones", "(1941) 1945-1950, +1.23456789", "(1941) 1945-1950, +1.23456789"),
         ("phones", "(415) 555-2671 or +1 (415) 555-2671, 8(921)1234567", "[phone] or [phone], [phone]"),
         (
             "phones",

@@ -93,7 +93,7 @@ def test_text_that_is_not_unicode():
     ]
     save("x.jsonl", rows)
     assert run(files=["x.jsonl"])["dropped"] == {NOT_UNICODE: 1}
-    assert part("train")[0]["skill"] == "?"
+    assert part("train")[0]["skill"] == "\ufffd"
 
 
 def test_unknown_roles_are_named():
@@ -294,7 +294,7 @@ def test_a_row_whose_parts_are_odd_is_one_malformed_row():
     source = {"a": "\ud800"}  # half a character
     save("x.jsonl", [{"messages": [U, A], "source": source, "skill": [source], "check": ""}])
     run(files=["x.jsonl"], valid_fraction=0.0)
-    assert part("train")[0]["source"] == '{"a": "?"}'
+    assert part("train")[0]["source"] == '{"a": "\ufffd"}'
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are Unicode")
@@ -303,7 +303,7 @@ def test_a_file_whose_name_is_not_utf8():
     Path("t.toml").write_text('[data]\nfiles = ["*.jsonl"]\n')
     done = minitron("data", "t.toml")
     assert done.returncode == 0, done.stderr
-    assert part("train")[0]["source"] == "caf?"
+    assert part("train")[0]["source"] == "caf\ufffd"
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])

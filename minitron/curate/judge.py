@@ -26,6 +26,7 @@ from minitron.core.files import append_line, atomic_path, make_folder, whole_lin
 from minitron.curate.agreement import agreement
 from minitron.curate.client import Client, Unusable
 from minitron.curate.traced import opened
+from minitron.data.columns import MESSAGES
 from minitron.data.messages import Message, digest_of, printable, role_map, to_messages
 from minitron.data.rules import to_number
 from minitron.data.sources import Reader
@@ -36,7 +37,6 @@ ANSWER_TOKENS = 40
 SCORE_TRIES = 2  # how often a question is asked if its answer holds no scores
 MOST_BRACES = 200  # of an answer's last opening braces, places where its scores may begin
 BATCH_ROWS = 1000
-TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
 @dataclass(frozen=True)
@@ -128,24 +128,30 @@ def shown(messages: list[Message]) -> str:
 
 
 def scores_of(text: str, settings: JudgeConfig) -> dict | None:
-    """The scores and the reason in an answer, whatever text is around its JSON object; None if a score is missing or out of bounds."""
-    found = next((one for one in objects_in(text) if one.keys() >= set(settings.columns)), {})
-    scores = {
-        name: None if isinstance(found.get(name), bool) else to_number(found.get(name)) for name in settings.columns
-    }
-    if any(score is None or not settings.lowest <= score <= settings.highest for score in scores.values()):
+    """The scores and the reason in an answer, whatever text is around its JSON object; None if a score is missing or out of bounds, or
+    if the answer holds several objects that do not agree. What a model thought before it answered does not count."""
+    answer = text.rpartition("</think>")[2]
+    found = [one for one in objects_in(answer) if one.keys() >= set(settings.columns)]
+    scores = [
+        {name: None if isinstance(one[name], bool) else to_number(one[name]) for name in settings.columns}
+        for one in found
+    ]
+    if not scores or any(other != scores[0] for other in scores):
         return None
-    why = found.get("why")
-    return {"scores": scores, "why": printable(why[:500]) if isinstance(why, str) else ""}
+    if any(score is None or not settings.lowest <= score <= settings.highest for score in scores[0].values()):
+        return None
+    why = found[-1].get("why")
+    return {"scores": scores[0], "why": printable(why[:500]) if isinstance(why, str) else ""}
 
 
 def objects_in(text: str) -> Iterator[dict]:
-    """The JSON objects in a text, the last one first: a model may think about its answer, or quote the form, before it answers."""
-    decoder = json.JSONDecoder()
-    begins = [match.start() for match in re.finditer(r"\{", text)][-MOST_BRACES:]
-    for at in reversed(begins):
+    """The JSON objects in a text, without those inside others."""
+    decoder, end = json.JSONDecoder(), 0
+    for brace in list(re.finditer(r"\{", text))[-MOST_BRACES:]:
+        if brace.start() < end:
+            continue
         with suppress(ValueError, RecursionError):
-            found, _ = decoder.raw_decode(text, at)
+            found, end = decoder.raw_decode(text, brace.start())
             yield found
 
 
@@ -257,7 +263,7 @@ def _ask_all(config: Config, judge: Judge, answers: Answers) -> None:
 def _write(config: Config, judges: list[Judge], answers: Answers, out: Path) -> None:
     columns = {f"{name}{judge.suffix}": (judge, name) for judge in judges for name in judge.settings.columns}
     texts = [(name, pa.string()) for name in ("source", "skill", "check", "why")]
-    schema = pa.schema([("messages", TURNS), *texts, *((name, pa.float64()) for name in columns)])
+    schema = pa.schema([("messages", MESSAGES), *texts, *((name, pa.float64()) for name in columns)])
     with atomic_path(out) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         batch: list[dict] = []
         rows = 0

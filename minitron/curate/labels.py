@@ -18,21 +18,26 @@ from minitron.recipe.schema import Config
 ANOTHER_MODEL = "of another model"
 DUPLICATE = "there already"
 SHOWN_CHARACTERS = 300  # of a text, where labels are shown
+Read = tuple[labels.Model, list[Label], Counter[str]]  # a file's labels, and how many of it were dropped, by reason
 
 
 def add(config: Config, files: list[Path], *, any_model: bool = False) -> None:
     """Adds the labels in the files, says how many are new and why others are left out, and shows the new ones. Raises MinitronError where
     none is new and a file held no labels."""
+    if config.base:
+        hint = "labels are for models that answer; a recipe with dialogues makes one"
+        raise MinitronError(f"{config.recipe} makes a base model, which learns nothing from labels", hint=hint, code=2)
+    read = [(file, _read(file)) for file in files]  # a file that is not there is told before anything is made
     with lock.held(config.layout.stage("labels")):
-        _add(config, files, any_model=any_model)
+        _add(config, read, any_model=any_model)
 
 
-def _add(config: Config, files: list[Path], *, any_model: bool) -> None:
+def _add(config: Config, files: list[tuple[Path, Read | NoLabels]], *, any_model: bool) -> None:
     path = config.labels_file
     kept = labels.load(path)
     known, before, unread = {label.key for label in kept}, len(kept), 0
     now = versions(config)
-    for file, read in [(file, _read(file)) for file in files]:  # a file that is not there is told before any is taken
+    for file, read in files:
         if isinstance(read, NoLabels):
             warn(f"{read}: {read.hint}")
             unread += 1
@@ -51,7 +56,7 @@ def _add(config: Config, files: list[Path], *, any_model: bool) -> None:
         kept += new
         version = "" if model.sha256 in now else " (about answers of another version of the model)"
         left_out = "".join(f"; {count} left out: {reason}" for reason, count in dropped.most_common())
-        say(f"{file}: {len(new)} new labels{version}{left_out}")
+        say(f"{file}: {len(new)} new label{'s' * (len(new) != 1)}{version}{left_out}")
         for label in new:
             show(label)
     if len(kept) == before and unread:
@@ -65,7 +70,7 @@ def _add(config: Config, files: list[Path], *, any_model: bool) -> None:
         say(f"to learn from them, run: minitron run {config.recipe}")
 
 
-def _read(file: Path) -> tuple[labels.Model, list[Label], Counter[str]] | NoLabels:
+def _read(file: Path) -> Read | NoLabels:
     try:
         return labels.read(file)
     except NoLabels as error:
@@ -105,11 +110,13 @@ def summary(config: Config, kept: list[Label]) -> None:
         return
     count, dropped = Counter(label.kind for label in kept), Counter[str]()
     said = labels.chosen_and_rejected(kept, dropped)
-    chosen = sum(one.label for one in said)
-    contradictions = "".join(f"; {n} answers are neither: {reason}" for reason, n in dropped.items())
+    good, bad = ([json.dumps(one.prompt) for one in said if one.label is kind] for kind in (True, False))
+    unlearnt = sum(prompt not in good for prompt in bad)  # where a good answer is known, it is learnt instead
+    fixes = "1 fix" if count["fix"] == 1 else f"{count['fix']} fixes"
+    learnt = "1 answer" if len(good) == 1 else f"{len(good)} answers"
+    neither = "".join(f"; {n} {'is' if n == 1 else 'are'} neither: {reason}" for reason, n in dropped.items())
     say(
-        f"{config.labels_file}: {count['good']} good, {count['bad']} bad, {count['fix']} fixes: "
-        f"{chosen} answers to learn, {len(said) - chosen} to unlearn{contradictions}"
+        f"{config.labels_file}: {count['good']} good, {count['bad']} bad, {fixes}: {learnt} to learn, {unlearnt} to unlearn{neither}"
     )
 
 

@@ -5,28 +5,27 @@ how many rows each rule dropped is told for all rows if the data stage has run w
 """
 
 import io
-import json
 import os
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from minitron.core.console import say, visible
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.curate.figures import QUANTILES, characters, covered, histogram, quantiles, script_of
 from minitron.curate.traced import Traced, trace
+from minitron.data import store
 from minitron.recipe.schema import Config
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
 
 PLAIN_WIDTH = 110  # characters, outside a terminal and on the page
 EXAMPLES = 3  # rows of each kind, side by side
@@ -38,10 +37,10 @@ BAR = 30  # characters
 
 @dataclass
 class Seen:
-    """The rows that were looked at, and the data stage's report about all rows, if there is one."""
+    """The rows that were looked at, and the data stage's report about all rows (empty if there is none)."""
 
     rows: list[Traced]
-    report: dict[str, Any] | None
+    report: dict[str, Any]
 
     @property
     def kept(self) -> list[Traced]:
@@ -51,7 +50,7 @@ class Seen:
 def run(config: Config, *, rows: int, html: Path | None = None) -> None:
     """Shows what becomes of about `rows` rows, and writes the same to the file `html` if one is named. Raises MinitronError where there
     are no rows."""
-    seen = Seen(list(trace(config, rows=rows)), report_of(config))
+    seen = Seen(list(trace(config, rows=rows)), store.report_of(config))
     if not seen.rows:
         raise MinitronError(
             f"there are no rows in the data of {config.recipe}", hint="check data.files or data.hub_split"
@@ -64,23 +63,10 @@ def run(config: Config, *, rows: int, html: Path | None = None) -> None:
         say(f"look: the page is {html}")
 
 
-def report_of(config: Config) -> dict[str, Any] | None:
-    """The data stage's report, if it has run with these settings."""
-    try:
-        with (config.layout.stage("data") / "config.toml").open("rb") as file:
-            made_with = tomllib.load(file)
-        same = made_with["data"] == config.section("data")
-        return json.loads(config.layout.stage_report("data").read_text(encoding="utf-8")) if same else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 # ---- where it is shown
 
 
-def _show(parts: list["RenderableType"]) -> None:
-    from rich.console import Console
-
+def _show(parts: list[RenderableType]) -> None:
     if not sys.stdout.isatty():
         console = Console(file=sys.stdout, width=PLAIN_WIDTH, color_system=None, highlight=False)
         console.print(*parts, sep="\n")
@@ -91,10 +77,8 @@ def _show(parts: list["RenderableType"]) -> None:
         console.print(*parts, sep="\n")
 
 
-def page(parts: list["RenderableType"]) -> str:
+def page(parts: list[RenderableType]) -> str:
     """The same as an HTML file."""
-    from rich.console import Console
-
     console = Console(file=io.StringIO(), record=True, width=PLAIN_WIDTH, force_terminal=True, highlight=False)
     console.print(*parts, sep="\n")
     return console.export_html(inline_styles=True)
@@ -103,9 +87,7 @@ def page(parts: list["RenderableType"]) -> str:
 # ---- what is shown
 
 
-def sections(config: Config, seen: Seen, tokenizer: Tokenizer | None) -> Iterator["RenderableType"]:
-    from rich.text import Text
-
+def sections(config: Config, seen: Seen, tokenizer: Tokenizer | None) -> Iterator[RenderableType]:
     yield Text(f"{config.recipe}: {len(seen.rows):,} rows looked at, {len(seen.kept):,} of them stay", style="bold")
     yield from _reasons(seen)
     yield from _sources(seen)
@@ -116,17 +98,12 @@ def sections(config: Config, seen: Seen, tokenizer: Tokenizer | None) -> Iterato
         yield from _tokens(seen.kept[0], tokenizer)
 
 
-def _heading(text: str) -> "RenderableType":
-    from rich.text import Text
-
+def _heading(text: str) -> RenderableType:
     return Text(f"\n{text}", style="bold cyan")
 
 
-def _table(*columns: str, rows: list[tuple[Any, ...]], left: int = 1) -> "RenderableType":
+def _table(*columns: str, rows: list[tuple[Any, ...]], left: int = 1) -> RenderableType:
     """A table whose first `left` columns are texts, the others figures."""
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i < left else "right", overflow="fold")
@@ -143,15 +120,13 @@ def _share(count: int, whole: int) -> str:
     return f"{count / max(1, whole):.1%}"
 
 
-def _bar(count: int, most: int, kept: int) -> "RenderableType":
+def _bar(count: int, most: int, kept: int) -> RenderableType:
     """A bar: full for rows that stay, light for the others."""
-    from rich.text import Text
-
     full = round(BAR * kept / max(1, most))
     return Text("█" * full, style="green") + Text("░" * (round(BAR * count / max(1, most)) - full), style="red")
 
 
-def _reasons(seen: Seen) -> Iterator["RenderableType"]:
+def _reasons(seen: Seen) -> Iterator[RenderableType]:
     if seen.report:
         rows, kept, dropped = seen.report["rows_in"], seen.report["kept"], seen.report["dropped"]
         yield _heading(f"What became of all {rows:,} rows (the data stage's report)")
@@ -164,7 +139,7 @@ def _reasons(seen: Seen) -> Iterator["RenderableType"]:
     yield _table("", "rows", "share", rows=lines)
 
 
-def _sources(seen: Seen) -> Iterator["RenderableType"]:
+def _sources(seen: Seen) -> Iterator[RenderableType]:
     counts, kept = Counter(row.source for row in seen.rows), Counter(row.source for row in seen.kept)
     if len(counts) > 1:
         yield _heading("Where they are from")
@@ -179,7 +154,7 @@ def _sources(seen: Seen) -> Iterator["RenderableType"]:
     )
 
 
-def _scores(seen: Seen) -> Iterator["RenderableType"]:
+def _scores(seen: Seen) -> Iterator[RenderableType]:
     for name in seen.rows[0].scores:
         given = [(score, not row.reason) for row in seen.rows if (score := row.scores[name]) is not None]
         missing = len(seen.rows) - len(given)
@@ -197,7 +172,7 @@ def _scores(seen: Seen) -> Iterator["RenderableType"]:
         yield _table("score", "█ stays  ░ goes", "rows", "kept", rows=lines, left=2)
 
 
-def _lengths(config: Config, seen: Seen, tokenizer: Tokenizer | None) -> Iterator["RenderableType"]:
+def _lengths(config: Config, seen: Seen, tokenizer: Tokenizer | None) -> Iterator[RenderableType]:
     dialogues = [row.messages for row in seen.kept if row.messages]
     if not dialogues:
         return
@@ -226,16 +201,14 @@ def _lengths(config: Config, seen: Seen, tokenizer: Tokenizer | None) -> Iterato
         yield _table("tokens", "whole", "lose last turns", "too long", "whole", rows=lines)
 
 
-def _side_by_side() -> "Table":
-    from rich.table import Table
-
+def _side_by_side() -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), show_header=False, expand=True)
     table.add_column(ratio=1, overflow="fold")
     table.add_column(ratio=1, overflow="fold")
     return table
 
 
-def _examples(seen: Seen) -> Iterator["RenderableType"]:
+def _examples(seen: Seen) -> Iterator[RenderableType]:
     stays = seen.kept
     for number, (reason, _) in enumerate(
         Counter(row.reason for row in seen.rows if row.reason).most_common(MOST_REASONS)
@@ -256,9 +229,7 @@ def _examples(seen: Seen) -> Iterator["RenderableType"]:
         yield table
 
 
-def _example(row: Traced, colour: str) -> "RenderableType":
-    from rich.text import Text
-
+def _example(row: Traced, colour: str) -> RenderableType:
     scores = ", ".join(f"{name} {'-' if score is None else f'{score:g}'}" for name, score in row.scores.items())
     found = Text(("- " if row.reason else "+ ") + visible(f"{row.source} {scores}".strip()) + "\n", style=colour)
     for message in row.messages or []:
@@ -271,10 +242,8 @@ def _example(row: Traced, colour: str) -> "RenderableType":
     return found
 
 
-def _tokens(row: Traced, tokenizer: Tokenizer) -> Iterator["RenderableType"]:
+def _tokens(row: Traced, tokenizer: Tokenizer) -> Iterator[RenderableType]:
     """The first kept dialogue as ids; those that are learned stand between ⟦ and ⟧."""
-    from rich.text import Text
-
     ids, mask = chat_template.encode_dialogue(row.messages or [], tokenizer)
     names = {token: f"<|{role}|>" for role, token in tokenizer.markers.items()} | {tokenizer.end: "<|end|>"}
     pieces, numbers = Text(), Text()

@@ -16,7 +16,7 @@ from typing import Any
 from minitron import synth
 from minitron.core.errors import MinitronError
 from minitron.data.formats import open_source
-from minitron.data.formats.source import Chunk, Columns, Objects, Source, rows_of
+from minitron.data.formats.source import Chunk, Columns, Objects, Source, rows_of, value_of
 from minitron.data.messages import Message, digest_of, parse, printable, role_map, to_messages
 from minitron.data.quality import Quality
 from minitron.data.rules import to_number
@@ -97,7 +97,7 @@ def trace(config: Config, *, rows: int) -> Iterator[Traced]:
 
 
 @contextmanager
-def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Part, list[Source]]]]:
+def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Ingredient, list[Source]]]]:
     """The recipe's parts with their sources. Built-in dialogues that the data stage has not written yet are made for the time being, at
     most `rows` of them."""
     made = config.layout.stage("data") / "synth.parquet"
@@ -106,7 +106,7 @@ def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Part, li
         raise MinitronError(f"{config.recipe} names no dialogues", hint=hint, code=2)
     with tempfile.TemporaryDirectory() as scratch:
         found = []
-        for part in mixture.parts(config.data):
+        for part in mixture.ingredients(config.data):
             path = made if made.exists() else Path(scratch) / "synth.parquet"
             if part.config.synth_rows and path != made:
                 synth.write(
@@ -151,13 +151,3 @@ def _as_it_is(row: dict[str, Any], data: DataConfig, where: str, roles: dict[str
     turns = shape.turns({name: [row.get(name)] for name in shape.columns}, 1)[0]
     messages = parse(turns, roles=roles, unknown=set())
     return None if isinstance(messages, str) else messages
-
-
-def value_of(row: dict[str, Any], name: str) -> Any:
-    """The value that a row has under `name`; a name with dots leads into objects: `scores.overall` is the field of an object `scores`."""
-    column, dot, inner = name.partition(".")
-    if name in row or not dot:
-        return row.get(name)
-    value = row.get(column)
-    value = dict(value) if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value) else value
-    return value_of(value, inner) if isinstance(value, dict) else None

@@ -31,7 +31,7 @@ def check(config: Config) -> None:
     invalid rules and labels, and no held-out share. Datasets of a hub are not looked at."""
     data = config.data
     _held_out(config)
-    for part in mixture.parts(data):
+    for part in mixture.ingredients(data):
         rules = Rules(part.config)
         role_map(part.config)
         Quality(part.config.clean)

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from minitron.core.errors import MinitronError
+from minitron.core.text import mended
 from minitron.data.cleaning import Cleaner
 from minitron.data.formats import open_source
 from minitron.data.formats.hub import Hub
 from minitron.data.formats.source import Source, reading
 from minitron.data.formats.text import Text
-from minitron.data.messages import is_unicode
 from minitron.data.packing import PackedRows, Sequence, is_whole
 from minitron.data.shapes import no_column
 from minitron.data.sources import find_files
@@ -72,8 +72,7 @@ def documents_of(source: Source, *, column: str, option: str = "pretrain.column"
 def _text(value: object, column: str, where: str, option: str) -> str:
     if not isinstance(value, str | None):
         raise MinitronError(f"the column '{column}' of {where} holds no text", hint=f"set {option}")
-    text = value or ""
-    text = text if is_unicode(text) else text.encode(errors="replace").decode()
+    text = mended(value or "")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 

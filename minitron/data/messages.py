@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from minitron.core.errors import MinitronError
+from minitron.core.text import is_unicode, mended
 from minitron.recipe.data import DataConfig
 
 Message = dict[str, str]
@@ -179,23 +180,11 @@ def _text_of(content: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold the text: JSON may hold halves of characters (lone surrogates), which UTF-8 cannot."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def printable(value: Any) -> str:
     """Any cell's value as a text that UTF-8 can hold."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if text.isascii() else text.encode(errors="replace").decode()
+    return mended(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def digest_of(messages: list[Message]) -> bytes:

@@ -13,6 +13,7 @@ import bisect
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minitron.core import distributed
 from minitron.core.console import warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_folder, sha256_file
@@ -78,6 +80,13 @@ def pack(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: P
         files = {file.name: _sealed(file) for file in sorted(work.iterdir())}
         (work / "pack.json").write_text(json.dumps(counts | {"files": files}), encoding="utf-8")
     return counts
+
+
+def pack_once(sequences: Iterable[Sequence], *, context: int, vocab_size: int, out: Path) -> dict | None:
+    """Packs as `pack` does, in one of several processes, and returns the counts; None if an earlier run has left whole rows in `out`."""
+    if distributed.on_rank0(partial(is_whole, out, then="they are packed again")):
+        return None
+    return distributed.on_rank0(partial(pack, sequences, context=context, vocab_size=vocab_size, out=out))
 
 
 def pack_again(folder: Path) -> str:

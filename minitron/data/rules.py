@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from minitron.core.errors import MinitronError
+from minitron.core.text import mended
 from minitron.data.expressions import LENGTH, NUMBER, Condition, Leaf, Values, parse
 from minitron.recipe.data import DataConfig
 
@@ -234,7 +235,7 @@ def read_values(values: list[Any], leaf: Leaf) -> pa.Array:
         return pa.array(map(to_number, values), pa.float64())
     if leaf.kind == LENGTH:
         return pa.array((float(len(v)) if isinstance(v, str | list) else None for v in values), pa.float64())
-    texts = (v.encode(errors="replace").decode() if isinstance(v, str) else None for v in values)
+    texts = (mended(v) if isinstance(v, str) else None for v in values)
     return pa.array(texts, pa.large_string())
 
 

@@ -66,7 +66,7 @@ class Shuffled:
         parts: dict[str, Part],
         folder: Path,
         *,
-        origins: list[mixture.Part],
+        origins: list[mixture.Ingredient],
         seed: int,
         valid_fraction: float,
         max_rows: int = 0,

@@ -11,6 +11,7 @@ Reading and writing are streamed: a file is never in memory as a whole. Knows no
 
 import heapq
 import math
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -24,18 +25,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_path, write_error
+from minitron.core.files import atomic_path, read_object, write_error
+from minitron.data.columns import MESSAGES
 from minitron.data.expressions import Leaf
 from minitron.data.rules import Rules
 from minitron.recipe import mixture
 from minitron.recipe.data import DataConfig
+from minitron.recipe.schema import Config
 
 PARTS = ("train", "valid", "probes")
 LEAST_VALID = 20  # fewest dialogues held out, or a tenth of all if there are few
 BUFFER_ROWS, BUFFER_CHARS = 4096, 8_000_000  # a row group is written when either is reached
 SCHEMA = pa.schema(
     [
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("messages", MESSAGES),
         ("source", pa.string()),
         ("scores", pa.map_(pa.string(), pa.float64())),  # of the rules' columns; null: not judged
         ("skill", pa.string()),
@@ -44,10 +47,20 @@ SCHEMA = pa.schema(
 )
 
 
+def report_of(config: Config) -> dict[str, Any]:
+    """The data stage's report if the stage has run with these settings; else an empty one."""
+    try:
+        made_with = tomllib.loads((config.layout.stage("data") / "config.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    same = made_with.get("data") == config.section("data") and made_with.get("seed") == config.seed
+    return read_object(config.layout.stage_report("data")) if same else {}
+
+
 def read(path: Path, *, well_judged: DataConfig | None = None) -> Iterator[dict]:
     """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With
     `well_judged`, only those that its `valid_keep` would hold out, each judged by the rules of its source."""
-    rules = {part.name: Rules(part.config) for part in mixture.parts(well_judged)} if well_judged else {}
+    rules = {part.name: Rules(part.config) for part in mixture.ingredients(well_judged)} if well_judged else {}
     strict = any(each.valid for each in rules.values())
     for batch in _batches(path, ["messages", "skill", "check", *(["scores", "source"] if strict else [])]):
         rows = batch.to_pylist()

@@ -5,7 +5,7 @@
 - runaway: the answer did not end by itself, or is over 4 times as long as the reference answer and over 60 words.
 - canned: this prompt got an answer that at least 5 and at least 1% of the prompts got (comparing letters and digits only),
   although its reference answer is another one that fewer than half as many prompts have as theirs. (The answer to "thanks"
-  is common by right.) Where models are compared, the mean over all of them counts, so that the same texts are canned for
+  is common by right.) Where models are compared, the one that says it most often counts, so that the same texts are canned for
   each: otherwise one more or one less such answer would be five more or five less.
 
 Knows nothing about models.
@@ -86,10 +86,13 @@ def plain(text: str) -> str:
 Answers = Mapping[str, tuple[list[str], list[bool]]]
 
 
-def how_often(answers: Sequence[list[str]]) -> dict[str, float]:
-    """How many prompts got each text as an answer, as the mean over models: `answers[model][prompt]`."""
-    times = Counter(plain(text) for of_model in answers for text in of_model)
-    return {text: count / len(answers) for text, count in times.items()}
+def how_often(answers: Sequence[list[str]]) -> Counter[str]:
+    """How many prompts got each text as an answer, from the model that gave it most often: `answers[model][prompt]`. So a text is
+    canned for all models or for none, and one that sticks to a text is seen beside others that never say it."""
+    times = Counter[str]()
+    for of_model in answers:
+        times |= Counter(map(plain, of_model))
+    return times
 
 
 def judge(

@@ -9,9 +9,9 @@ compare.json. If one of them is missing, its section is left out. Knows nothing 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from minitron.core.files import read_object
 from minitron.evaluate.card import Card, Figures, Sample
 from minitron.evaluate.comparison import Comparison, shown
 from minitron.evaluate.intervals import Share, differs
@@ -31,10 +31,10 @@ Box = tuple[str, str, Sequence[str]]  # name, text, failures that the text shows
 
 def html(layout: Layout, card: Card) -> str:
     """The whole page."""
-    kto, compared = _read_json(layout.stage_report("kto")), _read_json(layout.comparison)
+    kto, compared = read_object(layout.stage_report("kto")), read_object(layout.comparison)
     # a report by an older version has no limits and lacks other figures: it is not used
     verdict = Verdict.from_json(kto) if "limits" in kto and card.shipped == "kto" else None
-    data = _read_json(layout.stage_report("data"))
+    data = read_object(layout.stage_report("data"))
     sections = (
         _headline(card, verdict),
         _comparison(card, verdict, held_out=data.get("valid")),
@@ -57,14 +57,6 @@ def html(layout: Layout, card: Card) -> str:
     )
     body = el("body", el("main", *sections))
     return f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{"".join(head)}</head>\n{body}</html>\n'
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-    except (FileNotFoundError, ValueError):
-        return {}
 
 
 def _section(title: str, *children: object) -> Html:

@@ -16,7 +16,6 @@ from minitron.recipe.schema import Config
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
-STAGES = ("feedback", "kto", "sft", "pretrain")
 ROWS = 256  # held-out rows that are measured, each as long as the model's context
 BATCH_ROWS = 8
 
@@ -24,13 +23,11 @@ BATCH_ROWS = 8
 def look(config: Config) -> Trained | None:
     """What the run's last trained model made of its tokens; None if there is no such model. Raises MinitronError where its held-out rows
     are missing."""
-    found = next((s for s in STAGES if checkpoint.pointed(config.layout.stage(s), "best")), None)
-    if found is None:
+    if config.layout.last_trained is None:
         return None
-    model, _ = checkpoint.load_model(
-        checkpoint.finished(config.layout.stage(found), found), device=pick_device(config.device)
-    )
-    rows = config.layout.packed("pretrain" if found == "pretrain" else "sft", "valid")
+    stage, folder = config.layout.last_trained
+    model, _ = checkpoint.load_model(folder, device=pick_device(config.device))
+    rows = config.layout.packed("pretrain" if stage == "pretrain" else "sft", "valid")
     if not is_whole(rows):
         raise MinitronError(f"there is no held-out text in {rows}", hint=pack_again(rows))
     losses, targets = losses_by_token(model, PackedRows(rows))

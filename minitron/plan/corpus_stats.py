@@ -6,11 +6,9 @@
 Knows nothing about models and time.
 """
 
-import json
 import math
 import statistics
 import tempfile
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
@@ -106,12 +104,12 @@ def look(config: Config) -> Corpus:
     """Estimates the data that the recipe names. Raises MinitronError if it names none, or a hub's dataset that was not read yet."""
     data, folder = config.data, config.layout.stage("data")
     found = Corpus(0, [])
-    if _is_of(config, folder):
-        count = json.loads((folder / "report.json").read_text(encoding="utf-8"))["train"]
-        read = islice(store.read(folder / "train.parquet"), SAMPLE_ROWS)
+    report, train = store.report_of(config), folder / "train.parquet"
+    if report and train.exists():
+        count, read = report["train"], islice(store.read(train), SAMPLE_ROWS)
         found = Corpus(count, [d["messages"] for d in read], where="the data stage's report")
     elif data.given:
-        parts = mixture.parts(data)
+        parts = mixture.ingredients(data)
         found = _mixed(parts, [_of_part(part, config) for part in parts])
     elif not config.pretrain:
         raise MinitronError(
@@ -122,7 +120,7 @@ def look(config: Config) -> Corpus:
     return found
 
 
-def _of_part(part: mixture.Part, config: Config) -> Corpus:
+def _of_part(part: mixture.Ingredient, config: Config) -> Corpus:
     data = part.config
     if data.hub:
         raise MinitronError(
@@ -141,7 +139,7 @@ def _of_part(part: mixture.Part, config: Config) -> Corpus:
     return replace(found, dialogues=min(found.dialogues, part.cap or found.dialogues))
 
 
-def _mixed(parts: list[mixture.Part], found: list[Corpus]) -> Corpus:
+def _mixed(parts: list[mixture.Ingredient], found: list[Corpus]) -> Corpus:
     """The corpora of several sources as one. The sample has each source in the proportion in which it is trained on."""
     if len(found) == 1:
         return found[0]
@@ -151,16 +149,6 @@ def _mixed(parts: list[mixture.Part], found: list[Corpus]) -> Corpus:
     sample = [row for corpus, size in zip(found, sizes, strict=True) for row in islice(cycle(corpus.sample), size)]
     where = "; ".join(f"{part.name}: {corpus.where}" for part, corpus in zip(parts, found, strict=True))
     return Corpus(sum(counts), sample, where=where)
-
-
-def _is_of(config: Config, folder: Path) -> bool:
-    """Whether the data stage has run with these settings."""
-    try:
-        made_with = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
-    except (FileNotFoundError, tomllib.TOMLDecodeError):
-        return False
-    same = made_with["data"] == config.section("data") and made_with["seed"] == config.seed
-    return same and (folder / "report.json").exists() and (folder / "train.parquet").exists()
 
 
 def _sampled(data: DataConfig, every: list[Source], *, rows: int) -> Corpus:

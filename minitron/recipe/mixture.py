@@ -1,6 +1,6 @@
 """A recipe's dialogues as one source or several: [data] itself, or its tables [[data.source]].
 
-    for part in parts(config.data): Reader(part.config) ...
+    for each in ingredients(config.data): Reader(each.config) ...
 
 Knows nothing about files.
 """
@@ -21,7 +21,7 @@ BUILTIN = "built-in"
 
 
 @dataclass(frozen=True)
-class Part:
+class Ingredient:
     """One source: `config` is [data] with its options. `name` is empty where the recipe has no [[data.source]]."""
 
     name: str
@@ -31,22 +31,22 @@ class Part:
     cap: int = 0
 
 
-def parts(data: DataConfig) -> list[Part]:
+def ingredients(data: DataConfig) -> list[Ingredient]:
     """All sources, in the recipe's order."""
     if not data.source:
-        return [Part("", data)]
+        return [Ingredient("", data)]
     return [
-        Part(name_of(one), _as_data(data, one), weight=one.weight, repeats=one.repeats, cap=one.cap)
+        Ingredient(name_of(one), _as_data(data, one), weight=one.weight, repeats=one.repeats, cap=one.cap)
         for one in data.source
     ]
 
 
-def repeats(parts: list[Part], rows: list[int]) -> list[float]:
-    """How often the dialogues of each part are written; `rows` says how many each part has to train on. With weights the part that
-    has most dialogues for its weight is written once, the others as often as their weights need."""
-    if not any(part.weight for part in parts):
-        return [part.repeats for part in parts]
-    wanted = [part.weight / count if count else 0.0 for part, count in zip(parts, rows, strict=True)]
+def repeats(mixed: list[Ingredient], rows: list[int]) -> list[float]:
+    """How often the dialogues of each ingredient are written; `rows` says how many each has to train on. With weights the one that has
+    most dialogues for its weight is written once, the others as often as their weights need."""
+    if not any(each.weight for each in mixed):
+        return [each.repeats for each in mixed]
+    wanted = [each.weight / count if count else 0.0 for each, count in zip(mixed, rows, strict=True)]
     least = min(filter(None, wanted), default=1.0)
     return [max(1.0, each / least) for each in wanted]
 

@@ -35,7 +35,7 @@ from minitron.data.quality import Quality
 from minitron.data.rules import Tally
 from minitron.data.shuffled import BEYOND, DUPLICATE, NEAR_HELD_OUT, Shuffled
 from minitron.data.sources import Reader, count_rows, sources
-from minitron.data.store import PARTS, Part, Split, open_parts
+from minitron.data.store import PARTS, Part, Settled, Split, open_parts
 from minitron.evaluate import checks
 from minitron.recipe import mixture
 from minitron.recipe.data import DataConfig
@@ -51,44 +51,32 @@ def run(config: Config) -> None:
     if not data.given:
         hint = "set data.files, data.hub or data.synth_rows, or add tables [[data.source]]"
         raise MinitronError(f"{config.recipe} names no data", hint=hint, code=2)
-    parts = mixture.parts(data)
-    readers = [Reader(part.config) for part in parts]
-    for part in parts:
-        role_map(part.config)
-        Quality(part.config.clean)  # this, `role_map` and `Reader` raise for mistakes in the recipe
+    mixed = mixture.ingredients(data)
+    readers = [Reader(each.config) for each in mixed]
+    for each in mixed:
+        role_map(each.config)
+        Quality(each.config.clean)  # this, `role_map` and `Reader` raise for mistakes in the recipe
     if data.near_duplicates:
         near.check_installed()
     if data.cluster:
         cluster.check_installed("data.cluster")
     remove_leftovers(folder)
-    found = [_sources(part.config, folder, config.seed) for part in parts]
+    found = [_sources(each.config, folder, config.seed) for each in mixed]
     every = [source for some in found for source in some]
-    with open_parts(folder) as files, _split(files, config, parts) as split:
+    with open_parts(folder) as files, _split(files, config, mixed) as split:
         with progress("reading dialogues", count_rows(every)) as bar:
             filling = _Filling(split, bar, config.layout.parts("data"), size=sum(source.size for source in every))
-            for origin, (part, reader, some) in enumerate(zip(parts, readers, found, strict=True)):
-                filling.read(some, reader, part, origin)
+            for origin, (each, reader, some) in enumerate(zip(mixed, readers, found, strict=True)):
+                filling.read(some, reader, each, origin)
                 if split.full:
                     break
-        tally = Tally()
         for reader in readers:
             reader.check_columns()
-            tally.merge(reader.tally)
-        if not tally.rows_in:
+        if not any(reader.tally.rows_in for reader in readers):
             for error in filter(None, (source.why_empty() for source in every)):
                 raise error
         settled = split.settle(want_valid=data.valid_fraction > 0)
-        tally.dropped.update({reason: rows for reason, rows in settled.dropped.items() if rows})
-        tally.drop(BEYOND, tally.rows_in - split.rows - tally.dropped.total())
-        report = _report(split, tally) | {"all_dropped": filling.all_dropped}
-        report["sources"] = [
-            {"rows_in": reader.tally.rows_in, **about} for reader, about in zip(readers, settled.origins, strict=False)
-        ]
-        report |= {"near": settled.near} if settled.near else {}
-        report["masked"] = dict(tally.masked)
-        report["messages"] = [about for source in every if (about := source.about())]
-        report |= {name: part.rows for name, part in split.parts.items()}
-        report["chars"] = {name: part.chars for name, part in split.parts.items()}
+        report = _report(split, settled, readers, every) | {"all_dropped": filling.all_dropped}
         if data.valid_fraction and report["train"] > 1 and not report["valid"]:
             hint = "make data.valid_keep less strict"
             raise MinitronError("no dialogue is judged well enough to be held out", hint=hint)
@@ -115,7 +103,7 @@ def _sources(data: DataConfig, folder: Path, seed: int) -> list[Source]:
 
 
 def _split(
-    files: dict[str, Part], config: Config, parts: list[mixture.Part]
+    files: dict[str, Part], config: Config, mixed: list[mixture.Ingredient]
 ) -> AbstractContextManager[Split | Shuffled]:
     data = config.data
     if data.order == "input" and not data.source and not data.near_duplicates:
@@ -123,7 +111,7 @@ def _split(
     return Shuffled(
         files,
         config.layout.stage("data"),
-        origins=parts,
+        origins=mixed,
         seed=config.seed,
         valid_fraction=data.valid_fraction,
         max_rows=data.max_rows,
@@ -156,24 +144,24 @@ class _Filling:
         # sources that have rows but no well-formed dialogue: {"path", "rows", "reason"}
         self.all_dropped: list[dict] = []
 
-    def read(self, found: list[Source], reader: Reader, part: mixture.Part, origin: int) -> None:
-        """Reads the sources `found` of a part of the recipe, in order, until the split is full. `origin` is the part's number."""
-        self.reader, self.part, self.origin = reader, part, origin
+    def read(self, found: list[Source], reader: Reader, ingredient: mixture.Ingredient, origin: int) -> None:
+        """Reads the sources `found` of an ingredient, in order, until the split is full. `origin` is the ingredient's number."""
+        self.reader, self.ingredient, self.origin = reader, ingredient, origin
         data, before = reader.config, self.rows
-        workers, parts = data.workers or cores(), []
+        workers, apart = data.workers or cores(), []  # apart: of each source, the parts that other processes read
         elsewhere = not data.max_rows and bool(data.cluster or (workers > 1 and self.size >= LEAST_BYTES))
         for source in found:
             with reading(source.where):
-                parts.append(source.parts() if elsewhere else [])
+                apart.append(source.parts() if elsewhere else [])
         tally = reader.tally
-        tasks = [(part, data, self.parts) for apart in parts for part in apart]
+        tasks = [(part, data, self.parts) for of_source in apart for part in of_source]
         if tasks:
             make_folder(self.parts)
         with _written(tasks, workers=min(workers, len(tasks))) as written:
-            for source, apart in zip(found, parts, strict=True):
+            for source, of_source in zip(found, apart, strict=True):
                 rows, dialogues, dropped = tally.rows_in, self.dialogues, tally.dropped.copy()
-                if apart:
-                    self._take_parts(islice(written, len(apart)))
+                if of_source:
+                    self._take_parts(islice(written, len(of_source)))
                 else:
                     self._read_here(source)
                 if tally.rows_in > rows and self.dialogues == dialogues:
@@ -204,9 +192,9 @@ class _Filling:
                 checks.parse(check)  # raises for a malformed check now, on which eval would fail hours later
         tally = self.reader.tally
         self.dialogues += len(table)
-        if self.part.name:
+        if self.ingredient.name:
             place = table.schema.get_field_index("source")
-            table = table.set_column(place, "source", pa.array([self.part.name] * len(table), pa.string()))
+            table = table.set_column(place, "source", pa.array([self.ingredient.name] * len(table), pa.string()))
         tally.drop(DUPLICATE, self.split.add(table, origin=self.origin))
         speed = self.bytes / 1e6 / max(0.1, time.monotonic() - self.begun)
         self.bar.update(
@@ -214,8 +202,13 @@ class _Filling:
         )
 
 
-def _report(split: Split | Shuffled, tally: Tally) -> dict:
+def _report(split: Split | Shuffled, settled: Settled, readers: list[Reader], every: list[Source]) -> dict:
     """What became of every row. Raises MinitronError if nothing is left to train on."""
+    tally = Tally()
+    for reader in readers:
+        tally.merge(reader.tally)
+    tally.dropped.update({reason: rows for reason, rows in settled.dropped.items() if rows})
+    tally.drop(BEYOND, tally.rows_in - split.rows - tally.dropped.total())
     dropped = dict(tally.dropped.most_common())
     assert split.rows + sum(dropped.values()) == tally.rows_in, "every row is counted exactly once"
     if not tally.rows_in:
@@ -228,10 +221,21 @@ def _report(split: Split | Shuffled, tally: Tally) -> dict:
         if UNKNOWN_ROLE in dropped:
             hint = f"map these roles in data.roles: {', '.join(sorted(tally.unknown_roles))}"
         raise MinitronError(f"{what} of {tally.rows_in:,} rows ({reasons})", hint=hint)
-    report = {"rows_in": tally.rows_in, "kept": split.rows, "dropped": dropped}
-    report["kept_without_score"] = {name: rows for name, rows in tally.kept_without_score.items() if rows}
-    report["unknown_roles"] = sorted(tally.unknown_roles)
-    return report | {"files": tally.files}
+    each = zip(readers, settled.origins, strict=False)
+    return {
+        "rows_in": tally.rows_in,
+        "kept": split.rows,
+        "dropped": dropped,
+        "kept_without_score": {name: rows for name, rows in tally.kept_without_score.items() if rows},
+        "unknown_roles": sorted(tally.unknown_roles),
+        "files": tally.files,
+        "sources": [{"rows_in": reader.tally.rows_in, **about} for reader, about in each],
+        **({"near": settled.near} if settled.near else {}),
+        "masked": dict(tally.masked),
+        "messages": [about for source in every if (about := source.about())],
+        **{name: part.rows for name, part in split.parts.items()},
+        "chars": {name: part.chars for name, part in split.parts.items()},
+    }
 
 
 def _show_source(source: dict, *, of: int) -> None:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from minitron.data.chats.export import DELETED, NO_TEXT, PARTS, SERVICE, Export, Said
@@ -21,6 +22,7 @@ BLANK = "[ \u00a0\u202f]"
 # What stands at noon and after it, and before, behind the time (PM, μ.μ.) or in front of it (下午), by language.
 PM = {"p", "pm", "μμ", "م", "下午", "晚上", "中午", "오후"}
 AM = {"a", "am", "πμ", "ص", "上午", "早上", "凌晨", "오전"}
+IN_FRONT = re.compile(r"[\u3400-\u9fff\uac00-\ud7af]+")  # 下午, 오후
 HEAD = re.compile(
     rf"[{MARKS}]*\[?(\d{{1,4}})[./-]{BLANK}?(\d{{1,2}})[./-]{BLANK}?(\d{{1,4}})\.?"  # 31.12.23
     rf"(?P<between>[^\d\n:]{{1,8}}?)[{MARKS}]*"  # a comma, "à", "klo", "г.,", 下午
@@ -94,21 +96,33 @@ class WhatsApp(Export):
 
 
 def entries_of(text: str) -> Iterator[Entry]:
+    """The entries of an export. All its heads are written alike; a line that begins with a date and a time in another way belongs to
+    the message above, such as a timetable that somebody sent."""
     begun: list[str] = []
+    way = None
     for line in text.split("\n"):
-        if HEAD.match(line) and begun:
-            yield entry_of(begun)
-            begun = []
-        if begun or HEAD.match(line):
-            begun.append(line)
+        head = HEAD.match(line)
+        if head and way in (None, _way(head)):
+            if begun:
+                yield entry_of(begun)
+            begun, way = [], _way(head)
+        elif not begun:
+            continue
+        begun.append(line)
     if begun:
         yield entry_of(begun)
+
+
+def _way(head: re.Match) -> str:
+    """How a head is written: what stands between date and time, where 上午 and 下午 are the same."""
+    return IN_FRONT.sub("下午", head["between"])
 
 
 def entry_of(lines: list[str]) -> Entry:
     match = HEAD.match("\n".join(lines))
     hour = int(match["hour"])
-    halves = {re.sub(r"[\W_]", "", match[name] or "").casefold() for name in ("between", "half")}
+    written = [match["half"] or "", *IN_FRONT.findall(match["between"])]
+    halves = {re.sub(r"[\W_]", "", half).casefold() for half in written}
     if halves & (AM | PM):
         hour = hour % 12 + 12 * bool(halves & PM)
     time = (hour, int(match["minute"]), int(match["second"] or 0))
@@ -129,7 +143,7 @@ def order_of_date(entries: list[Entry]) -> str:
 
 def steps_back(times: list[float | None]) -> int:
     known = [time for time in times if time is not None]
-    return sum(after < before for before, after in zip(known, known[1:], strict=False))
+    return sum(after < before for before, after in pairwise(known))
 
 
 def time_of(entry: Entry, order: str) -> float | None:

@@ -24,7 +24,7 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\f\r\x1b")  # characters that texts hardly have
+ALPHABETS = frozenset(range(16))  # high bytes of UTF-16 from Latin to Lao
 HEAD = 4096  # bytes by which UTF-16 and UTF-32 without a mark are recognised
 SAMPLE = 1 << 18  # bytes by which an encoding of one byte per character is recognised
 FEWEST = 24  # with fewer bytes beyond ASCII it cannot be recognised
@@ -96,8 +96,8 @@ class _Joined(io.RawIOBase):
 
 def unicode_kind(head: bytes) -> str:
     """The Unicode encoding of a file, by its first bytes: utf-8, utf-8-sig, utf-16 or utf-32 (with a byte-order mark), or one of
-    utf-16-le, utf-16-be, utf-32-le and utf-32-be (by the places of bytes that no UTF-8 text has many of: the zeros of all UTF-32, and in
-    UTF-16 the zeros of Latin letters and spaces and the fours of Cyrillic letters)."""
+    utf-16-le, utf-16-be, utf-32-le and utf-32-be (by the places of the zeros of all UTF-32; and in UTF-16 of bytes below 16, the high ones of most
+    characters of an alphabet, or of the zeros of spaces and digits in other scripts). Chinese without a mark is left to `legacy`."""
     for mark, encoding in BOMS:
         if head.startswith(mark):
             return encoding
@@ -107,12 +107,12 @@ def unicode_kind(head: bytes) -> str:
         return "utf-32-le"
     if whole and zeros[0] == whole and zeros[1] > 0.9 * whole:
         return "utf-32-be"
-    even, odd = (sum(byte in CONTROLS for byte in head[place::2]) for place in (0, 1))
-    if even + odd > len(head) // 10:
-        if odd > 1.5 * even:
-            return "utf-16-le"
-        if even > 1.5 * odd:
-            return "utf-16-be"
+    if 0 not in head:  # of spaces and line ends, at least
+        return "utf-8"
+    for high, share, times in ((ALPHABETS, 0.5, 4), ({0}, 0.1, 9)):
+        even, odd = (sum(byte in high for byte in head[place::2]) for place in (0, 1))
+        if max(even, odd) > share * len(head) / 2 and max(even, odd) > times * min(even, odd):
+            return "utf-16-le" if odd > even else "utf-16-be"
     return "utf-8"
 
 

@@ -123,7 +123,7 @@ class Objects(Chunk):
         self.names = list(dict.fromkeys(name for row in objects for name in row))
 
     def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
-        values = [_value(row, leaf.name) for row in self.objects]
+        values = [value_of(row, leaf.name) for row in self.objects]
         return read_values(values, leaf), any(isinstance(value, str) for value in values)
 
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
@@ -160,13 +160,13 @@ def rows_of(chunks: Iterable[Chunk]) -> Iterator[dict]:
             yield from (dict(zip(chunk.names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
-def _value(row: dict, name: str) -> Any:
-    """A row's value under a name, or under a name such as a.b within its objects; None if there is nothing."""
-    if name in row or "." not in name:
-        return row.get(name)
+def value_of(row: dict, name: str) -> Any:
+    """A row's value under the name of a column, or of a field within it (`find_column`); None if there is nothing."""
     found = find_column(name, row)
     value = row[found[0]] if found else None
     for key in found[1] if found else ():
+        if isinstance(value, list) and all(isinstance(pair, tuple) for pair in value):  # a map of Arrow
+            value = dict(reversed(value))  # the first of equal keys, as in `field_of`
         value = value.get(key) if isinstance(value, dict) else None
     return value
 

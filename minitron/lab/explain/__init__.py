@@ -28,7 +28,7 @@ ASSETS = Path(__file__).parent / "assets"
 def run(config: Config, out: Path | None = None) -> Path:
     """Writes the page (default: explain.html in the run's folder) and returns its path. What the page would say about a stage that has
     not run is left out. Raises MinitronError where no model is trained yet."""
-    title = config.export.title or config.name
+    title = config.title
     dtype = config.export.dtype if config.export.dtype in ("q8", "q4") else "q8"
     about = About(
         title, dtype, config.export, config.name, "", base=config.base, icon=icon.png(config.export.icon, title=title)

@@ -4,14 +4,13 @@ All of it is JSON, which the page's scripts turn into text nodes only, never int
 Knows nothing about pages.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from minitron.core.errors import MinitronError
+from minitron.core.files import read_object
 from minitron.curate.traced import Traced, trace
 from minitron.lab.explain.dialogues import shortened
 from minitron.recipe.schema import Config
@@ -30,25 +29,16 @@ def of(config: Config, *, card: str) -> dict[str, Any]:
     layout = config.layout
     aligned = "feedback" if config.labelled else "kto"  # what the report card compares before and after
     return {
-        "name": config.export.title or config.name,
+        "name": config.title,
         "recipe": config.name,
         "base": config.base,
         "shipped": config.shipped,
         "data": data(config),
         "training": {stage: curves(metrics.read(layout.metrics(stage))) for stage in ("pretrain", "sft")},
-        "report": report(_json(layout.card)),
-        "aligned": _json(layout.stage_report(aligned)) | curves(metrics.read(layout.metrics(aligned))),
+        "report": report(read_object(layout.card)),
+        "aligned": read_object(layout.stage_report(aligned)) | curves(metrics.read(layout.metrics(aligned))),
         "card": card.removeprefix("---").partition("\n---\n")[2].strip() if card.startswith("---") else card,
     }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, or an empty one if there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 # ---- data
@@ -61,7 +51,7 @@ def data(config: Config) -> dict[str, Any]:
     except MinitronError:  # the files may have been removed since
         rows = []
     return {
-        "report": _json(config.layout.stage_report("data")),
+        "report": read_object(config.layout.stage_report("data")),
         "sources": [{"name": s.name, "licence": s.licence, "address": s.address} for s in config.data.sources],
         "kept": [example(row) for row in rows if not row.reason][:EXAMPLES],
         "dropped": [
