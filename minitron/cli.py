@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minitron import __version__
-from minitron.core import distributed, out_of_memory
-from minitron.core.console import any_text_on_stdout, fail, say
+from minitron.core import distributed, interrupt, out_of_memory
+from minitron.core.console import fail, ready_streams, say
 from minitron.core.errors import MinitronError
 from minitron.recipe.kinds import EXPORTS
 
@@ -26,11 +26,25 @@ STAGE_HELP = {
     "feedback": "learn from the labels that people gave to answers, watched by guards",
     "eval": "write the report card",
 }
-# The metavars of arguments that name a file or folder, for a shell to complete.
-FILES = ["RECIPE", "RECIPE|DATA", "RECIPE|MODEL", "RUN", "PATH", "DATA", "CORPUS", "FILE", "FOLDER", "DIR"]
 TRAINED = ("pretrain", "sft", "reject", "kto")  # stages that can say what they would need
 # Commands that keep what they have done when they are stopped.
 GO_ON = ("run", "data", "pretrain", "sft", "reject", "kto", "feedback", "judge", "study")
+
+
+def place(text: str) -> str:
+    """The type of an argument that may name a file: like `Path` it is completed by the shell, but stays as it was typed."""
+    return text
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of a whole number that is not below `least`."""
+
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        return value
+
+    return number
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
         command.set_defaults(run=run)
         if recipe:
-            command.add_argument("recipe", metavar="RECIPE", help="a file such as recipes/demo.toml")
+            command.add_argument("recipe", type=place, metavar="RECIPE", help="a file such as recipes/demo.toml")
             command.add_argument(
                 "overrides", nargs="*", default=[], metavar="section.key=value", help="changes to the recipe"
             )
@@ -75,11 +89,14 @@ def parser() -> argparse.ArgumentParser:
         "measure this machine and print a recipe for a given size, a given time, or both",
         recipe=False,
     )
-    plan.add_argument("recipe", metavar="RECIPE|DATA", help="a recipe, or files of dialogues and plain text")
+    plan.add_argument(
+        "recipe", type=place, metavar="RECIPE|DATA", help="a recipe, or files of dialogues and plain text"
+    )
     plan.add_argument(
         "overrides",
         nargs="*",
         default=[],
+        type=place,
         metavar="DATA|section.key=value",
         help="more files, or changes to the recipe",
     )
@@ -91,12 +108,15 @@ def parser() -> argparse.ArgumentParser:
     )
 
     new = add("new", _new, "ask a few questions and write a first recipe", recipe=False)
-    new.add_argument("file", metavar="FILE", nargs="?", help="the recipe to write (default: recipes/<name>.toml)")
+    new.add_argument(
+        "file", type=place, metavar="FILE", nargs="?", help="the recipe to write (default: recipes/<name>.toml)"
+    )
     new.add_argument("--name", help="name of the chat program")
     new.add_argument(
         "--data",
         nargs="+",
         default=[],
+        type=place,
         metavar="DATA",
         help="files or folders of dialogues or text; built-in: minitron's own dialogues, alone or together with files",
     )
@@ -111,16 +131,19 @@ def parser() -> argparse.ArgumentParser:
         help="something it knows about itself, or 'Hello! = Ahoy.' for what is no question; repeatable (built-in dialogues)",
     )
     new.add_argument("--minutes", metavar="N", help="time for the whole run")
+    new.add_argument(
+        "--assistant", default="", metavar="NAME", help="the person of a chat's export whom it shall talk like"
+    )
 
     synth = add(
         "synth", _synth, "write minitron's built-in dialogues, with their scores, to a parquet file", recipe=False
     )
-    synth.add_argument("out", metavar="OUT.parquet")
-    synth.add_argument("--rows", type=int, default=135_000, metavar="N", help="rows to write (default: 135000)")
-    synth.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the generator (default: 1)")
+    synth.add_argument("out", type=Path, metavar="OUT.parquet")
+    synth.add_argument("--rows", type=at_least(1), default=135_000, metavar="N", help="rows to write (default: 135000)")
+    synth.add_argument("--seed", type=at_least(0), default=1, metavar="S", help="seed of the generator (default: 1)")
     synth.add_argument(
         "--long",
-        type=int,
+        type=at_least(0),
         default=0,
         metavar="N",
         help="letters of the longest dialogues, as in data.synth_long (default: 0)",
@@ -136,10 +159,12 @@ def parser() -> argparse.ArgumentParser:
     compare = add(
         "compare", _compare, "compare two models on the same prompts, with confidence intervals", recipe=False
     )
-    compare.add_argument("first", metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint")
-    compare.add_argument("second", metavar="B", help="another one, such as runs/demo/kto")
     compare.add_argument(
-        "--prompts", type=int, default=0, metavar="N", help="number of held-out prompts (default: eval.prompts)"
+        "first", type=place, metavar="A", help="a stage's folder, such as runs/demo/sft, or a checkpoint"
+    )
+    compare.add_argument("second", type=place, metavar="B", help="another one, such as runs/demo/kto")
+    compare.add_argument(
+        "--prompts", type=at_least(0), default=0, metavar="N", help="number of held-out prompts (default: eval.prompts)"
     )
 
     bring = add(
@@ -148,24 +173,29 @@ def parser() -> argparse.ArgumentParser:
         "turn a model that was made elsewhere into a run, from which other recipes can go on",
         recipe=False,
     )
-    bring.add_argument("path", metavar="PATH", help="a Hugging Face model's folder, nanoGPT's ckpt.pt, or a .gguf file")
+    bring.add_argument(
+        "path", type=Path, metavar="PATH", help="a Hugging Face model's folder, nanoGPT's ckpt.pt, or a .gguf file"
+    )
     bring.add_argument(
         "--adapter",
+        type=Path,
         metavar="FOLDER",
         help="folder of a LoRA adapter by peft for this model, which is merged into the weights",
     )
-    bring.add_argument("--out", metavar="RUN", required=True, help="the run to make, such as runs/smol")
+    bring.add_argument("--out", type=Path, metavar="RUN", required=True, help="the run to make, such as runs/smol")
 
     look = add("look", _look, "show what the data stage keeps and drops, and how rows look before and after")
-    look.add_argument("--rows", type=int, default=5000, metavar="N", help="rows to look at (default: 5000)")
-    look.add_argument("--html", metavar="FILE", help="also write an HTML page")
+    look.add_argument("--rows", type=at_least(1), default=5000, metavar="N", help="rows to look at (default: 5000)")
+    look.add_argument("--html", type=Path, metavar="FILE", help="also write an HTML page")
 
     judge = add(
         "judge", _judge, "score dialogues with a model behind an OpenAI-compatible endpoint ([judge])", recipe=False
     )
-    judge.add_argument("recipe", metavar="RECIPE|FILE", help="a recipe, or a file of dialogues")
+    judge.add_argument("recipe", type=place, metavar="RECIPE|FILE", help="a recipe, or a file of dialogues")
     judge.add_argument("overrides", nargs="*", default=[], metavar="section.key=value", help="changes to the recipe")
-    judge.add_argument("--out", metavar="FILE", help="file to write (default: runs/<recipe>/judge/judged.parquet)")
+    judge.add_argument(
+        "--out", type=Path, metavar="FILE", help="file to write (default: runs/<recipe>/judge/judged.parquet)"
+    )
     judge.add_argument(
         "--dry-run", action="store_true", help="only print how much there is to ask and the estimated cost"
     )
@@ -176,11 +206,12 @@ def parser() -> argparse.ArgumentParser:
         choices=["add", "show"],
         help="add labels from files to those of the recipe, or show the recipe's labels",
     )
-    labels.add_argument("recipe", metavar="RECIPE", help="a file such as recipes/demo.toml")
+    labels.add_argument("recipe", type=place, metavar="RECIPE", help="a file such as recipes/demo.toml")
     labels.add_argument(
         "files",
         nargs="*",
         default=[],
+        type=Path,
         metavar="FILE",
         help="file of labels, written by /labels FILE in a chat or by the button on the page",
     )
@@ -196,7 +227,9 @@ def parser() -> argparse.ArgumentParser:
         "show how a tokenizer splits a text, and by which merges its words became tokens",
         recipe=False,
     )
-    inspect.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
+    inspect.add_argument(
+        "model", type=place, metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model"
+    )
     inspect.add_argument(
         "text", metavar="TEXT", nargs="?", default="-", help="the text; if it is - or left out, stdin is read"
     )
@@ -205,10 +238,13 @@ def parser() -> argparse.ArgumentParser:
         dest="others",
         action="append",
         default=[],
+        type=place,
         metavar="OTHER",
         help="another tokenizer to show beside it; repeatable",
     )
-    inspect.add_argument("--html", metavar="FILE", help="also write an HTML page, with the tokenizers side by side")
+    inspect.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write an HTML page, with the tokenizers side by side"
+    )
     inspect.add_argument(
         "--json", action="store_true", help="for programs: print one line of JSON per tokenizer, about the whole text"
     )
@@ -219,9 +255,12 @@ def parser() -> argparse.ArgumentParser:
         "count how a text uses the tokens of a vocabulary, and sort them into classes such as live, rare and unseen",
         recipe=False,
     )
-    census.add_argument("model", metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model")
+    census.add_argument(
+        "model", type=place, metavar="RECIPE|MODEL", help="a recipe, a run's folder, or a tokenizer.model"
+    )
     census.add_argument(
         "corpus",
+        type=place,
         metavar="CORPUS",
         nargs="*",
         help="files, folders or globs (default: the text that the run learns from)",
@@ -238,12 +277,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="a,the",
         help="words of interest (default: the commonest English and Russian ones)",
     )
-    census.add_argument("--json", metavar="FILE", help="also write every token with its class and counts")
-    census.add_argument("--html", metavar="FILE", help="also write an HTML page with plots")
+    census.add_argument("--json", type=Path, metavar="FILE", help="also write every token with its class and counts")
+    census.add_argument("--html", type=Path, metavar="FILE", help="also write an HTML page with plots")
 
     embeddings = add("embeddings", _embeddings, "show how the embeddings of all tokens moved in training", recipe=False)
     embeddings.add_argument(
-        "model", metavar="RUN", help="folder or recipe of a run that was trained with snapshot_steps"
+        "model", type=place, metavar="RUN", help="folder or recipe of a run that was trained with snapshot_steps"
     )
     embeddings.add_argument(
         "--stage",
@@ -253,8 +292,10 @@ def parser() -> argparse.ArgumentParser:
     embeddings.add_argument(
         "--head", action="store_true", help="show the rows of an untied head instead of the embedding's"
     )
-    embeddings.add_argument("--html", metavar="FILE", help="the page (default: embeddings.html in the stage's folder)")
-    embeddings.add_argument("--json", metavar="FILE", help="also write the figures as JSON")
+    embeddings.add_argument(
+        "--html", type=Path, metavar="FILE", help="the page (default: embeddings.html in the stage's folder)"
+    )
+    embeddings.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
 
     add(
         "study",
@@ -275,6 +316,7 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument(
         "--out",
+        type=Path,
         metavar="DIR",
         help="folder to write into (default: export/<recipe>; for hf and peft export/<recipe>/<format>)",
     )
@@ -290,23 +332,32 @@ def parser() -> argparse.ArgumentParser:
         help="system to build for (default: this machine); repeatable; 'all': every system, and a folder to send to friends",
     )
     binary.add_argument(
-        "--bundle", metavar="DIR", help="folder of the bundle (default: the one in export/ that was written last)"
+        "--bundle",
+        type=Path,
+        metavar="DIR",
+        help="folder of the bundle (default: the one in export/ that was written last)",
     )
-    binary.add_argument("--out", metavar="DIR", help="folder to write into (default: dist/<recipe>)")
+    binary.add_argument("--out", type=Path, metavar="DIR", help="folder to write into (default: dist/<recipe>)")
     binary.add_argument(
-        "--check", metavar="FILE", help="keep no program, only check that this one is byte for byte what would be built"
+        "--check",
+        type=Path,
+        metavar="FILE",
+        help="keep no program, only check that this one is byte for byte what would be built",
     )
 
     page = add("html", _html, "put the page, the engine and the model into one HTML file", recipe=False)
     page.add_argument(
         "--bundle",
+        type=Path,
         metavar="DIR",
         help="folder of a q8 or q4 bundle (default: the one in export/ that was written last)",
     )
-    page.add_argument("--out", metavar="FILE", help="file to write (default: dist/<recipe>/<title>-<version>.html)")
+    page.add_argument(
+        "--out", type=Path, metavar="FILE", help="file to write (default: dist/<recipe>/<title>-<version>.html)"
+    )
 
     explain = add("explain", _explain, "write one HTML file that shows how this model was made and what it does")
-    explain.add_argument("--out", metavar="FILE", help="file to write (default: runs/<recipe>/explain.html)")
+    explain.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: runs/<recipe>/explain.html)")
 
     add("tokenize", _ndjson, 'NDJSON in, NDJSON out: {"text"} or {"b64"} -> {"ids"}')
     add("logits", _ndjson, 'NDJSON in, NDJSON out: {"ids"} -> {"logits"} of the last position')
@@ -327,7 +378,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Runs one command and exits with its status: 0, 1 for a failure, 2 for a mistake in the command or the recipe, 130 for Ctrl-C,
     143 or 129 if SIGTERM or SIGHUP asked for the end, after the step was saved."""
-    any_text_on_stdout()
+    ready_streams()
     top = parser()
     arguments, rest = top.parse_known_args(argv)
     # argparse takes only key=value arguments that stand together; those after a flag come back as unknown
@@ -341,7 +392,11 @@ def main(argv: list[str] | None = None) -> None:
         if distributed.launched() and arguments.command not in (*STAGE_HELP, "run"):
             raise MinitronError(f"minitron {arguments.command} is for one process", hint="leave torchrun out", code=2)
         smaller = "use a smaller model or file, or a machine with more memory"
-        with out_of_memory.explained(f"minitron {arguments.command}", hint=smaller), distributed.joined():
+        with (
+            out_of_memory.explained(f"minitron {arguments.command}", hint=smaller),
+            distributed.joined(),
+            interrupt.raised(),
+        ):
             arguments.run(arguments)
     except MinitronError as error:
         fail(error)
@@ -372,10 +427,14 @@ def _interrupted(a: argparse.Namespace) -> str:
 def _recipe(a: argparse.Namespace):
     from minitron.recipe.load import load_recipe
 
+    return load_recipe(_recipe_file(a), getattr(a, "overrides", []))
+
+
+def _recipe_file(a: argparse.Namespace) -> Path:
+    """The file that was named, or that in the folder of an imported run."""
     path = Path(a.recipe)
-    if os.path.isfile(path / f"{path.name}.toml"):  # the folder of an imported run has its recipe in it
-        path = path / f"{path.name}.toml"
-    return load_recipe(path, getattr(a, "overrides", []))
+    within = path / f"{path.name}.toml"
+    return within if os.path.isfile(within) else path
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -416,21 +475,17 @@ def _plan(a: argparse.Namespace) -> None:
 def _new(a: argparse.Namespace) -> None:
     from minitron.plan import new
 
-    new.run(a.file, new.Answers(a.name, a.data, a.minutes, a.fact, a.language, a.name_ru))
+    new.run(a.file, new.Answers(a.name, a.data, a.minutes, a.assistant, a.fact, a.language, a.name_ru))
 
 
 def _synth(a: argparse.Namespace) -> None:
     from minitron import synth
 
-    if Path(a.out).is_dir():
-        raise MinitronError(
-            f"{a.out} is a folder", hint=f"name a file, such as {Path(a.out) / 'judged.parquet'}", code=2
-        )
-    if a.rows < 1 or not 0 <= a.seed < 2**32:
-        raise MinitronError("--rows must be at least 1, --seed from 0 to 4294967295", code=2)
-    if a.long < 0:
-        raise MinitronError("--long must be 0 or more", code=2)
-    counts = synth.write(Path(a.out), rows=a.rows, seed=a.seed, long=a.long)
+    if a.out.is_dir():
+        raise MinitronError(f"{a.out} is a folder", hint=f"name a file, such as {a.out / 'judged.parquet'}", code=2)
+    if a.seed >= 2**32:
+        raise MinitronError("--seed must be below 4294967296", code=2)
+    counts = synth.write(a.out, rows=a.rows, seed=a.seed, long=a.long)
     say(f"{a.out}: " + ", ".join(f"{v:,} {k}" for k, v in counts.items() if isinstance(v, int)))
 
 
@@ -450,25 +505,22 @@ def _compare(a: argparse.Namespace) -> None:
 def _import(a: argparse.Namespace) -> None:
     from minitron.interop import imported
 
-    imported.run(Path(a.path), Path(a.out), adapter=Path(a.adapter) if a.adapter else None)
+    imported.run(a.path, a.out, adapter=a.adapter)
 
 
 def _look(a: argparse.Namespace) -> None:
     from minitron.curate import look
 
-    if a.rows < 1:
-        raise MinitronError("--rows must be at least 1", code=2)
-    look.run(_recipe(a), rows=a.rows, html=Path(a.html) if a.html else None)
+    look.run(_recipe(a), rows=a.rows, html=a.html)
 
 
 def _judge(a: argparse.Namespace) -> None:
     from minitron.curate import judge
     from minitron.recipe.load import recipe_of
 
-    path = Path(a.recipe)
-    of_file = path.suffix != ".toml" and not os.path.isfile(path / f"{path.name}.toml")
-    config = recipe_of({"data": {"files": [a.recipe]}}, path, a.overrides) if of_file else _recipe(a)
-    judge.run(config, out=Path(a.out) if a.out else None, dry_run=a.dry_run)
+    of_file = _recipe_file(a).suffix != ".toml"
+    config = recipe_of({"data": {"files": [a.recipe]}}, Path(a.recipe), a.overrides) if of_file else _recipe(a)
+    judge.run(config, out=a.out, dry_run=a.dry_run)
 
 
 def _labels(a: argparse.Namespace) -> None:
@@ -481,7 +533,7 @@ def _labels(a: argparse.Namespace) -> None:
         return
     if not a.files:
         raise MinitronError("there is nothing to add", hint="name the files that friends sent", code=2)
-    labels.add(_recipe(a), [Path(file) for file in a.files], any_model=a.any_model)
+    labels.add(_recipe(a), a.files, any_model=a.any_model)
 
 
 def _clean(a: argparse.Namespace) -> None:
@@ -506,22 +558,20 @@ def _inspect(a: argparse.Namespace) -> None:
 
     if a.text == "-" and sys.stdin.isatty():
         say("type a text; Ctrl-D ends it")
-    inspect.run([a.model, *a.others], inspect.read(a.text), html=Path(a.html) if a.html else None, as_json=a.json)
+    inspect.run([a.model, *a.others], inspect.read(a.text), html=a.html, as_json=a.json)
 
 
 def _census(a: argparse.Namespace) -> None:
     from minitron.lab import census_report
 
     words = [word.strip() for word in a.words.split(",") if word.strip()]
-    files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
-    census_report.run(a.model, a.corpus, column=a.column, words=words, **files)
+    census_report.run(a.model, a.corpus, column=a.column, words=words, json_file=a.json, html=a.html)
 
 
 def _embeddings(a: argparse.Namespace) -> None:
     from minitron.lab import cloud_page
 
-    files = {"json_file": Path(a.json) if a.json else None, "html": Path(a.html) if a.html else None}
-    cloud_page.run(a.model, stage=a.stage, head=a.head, **files)
+    cloud_page.run(a.model, stage=a.stage, head=a.head, json_file=a.json, html=a.html)
 
 
 def _study(a: argparse.Namespace) -> None:
@@ -533,7 +583,7 @@ def _study(a: argparse.Namespace) -> None:
 def _export(a: argparse.Namespace) -> None:
     from minitron.stages import export
 
-    if a.out and Path(a.out).exists() and not Path(a.out).is_dir():
+    if a.out and a.out.exists() and not a.out.is_dir():
         raise MinitronError(f"{a.out} is a file", hint="name a folder after --out", code=2)
     config = _recipe(a)
     out = a.out or (config.layout.bundle / a.format if EXPORTS[a.format].apart else config.layout.bundle)
@@ -545,25 +595,24 @@ def _binary(a: argparse.Namespace) -> None:
 
     if a.check and (a.target or a.out):
         raise MinitronError("--check builds nothing to keep", hint="leave out --target and --out", code=2)
-    bundle = Path(a.bundle) if a.bundle else None
     if a.check:
-        check.run(Path(a.check), bundle)
+        check.run(a.check, a.bundle)
     else:
-        go.build(bundle, Path(a.out) if a.out else None, targets=a.target)
+        go.build(a.bundle, a.out, targets=a.target)
 
 
 def _html(a: argparse.Namespace) -> None:
     from minitron.program import go, html
 
-    html.write(Path(a.bundle or go.last_bundle()), Path(a.out) if a.out else None)
+    html.write(a.bundle or go.last_bundle(), a.out)
 
 
 def _explain(a: argparse.Namespace) -> None:
     from minitron.lab import explain
 
-    if a.out and Path(a.out).is_dir():
-        raise MinitronError(f"{a.out} is a folder", hint=f"name a file, such as {Path(a.out) / 'explain.html'}", code=2)
-    explain.run(_recipe(a), Path(a.out) if a.out else None)
+    if a.out and a.out.is_dir():
+        raise MinitronError(f"{a.out} is a folder", hint=f"name a file, such as {a.out / 'explain.html'}", code=2)
+    explain.run(_recipe(a), a.out)
 
 
 def _completion(a: argparse.Namespace) -> None:
@@ -573,7 +622,7 @@ def _completion(a: argparse.Namespace) -> None:
     (commands,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     for command in commands.choices.values():
         for action in command._actions:
-            if action.choices is None and action.metavar in FILES:
+            if action.type in (Path, place):
                 action.complete = shtab.FILE
     print(shtab.complete(top, a.shell))
 

@@ -125,7 +125,7 @@ def test_ones_own_dialogues_stand_beside_the_built_in_ones(data):
     assert load_recipe("recipes/bruno.toml").data == recipe.data
 
 
-def test_a_chat_whose_assistant_nobody_named_is_planned_by_another_command(data):
+def test_of_a_chat_one_person_answers(data):
     Path("wa.txt").write_text("\n".join(f"31.12.23, 21:{i:02} - {who}: hi" for i in range(40) for who in ("Bob", "Al")))
     told = refused(
         "new",
@@ -138,7 +138,11 @@ def test_a_chat_whose_assistant_nobody_named_is_planned_by_another_command(data)
         code=2,
         saying="does not say who is the assistant: ",
     )
-    assert "minitron plan wa.txt data.assistant=NAME --minutes 20 > recipes/mine.toml" in " ".join(told.split())
+    assert "name that person: --assistant NAME" in told
+    asked = "new", "--name", "Al", "--data", "wa.txt", "--minutes", "1", "--assistant"
+    refused(*asked, "Zoe", code=2, saying="nobody is called 'Zoe'")
+    assert minitron(*asked, "Al").returncode == 0
+    assert load_recipe("recipes/al.toml").data.assistant == "Al"
 
 
 def test_languages_are_those_that_there_are():

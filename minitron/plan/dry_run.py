@@ -207,7 +207,8 @@ def measure(config: Config, stage: str, device: torch.device, *, chosen: Choices
     chosen = chosen or choose(model, optimizer, replace(settings.optim, compile="off"), trial)
     precision, optimizer.products = chosen.precision.name, chosen.products.name
     rounds, updates = zip(
-        *((seconds_of(partial(trial, model, precision), device), seconds_of(update, device)) for _ in "12"), strict=True
+        *((seconds_of(partial(trial, model, precision), device), seconds_of(update, device)) for _ in range(2)),
+        strict=True,
     )
     weights = sum(p.numel() for p in model.parameters())
     grown = sum(memory.parameters(config.model, config.tokenizer.vocab_size).values()) / weights
@@ -281,7 +282,7 @@ class Aligning:
         prompts = [[1] * max(1, min(SAMPLED_TOKENS, self.length - SAMPLED_TOKENS))] * (rows * self.at_once)
         sampling = replace(self.config.export.sampling(), max_tokens=min(SAMPLED_TOKENS, self.length - len(prompts[0])))
         how = {"sampling": sampling, "decoding": Decoding(end=-1, banned=[0], seed=0), "batch_rows": rows}
-        seconds = min(seconds_of(lambda: generate(self.model, prompts, **how), self.device) for _ in "12")
+        seconds = min(seconds_of(lambda: generate(self.model, prompts, **how), self.device) for _ in range(2))
         return self.deeper * seconds / len(prompts) / sampling.max_tokens
 
     @cached_property
@@ -297,7 +298,7 @@ class Aligning:
             self.model.zero_grad(set_to_none=True)
             accumulate(self.model, [part] * self.at_once)
 
-        return self.deeper * min(seconds_of(work, self.device) for _ in "12") / self.at_once / self.rows
+        return self.deeper * min(seconds_of(work, self.device) for _ in range(2)) / self.at_once / self.rows
 
     def answers(self, count: int, limit: int) -> float:
         """Seconds to prefill and decode `count` answers of at most `limit` tokens."""

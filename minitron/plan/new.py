@@ -22,7 +22,6 @@ from minitron.data import check
 from minitron.data.chats import Unassigned
 from minitron.plan import propose, request
 from minitron.recipe.load import is_name, recipe_of
-from minitron.recipe.schema import Config
 from minitron.recipe.write import write_recipe
 from minitron.synth import persona
 
@@ -47,6 +46,7 @@ class Answers:
     name: str | None = None
     data: list[str] = field(default_factory=list)
     minutes: str | None = None
+    assistant: str = ""  # the person of a chat's export whose messages are learnt
     # for the built-in dialogues
     facts: list[str] | None = None  # "question? answer"
     languages: list[str] = field(default_factory=list)
@@ -61,13 +61,20 @@ def run(file: str | None, answers: Answers) -> None:
     path = path_of(file, name)
     question = f"What shall it learn from? Files or folders of dialogues or texts, {BUILT_IN} for the dialogues of minitron, or both."
     words = answers.data or shlex.split(ask(question, usual=BUILT_IN, check=lambda text: look(shlex.split(text))))
-    look(words)
+    assistant = answers.assistant
+    if chat := look(words, assistant):
+        if not sys.stdin.isatty():
+            raise MinitronError(str(chat), hint="name that person: --assistant NAME", code=2)
+        say(str(chat))
+        assistant = ask(
+            "Whom of them shall it talk like?", usual="", check=lambda text: text and check_data(words, text)
+        )
     who = person(name, answers) if BUILT_IN in words else None
     if not who and (answers.facts or answers.languages or answers.name_ru):
         hint = f"name {BUILT_IN} too (--data {BUILT_IN} {shlex.join(words)}), or put dialogues with these answers into your data"
         raise MinitronError(f"--fact, --language and --name-ru are for the {BUILT_IN} dialogues", hint=hint, code=2)
     minutes = answers.minutes or ask("How many minutes may it take?", usual=USUAL_MINUTES, check=request.parse_minutes)
-    config = recipe_of(tables(words, name, who), path)
+    config = recipe_of(tables(words, name, who, assistant), path)
     proposal, comments = propose.propose(
         config, size=None, minutes=request.parse_minutes(minutes), optimizer=config.optim.name
     )
@@ -80,6 +87,7 @@ def run(file: str | None, answers: Answers) -> None:
             name,
             "--data",
             *words,
+            *(("--assistant", assistant) if assistant else ()),
             *(who.options() if who else ()),
             "--minutes",
             minutes,
@@ -162,14 +170,18 @@ def languages_of(text: str) -> list[str]:
     return [language for language in persona.LANGUAGES if language in words]
 
 
-def tables(words: list[str], name: str = "", who: Person | None = None) -> dict[str, Any]:
+def tables(words: list[str], name: str = "", who: Person | None = None, assistant: str = "") -> dict[str, Any]:
     """The tables of a recipe for these data, as tomllib would read them. The model, and the assistant of the built-in dialogues,
-    get the name. The user's own dialogues and the built-in ones become two sources."""
+    get the name; `assistant` is the one of a chat's people who answers. The user's own dialogues and the built-in ones become two
+    sources."""
     own = [word for word in words if word != BUILT_IN]
     found = request.from_data(own, [])
+    if assistant:
+        found["data"] = found.get("data", {}) | {"assistant": assistant}
     if BUILT_IN not in words:
         return found | {"export": {"title": name}}
     data: dict[str, Any] = {"valid_fraction": VALID_FRACTION, "sources": SOURCES}
+    data |= {"assistant": assistant} if assistant else {}
     if files := found.get("data", {}).get("files"):
         skills = {"name": "skills", "builtin": SYNTH["synth_rows"], "weight": SKILLS_SHARE}
         skills |= {key: SYNTH[key] for key in ("keep", "probes")}
@@ -207,20 +219,23 @@ def ask_facts() -> Iterator[str]:
         question = "What else?"
 
 
-def look(words: list[str]) -> Config:
-    """Checks these data, and returns their recipe, whose size is not decided yet. Raises MinitronError for words that name no data."""
+def look(words: list[str], assistant: str = "") -> Unassigned | None:
+    """Checks these data. Returns the error that lists a chat's people if nobody said whose messages are to be learnt. Raises
+    MinitronError for words that name no data."""
+    try:
+        check_data(words, assistant)
+    except Unassigned as error:
+        return error
+    return None
+
+
+def check_data(words: list[str], assistant: str) -> None:
+    """Raises MinitronError for words that name no data, and Unassigned for a chat without an assistant."""
     for word in words:
         if word != BUILT_IN and not request.names_data(word):
             hint = f"name a file such as chats.jsonl or book.txt, a folder, or {BUILT_IN}"
             raise MinitronError(f"{word} is no file of data", hint=hint, code=2)
-    config = recipe_of(tables(words), Path("new.toml"))
-    try:
-        check.check(config)
-    except Unassigned as error:
-        files = shlex.join(word for word in words if word != BUILT_IN)
-        hint = f"name that person: minitron plan {files} data.assistant=NAME --minutes 20 > recipes/mine.toml"
-        raise MinitronError(str(error), hint=hint, code=2) from error
-    return config
+    check.check(recipe_of(tables(words, assistant=assistant), Path("new.toml")))
 
 
 def ask(question: str, *, usual: str, check: Callable[[str], Any]) -> str:

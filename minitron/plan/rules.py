@@ -8,6 +8,7 @@ Knows nothing about this machine; of the data it knows only counts.
 import math
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 from minitron.plan import memory
 from minitron.plan.corpus_stats import Counts
@@ -48,7 +49,7 @@ def vocabulary(body: int, *, studied: Studied | None = None) -> int:
 
 def between(points: list[tuple[float, float]], x: float) -> float:
     """y at x, interpolated linearly in logarithms between the ascending `points` (x, y), and extrapolated beyond them."""
-    pairs = list(zip(points, points[1:], strict=False))
+    pairs = list(pairwise(points))
     (x0, y0), (x1, y1) = next((pair for pair in pairs if x <= pair[1][0]), pairs[-1])
     return y0 * (x / x0) ** (math.log(y1 / y0) / math.log(x1 / x0))
 

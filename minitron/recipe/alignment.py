@@ -109,8 +109,12 @@ class AlignConfig(LoraConfig):
     max_probe_drop: float = option(
         0.01, "largest drop in probe accuracy with which a model may ship (0.01: one percentage point)", low=0.0
     )
-    force: bool = option(False, "ship the trained model even if the checks refuse it or it is no better")
-    guards: GuardsConfig = field(default_factory=lambda: GuardsConfig())
+    force: bool = option(
+        False,
+        "if no blend is improved, ship the last weights that passed the guards, whatever the checks say; if none passed, the model "
+        "before this stage ships",
+    )
+    guards: GuardsConfig = field(default_factory=GuardsConfig)
 
 
 @dataclass(frozen=True)

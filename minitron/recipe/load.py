@@ -64,7 +64,9 @@ def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = Non
 def _inherit_optim(raw: dict[str, Any]) -> None:
     """Completes [pretrain.optim] and [sft.optim] with the options of [optim] that they do not set."""
     shared, mistakes = raw.get("optim", {}), list[str]()
-    if not isinstance(shared, dict) or (_fill(OptimConfig, shared, "", mistakes) and mistakes):
+    if isinstance(shared, dict):
+        _fill(OptimConfig, shared, "", mistakes)
+    if mistakes or not isinstance(shared, dict):
         return  # its mistakes are reported once, for [optim] itself
     for stage in ("pretrain", "sft"):
         section = raw.setdefault(stage, {}) if stage == "sft" else raw.get(stage)

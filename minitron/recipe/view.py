@@ -15,7 +15,17 @@ from minitron.recipe.schema import Config
 
 # What every stage may read: names and paths, and on which device it computes. A change of `base`, `shipped` and the like
 # shows in the files that a stage reads.
-GENERAL = ("name", "recipe", "seed", "device", "shard", "layout", "base", "shipped", "init", "longer") + (
+GENERAL = (
+    "name",
+    "recipe",
+    "seed",
+    "device",
+    "shard",
+    "layout",
+    "base",
+    "shipped",
+    "init",
+    "longer",
     "finished",
     "labels_file",
     "labelled",

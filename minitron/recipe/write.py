@@ -23,7 +23,7 @@ USUAL: dict[str, Any] = {
     "window": 0,
     "conv_width": 0,
 }  # values that others are derived for
-OPTIONAL_SECTIONS = ("pretrain", "reject", "kto", "feedback", "study", "judge")
+OPTIONAL_SECTIONS = tuple(spec.name for spec in dataclasses.fields(Config) if spec.default is None)
 
 
 def dump_recipe(config: Config) -> str:
@@ -76,6 +76,12 @@ def _written(section: Any, usual: Any, name: str, comments: dict[str, str]) -> l
             tables += ["", *found] if len(found) > 1 else []
             continue
         if value is None or (value == getattr(usual, spec.name) and key not in comments):  # TOML has no None
+            continue
+        if value and isinstance(value, list) and all(map(_is_section, value)):
+            for item in value:
+                # an item inherits options of its section, such as data.assistant
+                changed = {k: v for k, v in vars(item).items() if v != getattr(section, k, getattr(type(item)(), k))}
+                tables += ["", f"[[{key}]]", *(f"{k} = {_toml(v)}" for k, v in changed.items())]
             continue
         if value and isinstance(value, dict) and all(map(dataclasses.is_dataclass, value.values())):
             tables += ["", f"[{key}]"]
