@@ -128,7 +128,7 @@ def test_a_too_long_message_leaves_the_conversation_as_it_was(tokenizer):
     session = make_session(tokenizer)
     session.ask("hello", ignore)
     before = list(session.turns)
-    with pytest.raises(MinitronError, match=r"the message has \d+ tokens and the model has room for 59"):
+    with pytest.raises(MinitronError, match=r"the message has \d+ tokens and the model has room for 62"):
         session.ask("hello " * 100, ignore)
     assert session.turns == before
     session.command("/system " + "long " * 100)
@@ -181,8 +181,8 @@ def test_commands(tokenizer):
     assert told("/system -") == "The system message is removed."
     assert session.messages() == []
     assert told("/temp 0,7") == told("/temp") == "temperature: 0.7"
-    for wrong in ("warm", "-1", "11", "nan", "inf"):
-        assert told(f"/temp {wrong}") == "/temp needs a number from 0 to 10."
+    for wrong in ("warm", "-1", "101", "nan", "inf"):
+        assert told(f"/temp {wrong}") == "/temp needs a number from 0 to 100."
     assert session.sampling.temperature == 0.7
     assert told("/temp 0") == "temperature: 0"
     assert told("/max_tokens 5") == told("/max_tokens") == "tokens per answer, at most: 5"
@@ -196,6 +196,10 @@ def test_commands(tokenizer):
     assert re.search(r"read \d+ tokens in \d\.\d\d s, wrote 5 tokens at [\d.]+ per second", told("/stats"))
     assert told("/reset") == "The conversation is forgotten."
     assert session.turns == []
+    told("/max_tokens 500")
+    assert session.ask("hello", ignore).stopped == "context"
+    assert told("/stats").splitlines()[0] == "turns: 1, tokens: 64 of 64"
+    told("/reset")
     assert told("/sytem x") == "There is no command /sytem. Did you mean /system?"
     assert told("/max") == "There is no command /max. Did you mean /max_tokens?"
     assert told("/zzzzzz") == "There is no command /zzzzzz. /help shows the commands."

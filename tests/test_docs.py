@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from minitron import cli
+from minitron.program import go
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -163,6 +165,26 @@ def dialogues(count: int) -> list[list[dict]]:
         ]
         for i in range(count)
     ]
+
+
+def test_the_go_programs_of_the_page_run(tmp_path):
+    (module,) = [text for _, text in fences(ROOT / "docs/go.md") if text.startswith("module ")]
+    programs = [text for language, text in fences(ROOT / "docs/go.md") if language == "go"]
+    told = []
+    for number, program in enumerate(programs):
+        folder = tmp_path / str(number)
+        shutil.copytree(go.SOURCES / "internal/model/testdata/llama-qknorm", folder / "model")
+        (folder / "go.mod").write_text(re.sub(r"=> .*", f"=> {go.SOURCES}", module))
+        (folder / "main.go").write_text(program)
+        outside = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "", "GOWORK": "off"}
+        done = subprocess.run(
+            [go.find_go(), "run", "."], cwd=folder, env=os.environ | outside, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(done.stdout.splitlines())
+    chat, session = told
+    assert any(chat)
+    assert len(session) == 5  # tokens
 
 
 # slow: a whole run, to the program

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from minitron.recipe.alignment import Sampling
-from minitron.sample.generate import Decoding, draw, filter_logits, generate, generate_each, stream
+from minitron.sample.continue_text import stream
+from minitron.sample.generate import Decoding, draw, filter_logits, generate, generate_each
 
 GREEDY = Sampling(temperature=0.0, max_tokens=12)
 NO_ONE = Decoding(end=4, banned=[0, 1, 2, 3], seed=1)

@@ -24,8 +24,8 @@ from minitron.chat.labels import Book
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.alignment import Sampling
-from minitron.sample.continue_text import continue_text, encode_text, window
-from minitron.sample.generate import Decoding, stream
+from minitron.sample.continue_text import continue_text, encode_text, stream, window
+from minitron.sample.generate import Decoding
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 
@@ -45,7 +45,7 @@ HELP = """\
 /quit            leave (Ctrl-D too)
 Ctrl-C stops an answer."""
 COMMANDS = [word.rstrip(",") for line in HELP.splitlines() for word in line.split() if word.startswith("/")]
-MAX_TEMPERATURE, MAX_MAX_TOKENS = 10, 1 << 20
+MAX_TEMPERATURE, MAX_MAX_TOKENS = 100, 1 << 20
 
 
 @dataclass
@@ -177,11 +177,11 @@ class Session:
         return Reply(self.tokenizer.decode(begun + ids), why, 0, *costs, ids=begun + ids)
 
     @staticmethod
-    def _said(reply: "Reply") -> bool:
+    def _said(reply: Reply) -> bool:
         """Whether there is an answer: False if it was interrupted before its first token."""
         return bool(reply.ids) or reply.stopped != "interrupted"
 
-    def _keep(self, before: list[chat_template.Message], text: str, prompt: list[int], reply: "Reply") -> None:
+    def _keep(self, before: list[chat_template.Message], text: str, prompt: list[int], reply: Reply) -> None:
         """Makes the conversation these turns, then the text and its answer."""
         self.turns = [*before, {"role": "user", "content": text}, {"role": "assistant", "content": reply.text}]
         self.asked, self.written = prompt, reply.ids
@@ -194,9 +194,9 @@ class Session:
         return chat_template.encode_prompt(kept, self.tokenizer), len(self.messages()) + 1 - len(kept)
 
     def _used(self) -> int:
-        """The number of tokens in the conversation."""
+        """The number of tokens in the conversation. An answer that the context cut off has no end marker."""
         sizes = [len(chat_template.encode_message(m, self.tokenizer)) for m in self.messages()]
-        return len(self.tokenizer.start) + sum(sizes) if sizes else 0
+        return min(self.model.context_limit, len(self.tokenizer.start) + sum(sizes)) if sizes else 0
 
     def _fitting(self, text: str) -> list[chat_template.Message]:
         """The messages of the next prompt, without the oldest turns if they do not all fit. Raises MinitronError."""

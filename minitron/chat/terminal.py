@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
 
 from minitron.chat.labels import Book
@@ -18,7 +17,7 @@ from minitron.core.console import console, interactive, say, visible
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data.labels import Model
-from minitron.recipe.alignment import Sampling
+from minitron.recipe.layout import pointed
 from minitron.recipe.schema import Config
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
@@ -29,15 +28,14 @@ def run(config: Config, *, stage: str | None = None) -> None:
     a model, if feedback or kto have none yet. Raises MinitronError if the stage has no finished model."""
     if stage is None:
         stage = config.shipped
-        if stage == "feedback" and not checkpoint.pointed(config.layout.stage("feedback"), "best"):
+        if stage == "feedback" and not pointed(config.layout.stage("feedback"), "best"):
             stage = config.finished
-        if stage == "kto" and not checkpoint.pointed(config.layout.stage("kto"), "best"):
+        if stage == "kto" and not pointed(config.layout.stage("kto"), "best"):
             stage = "sft"
     folder = checkpoint.finished(config.layout.stage(stage), stage)
     tokenizer = kinds.load(config.layout.tokenizer)
     model, about = checkpoint.load_model(folder, device=pick_device(config.device))
-    sampling = Sampling(**{f.name: getattr(config.export, f.name) for f in fields(Sampling)})
-    how = {"sampling": sampling, "seed": secrets.randbits(31)}
+    how = {"sampling": config.export.sampling(), "seed": secrets.randbits(31)}
     if stage == "pretrain":
         session, what = TextSession(tokenizer, model, **how), "how a text begins"
     else:

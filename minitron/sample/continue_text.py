@@ -1,11 +1,13 @@
-"""Lets a base model go on with a text, even past the end of its context.
+"""One text at a time, token by token: an answer for the chat, and a base model that goes on with a text past the end of its context.
 
+    for token in stream(model, encode_prompt(messages, tokenizer), sampling=sampling, decoding=decoding): ...
     for token in continue_text(model, encode_text(text, tokenizer), sampling=sampling, decoding=decoding): ...
 
 Knows nothing about dialogues.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,6 +27,20 @@ def window(length: int, context: int) -> int:
     return 0 if length <= context else ((length - context - 1) // half + 1) * half
 
 
+def stream(
+    model: LanguageModel,
+    prompt: list[int],
+    *,
+    sampling: Sampling,
+    decoding: Decoding,
+    watch: Callable[[Tensor, int], None] | None = None,
+) -> Iterator[int]:
+    """Yields the ids of an answer as `continue_text` does, but ends when the context is full."""
+    room = max(0, model.context_limit - len(prompt))
+    sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
+    return continue_text(model, prompt, sampling=sampling, decoding=decoding, watch=watch)
+
+
 @torch.inference_mode()
 def continue_text(
     model: LanguageModel,
@@ -34,8 +50,8 @@ def continue_text(
     decoding: Decoding,
     watch: Callable[[Tensor, int], None] | None = None,
 ) -> Iterator[int]:
-    """Yields the ids that a base model appends to a text, up to the end marker or max_tokens. Unlike `generate.stream` it does
-    not end when the context is full, but goes on with the newer part of the text. Before each id, `watch` gets the logits (V,)
+    """Yields the ids that a base model appends to a text, up to the end marker or max_tokens. When the
+    context is full it goes on with the newer part of the text. Before each id, `watch` gets the logits (V,)
     that it was drawn from, and the id."""
     generator = torch.Generator().manual_seed(decoding.seed)
     seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=model.device)

@@ -1,4 +1,4 @@
-"""Sampling: many prompts at once for the stages (`ask`), one streaming answer for the chat (`stream`).
+"""Sampling of many prompts at once, as the stages need it (`ask`); `continue_text` samples a single one.
 
 The operations are in the same order as in the chat program (go_serve/internal/sample): repetition penalty over the answer so
 far, temperature, top-k, top-p, min-p, draw; temperature 0 takes the likeliest token. Unknown and control ids other than the
@@ -7,7 +7,7 @@ end marker are never drawn.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -255,34 +255,3 @@ def _by_sampling(texts: list[_Text], device: torch.device) -> list[tuple[Samplin
         rows[id(text.sampling)].append(row)
     whole = len(rows) == 1
     return [(texts[r[0]].sampling, slice(None) if whole else torch.tensor(r, device=device)) for r in rows.values()]
-
-
-@torch.inference_mode()
-def stream(
-    model: LanguageModel,
-    prompt: list[int],
-    *,
-    sampling: Sampling,
-    decoding: Decoding,
-    watch: Callable[[Tensor, int], None] | None = None,
-) -> Iterator[int]:
-    """Yields the ids of one answer as they come; ends before the end marker, at max_tokens or when the context is full. Before each
-    id, `watch` gets the logits (V,) that it was drawn from, and the id."""
-    device = model.device
-    generator = torch.Generator().manual_seed(decoding.seed)
-    steps = min(sampling.max_tokens, model.context_limit - len(prompt))
-    state = model.new_state(1, len(prompt) + max(0, steps))
-    seen = torch.zeros(1, model.vocab_size, dtype=torch.bool, device=device)
-    ids = torch.tensor([prompt], device=device)
-    for _ in range(steps):
-        hidden = model.hidden(ids, state=state)[:, -1]
-        logits = model.head(hidden).float()
-        drawn = draw(logits, sampling, seen=seen, banned=decoding.banned, generator=generator)
-        token = int(drawn.item())
-        if token == decoding.end:
-            return
-        if watch:
-            watch(logits[0], token)
-        yield token
-        seen[0, token] = True
-        ids = drawn[:, None]

@@ -1,26 +1,24 @@
 """Supervised training on dialogues, from scratch, from pretrain's model or from that of another run. Run: minitron sft recipes/demo.toml.
 
 Reads data/{train,valid}.parquet and the tokenizer; writes sft/checkpoints, sft/best and the packed rows. The loop itself
-is `train.loop.fit`. Knows nothing about scores or files of other formats.
+is `train.snapshots.fit`. Knows nothing about scores or files of other formats.
 """
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from minitron.core import distributed
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data import encoding, store
-from minitron.data.packing import PackedRows, is_whole, pack
+from minitron.data.packing import PackedRows, pack_once
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
 from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer import chat_template, kinds
 from minitron.tokenizer.base import Tokenizer
-from minitron.train import checkpoint, inherit
+from minitron.train import inherit
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
 
@@ -28,12 +26,10 @@ from minitron.train.snapshots import fit
 def run(config: Config) -> None:
     folder = config.layout.stage("sft")
     tokenizer = kinds.load(config.layout.tokenizer)
-    train, valid = prepare(config, tokenizer, folder)
+    train, valid = rows(config, tokenizer, "train"), rows(config, tokenizer, "valid")
     model = inherit.begin(config, tokenizer).to(pick_device(config.device))
     if not config.sft.steps:
-        checkpoint.save(folder, model, step=0, info={"stage": "sft"}, name="step-000000")
-        checkpoint.point(folder, "best", "step-000000")
-        say(f"sft: the model of {config.init} as it is")
+        inherit.keep(model, stage="sft", config=config)
         return
     say(f"sft: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     if config.sft.lora_rank:
@@ -59,31 +55,25 @@ def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[t
     return [(text, tokenizer.decode(a.ids)) for text, a in zip(config.sft.samples, answers, strict=True)]
 
 
-def prepare(config: Config, tokenizer: Tokenizer, folder: Path) -> tuple[PackedRows, PackedRows]:
-    """The rows of both splits; packs them, unless an earlier run has done so. Raises MinitronError where a split is empty."""
-    sets = []
-    for split in ("train", "valid"):
-        out = config.layout.packed("sft", split)
-        if not distributed.on_rank0(partial(is_whole, out, then="they are packed again")):
-            cut = {"shortened": 0, "left out": 0}
-            sequences = encoding.encode(config.layout.dialogues(split), tokenizer, config.model.context, cut)
-            packing = partial(pack, sequences, context=config.model.context, vocab_size=tokenizer.vocab_size, out=out)
-            counts = distributed.on_rank0(packing)
-            fill = counts["tokens"] / max(1, counts["rows"] * (config.model.context + 1))
-            say(
-                f"sft: {split}: {counts['sequences']:,} dialogues, {counts['tokens']:,} tokens "
-                f"({counts['targets']:,} under loss), {counts['rows']:,} rows {fill:.1%} full"
-            )
-            if any(cut.values()):
-                warn(
-                    f"{split}: {cut['shortened']} dialogues longer than the context of {config.model.context} tokens lost "
-                    f"their last turns, {cut['left out']} whose first answer does not fit were left out"
-                )
-        rows = PackedRows(out)
-        if not len(rows):
-            raise why_empty(config, split)
-        sets.append(rows)
-    return sets[0], sets[1]
+def rows(config: Config, tokenizer: Tokenizer, split: str) -> PackedRows:
+    """The packed rows of a split; packs them, unless an earlier run has done so. Raises MinitronError if there are none."""
+    out, context, cut = config.layout.packed("sft", split), config.model.context, {"shortened": 0, "left out": 0}
+    sequences = encoding.encode(config.layout.dialogues(split), tokenizer, context, cut)
+    if counts := pack_once(sequences, context=context, vocab_size=tokenizer.vocab_size, out=out):
+        fill = counts["tokens"] / max(1, counts["rows"] * (context + 1))
+        say(
+            f"sft: {split}: {counts['sequences']:,} dialogues, {counts['tokens']:,} tokens "
+            f"({counts['targets']:,} under loss), {counts['rows']:,} rows {fill:.1%} full"
+        )
+    if any(cut.values()):
+        warn(
+            f"{split}: {cut['shortened']} dialogues longer than the context of {context} tokens lost "
+            f"their last turns, {cut['left out']} whose first answer does not fit were left out"
+        )
+    packed = PackedRows(out)
+    if not len(packed):
+        raise why_empty(config, split)
+    return packed
 
 
 def why_empty(config: Config, split: str) -> MinitronError:

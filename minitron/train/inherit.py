@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.layout import Layout
@@ -34,6 +35,14 @@ def begin(config: Config, tokenizer: Tokenizer) -> LanguageModel:
     elif config.pretrain:
         checkpoint.load_weights(model, checkpoint.finished(config.layout.stage("pretrain"), "pretrain"))
     return model
+
+
+def keep(model: LanguageModel, *, stage: str, config: Config) -> None:
+    """Makes the model that a stage begins with its result, for a stage of no steps."""
+    folder = config.layout.stage(stage)
+    checkpoint.save(folder, model, step=0, info={"stage": stage}, name="step-000000")
+    checkpoint.point(folder, "best", "step-000000")
+    say(f"{stage}: the model of {config.init} as it is")
 
 
 def load(model: LanguageModel, run: str) -> None:

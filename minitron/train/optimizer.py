@@ -122,5 +122,5 @@ class Optimizers:
         for part in self._multiplying():
             part.trial(precision)
 
-    def _multiplying(self) -> list["MultiplyingOptimizer"]:
+    def _multiplying(self) -> list[MultiplyingOptimizer]:
         return [part for part in self.parts if isinstance(part, MultiplyingOptimizer)]

@@ -31,7 +31,7 @@ from minitron.train.loop import accumulate, reading
 STEP_TOKENS, PARTS = 2048, 2  # tokens of a step; parts that it is computed in, side by side on the cores of a CPU
 MOST_STEPS, EPOCHS = 300, 4
 MOST_WORK = 1e12  # tokens times parameters: about two minutes on two cores, however large the model
-ASIDE_TOKENS = 8192  # tokens of held-out rows, which decide whether the tuned model is better than the rounded one
+ASIDE_TOKENS = 8192  # of training rows set aside, which decide whether the tuned model is better than the rounded one
 MATRIX_RATE, VECTOR_RATE = 1e-3, 3e-4  # Adam's peak learning rates, as shares of the weights' root mean square
 WARMUP = 0.05  # share of all steps
 TEMPERATURE = 2.0  # of both models' distributions: at 1 most tokens are nearly certain, and teach little
@@ -69,7 +69,7 @@ class Latent:
 
 def tuned(model: LanguageModel, matrices: Mapping[str, Matrix], rows: PackedRows, *, seed: int) -> Mapping[str, Matrix]:
     """Tunes `matrices`, the model's in q4, on rows and returns them. They are returned as they came if tuning makes them no better on
-    held-out rows, if there are too few rows or if the model is too large. `model`, which still has its unrounded weights, gets the values
+    rows set aside, if there are too few rows or if the model is too large. `model`, which still has its unrounded weights, gets the values
     of the returned matrices, and the vectors that were tuned with them."""
     teacher, student = (copy.deepcopy(model).float().eval() for _ in range(2))
     latents = {n: Latent(student.get_parameter(n), m) for n, m in matrices.items() if m.dtype == "q4"}
@@ -96,7 +96,7 @@ def tuned(model: LanguageModel, matrices: Mapping[str, Matrix], rows: PackedRows
 
 
 def drawn(rows: PackedRows, *, params: int, seed: int) -> tuple[list[list[Batch]], list[Batch]]:
-    """The batches of each step, and the held-out batches. There is no step if there are too few rows, or if the model is too
+    """The batches of each step, and those set aside. There is no step if there are too few rows, or if the model is too
     large."""
     order = random.Random(seed).sample(range(len(rows)), len(rows))
     held = min(max(1, ASIDE_TOKENS // rows.context), len(rows) // 8)
