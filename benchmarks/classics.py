@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "classics.json", HERE.parent / "docs/base-models.md"
 DATA = HERE.parents[1] / "shared/data"
 MEASURED = 10  # steps that tell how many fit into the minutes
+SHOWN = 120  # characters of a sample
 LOOKS = 20  # validations, with a sample each
 RUNS = {
     "chekhov": {
@@ -106,6 +107,11 @@ def train(name: str, out: Path, minutes: float) -> dict:
     }
 
 
+def shorten(sample: str) -> str:
+    text = " ".join(sample.split())
+    return text if len(text) <= SHOWN else text[:SHOWN] + " …"
+
+
 def made(results: dict) -> list[Table]:
     """A table per model: some points of its loss curve, and what the model wrote at each."""
     head = ["step", "minutes", "million tokens", "nats per token", "bits per byte", "goes on with"]
@@ -120,7 +126,7 @@ def made(results: dict) -> list[Table]:
                 f"{c['step'] * result['tokens_per_step'] / 1e6:.2f}",
                 f"{c['valid_loss']:.3f}",
                 f"{c['valid_bits_per_byte']:.3f}",
-                f"{RUNS[name]['prompt']}**{' '.join(c['sample'].split())}**".replace("|", "\\|"),
+                f"{RUNS[name]['prompt']}**{shorten(c['sample'])}**".replace("|", "\\|"),
             ]
             for c in {c["step"]: c for c in shown}.values()
         ]

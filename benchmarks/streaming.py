@@ -67,7 +67,7 @@ def main() -> None:
     arguments.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     arguments.add_argument("--texts", nargs="+", default=["stories", "dialogues"], choices=("stories", "dialogues"))
     arguments.add_argument("--archs", nargs="+", default=list(ARCHS), choices=ARCHS)
-    arguments.add_argument("--steps", type=int, default=1200, help="of training for recall")
+    arguments.add_argument("--steps", type=int, default=2400, help="of training for recall")
     options = arguments.parse_args()
     for name, cell in CELLS[options.part](options):
         if name not in known():
