@@ -72,20 +72,27 @@ def commands() -> str:
     ]
     for name, command in choices.choices.items():
         arguments = [a for a in command._actions if not isinstance(a, argparse._HelpAction)]
-        positional = [a.metavar or a.dest for a in arguments if not a.option_strings]
-        shown = " ".join(f"[{p} ...]" if "=" in p else p for p in positional)
+        shown = " ".join(_typed(a) for a in arguments if a.required or not a.option_strings)
         lines += ["", f"## minitron {name} {shown}".rstrip(), "", command.description, ""]
         for argument in arguments:
             flag = " ".join(filter(None, ("/".join(argument.option_strings), _value(argument))))
-            lines.append(f"- `{flag}`" + (f": {argument.help}" if argument.help else ""))
+            flag += " ..." if argument.nargs == "+" else ""
+            required = " (required)" if argument.option_strings and argument.required else ""
+            lines.append(f"- `{flag}`{required}" + (f": {argument.help}" if argument.help else ""))
     return "\n".join(lines) + "\n"
+
+
+def _typed(argument: argparse.Action) -> str:
+    """An argument as it is typed, in brackets if it may be left out."""
+    value = {"?": "[{}]", "*": "[{} ...]"}.get(argument.nargs or "", "{}").format(_value(argument))
+    return " ".join([*argument.option_strings[:1], value])
 
 
 def _value(argument: argparse.Action) -> str:
     """The placeholder for an argument's value; empty if the argument takes none."""
     if argument.choices:
         return "|".join(argument.choices)
-    return "" if argument.nargs == 0 else argument.metavar or argument.dest
+    return "" if argument.nargs == 0 else argument.metavar or argument.dest.upper()
 
 
 if __name__ == "__main__":
