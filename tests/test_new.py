@@ -145,6 +145,20 @@ def test_of_a_chat_one_person_answers(data):
     assert load_recipe("recipes/al.toml").data.assistant == "Al"
 
 
+def test_the_person_of_a_chat_is_asked_for(data):
+    Path("wa.txt").write_text("\n".join(f"31.12.23, 21:{i:02} - {who}: hi" for i in range(40) for who in ("Bob", "Al")))
+    told = ["-m", "minitron", "new", "--name", "Al", "--data", "wa.txt", "--minutes", "1"]
+    child = pexpect.spawn(sys.executable, told, encoding="utf-8", timeout=100)
+    child.expect(r"Bob \(40\), Al \(40\)")
+    child.expect("Whom of them shall it talk like\\?")
+    child.sendline("Zoe")
+    child.expect("nobody is called 'Zoe'")
+    child.expect("Whom of them shall it talk like\\?")
+    child.sendline("Bob")
+    child.expect(pexpect.EOF)
+    assert load_recipe("recipes/al.toml").data.assistant == "Bob"
+
+
 def test_languages_are_those_that_there_are():
     assert new.languages_of("ru, en") == ["en", "ru"]
     for wrong in ("", "de", "en de"):
