@@ -141,6 +141,7 @@ def test_of_a_chat_one_person_answers(data):
     assert "name that person: --assistant NAME" in told
     asked = "new", "--name", "Al", "--data", "wa.txt", "--minutes", "1", "--assistant"
     refused(*asked, "Zoe", code=2, saying="nobody is called 'Zoe'")
+    refused(*asked[:4], "built-in", *asked[5:], "Al", code=2, saying="no dialogues of people are among the data")
     assert minitron(*asked, "Al").returncode == 0
     assert load_recipe("recipes/al.toml").data.assistant == "Al"
 
@@ -151,6 +152,8 @@ def test_the_person_of_a_chat_is_asked_for(data):
     child = pexpect.spawn(sys.executable, told, encoding="utf-8", timeout=100)
     child.expect(r"Bob \(40\), Al \(40\)")
     child.expect("Whom of them shall it talk like\\?")
+    child.sendline("")
+    child.expect("does not say who is the assistant")
     child.sendline("Zoe")
     child.expect("nobody is called 'Zoe'")
     child.expect("Whom of them shall it talk like\\?")

@@ -111,7 +111,8 @@ def summary(config: Config, kept: list[Label]) -> None:
     count, dropped = Counter(label.kind for label in kept), Counter[str]()
     said = labels.chosen_and_rejected(kept, dropped)
     good, bad = ([json.dumps(one.prompt) for one in said if one.label is kind] for kind in (True, False))
-    unlearnt = sum(prompt not in good for prompt in bad)  # where a good answer is known, it is learnt instead
+    known = set(good)
+    unlearnt = sum(prompt not in known for prompt in bad)  # where a good answer is known, it is learnt instead
     fixes = "1 fix" if count["fix"] == 1 else f"{count['fix']} fixes"
     learnt = "1 answer" if len(good) == 1 else f"{len(good)} answers"
     neither = "".join(f"; {n} {'is' if n == 1 else 'are'} neither: {reason}" for reason, n in dropped.items())

@@ -66,9 +66,7 @@ def run(file: str | None, answers: Answers) -> None:
         if not sys.stdin.isatty():
             raise MinitronError(str(chat), hint="name that person: --assistant NAME", code=2)
         say(str(chat))
-        assistant = ask(
-            "Whom of them shall it talk like?", usual="", check=lambda text: text and check_data(words, text)
-        )
+        assistant = ask("Whom of them shall it talk like?", usual="", check=lambda text: check_data(words, text))
     who = person(name, answers) if BUILT_IN in words else None
     if not who and (answers.facts or answers.languages or answers.name_ru):
         hint = f"name {BUILT_IN} too (--data {BUILT_IN} {shlex.join(words)}), or put dialogues with these answers into your data"
@@ -176,12 +174,17 @@ def tables(words: list[str], name: str = "", who: Person | None = None, assistan
     sources."""
     own = [word for word in words if word != BUILT_IN]
     found = request.from_data(own, [])
-    if assistant:
-        found["data"] = found.get("data", {}) | {"assistant": assistant}
+    answers = {"assistant": assistant} if assistant else {}
+    if "data" in found:
+        found["data"] |= answers
+    elif assistant:
+        hint = "leave --assistant out, or name the file of a chat's export"
+        raise MinitronError(
+            f"no dialogues of people are among the data, so nobody is called {assistant}", hint=hint, code=2
+        )
     if BUILT_IN not in words:
         return found | {"export": {"title": name}}
-    data: dict[str, Any] = {"valid_fraction": VALID_FRACTION, "sources": SOURCES}
-    data |= {"assistant": assistant} if assistant else {}
+    data: dict[str, Any] = {"valid_fraction": VALID_FRACTION, "sources": SOURCES} | answers
     if files := found.get("data", {}).get("files"):
         skills = {"name": "skills", "builtin": SYNTH["synth_rows"], "weight": SKILLS_SHARE}
         skills |= {key: SYNTH[key] for key in ("keep", "probes")}

@@ -162,6 +162,8 @@ def rows_of(chunks: Iterable[Chunk]) -> Iterator[dict]:
 
 def value_of(row: dict, name: str) -> Any:
     """A row's value under the name of a column, or of a field within it (`find_column`); None if there is nothing."""
+    if name in row:
+        return row[name]
     found = find_column(name, row)
     value = row[found[0]] if found else None
     for key in found[1] if found else ():
