@@ -10,27 +10,34 @@
 	VADDPS tmp, acc, acc
 
 // HALFPANELS computes one token, two panels at a time, then one. BX is the panel, R12 the distance between panels, R13 the
-// distance between columns. R10 prefetches in one stream: the next two panels or, if panels lie side by side, 16 columns ahead.
-// The hint is NTA because other weights drive this much data out of the caches before it is read again.
+// distance between columns. R10 prefetches from both panels, 128 columns ahead; behind the end of the first panel (R9) come the
+// next two (R11). If panels lie side by side, it is 16 columns. The hint is T1, since the second-level cache can wait for more
+// lines at once than the first.
 #define HALFPANELS(MAC) \
 	SUBQ         $32, DX; \
 	JB           rest; \
 two: \
 	MOVQ         SI, AX; \
 	MOVQ         BX, R8; \
-	LEAQ         (BX)(R12*2), R10; \
+	MOVQ         R13, R10; \
+	SHLQ         $7, R10; \
 	MOVQ         R13, R11; \
 	SHLQ         $4, R11; \
-	ADDQ         BX, R11; \
-	CMPQ         R11, R10; \
+	CMPQ         R13, R12; \
 	CMOVQHI      R11, R10; \
+	ADDQ         BX, R10; \
+	LEAQ         (BX)(R12*1), R9; \
+	LEAQ         (BX)(R12*2), R11; \
 	VXORPS       Y0, Y0, Y0; \
 	VXORPS       Y1, Y1, Y1; \
 	VXORPS       Y2, Y2, Y2; \
 	VXORPS       Y3, Y3, Y3; \
 column2: \
-	PREFETCHNTA  (R10); \
-	ADDQ         $64, R10; \
+	PREFETCHT1   (R10); \
+	PREFETCHT1   (R10)(R12*1); \
+	ADDQ         R13, R10; \
+	CMPQ         R10, R9; \
+	CMOVQEQ      R11, R10; \
 	VBROADCASTSS (AX), Y8; \
 	VCVTPH2PS    (R8), Y4; \
 	VCVTPH2PS    16(R8), Y5; \
