@@ -5,6 +5,8 @@ Run: .venv/bin/python benchmarks/streaming.py train --minutes 20      held-out b
      .venv/bin/python benchmarks/streaming.py spaces                  tokenizers with a space of its own or before the word
      .venv/bin/python benchmarks/streaming.py layers                  what a training step of each kind of layer takes
      .venv/bin/python benchmarks/streaming.py decode                  the chat program to 100,000 tokens: time and memory
+     .venv/bin/python benchmarks/streaming.py beside                  decode 1,000 tokens deep, beside llama and llama.cpp's LFM2
+     .venv/bin/python benchmarks/streaming.py talk                    a talk of 100,000 tokens in a terminal (tmux): time and memory
 
 Each cell is written to benchmarks/streaming.json as soon as it is done and is then skipped; at the end docs/streaming.md gets its tables.
 Two processes may measure at once, a core each: taskset -c 0 ... --archs llama & taskset -c 1 ... --archs stream
@@ -14,14 +16,19 @@ import argparse
 import json
 import math
 import os
+import re
 import resource
+import shlex
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 from random import Random
 
+import llamacpp
 import torch
+from inference import Bench
 from tables import Table, put, show_all
 
 from minitron.core.files import atomic_write
@@ -57,11 +64,15 @@ RECALL_TOKENS = 4096  # of an update
 LETTERS = 2.3  # of a built-in dialogue's text for a token
 MOST_TOKENS = 48  # of an answer
 DEPTHS = (1_000, 10_000, 100_000)  # tokens
+LARGE = {"50M": {"n_layers": 12, "n_heads": 9, "d_model": 576}}  # besides SIZES, for `beside`
+LFM2 = "model.layers=['conv','conv','window']"  # nearly LFM2's own share of convolutions, with windows that see all
+DEPTH, WRITTEN, ROUNDS = 1_000, 32, 5  # decode is measured over WRITTEN tokens around DEPTH
+TALK, SAMPLES = 100_000, 20  # tokens of a talk, and how often it is looked at
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("part", choices=("train", "recall", "spaces", "layers", "decode", "tables"))
+    arguments.add_argument("part", choices=CELLS)
     arguments.add_argument("--minutes", type=float, default=20.0, help="of training, each cell")
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
@@ -155,6 +166,17 @@ def recall_cells(options: argparse.Namespace):
 def recalled(arch: str, seed: int, steps: int) -> dict:
     """Trains a model of the demo's size on built-in dialogues, of which the longest fill the context. Returns by distance the share of
     right answers to questions about what was told so many tokens ago."""
+    recipe = recall_recipe(arch, seed, steps)
+    command = [sys.executable, "-m", "minitron", "run", recipe.name, "--to", "sft"]
+    subprocess.run(command, cwd=WORK, check=True, stdout=sys.stderr)
+    layout = load_recipe(recipe, []).layout
+    tokenizer = kinds.load(WORK / layout.tokenizer)
+    model, _ = checkpoint.load_model(checkpoint.finished(WORK / layout.stage("sft"), "sft"))
+    return {str(distance): share_recalled(model, tokenizer, distance) for distance in DISTANCES}
+
+
+def recall_recipe(arch: str, seed: int, steps: int) -> Path:
+    """Writes the recipe of a model that shall recall. Returns its file."""
     WORK.mkdir(parents=True, exist_ok=True)
     context, recipe = RECALL_CONTEXT[arch], WORK / f"recall-{seed}-{arch}.toml"
     recipe.write_text(
@@ -164,12 +186,7 @@ def recalled(arch: str, seed: int, steps: int) -> dict:
         "[optim]\nname = 'muon'\nlr = 4e-3\nmin_lr = 1e-4\nwarmup_steps = 60\nbeta2 = 0.95\ncompile = 'off'\n"
         f"[sft]\nsteps = {steps}\nbatch_rows = {RECALL_TOKENS // context}\naccumulation = 1\neval_rows = 16\n"
     )
-    command = [sys.executable, "-m", "minitron", "run", recipe.name, "--to", "sft"]
-    subprocess.run(command, cwd=WORK, check=True, stdout=sys.stderr)
-    layout = load_recipe(recipe, []).layout
-    tokenizer = kinds.load(WORK / layout.tokenizer)
-    model, _ = checkpoint.load_model(checkpoint.finished(WORK / layout.stage("sft"), "sft"))
-    return {str(distance): share_recalled(model, tokenizer, distance) for distance in DISTANCES}
+    return recipe
 
 
 def share_recalled(model: LanguageModel, tokenizer: Tokenizer, distance: int) -> float:
@@ -246,22 +263,7 @@ def decode_cells(options: argparse.Namespace):
 def decoded(size: str, tokens: int) -> dict:
     """Lets the chat program write `tokens` tokens with fresh weights in q8 on one thread. The time per token is processor time, on
     which other programs have little influence, and the mean of all tokens: if late tokens cost more, it rises with their number."""
-    bundle = WORK / f"bundle-{size}"
-    shape = [f"model.{key}={value}" for key, value in SIZES[size].items()]
-    if not (bundle / "config.json").exists():
-        command = [
-            sys.executable,
-            "-m",
-            "minitron",
-            "export",
-            "recipes/demo.toml",
-            "--untrained",
-            "--dtype",
-            "q8",
-            "--out",
-            bundle,
-        ]
-        subprocess.run([*command, "model.arch=stream", "model.d_ff=0", *shape], cwd=ROOT, check=True, stdout=sys.stderr)
+    bundle = untrained(size, "stream")
     (program,) = go.build(bundle, WORK / f"program-{size}")
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [
@@ -291,12 +293,148 @@ def decoded(size: str, tokens: int) -> dict:
     }
 
 
+def untrained(size: str, arch: str, *changes: str, format: str = "bundle") -> Path:
+    """The folder of an untrained model in q8, with the demo's vocabulary."""
+    out = WORK / "-".join(["untrained", size, arch, *(["lfm2"] if changes else []), format])
+    if not out.exists():
+        shape = [f"model.{key}={value}" for key, value in (SIZES | LARGE)[size].items()]
+        command = [sys.executable, "-m", "minitron", "export", "recipes/demo.toml", "--untrained", "--dtype", "q8"]
+        command += ["--format", format, "--out", str(out), f"model.arch={arch}", "model.d_ff=0", "model.context=2048"]
+        subprocess.run([*command, *shape, *changes], cwd=ROOT, check=True, stdout=sys.stderr)
+    return out
+
+
+def beside_cells(options: argparse.Namespace):
+    for size in SIZES | LARGE:
+        yield f"beside {size}", lambda s=size: compared(s)
+
+
+def compared(size: str) -> dict:
+    """Tokens per second of decode around DEPTH tokens, with fresh weights in q8 on one thread: the chat program with `stream` and with
+    `llama`, and llama.cpp with LFM2, in turn. The median of each, and of `stream`'s ratios to the others within a round."""
+    if not llamacpp.installed():
+        sys.exit("llama.cpp is not installed; benchmarks/inference.py says how")
+    bundles = {arch: untrained(size, arch) for arch in ("stream", "llama")}
+    (program,) = go.build(bundles["stream"], WORK / f"program-{size}")
+    lfm2 = next(untrained(size, "stream", LFM2, "model.window=2048", format="gguf").glob("*.gguf"))
+    bench, how = Bench(WORK, program), {"prompt": DEPTH - WRITTEN // 2, "gen": WRITTEN, "threads": 1, "repeat": 3}
+    speeds: dict[str, list[float]] = {"stream": [], "llama": [], "LFM2": []}
+    about = {}
+    try:
+        for _ in range(ROUNDS):
+            for arch, bundle in bundles.items():
+                about[arch] = bench.ours(bundle, **how)
+                speeds[arch].append(about[arch]["decode_tps"])
+            speeds["LFM2"].append(bench.theirs(lfm2, flash=True, context=2048, **how)["decode_tps"])
+    finally:
+        bench.close()
+    ratios = {
+        other: statistics.median(a / b for a, b in zip(speeds["stream"], speeds[other], strict=True))
+        for other in ("llama", "LFM2")
+    }
+    return {
+        "decode_tps": {who: statistics.median(of) for who, of in speeds.items()},
+        "ratio": ratios,
+        "params": {arch: said["params"] for arch, said in about.items()},
+    }
+
+
+# ---- a talk in a terminal
+
+
+def talk_cells(options: argparse.Namespace):
+    yield f"talk {TALK}", lambda: talked(options.steps)
+
+
+def talked(steps: int) -> dict:
+    """Types built-in user messages into the chat program in tmux until the conversation has TALK tokens, and looks at its memory and
+    speed SAMPLES times. Half-way the chat is saved; another program loads it, and both are asked the same question."""
+    recipe = recall_recipe("stream", 1, steps)
+    for command in (["run", recipe.name, "--to", "sft"], ["export", recipe.name, "--dtype", "q8", "--out", "talk"]):
+        subprocess.run([sys.executable, "-m", "minitron", *command], cwd=WORK, check=True, stdout=sys.stderr)
+    (program,) = go.build(WORK / "talk", WORK / "program-talk")
+    chance, composer = Random(1), Composer(SKILLS)
+    about = composer.recollection(chance, "en")
+    samples: list[dict] = []
+    found: dict[str, object] = {"samples": samples}
+    with Window("minitron-talk", program) as chat:
+        turns, began = 0, time.perf_counter()
+        while not samples or samples[-1]["tokens"] < TALK:
+            for message in as_messages(composer.other_talk(chance, about))[::2]:
+                chat.say(message["content"])
+                turns += 1
+            now = re.search(r"tokens: (\d+)", chat.say("/stats")) if turns % 20 == 0 else None
+            if now and int(now[1]) >= TALK * len(samples) / SAMPLES:
+                samples.append({"tokens": int(now[1]), "turns": turns, "rss_mb": chat.resident_mb()})
+                samples[-1]["seconds"] = time.perf_counter() - began
+                print(samples[-1], file=sys.stderr)
+                if len(samples) == SAMPLES // 2:
+                    found["same_after_load"] = same_after_load(chat, program)
+    return found
+
+
+def same_after_load(chat: "Window", program: Path) -> bool:
+    """Whether the chat, saved and loaded in another program, goes on with the same answer."""
+    saved, question = WORK / "talk.json", "What is 3 + 4?"
+    saved.unlink(missing_ok=True)
+    chat.say(f"/save {saved}")
+    with Window("minitron-talk-again", program) as other:
+        other.say(f"/load {saved}")
+        return chat.say(question) == other.say(question)
+
+
+class Window:
+    """A program in a window of tmux. At the end of the `with` block the window is closed."""
+
+    def __init__(self, name: str, program: Path):
+        self.name = name
+        command = f"MINITRON_HISTORY=off {shlex.quote(str(program))} --temperature 0 --threads 1"
+        self.tmux("new-session", "-d", "-x", "160", "-y", "50", "-s", name, command)
+        self.shown()
+
+    def __enter__(self) -> "Window":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.tmux("kill-session", "-t", self.name)
+
+    def tmux(self, *words: str) -> str:
+        return subprocess.run(["tmux", *words], check=True, capture_output=True, text=True).stdout
+
+    def shown(self, seconds: float = 600) -> list[str]:
+        """The lines of the window, without empty ones, as soon as the last one is an empty prompt."""
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            lines = [
+                line for line in self.tmux("capture-pane", "-p", "-J", "-t", self.name).splitlines() if line.strip()
+            ]
+            if lines and lines[-1].strip() == ">":
+                return lines
+            time.sleep(0.005)
+        raise TimeoutError("the program shows no prompt")
+
+    def say(self, text: str) -> str:
+        """Types a line. Returns what the program shows below it."""
+        self.tmux("send-keys", "-t", self.name, "-l", "--", text.removesuffix(";"))
+        self.tmux("send-keys", "-t", self.name, "Enter")
+        lines = self.shown()
+        typed = max((i for i, line in enumerate(lines[:-1]) if line.startswith("> ")), default=-1)
+        return "\n".join(lines[typed + 1 : -1])
+
+    def resident_mb(self) -> float:
+        pid = self.tmux("list-panes", "-t", self.name, "-F", "#{pane_pid}").strip()
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
 CELLS = {
     "train": train_cells,
     "recall": recall_cells,
     "spaces": spaces_cells,
     "layers": layer_cells,
     "decode": decode_cells,
+    "beside": beside_cells,
+    "talk": talk_cells,
     "tables": lambda options: (),
 }
 
@@ -363,6 +501,26 @@ def tables(results: dict) -> list[Table]:
         ]
         head = ["size", "tokens written", "processor ms per token", "memory, MiB", "load of the machine"]
         found.append(Table("decode", "The hundred-thousandth token", head, rows))
+    if cells := groups.get(("beside",)):
+        rows = [
+            [
+                f"{c['params']['stream'] / 1e6:.1f}M, {c['params']['llama'] / 1e6:.1f}M",
+                *(f"{c['decode_tps'][who]:,.0f}" for who in ("stream", "llama", "LFM2")),
+                *(f"{c['ratio'][who]:.2f}" for who in ("llama", "LFM2")),
+            ]
+            for c in cells.values()
+        ]
+        head = ["parameters of stream, llama", "stream", "llama", "LFM2, llama.cpp", "stream / llama", "stream / LFM2"]
+        found.append(Table("beside", "Decode 1,000 tokens deep, tokens per second", head, rows))
+    for cell in groups.get(("talk",), {}).values():
+        rows, before = [], {"tokens": 0, "turns": 0, "seconds": 0.0}
+        for sample in cell["samples"]:
+            turns = sample["turns"] - before["turns"]
+            took = 1000 * (sample["seconds"] - before["seconds"]) / turns
+            rows.append([f"{sample['tokens']:,}", f"{sample['turns']:,}", f"{took:.0f}", f"{sample['rss_mb']:.1f}"])
+            before = sample
+        head = ["tokens", "messages", "ms a message, since the row before", "memory, MiB"]
+        found.append(Table("talk", "A day's talk", head, rows))
     return found
 
 

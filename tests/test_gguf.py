@@ -35,6 +35,7 @@ def test_what_gguf_cannot_say_is_refused():
     for changes, told in (
         ({"logit_cap": 5.0}, "GGUF's llama cannot store model.logit_cap"),
         ({"d_model": 48, "d_ff": 128}, "GGUF's q8 takes 32 weights of a row at once"),
+        ({"arch": "stream"}, "layer 2 of this model sees a window"),
     ):
         with pytest.raises(MinitronError) as failure:
             gguf.encode(model(**changes), None, dtype="q8")
@@ -116,7 +117,13 @@ def test_transformers_computes_the_same_logits(tmp_path):
 @pytest.mark.slow  # starts llama.cpp's server
 @pytest.mark.parametrize(
     "shape",
-    [{}, {"n_heads": 4, "n_kv_heads": 2, "rope_theta": 500.0}, {"qk_norm": True}, {"arch": "nanogpt", "bias": True}],
+    [
+        {},
+        {"n_heads": 4, "n_kv_heads": 2, "rope_theta": 500.0},
+        {"qk_norm": True},
+        {"arch": "nanogpt", "bias": True},
+        {"arch": "stream", "layers": ["conv", "window"], "window": 64, "n_heads": 4, "n_kv_heads": 2},
+    ],
 )
 def test_llama_cpp_computes_the_same_probabilities(tmp_path, tiny_tokenizer, shape):
     made = model(tiny_tokenizer.vocab_size, **shape)

@@ -387,7 +387,7 @@ def test_equals_hugging_face_lfm2():
         ({"layers": ["conv", "delta"]}, "layer 2 of this model is a `delta`, for which transformers has no model"),
         (
             {"layers": ["conv", "window"]},
-            "layer 2 of this model sees a window of 8 tokens, transformers' Lfm2 all of them",
+            "layer 2 of this model sees a window of 8 tokens, LFM2 in transformers all of them",
         ),
     ],
 )

@@ -1,7 +1,7 @@
 """`gguf`: one file for llama.cpp, model-<dtype>.gguf, with the matrices as F16, Q8_0 or Q4_0.
 
 The layout is that of ggml's docs/gguf.md, version 3. Every matrix is stored in the file's type, and so is the token embedding
-(also the head, where they are tied); learned positions are F16 and vectors F32. Each trunk gives its own names in GGUF
+(also the head, where they are tied); learned positions are F16, vectors and convolutions F32. Each trunk gives its own names in GGUF
 (`Trunk.gguf`); the vocabulary is SentencePiece's ("llama"), a byte-level BPE's ("gpt2"), or there is none. benchmarks/to_gguf.py
 compares the logits with llama.cpp's. Knows nothing about recipes.
 """
@@ -93,10 +93,11 @@ def encode(
     shape = words(model, dtype)
     about = metadata(model, shape, dtype) | ({"general.name": string(title)} if title else {})
     about |= vocabulary(tokenizer, base=base) if tokenizer else {"tokenizer.ggml.model": string("no_vocab")}
+    unrounded = tuple(f"{name}.weight" for name in shape.unrounded)
     table, blob = bytearray(), bytearray()
     named = tensors(model, shape)
     for name, values in named.items():
-        kind = F32 if values.ndim == 1 else F16 if name == "position_embd.weight" else TYPES[dtype]
+        kind = F32 if values.ndim == 1 or name.endswith(unrounded) else F16 if name == "position_embd.weight" else TYPES[dtype]
         blob += bytes(-len(blob) % ALIGN)
         sizes = values.shape[::-1]  # GGML names the fastest dimension first
         table += text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, kind, len(blob))
@@ -111,8 +112,7 @@ def words(model: LanguageModel, dtype: str) -> Gguf:
     m, shape = model.config, model.trunk.gguf()
     hint = "train without it, or use --format bundle"
     if shape is None:
-        how = "" if m.arch == "stream" else " with these options"
-        raise MinitronError(f"GGUF cannot store model.arch = '{m.arch}'{how}", hint=hint)
+        raise MinitronError(f"GGUF cannot store model.arch = '{m.arch}'", hint=hint)
     if m.logit_cap:
         raise MinitronError(f"GGUF's {shape.architecture} cannot store model.logit_cap", hint=hint)
     widths = {"model.d_model": m.d_model, "model.d_ff": m.d_ff, "heads times their width,": m.n_heads * m.head_size}
@@ -135,7 +135,9 @@ def string(value: str) -> bytes:
     return struct.pack("<I", STRING) + text(value)
 
 
-def number(value: int | float | bool) -> bytes:
+def number(value: int | float | bool | list[int]) -> bytes:
+    if isinstance(value, list):
+        return integers(value)
     if isinstance(value, bool):
         return struct.pack("<I?", BOOL, value)
     return struct.pack("<If", FLOAT32, value) if isinstance(value, float) else struct.pack("<II", UINT32, value)
@@ -154,7 +156,7 @@ def metadata(model: LanguageModel, shape: Gguf, dtype: str) -> dict[str, bytes]:
         shape.norm_eps: m.norm_eps,
     }
     found = {"general.architecture": string(shape.architecture), "general.file_type": number(FILE_TYPES[dtype])}
-    return found | {f"{shape.architecture}.{key}": number(value) for key, value in (numbers | shape.numbers).items()}
+    return found | {f"{shape.architecture}.{key}": number(value) for key, value in {**numbers, **shape.numbers}.items()}
 
 
 def vocabulary(tokenizer: Tokenizer, *, base: bool) -> dict[str, bytes]:
@@ -230,6 +232,8 @@ def tensors(model: LanguageModel, shape: Gguf) -> dict[str, npt.NDArray[np.float
         if not inner:
             raise MinitronError(f"GGUF's {shape.architecture} has no {name}", hint="use --format bundle")
         values = parameter.detach().float().cpu().numpy()
+        if values.ndim == 3:  # of a convolution with one channel in each group
+            values = values.squeeze(1)
         if shape.names[inner] in shape.interleaved:
             values = neighbours(values, model.config.head_size)
         layer = f"blk.{blocks[id(parameter)]}." if id(parameter) in blocks else ""

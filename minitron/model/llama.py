@@ -162,7 +162,7 @@ class Llama(Trunk):
         names |= {"self_attn.o_proj": "attn_output", "input_layernorm": "attn_norm"}
         names |= {"post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up"}
         names |= {"mlp.down_proj": "ffn_down", "embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"}
-        numbers: dict[str, int | float] = {
+        numbers: dict[str, int | float | list[int]] = {
             "attention.head_count_kv": c.n_kv_heads,
             "attention.key_length": size,
             "attention.value_length": size,

@@ -27,7 +27,9 @@ class Gguf:
     architecture: str
     norm_eps: str  # GGUF's key for norm_eps
     names: dict[str, str]  # name of a weight's module, within its block or the trunk -> GGUF's name
-    numbers: dict[str, int | float] = field(default_factory=dict)  # further keys of this architecture
+    # further keys of this architecture; a list has a number for each layer
+    numbers: dict[str, int | float | list[int]] = field(default_factory=dict)
+    unrounded: tuple[str, ...] = ()  # GGUF's names of the matrices that are kept in fp32
     interleaved: tuple[str, ...] = ()  # GGUF's names of the weights whose heads RoPE turns there as pairs 2i, 2i + 1
     biases: bool = False  # every Linear and norm must have a bias there: zeros where there is none here
 

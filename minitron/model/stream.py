@@ -50,19 +50,21 @@ class Stream(Llama):
         on_cpu = step.state is None and places.device.type == "cpu"
         return on_cpu and bool((places[:, 1:] > 0).all() and (places[:, 0] == 0).all())
 
-    def gguf(self) -> Gguf | None:
-        return None
+    def gguf(self) -> Gguf:
+        """GGUF's lfm2, in which a layer without key/value heads is a convolution. Raises MinitronError for layers that it lacks."""
+        c, kinds = self.config, self._lfm2_layers("llama.cpp")
+        known = super().gguf()
+        assert known
+        names = known.names | {"norm": "token_embd_norm", "self_attn.in_proj": "shortconv.in_proj"}
+        names |= {"self_attn.conv": "shortconv.conv"}
+        names |= {f"{i}.self_attn.o_proj": "shortconv.out_proj" for i, kind in enumerate(kinds) if kind == "conv"}
+        numbers = known.numbers | {"shortconv.l_cache": c.conv_width}
+        numbers["attention.head_count_kv"] = [0 if kind == "conv" else c.n_kv_heads for kind in kinds]
+        return Gguf("lfm2", known.norm_eps, names, numbers, unrounded=("shortconv.conv",))
 
-    def hugging_face(self) -> HuggingFace | None:
+    def hugging_face(self) -> HuggingFace:
         """transformers' Lfm2, which has convolutions and attention to all tokens. Raises MinitronError for layers that it lacks."""
-        c, kinds = self.config, layer_kinds(self.config)
-        hint = "use --format bundle"
-        if "delta" in kinds:
-            told = f"layer {kinds.index('delta') + 1} of this model is a `delta`, for which transformers has no model"
-            raise MinitronError(told, hint=f"{hint}, or train with model.layers of `conv` and `window`")
-        if "window" in kinds and c.window < c.context:
-            told = f"layer {kinds.index('window') + 1} of this model sees a window of {c.window} tokens, transformers' Lfm2 all of them"
-            raise MinitronError(told, hint=f"{hint}, or train with model.window = {c.context}, the context")
+        c, kinds = self.config, self._lfm2_layers("transformers")
         config: dict[str, Any] = {
             "model_type": "lfm2",
             "hidden_size": c.d_model,
@@ -81,6 +83,18 @@ class Stream(Llama):
             "rope_parameters": {"rope_type": "default", "rope_theta": c.rope_theta},
         }
         return HuggingFace("Lfm2ForCausalLM", config, names=self._lfm2_names(kinds))
+
+    def _lfm2_layers(self, program: str) -> list[str]:
+        """The kinds of the layers. Raises MinitronError if the program's LFM2 lacks one: it has convolutions and attention to all tokens."""
+        c, kinds = self.config, layer_kinds(self.config)
+        hint = "use --format bundle"
+        if "delta" in kinds:
+            told = f"layer {kinds.index('delta') + 1} of this model is a `delta`, for which {program} has no model"
+            raise MinitronError(told, hint=f"{hint}, or train with model.layers of `conv` and `window`")
+        if "window" in kinds and c.window < c.context:
+            told = f"layer {kinds.index('window') + 1} of this model sees a window of {c.window} tokens, LFM2 in {program} all of them"
+            raise MinitronError(told, hint=f"{hint}, or train with model.window = {c.context}, the context")
+        return kinds
 
     def _lfm2_names(self, kinds: list[str]) -> dict[str, str]:
         """Our names of weights -> Lfm2's."""
