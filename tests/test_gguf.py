@@ -24,7 +24,7 @@ def about(dtype: str = "f16") -> About:
 
 def model(vocab_size: int = 340, **changes) -> LanguageModel:
     torch.manual_seed(1)
-    made = LanguageModel(dataclasses.replace(tiny_shape(), **changes), vocab_size).eval()
+    made = LanguageModel(tiny_shape(**changes), vocab_size).eval()
     with torch.no_grad():  # attention is not uniform, norms are not 1, and all weights are exact in fp16
         for weight in made.parameters():
             weight.copy_((weight + torch.randn_like(weight) * 0.1).half().float())
@@ -35,7 +35,7 @@ def test_what_gguf_cannot_say_is_refused():
     for changes, told in (
         ({"logit_cap": 5.0}, "GGUF's llama cannot store model.logit_cap"),
         ({"d_model": 48, "d_ff": 128}, "GGUF's q8 takes 32 weights of a row at once"),
-        ({"arch": "stream"}, "layer 2 of this model sees a window"),
+        ({"arch": "stream", "window": 8}, "layer 2 of this model sees a window of 8 tokens, LFM2 in llama.cpp"),
     ):
         with pytest.raises(MinitronError) as failure:
             gguf.encode(model(**changes), None, dtype="q8")
