@@ -348,7 +348,12 @@ def machine() -> dict:
     """The machine that the figures hold for; results of different machines are not mixed."""
     name = platform.processor()
     if Path("/proc/cpuinfo").exists():
-        name = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text() + "model name : unknown")[1]
+        told = dict(
+            re.findall(r"^(model name|cpu family|model)\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        )
+        name = told.get("model name", "unknown")
+        if "cpu family" in told:  # the name alone may be that of several generations
+            name += f", family {told['cpu family']} model {told['model']}"
     return {"cpu": name, "cores": parallel.cores(), "system": f"{platform.system()} {platform.machine()}"}
 
 

@@ -64,7 +64,8 @@ RECALL_TOKENS = 4096  # of an update
 LETTERS = 2.3  # of a built-in dialogue's text for a token
 MOST_TOKENS = 48  # of an answer
 DEPTHS = (1_000, 10_000, 100_000)  # tokens
-LARGE = {"50M": {"n_layers": 12, "n_heads": 9, "d_model": 576}}  # besides SIZES, for `beside`
+_50M = {"n_layers": 12, "n_heads": 9, "d_model": 576}
+LARGE = {"50M": _50M, "50M-small-state": _50M | {"n_kv_heads": 3, "window": 128}}  # besides SIZES, for `beside`
 LFM2 = "model.layers=['conv','conv','window']"  # nearly LFM2's own share of convolutions, with windows that see all
 DEPTH, WRITTEN, ROUNDS = 1_000, 32, 5  # decode is measured over WRITTEN tokens around DEPTH
 TALK, SAMPLES = 100_000, 20  # tokens of a talk, and how often it is looked at
@@ -297,7 +298,7 @@ def untrained(size: str, arch: str, *changes: str, format: str = "bundle") -> Pa
     """The folder of an untrained model in q8, with the demo's vocabulary."""
     out = WORK / "-".join(["untrained", size, arch, *(["lfm2"] if changes else []), format])
     if not out.exists():
-        shape = [f"model.{key}={value}" for key, value in (SIZES | LARGE)[size].items()]
+        shape = [f"model.{k}={v}" for k, v in (SIZES | LARGE)[size].items() if k != "window" or arch == "stream"]
         command = [sys.executable, "-m", "minitron", "export", "recipes/demo.toml", "--untrained", "--dtype", "q8"]
         command += ["--format", format, "--out", str(out), f"model.arch={arch}", "model.d_ff=0", "model.context=2048"]
         subprocess.run([*command, *shape, *changes], cwd=ROOT, check=True, stdout=sys.stderr)
@@ -336,7 +337,18 @@ def compared(size: str) -> dict:
         "decode_tps": {who: statistics.median(of) for who, of in speeds.items()},
         "ratio": ratios,
         "params": {arch: said["params"] for arch, said in about.items()},
+        "state": kept(program),
     }
+
+
+def kept(program: Path) -> str:
+    """How much memory the chat program keeps of a conversation, as `/stats` says it."""
+    told = subprocess.run(
+        [program, "--max-tokens", "20"], input="hello\n/stats\n", capture_output=True, text=True, check=True
+    )
+    found = re.search(r"takes (.*?), however long", told.stdout + told.stderr)
+    assert found
+    return found[1]
 
 
 # ---- a talk in a terminal
@@ -388,7 +400,7 @@ class Window:
 
     def __init__(self, name: str, program: Path):
         self.name = name
-        command = f"MINITRON_HISTORY=off {shlex.quote(str(program))} --temperature 0 --threads 1"
+        command = f"MINITRON_HISTORY=off {shlex.quote(str(program))} --temp 0 --threads 1"
         self.tmux("new-session", "-d", "-x", "160", "-y", "50", "-s", name, command)
         self.shown()
 
@@ -504,13 +516,23 @@ def tables(results: dict) -> list[Table]:
     if cells := groups.get(("beside",)):
         rows = [
             [
-                f"{c['params']['stream'] / 1e6:.1f}M, {c['params']['llama'] / 1e6:.1f}M",
+                f"{c['params']['stream'] / 1e6:.1f}M, {c['params']['llama'] / 1e6:.1f}M"
+                + (", n_kv_heads = 3, window = 128" if "small" in name else ""),
                 *(f"{c['decode_tps'][who]:,.0f}" for who in ("stream", "llama", "LFM2")),
                 *(f"{c['ratio'][who]:.2f}" for who in ("llama", "LFM2")),
+                c["state"],
             ]
-            for c in cells.values()
+            for name, c in cells.items()
         ]
-        head = ["parameters of stream, llama", "stream", "llama", "LFM2, llama.cpp", "stream / llama", "stream / LFM2"]
+        head = [
+            "parameters of stream, llama",
+            "stream",
+            "llama",
+            "LFM2, llama.cpp",
+            "stream / llama",
+            "stream / LFM2",
+            "state",
+        ]
         found.append(Table("beside", "Decode 1,000 tokens deep, tokens per second", head, rows))
     for cell in groups.get(("talk",), {}).values():
         rows, before = [], {"tokens": 0, "turns": 0, "seconds": 0.0}

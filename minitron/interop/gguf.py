@@ -97,7 +97,13 @@ def encode(
     table, blob = bytearray(), bytearray()
     named = tensors(model, shape)
     for name, values in named.items():
-        kind = F32 if values.ndim == 1 or name.endswith(unrounded) else F16 if name == "position_embd.weight" else TYPES[dtype]
+        kind = (
+            F32
+            if values.ndim == 1 or name.endswith(unrounded)
+            else F16
+            if name == "position_embd.weight"
+            else TYPES[dtype]
+        )
         blob += bytes(-len(blob) % ALIGN)
         sizes = values.shape[::-1]  # GGML names the fastest dimension first
         table += text(name) + struct.pack(f"<I{len(sizes)}QIQ", len(sizes), *sizes, kind, len(blob))

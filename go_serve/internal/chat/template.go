@@ -104,8 +104,8 @@ func (c *Chat) prompt(before []turn, t turn) (ids []int, dropped int, err error)
 		}
 		return slices.Concat(t.user, t.answer), 0, nil
 	}
-	ids = slices.Clone(c.head())
-	room := c.engine.Config.Model.Longest() - c.reserve(t) - len(ids)
+	head := c.head()
+	room := c.engine.Config.Model.Longest() - c.reserve(t) - len(head)
 	if c.asking(t) > room {
 		question, _ := c.around()
 		tooLong := &TooLongError{Tokens: len(t.user), Fit: room - question}
@@ -116,6 +116,8 @@ func (c *Chat) prompt(before []turn, t turn) (ids []int, dropped int, err error)
 		return nil, 0, fault.New(hint, "%w", tooLong)
 	}
 	dropped = c.leftOut(before, c.asking(t), room)
+	ids = make([]int, 0, len(head)+c.total(before[dropped:])+c.asking(t))
+	ids = append(ids, head...)
 	for _, earlier := range before[dropped:] {
 		ids = append(c.appendTurn(ids, earlier), c.engine.Tokenizer.Chat().Closing...)
 	}
