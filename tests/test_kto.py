@@ -14,7 +14,7 @@ import torch
 from conftest import TINY_RECIPE, run_to, write_dialogues
 from torch.distributions import Categorical, kl_divergence
 
-from minitron.align import losses, pairs
+from minitron.align import loop, losses, pairs
 from minitron.align.examples import encode_pairs
 from minitron.align.guards import LIMITS, Limits, Signals, check
 from minitron.align.kto import Kto
@@ -285,6 +285,15 @@ def test_a_breach_at_a_tenth_of_the_steps(trained_sft):
     """At this step accuracy is looked at, and the run also goes back to its last checkpoint."""
     align(WRECK, "kto.steps=30", "kto.lr=30")
     assert (report()["outcome"], report()["breaches"]) == ("refused", 2)
+
+
+def test_what_ships_from_an_earlier_step_tells_all_breaches(trained_sft, monkeypatch):
+    looks = iter([[], ["it went wrong"], ["it went wrong again"]])
+    monkeypatch.setattr(loop, "check", lambda *_: ([], next(looks)))
+    align(replace(LOOSE, max_distinct_drop=1.0), "kto.force=true")
+    assert (report()["breaches"], report()["shipped_step"], report()["shipped_blend"]) == (2, 3, 1.0)
+    passed = Path("runs/tiny/kto/checkpoints/step-000003/model.safetensors")
+    assert same(weights("kto"), safetensors.torch.load_file(passed))
 
 
 def begun(*overrides: str, method: Method = LOOSE) -> tuple[Kto, list[Example], list[int]]:

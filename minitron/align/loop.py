@@ -130,14 +130,15 @@ class Alignment(ABC, Generic[M]):
         checkpoint.load_optimizer(self.optimizer, trainer, folder)
         self.state = trainer["state"]
 
-    def load_passed(self) -> None:
-        """Loads the last checkpoint that passed the guards."""
-        self.load(self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}"))
+    @property
+    def passed(self) -> Path:
+        """The last checkpoint that passed the guards."""
+        return self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}")
 
     def go_back(self, why: str) -> None:
         """Returns to the last checkpoint that passed the guards, with half the learning rate; the step count, and so the data, goes on."""
         step, breaches, scale = self.state.step, self.state.breaches + 1, self.state.lr_scale / 2
-        self.load_passed()
+        self.load(self.passed)
         self.state.step, self.state.breaches, self.state.lr_scale, self.state.why = step, breaches, scale, why
         self.save(None)
 
@@ -145,8 +146,8 @@ class Alignment(ABC, Generic[M]):
         """The last weights that passed the guards, or None if only the reference did."""
         if not self.state.passed:
             return None
-        if self.state.passed != self.state.step:
-            self.load_passed()
+        if self.state.passed != self.state.step:  # the state stays: it tells how often training went back
+            checkpoint.load_weights(self.model, self.passed)
         return lora.weights(self.model)
 
     # ---- training
@@ -155,10 +156,9 @@ class Alignment(ABC, Generic[M]):
         """Trains for all steps, or goes on from the newest checkpoint if there is one."""
         if newest := checkpoint.newest_whole(self.folder, state=State):
             self.load(newest)
-            passed = self.config.layout.checkpoint(self.stage, f"step-{self.state.passed:06d}")
             # with LoRA the merged weights were written when they passed
-            if passed == newest or not self.settings.lora_rank:
-                checkpoint.choose(self.folder, self.model, passed)
+            if self.passed == newest or not self.settings.lora_rank:
+                checkpoint.choose(self.folder, self.model, self.passed)
             say(f"going on from {newest} (step {self.state.step} of {self.settings.steps})")
         else:
             checkpoint.choose(self.folder, self.model, self.save(self.before.loss))
