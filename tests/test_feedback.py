@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import commands
@@ -20,6 +21,7 @@ from minitron.data.labelled import Labelled
 from minitron.evaluate.intervals import Share
 from minitron.evaluate.verdict import IMPROVED, NO_CHANGE, REFUSED, Candidate, Verdict
 from minitron.stages import feedback
+from minitron.tokenizer import chat_template
 
 RECIPE = (
     TINY_RECIPE[: TINY_RECIPE.index("[reject]")]
@@ -73,15 +75,38 @@ def test_words_decide_whether_a_wish_is_granted():
     assert not bad.granted("go away")
 
 
-def test_the_verdict_asks_in_other_wordings():
+def test_the_verdict_asks_in_other_wordings(tiny_tokenizer):
+    asked = partial(labelled.asked, tokenizer=tiny_tokenizer, context=64)
     wishes = [wish("What is your name?", ("Bob",)), wish("Как тебя зовут?", ("Боб",))]
-    assert {w.prompt[-1]["content"] for w in labelled.asked(wishes)} == {
+    assert {w.prompt[-1]["content"] for w in asked(wishes)} == {
         "what is your name", "Hi! What is your name?", "Tell me, what is your name?", "What is your name??",
         "как тебя зовут", "Привет! Как тебя зовут?", "Скажи, как тебя зовут?", "Как тебя зовут??",
     }  # fmt: skip
     many = [wish(f"q{i}", ("a",)) for i in range(1000)]
-    assert len(labelled.asked(many)) == labelled.MOST_ASKED
-    assert labelled.asked(many[::-1]) == labelled.asked(many)
+    assert len(asked(many)) == labelled.MOST_ASKED
+    assert asked(many[::-1]) == asked(many)
+
+
+def test_a_wording_that_does_not_fit_is_not_asked(tiny_tokenizer):
+    """A labelled prompt may fill the context, and its other wordings are longer."""
+    text = "What is" + " a" * 100
+    turns = [*user("hello"), {"role": "assistant", "content": "hi"}]
+    long, size = (
+        Wish([*turns, *user(text)], ("good",), ()),
+        lambda prompt: len(chat_template.encode_prompt(prompt, tiny_tokenizer)),
+    )
+    context = size(user(text)) + 2
+    fit = {content for w in labelled.reworded(long) if size(user(content := w.prompt[-1]["content"])) < context}
+    assert 0 < len(fit) < 4
+    found = labelled.asked([long], tiny_tokenizer, context=context)
+    assert {w.prompt[-1]["content"] for w in found} == fit
+    assert all(size(w.prompt) < context for w in found)
+    assert labelled.asked([long], tiny_tokenizer, context=50) == []
+
+
+def test_a_wording_is_never_empty():
+    assert "" not in labelled.other_ways("?")
+    assert len(labelled.other_ways("?")) == 3
 
 
 def test_what_is_asked_is_not_what_is_learnt():

@@ -2,12 +2,13 @@
 
     wishes = wishes_of(chosen_and_rejected, tokenizer, context=256)
     material = Material.of(wishes, replay, ...)   # labelled completions first, then answers to keep
-    granted(model, tokenizer, asked(wishes), max_tokens=200)
+    granted(model, tokenizer, asked(wishes, tokenizer, context=256), max_tokens=200)
 
 Knows nothing about files and training.
 """
 
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -73,9 +74,7 @@ def wishes_of(said: Sequence[Labelled], tokenizer: Tokenizer, *, context: int) -
     by_prompt: dict[str, tuple[list[Message], list[Labelled]]] = {}
     unfit = set()
     for one in said:
-        try:
-            prompt, _ = chat_template.fit(one.prompt, tokenizer, context=context, max_tokens=context)
-        except MinitronError:
+        if not (prompt := shown(one.prompt, tokenizer, context=context)):
             unfit.add(json.dumps(one.prompt))
             continue
         by_prompt.setdefault(json.dumps(prompt), (prompt, []))[1].append(one)
@@ -86,11 +85,21 @@ def wishes_of(said: Sequence[Labelled], tokenizer: Tokenizer, *, context: int) -
     return wishes, len(unfit)
 
 
-def asked(wishes: list[Wish]) -> list[Wish]:
-    """The prompts that the verdict is based on: labelled prompts in wordings that training does not see. Of more than MOST_ASKED
-    a sample is taken, chosen by digest."""
+def shown(prompt: list[Message], tokenizer: Tokenizer, *, context: int) -> list[Message]:
+    """The prompt as the chat program would show it to the model; empty if it does not fit."""
+    try:
+        return chat_template.fit(prompt, tokenizer, context=context, max_tokens=context)[0]
+    except MinitronError:
+        return []
+
+
+def asked(wishes: list[Wish], tokenizer: Tokenizer, *, context: int) -> list[Wish]:
+    """The prompts that the verdict is based on: labelled prompts in wordings that training does not see and that fit. Of more than
+    MOST_ASKED a sample is taken, chosen by digest."""
     others = [other for wish in wishes for other in reworded(wish)]
-    return sorted(others, key=lambda wish: hashlib.sha256(json.dumps(wish.prompt).encode()).digest())[:MOST_ASKED]
+    others.sort(key=lambda wish: hashlib.sha256(json.dumps(wish.prompt).encode()).digest())
+    fitting = (replace(wish, prompt=shown(wish.prompt, tokenizer, context=context)) for wish in others)
+    return list(itertools.islice((wish for wish in fitting if wish.prompt), MOST_ASKED))
 
 
 def reworded(wish: Wish) -> list[Wish]:
@@ -100,11 +109,11 @@ def reworded(wish: Wish) -> list[Wish]:
 
 
 def other_ways(text: str) -> list[str]:
-    """A text in four other wordings: lower case without its final mark, after a greeting, after "Tell me", with two question marks."""
+    """A text in up to four other wordings: lower case without its final mark, after a greeting, after "Tell me", with two question marks."""
     bare = text.rstrip(" .!?…")
     hello, tell = ("Привет! ", "Скажи, ") if _language(text) == "ru" else ("Hi! ", "Tell me, ")
     ways = [bare.lower(), hello + text[:1].upper() + text[1:], tell + text[:1].lower() + text[1:], bare + "??"]
-    return [way for way in dict.fromkeys(ways) if way != text]
+    return [way for way in dict.fromkeys(ways) if way and way != text]
 
 
 def _language(text: str) -> str:

@@ -40,7 +40,7 @@ METHOD = Method(optimizer="adamw", decay=True, kept_weight=6.0, limits=LIMITS | 
 
 def run(config: Config, *, method: Method = METHOD) -> None:
     teaching, wishes = taught(config, method=method)
-    finish(teaching, labelled.asked(wishes))
+    finish(teaching, labelled.asked(wishes, teaching.examiner.tokenizer, context=config.model.context))
 
 
 def taught(config: Config, *, method: Method) -> tuple[Teaching, list[Wish]]:
