@@ -316,6 +316,19 @@ def test_kto_curves_show_the_guards(run, card):
     assert told.startswith(f"In nats per token. raw z: {raw_z[0]:.4g} at step 1, {raw_z[-1]:.4g} at step 4")
 
 
+def test_the_guard_of_the_loss_is_that_of_the_rows_it_looks_at(run, card, tmp_path):
+    """Guards look at some of the held-out rows, whose loss is another one than that of all."""
+    other, rows = Layout(tmp_path), [json.loads(line) for line in run.metrics("kto").read_text().splitlines()]
+    looks = [row for row in rows if "valid_loss" in row]
+    before = 2 * looks[0]["valid_loss"] / (1 + looks[0]["guards"]["loss"])
+    for row in looks:
+        row["valid_loss"] *= 2
+    write_lines(other.metrics("kto"), rows)
+    other.stage_report("kto").write_bytes(run.stage_report("kto").read_bytes())
+    told = page_of(other, card).said("li")
+    assert {f"guard: back above {before * 1.01:.4f}", f"before kto: {before:.4f}"} <= set(told)
+
+
 def test_the_data_section_counts_every_row(run, card, tmp_path):
     counts = json.loads(run.stage_report("data").read_text())
     parts = f"({counts['train']} train, {counts['valid']} valid, {counts['probes']} probes)"

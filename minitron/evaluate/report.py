@@ -207,11 +207,14 @@ def _kto_curves(rows: list[dict[str, Any]], verdict: Verdict | None) -> Html | N
     if not rows:
         return None
     z_guard, loss_guard = {}, {}
-    limits, before = (verdict.limits, verdict.table[0].loss) if verdict else ({}, None)
+    limits = verdict.limits if verdict else {}
     if "raw_z" in limits:
         warn, stop = limits["raw_z"]
         z_guard = {f"guard: back below {stop:g}": stop, f"guard: warning below {warn:g}": warn}
-    if "loss" in limits and before is not None:
+    looks = [row for row in rows if math.isfinite(row.get("guards", {}).get("loss", math.nan))]
+    if "loss" in limits and looks:
+        # of the rows that the guards look at; the verdict's loss is that of all
+        before = looks[0]["valid_loss"] / (1 + looks[0]["guards"]["loss"])
         limit = before * (1 + limits["loss"][1])
         loss_guard = {f"guard: back above {limit:.4f}": limit, f"before kto: {before:.4f}": before}
     ratios = [
