@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import TINY_RECIPE, tiny_texts
@@ -24,6 +25,7 @@ from minitron.evaluate.style import STYLE
 from minitron.recipe.layout import Layout
 from minitron.recipe.load import load_recipe
 from minitron.stages import pipeline
+from minitron.stages.eval import cost_of_bits
 
 EVIL = '<script>alert("x")</script><img src=http://evil.example/x onerror=alert(1)>&amp;\x00\x1b[31m\udc80'
 VOID = {"meta"}
@@ -327,6 +329,12 @@ def test_the_guard_of_the_loss_is_that_of_the_rows_it_looks_at(run, card, tmp_pa
     other.stage_report("kto").write_bytes(run.stage_report("kto").read_bytes())
     told = page_of(other, card).said("li")
     assert {f"guard: back above {before * 1.01:.4f}", f"before kto: {before:.4f}"} <= set(told)
+
+
+def test_a_model_that_is_certain_has_no_cost_of_bits(card, tiny_model):
+    """All answers may be the same one, whose probability is 1 in floating point."""
+    examiner = SimpleNamespace(loss=lambda model: HeldOut(0.0, 0.0))
+    assert cost_of_bits(examiner, tiny_model, replace(card.last, held_out=HeldOut(0.0, 0.0))) == {}
 
 
 def test_the_data_section_counts_every_row(run, card, tmp_path):

@@ -53,9 +53,10 @@ def measure(config: Config, examiner: Examiner, model: LanguageModel, stage: str
 
 
 def cost_of_bits(examiner: Examiner, model: LanguageModel, exact: Figures) -> dict[str, DtypeCost]:
-    """Held-out bits per byte with the matrices and the arithmetic of each dtype that export can write."""
+    """Held-out bits per byte with the matrices and the arithmetic of each dtype that export can write; empty if nothing is held out, or
+    if the model is so certain of it that no bits are left to compare with."""
     costs: dict[str, DtypeCost] = {}
-    for dtype in DTYPES if exact.held_out else ():
+    for dtype in DTYPES if exact.held_out and exact.held_out.bits_per_byte else ():
         moments = calibrate.of_run(examiner.config, model) if dtype == "q4" else None
         held_out = examiner.loss(arithmetic.as_program(model, dtype, moments))
         costs[dtype] = DtypeCost(held_out.bits_per_byte, held_out.bits_per_byte / exact.held_out.bits_per_byte - 1)
