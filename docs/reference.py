@@ -5,7 +5,7 @@ import dataclasses
 import typing
 from pathlib import Path
 
-from minitron import cli
+from minitron.cli.arguments import parser
 from minitron.recipe import alignment, schema
 
 HEAD = """# Recipes
@@ -61,7 +61,7 @@ def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
 
 def commands() -> str:
     """The page of commands, in Markdown."""
-    top = cli.parser()
+    top = parser()
     (choices,) = (action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     lines = [
         "# Commands",

@@ -9,7 +9,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# From the ground up. The last two are modules.
+# From the ground up. The last one is a module.
 FLOORS = ["core", "recipe", "tokenizer", "model", "quant", "data", "sample", "train", "evaluate", "align", "synth"] + [
     "program",
     "interop",

@@ -1,5 +1,6 @@
 """What users can do wrong: one plain sentence, what to do, exit 1 or 2, nothing half-written."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -14,6 +15,8 @@ import pytest
 from commands import COMMAND, minitron, refused
 
 from minitron import cli
+from minitron.cli import commands
+from minitron.cli.arguments import parser
 from minitron.core.files import atomic_path
 
 
@@ -77,7 +80,7 @@ def test_ctrl_c_promises_to_go_on_only_where_it_does(monkeypatch, capsys, comman
     def stop(_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_recipe", stop)
+    monkeypatch.setattr(commands, "_recipe", stop)
     name, *flags = command.split()
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "demo.toml", *flags])
@@ -95,7 +98,7 @@ def test_a_signal_leaves_nothing_half_written(in_tmp_path, monkeypatch, name):
             temporary.write_text("half")
             signal.raise_signal(number)
 
-    monkeypatch.setattr(cli, "_recipe", write)
+    monkeypatch.setattr(commands, "_recipe", write)
     before = signal.signal(number, signal.SIG_DFL)
     try:
         with pytest.raises(SystemExit) as ended:
@@ -235,3 +238,8 @@ def test_a_full_disk_loses_nothing_already_saved(trained, small_disk, monkeypatc
     assert done.returncode == 0, done.stderr
     assert "going on from" in done.stderr
     monkeypatch.chdir(trained)
+
+
+def test_every_command_is_carried_out_by_a_function():
+    (each,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    assert list(each.choices) == list(commands.COMMANDS)

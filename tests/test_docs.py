@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from minitron import cli
+from minitron.cli.arguments import parser
 from minitron.program import go
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def parse(words: list[str]) -> None:
     if len(words) == 1 and not words[0].startswith("-"):
         words = [*words, "--help"]
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
-        arguments, rest = cli.parser().parse_known_args(words)
+        arguments, rest = parser().parse_known_args(words)
     if (
         "the following arguments are required: RECIPE" in said.getvalue()
     ):  # as in `minitron export --format gguf`: for any recipe

@@ -81,7 +81,7 @@ def test_recipes_run_dry(name):
 
 
 def test_help_imports_nothing_heavy():
-    heavy = "import sys; from minitron import cli; cli.parser(); print({'torch', 'pyarrow', 'rich'} & set(sys.modules))"
+    heavy = "import sys; from minitron.cli.commands import parser; parser(); print({'torch', 'pyarrow', 'rich'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "set()"
 
 
