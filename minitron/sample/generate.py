@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from minitron.core import parallel
+from minitron.core import heap, parallel
 from minitron.core.console import progress
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import State
@@ -193,6 +193,7 @@ def _write(
     leave: bool,
 ) -> None:
     """Continues the answers until they end or, with `leave`, until few of them are unfinished."""
+    heap.give_back()
     context, device = model.context_limit, model.device
     steps = max(min(text.sampling.max_tokens - len(text.answer), context - len(text)) for text in texts)
     seen = torch.zeros(len(texts), model.vocab_size, dtype=torch.bool, device=device)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minitron.core import distributed, lock, out_of_memory
+from minitron.core import distributed, heap, lock, out_of_memory
 from minitron.core.console import logging_to, say, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, read_object, remove_leftovers, sha256_json
@@ -323,6 +323,7 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False) -> bool:
         with logging_to(folder / "log"), out_of_memory.explained(stage.name, hint=stage.lower):
             run = importlib.import_module(f"minitron.stages.{stage.name}").run
             gc.collect()  # what an earlier stage left
+            heap.give_back()
             gc.freeze()  # imported objects stay anyway: searching them for garbage took a tenth of sampling's time
             run(stage.view(config))
         distributed.on_rank0(lambda: leave(stage, config, folder, now))
