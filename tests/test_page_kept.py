@@ -598,3 +598,24 @@ def test_all_chats_in_one_file(window, size, tmp_path):
     w.page.set_input_files("#file", file)
     w.page.wait_for_selector("#toast:has-text('all.jsonl holds no saved chat')")
     assert len(w.stored()) == 2
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_a_chat_under_a_system_message_is_opened_once(window, tmp_path, all_of_them):
+    w = window()
+    w.panel("settings")
+    w.page.fill("#set-system", "Be kind.")
+    w.page.keyboard.press("Escape")
+    w.ask("hello")
+    w.page.click("#open-save")
+    with w.page.expect_download() as loaded:
+        w.page.click("#save-all" if all_of_them else "#save-json")
+    file = tmp_path / "saved.json"
+    file.write_bytes(Path(loaded.value.path()).read_bytes())
+    assert json.loads(file.read_text())["messages"][0] == {"role": "system", "content": "Be kind."}
+    w.page.click("#new-chat")
+    w.page.set_input_files("#file", file)
+    w.page.wait_for_selector(".message")  # a single chat is shown
+    w.page.set_input_files("#file", file)
+    w.page.wait_for_timeout(300)
+    assert len(w.stored()) == 1

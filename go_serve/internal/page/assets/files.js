@@ -100,7 +100,7 @@
     if (content === null) return minitron.toast(t("unreadable", { name: file.name })); // it has changed or gone since it was chosen
     const found = read(content);
     if (!found.length) return minitron.toast(t("notAChat", { name: file.name }));
-    const same = (chat) => JSON.stringify([chat.system ?? "", saved(chat)]);
+    const same = (chat) => JSON.stringify(saved(chat, page.systemOf(chat)));
     const there = new Map(page.all().map((chat) => [same(chat), chat]));
     const fresh = found.filter((chat) => !there.has(same(chat)));
     return page.opened(fresh, found.length === 1 ? fresh[0] ?? there.get(same(found[0])) : null);
