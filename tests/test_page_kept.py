@@ -600,6 +600,34 @@ def test_all_chats_in_one_file(window, size, tmp_path):
     assert len(w.stored()) == 2
 
 
+def test_a_name_outlives_a_file(window, tmp_path):
+    """All 120 characters that the field takes. The file of the chat has it as its name; in Hindi, vowels are marks."""
+    w = window()
+    w.ask("hello")
+    for name in ("हिन्दी में", "The long name of a talk about everything " * 3):
+        w.page.hover("#chats li")
+        w.page.locator("#chats [aria-label^=Rename]").click()
+        w.page.fill(".rename", name)
+        w.page.press(".rename", "Enter")
+        w.page.click("#open-save")
+        with w.page.expect_download() as loaded:
+            w.page.click("#save-json")
+        assert loaded.value.suggested_filename.startswith(name.replace(" ", "-")[:40])
+    w.page.click("#open-save")
+    with w.page.expect_download() as loaded:
+        w.page.click("#save-all")
+    file = tmp_path / "all.jsonl"
+    file.write_bytes(Path(loaded.value.path()).read_bytes())
+    (title,) = (chat["title"] for chat in w.stored())
+    w.page.evaluate("localStorage.clear()")
+    w.page.reload()
+    w.until("document.querySelector('#no-chats:not([hidden])')")
+    w.page.set_input_files("#file", file)
+    w.page.wait_for_selector(".message")
+    assert [(chat["title"], chat["named"]) for chat in w.stored()] == [(title, True)]
+    assert len(title) == 120
+
+
 @pytest.mark.parametrize("all_of_them", [True, False])
 def test_a_chat_under_a_system_message_is_opened_once(window, tmp_path, all_of_them):
     w = window()

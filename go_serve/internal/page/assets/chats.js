@@ -4,13 +4,13 @@
   const { words, messages, text: { node, iconButton } } = minitron;
   const { t } = words;
   const list = document.getElementById("chats");
-  const TITLE = 48; // characters
+  const TITLE = 48, NAME = 120; // characters, of a title and of a name that a person gives
 
-  // titleOf returns the first words of a text, up to TITLE characters.
-  function titleOf(text) {
+  // titleOf returns the first words of a text, up to `most` characters.
+  function titleOf(text, most = TITLE) {
     const line = text.trim().replace(/\s+/g, " ");
     const letters = Array.from(line);
-    return letters.length <= TITLE ? line : `${letters.slice(0, TITLE).join("").replace(/\s+\S*$/, "")}…`;
+    return letters.length <= most ? line : `${letters.slice(0, most).join("").replace(/\s+\S*$/, "")}…`;
   }
 
   let rows = []; // rows of the list: {chat, item}
@@ -49,7 +49,7 @@
   }
 
   function rename(chat, item, handlers) {
-    const field = node("input", { class: "rename", "aria-label": t("chatName"), maxlength: "120" });
+    const field = node("input", { class: "rename", "aria-label": t("chatName"), maxlength: NAME });
     let finished = false; // Enter finishes twice: it removes the field, and the field then loses the focus
     const finish = (keep, focus) => {
       if (finished) return;
@@ -75,5 +75,5 @@
     field.select();
   }
 
-  minitron.chats = { show, focus, titleOf, placeOf: (chat) => rows.findIndex((each) => each.chat === chat) };
+  minitron.chats = { show, focus, titleOf, NAME, placeOf: (chat) => rows.findIndex((each) => each.chat === chat) };
 })();

@@ -45,7 +45,7 @@
     if (!messages.length || messages.length % 2 || !messages.every((m, i) => m.role === ["user", "assistant"][i % 2])) return null;
     const turns = messages.flatMap((m, i) => (i % 2 ? [] : turnOf(m, messages[i + 1])));
     const title = chats.titleOf(messages[0].content);
-    const given = typeof found.title === "string" ? chats.titleOf(found.title) : "";
+    const given = typeof found.title === "string" ? chats.titleOf(found.title, chats.NAME) : "";
     return Object.assign(store.create(), {
       title: given || title, named: Boolean(given) && given !== title, system: first?.content, messages: turns,
       ...(Number.isFinite(found.updated) && { updated: found.updated }),
@@ -73,9 +73,9 @@
     setTimeout(() => URL.revokeObjectURL(address), 10_000);
   }
 
-  // fileName makes a name of the letters and digits of a title, of any script.
+  // fileName makes a name of the letters and digits of a title, of any script: some write vowels as marks.
   function fileName(title, ending) {
-    const name = title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
+    const name = title.replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40);
     return `${name || "chat"}.${ending}`;
   }
 
