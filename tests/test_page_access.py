@@ -21,6 +21,23 @@ def test_the_keyboard_of_a_phone_leaves_room(window):
     assert w.page.locator(".top").bounding_box()["y"] == 0
 
 
+@pytest.mark.parametrize("screen", [(667, 375), (320, 480), (1000, 360)], ids=["on its side", "small", "enlarged"])
+def test_a_low_screen_shows_the_chats_and_what_is_below_them(window, screen):
+    w = window("desktop", viewport=dict(zip(("width", "height"), screen, strict=True)), locale="ru-RU")
+    w.ask("hello")
+    w.side()
+    w.page.locator(".chat").scroll_into_view_if_needed()
+    box, screen_height = w.page.locator(".chats").bounding_box(), screen[1]
+    assert box["height"] >= 100
+    assert 0 <= box["y"] < screen_height - 40
+    w.page.locator("#language").scroll_into_view_if_needed()
+    w.page.wait_for_timeout(300)  # the drawer comes in
+    box = w.page.locator("#language").bounding_box()
+    assert box["y"] + box["height"] <= screen_height
+    w.page.mouse.click(box["x"] + 5, box["y"] + 5)
+    assert w.page.get_attribute("html", "lang") == "en"
+
+
 def test_the_keyboard_alone(window):
     w = window()
     w.page.wait_for_selector("#message:focus")
