@@ -30,6 +30,7 @@ MARKDOWN = {
     "> said\n> so\n\n---\nend": "<blockquote><p>said\nso</p></blockquote><hr><p>end</p>",
     "1. one\n   - in\n     * deep\n   1. other\n2. two\n\n3. three\n\n   more\n\nend": '<ol start="1"><li>one<ul><li>in<ul><li>deep</li></ul></li></ul>'
     '<ol start="1"><li>other</li></ol></li><li>two</li><li>three\nmore</li></ol><p>end</p>',
+    "- a\n\t- b\n\t\t1. c\n- d": '<ul><li>a<ul><li>b<ol start="1"><li>c</li></ol></li></ul></li><li>d</li></ul>',
     "Prices:\n| a | `b` |\n|:-:|--:|\n| <i> \\| | **2** | cut |\n| 3\nafter | it": '<p>Prices:</p><div class="table" tabindex="0"><table><thead><tr>'
     '<th class="center">a</th><th class="right"><code>b</code></th></tr></thead><tbody><tr><td class="center">&lt;i&gt; |</td>'
     '<td class="right"><strong>2</strong></td></tr><tr><td class="center">3</td></tr><tr><td class="center">after</td><td class="right">it</td></tr>'

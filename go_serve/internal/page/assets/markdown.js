@@ -111,7 +111,8 @@
         open.at(-1).item.push(line.trim());
         continue;
       }
-      const [whole, { length: indent }, dash, number] = found;
+      const [whole, space, dash, number] = found;
+      const indent = space.replaceAll("\t", "    ").length; // a tab is as wide as four spaces
       const kind = dash ? "ul" : "ol", item = [line.slice(whole.length)];
       let level = open.findIndex((each) => indent <= each.indent + 1); // the list that it belongs to
       if (level < 0) level = Math.min(open.length, DEEPEST - 1); // indented further than all open lists
