@@ -107,6 +107,12 @@ def test_russian_and_colours(window, size):
     assert w.page.evaluate(background) == light
 
 
+def test_the_number_of_tokens_in_russian(window):
+    w = window(locale="ru-RU")
+    w.panel("about")
+    assert "64 токена разговора" in w.page.inner_text("#about")
+
+
 def test_every_text_is_in_both_languages(window):
     keys = window().page.evaluate("minitron.words.keys()")
     plural = re.compile("_(one|few|many|other)$")

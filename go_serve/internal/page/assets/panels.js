@@ -104,7 +104,7 @@
     const detail = (key, value, extra) => value && more.append(node("dt", { text: t(key) }), node("dd", {}, value, ...(extra ? [extra] : [])));
 
     fact("parameters", `${number(a.params, { notation: "compact", maximumSignificantDigits: 3 })} (${number(a.params)})`);
-    fact("memory", model.arch === "stream" ? t("memoryEndless") : t("memoryValue", { n: number(model.context) }));
+    fact("memory", model.arch === "stream" ? t("memoryEndless") : t("memoryValue", { tokens: words.count("tokens", model.context) }));
     if (made?.trained) fact("trained", day(made.trained));
     fact("sources", made?.sources?.length ? made.sources.map((source) => node("span", { class: "source" }, node("strong", { text: source.name }),
       ...[source.licence, source.address].filter(Boolean).map((line) => node("span", { text: line })))) : "");
