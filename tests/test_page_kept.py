@@ -628,6 +628,16 @@ def test_a_name_outlives_a_file(window, tmp_path):
     assert len(title) == 120
 
 
+def test_a_chat_that_begins_with_nothing_has_a_title(window, tmp_path):
+    w = window()
+    file = tmp_path / "saved.json"
+    messages = [{"role": "user", "content": " "}, {"role": "assistant", "content": "Good morning!"}]
+    file.write_text(json.dumps({"messages": messages}))
+    w.page.set_input_files("#file", file)
+    w.page.wait_for_selector(".message")
+    assert w.page.locator(".chat").inner_text() == "Good morning!"
+
+
 @pytest.mark.parametrize("all_of_them", [True, False])
 def test_a_chat_under_a_system_message_is_opened_once(window, tmp_path, all_of_them):
     w = window()

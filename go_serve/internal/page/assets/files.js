@@ -44,7 +44,7 @@
     const first = messages[0].role === "system" ? messages.shift() : null;
     if (!messages.length || messages.length % 2 || !messages.every((m, i) => m.role === ["user", "assistant"][i % 2])) return null;
     const turns = messages.flatMap((m, i) => (i % 2 ? [] : turnOf(m, messages[i + 1])));
-    const title = chats.titleOf(messages[0].content);
+    const title = messages.map(({ content }) => chats.titleOf(content)).find(Boolean) ?? ""; // the question may be empty
     const given = typeof found.title === "string" ? chats.titleOf(found.title, chats.NAME) : "";
     return Object.assign(store.create(), {
       title: given || title, named: Boolean(given) && given !== title, system: first?.content, messages: turns,
