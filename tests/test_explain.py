@@ -319,6 +319,16 @@ def test_what_was_planted_is_found_first(window, explained):
     assert PLANTED in w.page.locator("#nearest-found .box").first.inner_text()
 
 
+def test_a_question_without_letters_is_found(window):
+    dialogues = [["", text, "a"] for text in ("hello", "🙂", "?!", "2 + 2", "🙂🙂🙃", "…")]
+    find = """async ([dialogues, text]) => (await minitron.nearest.index(dialogues)).nearest(text, 6)
+        .map(({text, similarity}) => [text, Math.round(100 * similarity)])"""
+    w = window()
+    for _, text, _ in dialogues:
+        assert w.page.evaluate(find, [dialogues, text])[0] == [text, 100]
+    assert w.page.evaluate(find, [dialogues, "😡"]) == []
+
+
 def test_a_rare_dialogue_gets_a_place_among_many():
     draw = random.Random(4)
     words = [f"word{i}" for i in range(300)]

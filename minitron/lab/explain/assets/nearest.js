@@ -7,10 +7,12 @@
   const $ = (id) => document.getElementById(id);
   const SHOWN = 6;
 
-  // grams counts the groups of three letters in a text; words begin and end with a space.
+  // grams counts the groups of three letters in a text; words begin and end with a space. In a text without letters, such as a smiley,
+  // all its signs are letters.
   function grams(text) {
     const counts = new Map();
-    for (const word of text.normalize("NFKC").toLowerCase().replaceAll("ё", "е").match(/[\p{L}\p{M}\p{N}]+/gu) ?? []) {
+    const plain = text.normalize("NFKC").toLowerCase().replaceAll("ё", "е");
+    for (const word of plain.match(/[\p{L}\p{M}\p{N}]+/gu) ?? plain.match(/\S+/gu) ?? []) {
       const letters = [" ", ...word, " "];
       for (let i = 0; i + 2 < letters.length; i++) {
         const gram = letters[i] + letters[i + 1] + letters[i + 2];
