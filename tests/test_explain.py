@@ -290,6 +290,19 @@ def test_attention_is_torchs(window, explained, monkeypatch):
     assert abs(percents[0] - share) <= 1
 
 
+def test_curves_of_small_changes_and_of_one_point(window):
+    w = window()
+    draw = """(points) => { const all = [{name: 'a', points}]; const found = minitron.charts.curves('t', all, 'u');
+        return [[...found.querySelectorAll('text')].map((e) => e.textContent), found.querySelectorAll('.curve').length,
+            found.querySelector('.curve').tagName, found.querySelector('svg').getAttribute('aria-label')]; }"""
+    small = w.page.evaluate(draw, [[2, 5.1631], [4, 5.1649]])
+    assert small[0] == ["5.1635", "5.164", "5.1645", "2", "3", "4"]
+    labels, _, _, alternative = w.page.evaluate(draw, [[1, -0.00021], [2, 0.00039]])
+    assert labels == ["-0.0002", "0", "0.0002", "1", "2"]
+    assert alternative == "t. a: -0.00021 → 0.00039"
+    assert w.page.evaluate(draw, [[6, 3.5]])[1:3] == [1, "circle"]  # a line of one point could not be seen
+
+
 # ---- the nearest
 
 

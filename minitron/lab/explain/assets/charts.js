@@ -3,7 +3,7 @@
 (() => {
   const { words, text: { node } } = minitron;
   const SPACE = "http://www.w3.org/2000/svg";
-  const WIDTH = 560, HEIGHT = 220, LEFT = 46, RIGHT = 10, TOP = 10, BOTTOM = 26;
+  const WIDTH = 560, HEIGHT = 220, LEFT = 54, RIGHT = 10, TOP = 10, BOTTOM = 26;
 
   function svg(tag, attributes, text) {
     const element = document.createElementNS(SPACE, tag);
@@ -12,13 +12,13 @@
     return element;
   }
 
-  // ticks returns about four round numbers from low to high.
-  function ticks(low, high) {
+  // ticks returns about four round numbers from low to high, at least `least` apart.
+  function ticks(low, high, least = 0) {
     const rough = (high - low) / 4 || 1;
     const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+    const step = Math.max(least, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough));
     const found = [];
-    for (let value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) found.push(Number(value.toPrecision(10)));
+    for (let n = Math.ceil(low / step); n * step <= high + step / 1e6; n++) found.push(Number((n * step).toPrecision(10)));
     return found;
   }
 
@@ -42,14 +42,19 @@
     const log = low > 0 && high > 10 * low;
     const scale = log ? Math.log : (value) => value;
     const y = (value) => HEIGHT - BOTTOM - ((scale(value) - scale(low)) / (scale(high) - scale(low))) * (HEIGHT - TOP - BOTTOM);
-    const told = lines.map(({ name, points }) => `${name}: ${words.number(points[0][1])} → ${words.number(points.at(-1)[1])}`).join("; ");
+    const number = (value, digits = 6) => words.number(value, { maximumSignificantDigits: digits }); // not decimals, as some values are tiny
+    const told = lines.map(({ name, points }) => `${name}: ${number(points[0][1], 4)} → ${number(points.at(-1)[1], 4)}`).join("; ");
     const picture = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}. ${told}` });
     for (const value of log ? powers(low, high) : ticks(low, high)) {
       picture.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }));
-      picture.append(svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, words.number(value)));
+      picture.append(svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, number(value)));
     }
-    for (const value of ticks(left, right)) picture.append(svg("text", { x: x(value), y: HEIGHT - 8, "text-anchor": "middle" }, words.number(value)));
-    lines.forEach(({ points }, i) => picture.append(svg("polyline", { class: `curve curve-${i}`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") })));
+    for (const value of ticks(left, right, 1)) picture.append(svg("text", { x: x(value), y: HEIGHT - 8, "text-anchor": "middle" }, number(value)));
+    lines.forEach(({ points }, i) => {
+      const style = { class: `curve curve-${i}` };
+      const [[cx, cy], ...more] = points.map(([a, b]) => [x(a).toFixed(1), y(b).toFixed(1)]);
+      picture.append(more.length ? svg("polyline", { ...style, points: [[cx, cy], ...more].join(" ") }) : svg("circle", { ...style, cx, cy, r: 2 }));
+    });
     const key = node("span", { class: "key" }, ...lines.map(({ name }, i) => node("span", {}, node("i", { class: `curve-${i}` }), name)), node("span", { text: [unit, ...(log ? [words.t("logScale")] : []), words.t("steps")].join(" · ") }));
     return node("figure", {}, node("figcaption", { text: title }), picture, key);
   }
