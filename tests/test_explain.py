@@ -290,6 +290,35 @@ def test_attention_is_torchs(window, explained, monkeypatch):
     assert abs(percents[0] - share) <= 1
 
 
+def test_a_text_that_is_too_long_is_told_below_it(window):
+    """In the language of the page, and in place of what was shown of an earlier text."""
+    w = window(locale="ru-RU")
+    too_long = "Этот текст слишком длинный, чтобы показать его здесь."
+    w.page.check("#tokens-chat")
+    chapters = {"tokens": "#tokens-pieces .piece", "next": "#next-odds li", "look": "#look-heads canvas"}
+    for _ in range(2):
+        for name, shown in chapters.items():
+            w.page.fill(f"#{name}-text", "hello")
+            w.page.locator(shown).first.wait_for()
+            w.page.fill(f"#{name}-text", "hello " * 100)
+            w.until(f"document.querySelector('#{name}-told').textContent === '{too_long}'")
+            assert w.page.locator(shown).count() == 0
+    assert w.page.locator("#next-go").is_disabled()
+    w.page.fill("#next-text", "hello")
+    w.until("!document.querySelector('#next-go').disabled")
+    w.page.fill("#nearest-text", "hello " * 100)
+    w.page.click("#nearest-ask")
+    w.until(f"document.querySelector('#nearest-answer').textContent === '{too_long}'")
+    assert w.page.locator("#trouble").is_hidden()
+
+
+def test_numbers_of_things_in_russian(window):
+    w = window(locale="ru-RU")
+    w.page.fill("#tokens-text", "q")
+    w.until("document.querySelector('#tokens-told').textContent.startsWith('1 токен на 1 символ')")
+    assert w.page.inner_text("#tokens-told").endswith(": 1 символ на токен")
+
+
 def test_curves_of_small_changes_and_of_one_point(window):
     w = window()
     draw = """(points) => { const all = [{name: 'a', points}]; const found = minitron.charts.curves('t', all, 'u');

@@ -8,6 +8,7 @@ import (
 	"syscall/js"
 
 	"minitron/internal/api"
+	"minitron/internal/chat"
 )
 
 // chat answers a request in the form of OpenAI's chats, chunk by chunk.
@@ -30,6 +31,10 @@ func (e *loaded) chat(id int, request []byte, onChunk js.Value) {
 func (e *loaded) explain(id int, request []byte, onChunk js.Value) {
 	e.work(id, onChunk, func(ctx context.Context, send func(any)) error {
 		found, err := e.explainer.Answer(ctx, request)
+		var tooLong *chat.TooLongError
+		if errors.As(err, &tooLong) {
+			return api.Refuse(400, "context_length_exceeded", "", "%s", err)
+		}
 		if err == nil {
 			send(found)
 		}

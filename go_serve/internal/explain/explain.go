@@ -11,7 +11,6 @@ import (
 
 	"minitron/internal/chat"
 	"minitron/internal/engine"
-	"minitron/internal/fault"
 )
 
 // MostAttended is how many tokens a text for Attention may have: the size of its result grows with their square.
@@ -64,7 +63,8 @@ type Layer struct {
 	Weights [][]byte `json:"weights"`
 }
 
-// Answer answers one request of JSON, with []Token, Next or []Layer. An error is one plain sentence.
+// Answer answers one request of JSON, with []Token, Next or []Layer. An error is one plain sentence; it is a chat.TooLongError if the
+// text has more tokens than the model, or the page, can take.
 func (s *Server) Answer(ctx context.Context, data []byte) (any, error) {
 	var r request
 	if err := json.Unmarshal(data, &r); err != nil {
@@ -155,8 +155,8 @@ func entropy(logits []float32) float64 {
 }
 
 func (s *Server) attention(ctx context.Context, ids []int) ([]Layer, error) {
-	if len(ids) > MostAttended {
-		return nil, fault.New("take a shorter text", "the text has %d tokens, %d can be shown", len(ids), MostAttended)
+	if most := min(MostAttended, s.engine.Config.Model.Longest()); len(ids) > most {
+		return nil, &chat.TooLongError{Tokens: len(ids), Fit: most}
 	}
 	attended, err := s.engine.Attention(ctx, ids)
 	if err != nil {

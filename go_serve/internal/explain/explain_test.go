@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 		`{"do": "next"}`:                 "empty",
 		`{"do": "next", "ids": [-1]}`:    "outside",
 		`{"do": "next", "ids": [99999]}`: "outside",
-		`{"do": "attention", "ids": [` + strings.Repeat("5,", MostAttended) + `5]}`: "can be shown",
+		`{"do": "attention", "ids": [` + strings.Repeat("5,", MostAttended) + `5]}`: "too long",
 		`{"do": "tokens", "chat": true, "text": "` + strings.Repeat("x", 99) + `"}`: "too long",
 	} {
 		if _, err := s.Answer(context.Background(), []byte(request)); err == nil || !strings.Contains(err.Error(), want) {

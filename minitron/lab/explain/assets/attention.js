@@ -24,7 +24,7 @@
       head = 0;
     }
     show();
-  });
+  }, (why) => { tokens = layers = []; show(); $("look-told").textContent = why; });
 
   // draw paints weights on a canvas, `cell` pixels for each token. Opacity is the square root of a weight, so that small ones show.
   function draw(canvas, weights, cell) {
@@ -69,7 +69,7 @@
     $("look-pieces").replaceChildren();
     if (!weights) return;
     const { window } = layers[layer];
-    $("look-which").textContent = t("lookHead", { layer: layer + 1, head: head + 1 }) + (window ? t("lookWindow", { n: window }) : "");
+    $("look-which").textContent = t("lookHead", { layer: layer + 1, head: head + 1 }) + (window ? t("lookWindow", { tokens: words.count("tokens", window) }) : "");
     draw($("look-map"), weights, Math.max(2, Math.min(16, Math.floor(480 / tokens.length))));
     words.name($("look-map"), t("lookMap"));
     const buttons = tokens.map((each, at) => {

@@ -3,7 +3,7 @@
 minitron.words.add({
   en: {
     skipMenu: "Skip the menu", chapters: "Chapters", openMenu: "Show the chapters", closeMenu: "Hide the chapters", explanation: "How this model works",
-    pageTitle: "How {name} works", typeHere: "Type something", waking: "The model is waking up…",
+    pageTitle: "How {name} works", typeHere: "Type something", waking: "The model is waking up…", tooLongHere: "This text is too long to be shown here.",
 
     readTitle: "What it read", readLead: "A language model knows what its data say. These are the rows that it was made of, and those that were left out.",
     readRows: "{rows} rows read, {kept} kept: {train} to learn from, {valid} and {probes} held out to test with.",
@@ -11,7 +11,7 @@ minitron.words.add({
     readNothing: "The run holds no report of its data.", readBase: "This model read plain text; the chapter “{chapter}” looks through it.",
 
     tokensTitle: "How a text becomes tokens", tokensLead: "The model never sees letters. A text is cut into pieces from a fixed vocabulary, and each piece is a number. Common words are one piece, rare ones are many.",
-    withMarkers: "as the model sees it: a question between markers", tokensTold: "{tokens} for {characters} ({bytes}): {ratio} characters in a token",
+    withMarkers: "as the model sees it: a question between markers", tokensTold: "{tokens} for {characters} ({bytes}): {ratio} in a token",
     characters_one: "{n} character", characters_other: "{n} characters", bytes_one: "{n} byte", bytes_other: "{n} bytes", pieceTold: "token {id}: {text}",
 
     nextTitle: "What it thinks next", nextLead: "After every token the model gives each token of its vocabulary a probability. That is all it does: an answer is this step, again and again. Take another branch and see where it leads.",
@@ -20,7 +20,7 @@ minitron.words.add({
     marker: "marker {name}",
 
     lookTitle: "Where it looks", lookLead: "For every token, each head of each layer decides how much it takes from the tokens before it. Choose a head, then a token: the stronger another token's colour, the more is taken from it.",
-    lookHeads: "Heads, a row for each layer", lookHead: "Layer {layer}, head {head}", lookPieces: "Tokens", quoted: "“{x}”", lookTold: "{token} looks at {others}", lookWindow: "; this layer sees the last {n} tokens only",
+    lookHeads: "Heads, a row for each layer", lookHead: "Layer {layer}, head {head}", lookPieces: "Tokens", quoted: "“{x}”", lookTold: "{token} looks at {others}", lookWindow: "; this layer sees the last {tokens} only",
     lookNone: "Layer {layer} has no attention: it is of the kind “{kind}”, which keeps a summary in place of looking back.", lookMap: "Who looks at whom: a row for each token, a column for what it looks at",
 
     nearestTitle: "The nearest in its data", nearestLead: "Did it make this up, or read it? These are the questions in the training data that are most like yours.",
@@ -43,7 +43,7 @@ minitron.words.add({
   },
   ru: {
     skipMenu: "Пропустить меню", chapters: "Главы", openMenu: "Показать главы", closeMenu: "Скрыть главы", explanation: "Как работает эта модель",
-    pageTitle: "Как работает {name}", typeHere: "Напишите что-нибудь", waking: "Модель просыпается…",
+    pageTitle: "Как работает {name}", typeHere: "Напишите что-нибудь", waking: "Модель просыпается…", tooLongHere: "Этот текст слишком длинный, чтобы показать его здесь.",
 
     readTitle: "Что она читала", readLead: "Языковая модель знает то, что есть в её данных. Вот строки, из которых она сделана, и те, что отброшены.",
     readRows: "Прочитано строк: {rows}, оставлено: {kept}. Для обучения: {train}; отложено для проверки: {valid} и {probes}.",
@@ -51,7 +51,7 @@ minitron.words.add({
     readNothing: "В папке модели нет отчёта о данных.", readBase: "Эта модель читала простой текст; поискать в нём можно в главе «{chapter}».",
 
     tokensTitle: "Как текст становится токенами", tokensLead: "Модель никогда не видит букв. Текст режется на куски из постоянного словаря, и каждый кусок — число. Частые слова — один кусок, редкие — несколько.",
-    withMarkers: "как видит модель: вопрос между метками", tokensTold: "{tokens} на {characters} ({bytes}): {ratio} символа на токен",
+    withMarkers: "как видит модель: вопрос между метками", tokensTold: "{tokens} на {characters} ({bytes}): {ratio} на токен",
     characters_one: "{n} символ", characters_few: "{n} символа", characters_many: "{n} символов", characters_other: "{n} символа", bytes_one: "{n} байт", bytes_few: "{n} байта", bytes_many: "{n} байт", bytes_other: "{n} байта", pieceTold: "токен {id}: {text}",
 
     nextTitle: "Что она скажет дальше", nextLead: "После каждого токена модель даёт каждому токену словаря вероятность. Больше она ничего не делает: ответ — это тот же шаг снова и снова. Сверните на другую ветку и посмотрите, куда она ведёт.",
@@ -60,7 +60,7 @@ minitron.words.add({
     marker: "метка {name}",
 
     lookTitle: "Куда она смотрит", lookLead: "Для каждого токена каждая голова каждого слоя решает, сколько взять от токенов перед ним. Выберите голову, потом токен: чем ярче цвет другого токена, тем больше от него взято.",
-    lookHeads: "Головы, каждый ряд — слой", lookHead: "Слой {layer}, голова {head}", lookPieces: "Токены", quoted: "«{x}»", lookTold: "{token} смотрит на {others}", lookWindow: "; этот слой видит только последние {n} токенов",
+    lookHeads: "Головы, каждый ряд — слой", lookHead: "Слой {layer}, голова {head}", lookPieces: "Токены", quoted: "«{x}»", lookTold: "{token} смотрит на {others}", lookWindow: "; этот слой видит только последние {tokens}",
     lookNone: "В слое {layer} нет внимания: он вида «{kind}» и вместо взгляда назад хранит краткий итог.", lookMap: "Кто на кого смотрит: строка — токен, столбец — на что он смотрит",
 
     nearestTitle: "Ближайшее в её данных", nearestLead: "Она это придумала или прочитала? Вот вопросы из обучающих данных, больше всего похожие на ваш.",

@@ -9,13 +9,6 @@
   const themes = () => t("theme", { name: t(look.theme) });
   let ready = false;
 
-  // trouble shows in a sentence what failed; without an error it hides that sentence.
-  minitron.trouble = (error) => {
-    if (error?.name === "AbortError") return;
-    $("trouble").hidden = !error;
-    $("trouble").textContent = error?.message ?? "";
-  };
-
   function show() {
     words.fill(document.body);
     document.title = $("title").textContent = t("pageTitle", { name: told.name });
@@ -50,6 +43,9 @@
     $("language").addEventListener("click", () => { look.speak(words.lang === "ru" ? "en" : "ru"); show(); });
     show();
     $("next-told").textContent = $("tokens-told").textContent = $("look-told").textContent = t("waking");
-    engine.about().then(() => { ready = true; tries.show(); attention.show(); performance.mark("minitron-explained"); }, minitron.trouble);
+    engine.about().then(() => { ready = true; tries.show(); attention.show(); performance.mark("minitron-explained"); }, (error) => {
+      $("trouble").hidden = false;
+      $("trouble").textContent = error.message;
+    });
   };
 })();

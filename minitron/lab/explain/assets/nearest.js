@@ -81,7 +81,7 @@
     const how = `${t("nearestHow")} ${t("nearestTold", counts)}`;
     $("nearest-told").textContent = !all ? t("nearestEmpty") : near.length || !text.trim() ? how : `${t("nearestNone")} ${how}`;
     $("nearest-found").replaceChildren(...near.map((one) => shown(dialogues[one.dialogue], one)));
-  });
+  }, (why) => { $("nearest-told").textContent = why; });
 
   function shown(turns, { turn, similarity }) {
     const said = turns.flatMap((text, i) => {
@@ -100,7 +100,7 @@
       answer += chunk.choices?.[0]?.delta?.content ?? "";
       if (current()) place.replaceChildren(told.box(t("nearestSays", { name: told.name }), answer));
     } });
-  });
+  }, (why) => $("nearest-answer").replaceChildren(node("p", { class: "told", text: why })));
 
   // start loads the index when the chapter is about to be scrolled into view, since making it takes a moment.
   function start(question) {

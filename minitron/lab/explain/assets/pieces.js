@@ -32,22 +32,15 @@
   }
 
   // fresh makes repeated calls of an asynchronous act safe: act gets current(), which is false once a newer call has begun, so that it
-  // can drop a late result. Errors are shown only of the newest call, until one succeeds.
-  function fresh(act) {
-    let last = 0, failed = false;
+  // can drop a late result. If the newest call fails, failed gets a sentence that says why, and puts it in place of an earlier result.
+  function fresh(act, failed) {
+    let last = 0;
     return async (...values) => {
       const mine = ++last;
       try {
         await act(() => mine === last, ...values);
-        if (mine === last && failed) {
-          failed = false;
-          minitron.trouble();
-        }
       } catch (error) {
-        if (mine === last) {
-          failed = true;
-          minitron.trouble(error);
-        }
+        if (mine === last) failed(error.code === "context_length_exceeded" ? words.t("tooLongHere") : error.message);
       }
     };
   }

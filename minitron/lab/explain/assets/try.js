@@ -17,8 +17,9 @@
     $("tokens-pieces").replaceChildren(...tokens.map((token, at) => piece(token, at)));
     const characters = Array.from(text).length;
     const values = { tokens: count("tokens", tokens.length), characters: count("characters", characters), bytes: count("bytes", new TextEncoder().encode(text).length) };
-    $("tokens-told").textContent = tokens.length ? t("tokensTold", { ...values, ratio: number(characters / tokens.length, { maximumFractionDigits: 1 }) }) : "";
-  });
+    const ratio = count("characters", Math.round((10 * characters) / tokens.length) / 10);
+    $("tokens-told").textContent = tokens.length ? t("tokensTold", { ...values, ratio }) : "";
+  }, (why) => { $("tokens-pieces").replaceChildren(); $("tokens-told").textContent = why; });
 
   // --- what comes next
   let prompt = [], path = [], likely = []; // the tokens of the prompt, those taken after it, and those likely to follow
@@ -31,12 +32,12 @@
   const step = fresh(async (current) => {
     steps++;
     try {
-      const found = await minitron.engine.explain({ do: "next", ids: ids(), top: TOP });
+      const found = over() ? { top: [] } : await minitron.engine.explain({ do: "next", ids: ids(), top: TOP });
       if (current()) show(found);
     } finally {
       steps--;
     }
-  });
+  }, clear);
 
   // take adds a token; back keeps only the first `to` of the taken tokens.
   function take(token) {
@@ -84,8 +85,16 @@
     if (!current()) return;
     [prompt, path] = [given, []];
     if (prompt.length) await step();
-    else { $("next-odds").replaceChildren(); $("next-path").replaceChildren(); $("next-told").textContent = ""; }
-  });
+    else clear("");
+  }, clear);
+
+  // clear leaves nothing of what was shown but a sentence.
+  function clear(why) {
+    [prompt, path, likely] = [[], [], []];
+    for (const part of ["odds", "path"]) $(`next-${part}`).replaceChildren();
+    for (const button of ["go", "back", "reset"]) $(`next-${button}`).disabled = true;
+    $("next-told").textContent = why;
+  }
 
   async function goOn() {
     if (going || steps) return;
