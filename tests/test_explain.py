@@ -189,6 +189,35 @@ def test_a_run_without_reports_has_a_page(window, in_tmp_path):
         assert said in w.page.inner_text(f"#{name}")
 
 
+def test_a_base_model_has_text_and_no_dialogues(window, in_tmp_path):
+    (in_tmp_path / "raw.txt").write_text("\n\n".join(tiny_texts(300)))
+    pretrain = '[pretrain]\nfiles = ["raw.txt"]\nvalid_fraction = 0.1\n'
+    (in_tmp_path / "bare.toml").write_text(
+        f"[model]\nn_layers = 1\nn_heads = 2\nd_model = 32\ncontext = 64\n{pretrain}"
+    )
+    config = load_recipe("bare.toml", ["tokenizer.kind=char", "tokenizer.vocab_size=340"])
+    export.write(config, out="q8", dtype="q8", untrained=True)
+    page = html.whole(
+        in_tmp_path / "q8",
+        html.describe(in_tmp_path / "q8"),
+        folders=[ASSETS, html.PAGE, html.ENGINE],
+        told={"minitron-told": told.of(config, card="# Bare")},
+        packed={"minitron-dialogues": dialogues.packed(config)},
+    )
+    (in_tmp_path / "base.html").write_text(page)
+    w = window(page=in_tmp_path / "base.html")
+    w.page.fill("#nearest-text", tiny_texts(1)[0])
+    w.page.locator("#nearest").scroll_into_view_if_needed()
+    w.page.locator("#nearest-found .box").first.wait_for()
+    text = w.page.inner_text("main")
+    assert "passages of the training text" in text
+    for word in ("question", "dialogue", "user", "the answer"):
+        assert word not in text.lower().replace("question)", ""), word
+    w.page.fill("#next-text", "hello " * 20)
+    w.until("document.querySelector('#next-told').textContent.endsWith('memory is full.')")
+    assert w.page.locator("#next-odds li").count() == 0
+
+
 # ---- what it computes
 
 

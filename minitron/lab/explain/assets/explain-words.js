@@ -40,6 +40,14 @@ minitron.words.add({
     weakest: "Right answers by skill", wrong: "Wrong answers", skill: "skill", answer: "answer", rule: "what was wanted", failsNone: "The examination found nothing wrong, or has not been held.", checkAll: "has all of: {x}", checkAny: "has one of: {x}", checkNone: "lacks: {x}", checkEquals: "is: {x}",
 
     cardTitle: "The model card", cardLead: "What whoever uses the model should know.",
+
+    readLead_text: "A language model knows what its data say.",
+    nextLead_text: "After every token the model gives each token of its vocabulary a probability. That is all it does: a text is this step, again and again. Take another branch and see where it leads.",
+    nextPath_text: "The continuation so far (choose a token to go back to it)", nextEnd_text: "The text ends here.",
+    nearestLead_text: "Did it make this up, or read it? These are the passages of its training text that are most like yours.",
+    nearestTold_text: "Among {here} of the {all} passages of the training text. Those with a word of their own are all here, as far as there is room; the rest is drawn at random.",
+    asked_text: "beginning", wanted_text: "how the text goes on",
+    failsLead_text: "Every model of this size is wrong often. These are beginnings of held-out passages, with what the text says next, and what the model does.",
   },
   ru: {
     skipMenu: "Пропустить меню", chapters: "Главы", openMenu: "Показать главы", closeMenu: "Скрыть главы", explanation: "Как работает эта модель",
@@ -80,5 +88,13 @@ minitron.words.add({
     weakest: "Верные ответы по навыкам", wrong: "Неверные ответы", skill: "навык", answer: "ответ", rule: "что требовалось", failsNone: "Экзамен ничего не нашёл или его ещё не было.", checkAll: "есть всё: {x}", checkAny: "есть одно из: {x}", checkNone: "нет: {x}", checkEquals: "равно: {x}",
 
     cardTitle: "Карточка модели", cardLead: "Что стоит знать тому, кто пользуется моделью.",
+
+    readLead_text: "Языковая модель знает то, что есть в её данных.",
+    nextLead_text: "После каждого токена модель даёт каждому токену словаря вероятность. Больше она ничего не делает: текст — это тот же шаг снова и снова. Сверните на другую ветку и посмотрите, куда она ведёт.",
+    nextPath_text: "Продолжение (выберите токен, чтобы вернуться к нему)", nextEnd_text: "На этом текст кончается.",
+    nearestLead_text: "Она это придумала или прочитала? Вот отрывки из её обучающего текста, больше всего похожие на ваш.",
+    nearestTold_text: "Среди отрывков обучающего текста: {here}, а всего их {all}. Те, где есть слово, которого нет в других, взяты все, пока есть место; остальные выбраны случайно.",
+    asked_text: "начало", wanted_text: "как текст продолжается",
+    failsLead_text: "Любая модель такого размера часто неправа. Вот начала отложенных отрывков, что в тексте дальше и что пишет модель.",
   },
 });

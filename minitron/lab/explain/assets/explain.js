@@ -29,6 +29,7 @@
   minitron.start = (engine) => {
     minitron.engine = engine;
     const { early } = engine;
+    words.continues = told.base;
     const ours = (text) => /[а-яё]/i.test(text) === (words.lang === "ru"); // whether a text is in the language of the page
     const asked = early?.questions ?? [];
     const question = asked.find(ours) ?? asked[0] ?? (told.base ? "Once upon a time" : ["Hello! How are you?", "Привет! Как дела?"].find(ours));

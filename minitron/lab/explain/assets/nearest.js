@@ -87,7 +87,8 @@
     const said = turns.flatMap((text, i) => {
       if (!text) return [];
       const role = i ? (i % 2 ? "user" : "assistant") : "system";
-      return [node("p", { class: `turn ${role}${i === turn ? " found" : ""}`, dir: "auto" }, node("span", { class: "role", text: role }), text)];
+      const who = told.base ? [] : [node("span", { class: "role", text: role })];
+      return [node("p", { class: `turn ${role}${i === turn ? " found" : ""}`, dir: "auto" }, ...who, text)];
     });
     return node("div", { class: "box" }, node("p", { class: "box-name", text: t("similar", { n: percent(similarity) }) }), ...said);
   }
