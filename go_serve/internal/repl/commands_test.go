@@ -241,6 +241,10 @@ func TestEditorInChat(t *testing.T) {
 	if !strings.Contains(screen, "turns: 2, ") || !strings.Contains(screen, lang.English.HowToLeave) {
 		t.Errorf("%q, %q", out, screen)
 	}
+	// So does an empty line: what comes next is a message of its own.
+	if _, screen, _ = typeKeys(t, "hello\r", "/edit\r", "\x15\r", "new\r", "/stats\r"); !strings.Contains(screen, "turns: 2, ") {
+		t.Errorf("an emptied /edit replaced a message: %q", screen)
+	}
 	// Two in a row leave, unless the line held something.
 	if _, screen, _ = typeKeys(t, "\x03\x03", "/stats\r"); strings.Contains(screen, "turns") {
 		t.Errorf("ctrl-c twice: %q", screen)

@@ -141,21 +141,21 @@ func (r *repl) read(prompt, draft string, remember bool) (string, error) {
 
 // obey carries out a command, or answers a message.
 func (r *repl) obey(text string) (leave bool, err error) {
+	instead := r.instead
+	r.instead = false
 	if strings.TrimSpace(text) == "" {
 		return false, nil
 	}
 	if command, rest, is := r.parse(text); is {
-		r.instead = false
 		return command(r, rest)
 	}
 	if r.Prompt {
 		text = unquote(text)
 	}
 	say := r.chat.Say
-	if r.instead {
+	if instead {
 		say = r.chat.SayInstead
 	}
-	r.instead = false
 	return false, r.answer(text, say)
 }
 
