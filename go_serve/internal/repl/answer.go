@@ -21,10 +21,10 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	var shown io.Writer = out
 	if r.live {
 		shown = &whole
-		told := 0
+		r.told = 0
 		r.chat.Watch = func(odds chat.Odds) {
-			told++
-			r.tell(oddsLine(told, odds))
+			r.told++
+			r.tell(oddsLine(r.told, odds))
 		}
 		defer func() { r.chat.Watch = nil }()
 	}

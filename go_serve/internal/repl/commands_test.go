@@ -104,6 +104,15 @@ func TestBranch(t *testing.T) {
 	}
 }
 
+// TestBranchWhileShown holds that the tokens behind a branch are told with the numbers that /probs and /branch know them by.
+func TestBranchWhileShown(t *testing.T) {
+	_, notes := talk(t, "/probs on\nhello\n/branch 3\n/probs\n", 6, &lang.English)
+	lines := oddsLines.FindAllString(notes, -1)
+	if len(lines) != 6+6+9 || !slices.Equal(lines[6:12], lines[15:]) {
+		t.Errorf("%q", notes)
+	}
+}
+
 // TestTokensSeen shows the template that the model sees around what is said.
 func TestTokensSeen(t *testing.T) {
 	_, notes := talk(t, "hi\n/tokens\n", 2, &lang.English)

@@ -95,6 +95,7 @@ func (r *repl) branch(rest string) (bool, error) {
 	}
 	text, _ := r.chat.Last()
 	return false, r.answer(text, func(ctx context.Context, _ string, onText func(string)) (chat.Answer, error) {
+		r.told = at // the new one and those before it stand already
 		answer, ok, err := r.chat.Branch(ctx, at-1, other-1, onText)
 		if err == nil && !ok {
 			err = errNoBranch

@@ -44,6 +44,7 @@ type repl struct {
 	instead  bool     // whether the next message replaces the last one
 	forgot   bool     // whether the person was told that the oldest turns are forgotten
 	live     bool     // whether tokens are shown with their odds while they are written
+	told     int      // the number of the token that was shown so last
 	offered  []string // questions to begin with
 }
 
