@@ -29,7 +29,8 @@ const (
 
 // Lock waits until nobody else, in this program or another, holds the lock of a file, and takes it. Who reads a file and writes
 // back what they made of it holds its lock meanwhile, or loses what others write between the two. The lock is a file beside it,
-// which unlock removes. Where none can be made, as in a folder that cannot be written, it goes without: what follows tells why.
+// which unlock removes. Where none can be made or removed, as in a folder that cannot be written, it goes without: what follows
+// tells why.
 func Lock(path string) (unlock func()) {
 	name := path + ".lock"
 	for {
@@ -43,7 +44,9 @@ func Lock(path string) (unlock func()) {
 		}
 		about, err := os.Stat(name)
 		if err == nil && time.Since(about.ModTime()).Abs() > staleLock { // also from a future that the clock has been set back from
-			os.Remove(name)
+			if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return func() {}
+			}
 			continue
 		}
 		time.Sleep(lockPause)

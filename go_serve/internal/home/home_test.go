@@ -133,8 +133,8 @@ func TestLockThatWasLeftBehind(t *testing.T) {
 		}
 	}
 	os.WriteFile(name, nil, 0o600)
-	taken := make(chan struct{})
-	go func() { Lock(path)(); close(taken) }()
+	taken := make(chan struct{}, 1)
+	go func() { Lock(path)(); taken <- struct{}{} }()
 	select {
 	case <-taken:
 		t.Error("two hold the same lock")
@@ -143,4 +143,12 @@ func TestLockThatWasLeftBehind(t *testing.T) {
 	os.Remove(name)
 	<-taken
 	Lock(filepath.Join(path, "no", "such", "folder"))() // goes without
+	os.MkdirAll(filepath.Join(name, "full"), 0o700)     // cannot be removed, as nothing can be in a folder that cannot be written
+	os.Chtimes(name, time.Time{}, time.Now().Add(-time.Minute))
+	go func() { Lock(path)(); taken <- struct{}{} }()
+	select {
+	case <-taken:
+	case <-time.After(time.Second):
+		t.Error("waits without end for a lock that cannot be removed")
+	}
 }
