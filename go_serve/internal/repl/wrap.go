@@ -2,13 +2,12 @@ package repl
 
 import (
 	"io"
-	"strings"
 
 	"minitron/internal/width"
 )
 
 // wrapper breaks lines between words, where a terminal would break them anywhere. It holds the last word back until it is known
-// to be complete. A character of double width, such as a Chinese one, is a word by itself.
+// to be complete. A character of double width, such as a Chinese one or an emoji of several code points, is a word by itself.
 type wrapper struct {
 	out     io.Writer
 	columns func() int // of the window; nil: lines are not broken
@@ -16,7 +15,7 @@ type wrapper struct {
 	at     int  // columns used in the current line
 	begun  bool // whether a word, possibly of no width, stands in that line
 	spaces string
-	word   strings.Builder
+	word   []rune
 }
 
 func (w *wrapper) Write(p []byte) (int, error) {
@@ -32,19 +31,19 @@ func (w *wrapper) Write(p []byte) (int, error) {
 			}
 			w.at, w.begun, w.spaces = 0, false, ""
 		case char == ' ' || char == '\t':
-			if w.word.Len() > 0 {
+			if len(w.word) > 0 {
 				err = w.flush()
 			}
 			w.spaces += string(char)
-		case width.OfCluster([]rune{char}) > 1:
-			err = w.flushIf(w.word.Len() > 0)
-			w.word.WriteRune(char)
-			if err == nil {
-				err = w.flush()
-			}
 		default:
-			w.word.WriteRune(char)
-			err = w.flushIf(w.word.Len() >= 4*w.columns()) // too long for a word: the terminal breaks it
+			w.word = append(w.word, char)
+			last := width.Previous(w.word, len(w.word))
+			switch {
+			case len(w.word) >= 4*w.columns(): // too long for a word: the terminal breaks it
+				err = w.flush()
+			case last > 0 && (w.isWide(last, len(w.word)) || w.isWide(width.Previous(w.word, last), last)):
+				err = w.write(last)
+			}
 		}
 		if err != nil {
 			return 0, err
@@ -53,22 +52,25 @@ func (w *wrapper) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *wrapper) flushIf(yes bool) error {
-	if !yes {
-		return nil
-	}
-	return w.flush()
+// isWide reports whether a character of double width stands between two places in the word.
+func (w *wrapper) isWide(from, to int) bool {
+	return width.OfCluster(w.word[from:to]) > 1
 }
 
-// flush writes what was held back. The last column stays free, as terminals do not agree about what happens after it is written
-// to.
+// flush writes what was held back.
 func (w *wrapper) flush() error {
 	if w.columns == nil {
 		return nil
 	}
-	word := w.word.String()
-	w.word.Reset()
-	gap, size := width.Of([]rune(w.spaces)), width.Of([]rune(word))
+	return w.write(len(w.word))
+}
+
+// write writes the first runes of the word. The last column stays free, as terminals do not agree about what happens after it is
+// written to.
+func (w *wrapper) write(runes int) error {
+	word := string(w.word[:runes])
+	gap, size := width.Of([]rune(w.spaces)), width.Of(w.word[:runes])
+	w.word = w.word[runes:]
 	if w.begun && word != "" && w.at+gap+size >= max(w.columns(), 1) {
 		w.at, gap, w.spaces = 0, 0, "\n"
 	}

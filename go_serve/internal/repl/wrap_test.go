@@ -28,6 +28,11 @@ func TestWrap(t *testing.T) {
 		{10, "/help   this list and more\nx", "/help\nthis list\nand more\nx"},
 		{3, "a b", "a\nb"},
 		{3, "\u0301 👩", "\u0301\n👩"}, // a word of no width is a word
+		{5, "abc👍🏽", "abc\n👍🏽"},      // what a terminal shows as one character stays whole
+		{6, "ab👩‍👩‍👧 か\u3099か\u3099", "ab👩‍👩‍👧\nか\u3099か\u3099"},
+		{6, "a❤️❤️❤️", "a❤️❤️\n❤️"},
+		{6, "aaa🇷🇺🇷🇺", "aaa🇷🇺\n🇷🇺"},
+		{5, "a\u1112\u1161\u11ab\u1112\u1161\u11ab", "a\u1112\u1161\u11ab\n\u1112\u1161\u11ab"},
 		{1, "a b", "a\nb"},
 		{0, "one two three", "one two three"},
 	}
