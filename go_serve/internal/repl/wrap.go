@@ -69,7 +69,7 @@ func (w *wrapper) flush() error {
 // written to.
 func (w *wrapper) write(runes int) error {
 	word := string(w.word[:runes])
-	gap, size := width.Of([]rune(w.spaces)), width.Of(w.word[:runes])
+	gap, size := behind(w.at, w.spaces)-w.at, width.Of(w.word[:runes])
 	w.word = w.word[runes:]
 	if w.begun && word != "" && w.at+gap+size >= max(w.columns(), 1) {
 		w.at, gap, w.spaces = 0, 0, "\n"
@@ -82,4 +82,15 @@ func (w *wrapper) write(runes int) error {
 		w.at %= columns
 	}
 	return err
+}
+
+// behind returns the column behind spaces and tabs that begin at a column.
+func behind(at int, spaces string) int {
+	for _, char := range spaces {
+		at++
+		if char == '\t' { // to the next eighth column
+			at = (at + 7) / 8 * 8
+		}
+	}
+	return at
 }

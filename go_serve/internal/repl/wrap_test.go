@@ -26,6 +26,7 @@ func TestWrap(t *testing.T) {
 		{10, "aя日本 wordword", "aя日本\nwordword"},
 		{10, "e\u0301e\u0301e\u0301e\u0301 e\u0301e\u0301e\u0301e\u0301 a", "e\u0301e\u0301e\u0301e\u0301 e\u0301e\u0301e\u0301e\u0301\na"},
 		{10, "/help   this list and more\nx", "/help\nthis list\nand more\nx"},
+		{20, "\tone two three\na\tone two three", "\tone two\nthree\na\tone two\nthree"}, // a tab goes to the next eighth column
 		{3, "a b", "a\nb"},
 		{3, "\u0301 👩", "\u0301\n👩"}, // a word of no width is a word
 		{5, "abc👍🏽", "abc\n👍🏽"},      // what a terminal shows as one character stays whole
@@ -102,7 +103,16 @@ func FuzzWrap(f *testing.F) {
 		for line := range strings.SplitSeq(got, "\n") {
 			line = strings.TrimRight(line, " \t")
 			words := strings.FieldsFunc(line, isGap)
-			tooWide := func(word string) bool { return width.Of([]rune(word)) >= int(columns) }
+			tooWide := func(text string) bool {
+				at := 0
+				for i, word := range strings.Split(text, "\t") {
+					if i > 0 {
+						at = at/8*8 + 8
+					}
+					at += width.Of([]rune(word))
+				}
+				return at >= int(columns)
+			}
 			if len(words) < 2 || slices.ContainsFunc(words, tooWide) || tooWide(line[:strings.Index(line, words[0])+len(words[0])]) {
 				continue // the terminal breaks it
 			}
