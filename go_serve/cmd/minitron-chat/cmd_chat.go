@@ -30,8 +30,10 @@ func chatInTerminal(o *options, stdin *os.File, stdout io.Writer) error {
 		return err
 	}
 	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt)
-	defer signal.Stop(interrupts)
+	if term.IsTerminal(stdin) { // elsewhere nobody could say what comes next: Ctrl-C ends the program
+		signal.Notify(interrupts, os.Interrupt)
+		defer signal.Stop(interrupts)
+	}
 	defer term.Prepare()()
 
 	r := repl.Options{

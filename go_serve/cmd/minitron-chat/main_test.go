@@ -430,3 +430,27 @@ func TestInterruptWhileWaiting(t *testing.T) {
 		}
 	}
 }
+
+// TestInterruptOnAPipe sends Ctrl-C to a chat whose messages come from a pipe: nobody types there, so it ends the program.
+func TestInterruptOnAPipe(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("windows has no such signal")
+	}
+	cmd := exec.Command(full, "--max-tokens", "5")
+	cmd.Stdin = strings.NewReader(strings.Repeat("hello\n", 100_000))
+	answers, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	bufio.NewReader(answers).ReadBytes('\n')
+	cmd.Process.Signal(syscall.SIGINT)
+	go io.Copy(io.Discard, answers)
+	stuck := time.AfterFunc(2*time.Second, func() { cmd.Process.Kill() })
+	cmd.Wait()
+	if !stuck.Stop() {
+		t.Error("it goes on")
+	}
+}
