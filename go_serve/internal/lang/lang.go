@@ -53,6 +53,7 @@ type Strings struct {
 	Pieces    string // number, tokens
 	ProbsOn   string
 	ProbsOff  string
+	NoTrace   string
 	NoBranch  string
 	Bench     string // tokens read, per second, tokens written, per second, threads
 
@@ -195,6 +196,7 @@ A beginning of several lines: paste it, press Alt-Enter between the lines, or be
 		Pieces:    "tokens: %d\n%s",
 		ProbsOn:   "Tokens are shown with their probabilities while they are written; /probs off ends that.",
 		ProbsOff:  "Answers are shown as text.",
+		NoTrace:   "There are no tokens to show of what was written last; /regen writes it anew.",
 		NoBranch:  "This token has no alternative with that number; /probs lists them.",
 		Bench:     "read %d tokens at %.1f per second, wrote %d tokens at %.1f per second; threads: %d",
 
@@ -330,6 +332,7 @@ Ctrl-C останавливает модель. Стрелки вверх и в�
 		Pieces:    "токенов: %d\n%s",
 		ProbsOn:   "Токены показываются с вероятностями, пока пишутся; закончить: /probs off.",
 		ProbsOff:  "Ответы показываются текстом.",
+		NoTrace:   "Токенов того, что написано последним, здесь нет; /regen напишет заново.",
 		NoBranch:  "У этого токена нет варианта с таким номером; список: /probs.",
 		Bench:     "прочитано токенов: %d, в секунду: %.1f; написано: %d, в секунду: %.1f; потоков: %d",
 

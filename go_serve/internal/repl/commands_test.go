@@ -172,8 +172,8 @@ func TestSaveAndLoad(t *testing.T) {
 // TestSaveWritesWhatTheModelForgot: the context holds three turns of twelve.
 func TestSaveWritesWhatTheModelForgot(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "chat.json")
-	_, notes := talk(t, strings.Repeat("0123456789\n", 12)+"/save "+file+"\n/stats\n/new\n/probs\n/load "+file+"\n/probs\n", 4, &lang.English)
-	for note, times := range map[string]int{"; turns: 12.": 2, "turns: 12, tokens: 36 of 64": 1, "Nothing was said yet.": 2} {
+	_, notes := talk(t, strings.Repeat("0123456789\n", 12)+"/save "+file+"\n/stats\n/new\n/probs\n/load "+file+"\n/probs\n/branch 1\n/tokens\n", 4, &lang.English)
+	for note, times := range map[string]int{"; turns: 12.": 2, "turns: 12, tokens: 36 of 64": 1, lang.English.NothingYet: 1, lang.English.NoTrace: 3} {
 		if strings.Count(notes, note) != times {
 			t.Errorf("%q is not there %d times: %q", note, times, notes)
 		}

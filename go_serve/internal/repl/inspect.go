@@ -49,7 +49,7 @@ func (r *repl) probs(rest string) (bool, error) {
 		return false, err
 	}
 	if len(odds) == 0 && err == nil {
-		r.tell(r.Lang.NothingYet)
+		r.noTrace()
 		return false, nil
 	}
 	for i, o := range odds {
@@ -59,6 +59,16 @@ func (r *repl) probs(rest string) (bool, error) {
 		r.tell(r.Lang.Interrupted)
 	}
 	return false, nil
+}
+
+// noTrace says why there are no tokens to show: nothing was said, or what was said last was loaded, empty, or answered before
+// something that was taken back.
+func (r *repl) noTrace() {
+	if r.chat.Turns() == 0 {
+		r.tell(r.Lang.NothingYet)
+	} else {
+		r.tell(r.Lang.NoTrace)
+	}
 }
 
 // oddsLine formats a token with its number, and its others with theirs; /branch takes these numbers.
@@ -74,7 +84,7 @@ func oddsLine(number int, o chat.Odds) string {
 // first of the others.
 func (r *repl) branch(rest string) (bool, error) {
 	if r.chat.Written() == 0 {
-		r.tell(r.Lang.NothingYet)
+		r.noTrace()
 		return false, nil
 	}
 	fields := strings.Fields(rest)
@@ -119,8 +129,8 @@ func (r *repl) tokens(text string) {
 	if text == "" {
 		pieces = r.chat.Seen()
 	}
-	if len(pieces) == 0 {
-		r.tell(r.Lang.NothingYet)
+	if text == "" && len(pieces) == 0 {
+		r.noTrace()
 		return
 	}
 	r.say(r.Lang.Pieces, len(pieces), spelt(strings.Join(pieces, " | ")))
