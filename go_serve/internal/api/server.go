@@ -89,7 +89,9 @@ func (s *Server) chat(r request, f form) (Work, error) {
 		return nil, err
 	}
 	isSystem := func(m chat.Message) bool { return m.Role == "system" }
-	if !slices.ContainsFunc(r.messages, isSystem) && s.Settings.System != "" && !s.engine.ContinuesText() {
+	if s.engine.ContinuesText() {
+		r.messages = slices.DeleteFunc(r.messages, isSystem)
+	} else if !slices.ContainsFunc(r.messages, isSystem) && s.Settings.System != "" {
 		r.messages = append([]chat.Message{{Role: "system", Content: s.Settings.System}}, r.messages...)
 	}
 	if !slices.ContainsFunc(r.messages, func(m chat.Message) bool { return !isSystem(m) }) { // system messages only: the model begins

@@ -31,10 +31,18 @@ func TestTextChat(t *testing.T) {
 	s := newTextServer(t)
 	s.Settings.System = "never sent"
 	want := one(t, s, `{"prompt": "One day, ", "seed": 4, "temperature": 2}`)
-	for _, before := range []string{``, `{"role": "system", "content": "be"},`, `{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},`} {
-		got := one(t, s, `{"messages": [`+before+`{"role": "user", "content": "One day, "}], "seed": 4, "temperature": 2}`)
+	const system, begun = `{"role": "system", "content": "be"}`, `{"role": "user", "content": "One "}, `
+	for _, messages := range []string{
+		`{"role": "user", "content": "One day, "}`,
+		system + `, {"role": "user", "content": "One day, "}`,
+		`{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "One day, "}`,
+		begun + `{"role": "assistant", "content": "day, "}`, // a beginning of the continuation, too, wherever a system message stands
+		begun + system + `, {"role": "assistant", "content": "day, "}`,
+		begun + `{"role": "assistant", "content": "day, "}, ` + system,
+	} {
+		got := one(t, s, `{"messages": [`+messages+`], "seed": 4, "temperature": 2}`)
 		if got.text() != want.text() || got.Usage.Prompt != want.Usage.Prompt || got.Minitron.DroppedTurns != 0 {
-			t.Errorf("after %s: %q (%d), want %q (%d)", before, got.text(), got.Usage.Prompt, want.text(), want.Usage.Prompt)
+			t.Errorf("%s: %q (%d), want %q (%d)", messages, got.text(), got.Usage.Prompt, want.text(), want.Usage.Prompt)
 		}
 	}
 }
