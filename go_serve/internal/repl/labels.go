@@ -3,6 +3,7 @@ package repl
 import (
 	"errors"
 	"io"
+	"strings"
 
 	"minitron/internal/edit"
 	"minitron/internal/labels"
@@ -20,8 +21,9 @@ func (r *repl) fix(text string) (leave bool, err error) {
 	if !r.canLabel() {
 		return false, nil
 	}
+	answer := r.lastAnswer()
 	if text == "" {
-		if text, err = r.read(r.Lang.FixPrompt, r.lastAnswer(), false); errors.Is(err, edit.ErrInterrupted) || errors.Is(err, io.EOF) {
+		if text, err = r.read(r.Lang.FixPrompt, answer, false); errors.Is(err, edit.ErrInterrupted) || errors.Is(err, io.EOF) {
 			r.tell(r.Lang.NotLabelled)
 			return false, nil
 		}
@@ -29,11 +31,13 @@ func (r *repl) fix(text string) (leave bool, err error) {
 			return false, err
 		}
 	}
-	if text = unquote(text); text == "" || text == r.lastAnswer() {
+	offered := edit.NewEditor("", nil, answer).Text() // the answer as an editor shows it
+	fixed := unquote(text)
+	if said := strings.TrimSpace(fixed); said == "" || said == strings.TrimSpace(answer) || text == offered {
 		r.tell(r.Lang.NotLabelled)
 		return false, nil
 	}
-	r.label(labels.Label{Kind: labels.Fix, Fix: text})
+	r.label(labels.Label{Kind: labels.Fix, Fix: fixed})
 	return false, nil
 }
 

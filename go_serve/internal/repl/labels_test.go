@@ -2,11 +2,14 @@ package repl
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"minitron/internal/chat"
+	"minitron/internal/edit"
 	"minitron/internal/labels"
 	"minitron/internal/lang"
 )
@@ -84,11 +87,19 @@ func TestLabelsAreWrittenToAFile(t *testing.T) {
 
 func TestWhatIsNoFixIsNotNoted(t *testing.T) {
 	said := answers(t, 6, "hello")[0]
-	for _, in := range []string{"hello\n/fix\n", "hello\n/fix\n\n/labels\n", "hello\n/fix " + said + "\n"} {
+	for _, in := range []string{"hello\n/fix\n", "hello\n/fix\n\n/labels\n", "hello\n/fix\n  \n", "hello\n/fix " + said + "\n", "hello\n/fix\n " + said + " \n"} {
 		notes, kept := labelling(t, in, &lang.English)
 		if len(kept) != 0 || !strings.Contains(notes, "Nothing is noted.") {
 			t.Errorf("%q: %v %q", in, kept, notes)
 		}
+	}
+	// Nor is what the editor offers, which leaves out of an answer what would steer a terminal.
+	c, k := newChat(t, 6), &keyboard{typed: []string{"/fix\r", "\r"}}
+	c.Restore([]chat.Message{{Role: "user", Content: "hello"}, {Role: "assistant", Content: "\"\"\"so\x04\"\"\""}})
+	book := labels.Open(labels.Model{Name: "tiny", SHA256: strings.Repeat("1", 64)})
+	options := Options{Editor: &edit.Reader{Terminal: k}, Out: io.Discard, Err: k, Lang: &lang.English, Prompt: true, Labels: book}
+	if err := Run(c, options); err != nil || !strings.Contains(k.drawn.String(), "Nothing is noted.") {
+		t.Errorf("%v, %q", err, k.drawn.String())
 	}
 	_, notes := talkTo(t, Options{In: strings.NewReader("hello\n/good\n/fix\n/labels\n"), Lang: &lang.English}, 6)
 	if strings.Count(notes, "answers cannot be labelled") != 3 {
