@@ -234,6 +234,20 @@ def test_what_does_not_change_a_model_does_not_train_it_anew(minitron):
         assert "done already" in minitron("sft", "tiny.toml", *SHORT, change)[1], change
 
 
+@pytest.mark.parametrize(("force", "wanted"), [([], "fp32"), (["--force"], "fp32"), ([], "bf16")])
+def test_a_run_that_begins_anew_chooses_anew(minitron, force, wanted):
+    minitron("run", "tiny.toml", "--to", "sft", *SHORT, "optim.precision=bf16")
+    folder = Path("runs/tiny/sft")
+    shutil.rmtree(folder / "checkpoints")
+    for name in ("best", "latest", "stage.json"):  # as if killed before its first checkpoint
+        (folder / name).unlink()
+    code, said = minitron("sft", "tiny.toml", *SHORT, f"optim.precision={wanted}", *force)
+    assert code == 0
+    assert ("precision fp32 (as the recipe says)" in said) == (wanted == "fp32")  # one that goes on keeps to its choice
+    trainer = torch.load(next(folder.glob("checkpoints/*/trainer.pt")), weights_only=True)
+    assert trainer["state"]["precision"] == wanted
+
+
 def test_what_was_there_is_kept_however_often(minitron):
     weights = []
     for steps in (1, 2, 3):

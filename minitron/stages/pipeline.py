@@ -429,6 +429,8 @@ def begin(stage: Stage, folder: Path, now: dict, *, parts: Path, force: bool) ->
     if force or changes:
         for packed in folder.glob("packed-*"):  # they may hold other text, or other tokens
             shutil.rmtree(packed)
+        if stage.resumable:  # the precision and the like that were chosen for other settings
+            (folder / "report.json").unlink(missing_ok=True)
     if force:
         shutil.rmtree(parts, ignore_errors=True)
     (folder / "stage.json").unlink(missing_ok=True)
