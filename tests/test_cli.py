@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,6 +61,15 @@ def test_wrong_commands(tiny_run):
     done = minitron("sft", "tiny.toml", "--fast")
     assert done.returncode == 2
     assert "unrecognized arguments: --fast" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the current folder cannot be deleted")
+def test_a_current_folder_that_was_deleted_is_a_sentence(in_tmp_path, monkeypatch):
+    monkeypatch.chdir(in_tmp_path.parent)  # pytest goes back to where it was
+    script = f'mkdir gone && cd gone && rmdir ../gone && exec "{sys.executable}" -m minitron run tiny.toml'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "minitron: error: the current folder was deleted\nhint: change to another one\n"
 
 
 @pytest.mark.parametrize(

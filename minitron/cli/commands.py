@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         told = f" (an option of the recipe has no dashes: {dashed.lstrip('-')})" if dashed else ""
         top.error(f"unrecognized arguments: {' '.join(rest)}{told}")
     try:
+        _in_a_folder()
         if distributed.launched() and arguments.command not in (*STAGE_HELP, "run"):
             raise MinitronError(f"minitron {arguments.command} is for one process", hint="leave torchrun out", code=2)
         smaller = "use a smaller model or file, or a machine with more memory"
@@ -59,6 +60,14 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt as stopped:
         say(_interrupted(arguments))
         sys.exit(getattr(stopped, "code", 130))
+
+
+def _in_a_folder() -> None:
+    """Raises MinitronError where the current folder was deleted: torch would end the process without saying why."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise MinitronError("the current folder was deleted", hint="change to another one", code=2) from None
 
 
 def _interrupted(a: argparse.Namespace) -> str:
