@@ -42,6 +42,11 @@ def test_other_encodings_are_refused_in_a_sentence(tmp_path):
     assert "save it as UTF-8" in told
 
 
+@pytest.mark.parametrize("text", ["seed = " + "1" * 5000, "[export]\nquestions = " + "[" * 3000])
+def test_what_the_parser_cannot_take_is_a_sentence(tmp_path, text):
+    assert "is not valid TOML" in refused(tmp_path, text=text.encode())
+
+
 @pytest.mark.parametrize("name", ["r.toml/below", "x" * 300 + ".toml"])
 def test_a_path_that_cannot_be_read_is_a_sentence(tmp_path, name):
     recipe(tmp_path)
@@ -66,6 +71,13 @@ def test_a_path_that_cannot_be_read_is_a_sentence(tmp_path, name):
         ("model.d_model=1000000", "model.d_model must be at most 65536"),
         ("model.context=65536 model.n_layers=48 model.d_model=1024", "would take 12,288 MB for keys and values"),
         ("reject.presets.mine={top_p=0.0}", "reject.presets.mine.top_p must be above 0"),
+        ("seed=" + "1" * 5000, "seed must be a whole number"),
+        ("sft.steps=9223372036854775808", "sft.steps must be at most 9223372036854775807"),
+        ("optim.lr=1" + "0" * 400, "optim.lr must be a finite number"),
+        ("export.questions=" + "[" * 3000, "export.questions must be a list"),
+        ("export.title=\udcff", "export.title must be UTF-8 text, not '\ufffd'"),
+        ("sft.samples=['\udcff']", "sft.samples[0] must be UTF-8 text"),
+        ("data.roles.\udcff=user", "data.roles must be UTF-8 text"),
     ],
 )
 def test_the_programs_bounds_are_the_recipes(tmp_path, override, told):

@@ -12,6 +12,7 @@ import difflib
 import json
 import math
 import re
+import sys
 import tomllib
 import types
 import typing
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from minitron.core.errors import MinitronError
+from minitron.core.text import is_unicode, mended
 from minitron.recipe import mixture, shapes
 from minitron.recipe.alignment import FeedbackConfig
 from minitron.recipe.data import Fetch, PersonaConfig
@@ -30,6 +32,7 @@ from minitron.recipe.removed import REMOVED
 from minitron.recipe.schema import NORMALIZATIONS, Config, StudyConfig, TokenizerConfig
 from minitron.recipe.training import ModelConfig, OptimConfig
 
+MOST_WHOLE = (1 << 63) - 1  # TOML's whole numbers
 MOST_SYMBOL_BYTES = 200  # of each of tokenizer.user_symbols
 
 
@@ -135,7 +138,10 @@ def tables_of(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode(encoding).replace("\r\n", "\n"))
     except UnicodeDecodeError:
         raise MinitronError(f"{path} is not UTF-8 text", hint="save it as UTF-8", code=2) from None
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number of thousands of digits, thousands of brackets in each other
         raise MinitronError(f"{path} is not valid TOML: {error}", hint="correct that line", code=2) from None
 
 
@@ -146,7 +152,7 @@ def _apply_override(raw: dict[str, Any], text: str, problems: list[str]) -> None
         return
     try:
         parsed = tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value  # a bare word is a string
     table = raw
     *parents, last = key.strip().split(".")
@@ -197,6 +203,9 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is types.UnionType:  # `PretrainConfig | None`
         kind = args[0]
+    if isinstance(value, str) and not is_unicode(value):  # a terminal in another encoding, or an old name of a file
+        problems.append(f"{name} must be UTF-8 text, not {mended(value)!r}")
+        return _BAD
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         if isinstance(value, dict):
             return _fill(kind, value, f"{name}.", problems)
@@ -209,10 +218,14 @@ def _convert(kind: Any, value: Any, name: str, problems: list[str]) -> Any:
     elif origin is dict:
         wanted = "a table"
         if isinstance(value, dict):
-            table = {k: _convert(args[1], v, f"{name}.{k}", problems) for k, v in value.items()}
-            return _BAD if _BAD in table.values() else table
+            table = {
+                _convert(str, k, name, problems): _convert(args[1], v, f"{name}.{k}", problems)
+                for k, v in value.items()
+            }
+            return _BAD if _BAD in (*table, *table.values()) else table
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        beyond = isinstance(value, int) and abs(value) > sys.float_info.max
+        return math.inf if beyond else float(value)
     elif kind is float:
         wanted = "a number"
     elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
@@ -232,8 +245,9 @@ def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems:
         problems.append(f"{name} must be one of {', '.join(meta['choices'])}, not {value!r}")
     if meta.get("low") is not None and not value >= meta["low"]:
         problems.append(f"{name} must be at least {meta['low']}, not {value}")
-    if meta.get("high") is not None and not value <= meta["high"]:
-        problems.append(f"{name} must be at most {meta['high']}, not {value}")
+    high = meta.get("high") or (MOST_WHOLE if isinstance(value, int) else None)
+    if high is not None and not value <= high:
+        problems.append(f"{name} must be at most {high}, not {value}")
     if meta.get("above") is not None and not value > meta["above"]:
         problems.append(f"{name} must be above {meta['above']}, not {value}")
     if meta.get("below") is not None and not value < meta["below"]:
