@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minitron.core.errors import MinitronError
 from minitron.recipe import removed
 from minitron.recipe.load import load_recipe
-from minitron.recipe.write import dump_recipe, write_recipe
+from minitron.recipe.write import comment, dump_recipe, write_recipe
 from minitron.train.schedule import learning_rate
 
 DATA = '[data]\nfiles = ["d.jsonl"]\n'
@@ -45,6 +45,12 @@ def test_other_encodings_are_refused_in_a_sentence(tmp_path):
 @pytest.mark.parametrize("text", ["seed = " + "1" * 5000, "[export]\nquestions = " + "[" * 3000])
 def test_what_the_parser_cannot_take_is_a_sentence(tmp_path, text):
     assert "is not valid TOML" in refused(tmp_path, text=text.encode())
+
+
+def test_a_comment_holds_no_control_characters():
+    text = comment("Made by `minitron new --data 'new\nline\t.jsonl' ё`.")
+    assert text == "# Made by `minitron new --data 'new\\nline\\t.jsonl' ё`."
+    assert tomllib.loads(text + "\nseed = 1\n") == {"seed": 1}
 
 
 @pytest.mark.parametrize("name", ["r.toml/below", "x" * 300 + ".toml"])

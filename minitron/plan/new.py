@@ -22,7 +22,7 @@ from minitron.data import check
 from minitron.data.chats import Unassigned
 from minitron.plan import propose, request
 from minitron.recipe.load import is_name, recipe_of
-from minitron.recipe.write import write_recipe
+from minitron.recipe.write import comment, write_recipe
 from minitron.synth import persona
 
 BUILT_IN = "built-in"
@@ -91,7 +91,7 @@ def run(file: str | None, answers: Answers) -> None:
             minutes,
         ]
     )
-    atomic_write(path, f"# Made by `{asked}`.\n" + write_recipe(proposal, comments=comments))
+    atomic_write(path, comment(f"Made by `{asked}`.") + "\n" + write_recipe(proposal, comments=comments))
     say(f"{path} is written; docs/recipes.md explains its options")
     say(
         f"  look what it will take: minitron {'pretrain' if proposal.base else 'sft'} {shlex.quote(str(path))} --dry-run"

@@ -23,7 +23,7 @@ from minitron.plan.request import Request
 from minitron.plan.rules import MOST_EPOCHS, USEFUL_EPOCHS, Shape
 from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.schema import Config
-from minitron.recipe.write import write_recipe
+from minitron.recipe.write import comment, write_recipe
 
 FIRST_GUESS = 2_000_000  # parameters, where the search for a size begins
 COUNTED_BY = 2048  # size of the vocabulary that data are counted with before the model's size is known
@@ -52,7 +52,7 @@ def run(request: Request) -> None:
         request.config, size=request.size, minutes=request.minutes, optimizer=request.optimizer
     )
     sys.stdout.reconfigure(encoding="utf-8")  # TOML is UTF-8 whatever the locale
-    sys.stdout.write(f"# Made by `{request.command}`.\n" + write_recipe(proposal, comments=comments))
+    sys.stdout.write(comment(f"Made by `{request.command}`.") + "\n" + write_recipe(proposal, comments=comments))
 
 
 def propose(

@@ -56,6 +56,11 @@ def write_recipe(config: Config, *, comments: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def comment(text: str) -> str:
+    """A comment of TOML, which must not hold control characters: they are written as Python writes them in a string."""
+    return "# " + re.sub(r"[\x00-\x1f\x7f]", lambda found: repr(found[0])[1:-1], text)
+
+
 def _is_section(value: Any) -> bool:
     return dataclasses.is_dataclass(value)
 
@@ -89,7 +94,7 @@ def _written(section: Any, usual: Any, name: str, comments: dict[str, str]) -> l
                 changed = {k: v for k, v in vars(item).items() if v != getattr(type(item)(), k)}
                 tables.append(f"{_toml_key(inner)} = {_toml(changed)}")
             continue
-        lines.append(f"{spec.name} = {_toml(value)}" + (f"  # {comments[key]}" if comments.get(key) else ""))
+        lines.append(f"{spec.name} = {_toml(value)}" + (f"  {comment(comments[key])}" if comments.get(key) else ""))
     return lines + tables
 
 
