@@ -169,6 +169,22 @@ def test_languages_are_those_that_there_are():
             new.languages_of(wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "saying"),
+    [
+        ({"minutes": "soon"}, "'soon' is not a time"),
+        ({"languages": ["de"]}, "there are no built-in dialogues in 'de'"),
+        ({"name_ru": "{2}"}, "'{2}' is no name"),
+        ({"facts": ["Who? I.", "What is {x}? Y."]}, "'What is {x}? Y.' has a {, } or ~"),
+        ({"name": "3PO", "data": ["built-in"]}, "'3PO' is no name"),
+    ],
+)
+def test_what_options_have_wrong_is_told_before_a_question(in_tmp_path, wrong, saying):
+    with pytest.raises(MinitronError) as told:  # not that there is no terminal to answer in
+        new.run("x.toml", new.Answers(**wrong))
+    assert saying in str(told.value)
+
+
 @pytest.mark.slow  # makes all built-in dialogues
 def test_the_built_in_dialogues_get_a_person(data):
     child = pexpect.spawn(sys.executable, ["-m", "minitron", "new", "--name", "Bruno"], encoding="utf-8", timeout=100)

@@ -21,7 +21,7 @@ from minitron.core.files import atomic_write
 from minitron.data import check
 from minitron.data.chats import Unassigned
 from minitron.plan import propose, request
-from minitron.recipe.load import is_name, recipe_of
+from minitron.recipe.load import NOT_SAID, is_name, recipe_of
 from minitron.recipe.write import comment, write_recipe
 from minitron.synth import persona
 
@@ -56,7 +56,8 @@ class Answers:
 def run(file: str | None, answers: Answers) -> None:
     """Asks what is still open, writes the recipe and says how to go on. Raises MinitronError if its file exists already."""
     if file:
-        path_of(file)  # a bad file name is reported before the questions
+        path_of(file)
+    check_answers(answers)  # before the questions
     name = answers.name or ask("What shall it be called?", usual=USUAL_NAME, check=lambda text: path_of(file, text))
     path = path_of(file, name)
     question = f"What shall it learn from? Files or folders of dialogues or texts, {BUILT_IN} for the dialogues of minitron, or both."
@@ -99,6 +100,18 @@ def run(file: str | None, answers: Answers) -> None:
     say(f"  make it: minitron run {shlex.quote(str(path))}")
 
 
+def check_answers(answers: Answers) -> None:
+    """Raises MinitronError for an option that is no answer to its question."""
+    if answers.minutes:
+        request.parse_minutes(answers.minutes)
+    if answers.languages:
+        languages_of(" ".join(answers.languages))
+    if answers.name_ru:
+        name_of(answers.name_ru)
+    for fact in answers.facts or ():
+        fact_of(fact)
+
+
 def path_of(file: str | None, name: str = "") -> Path:
     """The recipe's path: `file`, else recipes/<name>.toml. Raises MinitronError if it is not a .toml file or exists already."""
     stem = NO_NAME.sub("-", name.strip().lower()).strip("-")
@@ -138,6 +151,7 @@ class Person:
 def person(name: str, answers: Answers) -> Person:
     """Who speaks in the built-in dialogues. On a terminal asks what `answers` leave open; elsewhere takes the usual."""
     languages, name_ru, facts = answers.languages, answers.name_ru, answers.facts
+    name_of(name)
     there = sys.stdin.isatty()
     if not languages and there:
         languages = ask(
@@ -208,6 +222,8 @@ def fact_of(text: str) -> dict[str, list[str]]:
     if not asks or not say.strip() or say.strip().endswith("?"):
         hint = "write questions and then an answer: 'Where do you live? Where is your home? In Lisbon.', or 'Hello! = Ahoy.'"
         raise MinitronError(f"{text!r} is no question with its answer", hint=hint, code=2)
+    if NOT_SAID.search(text):
+        raise MinitronError(f"{text!r} has a {{, }} or ~", hint="write it without", code=2)
     return {"ask": asks, "say": [say.strip()]}
 
 
