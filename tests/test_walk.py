@@ -1,14 +1,17 @@
 """What can go wrong is reported before the first long stage: by then nothing is trained, and mostly nothing is made at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from minitron.core import distributed
 from minitron.core.errors import MinitronError
 from minitron.program import go, html
 from minitron.recipe.load import load_recipe
-from minitron.stages.walk import check, check_system, walk
+from minitron.stages.walk import check, check_shares, check_system, walk
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
@@ -43,6 +46,27 @@ def test_a_malformed_rule_of_labels_is_named_by_its_own_option(tiny_run):
     told = refused(tiny_run, "reject.files=['dialogues.jsonl']", "reject.chosen_if=['score is high']")
     assert "reject.chosen_if: 'score is high' is not a rule" in told
     assert "data.keep" not in told
+
+
+def test_processes_that_cannot_share_the_steps_are_told_first(tiny_run):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "minitron"]
+    done = subprocess.run(
+        [*launch, "run", "tiny.toml", "sft.accumulation=3", "device=cpu"], capture_output=True, text=True
+    )
+    assert done.returncode
+    assert done.stderr.count("sft.accumulation is 3: 2 processes cannot share so many micro-batches evenly") == 1
+    assert not Path("runs").exists()
+
+
+def test_steps_that_are_done_need_not_be_shared(tiny_run, monkeypatch):
+    monkeypatch.setattr(distributed, "_world", 2)
+    config = load_recipe(tiny_run, ["sft.accumulation=3", "device=cpu"])
+    with pytest.raises(MinitronError, match=r"sft\.accumulation is 3"):
+        check_shares(config, {"data", "sft"})
+    check_shares(config, {"data", "tokenizer"})
+    config.layout.stage("sft").mkdir(parents=True)
+    (config.layout.stage("sft") / "stage.json").write_text("{}")
+    check_shares(config, {"data", "sft"})
 
 
 def test_no_go_and_no_sources_are_told_first(tiny_run, monkeypatch):

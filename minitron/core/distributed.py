@@ -157,20 +157,12 @@ def all_reduce_sum(*values: float) -> list[float]:
     return sums.tolist()
 
 
-def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, shard: bool) -> None:
-    """Gives all processes the first one's weights. With `shard` each process keeps only a part of them (FSDP2: torch's
-    `fully_shard`, arXiv 2304.11277): a part of each of the `blocks`, and a part of all other weights together.
-
-    Raises MinitronError if the processes cannot share the work.
-    """
+def check_shares(device: Any, *, stage: str, accumulation: int) -> None:
+    """Raises MinitronError if the processes cannot share the work of a training stage."""
     if _world == 1:
         return
     import torch
-    from torch import distributed as dist
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    device = model.device
     if accumulation % _world:
         raise MinitronError(
             f"{stage}.accumulation is {accumulation}: {_world} processes cannot share so many micro-batches evenly",
@@ -185,6 +177,22 @@ def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, shar
             f"{_local_world} processes were started where there are {torch.cuda.device_count()} GPUs",
             hint="--nproc-per-node gpu starts one for each",
         )
+
+
+def prepare(model: Any, blocks: Sequence, *, stage: str, accumulation: int, shard: bool) -> None:
+    """Gives all processes the first one's weights. With `shard` each process keeps only a part of them (FSDP2: torch's
+    `fully_shard`, arXiv 2304.11277): a part of each of the `blocks`, and a part of all other weights together.
+
+    Raises MinitronError if the processes cannot share the work.
+    """
+    if _world == 1:
+        return
+    from torch import distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
+    device = model.device
+    check_shares(device, stage=stage, accumulation=accumulation)
     for weight in model.parameters():
         dist.broadcast(weight.detach(), src=0)
     if not shard:

@@ -28,6 +28,7 @@ def walk(config: Config, *, first: str | None, last: str | None, force: bool) ->
     stages = pipeline.select(config, first, last)
     names = [stage.name for stage in stages]
     distributed.on_rank0(lambda: check(config, set(names)))
+    check_shares(config, set(names))
     for stage in stages:
         distributed.on_rank0(lambda: check_system(config))
         pipeline.run_stage(stage, config, force=force)
@@ -59,6 +60,15 @@ def check(config: Config, names: set[str]) -> None:
     if "binary" in names:
         go.check_sources()
         go.find_go()
+
+
+def check_shares(config: Config, names: set[str]) -> None:
+    """Raises MinitronError where the processes of this run cannot share the steps of a stage that is still to be trained. All of them
+    must call it, since `on_rank0` knows one alone."""
+    for stage in ("pretrain", "sft"):
+        settings = getattr(config, stage)
+        if stage in names and settings.steps and not (config.layout.stage(stage) / "stage.json").exists():
+            distributed.check_shares(pick_device(config.device), stage=stage, accumulation=settings.accumulation)
 
 
 def check_system(config: Config) -> None:
