@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -188,6 +191,14 @@ def test_a_run_is_exported_with_a_card_of_its_own_figures(tiny_run):
     assert "--format hf has no --dtype q4" in wrong.stderr
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     assert tokenizer.decode(tokenizer("hello мир")["input_ids"]) == "hello мир"
+    (example,) = re.findall("```python\n(.*?)```", card, re.DOTALL)
+    answered = subprocess.run(  # -I: without the folder that minitron is in
+        [sys.executable, "-I", "-c", f"import sys; sys.modules['minitron'] = None\n{example}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert answered.returncode == 0, answered.stderr
 
 
 def test_a_fence_in_an_answer_does_not_end_the_cards(tmp_path, tiny_tokenizer):

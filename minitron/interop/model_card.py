@@ -106,7 +106,6 @@ def _use(tokenizer: Tokenizer | None, about: About) -> str:
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from minitron.core.files import read_object
 
 tokenizer, model = AutoTokenizer.from_pretrained("."), AutoModelForCausalLM.from_pretrained(".")
 {ask}
