@@ -425,6 +425,20 @@ def test_a_run_of_ours_comes_back_as_it_went_out_and_may_stay_as_it_is(in_tmp_pa
     assert len(json.loads(Path("export/x/config.json").read_text())["selftest"]) == 5
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tie_word_embeddings": False}, "has a head that is not its embedding"),
+        ({"scale_attn_weights": False}, "computes attention in a way of its own"),
+    ],
+)
+def test_a_gpt2_that_computes_otherwise_is_refused(in_tmp_path, changes, said):
+    whole = byte_level("gpt-2")
+    theirs = their_model("gpt2", len(whole["model"]["vocab"]), **changes)
+    with pytest.raises(MinitronError, match=said):
+        imported.read(save_folder(in_tmp_path / "theirs", theirs, whole))
+
+
 def test_what_is_no_model_is_told_so(in_tmp_path, tiny_tokenizer):
     whole = byte_level("gpt-2")
     rows = len(whole["model"]["vocab"])

@@ -105,6 +105,31 @@ def test_nanogpts_checkpoint_with_gpt2s_pieces(in_tmp_path, padding):
         torch.testing.assert_close(our_logits("runs/x", ids), model(torch.tensor([ids]))[0], rtol=0, atol=1e-4)
 
 
+def test_a_head_beside_the_embedding_counts(in_tmp_path, tiny_tokenizer):
+    """Files hold a GPT-2's head a second time; one that is not the embedding is a matrix that a nanogpt has no place for."""
+    model = checkpoint_of_nanogpt(1400, bias=True)
+    their_sentencepiece("theirs/tokenizer.model", 1400)
+    found = torch.load("theirs/ckpt.pt")
+    found["model"]["_orig_mod.lm_head.weight"] = model.embedding.detach() + 1
+    torch.save(found, "theirs/ckpt.pt")
+    with pytest.raises(MinitronError, match="has a head that is not its embedding"):
+        imported.read(Path("theirs/ckpt.pt"))
+    model = LanguageModel(tiny_shape("nanogpt", bias=True), tiny_tokenizer.vocab_size)
+    for own in (False, True):
+        named = gguf.tensors(model, model.trunk.gguf())
+        head = named["token_embd.weight"] + own
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gguf, "tensors", lambda *_, named=named, head=head: {**named, "output.weight": head})
+            Path("m.gguf").write_bytes(gguf.encode(model, tiny_tokenizer, dtype="q8"))
+        if own:
+            with pytest.raises(MinitronError, match=r"the model of m.gguf has a head that is not its embedding"):
+                imported.read(Path("m.gguf"))
+        else:
+            read = imported.read(Path("m.gguf"))
+            assert read.model == model.config
+            assert "tanh's GELU" in read.remark
+
+
 def test_a_checkpoint_without_what_its_ids_mean(in_tmp_path):
     checkpoint_of_nanogpt(300, bias=False)
     with pytest.raises(MinitronError, match="neither tokenizer.model nor meta.pkl nor tokenizer.json") as failure:

@@ -16,6 +16,8 @@ from minitron.recipe.load import read_section
 from minitron.recipe.training import ModelConfig
 
 MOST_TEXT_BYTES = 64 << 20  # the largest JSON file that is read
+OWN_HEAD = "has a head that is not its embedding, which a nanogpt cannot have"
+OTHER_GELU = "tanh's GELU, which minitron computes as erf's: logits differ in the third digit"
 IMPORTED = "imported"  # the name of the checkpoint that a model begins with
 # hints
 COPY_AGAIN = "copy or download it again"

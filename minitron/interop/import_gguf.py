@@ -16,7 +16,16 @@ import torch
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
-from minitron.interop.foreign import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, shape
+from minitron.interop.foreign import (
+    ANOTHER_MODEL,
+    COPY_AGAIN,
+    OTHER_GELU,
+    OWN_HEAD,
+    Imported,
+    check_names,
+    embedding_name,
+    shape,
+)
 from minitron.interop.gguf import ALIGN, BLOCK, F16, F32, PIECES, Q8_0
 from minitron.interop.import_tokenizer import sentencepiece_of
 from minitron.model.language_model import LanguageModel
@@ -107,8 +116,7 @@ def _read(reader: Reader, path: Path) -> Imported:
     config = shape(numbers(keys, kind, untied="output.weight" in entries), path)
     if (divisors := entries.pop("rope_freqs.weight", None)) and (tensor(reader, divisors, start) != 1).any():
         raise Unknown(STRETCHED)  # as llama.cpp stores the positions of Llama 3.1 and later
-    if kind == "gpt2":
-        entries.pop("output.weight", None)
+    head = entries.pop("output.weight", None) if kind == "gpt2" else None
     rows = entries["token_embd.weight"].shape[0]
     if not 1 <= rows <= 1 << 20:
         raise Damaged("it has no embedding")
@@ -137,10 +145,13 @@ def _read(reader: Reader, path: Path) -> Imported:
         if name.rpartition(".")[0].rpartition(".")[2] in words.interleaved:
             values = halves(values, config.head_size)
         tensors[names[name]] = torch.from_numpy(values)
+    if head and not alike(tensor(reader, head, start), tensors[embedding_name(config)].numpy()):
+        raise Unknown(OWN_HEAD)
     data, tensors, had = tokenizer(keys, tensors, rows, path)
     template = str(keys.get("tokenizer.chat_template", ""))
     known = had and any(form.opener in template for form in FORMS)
-    return Imported(config, tensors, data, base=not known)
+    remark = f"GGUF's gpt2 has {OTHER_GELU}" if kind == "gpt2" else ""
+    return Imported(config, tensors, data, not known, remark)
 
 
 def header(reader: Reader) -> tuple[dict[str, Any], dict[str, Entry], int]:
@@ -235,6 +246,11 @@ def tensor(reader: Reader, entry: Entry, start: int) -> npt.NDArray[np.float32]:
     else:
         found = np.frombuffer(raw, "<f4" if entry.kind == F32 else "<f2").astype(np.float32)
     return found.reshape(entry.shape)
+
+
+def alike(head: npt.NDArray[np.float32], embedding: npt.NDArray[np.float32]) -> bool:
+    """Whether a head is the embedding again, perhaps stored in another type."""
+    return head.shape == embedding.shape and np.allclose(head, embedding, rtol=0, atol=0.01 * np.abs(embedding).max())
 
 
 def halves(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:

@@ -14,7 +14,17 @@ from safetensors import safe_open
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
-from minitron.interop.foreign import ANOTHER_MODEL, COPY_AGAIN, Imported, check_names, embedding_name, read_json, shape
+from minitron.interop.foreign import (
+    ANOTHER_MODEL,
+    COPY_AGAIN,
+    OTHER_GELU,
+    OWN_HEAD,
+    Imported,
+    check_names,
+    embedding_name,
+    read_json,
+    shape,
+)
 from minitron.interop.import_tokenizer import with_markers
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.training import ModelConfig
@@ -50,7 +60,7 @@ def read(folder: Path) -> Imported:
     tensors = load(folder, files, stored, config)
     remark = ""
     if kind == "gpt2" and about.get("activation_function", "gelu_new") != "gelu":
-        remark = "it was made with tanh's GELU, which minitron computes as erf's: logits differ in the third digit"
+        remark = f"it was made with {OTHER_GELU}"
     tokenizer, tensors, base = read_tokenizer(folder, about, tensors, config)
     return Imported(config, tensors, tokenizer, base, remark)
 
@@ -90,8 +100,11 @@ def gpt2(about: dict[str, Any], file: Path) -> dict[str, Any]:
     """The values of a recipe's [model] section for a GPT-2."""
     if about.get("activation_function", "gelu_new") not in ("gelu", "gelu_new", "gelu_pytorch_tanh"):
         refuse(file, "has another activation than GELU")
-    if about.get("scale_attn_by_inverse_layer_idx") or about.get("add_cross_attention"):
+    usual = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
+    if any(about.get(option, value) != value for option, value in usual.items()):
         refuse(file, "computes attention in a way of its own")
+    if not about.get("tie_word_embeddings", True):
+        refuse(file, OWN_HEAD)
     return {
         "arch": "nanogpt",
         "n_layers": about.get("n_layer"),

@@ -18,7 +18,16 @@ import torch
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
-from minitron.interop.foreign import ANOTHER_TOKENIZER, MOST_TEXT_BYTES, Imported, check_names, read_json, shape
+from minitron.interop.foreign import (
+    ANOTHER_MODEL,
+    ANOTHER_TOKENIZER,
+    MOST_TEXT_BYTES,
+    OWN_HEAD,
+    Imported,
+    check_names,
+    read_json,
+    shape,
+)
 from minitron.interop.import_tokenizer import of_characters, with_markers
 from minitron.model.language_model import LanguageModel
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
@@ -32,12 +41,13 @@ def read(path: Path) -> Imported:
     tensors = {}
     for name, tensor in weights.items():
         name = name.removeprefix("_orig_mod.")
-        # leaves out the causal mask, and the head, which is the embedding again
-        if not name.endswith(".attn.bias") and name != "lm_head.weight":
+        if not name.endswith(".attn.bias"):  # the causal mask
             tensors[name] = tensor
     embedding = tensors.get("transformer.wte.weight")
     if embedding is None or embedding.ndim != 2 or not len(embedding):
         raise MinitronError(f"{path} has no embedding", hint="it is no checkpoint of nanoGPT's train.py")
+    if not torch.equal(tensors.pop("lm_head.weight", embedding).float(), embedding.float()):
+        raise MinitronError(f"the model of {path} {OWN_HEAD}", hint=ANOTHER_MODEL)
     values = {ours: arguments.get(theirs) for ours, theirs in (("n_layers", "n_layer"), ("n_heads", "n_head"))}
     values |= {"n_kv_heads": arguments.get("n_head"), "d_model": arguments.get("n_embd")}
     values |= {"context": arguments.get("block_size"), "bias": arguments.get("bias", True), "arch": "nanogpt"}
