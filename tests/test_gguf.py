@@ -11,7 +11,7 @@ from conftest import char_tokenizer, random_texts, tiny_shape, tiny_texts
 from llamacpp import LlamaCpp
 
 from minitron.core.errors import MinitronError
-from minitron.interop import gguf
+from minitron.interop import gguf, imported
 from minitron.interop.about import About
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import ExportConfig, TokenizerConfig
@@ -52,6 +52,20 @@ def test_a_tokenizer_without_bytes_is_refused(tmp_path):
     tokenizer = char_tokenizer(tmp_path, *tiny_texts(), byte_fallback=False)
     with pytest.raises(MinitronError, match="needs byte tokens"):
         gguf.encode(model(tokenizer.vocab_size), tokenizer, dtype="f16")
+
+
+def test_symbols_that_overlap_are_refused(tmp_path):
+    """Ours are found from left to right, llama.cpp's the longest first."""
+    path = tmp_path / "tokenizer.model"
+    for symbols, both in ((["ab", "bcd"], "'abcd'"), (["12", "23", "1"], "'123'"), (["aa", "aaa", "b"], "")):
+        config = TokenizerConfig(vocab_size=340, user_symbols=symbols)
+        path.write_bytes(kinds.train(tiny_texts(), config=config, seed=1))
+        tokenizer = kinds.load(path)
+        if not both:  # the longest begins first wherever they overlap
+            assert gguf.encode(model(tokenizer.vocab_size), tokenizer, dtype="f16")
+            continue
+        with pytest.raises(MinitronError, match=f"llama.cpp cuts {both} into other tokens"):
+            gguf.encode(model(tokenizer.vocab_size), tokenizer, dtype="f16")
 
 
 @pytest.mark.parametrize("arch", ["llama", "nanogpt"])
@@ -139,7 +153,15 @@ def test_llama_cpp_computes_the_same_probabilities(tmp_path, tiny_tokenizer, sha
 
 
 @pytest.mark.slow  # starts llama.cpp's server
-@pytest.mark.parametrize("how", [{}, {"vocab_size": 2300}, {"kind": "char"}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"vocab_size": 2300},
+        {"kind": "char", "user_symbols": ["lo", "—"]},
+        {"kind": "bpe-spaces", "vocab_size": 2300, "user_symbols": ["ab", "hello", "—«"]},
+    ],
+)
 def test_llama_cpp_has_the_same_ids_and_the_same_template(tmp_path, how):
     training = [*tiny_texts(), *(random_texts(300, seed=5) if how else [])]
     config = TokenizerConfig(**{"vocab_size": 340, "character_coverage": 1.0} | how)
@@ -148,8 +170,13 @@ def test_llama_cpp_has_the_same_ids_and_the_same_template(tmp_path, how):
     ours = kinds.load(path)
     (tmp_path / "model.gguf").write_bytes(gguf.encode(model(ours.vocab_size), ours, dtype="f16"))
     theirs = LlamaCpp(tmp_path / "model.gguf")
-    different = [t for t in random_texts(2000, seed=3) if theirs.ids(t) != ours.encode(t)]
+    texts = random_texts(2000, seed=3)
+    different = [t for t in texts if theirs.ids(t) != ours.encode(t)]
     assert not different, different[:3]
+    for text in texts[:100]:
+        assert theirs.ask("detokenize", tokens=ours.encode(text))["content"] == ours.decode(ours.encode(text))
+    back = imported.read(tmp_path / "model.gguf")
+    assert all(kinds.read(back.tokenizer, path).encode(t) == ours.encode(t) for t in texts[:300])
     assert not {*theirs.ids("<|end|> <|user|>")} & {*ours.markers.values(), ours.end}
     messages = [{"role": "system", "content": "be kind"}, {"role": "user", "content": " hello\n"}]
     assert theirs.ids(theirs.prompt(messages), markers=True) == chat_template.encode_prompt(messages, ours)

@@ -22,7 +22,7 @@ from minitron.recipe.schema import ExportConfig
 from minitron.stages import export, pipeline, walk
 from minitron.tokenizer import chat_template, forms, kinds
 from minitron.tokenizer.byte_bpe import file_of
-from minitron.tokenizer.byte_level import SPLITTING, byte_level_json
+from minitron.tokenizer.byte_level import SPLITTING, byte_level_json, special_token
 from minitron.train import checkpoint
 
 pytestmark = pytest.mark.slow  # imports transformers
@@ -170,12 +170,15 @@ def test_llama_cpp_has_its_ids_too(in_tmp_path, splitting):
     if splitting == "llama-bpe":
         form, special = forms.LLAMA_3, LLAMA_3_SPECIAL
     whole = byte_level(splitting, special=special)
-    Path("tokenizer.model").write_bytes(file_of(whole, size=len(whole["model"]["vocab"]) + 3, end=2))
+    rows = len(whole["model"]["vocab"])
+    whole["added_tokens"].append(special_token(rows, "<think>") | {"special": False})  # text, as Qwen 3 has it
+    Path("tokenizer.model").write_bytes(file_of(whole, size=rows + 3, end=2))
     ours = kinds.load(Path("tokenizer.model"))
     assert (ours.splitting, ours.form) == (splitting, form)
     Path("m.gguf").write_bytes(gguf.encode(LanguageModel(tiny_shape(), ours.vocab_size), ours, dtype="f16"))
     theirs = LlamaCpp(Path("m.gguf"))
-    texts = [*tiny_texts(50), *random_texts(500, seed=9)]
+    texts = ["<think>hm", *tiny_texts(50), *random_texts(500, seed=9)]
+    assert ours.encode("<think>") == [rows]
     if splitting == "qwen2":  # llama.cpp leaves Qwen's NFC out
         texts = [unicodedata.normalize("NFC", t) for t in texts]
     different = [t for t in texts if theirs.ids(t) != ours.encode(t)]
@@ -188,10 +191,10 @@ def test_llama_cpp_has_its_ids_too(in_tmp_path, splitting):
     assert theirs.ids(theirs.prompt(messages), markers=True) == chat_template.encode_prompt(messages, ours)
     back = imported.read(Path("m.gguf"))
     assert not back.base
-    Path("again.model").write_bytes(back.tokenizer)
-    assert chat_template.encode_prompt(messages, kinds.load(Path("again.model"))) == chat_template.encode_prompt(
-        messages, ours
-    )
+    again = kinds.read(back.tokenizer, Path("m.gguf"))
+    assert chat_template.encode_prompt(messages, again) == chat_template.encode_prompt(messages, ours)
+    assert again.never_sampled == ours.never_sampled  # rows of no token among them
+    assert all(again.encode(t) == ours.encode(t) for t in texts)
 
 
 @pytest.mark.parametrize("template", [CHATML, LLAMA_3], ids=["ChatML", "Llama 3"])

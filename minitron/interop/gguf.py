@@ -6,6 +6,7 @@ The layout is that of ggml's docs/gguf.md, version 3. Every matrix is stored in 
 compares the logits with llama.cpp's. Knows nothing about recipes.
 """
 
+import itertools
 import re
 import shlex
 import struct
@@ -23,6 +24,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.model.shape import Gguf
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.byte_bpe import ByteBPE
+from minitron.tokenizer.words import SPACE
 
 ALIGN = 32  # bytes; every tensor begins at a multiple of this, counted from the first tensor
 BLOCK = 32  # values of a row that share a scale in Q4_0 and Q8_0
@@ -188,11 +190,18 @@ def sentencepiece(tokenizer: Tokenizer) -> dict[str, bytes]:
         raise MinitronError("GGUF cannot store tokenizer.kind = 'bytes'", hint=hint)
     if not vocab["byte_fallback"]:  # llama.cpp aborts at a character that has no token
         raise MinitronError("GGUF's vocabulary needs byte tokens, which this tokenizer lacks", hint=hint)
+    # llama.cpp looks for user-defined pieces in a text as it was typed and writes them as they are, so these hold no ▁. The piece of
+    # bpe-spaces that is nothing but a space may be a normal one: no other has a space in it.
+    named = [
+        (piece, "N") if piece == SPACE else (piece.replace(SPACE, " ") if letter == "D" else piece, letter)
+        for piece, letter in zip(vocab["pieces"], vocab["types"], strict=True)
+    ]
+    check_overlaps([piece for piece, letter in named if letter == "D"])
     return {
         "model": string("llama"),
-        "tokens": strings(vocab["pieces"]),
+        "tokens": strings([piece for piece, _ in named]),
         "scores": struct.pack(f"<IIQ{len(vocab['scores'])}f", ARRAY, FLOAT32, len(vocab["scores"]), *vocab["scores"]),
-        "token_type": integers([PIECES[letter] for letter in vocab["types"]]),
+        "token_type": integers([PIECES[letter] for _, letter in named]),
         "unknown_token_id": number(int(vocab["unk_id"])),
         "add_space_prefix": number(bool(vocab["normalizer"]["add_dummy_prefix"])),
     }
@@ -209,14 +218,33 @@ def byte_level(tokenizer: ByteBPE) -> dict[str, bytes]:
     names = {i: piece for piece, i in model["vocab"].items()} | {
         t["id"]: t["content"] for t in tokenizer.whole["added_tokens"]
     }
-    types = [PIECES["C" if i in special else "N" if i in names else "X"] for i in range(tokenizer.vocab_size)]
+    matched = {t["id"]: t["content"] for t in tokenizer.typed["added_tokens"]}
+    check_overlaps(list(matched.values()))
+    kinds = (
+        "C" if i in special else "D" if i in matched else "N" if i in names else "X"
+        for i in range(tokenizer.vocab_size)
+    )
     return {
         "model": string("gpt2"),
         "pre": string(splitting),
         "tokens": strings([names.get(i, f"[PAD{i}]") for i in range(tokenizer.vocab_size)]),
-        "token_type": integers(types),
+        "token_type": integers([PIECES[kind] for kind in kinds]),
         "merges": strings([merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]),
     }
+
+
+def check_overlaps(symbols: list[str]) -> None:
+    """Raises MinitronError if two texts that are one token wherever they stand can overlap: where they do, the one that begins first
+    is a token, but in llama.cpp the longer one."""
+    raw = [symbol.encode() for symbol in symbols]
+    for left, right in itertools.permutations(raw, 2):
+        for cut in range(1, len(left)) if len(left) <= len(right) else ():
+            both = left + right[cut:]
+            if left.endswith(right[:cut]) and not any(both.startswith(s) for s in raw if len(s) > len(left)):
+                raise MinitronError(
+                    f"llama.cpp cuts {both.decode()!r} into other tokens: {left.decode()!r} and {right.decode()!r} overlap there",
+                    hint="use --format bundle or hf, or leave one of them out of tokenizer.user_symbols",
+                )
 
 
 def strings(values: list[str]) -> bytes:

@@ -282,9 +282,17 @@ def tokenizer(
             tensors=tensors,
             path=path,
         )
-    special = [special_token(i, piece) for i, piece in enumerate(tokens) if types[i] in (PIECES["C"], PIECES["D"])]
+    markers = {
+        name for form in FORMS for name in form.special
+    }  # no text is one, even where the file has them as mere text
+    added = [
+        special_token(i, piece) | {"special": types[i] == PIECES["C"] or piece in markers}
+        for i, piece in enumerate(tokens)
+        if types[i] in (PIECES["C"], PIECES["D"])
+    ]
+    used = ["" if types[i] == PIECES["X"] else piece for i, piece in enumerate(tokens)]
     whole = byte_level_json(
-        tokens, keys["tokenizer.ggml.merges"], special, splitting=str(keys.get("tokenizer.ggml.pre", "gpt-2"))
+        used, keys["tokenizer.ggml.merges"], added, splitting=str(keys.get("tokenizer.ggml.pre", "gpt-2"))
     )
     if whole is None:
         raise MinitronError(

@@ -17,7 +17,7 @@ from minitron.interop.foreign import ANOTHER_MODEL, ANOTHER_TOKENIZER, COPY_AGAI
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS
 from minitron.tokenizer.char import Characters
-from minitron.tokenizer.sentencepiece import TYPES
+from minitron.tokenizer.sentencepiece import SPACE, TYPES
 from minitron.train.inherit import ROWS, grown
 
 ModelProto: Any = vars(sentencepiece_model_pb2)["ModelProto"]
@@ -92,6 +92,7 @@ def sentencepiece_of(
         raise MinitronError(
             f"{path} has {len(pieces)} pieces, {len(scores)} scores and {len(types)} types", hint=COPY_AGAIN
         )
+    pieces = [piece.replace(" ", SPACE) for piece in pieces]  # user-defined ones have spaces in a GGUF
     if len(set(pieces)) != len(pieces) or not all(pieces):
         raise MinitronError(f"{path} has a piece that is empty or there twice", hint=COPY_AGAIN)
     proto = ModelProto()

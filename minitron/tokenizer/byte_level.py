@@ -32,17 +32,18 @@ NORMALIZED = ("qwen2",)  # the ways of splitting before which texts are brought 
 
 
 def byte_level_json(
-    pieces: list[str], merges: list[str], special: list[dict[str, Any]], *, splitting: str
+    pieces: list[str], merges: list[str], added: list[dict[str, Any]], *, splitting: str
 ) -> dict[str, Any] | None:
-    """A tokenizer.json of these pieces and merges ("a b"); None if the way of splitting is unknown."""
+    """A tokenizer.json of these pieces (the id of an empty one belongs to no token), merges ("a b") and added tokens; None if the way
+    of splitting is unknown."""
     if splitting not in SPLITTING:
         return None
-    names = {token["content"] for token in special}
+    names = {"", *(token["content"] for token in added)}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": special,
+        "added_tokens": added,
         "normalizer": {"type": "NFC"} if splitting in NORMALIZED else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": SPLITTING[splitting]},
         "post_processor": None,
