@@ -96,6 +96,47 @@ def test_an_adapter_of_pefts_goes_into_the_weights(in_tmp_path, kind, how):
     torch.testing.assert_close(our_logits("runs/x", IDS[0].tolist()), want, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize(
+    ("how", "untied"),
+    [
+        ({"modules_to_save": ["EMBEDDING"]}, True),
+        ({"modules_to_save": ["EMBEDDING", "lm_head"]}, True),
+        ({"target_modules": ["lm_head"]}, True),
+        ({"modules_to_save": ["EMBEDDING"], "ensure_weight_tying": True}, False),
+    ],
+)
+def test_an_adapter_may_part_the_head_from_the_embedding(in_tmp_path, kind, how, untied):
+    """peft changes a tied matrix for the embedding alone, or for the head alone."""
+    whole = byte_level("qwen2")
+    theirs = their_model(kind, len(whole["model"]["vocab"]), tie_word_embeddings=True)
+    save_folder(in_tmp_path / "theirs", theirs, whole, template=CHATML)
+    how = {k: v if v is True else [{"EMBEDDING": embedding_of(kind)}.get(m, m) for m in v] for k, v in how.items()}
+    usual = {"target_modules": ["q_proj"] if kind == "llama" else ["c_attn"], "task_type": "CAUSAL_LM", "r": 4}
+    adapted = peft.get_peft_model(theirs, peft.LoraConfig(**usual | how)).eval()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for _, weight in adapted.named_parameters():
+            if weight.requires_grad:
+                weight += torch.randn_like(weight) * 0.1
+    adapted.save_pretrained("adapter")
+    base = imported.read(Path("theirs"))
+    if kind == "gpt2":  # even ensure_weight_tying does not reach its head
+        with pytest.raises(MinitronError, match="has a head that is not its embedding"):
+            import_peft.merged(base, Path("adapter"))
+        return
+    found = import_peft.merged(base, Path("adapter"))
+    assert found.model.untied_head == untied
+    imported.write(found, Path("runs/x"), source=Path("theirs"))
+    with torch.inference_mode():
+        want = adapted(IDS[:1]).logits[0]
+    torch.testing.assert_close(our_logits("runs/x", IDS[0].tolist()), want, rtol=0, atol=1e-4)
+
+
+def embedding_of(kind: str) -> str:
+    return "embed_tokens" if kind == "llama" else "wte"
+
+
 def test_training_goes_on_with_lora_from_an_imported_model(in_tmp_path):
     """The imported model knows dialogues already, so the adapter has nothing but factors, and fits the original."""
     whole = byte_level("qwen2")
@@ -155,6 +196,8 @@ def test_adapters_of_another_kind_or_model_are_refused(in_tmp_path):
     assert "use_dora" in told(use_dora=True)
     assert "rank_pattern" in told(rank_pattern={"q_proj": 4})
     assert "also changed the model" in told(init_lora_weights="pissa_niter_4")
+    assert "also changed the model" in told(init_lora_weights="lora_ga")
+    assert "alora_invocation_tokens" in told(alora_invocation_tokens=[3, 4])
     assert "no r and lora_alpha" in told(r="two")
     (folder / "adapter_config.json").write_text(json.dumps(about))
     narrow = their_model("llama", len(whole["model"]["vocab"]), tie_word_embeddings=True, hidden_size=64, head_dim=16)
@@ -163,6 +206,9 @@ def test_adapters_of_another_kind_or_model_are_refused(in_tmp_path):
         import_peft.merged(other, folder)
     with pytest.raises(MinitronError, match="there is no folder nowhere"):
         import_peft.merged(base, Path("nowhere"))
+    peft.get_peft_model(theirs, peft.LoraConfig(r=2, target_modules=["embed_tokens"])).save_pretrained(folder)
+    with pytest.raises(MinitronError, match="has model.embed_tokens.lora_embedding_A, which minitron does not compute"):
+        import_peft.merged(base, folder)
     (folder / "adapter_model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(MinitronError, match="no file of tensors"):
         import_peft.merged(base, folder)

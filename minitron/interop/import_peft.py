@@ -10,14 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from minitron.core.errors import MinitronError
-from minitron.interop.foreign import COPY_AGAIN, Imported, read_json
+from minitron.interop.foreign import ANOTHER_MODEL, COPY_AGAIN, OWN_HEAD, Imported, embedding_name, read_json
 from minitron.interop.import_hf import DTYPES, opened
 from minitron.interop.peft import PREFIX, ROWS
 
 A, B = ".lora_A.weight", ".lora_B.weight"
+HEAD = "lm_head.weight"
+MERGE = "merge it with peft first"
 REFUSED = {  # options that change what is computed -> the value that leaves it unchanged
     "use_dora": False,
     "bias": "none",
@@ -25,8 +28,20 @@ REFUSED = {  # options that change what is computed -> the value that leaves it 
     "rank_pattern": {},
     "alpha_pattern": {},
     "layer_replication": None,
+    "alora_invocation_tokens": None,
+    "use_qalora": False,
+    "use_bdlora": None,
+    "arrow_config": None,
+    "kasa_config": None,
+    "monteclora_config": None,
 }
-CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq")  # initialisations that also change the base model's weights
+CHANGE_THE_BASE = (
+    "pissa",
+    "olora",
+    "corda",
+    "loftq",
+    "lora_ga",
+)  # initialisations that also change the base model's weights
 
 
 def merged(found: Imported, folder: Path) -> Imported:
@@ -37,7 +52,13 @@ def merged(found: Imported, folder: Path) -> Imported:
     told = read_json(file)
     scale = scale_of(told, file)
     tensors, weights = dict(found.tensors), read(folder / "adapter_model.safetensors")
-    for name, factor in weights.items():
+    embedding, changed = (
+        embedding_name(found.model),
+        {name.removesuffix(A) + ".weight" for name in weights} | {*weights},
+    )
+    if tied := HEAD not in tensors and bool(changed & {embedding, HEAD}):
+        tensors[HEAD] = tensors[embedding]  # peft changes a matrix that both use for one of them alone
+    for name, factor in sorted(weights.items(), key=lambda item: item[0].endswith((A, ROWS))):  # whole matrices first
         if name.endswith(B):
             continue
         if name.endswith(A):
@@ -59,11 +80,18 @@ def merged(found: Imported, folder: Path) -> Imported:
             matrix = target(tensors, name, tuple(factor.shape), folder)
             tensors[name] = matrix.clone()
             tensors[name][: len(factor)] = factor
+        elif ".lora_" in name:
+            raise MinitronError(f"{folder} has {name[:100]}, which minitron does not compute", hint=MERGE)
         else:
             raise other(folder, name)
     if spare := [name for name in weights if name.endswith(B) and name.removesuffix(B) + A not in weights]:
         raise other(folder, spare[0])
-    return replace(found, tensors=tensors)
+    if tied and torch.equal(tensors[HEAD], tensors[embedding]):
+        del tensors[HEAD]
+    untied = HEAD in tensors
+    if untied and found.model.arch == "nanogpt":
+        raise MinitronError(f"with the adapter in {folder} the model {OWN_HEAD}", hint=ANOTHER_MODEL)
+    return replace(found, tensors=tensors, model=replace(found.model, untied_head=untied))
 
 
 def scale_of(told: dict[str, Any], file: Path) -> float:
@@ -72,11 +100,9 @@ def scale_of(told: dict[str, Any], file: Path) -> float:
         raise MinitronError(f"{file} is of the kind {str(told.get('peft_type'))[:40]!r}", hint="minitron reads LORA")
     for option, usual in REFUSED.items():
         if told.get(option, usual) not in (usual, None):
-            raise MinitronError(
-                f"{file} has {option}, which minitron does not compute", hint="merge it with peft first"
-            )
+            raise MinitronError(f"{file} has {option}, which minitron does not compute", hint=MERGE)
     if str(told.get("init_lora_weights", "")).lower().startswith(CHANGE_THE_BASE):
-        raise MinitronError(f"{file} also changed the model that it is for", hint="merge it with peft first")
+        raise MinitronError(f"{file} also changed the model that it is for", hint=MERGE)
     rank, alpha = told.get("r"), told.get("lora_alpha")
     if type(rank) is not int or rank < 1 or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise MinitronError(f"{file} has no r and lora_alpha", hint=COPY_AGAIN)
@@ -99,7 +125,8 @@ def read(path: Path) -> dict[str, Tensor]:
         for name in file.keys():  # noqa: SIM118 - not a dictionary
             if file.get_slice(name).get_dtype() not in DTYPES:
                 raise MinitronError(f"{name[:100]} is no matrix of numbers", hint=f"minitron reads {', '.join(DTYPES)}")
-            found[name.removeprefix(PREFIX)] = file.get_tensor(name).float()
+            # peft also saves the whole matrix to which it adds a change of the embedding or the head
+            found[name.removeprefix(PREFIX).replace(".base_layer.", ".")] = file.get_tensor(name).float()
     if not found:
         raise MinitronError(f"{path} is empty", hint=COPY_AGAIN)
     return found
