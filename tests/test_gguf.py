@@ -36,6 +36,13 @@ def test_what_gguf_cannot_say_is_refused():
         ({"logit_cap": 5.0}, "GGUF's llama cannot store model.logit_cap"),
         ({"d_model": 48, "d_ff": 128}, "GGUF's q8 takes 32 weights of a row at once"),
         ({"arch": "stream", "window": 8}, "layer 2 of this model sees a window of 8 tokens, LFM2 in llama.cpp"),
+        # what llama.cpp does not load
+        ({"arch": "stream", "layers": ["conv"]}, "LFM2 in llama.cpp has a `window` at least"),
+        ({"arch": "stream", "layers": ["window"], "window": 64}, "LFM2 in llama.cpp has a `conv` at least"),
+        (
+            {"arch": "stream", "layers": ["conv", "window"], "window": 64, "head_dim": 32},
+            "the heads of this model are together 64 wide",
+        ),
     ):
         with pytest.raises(MinitronError) as failure:
             gguf.encode(model(**changes), None, dtype="q8")

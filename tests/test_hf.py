@@ -155,6 +155,8 @@ def test_it_writes_on_as_we_do_until_the_end_marker(tmp_path, tiny_tokenizer):
 def test_what_transformers_cannot_say_is_refused(tmp_path, tiny_tokenizer):
     with pytest.raises(MinitronError, match="LlamaForCausalLM cannot store model.logit_cap"):
         hf.write(model(tiny_tokenizer.vocab_size, logit_cap=5.0), tiny_tokenizer, about(), tmp_path)
+    with pytest.raises(MinitronError, match="LFM2 in transformers has a `window` at least"):
+        hf.write(model(tiny_tokenizer.vocab_size, arch="stream", layers=["conv"]), tiny_tokenizer, about(), tmp_path)
     infinite = model(tiny_tokenizer.vocab_size)
     with torch.no_grad():
         infinite.embedding[3, 3] = 1e6

@@ -53,6 +53,12 @@ class Stream(Llama):
     def gguf(self) -> Gguf:
         """GGUF's lfm2, in which a layer without key/value heads is a convolution. Raises MinitronError for layers that it lacks."""
         c, kinds = self.config, self._lfm2_layers("llama.cpp")
+        hint = "use --format bundle, or --format hf"
+        if "conv" not in kinds:
+            raise MinitronError("LFM2 in llama.cpp has a `conv` at least, and this model has none", hint=hint)
+        if c.n_heads * c.head_size != c.d_model:
+            told = f"the heads of this model are together {c.n_heads * c.head_size} wide, in LFM2 in llama.cpp as wide as model.d_model"
+            raise MinitronError(told, hint=hint)
         known = super().gguf()
         assert known
         names = known.names | {"norm": "token_embd_norm", "self_attn.in_proj": "shortconv.in_proj"}
@@ -94,6 +100,8 @@ class Stream(Llama):
         if "window" in kinds and c.window < c.context:
             told = f"layer {kinds.index('window') + 1} of this model sees a window of {c.window} tokens, LFM2 in {program} all of them"
             raise MinitronError(told, hint=f"{hint}, or train with model.window = {c.context}, the context")
+        if "window" not in kinds:
+            raise MinitronError(f"LFM2 in {program} has a `window` at least, and this model has none", hint=hint)
         return kinds
 
     def _lfm2_names(self, kinds: list[str]) -> dict[str, str]:
