@@ -428,6 +428,16 @@ def test_a_run_of_ours_comes_back_as_it_went_out_and_may_stay_as_it_is(in_tmp_pa
     assert len(json.loads(Path("export/x/config.json").read_text())["selftest"]) == 5
 
 
+def test_the_default_of_several_templates_counts(in_tmp_path):
+    whole = byte_level("qwen2")
+    theirs = their_model("llama", len(whole["model"]["vocab"]), tie_word_embeddings=True)
+    folder = save_folder(in_tmp_path / "theirs", theirs, whole)
+    for names, base in ((("tool_use", "default"), False), (("tool_use",), True)):
+        templates = [{"name": name, "template": CHATML} for name in names]
+        (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": templates}))
+        assert imported.read(folder).base == base
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

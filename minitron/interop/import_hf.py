@@ -215,6 +215,8 @@ def read_tokenizer(
         if jinja.exists()
         else settings.get("chat_template")
     )
+    if isinstance(template, list):  # several by name
+        template = next((t.get("template") for t in template if isinstance(t, dict) and t.get("name") == "default"), "")
     template = template if isinstance(template, str) else ""
     if (folder / "tokenizer.model").exists():
         data, tensors, had = with_markers(folder / "tokenizer.model", tensors)
