@@ -95,6 +95,20 @@ def test_rules_for_several_characters_are_applied_there_too(tmp_path, kind):
         assert theirs(text)["input_ids"] == ours.encode(text)
 
 
+@pytest.mark.parametrize("rules", ["nmt_nfkc", "D\t\n", "A\t20\n", "D A\t\n"])
+def test_the_end_of_a_line_in_windows_is_two_characters_there_too(tmp_path, rules):
+    file = tmp_path / "rules.tsv"
+    file.write_text(rules)
+    config = TokenizerConfig(vocab_size=340, normalization=str(file) if "\t" in rules else rules)
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(kinds.train(tiny_texts(), config=config, seed=1))
+    ours = kinds.load(path)
+    hf.write(model(ours.vocab_size), ours, about(), tmp_path / "hf")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    for text in ("a\r\nb", "a\rb\n", "\r\n\r\n", "a\n\rb"):
+        assert theirs(text)["input_ids"] == ours.encode(text)
+
+
 def test_a_character_tokenizer_gives_our_ids(tmp_path):
     same_ids(char_tokenizer(tmp_path, *tiny_texts(), "日本 \n\t"), tmp_path / "hf")
 

@@ -10,9 +10,10 @@ from base64 import b64decode
 from typing import Any
 
 from minitron.core.errors import MinitronError
-from minitron.tokenizer.normalization import rules_of, spans
+from minitron.tokenizer.normalization import applied, rules_of, spans
 
 SPACE = "\u2581"  # how SentencePiece writes a space
+CRLF = "\r\n"
 NFKC_BYTES = 200_000  # of SentencePiece's own maps
 ASIDE = "CUD"  # types of pieces that merging never makes: control, unknown, user-defined
 
@@ -83,10 +84,12 @@ def tokenizer_json(vocab: dict[str, Any]) -> dict[str, Any]:
 def replacements(charsmap: bytes) -> list[dict[str, Any]]:
     """The steps before `Precompiled`, which looks at one grapheme at a time: they apply the rules for several, such as ... -> …
 
-    SentencePiece's own maps get none: what they replace is one grapheme, but for rare signs."""
-    if len(charsmap) > NFKC_BYTES:
-        return []
-    several = {text: to for text, to in rules_of(charsmap).items() if spans(text)}
+    Of SentencePiece's own maps, what they replace is one grapheme, but for rare signs. The two characters that end a line in Windows
+    are one grapheme, of which `Precompiled` would replace the first alone and lose the second."""
+    rules = {} if len(charsmap) > NFKC_BYTES else rules_of(charsmap)
+    several = {text: to for text, to in rules.items() if spans(text)}
+    if (ended := applied(charsmap, CRLF)) != CRLF:
+        several[CRLF] = ended
     longest_first = sorted(several, key=len, reverse=True)
     return [{"type": "Replace", "pattern": {"String": text}, "content": several[text]} for text in longest_first]
 

@@ -22,6 +22,7 @@ from minitron.recipe.schema import TokenizerConfig
 
 LONGEST = 32  # most characters of a rule's left side; SentencePiece compares at most this many rules at one place
 LONGEST_BYTES = 1024  # most bytes of its right side; the chat program takes a longer one for damage
+AS_IS = {"add_dummy_prefix": False, "escape_whitespaces": False, "remove_extra_whitespaces": False}  # spaces
 RULE_FILE_HINT = "a rule is: code points in hex, a tab, the code points in their place, such as 451<tab>435"
 
 
@@ -45,14 +46,13 @@ class Normalizer:
     def __init__(self, config: TokenizerConfig):
         name = config.normalization
         sentencepiece.set_min_log_level(2)
-        how = {"add_dummy_prefix": False, "escape_whitespaces": False, "remove_extra_whitespaces": False}
         rules = {"ru-classics": RU_CLASSICS}.get(name)
         if config.rules_file:
             rules = read_rules(config.rules_file)
         if rules is None:
-            self._library = sentencepiece.SentencePieceNormalizer(rule_name=name, **how)
+            self._library = sentencepiece.SentencePieceNormalizer(rule_name=name, **AS_IS)
         else:
-            self._library = sentencepiece.SentencePieceNormalizer(norm_map=list(rules.items()), **how)
+            self._library = sentencepiece.SentencePieceNormalizer(norm_map=list(rules.items()), **AS_IS)
         model = sentencepiece_model_pb2.ModelProto.FromString(self._library.serialized_model_proto())
         self.charsmap = model.normalizer_spec.precompiled_charsmap
         longest_first = sorted(config.user_symbols, key=len, reverse=True)
@@ -139,6 +139,14 @@ def rules_of(charsmap: bytes) -> dict[str, str]:
             if units[place ^ letter] >> 8 & 1:
                 begin = int(units[after]) & (1 << 31) - 1
                 found[key.decode()] = replacements[begin : replacements.index(0, begin)].decode()
+    return found
+
+
+def applied(charsmap: bytes, text: str) -> str:
+    """The text after the rules in a compiled map."""
+    model = sentencepiece_model_pb2.ModelProto()
+    model.normalizer_spec.precompiled_charsmap = charsmap
+    found: str = sentencepiece.SentencePieceNormalizer(model_proto=model.SerializeToString(), **AS_IS).normalize(text)
     return found
 
 
