@@ -17,7 +17,8 @@ from minitron.interop.foreign import ANOTHER_MODEL, ANOTHER_TOKENIZER, COPY_AGAI
 from minitron.recipe.schema import TokenizerConfig
 from minitron.tokenizer.base import MARKERS
 from minitron.tokenizer.char import Characters
-from minitron.tokenizer.sentencepiece import SPACE, TYPES
+from minitron.tokenizer.sentencepiece import TYPES
+from minitron.tokenizer.words import SPACE
 from minitron.train.inherit import ROWS, grown
 
 ModelProto: Any = vars(sentencepiece_model_pb2)["ModelProto"]
