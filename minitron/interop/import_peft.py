@@ -35,13 +35,8 @@ REFUSED = {  # options that change what is computed -> the value that leaves it 
     "kasa_config": None,
     "monteclora_config": None,
 }
-CHANGE_THE_BASE = (
-    "pissa",
-    "olora",
-    "corda",
-    "loftq",
-    "lora_ga",
-)  # initialisations that also change the base model's weights
+# initialisations that also change the base model's weights
+CHANGE_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 def merged(found: Imported, folder: Path) -> Imported:
@@ -52,10 +47,8 @@ def merged(found: Imported, folder: Path) -> Imported:
     told = read_json(file)
     scale = scale_of(told, file)
     tensors, weights = dict(found.tensors), read(folder / "adapter_model.safetensors")
-    embedding, changed = (
-        embedding_name(found.model),
-        {name.removesuffix(A) + ".weight" for name in weights} | {*weights},
-    )
+    embedding = embedding_name(found.model)
+    changed = {*weights, *(name.removesuffix(A) + ".weight" for name in weights)}
     if tied := HEAD not in tensors and bool(changed & {embedding, HEAD}):
         tensors[HEAD] = tensors[embedding]  # peft changes a matrix that both use for one of them alone
     for name, factor in sorted(weights.items(), key=lambda item: item[0].endswith((A, ROWS))):  # whole matrices first

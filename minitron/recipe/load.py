@@ -139,10 +139,8 @@ def tables_of(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode(encoding).replace("\r\n", "\n"))
     except UnicodeDecodeError:
         raise MinitronError(f"{path} is not UTF-8 text", hint="save it as UTF-8", code=2) from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a number of thousands of digits, thousands of brackets in each other
+    # also for a number of thousands of digits, or thousands of brackets in each other
+    except (ValueError, RecursionError) as error:
         raise MinitronError(f"{path} is not valid TOML: {error}", hint="correct that line", code=2) from None
 
 
