@@ -12,6 +12,8 @@ import pytest
 from dialogues import dialogue, everything, numbered, part, run, write
 
 from minitron.core.errors import MinitronError
+from minitron.data import store
+from minitron.recipe.data import DataConfig
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -132,3 +134,14 @@ def test_minus_one_is_a_score_where_a_rule_names_a_number_below_zero():
     report = run(files=["x.parquet"], keep=["vote <= 1"], valid_keep=["vote == -1"], valid_fraction=0.5)
     assert report["dropped"] == {"no score: vote": 1}  # one rule that names -1 makes it a score in this column
     assert [dict(row["scores"])["vote"] for row in part("valid")] == [-1]
+
+
+def test_a_number_of_32_bits_is_the_decimal_that_it_stands_for():
+    """7.1 in 32 bits is a little less than 7.1; its mean, its difference and the score that is kept are not."""
+    tenths = pa.array([7.1, 7.3, 6.9] * 40, pa.float32())
+    write("x.parquet", numbered(120), a=tenths, b=tenths, c=tenths.dictionary_encode(), d=pa.array([7.1] * 120))
+    rules = ["mean(a, b) >= 7.1", "c >= 7.1", "max(a, b) == c", "a in [7.1, 7.3]"]
+    assert run(files=["x.parquet"], keep=rules)["kept"] == 80
+    report = run(files=["x.parquet"], keep=["a >= 6", "a != d or a == 7.1"], valid_keep=["a >= 7.1"])
+    well = list(store.read(Path("runs/t/data/train.parquet"), well_judged=DataConfig(valid_keep=["a >= 7.1"])))
+    assert len(well) == 80 - report["valid"]

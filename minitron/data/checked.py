@@ -204,7 +204,7 @@ def _texts(passed: Passed, name: str, rows: pa.Array, *, default: str) -> pa.Str
 
 def _scores(names: list[str], values: dict[Leaf, pa.Array], rows: pa.Array) -> pa.MapArray:
     """Each row's scores by the names of their columns, null where one is missing."""
-    columns = [values[Leaf(name)].take(rows).cast(pa.float64(), safe=False) for name in names]
+    columns = [values[Leaf(name)].take(rows) for name in names]
     ends = pa.array(np.arange(len(rows) + 1) * len(names), pa.int32())
     if not names:
         return pa.MapArray.from_arrays(ends, pa.array([], pa.string()), pa.array([], pa.float64()))

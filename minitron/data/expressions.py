@@ -44,7 +44,7 @@ class Combined:
     leaves: tuple[Leaf, ...]
 
     def of(self, values: Values) -> pa.Array:
-        arrays = [values[leaf].cast(pa.float64()) for leaf in self.leaves]
+        arrays = [values[leaf] for leaf in self.leaves]
         if self.function == "min":
             return pc.min_element_wise(*arrays, skip_nulls=False)
         if self.function == "max":
@@ -77,7 +77,6 @@ class Compare:
 
     def holds(self, values: Values) -> pa.BooleanArray:
         x = _of(self.left, values)
-        # The literal gets the column's type: 7.1 as float32 is less than 7.1.
         other = pa.scalar(self.right, x.type) if isinstance(self.right, float | str) else _of(self.right, values)
         return _COMPARE[self.op](x, other)
 
@@ -121,7 +120,7 @@ class Agree:
     most: float
 
     def holds(self, values: Values) -> pa.BooleanArray:
-        a, b = (values[leaf].cast(pa.float64()) for leaf in (self.a, self.b))
+        a, b = values[self.a], values[self.b]
         return pc.less_equal(pc.abs(pc.subtract(a, b)), self.most)
 
     def leaves(self) -> Iterator[Leaf]:

@@ -162,13 +162,15 @@ def _all_hold(rules: list[Rule], values: Values, *, rows: int) -> pa.BooleanArra
 
 
 def to_scores(column: pa.Array, *, name: str) -> pa.Array:
-    """A column as float32 or float64, null for what is not a number. Raises MinitronError if the type cannot hold numbers at all."""
+    """A column as float64, null for what is not a number. Raises MinitronError if the type cannot hold numbers at all."""
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_binary(kind):
         raise not_numbers(name, kind=str(kind))
-    if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
+    if pa.types.is_float64(kind):
         return column
-    if pa.types.is_integer(column.type):
+    if pa.types.is_float32(kind):  # by its shortest decimal: 7.1, and not 7.0999999, which is what a cast gives
+        return column.cast(pa.string()).cast(pa.float64())
+    if pa.types.is_integer(kind):
         return column.cast(pa.float64(), safe=False)  # unsafe: beyond 2**53 it rounds instead of failing
     if is_text(kind):  # many rows have few distinct values, each of which is converted once
         coded = column.dictionary_encode()
@@ -196,8 +198,6 @@ def is_text(kind: pa.DataType) -> bool:
 
 def to_texts(column: pa.Array, *, name: str) -> pa.Array:
     """A column of texts as strings. Raises MinitronError if it holds something else."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     if not (is_text(column.type) or pa.types.is_null(column.type)):
         raise MinitronError(
             f"a rule compares the column '{name}' with a text, but it holds {column.type}",
@@ -208,8 +208,6 @@ def to_texts(column: pa.Array, *, name: str) -> pa.Array:
 
 def to_lengths(column: pa.Array, *, name: str) -> pa.Array:
     """How long a column's lists (in items) and texts (in characters) are. Raises MinitronError if it holds something else."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     kind = column.type
     if pa.types.is_null(kind) or is_text(kind):
         return pc.utf8_length(column.cast(pa.large_string())).cast(pa.float64())
@@ -224,7 +222,7 @@ def to_lengths(column: pa.Array, *, name: str) -> pa.Array:
 
 
 def read_leaf(column: pa.Array, leaf: Leaf) -> pa.Array:
-    """A column as a leaf of a rule reads it."""
+    """A column, no dictionary, as a leaf of a rule reads it."""
     convert = {NUMBER: to_scores, LENGTH: to_lengths}.get(leaf.kind, to_texts)
     return convert(column, name=leaf.name)
 

@@ -227,7 +227,7 @@ class Reader:
         cells, count, values, shape, default = passed
         cells = cells.to_pydict() if isinstance(cells, pa.RecordBatch) else cells
         source, skill, check = ([printable(v) for v in cells.get(n, [None] * count)] for n in COPIED_COLUMNS)
-        scores = [values[Leaf(name)].cast(pa.float64(), safe=False).to_pylist() for name in self.rules.columns]
+        scores = [values[Leaf(name)].to_pylist() for name in self.rules.columns]
         columns = [
             shape.turns(cells, count),
             [name or default for name in source],

@@ -34,7 +34,7 @@ class Chunk(ABC):
 
     @abstractmethod
     def values(self, leaf: Leaf) -> tuple[pa.Array, bool]:
-        """A column as a rule reads it (numbers: float32 or float64, null for a missing one), and whether any of its values was text."""
+        """A column as a rule reads it (numbers: float64, null for a missing one), and whether any of its values was text."""
 
     @abstractmethod
     def cells(self, names: list[str], passing: pa.BooleanArray | None = None) -> Iterator[dict[str, list]]:
@@ -183,6 +183,8 @@ def column_of(leaf: Leaf, names: list[str], *, where: str) -> tuple[str, list[st
 def column_values(column: pa.Array, fields: list[str], leaf: Leaf, *, where: str) -> tuple[pa.Array, bool]:
     """An Arrow column as `Chunk.values` gives it."""
     column = field_of(column, fields, where=where, name=leaf.name)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     text = leaf.kind == NUMBER and is_text(column.type) and column.null_count < len(column)
     return read_leaf(column, leaf), text
 
