@@ -145,3 +145,10 @@ def test_a_number_of_32_bits_is_the_decimal_that_it_stands_for():
     report = run(files=["x.parquet"], keep=["a >= 6", "a != d or a == 7.1"], valid_keep=["a >= 7.1"])
     well = list(store.read(Path("runs/t/data/train.parquet"), well_judged=DataConfig(valid_keep=["a >= 7.1"])))
     assert len(well) == 80 - report["valid"]
+
+
+def test_tenths_that_differ_by_the_most_agree():
+    write("x.parquet", numbered(40), a=[7.3, 0.4, 7.1, 8.0] * 10, b=[7.1, 0.1, 7.4, 8.0] * 10)
+    assert run(files=["x.parquet"], keep=["agree(a, b, 0.2)"])["kept"] == 20
+    assert run(files=["x.parquet"], keep=["agree(a, b, 0.3)"])["kept"] == 40
+    assert run(files=["x.parquet"], keep=["agree(a, b, 0)"])["kept"] == 10

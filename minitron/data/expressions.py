@@ -23,6 +23,7 @@ from minitron.core.errors import MinitronError
 
 NUMBER, TEXT, LENGTH = "number", "text", "length"
 MOST_NESTED = 50  # levels of parentheses and nots
+ROUNDED = 1e-9  # 7.3 - 7.1 is a little more than 0.2
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Agree:
 
     def holds(self, values: Values) -> pa.BooleanArray:
         a, b = values[self.a], values[self.b]
-        return pc.less_equal(pc.abs(pc.subtract(a, b)), self.most)
+        return pc.less_equal(pc.abs(pc.subtract(a, b)), self.most + ROUNDED)
 
     def leaves(self) -> Iterator[Leaf]:
         yield from (self.a, self.b)
