@@ -124,6 +124,14 @@ def test_a_context_covers_what_sft_would_train_on():
     assert (found.whole, found.shortened, found.left_out) == (1, 1, 1)
 
 
+def test_a_judge_that_could_not_tell_gave_no_score(capsys):
+    save("x.jsonl", [*ROWS[5:10], {"messages": dialogue("minus", "one"), "s": -1}])
+    recipe = config()
+    assert [row.scores["s"] for row in trace(recipe, rows=1000)] == [5, 6, 7, 8, 9, None]
+    assert "\ns, which 1 rows lack\n" in shown(capsys, recipe)
+    assert [row.scores["s"] for row in trace(config(keep=["s >= -1"]), rows=1000)] == [5, 6, 7, 8, 9, -1]
+
+
 def test_the_report_of_the_data_stage_counts_all_rows(capsys):
     save("x.jsonl", [*ROWS, *ODD])
     recipe = config()

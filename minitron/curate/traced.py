@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from minitron import synth
 from minitron.core.errors import MinitronError
+from minitron.data.expressions import Leaf
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Chunk, Columns, Objects, Source, rows_of, value_of
 from minitron.data.messages import Message, digest_of, parse, printable, role_map, to_messages
@@ -123,8 +126,12 @@ def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Ingredie
 def _of_part(one: OneByOne, data: DataConfig, seen: set[bytes]) -> Iterator[Traced]:
     reader, roles, quality = one.reader, role_map(data), Quality(data.clean)
 
+    def score(row: dict[str, Any], name: str) -> float | None:
+        given = pa.array([to_number(value_of(row, name))], pa.float64())
+        return reader.rules.judged(Leaf(name), given)[0].as_py()
+
     def traced(row: dict[str, Any], reason: str, messages: list[Message] | None = None) -> Traced:
-        scores = {name: to_number(value_of(row, name)) for name in reader.rules.columns}
+        scores = {name: score(row, name) for name in reader.rules.columns}
         raw = "" if messages else printable(row)[:LONGEST]
         return Traced(one.name, reason, messages, raw, scores)
 
