@@ -420,6 +420,10 @@ def test_whole_trees_in_rows():
     (found,) = run(files=["x.jsonl"], valid_fraction=0.0)["messages"]
     assert [row["messages"] for row in part("train")] == [BEST]
     assert found["messages"] == 7 == found["in_dialogues"] + sum(found["left_out"].values())
+    trees = [{"message_tree_id": "1", "tree_state": state, "source": state, "prompt": grown("1")} for state in "ab"]
+    save("x.jsonl", trees)
+    run(files=["x.jsonl"], keep=['tree_state == "b" and lang == "en"'], valid_fraction=0.0)
+    assert [row["source"] for row in part("train")] == ["b"]
 
 
 @pytest.mark.parametrize("whole", [False, True])

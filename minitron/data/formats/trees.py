@@ -80,9 +80,11 @@ class Trees(Source):
             size = count_messages(root)
             self.messages += size
             before = self.kept + self.left_out.total()
-            yield from self._dialogue(
+            found = self._dialogue(
                 root, lambda node: [one for one in field(node, "replies", list) if isinstance(one, dict)]
             )
+            beside = {name: value for name, value in row.items() if name not in MADE_OF}
+            yield from (beside | dialogue for dialogue in found)
             self.left_out[WORSE] += size - (self.kept + self.left_out.total() - before)
 
     def _dialogue(self, root: dict, replies_to: Any) -> Iterator[dict]:
