@@ -37,7 +37,7 @@ def mixed_rows(count: int = 3000) -> list[str]:
                 {"prompt": f"p {i}", "response": f"r {i}"},
                 {"question": f"q {i}", "answer": f"a {i}", "context": "c", "s": None},
                 {"input": f"in {i}", "output": f"out {i}", "s": 9},
-                {"messages": [{"role": "kid", "content": "x"}], "s": 9},
+                {"messages": [{"role": f"kid {i % 30}", "content": "x"}], "s": 9},
             ]
         )
         lines += [json.dumps(row, ensure_ascii=False)] + [""] * (choose.random() < 0.1)

@@ -31,6 +31,8 @@ ROLES = {
     "model": "assistant",
 }
 
+MOST_ROLES = 10  # unknown ones that are named: the first by name, so that the order of the rows makes no difference
+
 NO_MESSAGES = "malformed: no messages"
 NO_TURN = "malformed: a turn is not a role and a content"
 NO_TEXT = "malformed: a content is not text"
@@ -98,8 +100,9 @@ def parse(turns: Any, *, roles: dict[str, str], unknown: set[str]) -> list[Messa
             return NO_TEXT
         role = _role(turn, roles)
         if role is None:
-            if len(unknown) < 10:
-                unknown.add(printable(name[:40]))
+            unknown.add(printable(name[:40]))
+            if len(unknown) > MOST_ROLES:
+                unknown.remove(max(unknown))
             return UNKNOWN_ROLE
         if not is_unicode(content):
             return NOT_UNICODE

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from minitron.core.errors import MinitronError
 from minitron.core.text import mended
 from minitron.data.expressions import LENGTH, NUMBER, Condition, Leaf, Values, parse
+from minitron.data.messages import MOST_ROLES
 from minitron.recipe.data import DataConfig
 
 
@@ -55,7 +56,7 @@ class Tally:
         self.dropped.update(other.dropped)
         self.kept_without_score.update(other.kept_without_score)
         self.masked.update(other.masked)
-        self.unknown_roles |= other.unknown_roles
+        self.unknown_roles = set(sorted(self.unknown_roles | other.unknown_roles)[:MOST_ROLES])
         for file in other.files:
             if self.files and self.files[-1]["path"] == file["path"]:
                 self.files[-1]["rows"] += file["rows"]
