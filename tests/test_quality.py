@@ -55,6 +55,14 @@ def test_what_stays_as_it_is(name, answer):
     assert verdict(name, answer) == dialogue("question", answer)
 
 
+def test_quotes_that_end_a_sentence_do_not_break_it_off():
+    long = "Er dachte lange nach, bevor er endlich antwortete, und sagte dann leise: "
+    for whole in ("„Komm morgen wieder.“", "»Komm morgen wieder.«", "«Прочти „Мёртвые души“"):
+        assert verdict("truncated", long + whole) == dialogue("question", long + whole)
+    for begun in ("“Yes.” And then: “", "«Да». А потом: «", "„Ja.“ Und dann: „Nein.“ “"):
+        assert verdict("truncated", long + begun) == "clean: truncated"
+
+
 def test_a_language_is_told_by_its_script():
     for name, text in (
         ("ru", RUSSIAN),

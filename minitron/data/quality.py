@@ -19,6 +19,7 @@ from minitron.data.messages import Message
 FEWEST_WORDS = 24  # a shorter answer is never called repetitive
 GRAM = 4  # words in a run
 MOST_REPEATED = 0.4  # share of an answer's runs of GRAM words that may repeat earlier ones
+CLOSE = {"“": "„", "«": "»"}  # in German, in Russian within other quotes, and in Danish these end what the others begin
 FEWEST_CHARACTERS = 60  # a shorter answer is only called broken off for an open code fence
 LETTERS = 0.7  # share of an answer's letters that must be of the language's script
 FEWEST_LETTERS = 12
@@ -99,6 +100,8 @@ def broken_off(text: str) -> bool:
     if len(text) < FEWEST_CHARACTERS:
         return False
     last = text.rstrip()[-1:]
+    if last in CLOSE and text.count(last) == text.count(CLOSE[last]):
+        return False
     return last in ",;(-–—«“" or (
         last.isalpha() and bool(re.search(r"[.!?…。！？]\s+\S", text)) and "\n" not in text[-200:].strip()
     )
