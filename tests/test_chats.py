@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minitron.core.errors import MinitronError
 from minitron.data import sources
-from minitron.data.chats import Chat, export, export_kinds
+from minitron.data.chats import Chat, chatgpt, export, export_kinds
 from minitron.data.chats.whatsapp import entries_of, order_of_date
 from minitron.recipe.data import DataConfig
 
@@ -186,6 +186,19 @@ def test_chatgpt():
         "answers before the first question": 1,
     }
     assert found["parts_left_out"] == {export.PARTS: 2}
+
+
+def test_marks_in_an_answer_of_chatgpt():
+    """A search leaves sources between characters for private use; of names and links the page shows what a reader sees."""
+    said = (
+        'Go to \ue200entity\ue202["cafe","Luna","x"]\ue201. It is open. \ue200cite\ue202turn0search1\ue202turn0news2\ue201\n\n'
+        "See \ue200url\ue202the menu\ue202turn0search1\ue201【4†source】【12:0†a.pdf】, \ue200entity\ue202[]\ue201ok 【注】"
+    )
+    nodes = node("q", None, "user", "where? \ue200") | node("a", "q", "assistant", said)
+    write_json("conversations.json", [{"mapping": nodes, "current_node": "a"}])
+    want = dialogue("where? \ue200", "Go to Luna. It is open.\n\nSee the menu,ok 【注】")
+    assert dialogues(files=["conversations.json"]) == [want]
+    assert report(files=["conversations.json"])["parts_left_out"] == {chatgpt.MARKS: 6}
 
 
 def test_claude():

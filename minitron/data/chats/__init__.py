@@ -165,7 +165,7 @@ class Chat:
             "in_dialogues": self.kept,
             "dialogues": self.dialogues,
             "left_out": {reason: count for reason, count in self.left_out.most_common() if count},
-            "parts_left_out": dict(self.parts.most_common()),
+            "parts_left_out": {part: count for part, count in self.parts.most_common() if count},
         }
 
     def lines(self) -> list[str]:

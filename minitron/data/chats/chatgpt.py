@@ -1,13 +1,23 @@
 """ChatGPT's export: conversations.json, where each conversation is a tree of nodes (`mapping`) and `current_node` is the leaf of
-the branch that was shown last. Regenerated and edited messages are on other branches, which are left out."""
+the branch that was shown last. Regenerated and edited messages are on other branches, which are left out.
 
+An answer has marks in it that the page does not show as they are: what was found by a search, between characters for private
+use, and older ones, 【4†source】. They are left out, but for the names and links that a reader sees."""
+
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from minitron.data.chats.export import HIDDEN, JUNK, PARTS, TOOLS, Export, Said, field
 
 BRANCHES = "messages on branches that were not shown last"
+MARKS = "marks within answers (sources, links, names)"
+MARK = re.compile(
+    "(?P<blank>[ \t]?)(?:\ue200(?P<kind>\\w*)\ue202?(?P<told>[^\ue200\ue201]*)\ue201|【\\d[^】\\n]{0,40}†[^】\\n]{0,80}】)"
+)
 
 
 class ChatGPT(Export):
@@ -65,4 +75,19 @@ def of_message(message: dict, left_out: Counter[str], parts: Counter[str]) -> Sa
         texts += [text] if text else []
         parts[PARTS] += not isinstance(part, str) and not text
     time = message.get("create_time")
-    return Said(role, "\n".join(texts), time if isinstance(time, int | float) else None, role)
+    text = "\n".join(texts)
+    if role == "assistant":
+        text, count = MARK.subn(shown, text)
+        parts[MARKS] += count
+    return Said(role, text, time if isinstance(time, int | float) else None, role)
+
+
+def shown(mark: re.Match[str]) -> str:
+    """What a reader sees of a mark: the name of an entity, ["city", "Paris", ...], the title of a link, nothing of others."""
+    seen = ""
+    if mark["kind"] == "entity":
+        with suppress(ValueError, LookupError, TypeError, RecursionError):
+            seen = json.loads(mark["told"])[1]
+    elif mark["kind"] in ("url", "link_title"):
+        seen = mark["told"].partition("\ue202")[0]
+    return mark["blank"] + seen if isinstance(seen, str) and seen else ""
