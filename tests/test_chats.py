@@ -65,6 +65,7 @@ def test_telegram():
             ("Max", link, 2),
             {"type": "message", "from": "Max", "text": "", "media_type": "sticker", "sticker_emoji": "🙂"},
             {"type": "message", "from": "Max", "forwarded_from": "News", "text": "read all about it"},
+            {"type": "message", "from": "Max", "forwarded_from": None, "text": "of a deleted account"},
             ("Nadia", "hi", 3),
             {
                 "type": "message",
@@ -86,14 +87,14 @@ def test_telegram():
     assert report(files=["result.json"], assistant="Nadia") == {
         "path": "result.json",
         "export": "Telegram",
-        "messages": 12,
+        "messages": 13,
         "in_dialogues": 6,
         "dialogues": 2,
         "left_out": {
             "questions that nobody answered": 2,
             export.SERVICE: 1,
             export.NO_TEXT: 1,
-            export.FORWARDED: 1,
+            export.FORWARDED: 2,
             "answers before the first question": 1,
         },
         "parts_left_out": {export.PARTS: 1},
@@ -120,6 +121,9 @@ def test_an_account_of_telegram_has_many_chats():
     assert report(files=["result.json"], assistant="Nadia", pause_minutes=0.0)["left_out"] == {
         "messages of chats in which the assistant writes nothing": 2
     }
+    left = telegram(("Max", "do you leave?", 0), ("Nadia", "yes", 1))
+    write_json("result.json", {"chats": {"list": []}, "left_chats": {"about": "…", "list": [left]}})
+    assert dialogues(files=["result.json"], assistant="Nadia") == [dialogue("do you leave?", "yes")]
 
 
 def test_who_answers_has_to_be_said():

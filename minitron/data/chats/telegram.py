@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from minitron.data.chats.export import FORWARDED, NO_TEXT, PARTS, SERVICE, Export, Said, field, objects, seconds
 from minitron.data.rules import to_number
 
+KINDS = "chats", "left_chats"  # of an account
 BESIDE = ("photo", "file", "location_information", "contact_information", "poll")
 
 
@@ -18,17 +20,19 @@ class Telegram(Export):
         def is_chat(chat: Any) -> bool:
             return isinstance(chat, dict) and {"type", "id", "messages"} <= chat.keys()
 
-        return is_chat(value) or any(map(is_chat, field(field(value, "chats", dict), "list", list)))
+        return is_chat(value) or any(
+            is_chat(chat) for kind in KINDS for chat in field(field(value, kind, dict), "list", list)
+        )
 
     @staticmethod
     def talks(value: Any, left_out: Counter[str], parts: Counter[str]) -> Iterator[list[Said]]:
-        chats = [value] if "messages" in value else objects(value["chats"], "list", left_out)
-        for chat in chats:
+        every = (objects(field(value, kind, dict), "list", left_out) for kind in KINDS)
+        for chat in [value] if "messages" in value else chain.from_iterable(every):
             talk = []
             for message in objects(chat, "messages", left_out):
                 if message.get("type") != "message":
                     left_out[SERVICE] += 1
-                elif message.get("forwarded_from") or message.get("forwarded_from_id"):
+                elif {"forwarded_from", "forwarded_from_id"} & message.keys():  # null if that account is deleted
                     left_out[FORWARDED] += 1
                 elif text := text_of(message.get("text")):
                     parts[PARTS] += any(name in message for name in BESIDE)
