@@ -192,6 +192,22 @@ def test_chatgpt():
     assert found["parts_left_out"] == {export.PARTS: 2}
 
 
+def test_an_empty_message_that_the_program_goes_on_after_ends_no_dialogue():
+    write_json("none.json", [{"mapping": node("q", None, "user", "hello"), "current_node": "q"}])
+    assert "holds no dialogue: messages of chats in which the assistant writes nothing: 1 | " in refused(
+        files=["none.json"]
+    )
+    nodes = node("q", None, "user", "hello") | node("e", "q", "assistant", "") | node("a", "e", "assistant", "hi")
+    nodes |= node("q2", "a", "user", "more?") | node("e2", "q2", "assistant", "") | node("q3", "e2", "user", "and?")
+    nodes |= node("a3", "q3", "assistant", "yes")
+    write_json("conversations.json", [{"mapping": nodes, "current_node": "a3"}])
+    assert dialogues(files=["conversations.json"]) == [dialogue("hello", "hi"), dialogue("and?", "yes")]
+    assert report(files=["conversations.json"])["left_out"] == {
+        export.NO_TEXT: 2,
+        "questions that nobody answered": 1,
+    }
+
+
 def test_marks_in_an_answer_of_chatgpt():
     """A search leaves sources between characters for private use; of names and links the page shows what a reader sees."""
     said = (

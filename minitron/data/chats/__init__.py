@@ -15,6 +15,7 @@ import random
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from minitron.core.errors import MinitronError
@@ -110,20 +111,22 @@ class Chat:
             hint = (
                 "check data.assistant: what this person answered is learned, and questions of others must stand before"
             )
-            reasons = "; ".join(f"{reason}: {count:,}" for reason, count in self.left_out.most_common())
+            reasons = "; ".join(f"{reason}: {count:,}" for reason, count in self.left_out.most_common() if count)
             return MinitronError(f"{self.where} ({self.title}) holds no dialogue: {reasons}", hint=hint)
         return None
 
     def _dialogues(self, talk: list[Said], *, named: bool) -> Iterator[list[Message]]:
         """Cuts a conversation into dialogues. One of people (`named`) is cut at its pauses. One whose roles the export knows is
-        cut at messages without text, since the answer to a picture answers nothing that the model sees."""
+        cut at messages without text, since the answer to a picture answers nothing that the model sees; but not at an empty
+        message of the assistant that it goes on after, such as a program's before it calls a tool."""
         pause = self.pause if named else 0
         turns: list[list[Said]] = []  # neighbouring messages of one role
         last: float | None = None
-        for said in talk:
+        for said, after in zip_longest(talk, talk[1:]):
             empty = not said.text.strip()
+            goes_on = after is not None and said.role == after.role == "assistant"
             if (pause and said.at is not None and last is not None and abs(said.at - last) > pause) or (
-                empty and not named
+                empty and not named and not goes_on
             ):
                 yield from self._finished(turns)
                 turns = []
