@@ -374,6 +374,7 @@ def test_whatsapp_messages_that_somebody_typed_stay_and_deleted_ones_go():
     said = [
         "Anna: hi", "Bob: \u202a+7 921 123\u202c is my number", "Anna: \u200fשלום", "Bob: fine",
         "Bob: Dit bericht is verwijderd", "Bob: Este mensaje fue eliminado", "Anna: bye", "Bob: yes <Se editó este mensaje.>",
+        "Bob: ja <Dit bericht is bewerkt>",
     ]  # fmt: skip
     Path("x.txt").write_text("\n".join(f"31.12.23, 21:{i:02} - {text}" for i, text in enumerate(said)))
     (talk,) = dialogues(files=["x.txt"], assistant="Bob")
@@ -383,7 +384,7 @@ def test_whatsapp_messages_that_somebody_typed_stay_and_deleted_ones_go():
         "\u200fשלום",
         "fine",
         "bye",
-        "yes",
+        "yes\nja",
     ]
     assert report(files=["x.txt"], assistant="Bob")["left_out"] == {export.DELETED: 2}
 
@@ -408,6 +409,19 @@ def test_a_caption_stays_where_its_picture_goes():
     Path("chat.txt").write_text(text, encoding="utf-8")
     assert dialogues(files=["chat.txt"], assistant="Nadia") == [dialogue("my cat", "pretty")]
     assert report(files=["chat.txt"], assistant="Nadia")["parts_left_out"] == {export.PARTS: 1}
+
+
+def test_documents_and_captions_of_an_export_of_ios_without_media():
+    said = [
+        "Max: Sequence and Series.pdf • \u200e31 pages \u200edocument omitted", "Max: plan.dwg \u200eDokument weggelassen",
+        "Max: my cat \u200eimage omitted", "Max: call \u200e+49 171 234567", "Nadia: pretty, isn't it? \u200eimage omitted",
+    ]  # fmt: skip
+    lines = (f"\u200e[13/11/25, 1:05:{i:02}\u202fAM] {text}" for i, text in enumerate(said, 10))
+    Path("_chat.txt").write_text("\r\n".join(lines), encoding="utf-8", newline="")
+    want = [dialogue("my cat\ncall \u200e+49 171 234567", "pretty, isn't it?")]
+    assert dialogues(files=["_chat.txt"], assistant="Nadia") == want
+    found = report(files=["_chat.txt"], assistant="Nadia")
+    assert (found["left_out"], found["parts_left_out"]) == ({export.NO_TEXT: 2}, {export.PARTS: 2})
 
 
 SCRIPT = """Anna: hello

@@ -32,10 +32,13 @@ HEAD = re.compile(
     re.DOTALL,
 )
 ATTACHED = re.compile(rf"[{MARKS}]*[^\n]*\.\w{{2,4}} \([^()\n]+\)(?:\n|$)")  # IMG-1.jpg (file attached)
+# iOS without media: "a caption \u200eimage omitted", "a.pdf • \u200e3 pages \u200edocument omitted"
+BEHIND = re.compile(rf"\s?{NOT_TYPED}[^\W\d_][^\d\n<>{NOT_TYPED}]{{2,40}}\s*\Z")
+FILE_NAME = re.compile(rf"[^\n]*(?:\.\w{{2,5}}| • {NOT_TYPED}[^\n]*)")
 OMITTED = re.compile(r"<[^<>\n]{2,60}>")
 EDITED = re.compile(
     rf"\s*[{MARKS}]+<[^<>\n]{{2,60}}>\s*$|\s*<(This message was edited|Se editó este mensaje\.?|Diese Nachricht wurde bearbeitet\.?"
-    r"|Сообщение изменено|Ce message a été modifié|Questo messaggio è stato modificato|Mensagem editada)>\s*$"
+    r"|Dit bericht is bewerkt|Сообщение изменено|Ce message a été modifié|Questo messaggio è stato modificato|Mensagem editada)>\s*$"
 )
 REMOVED = re.compile(
     r"(this message was deleted|you deleted this message|(данное|это) сообщение удалено|вы удалили (данное|это) сообщение"
@@ -88,6 +91,10 @@ class WhatsApp(Export):
                 parts[PARTS] += bool(text.strip())
             elif text.startswith(NOT_TYPED) or OMITTED.fullmatch(bare) or bare == "null":
                 text = ""
+            elif behind := BEHIND.search(text):
+                text = text[: behind.start()]
+                text = "" if FILE_NAME.fullmatch(text) else text
+                parts[PARTS] += bool(text)
             if text.strip():
                 talk.append(Said(who.strip(f"{MARKS} \u202f\u00a0"), text, time_of(entry, order)))
             else:
