@@ -204,6 +204,21 @@ def test_an_endpoint_that_refuses_is_one_sentence(reply, told):
         assert sum(server.asked.values()) <= 3 * 8
 
 
+def test_a_dialogue_that_is_refused_gets_no_scores_and_the_others_do(capfd):
+    """Such as one that is too long for the judge: it must not keep the others, wherever it stands."""
+    save("x.jsonl", ROWS)
+    too_long = (400, b'{"error": {"message": "exceeds the context"}}', {})
+    with endpoint(lambda q, _: too_long if q in ("question 0", "question 9") else scores(4)) as server:
+        for _ in range(2):
+            judge.run(recipe(server.url, concurrency=1))
+            told = (
+                f"2 dialogues got no scores from m ({server.url} refuses to judge (400): exceeds the context); the same"
+            )
+            assert told in capfd.readouterr().err
+        assert server.asked["question 0"] == 2
+    assert [name for name, score in judged().items() if score is None] == ["question 0", "question 9"]
+
+
 def test_what_was_answered_before_a_failure_stays():
     save("x.jsonl", ROWS)
     with endpoint(lambda q, _: (401, b"", {}) if q == "question 9" else scores(4)) as server:

@@ -20,6 +20,7 @@ from minitron.core.errors import MinitronError
 LONGEST_PAUSE_S = 60.0
 MOST_BYTES = 1 << 24  # of a reply
 AGAIN = {408, 409, 425, 429}  # HTTP statuses after which it asks again; every 5xx is another
+OF_QUESTION = {400, 413, 422}  # statuses that may be about one question alone
 GOES_ON = "the same command goes on from here"
 
 
@@ -33,6 +34,10 @@ class Reply(NamedTuple):
 
 class Unusable(Exception):
     """A reply that cannot be used: it was cut off, is not JSON, or holds no answer."""
+
+
+class Refused(MinitronError):
+    """The endpoint does not take this question: it may be too long, or against the provider's rules."""
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
@@ -111,7 +116,8 @@ class Client:
                 hint="check judge.model, and that judge.url ends in /v1",
                 code=2,
             )
-        return MinitronError(
+        kind = Refused if code in OF_QUESTION else MinitronError
+        return kind(
             f"{self.url} refuses to judge ({code}): {reason}", hint="check judge.model and judge.rubric", code=2
         )
 

@@ -24,7 +24,7 @@ from minitron.core.console import progress, say, tell, warn
 from minitron.core.errors import MinitronError
 from minitron.core.files import append_line, atomic_path, make_folder, whole_lines
 from minitron.curate.agreement import agreement
-from minitron.curate.client import Client, Unusable
+from minitron.curate.client import Client, Refused, Unusable
 from minitron.curate.traced import opened
 from minitron.data.columns import MESSAGES
 from minitron.data.messages import Message, digest_of, printable, role_map, to_messages
@@ -35,6 +35,7 @@ from minitron.recipe.schema import Config, JudgeConfig
 CHARACTERS_PER_TOKEN = 3.5  # about, for the estimate
 ANSWER_TOKENS = 40
 SCORE_TRIES = 2  # how often a question is asked if its answer holds no scores
+MOST_REFUSED = 20  # dialogues at the beginning; then the fault lies not in them
 MOST_BRACES = 200  # of an answer's last opening braces, places where its scores may begin
 BATCH_ROWS = 1000
 
@@ -224,17 +225,25 @@ def _estimate(config: Config, judges: list[Judge], answers: Answers) -> None:
 
 
 def _ask_all(config: Config, judge: Judge, answers: Answers) -> None:
-    """Asks the questions that are not answered yet, `concurrency` at a time; only this thread writes the answers."""
+    """Asks the questions that are not answered yet, `concurrency` at a time; only this thread writes the answers. A dialogue that the
+    endpoint refuses gets no scores, unless the endpoint refuses all of them: then raises Refused."""
     running: dict[Future[dict | None], str] = {}
     asked: set[str] = set()
-    failed = 0
+    failed, answered, refusals = 0, False, list[Refused]()
     with progress(f"asking {judge.model}", 0) as bar, ThreadPoolExecutor(judge.settings.concurrency) as pool:
 
         def collect(most: int) -> None:
-            nonlocal failed
+            nonlocal failed, answered
             while len(running) > most:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    answer, key = future.result(), running.pop(future)
+                    key, answer = running.pop(future), None
+                    try:
+                        answer = future.result()
+                        answered = True
+                    except Refused as error:
+                        refusals.append(error)
+                    if len(refusals) >= MOST_REFUSED and not answered:
+                        raise refusals[0]
                     failed += answer is None
                     if answer is not None:
                         answers.add(key, answer)
@@ -243,11 +252,14 @@ def _ask_all(config: Config, judge: Judge, answers: Answers) -> None:
         try:
             for messages, *_ in dialogues(config):
                 key = judge.key(messages)
+                answered = answered or key in answers.found
                 if key not in answers.found and key not in asked:
                     asked.add(key)
                     running[pool.submit(judge.ask, messages)] = key
                     collect(2 * judge.settings.concurrency - 1)
             collect(0)
+            if refusals and not answered:
+                raise refusals[0]
         except BaseException:  # Ctrl-C too: keeps the answers that came meanwhile, cancels questions not yet begun
             judge.client.stopped.set()
             for future in running:
@@ -257,7 +269,8 @@ def _ask_all(config: Config, judge: Judge, answers: Answers) -> None:
                     answers.add(key, answer)
             raise
     if failed:
-        warn(f"{failed:,} dialogues got no scores from {judge.model}; the same command asks again")
+        why = f" ({refusals[0]})" if refusals else ""
+        warn(f"{failed:,} dialogues got no scores from {judge.model}{why}; the same command asks again")
 
 
 def _write(config: Config, judges: list[Judge], answers: Answers, out: Path) -> None:
