@@ -348,6 +348,14 @@ def test_csv_with_dialogues_as_json_and_excels_first_line():
     assert part("train")[0]["messages"] == [U, A]
 
 
+def test_csv_with_columns_that_excel_wrote_without_a_name():
+    Path("x.csv").write_text("question,answer,,\na,b,,\nc,d,,note\n")
+    assert list(open_source(Path("x.csv")).rows()) == [
+        {"question": "a", "answer": "b"},
+        {"question": "c", "answer": "d"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "want"),
     [

@@ -13,8 +13,9 @@ csv.field_size_limit(LONGEST_CELL)
 
 
 class Csv(Source):
-    """Cells in quotes may hold separators, line ends and doubled quotes (RFC 4180). An empty cell is null. The separator is the
-    one that the first line has most of: comma, semicolon (Excel's choice where numbers have a decimal comma), tab or |."""
+    """Cells in quotes may hold separators, line ends and doubled quotes (RFC 4180). An empty cell is null. Columns without a name,
+    which Excel writes beside a table, are left out. The separator is the one that the first line has most of: comma, semicolon
+    (Excel's choice where numbers have a decimal comma), tab or |."""
 
     every_row_has_all_columns = True
     separators = ",;\t|"
@@ -32,7 +33,7 @@ class Csv(Source):
         try:
             for cells in reader:
                 if not names:
-                    names = [one_of(name, cells, where=self.where) for name in cells]
+                    names = [name and one_of(name, cells, where=self.where) for name in cells]
                 elif len(cells) > len(names):
                     raise MinitronError(
                         f"{self.where}, line {reader.line_num}, has {len(cells)} cells, but the first line names {len(names)} columns",
@@ -40,7 +41,7 @@ class Csv(Source):
                     )
                 elif cells:
                     padded = itertools.chain(cells, itertools.repeat(""))
-                    yield {name: cell or None for name, cell in zip(names, padded, strict=False)}
+                    yield {name: cell or None for name, cell in zip(names, padded, strict=False) if name}
         except csv.Error as error:
             hint = 'a quote inside a cell in quotes is doubled: "he said ""hi"""'
             raise unreadable(f"{self.where}, line {reader.line_num},", error, hint=hint) from error
