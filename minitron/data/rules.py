@@ -169,14 +169,16 @@ def to_scores(column: pa.Array, *, name: str) -> pa.Array:
         raise not_numbers(name, kind=str(kind))
     if pa.types.is_float64(kind):
         return column
-    if pa.types.is_float32(kind):  # by its shortest decimal: 7.1, and not 7.0999999, which is what a cast gives
-        return column.cast(pa.string()).cast(pa.float64())
     if pa.types.is_integer(kind):
         return column.cast(pa.float64(), safe=False)  # unsafe: beyond 2**53 it rounds instead of failing
-    if is_text(kind):  # many rows have few distinct values, each of which is converted once
-        coded = column.dictionary_encode()
-        return pa.array(map(to_number, coded.dictionary.to_pylist()), pa.float64()).take(coded.indices)
-    return pa.array([to_number(value) for value in column.to_pylist()], pa.float64())
+    if not (is_text(kind) or pa.types.is_float32(kind)):
+        return pa.array([to_number(value) for value in column.to_pylist()], pa.float64())
+    coded = column.dictionary_encode()  # many rows have few distinct values, each of which is converted once
+    if pa.types.is_float32(kind):  # by its shortest decimal: 7.1, and not 7.0999999, which is what a cast gives
+        numbers = coded.dictionary.cast(pa.string()).cast(pa.float64())
+    else:
+        numbers = pa.array(map(to_number, coded.dictionary.to_pylist()), pa.float64())
+    return numbers.take(coded.indices)
 
 
 _OUT_OF = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*/\s*\d+(?:\.\d+)?\s*")
