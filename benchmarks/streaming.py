@@ -18,11 +18,12 @@ import math
 import os
 import re
 import resource
-import shlex
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -30,7 +31,9 @@ import llamacpp
 import torch
 from inference import Bench
 from tables import Table, put, show_all
+from terminal import Window
 
+from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.data.packing import PackedRows
 from minitron.evaluate.checks import passes
@@ -69,6 +72,7 @@ LARGE = {"50M": _50M, "50M-small-state": _50M | {"n_kv_heads": 3, "window": 128}
 LFM2 = "model.layers=['conv','conv','window']"  # nearly LFM2's own share of convolutions, with windows that see all
 DEPTH, WRITTEN, ROUNDS = 1_000, 32, 5  # decode is measured over WRITTEN tokens around DEPTH
 TALK, SAMPLES = 100_000, 20  # tokens of a talk, and how often it is looked at
+GREEDY = ("--temp", "0", "--threads", "1")
 
 
 def main() -> None:
@@ -358,85 +362,51 @@ def talk_cells(options: argparse.Namespace):
     yield f"talk {TALK}", lambda: talked(options.steps)
 
 
-def talked(steps: int) -> dict:
+def talked(steps: int) -> list[dict]:
     """Types built-in user messages into the chat program in tmux until the conversation has TALK tokens, and looks at its memory and
-    speed SAMPLES times. Half-way the chat is saved; another program loads it, and both are asked the same question."""
+    speed SAMPLES times. Half-way the chat is saved and loaded in another program, which must go on with the same answers."""
     recipe = recall_recipe("stream", 1, steps)
     for command in (["run", recipe.name, "--to", "sft"], ["export", recipe.name, "--dtype", "q8", "--out", "talk"]):
         subprocess.run([sys.executable, "-m", "minitron", *command], cwd=WORK, check=True, stdout=sys.stderr)
     (program,) = go.build(WORK / "talk", WORK / "program-talk")
-    chance, composer = Random(1), Composer(SKILLS)
-    about = composer.recollection(chance, "en")
-    samples: list[dict] = []
-    found: dict[str, object] = {"samples": samples}
-    with Window("minitron-talk", program) as chat:
+    questions, samples = user_messages(), list[dict]()
+    with Window("minitron-talk", program, *GREEDY) as chat:
         turns, began = 0, time.perf_counter()
         while not samples or samples[-1]["tokens"] < TALK:
-            for message in as_messages(composer.other_talk(chance, about))[::2]:
-                chat.say(message["content"])
+            for question in islice(questions, 20):
+                chat.say(question)
                 turns += 1
-            now = re.search(r"tokens: (\d+)", chat.say("/stats")) if turns % 20 == 0 else None
-            if now and int(now[1]) >= TALK * len(samples) / SAMPLES:
-                samples.append({"tokens": int(now[1]), "turns": turns, "rss_mb": chat.resident_mb()})
-                samples[-1]["seconds"] = time.perf_counter() - began
+            tokens = int(re.search(r"tokens: (\d+)", chat.say("/stats"))[1])
+            if tokens >= TALK * len(samples) / SAMPLES:
+                seconds = time.perf_counter() - began
+                samples.append({"tokens": tokens, "turns": turns, "rss_mb": chat.resident_mb(), "seconds": seconds})
                 print(samples[-1], file=sys.stderr)
                 if len(samples) == SAMPLES // 2:
-                    found["same_after_load"] = same_after_load(chat, program)
-    return found
+                    turns += check_load(chat, program, list(islice(questions, 20)))
+    return samples
 
 
-def same_after_load(chat: "Window", program: Path) -> bool:
-    """Whether the chat, saved and loaded in another program, goes on with the same answer."""
-    saved, question = WORK / "talk.json", "What is 3 + 4?"
+def user_messages() -> Iterator[str]:
+    """Messages of built-in dialogues, without end."""
+    chance, composer = Random(1), Composer(SKILLS)
+    about = composer.recollection(chance, "en")
+    while True:
+        yield from (message["content"] for message in as_messages(composer.other_talk(chance, about))[::2])
+
+
+def check_load(chat: Window, program: Path, questions: list[str]) -> int:
+    """Asks a chat, and another program that loads what it saved, the same questions. Returns how many. Raises MinitronError if an
+    answer differs."""
+    saved = WORK / "talk.json"
     saved.unlink(missing_ok=True)
     chat.say(f"/save {saved}")
-    with Window("minitron-talk-again", program) as other:
+    with Window("minitron-talk-again", program, *GREEDY) as other:
         other.say(f"/load {saved}")
-        return chat.say(question) == other.say(question)
-
-
-class Window:
-    """A program in a window of tmux. At the end of the `with` block the window is closed."""
-
-    def __init__(self, name: str, program: Path):
-        self.name = name
-        command = f"MINITRON_HISTORY=off {shlex.quote(str(program))} --temp 0 --threads 1"
-        self.tmux("new-session", "-d", "-x", "160", "-y", "50", "-s", name, command)
-        self.shown()
-
-    def __enter__(self) -> "Window":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.tmux("kill-session", "-t", self.name)
-
-    def tmux(self, *words: str) -> str:
-        return subprocess.run(["tmux", *words], check=True, capture_output=True, text=True).stdout
-
-    def shown(self, seconds: float = 600) -> list[str]:
-        """The lines of the window, without empty ones, as soon as the last one is an empty prompt."""
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            lines = [
-                line for line in self.tmux("capture-pane", "-p", "-J", "-t", self.name).splitlines() if line.strip()
-            ]
-            if lines and lines[-1].strip() == ">":
-                return lines
-            time.sleep(0.005)
-        raise TimeoutError("the program shows no prompt")
-
-    def say(self, text: str) -> str:
-        """Types a line. Returns what the program shows below it."""
-        self.tmux("send-keys", "-t", self.name, "-l", "--", text.removesuffix(";"))
-        self.tmux("send-keys", "-t", self.name, "Enter")
-        lines = self.shown()
-        typed = max((i for i, line in enumerate(lines[:-1]) if line.startswith("> ")), default=-1)
-        return "\n".join(lines[typed + 1 : -1])
-
-    def resident_mb(self) -> float:
-        pid = self.tmux("list-panes", "-t", self.name, "-F", "#{pane_pid}").strip()
-        status = Path(f"/proc/{pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+        for question in questions:
+            answer, again = chat.say(question), other.say(question)
+            if not answer or answer != again:
+                raise MinitronError(f"{question!r}: {answer!r}, and {again!r} after /load", hint="this is a bug")
+    return len(questions)
 
 
 CELLS = {
@@ -536,12 +506,12 @@ def tables(results: dict) -> list[Table]:
         found.append(Table("beside", "Decode 1,000 tokens deep, tokens per second", head, rows))
     for cell in groups.get(("talk",), {}).values():
         rows, before = [], {"tokens": 0, "turns": 0, "seconds": 0.0}
-        for sample in cell["samples"]:
+        for sample in cell:
             turns = sample["turns"] - before["turns"]
             took = 1000 * (sample["seconds"] - before["seconds"]) / turns
             rows.append([f"{sample['tokens']:,}", f"{sample['turns']:,}", f"{took:.0f}", f"{sample['rss_mb']:.1f}"])
             before = sample
-        head = ["tokens", "messages", "ms a message, since the row before", "memory, MiB"]
+        head = ["tokens", "messages", "ms a message, since the row before", "memory, MB"]
         found.append(Table("talk", "A day's talk", head, rows))
     return found
 

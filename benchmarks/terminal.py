@@ -1,12 +1,15 @@
-"""Runs a program on a pseudo-terminal, as a person would: what it shows, its CPU time and its memory. Linux only.
+"""Runs a program in a terminal, as a person would: what it shows, its CPU time and its memory. Linux only.
 
-with Terminal("dist/minitron-chat-linux-amd64") as chat:
+with Terminal("dist/minitron-chat-linux-amd64") as chat:      # a pseudo-terminal: every byte, as soon as it comes
     seconds = chat.until_prompt()
+with Window("talk", "dist/minitron-chat-linux-amd64") as chat:      # a window of tmux: the screen that a person sees
+    answer = chat.say("Hello!")
 """
 
 import os
 import re
 import select
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -18,6 +21,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int) -> float:
+    """The memory of a process that is resident, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024 / 1e6
 
 
 class Terminal:
@@ -66,5 +75,45 @@ class Terminal:
             before = cpu_seconds(self.process.pid)
 
     def resident_mb(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024 / 1e6
+        return resident_mb(self.process.pid)
+
+
+class Window:
+    """Starts the chat program in a window of tmux. At the end of the `with` block the window is closed."""
+
+    def __init__(self, name: str, program: Path, *arguments: str):
+        self.name = name
+        command = shlex.join(["env", "MINITRON_HISTORY=off", str(program), *arguments])
+        self.tmux("new-session", "-d", "-x", "160", "-y", "50", "-s", name, command)
+        self.shown()
+
+    def __enter__(self) -> "Window":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.tmux("kill-session", "-t", self.name)
+
+    def tmux(self, *words: str) -> str:
+        return subprocess.run(["tmux", *words], check=True, capture_output=True, text=True).stdout
+
+    def shown(self, limit_seconds: float = 600) -> list[str]:
+        """The lines of the window, without empty ones, as soon as the last one is an empty prompt. Raises MinitronError if none comes."""
+        end = time.perf_counter() + limit_seconds
+        while time.perf_counter() < end:
+            screen = self.tmux("capture-pane", "-p", "-J", "-t", self.name)
+            lines = [line for line in screen.splitlines() if line.strip()]
+            if lines and lines[-1].strip() == ">":
+                return lines
+            time.sleep(0.005)
+        raise MinitronError("the program shows no prompt", hint="this is a bug")
+
+    def say(self, text: str) -> str:
+        """Types a line. Returns what the program shows below it."""
+        self.tmux("send-keys", "-t", self.name, "-l", "--", text.removesuffix(";"))
+        self.tmux("send-keys", "-t", self.name, "Enter")
+        lines = self.shown()
+        typed = max((i for i, line in enumerate(lines[:-1]) if line.startswith("> ")), default=-1)
+        return "\n".join(lines[typed + 1 : -1])
+
+    def resident_mb(self) -> float:
+        return resident_mb(int(self.tmux("list-panes", "-t", self.name, "-F", "#{pane_pid}")))
