@@ -238,9 +238,9 @@ def test_what_is_held_out_is_well_judged_by_the_rules_of_its_source():
     stage.run(config)
     scores = {dict(row["scores"]).get("score") for row in part("valid")}
     assert scores == {None, 9.0}
-    well = [
-        row["messages"][0]["content"] for row in store.read(config.layout.dialogues("train"), well_judged=config.data)
-    ]
+    train = config.layout.dialogues("train")
+    rows = list(store.well_judged(train, config.data))
+    well = [row["messages"][0]["content"] for row in store.read(train, only=rows)]
     want = [r["messages"][0]["content"] for r in part("train") if dict(r["scores"]).get("score", 9) == 9]
     assert well == want
     assert any(text.startswith("mine") for text in well)

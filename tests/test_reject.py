@@ -11,14 +11,20 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import run_to
 
 from minitron.align.preference import Batches
+from minitron.align.prompts import choose_prompts
 from minitron.core.errors import MinitronError
 from minitron.core.files import append_line, whole_lines
 from minitron.evaluate import failures
+from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
+from minitron.sample.generate import ask
 from minitron.stages import pipeline, reject
+from minitron.tokenizer import kinds
+from minitron.train import checkpoint
 
 PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -128,6 +134,25 @@ def test_stopped_anywhere_it_goes_on_to_the_same_pairs(tiny_run, monkeypatch, ca
     pipeline.run_stage(REJECT, load_recipe("tiny.toml"), force=True)
     assert f"{16 * (parts % 3)} of 40 answers are there already" in capfd.readouterr().err
     assert rows() == want
+
+
+def test_every_prompt_gets_its_own_answer_in_whatever_order_they_are_asked(tiny_run, monkeypatch):
+    run_to("sft")
+    config = load_recipe("tiny.toml")
+    tokenizer = kinds.load(config.layout.tokenizer)
+    model, _ = checkpoint.load_model(checkpoint.finished(config.layout.stage("sft"), "sft"), device=torch.device("cpu"))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():  # a model of 24 steps says the same to everybody
+            weight.normal_()
+    sampler = reject.Sampler(config, model, tokenizer, "")
+    asked = [prompt for prompt, _ in choose_prompts(config, tokenizer, count=20, seed=1)]
+    greedy = Sampling(temperature=0.0, max_tokens=12)
+    alone = [ask(model, tokenizer, [prompt], sampling=greedy, seed=1, batch_rows=1, title="")[0][0] for prompt in asked]
+    assert len(set(alone)) > 3
+    config.layout.stage("reject").mkdir()
+    monkeypatch.setattr(reject, "CHUNK", 6)
+    assert [text for text, _ in sampler.answers("any", asked, greedy, seed=1)] == alone
 
 
 def test_what_one_preset_did_not_mean_another_one_may(tiny_run):

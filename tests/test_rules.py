@@ -143,7 +143,7 @@ def test_a_number_of_32_bits_is_the_decimal_that_it_stands_for():
     rules = ["mean(a, b) >= 7.1", "c >= 7.1", "max(a, b) == c", "a in [7.1, 7.3]"]
     assert run(files=["x.parquet"], keep=rules)["kept"] == 80
     report = run(files=["x.parquet"], keep=["a >= 6", "a != d or a == 7.1"], valid_keep=["a >= 7.1"])
-    well = list(store.read(Path("runs/t/data/train.parquet"), well_judged=DataConfig(valid_keep=["a >= 7.1"])))
+    well = list(store.well_judged(Path("runs/t/data/train.parquet"), DataConfig(valid_keep=["a >= 7.1"])))
     assert len(well) == 80 - report["valid"]
 
 

@@ -16,6 +16,7 @@ from conftest import tiny_shape
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from minitron.core import console
 from minitron.core.errors import MinitronError
@@ -61,6 +62,22 @@ def test_the_loss_in_pieces_is_torchs(monkeypatch, cap, z_loss, pieces):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     with torch.inference_mode():
         assert linear_cross_entropy(hidden, weight, targets, z_loss=z_loss, cap=cap) == found[0][0]
+
+
+def test_without_gradients_the_loss_is_one_product_of_matrices():
+    """`needs_input_grad` is true for a Parameter under inference_mode, too: the held-out loss took twice as long as it had to."""
+    hidden, weight, targets = (
+        torch.randn(64, 16),
+        torch.nn.Parameter(torch.randn(VOCAB, 16)),
+        torch.randint(VOCAB, (64,)),
+    )
+    for how in (torch.inference_mode, torch.no_grad):
+        with how(), FlopCounterMode(display=False) as counted:
+            linear_cross_entropy(hidden, weight, targets)
+        assert counted.get_total_flops() == 2 * 64 * 16 * VOCAB
+    with FlopCounterMode(display=False) as counted:
+        linear_cross_entropy(hidden, weight, targets).backward()
+    assert counted.get_total_flops() >= 2 * 2 * 64 * 16 * VOCAB
 
 
 def test_the_loss_in_bf16_is_near():

@@ -5,7 +5,6 @@ Knows nothing about models.
 
 import json
 import random
-from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.data import store
@@ -22,16 +21,18 @@ def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: in
 
     The recorded answer becomes the chosen one, so the dialogue has to be as good as held-out ones (`data.valid_keep`).
     Repeated prompts and those that do not fit the context are left out. Raises MinitronError if none is left.
-    Reservoir sampling (Vitter's algorithm R): one pass, memory for `count` dialogues only.
+    Reservoir sampling (Vitter's algorithm R) of rows: memory for `count` dialogues only.
     """
     chance = random.Random(seed)
-    chosen: list[dict[str, Any]] = []
+    rows: list[int] = []
     path = config.layout.dialogues("train")
-    for number, dialogue in enumerate(store.read(path, well_judged=config.data)):
+    for number, row in enumerate(store.well_judged(path, config.data)):
         if number < count:
-            chosen.append(dialogue)
+            rows.append(row)
         elif (slot := chance.randrange(number + 1)) < count:
-            chosen[slot] = dialogue
+            rows[slot] = row
+    dialogues = dict(zip(sorted(rows), store.read(path, only=rows), strict=True))
+    chosen = [dialogues[row] for row in rows]
     if not chosen:
         raise MinitronError("no training dialogue passes data.valid_keep", hint="make those rules less strict")
     asked, known = [], set()

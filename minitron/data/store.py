@@ -13,9 +13,8 @@ import heapq
 import math
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,14 +56,24 @@ def report_of(config: Config) -> dict[str, Any]:
     return read_object(config.layout.stage_report("data")) if same else {}
 
 
-def read(path: Path, *, well_judged: DataConfig | None = None) -> Iterator[dict]:
-    """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With
-    `well_judged`, only those that its `valid_keep` would hold out, each judged by the rules of its source."""
-    rules = {part.name: Rules(part.config) for part in mixture.ingredients(well_judged)} if well_judged else {}
+def read(path: Path, *, only: Collection[int] | None = None) -> Iterator[dict]:
+    """Dialogues of train.parquet, valid.parquet or probes.parquet: {messages, skill, check}, in the file's order. With `only`, those
+    of these rows."""
+    start = 0
+    for batch in _batches(path, ["messages", "skill", "check"]):
+        wanted = batch if only is None else batch.filter(_is_in(only, start, len(batch)))
+        start += len(batch)
+        yield from wanted.to_pylist()
+
+
+def well_judged(path: Path, config: DataConfig) -> Iterator[int]:
+    """The rows of such a file that the `valid_keep` of their source would hold out."""
+    rules, start = {part.name: Rules(part.config) for part in mixture.ingredients(config)}, 0
     strict = any(each.valid for each in rules.values())
-    for batch in _batches(path, ["messages", "skill", "check", *(["scores", "source"] if strict else [])]):
-        rows = batch.to_pylist()
-        yield from compress(rows, _judged_well(rows, rules)) if strict else rows
+    for batch in _batches(path, ["source", "scores"] if strict else ["source"]):
+        well = _judged_well(batch, rules) if strict else np.ones(len(batch), bool)
+        yield from (start + np.flatnonzero(well)).tolist()
+        start += len(batch)
 
 
 def sources(path: Path) -> Counter[str]:
@@ -97,17 +106,16 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise MinitronError(f"{path} cannot be read: {error}", hint="run: minitron data RECIPE --force") from error
 
 
-def _judged_well(rows: list[dict], rules: dict[str, Rules]) -> list[bool]:
-    """Which rows pass the `valid_keep` of their source, or of the recipe if it has no named sources. Takes `scores` and `source`
-    out of the rows."""
-    well = [False] * len(rows)
-    scores = [dict(row.pop("scores") or ()) for row in rows]
-    sources = [row.pop("source") for row in rows]
+def _judged_well(batch: pa.RecordBatch, rules: dict[str, Rules]) -> np.ndarray:
+    """Which dialogues of a batch with `source` and `scores` pass the `valid_keep` of their source, or of the recipe if it has no named
+    sources: (rows,) bool."""
+    well = np.zeros(len(batch), bool)
     for name, each in rules.items():
-        mine = [i for i, source in enumerate(sources) if source == name or not name]
-        values = {Leaf(n): pa.array([scores[i].get(n) for i in mine], pa.float64()) for n in each.columns}
-        for i, passes in zip(mine, each.may_be_valid(values, rows=len(mine)).to_pylist(), strict=True):
-            well[i] = passes
+        mine = pc.fill_null(pc.equal(batch["source"], name), False) if name else pa.array(np.ones(len(batch), bool))
+        scores = batch["scores"].filter(mine)
+        values = {Leaf(column): pc.map_lookup(scores, pa.scalar(column), "last") for column in each.columns}
+        passes = each.may_be_valid(values, rows=len(scores))
+        well[mine.to_numpy(zero_copy_only=False)] = passes.to_numpy(zero_copy_only=False)
     return well
 
 
@@ -222,7 +230,7 @@ def _chars(table: pa.Table) -> np.ndarray:
     return np.add.reduceat(lengths, ends[:-1] - ends[0])
 
 
-def _is_in(rows: set[int], start: int, count: int) -> pa.BooleanArray:
+def _is_in(rows: Collection[int], start: int, count: int) -> pa.BooleanArray:
     """Which of the rows from `start` on are in `rows`."""
     return pa.array(np.isin(np.arange(start, start + count), list(rows)))
 

@@ -246,9 +246,8 @@ class Examiner:
     def vocabulary(self) -> set[str]:
         """All words of the training dialogues."""
         known: set[str] = set()
-        for dialogue in store.read(self.config.layout.dialogues("train")):
-            for message in dialogue["messages"]:
-                known.update(failures.words(message["content"]))
+        for _, _, contents in store.messages(self.config.layout.dialogues("train")):
+            known.update(failures.words("\n".join(contents)))
         return known
 
     def on_policy(self, model: LanguageModel, reference: LanguageModel, *, count: int) -> OnPolicy:

@@ -44,6 +44,8 @@ class Sampler:
         self, title: str, prompts: list[list[dict]], sampling: Sampling, *, seed: int
     ) -> list[tuple[str, bool]]:
         """The answers to all prompts, and whether each ended by itself. Prompts whose answers are on disk are not asked again."""
+        order = sorted(range(len(prompts)), key=lambda i: sum(len(message["content"]) for message in prompts[i]))
+        prompts = [prompts[i] for i in order]  # prompts of like length are read together, with little padding
         about = {"sampling": vars(sampling), "seed": seed, "weights": self.weights, "prompts": sha256_json(prompts)}
         about |= {"batch_rows": self.config.reject.batch_rows}
         path = self.config.layout.stage("reject") / ("answers-" + re.sub(r"\W", "_", title) + ".jsonl")
@@ -67,7 +69,7 @@ class Sampler:
             part = list(zip(texts, ended, strict=True))
             append_line(path, json.dumps(part, ensure_ascii=False))
             done += part
-        return done
+        return [answer for _, answer in sorted(zip(order, done, strict=True))]
 
 
 class Pile:

@@ -17,17 +17,20 @@ def linear_cross_entropy(
     `z_loss` is the weight of an added Σ log(Z)^2 (PaLM, arXiv 2204.02311, section 5). `cap`, if not 0, bends logits to
     cap tanh(logit / cap).
     """
-    return _LinearCrossEntropy.apply(hidden, weight, targets, z_loss, cap)
+    learns = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
+    return _LinearCrossEntropy.apply(hidden, weight, targets, z_loss, cap, learns)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """The gradient is computed with the loss: `backward` only scales it."""
+    """With `learns` the gradient is computed with the loss: `backward` only scales it. Here torch would not say whether anything is to
+    learn: inside `forward` gradients are always off, and `needs_input_grad` is set under `inference_mode`, too."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float, cap: float) -> Tensor:
+    def forward(
+        ctx, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float, cap: float, learns: bool
+    ) -> Tensor:
         kind = hidden.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-        learns = any(ctx.needs_input_grad)
         rows = max(ROWS_AT_ONCE, LOGITS_AT_ONCE // len(weight))
         total = torch.zeros((), device=hidden.device)
         with torch.autocast(kind, enabled=False):
@@ -69,6 +72,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx, scale: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx, scale: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None]:
         to_hidden, to_weight = ctx.saved_tensors
-        return to_hidden * scale, None if to_weight is None else to_weight * scale, None, None, None
+        return to_hidden * scale, None if to_weight is None else to_weight * scale, None, None, None, None
