@@ -68,7 +68,7 @@ LETTERS = 2.3  # of a built-in dialogue's text for a token
 MOST_TOKENS = 48  # of an answer
 DEPTHS = (1_000, 10_000, 100_000)  # tokens
 _50M = {"n_layers": 12, "n_heads": 9, "d_model": 576}
-LARGE = {"50M": _50M, "50M-small-state": _50M | {"n_kv_heads": 3, "window": 128}}  # besides SIZES, for `beside`
+LARGE = {"50M": _50M, "50M-all-heads": _50M | {"n_kv_heads": 9, "window": 256}}  # besides SIZES, for `beside`
 LFM2 = "model.layers=['conv','conv','window']"  # nearly LFM2's own share of convolutions, with windows that see all
 DEPTH, WRITTEN, ROUNDS = 1_000, 32, 5  # decode is measured over WRITTEN tokens around DEPTH
 TALK, SAMPLES = 100_000, 20  # tokens of a talk, and how often it is looked at
@@ -487,7 +487,7 @@ def tables(results: dict) -> list[Table]:
         rows = [
             [
                 f"{c['params']['stream'] / 1e6:.1f}M, {c['params']['llama'] / 1e6:.1f}M"
-                + (", n_kv_heads = 3, window = 128" if "small" in name else ""),
+                + (", n_kv_heads = 9, window = 256" if "all-heads" in name else ""),
                 *(f"{c['decode_tps'][who]:,.0f}" for who in ("stream", "llama", "LFM2")),
                 *(f"{c['ratio'][who]:.2f}" for who in ("llama", "LFM2")),
                 c["state"],

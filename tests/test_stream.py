@@ -1,6 +1,7 @@
 """`stream`: its layers against their equations step by step, however a text is cut; and what it costs to go on for ever."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.model.rope import rope_at, rope_table
 from minitron.model.short_conv import CausalConv
 from minitron.model.state import Span
+from minitron.plan import memory
 from minitron.recipe import shapes
 from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
@@ -331,7 +333,7 @@ def test_memories_fade_at_several_speeds_at_first():
         ("conv_width=1", "model.conv_width 1 is no convolution: it must be 2 at least"),
         ("conv_width=9", "model.conv_width must be at most 8, not 9"),
         (
-            "n_layers=200 model.head_dim=32 model.window=65536 model.layers=['window']",
+            "n_layers=200 model.n_kv_heads=2 model.head_dim=32 model.window=65536 model.layers=['window']",
             "model.window 65536 would take 3,200 MB for keys and values, more than 2,048 MB",
         ),
         ("qk_norm=true", "model.qk_norm is for llama; stream does not have it"),
@@ -357,9 +359,23 @@ def test_a_talk_forgets_no_turn(tiny_tokenizer):
     assert session.command("/stats").startswith(f"turns: 8, tokens: {session._used()}{kept}")
 
 
+@pytest.mark.parametrize(("heads", "kv_heads"), [(1, 1), (2, 1), (3, 1), (7, 1), (8, 2), (9, 3), (12, 4)])
+def test_a_third_of_the_heads_have_keys_and_values_of_their_own(heads, kv_heads):
+    shape = ModelConfig(arch="stream", n_heads=heads, d_model=8 * heads)
+    assert shapes.resolved(shape).n_kv_heads == kv_heads
+    assert shapes.resolved(replace(shape, n_kv_heads=heads)).n_kv_heads == heads
+    assert shapes.resolved(replace(shape, arch="llama")).n_kv_heads == heads
+
+
+def test_the_state_of_50_million_parameters_is_a_megabyte():
+    shape = shapes.resolved(ModelConfig(arch="stream", n_layers=12, n_heads=9, d_model=576))
+    assert sum(memory.parameters(shape, 8192).values()) == pytest.approx(50e6, rel=0.05)
+    assert shapes.state_bytes(shape) < 800_000  # the chat program counts room in windows and the convolutions' inputs, too
+
+
 def test_layers_are_told_in_full(tiny_run):
     found = load_recipe(tiny_run, ["model.arch=stream", "model.n_layers=5"]).model
-    assert (found.layers, found.window, found.conv_width) == (["conv", "window", "conv", "delta", "conv"], 256, 3)
+    assert (found.layers, found.window, found.conv_width) == (["conv", "window", "conv", "delta", "conv"], 128, 3)
     pattern = load_recipe(tiny_run, ["model.arch=stream", "model.n_layers=3", "model.layers=['delta','conv']"]).model
     assert pattern.layers == ["delta", "conv", "delta"]
     assert not load_recipe(tiny_run).model.layers

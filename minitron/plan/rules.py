@@ -157,7 +157,7 @@ def shape_for(
                 best, least = (width, layers, vocab_size, body, size), cost
     width, layers, vocab_size, body, size = best
     heads = width // head_size(width)
-    decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": heads, "head_dim": 0, "d_model": width}
+    decided = {"n_layers": layers, "n_heads": heads, "n_kv_heads": 0, "head_dim": 0, "d_model": width}
     # the kinds of a stream's layers are repeated or cut to the new number of layers
     found = resolved(replace(base, **decided, context=length, d_ff=0, layers=base.layers[:layers]))
     return Shape(found, vocab_size, body, size)

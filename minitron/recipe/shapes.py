@@ -13,7 +13,7 @@ from minitron.recipe.training import ModelConfig
 
 MOST_STATE_BYTES = 4 << 30  # of a full context: the chat program's limit
 STREAM = ("conv", "window", "conv", "delta")  # layers of a `stream`, unless told
-WINDOW, CONV_WIDTH = 256, 3
+WINDOW, CONV_WIDTH = 128, 3
 
 
 def check(model: ModelConfig) -> list[str]:
@@ -24,7 +24,7 @@ def check(model: ModelConfig) -> list[str]:
         problems.append(f"model.d_model {model.d_model} is no multiple of model.n_heads {model.n_heads}")
     elif shape.even_heads and model.head_size % 2:
         problems.append("the width of a head (model.d_model / model.n_heads) must be even: RoPE turns pairs")
-    if model.n_heads % (model.n_kv_heads or model.n_heads):
+    if model.n_heads % kv_heads(model):
         problems.append(f"model.n_heads {model.n_heads} is no multiple of model.n_kv_heads {model.n_kv_heads}")
     if unknown := [kind for kind in model.layers if kind not in LAYERS]:
         near = difflib.get_close_matches(unknown[0], LAYERS, n=1)
@@ -53,13 +53,20 @@ def resolved(model: ModelConfig) -> ModelConfig:
     """The model's options with the values that 0 and an empty list stand for."""
     found = replace(
         model,
-        n_kv_heads=model.n_kv_heads or model.n_heads,
+        n_kv_heads=kv_heads(model),
         d_ff=model.d_ff or default_d_ff(model.arch, model.d_model),
     )
     if model.arch != "stream":
         return found
     window, conv_width = model.window or WINDOW, model.conv_width or CONV_WIDTH
     return replace(found, layers=layer_kinds(model), window=window, conv_width=conv_width)
+
+
+def kv_heads(model: ModelConfig) -> int:
+    """Heads of keys and values. A `stream` has about a third as many as heads, since its windows are most of what it keeps of a text."""
+    if model.n_kv_heads or model.arch != "stream":
+        return model.n_kv_heads or model.n_heads
+    return max(n for n in range(1, max(1, model.n_heads // 3) + 1) if model.n_heads % n == 0)
 
 
 def layer_kinds(model: ModelConfig) -> list[str]:
@@ -71,7 +78,7 @@ def layer_kinds(model: ModelConfig) -> list[str]:
 def state_bytes(model: ModelConfig) -> int:
     """Bytes that all layers together keep of one text: keys and values in fp16, of the whole context or of a window, and the matrices
     of delta rules in fp32. What convolutions keep is next to nothing and is not counted."""
-    key_values = 4 * (model.n_kv_heads or model.n_heads) * model.head_size
+    key_values = 4 * kv_heads(model) * model.head_size
     if model.arch != "stream":
         return model.n_layers * key_values * model.context
     sizes = {"window": key_values * (model.window or WINDOW), "delta": 4 * model.n_heads * model.head_size**2}

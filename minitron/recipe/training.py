@@ -21,7 +21,7 @@ class ModelConfig:
     )
     n_layers: int = option(4, "number of blocks", low=1, high=256)
     n_heads: int = option(4, "attention heads", low=1, high=256)
-    n_kv_heads: int = option(0, "key/value heads (llama, stream); 0: as many as n_heads", low=0)
+    n_kv_heads: int = option(0, "key/value heads (llama, stream); 0: as many as n_heads, in a stream a third of them", low=0)
     d_model: int = option(256, "width", low=8, high=1 << 16)
     d_ff: int = option(
         0,
@@ -51,7 +51,7 @@ class ModelConfig:
         "window, conv, delta",
         max_items=256,
     )
-    window: int = option(0, "tokens that a `window` layer attends to (stream); 0: 256", low=0, high=65536)
+    window: int = option(0, "tokens that a `window` layer attends to (stream); 0: 128", low=0, high=65536)
     conv_width: int = option(0, "width in tokens of a `conv` layer's convolution (stream); 0: 3", low=0, high=8)
     rope_theta: float = option(10000.0, "base of RoPE's frequencies (llama, stream)", low=1.0, high=1e12)
     norm_eps: float = option(1e-5, "epsilon of the norms", low=1e-12, high=1.0)

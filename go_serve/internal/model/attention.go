@@ -43,11 +43,11 @@ func (a *attention) newCache(positions int) *kernel.Cache {
 	return kernel.NewCache(a.kvHeads, a.headDim, positions)
 }
 
-func (a *attention) memoryBytes(positions int) int64 {
+func (a *attention) memoryBytes(positions int) (kept, spare int64) {
 	if a.window > 0 {
-		return kernel.WindowBytes(a.kvHeads, a.headDim, a.window, min(positions, blockTokens))
+		return kernel.WindowBytes(a.kvHeads, a.headDim, a.window, min(positions, blockTokens)), 0
 	}
-	return kernel.CacheBytes(a.kvHeads, a.headDim, positions)
+	return kernel.CacheBytes(a.kvHeads, a.headDim, positions), 0
 }
 
 // windowMemory is the KV cache of a layer that sees a window: older positions are overwritten.

@@ -33,7 +33,8 @@ func (c *convolution) newHistory() history {
 	return history{make([]float32, size), make([]float32, size)}
 }
 
-func (c *convolution) bytes() int64 { return 8 * int64(len(c.taps)-1) * int64(c.channels) }
+// bytes returns the size of what a history keeps.
+func (c *convolution) bytes() int64 { return 4 * int64(len(c.taps)-1) * int64(c.channels) }
 
 func (h *history) commit() { h.now, h.next = h.next, h.now }
 
@@ -71,10 +72,11 @@ type shortConv struct {
 	o    kernel.Linear // [D][D]
 }
 
-func (s *shortConv) in() kernel.Linear     { return s.proj }
-func (s *shortConv) out() kernel.Linear    { return s.o }
-func (s *shortConv) width() int            { return s.dim }
-func (s *shortConv) memoryBytes(int) int64 { return s.conv.bytes() }
+func (s *shortConv) in() kernel.Linear  { return s.proj }
+func (s *shortConv) out() kernel.Linear { return s.o }
+func (s *shortConv) width() int         { return s.dim }
+
+func (s *shortConv) memoryBytes(int) (kept, spare int64) { return s.conv.bytes(), s.conv.bytes() }
 
 func (s *shortConv) newMemory(_ int, w *workspace) memory {
 	return &convMemory{shortConv: s, workspace: w, history: s.conv.newHistory()}

@@ -25,7 +25,10 @@ func (g *gatedDelta) out() kernel.Linear { return g.o }
 func (g *gatedDelta) width() int         { return g.heads * g.headDim }
 func (g *gatedDelta) stateSize() int     { return g.heads * g.headDim * g.headDim }
 
-func (g *gatedDelta) memoryBytes(int) int64 { return 8*int64(g.stateSize()) + g.conv.bytes() }
+func (g *gatedDelta) memoryBytes(int) (kept, spare int64) {
+	kept = 4*int64(g.stateSize()) + g.conv.bytes()
+	return kept, kept
+}
 
 func (g *gatedDelta) newMemory(_ int, w *workspace) memory {
 	m := &deltaMemory{gatedDelta: g, workspace: w, history: g.conv.newHistory()}

@@ -10,7 +10,9 @@ type mixer interface {
 
 	// newMemory allocates what one layer keeps of one sequence of at most that many positions.
 	newMemory(positions int, w *workspace) memory
-	memoryBytes(positions int) int64
+	// memoryBytes returns the bytes that such a memory keeps, as a copy of it does, and those that it has to spare for a block
+	// that is not committed yet.
+	memoryBytes(positions int) (kept, spare int64)
 }
 
 // memory is what one layer keeps of the tokens of one sequence. It grows block by block: read, mix, commit. A block that was

@@ -101,19 +101,26 @@ func (m *Model) StateBytes() int64 {
 	w, positions := m.buffers(), m.shape.Context
 	row := 3*w.dim + w.rows + w.mixed + w.hidden
 	bytes := int64(4*blockTokens*row) + 4*int64(m.head.Width())
-	memory := m.MemoryBytes()
+	kept, spare := m.memoryBytes()
+	bytes += kept + spare
 	if m.shape.Endless() {
-		return bytes + memory + int64(marksFor(memory))*memory
+		return bytes + int64(marksFor(kept))*kept
 	}
-	return bytes + memory + int64(positions)*int64(8+4*m.shape.HeadDim()) // ids and, if there are any, rotations
+	return bytes + int64(positions)*int64(8+4*m.shape.HeadDim()) // ids and, if there are any, rotations
 }
 
-// MemoryBytes returns how many of StateBytes are what the layers keep of the tokens.
-func (m *Model) MemoryBytes() (bytes int64) {
+// MemoryBytes returns how many of StateBytes are what the layers keep of the tokens. A mark takes as many.
+func (m *Model) MemoryBytes() int64 {
+	kept, _ := m.memoryBytes()
+	return kept
+}
+
+func (m *Model) memoryBytes() (kept, spare int64) {
 	for i := range m.layers {
-		bytes += m.layers[i].mixer.memoryBytes(m.shape.Longest())
+		k, s := m.layers[i].mixer.memoryBytes(m.shape.Longest())
+		kept, spare = kept+k, spare+s
 	}
-	return bytes
+	return kept, spare
 }
 
 // Len returns how many ids the sequence has.
