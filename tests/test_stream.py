@@ -370,7 +370,9 @@ def test_a_third_of_the_heads_have_keys_and_values_of_their_own(heads, kv_heads)
 def test_the_state_of_50_million_parameters_is_a_megabyte():
     shape = shapes.resolved(ModelConfig(arch="stream", n_layers=12, n_heads=9, d_model=576))
     assert sum(memory.parameters(shape, 8192).values()) == pytest.approx(50e6, rel=0.05)
-    assert shapes.state_bytes(shape) < 800_000  # the chat program counts room in windows and the convolutions' inputs, too
+    assert (
+        shapes.state_bytes(shape) < 800_000
+    )  # the chat program counts room in windows and the convolutions' inputs, too
 
 
 def test_layers_are_told_in_full(tiny_run):
