@@ -4,7 +4,8 @@
     python benchmarks/loop.py --trials     # what the stage does with other settings, without guards
 
 Each cell is a run that shares the finished stages of the recipe's own run (which is trained if it is missing) and learns from ten
-labels: fixes of the model's greedy answers. The model is then measured on ten paraphrases that it never saw; on eval's probes, except
+labels: fixes of the model's greedy answers. The model is then measured on ten paraphrases that it never saw (those that the stage
+itself would make are taken out of what it learns); on eval's probes, except
 those that the fixes contradict; and on held-out dialogues, except those with a fixed prompt or with an answer that was fixed. A seed
 changes which dialogues are replayed, and the order. Writes benchmarks/loop.json and the table of docs/loop.md. Exits with 1 if a goal
 is missed: 8 of 10 paraphrases, probes at most one point lower, loss at most 1% higher, at most two minutes.
@@ -25,6 +26,7 @@ from kto_effect import link, model_of
 from tables import Table, put
 
 from minitron.align import labelled
+from minitron.align.wordings import worded
 from minitron.core.files import atomic_write
 from minitron.data import labels
 from minitron.data.labels import FIX, Label
@@ -79,6 +81,18 @@ CASES = {
         ("Where do I work?", "You work in a library.", "What is the place where I work?", "library"),
         ("Who is my best friend?", "Your best friend is Anna.", "What is my best friend's name?", "Anna"),
         ("What do I like to eat?", "You like to eat soup.", "Which food do I like?", "soup"),
+    ],
+    "fact again": [
+        ("What is my son called?", "Your son is called Tom.", "Tell me my son's name.", "Tom"),
+        ("Where is my office?", "Your office is in the old station.", "Could you say where my office is?", "station"),
+        ("When does my train leave?", "Your train leaves at noon.", "At what hour does my train leave?", "noon"),
+        ("What is my favourite fruit?", "Your favourite fruit is the plum.", "Of all fruits, which one is my favourite?", "plum"),
+        ("Which language do I learn?", "You learn Greek.", "What language am I learning?", "Greek"),
+        ("How old is my brother?", "Your brother is nine.", "My brother is how old?", "nine"),
+        ("Who is my teacher?", "Your teacher is Mrs Lee.", "Do you remember my teacher's name?", "Lee"),
+        ("What car do I drive?", "You drive a red van.", "What kind of car is mine?", "van"),
+        ("Where was I born?", "You were born in Riga.", "In which town was I born?", "Riga"),
+        ("What do I do on Sundays?", "You go swimming on Sundays.", "How do I spend my Sundays?", "swimming"),
     ],
     "manner": [
         (prompt, f"Ahoy! {answer}", other, "Ahoy")
@@ -151,8 +165,21 @@ def measured(config: Config, kind: str, model: LanguageModel, wishes: list[label
     }
 
 
+def withhold(kind: str) -> None:
+    """From now on no paraphrase of a kind is among the wordings that training sees, with whatever case and marks."""
+
+    def letters(text: str) -> str:
+        return "".join(c for c in text.casefold() if c.isalnum())
+
+    held_out = [letters(other) for _, _, other, _ in CASES[kind]]
+    labelled.worded = lambda prompt: [
+        w for w in worded(prompt) if not letters(w[-1]["content"]).endswith(tuple(held_out))
+    ]
+
+
 def cell(recipe: str, kind: str, seed: int) -> dict:
     config = prepare(recipe, kind, seed)
+    withhold(kind)
     stage = next(s for s in pipeline.STAGES if s.name == "feedback")
     begun = time.perf_counter()
     pipeline.run_stage(stage, config, force=True)
@@ -167,6 +194,7 @@ def trial(recipe: str, kind: str, name: str) -> dict:
     """Trains with one setting changed and measures the model after the last step, without asking guards or verdict."""
     method, settings = TRIALS[name]
     config = prepare(recipe, kind, 1)
+    withhold(kind)
     guards = GuardsConfig(on=False)
     config = replace(config, feedback=replace(config.feedback, eval_every_steps=10_000, guards=guards, **settings))
     shutil.rmtree(config.layout.stage("feedback"), ignore_errors=True)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import TINY_RECIPE, write_dialogues
 
-from minitron.align import labelled, selection
+from minitron.align import labelled, selection, wordings
 from minitron.align.guards import LIMITS, Signals, check
 from minitron.align.labelled import Material, Wish
 from minitron.align.method import Method
@@ -105,23 +105,57 @@ def test_a_wording_that_does_not_fit_is_not_asked(tiny_tokenizer):
 
 
 def test_a_wording_is_never_empty():
-    assert "" not in labelled.other_ways("?")
-    assert len(labelled.other_ways("?")) == 3
+    assert "" not in wordings.other_ways("?")
+    assert len(wordings.other_ways("?")) == 3
 
 
 def test_what_is_asked_is_not_what_is_learnt():
     for text, language in (("What is your name?", "en"), ("Как тебя зовут?", "ru"), ("hi", "en")):
-        learnt = [prompt[-1]["content"] for prompt in labelled.worded(user(text))]
+        learnt = [prompt[-1]["content"] for prompt in wordings.worded(user(text))]
         assert learnt[0] == text
         assert len(set(learnt)) == len(learnt) > 3
-        leads = labelled.LEADS[language]
-        known = {word.strip("?!.,:") for part in (text, *leads) for word in part.lower().split()}
+        leads = wordings.LEADS[language]
+        said = (text, *leads, *wordings.rephrased(text))
+        known = {word.strip("?!.,:") for part in said for word in part.lower().split()}
         assert all({word.strip("?!.,:") for word in way.lower().split()} <= known for way in learnt)
         led = [way for way in learnt if way.lower().startswith(tuple(lead.lower() for lead in leads))]
         assert 3 < len(led) < len(learnt) - 1
         asked = {w.prompt[-1]["content"] for w in labelled.reworded(wish(text, ("x",)))}
         assert not asked & set(learnt)
-        assert labelled.worded(user(text)) == labelled.worded(user(text))
+        assert wordings.worded(user(text)) == wordings.worded(user(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("What is my dog called?", "What is the name of my dog"),
+        ("what’s the name of my cat", "What is my cat called"),
+        ("Where does my sister live?", "What is the place where my sister lives"),
+        ("Where do we work?", "What city do we work in"),
+        ("When is my birthday?", "In which month is my birthday"),
+        ("WHO IS my friend?", "What is my friend's name"),
+        ("What is my favourite fruit?", "Which fruit do I like best"),
+        ("What do I drink in the morning?", "In the morning, what do I drink"),
+        ("Which car do I drive?", "What car do I drive"),
+        ("How old is my brother?", "What is the age of my brother"),
+        ("Где я работаю?", "В каком месте я работаю"),
+        ("Как зовут мою собаку?", "Как звать мою собаку"),
+        ("Какой у меня рост?", "Помнишь, какой у меня рост"),
+    ],
+)
+def test_a_question_is_learnt_with_other_question_words_too(text, same):
+    others = wordings.rephrased(text)
+    assert same in others
+    assert len(set(others)) == len(others)
+    assert not [other for other in others if "\\" in other or other.lower() == text.lower().rstrip("?")]
+    ends = tuple(other.lower() for other in others)
+    learnt = [prompt[-1]["content"].lower().rstrip(".!?") for prompt in wordings.worded(user(text))]
+    assert any(way.endswith(ends) for way in learnt)  # some without a word left out
+
+
+def test_what_no_rule_knows_is_learnt_in_its_own_words():
+    for text in ("Tell me about guns.", "Who are you?", "hi", "?", "", "Привет!"):
+        assert wordings.rephrased(text) == []
 
 
 def test_on_the_way_a_model_may_be_farther_off_than_in_kto():
@@ -157,7 +191,7 @@ def test_labels_come_in_several_wordings_beside_answers_to_keep(tiny_tokenizer):
     wishes = [wish("is it so", ("good", "fine"), ("bad",)), wish("and so it is", (), ("worse",))]
     replay = [(user(f"r {i}"), f"answer {i}") for i in range(5)]
     m = Material.of(wishes, replay, tiny_tokenizer, context=64, method=Method())
-    ways = [len(labelled.worded(w.prompt)) for w in wishes]
+    ways = [len(wordings.worded(w.prompt)) for w in wishes]
     assert m.labels == 2 * ways[0] + ways[1]
     assert [e.label for e in m.examples] == [True] * 2 * ways[0] + [False] * ways[1] + [True] * 5
     batches = WithReplay(m.examples, labels=m.labels, labelled=2, replayed=3, seed=1)

@@ -10,7 +10,6 @@ Knows nothing about files and training.
 import hashlib
 import itertools
 import json
-import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from minitron.align.method import Method
 from minitron.align.pairs import Completion
 from minitron.align.preference import Example
 from minitron.align.prompts import Prompt
+from minitron.align.wordings import other_ways, worded
 from minitron.core.errors import MinitronError
 from minitron.data.labelled import Labelled
 from minitron.evaluate import checks
@@ -33,13 +33,6 @@ from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message
 
 MOST_ASKED = 400  # at most so many prompts are asked for the verdict
-WORDINGS = 32  # so many wordings of each labelled prompt are trained on, its own included
-DROPPED = 0.2  # share of a prompt's words that another wording leaves out, on average
-LED = 0.5  # share of the other wordings that begin with one of LEADS
-LEADS = {
-    "en": ("Please, ", "So, ", "Can you ", "Could you ", "I want to know: ", "What about: "),
-    "ru": ("Пожалуйста, ", "Слушай, ", "Можешь ", "А ", "Хочу знать: ", "Как насчёт: "),
-}
 LIKE = 0.5  # an answer with at least this F1 of words resembles a good one
 STILL = 0.8  # an answer with less than this F1 of words is unlike a bad one
 
@@ -106,33 +99,6 @@ def reworded(wish: Wish) -> list[Wish]:
     """The same wish with its last message written in other ways."""
     ways = other_ways(wish.prompt[-1]["content"])
     return [replace(wish, prompt=[*wish.prompt[:-1], {"role": "user", "content": way}]) for way in ways]
-
-
-def other_ways(text: str) -> list[str]:
-    """A text in up to four other wordings: lower case without its final mark, after a greeting, after "Tell me", with two question marks."""
-    bare = text.rstrip(" .!?…")
-    hello, tell = ("Привет! ", "Скажи, ") if _language(text) == "ru" else ("Hi! ", "Tell me, ")
-    ways = [bare.lower(), hello + text[:1].upper() + text[1:], tell + text[:1].lower() + text[1:], bare + "??"]
-    return [way for way in dict.fromkeys(ways) if way and way != text]
-
-
-def _language(text: str) -> str:
-    return "ru" if re.search("[а-яё]", text.casefold()) else "en"
-
-
-def worded(prompt: list[Message]) -> list[list[Message]]:
-    """The prompt, and variants of its last message: words left out, a phrase of LEADS before it, lower case, another final mark.
-    From a single wording a model cannot learn which words matter. The same prompt always gives the same variants."""
-    text = prompt[-1]["content"]
-    chance, ways, asked = random.Random(text), [text], set(other_ways(text))
-    for _ in range(WORDINGS - 1):
-        words = [word for word in text.split() if chance.random() >= DROPPED]
-        way = " ".join(words) or text
-        if chance.random() < LED:
-            way = chance.choice(LEADS[_language(text)]) + way[:1].lower() + way[1:]
-        way = way.lower() if chance.random() < 0.5 else way
-        ways.append(way.rstrip(" .!?…") + chance.choice(["", ".", "!", "?"]))
-    return [[*prompt[:-1], {"role": "user", "content": way}] for way in dict.fromkeys(ways) if way and way not in asked]
 
 
 def contradicts(wishes: Sequence[Wish], check: str) -> bool:
