@@ -12,6 +12,8 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import TINY_RECIPE, run_to, write_dialogues
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.distributions import Categorical, kl_divergence
 
 from minitron.align import loop, losses, pairs
@@ -63,6 +65,16 @@ def test_mismatch_never_pairs_a_prompt_with_its_own_completions():
     for number, mixed in enumerate(mismatch(examples, prompts, 64)):
         assert mixed.ids[:2] == examples[number].ids[:2]
         assert prompts[mixed.ids[2] - 30] != prompts[number]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12))
+def test_mismatch_takes_the_next_example_that_has_another_prompt(prompts):
+    """The same as looking ahead from each example, which took minutes for many completions of one prompt."""
+    count = len(prompts)
+    examples = [Example([1, 100 + i], 1, True, 1) for i in range(count)]
+    for i, mixed in enumerate(mismatch(examples, prompts, 64)):
+        ahead = next((k for k in range(1, count) if prompts[(i + k) % count] != prompts[i]), 0)
+        assert mixed.ids[1] == 100 + (i + ahead) % count
 
 
 @pytest.mark.parametrize(("chosen", "rejected", "per_step"), [(8, 8, (4, 4)), (30, 10, (6, 2)), (99, 1, (7, 1))])

@@ -201,10 +201,14 @@ def mismatch(examples: list[Example], prompts: list[int], context: int) -> list[
     rule is fixed, so that the reference's log-probabilities can be kept. In the order of reject's pairs that completion is a
     chosen one, so raw z shows what happens to good answers under other prompts, which a guard watches.
     `prompts` (N,) says which examples share a prompt."""
-    mixed, count = [], len(examples)
-    for i, example in enumerate(examples):
-        ahead = next((k for k in range(1, count) if prompts[(i + k) % count] != prompts[i]), 0)
-        other = examples[(i + ahead) % count]
+    count = len(examples)
+    others = list(range(count))  # example -> the one whose completion it gets: its own, if all share one prompt
+    if len(set(prompts)) > 1:
+        for i in reversed(range(2 * count - 1)):  # twice round, as the last examples look for theirs at the beginning
+            here, after = i % count, (i + 1) % count
+            others[here] = after if prompts[after] != prompts[here] else others[after]
+    mixed = []
+    for example, other in zip(examples, (examples[n] for n in others), strict=True):
         ids = (example.ids[: example.prompt] + other.ids[other.prompt :])[: context + 1]
         mixed.append(Example(ids, example.prompt, example.label))
     return mixed
