@@ -63,10 +63,12 @@ def resolved(model: ModelConfig) -> ModelConfig:
 
 
 def kv_heads(model: ModelConfig) -> int:
-    """Heads of keys and values. A `stream` has about a third as many as heads, since its windows are most of what it keeps of a text."""
+    """Heads of keys and values. A `stream` has about a third as many as heads, since its windows are most of what it keeps of a text; but
+    not one, with which a small model recalls less (docs/streaming.md)."""
+    heads = model.n_heads
     if model.n_kv_heads or model.arch != "stream":
-        return model.n_kv_heads or model.n_heads
-    return max(n for n in range(1, max(1, model.n_heads // 3) + 1) if model.n_heads % n == 0)
+        return model.n_kv_heads or heads
+    return min((n for n in range(2, heads + 1) if heads % n == 0), key=lambda n: abs(3 * n - heads), default=1)
 
 
 def layer_kinds(model: ModelConfig) -> list[str]:

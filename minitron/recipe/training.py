@@ -22,7 +22,9 @@ class ModelConfig:
     n_layers: int = option(4, "number of blocks", low=1, high=256)
     n_heads: int = option(4, "attention heads", low=1, high=256)
     n_kv_heads: int = option(
-        0, "key/value heads (llama, stream); 0: as many as n_heads, in a stream a third of them", low=0
+        0,
+        "key/value heads (llama, stream); 0: as many as n_heads, in a stream about a third of them, but not one",
+        low=0,
     )
     d_model: int = option(256, "width", low=8, high=1 << 16)
     d_ff: int = option(
