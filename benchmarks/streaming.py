@@ -124,7 +124,7 @@ def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
     WORK.mkdir(parents=True, exist_ok=True)
     recipe = WORK / f"{text}-{size}-{seed}-{arch}.toml"
     recipe.write_text(
-        f"seed = {seed}\n[model]\narch = '{arch}'\ncontext = 512\n{shape}[optim]\nname = 'muon'\nlr = {lr:.2e}\nbeta2 = 0.95\n"
+        f"seed = {seed}\n[model]\narch = '{arch}'\ncontext = 512\n{shape}[optim]\nname = 'muon'\nlr = {lr:.2e}\nbeta2 = 0.95\nwarmup_steps = 20\n"
         f"[tokenizer]\nvocab_size = 4096\n{data}batch_rows = 4\naccumulation = 4\neval_every_steps = 1000000\neval_rows = 256\n"
     )
     folder = WORK / "runs" / recipe.stem / stage
