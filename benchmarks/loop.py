@@ -1,12 +1,12 @@
 """Ten fixes of one kind, learnt from the finished demo model: do they reach other wordings, and what do they cost elsewhere?
 
-    python benchmarks/loop.py [--recipe demo] [--kinds name fact manner topic] [--seeds 1 2 3]     # finished cells are skipped
+    python benchmarks/loop.py [--recipe demo] [--kinds name fact 'fact again' manner topic] [--seeds 1 2 3]     # finished cells are skipped
     python benchmarks/loop.py --trials     # what the stage does with other settings, without guards
 
 Each cell is a run that shares the finished stages of the recipe's own run (which is trained if it is missing) and learns from ten
 labels: fixes of the model's greedy answers. The model is then measured on ten paraphrases that it never saw (those that the stage
-itself would make are taken out of what it learns); on eval's probes, except
-those that the fixes contradict; and on held-out dialogues, except those with a fixed prompt or with an answer that was fixed. A seed
+itself would make are taken out of what it learns, but not those with a word left out); on eval's probes, except those that the fixes
+contradict; and on held-out dialogues, except those with a fixed prompt or with an answer that was fixed. A seed
 changes which dialogues are replayed, and the order. Writes benchmarks/loop.json and the table of docs/loop.md. Exits with 1 if a goal
 is missed: 8 of 10 paraphrases, probes at most one point lower, loss at most 1% higher, at most two minutes.
 """

@@ -141,6 +141,7 @@ def test_what_is_asked_is_not_what_is_learnt():
         ("Где я работаю?", "В каком месте я работаю"),
         ("Как зовут мою собаку?", "Как звать мою собаку"),
         ("Какой у меня рост?", "Помнишь, какой у меня рост"),
+        ("Какие у меня любимые цветы?", "Какие цветы я люблю больше всего"),
     ],
 )
 def test_a_question_is_learnt_with_other_question_words_too(text, same):
@@ -154,7 +155,8 @@ def test_a_question_is_learnt_with_other_question_words_too(text, same):
 
 
 def test_what_no_rule_knows_is_learnt_in_its_own_words():
-    for text in ("Tell me about guns.", "Who are you?", "hi", "?", "", "Привет!"):
+    others = ("When I say so, sing.", "Where I work it is cold.", "What can I do?", "What a day!")
+    for text in (*others, "Tell me about guns.", "Who are you?", "hi", "?", "", "Привет!"):
         assert wordings.rephrased(text) == []
 
 

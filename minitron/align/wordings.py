@@ -17,6 +17,8 @@ LEADS = {
     "en": ("Please, ", "So, ", "Can you ", "Could you ", "I want to know: ", "What about: "),
     "ru": ("Пожалуйста, ", "Слушай, ", "Можешь ", "А ", "Хочу знать: ", "Как насчёт: "),
 }
+# verbs that begin a question after its question word: "Where I work is cold" and "When I say so, sing" are none
+VERB = r"(?:is|are|am|was|were|do|does|did|has|have|had|can|could|will|would|should|must)\b"
 # A pattern, and what may stand in its place: questions that ask the same. All patterns that fit a text are used.
 QUESTIONS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "en": [
@@ -29,19 +31,19 @@ QUESTIONS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         (r"^what(?: is|'s) your favou?rite (.+)$", (r"which \1 do you like best", r"what \1 do you like most")),
         (r"^(?:which|what) (\w+) do (I|you|we|they) like (?:best|most)$", (r"which \1 do \2 prefer", r"what \1 do \2 like more than all others")),
         (r"^who(?: is|'s) (.+)$", (r"what is the name of \1", r"what is \1's name", r"which person is \1", r"do you know who \1 is")),
-        (r"^where (.+)$", (r"in which city \1", r"in what city \1", r"in which place \1", r"in which country \1", r"at what place \1")),
+        (rf"^where ({VERB} .+)$", (r"in which city \1", r"in what city \1", r"in which place \1", r"in which country \1", r"at what place \1")),
         (r"^where do (.+?) (\w+)$", (
             r"what is the place where \1 \2", r"which place is it where \1 \2", r"what city do \1 \2 in", r"do you know where \1 \2")),
         (r"^where does (.+?) (\w+)$", (
             r"what is the place where \1 \2s", r"which place is it where \1 \2s", r"what city does \1 \2 in", r"do you know where \1 \2s")),
         (r"^where (?:is|are) (.+)$", (r"what is the place of \1", r"in what place can I find \1", r"do you know where \1 is")),
-        (r"^when (.+)$", (r"in which month \1", r"in what month \1", r"on which day \1", r"on what date \1", r"at what time \1", r"in which year \1")),
+        (rf"^when ({VERB} .+)$", (r"in which month \1", r"in what month \1", r"on which day \1", r"on what date \1", r"at what time \1", r"in which year \1")),
         (r"^when (?:is|was) (.+)$", (r"what is the date of \1", r"what date is \1", r"do you know when \1 is")),
         (r"^what (do|does|did) (.+)$", (r"which thing \1 \2", r"what thing \1 \2")),
         (r"^what do (.+)$", (r"what is it that \1", r"do you know what \1")),
         (r"^what do (.+?) (\w+) ((?:in|at|on|for|with) .+)$", (r"\3, what do \1 \2",)),
         (r"^which (\w+) (.+)$", (r"what \1 \2", r"what kind of \1 \2", r"tell me which \1 \2")),
-        (r"^what (?!is|are|was|do|does|did|kind|thing)(\w+) (.+)$", (r"which \1 \2", r"what kind of \1 \2")),
+        (rf"^what (?!{VERB}|(?:kind|thing|a|an|the)\b)(\w+) (.+)$", (r"which \1 \2", r"what kind of \1 \2")),
         (r"^how old is (.+)$", (r"what is the age of \1", r"what age is \1", r"what is \1's age", r"how many years old is \1")),
         (r"^how many (.+)$", (r"what number of \1", r"do you know how many \1")),
         (r"^why (.+)$", (r"for what reason \1", r"how come \1")),
@@ -55,7 +57,7 @@ QUESTIONS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         (r"^когда (.+)$", (r"в каком месяце \1", r"в какой день \1", r"какого числа \1", r"в каком году \1", r"помнишь, когда \1")),
         (r"^кто (.+)$", (r"какой человек \1", r"кто же \1", r"помнишь, кто \1")),
         (r"^что (.+)$", (r"что именно \1", r"какую вещь \1", r"помнишь, что \1")),
-        (r"^(какой|какая|какое|какие) у меня любимый? ?(.+)$", (r"\1 \2 я люблю больше всего", r"\1 \2 мне нравится больше всего")),
+        (r"^(какой|какая|какое|какие) у меня любим(?:ый|ая|ое|ые) (.+)$", (r"\1 \2 я люблю больше всего", r"\1 \2 мне нравится больше всего")),
         (r"^(какой|какая|какое|какие|каким|какую) (.+)$", (r"\1 именно \2", r"помнишь, \1 \2")),
         (r"^сколько (.+)$", (r"какое количество \1", r"помнишь, сколько \1")),
         (r"^почему (.+)$", (r"по какой причине \1", r"отчего \1", r"помнишь, почему \1")),
