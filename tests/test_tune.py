@@ -100,6 +100,23 @@ def test_rows_set_aside_are_not_trained_on(rows):
     assert not trained & apart
 
 
+def test_the_loss_counts_the_model_before_rounding_the_text_and_the_hidden_states(teacher, rows):
+    """Compared with torch's own losses, on two parts of a step."""
+    student = copy.deepcopy(teacher)
+    arithmetic.shrink(student, "q4")
+    parts = [rows.batch(range(3)), rows.batch(range(3, 8))]
+    targets = sum(batch.count for batch in parts)
+    found = sum(tune.loss(teacher, student, batch, targets)[1] for batch in parts)
+    want = 0.0
+    for batch in parts:
+        seen, got, target, logits = tune.compared(teacher, student, batch)
+        kl = nn.functional.kl_div((logits / 2).log_softmax(-1), (target / 2).softmax(-1), reduction="sum")
+        text = nn.functional.cross_entropy(logits, batch.targets[: batch.count], reduction="sum")
+        apart = nn.functional.mse_loss(got, seen) / seen.square().mean()
+        want += ((4 * kl + 0.25 * text + 0.3 * batch.count * apart) / targets).item()
+    assert found == pytest.approx(want, rel=1e-4)
+
+
 def test_gradients_pass_straight_through_the_rounding():
     """Compared with sums written out: as long as its code stays the same, a stored weight is its scale times a constant."""
     draw = np.random.default_rng(1)
