@@ -1,9 +1,9 @@
 """What each way of rounding a trained model costs: held-out bits per byte, seconds to round, bytes of weights.bin.
 
-Run: .venv/bin/python benchmarks/quantize.py RECIPE ... [--rows N] [--only WAY]. Each recipe must have been run up to the stage that it
-ships. Adds the figures to benchmarks/quantize.json and writes the tables into docs/quantization.md. The models compute with the chat
-program's arithmetic (`quant.arithmetic`). --rows measures on N held-out rows in place of all; --only measures one way, and leaves the
-figures of the others as they were.
+Run: .venv/bin/python benchmarks/quantize.py RECIPE ... [--rows N] [--only WAY] [--stage STAGE]. Each recipe must have been run up to
+that stage (default: the one that it ships). Adds the figures to benchmarks/quantize.json and writes the tables into
+docs/quantization.md. The models compute with the chat program's arithmetic (`quant.arithmetic`). --rows measures on N held-out rows
+in place of all; --only measures one way, and leaves the figures of the others as they were.
 """
 
 import argparse
@@ -57,11 +57,12 @@ TUNED = "q4, tuned"  # what export does
 COLUMNS = [*WAYS, TUNED]
 
 
-def measure(recipe: str, rows: int, ways: list[str]) -> dict:
-    """Bits per byte, seconds and bytes of these ways for the model that the recipe ships."""
+def measure(recipe: str, rows: int, ways: list[str], stage: str | None) -> dict:
+    """Bits per byte, seconds and bytes of these ways for the model of a stage; None: the one that the recipe ships."""
     config = load_recipe(Path(recipe))
+    stage = stage or config.shipped
     examiner = Examiner(config, kinds.load(config.layout.tokenizer))
-    folder = checkpoint.finished(config.layout.stage(config.shipped), config.shipped)
+    folder = checkpoint.finished(config.layout.stage(stage), stage)
     model, about = checkpoint.load_model(folder)
 
     def bits_per_byte(model: LanguageModel) -> float:
@@ -89,7 +90,7 @@ def measure(recipe: str, rows: int, ways: list[str]) -> dict:
         arithmetic.round_activations(program, dtype)
         found[way] = {"bits_per_byte": bits_per_byte(program), "seconds": round(spent, 1), "bytes": size}
         print(recipe, way, found[way], f"{found[way]['bits_per_byte'] / exact - 1:+.2%}", flush=True)
-    step = {"stage": config.shipped, "step": about["step"], "params": model.count_params()}
+    step = {"stage": stage, "step": about["step"], "params": model.count_params()}
     return step | {"rows": min(rows or len(examiner.rows), len(examiner.rows)), "fp32": exact, "ways": found}
 
 
@@ -121,10 +122,11 @@ def main() -> None:
     parser.add_argument("recipes", nargs="+")
     parser.add_argument("--rows", type=int, default=0, help="held-out rows; default: all")
     parser.add_argument("--only", choices=COLUMNS, help="default: every way")
+    parser.add_argument("--stage", help="whose model to round; default: the one that the recipe ships")
     a = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for recipe in a.recipes:
-        found, name = measure(recipe, a.rows, [a.only] if a.only else COLUMNS), Path(recipe).stem
+        found, name = measure(recipe, a.rows, [a.only] if a.only else COLUMNS, a.stage), Path(recipe).stem
         if a.only and name in results:
             same = [key for key in found.keys() - {"ways", "fp32"} if found[key] != results[name][key]]
             assert not same, f"{recipe}: another {', '.join(same)} than the other ways were measured with"
