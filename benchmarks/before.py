@@ -30,9 +30,9 @@ BASE = "83621de"
 SEEDS = (1, 2, 3, 4, 5)
 # today's settings for each recipe; the steps are a guess that `losses` puts to the test
 SHORT = {
-    "shakespeare-char": ["pretrain.steps=300", "optim.warmup_steps=15"],
-    "tinystories-10k": ["pretrain.steps=650", "optim.lr=4e-3"],
-    "ru-jokes": ["sft.steps=900", "optim.lr=4e-3"],
+    "shakespeare-char": ["pretrain.steps=430", "optim.lr=7e-3", "optim.warmup_steps=20", "model.n_layers=2"],
+    "tinystories-10k": ["pretrain.steps=1400", "optim.lr=4e-3", "model.d_model=192", "model.n_heads=3"],
+    "ru-jokes": ["sft.steps=2000", "optim.lr=4e-3", "model.d_model=192", "model.n_heads=3"],
     "demo": [],
 }
 STAGE = {"shakespeare-char": "pretrain", "tinystories-10k": "pretrain", "ru-jokes": "sft", "demo": "sft"}
