@@ -33,7 +33,7 @@ SHORT = {
     "shakespeare-char": ["pretrain.steps=430", "optim.lr=7e-3", "optim.warmup_steps=20", "model.n_layers=2"],
     "tinystories-10k": ["pretrain.steps=1400", "optim.lr=4e-3", "model.d_model=192", "model.n_heads=3"],
     "ru-jokes": ["sft.steps=2000", "optim.lr=4e-3", "model.d_model=192", "model.n_heads=3"],
-    "demo": [],
+    "demo": ["sft.steps=2100"],
 }
 STAGE = {"shakespeare-char": "pretrain", "tinystories-10k": "pretrain", "ru-jokes": "sft", "demo": "sft"}
 PAIRS, STEPS = 3, 12  # short runs of each version that are timed, and their steps
