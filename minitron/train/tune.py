@@ -164,8 +164,7 @@ def compared(teacher: LanguageModel, student: LanguageModel, batch: Batch) -> tu
 
 def divergence(target: Tensor, logits: Tensor) -> Tensor:
     """Σ KL(softmax(target) || softmax(logits)) in nats over the rows of both (N, V)."""
-    log_q, log_p = target.log_softmax(-1), logits.log_softmax(-1)
-    return (log_q.exp() * (log_q - log_p)).sum()
+    return F.kl_div(logits.log_softmax(-1), target.log_softmax(-1), reduction="sum", log_target=True)
 
 
 def mean_divergence(teacher: LanguageModel, student: LanguageModel, batches: list[Batch]) -> float:
