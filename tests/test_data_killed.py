@@ -20,7 +20,13 @@ from minitron.stages import data as stage
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
-OPTIONS = {"files": ["*.parquet", "*.jsonl"], "keep": ["s >= 2"], "probes": "p == 1", "valid_fraction": 0.1}
+OPTIONS = {
+    "files": ["*.parquet", "*.jsonl"],
+    "keep": ["s >= 2"],
+    "probes": "p == 1",
+    "valid_fraction": 0.1,
+    "clean": ["emails"],  # a rule in Python, so that other processes read the parquet file, too
+}
 READ = Layout(Path("runs/t")).parts("data")
 CHILD = """
 import json, os, signal, sys
@@ -135,13 +141,25 @@ def test_a_mistake_in_one_file_costs_only_that_file(monkeypatch):
     assert made() == found
 
 
-def test_other_processes_are_begun_once_for_all_files(monkeypatch):
-    """Each process has to import what it needs, which takes longer than reading a small file."""
+def test_processes_are_begun_once_for_all_files_and_threads_read_columns(monkeypatch):
+    """Each process has to import what it needs, which takes longer than reading a small file. Where Arrow does the work, as in a
+    parquet file with a column of turns, threads read the parts."""
     sources()
     monkeypatch.setattr(stage, "LEAST_BYTES", 0)
     monkeypatch.setattr(parquet, "PART_BYTES", 1)
     monkeypatch.setattr(json_lines, "PART_BYTES", 20_000)
-    begun, ordered = [], stage.processes.ordered
-    monkeypatch.setattr(stage.processes, "ordered", lambda *args, **how: begun.append(how) or ordered(*args, **how))
+    begun, ordered = {}, stage.processes.ordered
+
+    def noted(work, tasks, **how):
+        begun[work.__name__] = [task[0].path.name for task in tasks]
+        return ordered(work, tasks, **how)
+
+    monkeypatch.setattr(stage.processes, "ordered", noted)
     run(**OPTIONS, workers=2)
-    assert begun == [{"workers": 2}]
+    lines = ["b.jsonl"] * begun["write"].count("b.jsonl")
+    assert begun == {"gather": [], "write": ["a.parquet"] * 5 + lines}
+    assert len(lines) > 2
+    want = made()
+    run(**OPTIONS | {"clean": []}, workers=2)
+    assert begun == {"gather": ["a.parquet"] * 5, "write": lines}
+    assert made() | {"report.json": ""} == want | {"report.json": ""}

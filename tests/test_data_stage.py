@@ -201,7 +201,8 @@ def test_memory_does_not_grow_with_the_input():
         columns = {"s": [1] * rows, "unused": ["u" * 200] * rows}
         write("x.parquet", numbered(rows), row_group_size=rows, **columns)  # one row group: the worst case
         megabytes[rows] = float(child("x.parquet"))
-    assert megabytes[300_000] - megabytes[30_000] < 60, megabytes
+    # 120 bytes for each dialogue are 32 MB; the rest is row groups on their way, which 30,000 rows do not fill
+    assert megabytes[300_000] - megabytes[30_000] < 80, megabytes
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the real data are not here")

@@ -1,9 +1,10 @@
-"""Spreads Python's own work over all cores, by other processes of minitron. Results come in the order of the items.
+"""Spreads work over all cores: Python's own work by other processes of minitron, and work that libraries do without holding Python's
+lock, such as Arrow's, by threads. Results come in the order of the items.
 
     with ordered(work, items, workers=8) as results:
         for result in results: ...
 
-`work` and the items must be picklable. Knows nothing about the work.
+For other processes, `work` and the items must be picklable. Knows nothing about the work.
 """
 
 import multiprocessing
@@ -12,7 +13,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
@@ -31,26 +32,31 @@ def cores() -> int:
 
 
 @contextmanager
-def ordered(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Iterator[Result]]:
-    """The results of work(item), in the order of the items. Only a few more items than there are workers are under way at a time.
+def ordered(
+    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int, threads: bool = False
+) -> Iterator[Iterator[Result]]:
+    """The results of work(item), in the order of the items, by `workers` processes or, with `threads`, threads of this process. Only
+    a few more items than there are workers are under way at a time.
 
-    With one worker the work is done in this process. What `work` raises is raised where its result would have come.
+    With one worker the work is done where the results are taken. What `work` raises is raised where its result would have come.
     """
     if workers <= 1:
         yield map(work, items)
         return
-    # Not forked: this process has threads, of torch and Arrow, and a forked process would have their locks without the threads.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    pool = ThreadPoolExecutor(workers) if threads else _processes(workers)
     try:
         yield _results(pool, work, iter(items), ahead=workers + 2)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _results(
-    pool: ProcessPoolExecutor, work: Callable[[Item], Result], items: Iterator[Item], *, ahead: int
-) -> Iterator[Result]:
+def _processes(workers: int) -> ProcessPoolExecutor:
+    # Not forked: this process has threads, of torch and Arrow, and a forked process would have their locks without the threads.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+
+
+def _results(pool: Executor, work: Callable[[Item], Result], items: Iterator[Item], *, ahead: int) -> Iterator[Result]:
     try:
         running = deque(pool.submit(work, item) for item in islice(items, ahead))
         while running:

@@ -18,16 +18,19 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from minitron import __version__
 from minitron.core.addresses import version
 from minitron.core.files import atomic_write, write_error
-from minitron.data.columns import MESSAGES, check, digests_of
+from minitron.data.columns import MESSAGES, are_checked, check, digests_of
 from minitron.data.expressions import Leaf
+from minitron.data.formats.parquet import Parquet
 from minitron.data.formats.source import Source, reading, unreadable
 from minitron.data.messages import NO_ANSWER, printable, role_map, to_messages
 from minitron.data.quality import Quality
 from minitron.data.rules import is_text
+from minitron.data.shapes import Shape
 from minitron.data.sources import COPIED_COLUMNS, Passed, Reader
 from minitron.data.store import SCHEMA
 from minitron.recipe.data import DataConfig
@@ -42,6 +45,18 @@ class Written(NamedTuple):
     path: Path
     reader: Reader
     size: int  # of the source, in bytes
+
+    @property
+    def tables(self) -> Iterator[pa.Table]:
+        return read(self.path)
+
+
+class Gathered(NamedTuple):
+    """The result of `gather`: the same in memory."""
+
+    tables: list[pa.Table]
+    reader: Reader
+    size: int
 
 
 Task = tuple[Source, DataConfig, Path]  # the source, its options, and the folder to write into
@@ -64,6 +79,24 @@ def write(task: Task) -> Written:
     except OSError as error:  # errors of reading are MinitronErrors by now
         raise write_error(error, path=folder) from error
     return Written(path, reader, source.size)
+
+
+def by_columns(source: Source, config: DataConfig) -> bool:
+    """Whether `dialogues` checks the rows of this source in whole columns, except for unusual ones. Arrow and NumPy then do the work,
+    for which threads of this process are enough."""
+    if config.clean or not isinstance(source, Parquet) or not isinstance(source.path, Path):
+        return False
+    with reading(source.where):
+        schema = pq.read_schema(source.path)
+    turns = Shape.find(schema.names, config=config, where=source.where).whole_turns
+    return bool(turns) and are_checked(schema.field(turns).type)
+
+
+def gather(task: Task) -> Gathered:
+    """The dialogues of a source, in memory; runs in threads of this process."""
+    source, config, _ = task
+    reader = Reader(config)
+    return Gathered(list(dialogues(reader, source, roles=role_map(config))), reader, source.size)
 
 
 def send(task: tuple[Source, DataConfig, Path]) -> tuple[bytes, bytes]:

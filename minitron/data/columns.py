@@ -32,16 +32,13 @@ def check(turns: pa.Array, *, roles: dict[str, str]) -> tuple[np.ndarray, pa.Lis
 
     Raises pa.ArrowInvalid if a text is not UTF-8.
     """
-    none = np.zeros(len(turns), bool), pa.array([], MESSAGES)
     fields = _fields(turns.type)
     if not fields:
-        return none
+        return np.zeros(len(turns), bool), pa.array([], MESSAGES)
     offsets = turns.offsets.to_numpy().astype(np.int64)
     values = turns.values.slice(offsets[0], offsets[-1] - offsets[0])
     offsets -= offsets[0]
     names, contents = (values.field(values.type.get_field_index(name)) for name in fields)
-    if not _is_text(names.type) or not _is_text(contents.type):
-        return none
     contents.validate(full=True)
 
     count = np.diff(offsets)
@@ -67,14 +64,21 @@ def check(turns: pa.Array, *, roles: dict[str, str]) -> tuple[np.ndarray, pa.Lis
     return sound, pa.ListArray.from_arrays(pa.array(ends, pa.int32()), struct, type=MESSAGES)
 
 
+def are_checked(kind: pa.DataType) -> bool:
+    """Whether `check` finds dialogues among turns of this type; it leaves all other types to `to_messages`."""
+    return _fields(kind) is not None
+
+
 def _fields(kind: pa.DataType) -> tuple[str, str] | None:
-    """The names of the fields with role and content, if turns have one of each and no field that says whether to learn a turn;
-    else None."""
+    """The names of the fields with role and content, if turns have one of each, both texts, and no field that says whether to learn
+    a turn; else None."""
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
         return None
-    fields = [field.name for field in kind.value_type]
-    names, texts = [n for n in fields if n in NAMES], [n for n in fields if n in TEXTS]
-    return (names[0], texts[0]) if len(names) == len(texts) == 1 and not WEIGHTS & set(fields) else None
+    fields = {field.name: field.type for field in kind.value_type}
+    names, texts = ([name for name in fields if name in wanted] for wanted in (NAMES, TEXTS))
+    if len(names) != 1 or len(texts) != 1 or WEIGHTS & fields.keys():
+        return None
+    return (names[0], texts[0]) if _is_text(fields[names[0]]) and _is_text(fields[texts[0]]) else None
 
 
 def _is_text(kind: pa.DataType) -> bool:

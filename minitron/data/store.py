@@ -10,10 +10,10 @@ Reading and writing are streamed: a file is never in memory as a whole. Knows no
 """
 
 import heapq
-import math
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,8 @@ from minitron.recipe.schema import Config
 PARTS = ("train", "valid", "probes")
 LEAST_VALID = 20  # fewest dialogues held out, or a tenth of all if there are few
 BUFFER_ROWS, BUFFER_CHARS = 4096, 8_000_000  # a row group is written when either is reached
+# Columns of few different values, stored as a dictionary. Contents are not: trying that for them takes a tenth of the time of writing.
+REPEATED = ["messages.list.element.role", "source", "scores.key_value.key", "scores.key_value.value", "skill", "check"]
 SCHEMA = pa.schema(
     [
         ("messages", MESSAGES),
@@ -128,7 +130,9 @@ class Part:
         self.digests: list[bytes] = []
         self.may_be_valid = bytearray()
         self._written, self._buffer, self._buffer_rows, self._buffer_chars = 0, [], 0, 0
-        self._writer = pq.ParquetWriter(temporary, SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(temporary, SCHEMA, compression="zstd", use_dictionary=REPEATED)
+        self._thread = ThreadPoolExecutor(1)  # compresses a row group while the next ones are gathered
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> "Part":
         return self
@@ -166,14 +170,12 @@ class Part:
             if self._buffer_rows >= BUFFER_ROWS or self._buffer_chars >= BUFFER_CHARS:
                 self._flush()
 
-    def write(self, table: pa.Table) -> None:
-        contents = table["messages"].combine_chunks().flatten().field("content")
-        self.chars += pc.sum(pc.utf8_length(contents)).as_py() or 0
+    def write(self, table: pa.Table, *, chars: int) -> None:
+        """Writes a row group with so many characters."""
+        self.chars += chars
         self._written += table.num_rows
-        try:
-            self._writer.write_table(table)
-        except OSError as error:
-            raise write_error(error, path=self.path) from error
+        self._wait()
+        self._writing = self._thread.submit(self._writer.write_table, table)
 
     def close(self) -> None:
         self._flush()
@@ -183,9 +185,10 @@ class Part:
         """Writes the closed file anew, without the rows `without` and with `extra` at its end."""
         with atomic_path(self.temporary) as fresh, Part(fresh, path=self.path) as part:
             for start, table in self._tables():
-                part.write(table.filter(pc.invert(_is_in(without, start, len(table)))))
+                left = table.filter(pc.invert(_is_in(without, start, len(table))))
+                part.write(left, chars=int(_chars(left).sum()))
             if extra:
-                part.write(extra)
+                part.write(extra, chars=int(_chars(extra).sum()))
         self._written, self.chars = part.rows, part.chars
 
     def take(self, rows: set[int]) -> pa.Table:
@@ -200,7 +203,18 @@ class Part:
                 yield start, (table := file.read_row_group(group))
                 start += len(table)
 
+    def _wait(self) -> None:
+        """Waits for the row group that is being written."""
+        writing, self._writing = self._writing, None
+        try:
+            if writing:
+                writing.result()
+        except OSError as error:
+            raise write_error(error, path=self.path) from error
+
     def _close_writer(self) -> None:
+        self._wait()
+        self._thread.shutdown()
         try:
             self._writer.close()
         except OSError as error:
@@ -211,8 +225,9 @@ class Part:
             table = pa.concat_tables(
                 self._buffer
             ).combine_chunks()  # one piece, so that the bytes do not depend on how rows came
+            chars = self._buffer_chars
             self._buffer, self._buffer_rows, self._buffer_chars = [], 0, 0
-            self.write(table)
+            self.write(table, chars=chars)
 
 
 def digests(table: pa.Table) -> np.ndarray:
@@ -268,31 +283,37 @@ class Split:
 
         Returns how many of them had been added before; one that only now turns out to be a probe moves to probes.
         """
-        found, probe = digests(table), table["probe"].to_pylist()
-        seen, most = self._seen, self.max_rows - self.rows if self.max_rows else math.inf
-        may_be_valid = table["may_be_valid"].to_numpy()
+        seen, found = self._seen, digests(table)
+        if self.max_rows:
+            table, found = self._needed(table, found)
+        probe, may_be_valid = table["probe"].to_numpy(), table["may_be_valid"].to_numpy()
         share = found.view(">u8")[::2] / 2.0**64
         part = np.where(probe, 2, np.where(may_be_valid & (share < self.valid_fraction), 1, 0))
-        stays, twice, before = np.zeros(len(table), bool), 0, len(seen)
-        for i, digest in enumerate(found.tolist()):
-            if len(seen) - before >= most:
-                break
-            if digest not in seen:
-                seen.add(digest)
-            else:
-                twice += 1
-                if not probe[i] or digest in self._probes:
-                    continue
+        new = (digest not in seen and not seen.add(digest) for digest in found.tolist())  # set.add returns None
+        stays = np.fromiter(new, bool, len(found))
+        twice = len(stays) - int(stays.sum())
+        for row in np.flatnonzero(probe).tolist():
+            digest = found[row].tobytes()
+            if not stays[row] and digest not in self._probes:
                 self._became_probes.add(digest)
-            if probe[i]:
-                self._probes.add(digest)
-            stays[i] = True
+                stays[row] = True
+            self._probes.add(digest)
         self.rows = len(seen)
         for number, name in enumerate(PARTS):
             mine = stays & (part == number)
             if mine.any():
                 self.parts[name].add(table if mine.all() else table.filter(pa.array(mine)))
         return twice
+
+    def _needed(self, table: pa.Table, found: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        """The dialogues and their digests, up to the one with which there are as many as max_rows asks for."""
+        new: set[bytes] = set()
+        for row, digest in enumerate(found.tolist()):
+            if self.rows + len(new) == self.max_rows:
+                return table.slice(0, row), found[:row]
+            if digest not in self._seen:
+                new.add(digest)
+        return table, found
 
     def settle(self, *, want_valid: bool) -> Settled:
         """Closes the files; takes out of train and valid what became a probe; moves dialogues so that train is not empty and

@@ -176,7 +176,7 @@ class DataConfig(DialogueConfig):
     max_rows: int = option(0, "keep at most this many dialogues; 0: all", low=0)
     workers: int = option(
         0,
-        "processes that read large parquet and JSON Lines files; 0: one per core; the result does not depend on it",
+        "processes, or threads, that read large parquet and JSON Lines files; 0: one per core; the result is the same",
         low=0,
         high=1024,
         decides=False,

@@ -2,8 +2,8 @@
 
 Writes `train.parquet`, `valid.parquet`, `probes.parquet` (`data.store`; `data.shuffled` if they are ordered by hash) and, last,
 `report.json`, in which every row is counted once: kept, or under the first reason that dropped it. It makes one pass over the
-data: other processes read and check parts of large files; this one takes their results in the order of the input, and recognises
-duplicates by digests.
+data: other processes, or threads where Arrow does the work, read and check parts of large files; this thread takes their results in
+the order of the input, and recognises duplicates by digests.
 
 Which dialogues are kept, and in which file, does not depend on the order of the rows: one of several equal dialogues stays; it
 is a probe if any of its copies is; valid takes the dialogues whose digest is small. The bytes written depend neither on the
@@ -43,6 +43,7 @@ from minitron.recipe.schema import Config
 
 __all__ = ["BEYOND", "DUPLICATE", "UNANSWERED", "run"]
 MOST_TOLD = 5  # at most so many warnings about sources of which nothing is kept
+MOST_THREADS = 8  # that read; more would wait for the one that takes what they found, and each holds a part in memory
 LEAST_BYTES = 64_000_000  # of all sources, from which on it is worth starting other processes
 
 
@@ -125,8 +126,8 @@ def _written(tasks: list[checked.Task], *, workers: int) -> Iterator[Iterator[ch
     """What other processes, or the machines of a cluster, found in parts of files, in the order of the tasks."""
     address = tasks[0][1].cluster if tasks else ""
     if not address:
-        with processes.ordered(checked.write, tasks, workers=workers) as written:
-            yield iter(written)
+        with processes.ordered(checked.write, tasks, workers=min(workers, len(tasks))) as written:
+            yield written
         return
     before = [checked.left(task) for task in tasks]
     unread = [(*task[:2], Path.cwd()) for task, found in zip(tasks, before, strict=True) if not found]
@@ -154,14 +155,20 @@ class _Filling:
             with reading(source.where):
                 apart.append(source.parts() if elsewhere else [])
         tally = reader.tally
-        tasks = [(part, data, self.parts) for of_source in apart for part in of_source]
-        if tasks:
+        tasks = [[(part, data, self.parts) for part in of_source] for of_source in apart]
+        in_threads = [bool(some) and not data.cluster and checked.by_columns(some[0], data) for some in apart]
+        by_threads = [task for some, threads in zip(tasks, in_threads, strict=True) if threads for task in some]
+        by_processes = [task for some, threads in zip(tasks, in_threads, strict=True) if not threads for task in some]
+        if by_processes:
             make_folder(self.parts)
-        with _written(tasks, workers=min(workers, len(tasks))) as written:
-            for source, of_source in zip(found, apart, strict=True):
+        with (
+            processes.ordered(checked.gather, by_threads, workers=min(workers, MOST_THREADS), threads=True) as gathered,
+            _written(by_processes, workers=workers) as written,
+        ):
+            for source, of_source, threads in zip(found, apart, in_threads, strict=True):
                 rows, dialogues, dropped = tally.rows_in, self.dialogues, tally.dropped.copy()
                 if of_source:
-                    self._take_parts(islice(written, len(of_source)))
+                    self._take_parts(islice(gathered if threads else written, len(of_source)))
                 else:
                     self._read_here(source)
                 if tally.rows_in > rows and self.dialogues == dialogues:
@@ -179,11 +186,11 @@ class _Filling:
                 break
         self.bytes = before + source.size
 
-    def _take_parts(self, written: Iterable[checked.Written]) -> None:
-        for path, reader, size in written:
-            self.reader.merge(reader)
-            self.bytes += size
-            for table in checked.read(path):
+    def _take_parts(self, found: Iterable[checked.Written | checked.Gathered]) -> None:
+        for part in found:
+            self.reader.merge(part.reader)
+            self.bytes += part.size
+            for table in part.tables:
                 self._take(table)
 
     def _take(self, table: pa.Table) -> None:
