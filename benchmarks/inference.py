@@ -1,15 +1,17 @@
 """How fast the chat program is, beside llama.cpp on the same weights. Run: .venv/bin/python benchmarks/inference.py
 
 Every model is a fresh one of a given shape (`minitron export --untrained`; its weights are also written as GGUF), and every
-figure comes from alternating runs: ours, theirs, ours, theirs. Parts, all by default:
+figure comes from alternating runs: ours, theirs, ours, theirs. Parts:
 
     agreement  logits of both programs against torch, so that both compute the same thing
     speed      prefill and decode, two shapes of 48M parameters, every dtype, 1 and 2 threads
+    tiers      with `--kernel avx2` only: the same as speed for the llama shape, by the program's kernel of that name and a
+               llama.cpp that was built without the newer instructions (CMAKE_ARGS below, without AVX512)
     scaling    decode at several depths of context, 5M to 150M parameters, and the share of the memory bandwidth that it reaches
     kernels    the program's kernels for the instruction sets of this processor, one by one
     start      size, time to the first prompt, memory, idle CPU; the program in a terminal of its own (Linux)
 
-Prints tables, writes benchmarks/inference.json and inference.svg, and puts the tables into docs/performance.md. Takes about
+All but `tiers` by default. Prints tables, writes benchmarks/inference.json and inference.svg, and puts the tables into docs/performance.md. Takes about
 ten minutes on two cores; nothing else may run on the machine. `--quick` takes two minutes and only prints. A single part can be
 measured anew, and the rest of the file stays as it is: `--only speed --shape nanogpt --dtype q8 --threads 2`. `--docs` measures
 nothing and writes the tables and the plot from the file.
@@ -173,7 +175,9 @@ class Bench:
 
     # ---- paired measurements
 
-    def pairs(self, name: str, dtype: str, wanted: list[tuple[int, int]], *, threads: int, rounds: int) -> dict:
+    def pairs(
+        self, name: str, dtype: str, wanted: list[tuple[int, int]], *, threads: int, rounds: int, kernel: str = ""
+    ) -> dict:
         """Alternating runs of both programs: {who: {(prompt, gen): answers of the rounds}} for each (prompt, gen) of `wanted`, and
         `others`, the cores that other programs used at most. `who` is "ours", or for llama.cpp False and True: flash attention.
 
@@ -194,7 +198,9 @@ class Bench:
                 how = {"prompt": prompt, "gen": gen, "threads": threads, "repeat": 3}
                 for who in whom:
                     said[who, prompt, gen] = (
-                        self.ours(bundle, **how) if who == "ours" else self.theirs(peer, flash=who, **how)
+                        self.ours(bundle, kernel=kernel, **how)
+                        if who == "ours"
+                        else self.theirs(peer, flash=who, **how)
                     )
             taken.append((self.others(began), said))
         taken = sorted(taken, key=lambda one: one[0])[:rounds]
@@ -246,15 +252,29 @@ def agreement(bench: Bench, found: dict, a: argparse.Namespace) -> None:
 
 
 def speed(bench: Bench, found: dict, a: argparse.Namespace) -> None:
-    wanted = list(dict.fromkeys((prompt, gen) for prompt, gen, _ in MEASURES.values()))
     for shape in [s for s in SHAPES if s in a.shape]:
-        for dtype in a.dtype:
-            for threads in a.threads:
-                said = bench.pairs(shape, dtype, wanted, threads=threads, rounds=a.rounds)
-                for measure, (prompt, gen, field) in MEASURES.items():
-                    row = found[f"{shape} {dtype} {threads} {measure}"] = compared(said, (prompt, gen), field)
-                    row |= {"params": said["ours"][wanted[0]][0]["params"]}
-                    tell(f"{shape} {dtype} {threads}T {measure}", row)
+        beside(bench, found, a, shape=shape, name=shape)
+
+
+def tiers(bench: Bench, found: dict, a: argparse.Namespace) -> None:
+    if not a.kernel or not bench.peer:
+        raise MinitronError("tiers needs --kernel NAME, and llama.cpp", hint=INSTALL)
+    peer = bench.theirs(bench.gguf("llama", a.dtype[0]), instructions=True)["instructions"]
+    if newer := [name for name in peer if name.startswith("AVX512") and a.kernel in ("avx2", "avxvnni")]:
+        raise MinitronError(f"this llama.cpp uses {', '.join(newer)}", hint=f"build it for the kernel {a.kernel}")
+    beside(bench, found, a, shape="llama", name=a.kernel, kernel=a.kernel)
+
+
+def beside(bench: Bench, found: dict, a: argparse.Namespace, *, shape: str, name: str, kernel: str = "") -> None:
+    """All measures of a shape, beside llama.cpp, as rows that begin with `name`. `kernel`: the program's, its best one by default."""
+    wanted = list(dict.fromkeys((prompt, gen) for prompt, gen, _ in MEASURES.values()))
+    for dtype in a.dtype:
+        for threads in a.threads:
+            said = bench.pairs(shape, dtype, wanted, threads=threads, rounds=a.rounds, kernel=kernel)
+            for measure, (prompt, gen, field) in MEASURES.items():
+                row = found[f"{name} {dtype} {threads} {measure}"] = compared(said, (prompt, gen), field)
+                row |= {"params": said["ours"][wanted[0]][0]["params"]}
+                tell(f"{name} {dtype} {threads}T {measure}", row)
 
 
 def scaling(bench: Bench, found: dict, a: argparse.Namespace) -> None:
@@ -323,7 +343,8 @@ def start(bench: Bench, found: dict, a: argparse.Namespace) -> None:
         }
 
 
-PARTS = {"agreement": agreement, "speed": speed, "scaling": scaling, "kernels": kernels, "start": start}
+BY_DEFAULT = {"agreement": agreement, "speed": speed, "scaling": scaling, "kernels": kernels, "start": start}
+PARTS = BY_DEFAULT | {"tiers": tiers}
 
 
 # ---- helpers
@@ -359,8 +380,9 @@ def machine() -> dict:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
+    arguments.add_argument("--only", nargs="+", choices=PARTS, default=list(BY_DEFAULT), help="these parts")
     arguments.add_argument("--shape", nargs="+", choices=MODELS, default=list(MODELS), help="these models")
+    arguments.add_argument("--kernel", choices=KERNELS, default="", help="the program's kernel, for tiers")
     arguments.add_argument("--dtype", nargs="+", choices=DTYPES, default=list(DTYPES))
     cores = parallel.cores()
     arguments.add_argument("--threads", nargs="+", type=int, default=sorted({1, min(2, cores)}), metavar="N")

@@ -12,6 +12,7 @@ token; decode is, for each token, the argmax of the logits (by numpy, microsecon
 import ctypes
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -77,6 +78,11 @@ class Peer:
             self.seen = address, np.ctypeslib.as_array(pointer, (self.vocab_size,))
         return self.seen[1]
 
+    def instructions(self) -> list[str]:
+        """The instruction sets that this build uses here, as llama.cpp names them: AVX2, AVX512, ..."""
+        said = self.api.llama_print_system_info().decode()
+        return [name for name, there in re.findall(r"(\w+) = (\d)", said) if there == "1"]
+
     def logits(self, ids: list[int], *, flash: bool) -> np.ndarray:
         self.start(flash=flash)
         return self.feed((self.api.llama_token * len(ids))(*ids)).copy()
@@ -106,7 +112,9 @@ def serve() -> None:
             if peer:
                 peer.close()
             loaded, peer = asked["gguf"], Peer(asked["gguf"], context=asked["context"])
-        if "ids" in asked:
+        if asked.get("instructions"):
+            said = {"instructions": peer.instructions()}
+        elif "ids" in asked:
             said = {"logits": peer.logits(asked["ids"], flash=asked["flash"]).tolist()}
         else:
             how = {key: asked[key] for key in ("prompt", "gen", "flash", "threads")}

@@ -76,6 +76,7 @@ def made(results: dict) -> list[Table]:
     for name, maker in (
         ("speed", speed),
         ("agreement", agreement),
+        ("tiers", tiers),
         ("scaling", scaling),
         ("kernels", kernels),
         ("start", start),
@@ -110,6 +111,18 @@ def speed(rows: dict) -> list[Table]:
             lines.append(line)
         tables.append(Table(measure.replace(" ", "-"), measure, head, lines))
     return tables
+
+
+def tiers(rows: dict) -> list[Table]:
+    """Every measure of a kernel in one table, like those of `speed`."""
+    found = []
+    for kernel in dict.fromkeys(key.split(" ")[0] for key in rows):
+        lines = []
+        for table in speed({key: row for key, row in rows.items() if key.startswith(f"{kernel} ")}):
+            lines += [[line[0].replace(kernel, table.title, 1), *line[1:]] for line in table.rows]
+            head = table.head
+        found.append(Table(f"tier-{kernel}", f"the kernel {kernel}", head, lines))
+    return found
 
 
 def pair(row: dict | None) -> list[str]:
