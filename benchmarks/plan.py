@@ -7,12 +7,13 @@
 Finished models are skipped, so the command can be stopped and started again. The shapes of all three sizes, and the vocabulary,
 batch and learning rate that go with them, follow plan's rules. How many steps fit is measured for the sizes in turn before the first
 one trains, so that other load on the machine affects all alike. Compared are held-out bits per byte of the best checkpoint on all
-held-out rows, since the vocabularies differ. Writes benchmarks/plan.json and the table of docs/plan.md. Exits with 1 if a neighbour
+held-out rows, since the vocabularies differ. Writes benchmarks/plan.json and the tables of docs/plan.md. Exits with 1 if a neighbour
 is better by more than 1%.
 """
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -21,11 +22,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 from tables import Table, put, show_all
 
 from minitron.core.device import pick_device, processor
 from minitron.core.files import atomic_write
-from minitron.plan import corpus_stats
+from minitron.plan import corpus_stats, dry_run
 from minitron.plan.propose import Search
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
@@ -127,7 +129,31 @@ def tables(results: dict) -> list[Table]:
                 ]
             )
     head = ["", "parameters", "tokens", "seconds in steps", "held-out bits per byte", "than the proposal"]
-    return [Table("plan", "proposals and their neighbours", head, rows)]
+    found = {key: best for key, case in results.items() if (best := lowest(key, case))}
+    lines = [[key, f"{operations:.1e}", f"{params / 1e6:.2f}M"] for key, (operations, params) in found.items()]
+    if len(found) > 1:
+        operations, params = (math.exp(statistics.mean(map(math.log, values))) for values in zip(*found.values()))
+        lines.append(["geometric mean", f"{operations:.1e}", f"{params / 1e6:.2f}M"])
+    sizes = ["", "operations of training", "best size"]
+    return [
+        Table("plan", "proposals and their neighbours", head, rows),
+        Table("plan-best", "where the parabola through the three sizes is lowest", sizes, lines),
+    ]
+
+
+def lowest(key: str, case: dict) -> tuple[float, float] | None:
+    """The operations of training that the three sizes had (their geometric mean), and the size at which a parabola through their
+    bits per byte, over the logarithm of the size, is lowest. None before all three are trained, or if it has no lowest point."""
+    rows = [row for row in case["sizes"].values() if row["runs"]]
+    if len(rows) < len(SIZES):
+        return None
+    name = key.split(",")[0]
+    spent = [dry_run.operations(planned(name, "", 1, row), row["stage"], row["tokens"]) for row in rows]
+    bits = [statistics.median(run["bits_per_byte"] for run in row["runs"].values()) for row in rows]
+    square, slope, _ = np.polyfit([math.log(row["params"]) for row in rows], bits, 2)
+    if square <= 0:
+        return None
+    return math.exp(statistics.mean(map(math.log, spent))), math.exp(-slope / (2 * square))
 
 
 def against(case: dict, size: str) -> float | None:

@@ -1,6 +1,7 @@
 """What the examiner asks models: eval's questions and spare ones, the dialogues that sft validates on, probes whose rules are sound."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from minitron.evaluate.examiner import Examiner
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
-from minitron.stages import pipeline
+from minitron.stages import pipeline, sft
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 
@@ -106,3 +107,14 @@ def test_a_probe_with_broken_rules_is_told_when_the_data_are_read(tiny_run, chec
     with pytest.raises(MinitronError, match=said):
         prepared(check=check)
     assert not Path("runs/tiny/data/probes.parquet").exists()
+
+
+def test_only_many_dialogues_that_the_context_cuts_are_worth_a_warning(tiny_run, capfd, monkeypatch):
+    recipe, tokenizer = prepared(turns=4)
+    told = "sft: valid: {} dialogues longer than the context of 64 tokens lost their last turns, 0 whose first answer"
+    for share, begin in ((0.01, "warning: "), (1.0, "\n")):
+        monkeypatch.setattr(sft, "MANY", share)
+        shutil.rmtree(recipe.layout.packed("sft", "valid"), ignore_errors=True)
+        capfd.readouterr()
+        sft.rows(recipe, tokenizer, "valid")
+        assert begin + told.format(53) in capfd.readouterr().err

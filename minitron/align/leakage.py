@@ -19,10 +19,11 @@ FOLDS = 5
 FIRST_TOKENS, COMMON = 3, 64  # how many first tokens are features, and how many values of each, the most common
 SUSPECT = 0.9  # balanced accuracy from which a feature is reported as giving the labels away
 FEWEST = 20  # with fewer completions of a class there is no audit
-SAMPLED = {  # remedies where reject sampled the rejected ones; kto already cuts them to the chosen one's length
+# Remedies where reject sampled the rejected ones. kto already cuts them to the chosen one's length, and that they begin unlike the
+# chosen ones is no fault: canned answers are known by their first words, and those are what kto shall unlearn.
+SAMPLED = {
     "length": 'choose answers of like length: reject.chosen = "model"',
     "ending": 'choose answers that end alike: reject.chosen = "model"; or lower reject.max_tokens',
-    "first tokens": 'take both from the same source: reject.chosen = "model"',
 }
 RECORDED = {  # remedies where people or judges labelled both (reject.files)
     "length": "label answers of like length as good and as bad",

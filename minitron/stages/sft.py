@@ -22,6 +22,8 @@ from minitron.train import inherit
 from minitron.train.loop import SAMPLE_TOKENS, Fit
 from minitron.train.snapshots import fit
 
+MANY = 0.01  # the share of dialogues that the context cuts from which on it is worth a warning
+
 
 def run(config: Config) -> None:
     folder = config.layout.stage("sft")
@@ -65,11 +67,12 @@ def rows(config: Config, tokenizer: Tokenizer, split: str) -> PackedRows:
             f"sft: {split}: {counts['sequences']:,} dialogues, {counts['tokens']:,} tokens "
             f"({counts['targets']:,} under loss), {counts['rows']:,} rows {fill:.1%} full"
         )
-    if any(cut.values()):
-        warn(
-            f"{split}: {cut['shortened']} dialogues longer than the context of {context} tokens lost "
-            f"their last turns, {cut['left out']} whose first answer does not fit were left out"
-        )
+        if any(cut.values()):
+            tell = warn if sum(cut.values()) > MANY * counts["sequences"] else say
+            tell(
+                f"sft: {split}: {cut['shortened']:,} dialogues longer than the context of {context} tokens lost their last "
+                f"turns, {cut['left out']:,} whose first answer does not fit were left out"
+            )
     packed = PackedRows(out)
     if not len(packed):
         raise why_empty(config, split)
