@@ -132,7 +132,9 @@ def tables(results: dict) -> list[Table]:
     found = {key: best for key, case in results.items() if (best := lowest(key, case))}
     lines = [[key, f"{operations:.1e}", f"{params / 1e6:.2f}M"] for key, (operations, params) in found.items()]
     if len(found) > 1:
-        operations, params = (math.exp(statistics.mean(map(math.log, values))) for values in zip(*found.values()))
+        operations, params = (
+            math.exp(statistics.mean(map(math.log, values))) for values in zip(*found.values(), strict=True)
+        )
         lines.append(["geometric mean", f"{operations:.1e}", f"{params / 1e6:.2f}M"])
     sizes = ["", "operations of training", "best size"]
     return [
