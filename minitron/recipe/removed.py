@@ -19,7 +19,7 @@ REMOVED: dict[str, Any] = {
     "kto.blends": [0.25, 0.5, 0.75, 1.0],
     "kto.max_distinct_drop": 0.02,
     "kto.guards.retries": 1,
-    "kto.guards.raw_z": [-0.05, -0.2],
+    "kto.guards.raw_z": [-0.15, -0.2],
     "kto.guards.chosen": [-0.05, -0.15],
     "kto.guards.loss": [0.005, 0.01],
     "kto.guards.kl": [0.1, 0.3],
