@@ -231,3 +231,14 @@ def test_the_sample_counts_what_the_data_stage_keeps(tiny_run):
     assert (
         corpus_stats.look(load_recipe(tiny_run)).where == "a sample of 200 of 200 rows"
     )  # those files are of another recipe
+
+
+@pytest.mark.parametrize("context", [64, 256, 1024])
+def test_the_batch_that_is_timed_has_dialogues_of_many_lengths(context):
+    recipe = load_recipe(RECIPES / "demo.toml", [f"model.context={context}"])
+    batch = dry_run.random_batch(recipe, "sft", 64)
+    assert batch.ids.shape == (64, context)
+    assert sum(batch.lengths) == 64 * context
+    assert min(batch.lengths) >= 1
+    assert 2 * 64 < len(batch.lengths) < 6 * 64
+    assert len(set(batch.lengths)) >= min(50, context // 4)

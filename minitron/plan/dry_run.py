@@ -216,15 +216,19 @@ def measure(config: Config, stage: str, device: torch.device, *, chosen: Choices
 
 
 def random_batch(config: Config, stage: str, rows: int) -> Batch:
-    """Full rows of four sequences each, with as many targets as dialogues have."""
+    """Full rows of about four sequences each, with as many targets as dialogues have. They are cut at random places: what attention
+    costs depends on how many different lengths there are."""
     generator, context = np.random.default_rng(0), config.model.context
 
     def sequence(length: int) -> tuple[np.ndarray, np.ndarray]:
         ids = generator.integers(config.tokenizer.vocab_size, size=length)
         return ids, generator.random(length) < memory.TARGET_SHARES[stage]
 
-    lengths = [context // 4] * 3 + [context + 1 - 3 * (context // 4)]
-    return collate([[sequence(length) for length in lengths] for _ in range(rows)], context=context)
+    def row() -> list[tuple[np.ndarray, np.ndarray]]:
+        cuts = 2 * np.flatnonzero(generator.random(context // 2 - 1) < 6 / context)
+        return [sequence(length) for length in np.diff(cuts, prepend=-2, append=context - 1)]
+
+    return collate([row() for _ in range(rows)], context=context)
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:

@@ -21,14 +21,12 @@ SMALLEST, LARGEST = 100_000, 1_000_000_000  # parameters
 # Passes over the data up to which repeated data are nearly as good as new, and after which more are worth little
 # (Muennighoff et al., arXiv 2305.16264, section 6).
 USEFUL_EPOCHS, MOST_EPOCHS = 4, 16
-# Operations of training, and the number of parameters that did best with them: the best of three sizes on three kinds of data
-# (docs/plan.md), the shipped recipes' sizes (tests/test_dial.py compares them with these figures), and the smallest of
-# Hoffmann et al., arXiv 2203.15556, table 3.
+# Operations of training, and the number of parameters that did best with them: for two times of training, three sizes each on
+# three kinds of data (docs/plan.md; benchmarks/plan.py measured the second), and the smallest of Hoffmann et al., arXiv
+# 2203.15556, table 3.
 MEASURED = {
-    "three kinds": (2.5e11, 0.35e6),
-    "shakespeare-char": (1.57e12, 0.79e6),
-    "demo": (3.44e13, 1.066e6),
-    "ru-jokes": (1.92e14, 4.26e6),
+    "seconds": (2.5e11, 0.35e6),
+    "minutes": (5.9e13, 0.95e6),
     "Chinchilla": (1.92e19, 400e6),
 }
 # A model that was trained on fewer tokens does not speak; repeated tokens count for what they are worth. A demo needs 1.2M
@@ -68,8 +66,8 @@ def vocabulary_limit(tokens: int) -> int:
 
 def best_size(operations: float) -> float:
     """The number of parameters that so many operations of training are best spent on: interpolated in logarithms between MEASURED,
-    and extrapolated beyond. This gives 0.4 to 4 tokens per parameter for what a laptop computes in minutes, and the often quoted 20
-    for half a day of an H100; nanochat's 8 (miniseries v1, 1e18 to 1e19 operations) lies near the curve."""
+    and extrapolated beyond. This gives 5 to 12 tokens per parameter for what a laptop computes in minutes, and the often quoted 20
+    for half a day of an H100; nanochat measured 8 there (miniseries v1, 1e18 to 1e19 operations)."""
     return between(sorted(MEASURED.values()), operations)
 
 
@@ -138,7 +136,7 @@ def shape_for(
 ) -> Shape:
     """The rules' shape for about `params` parameters, with `at_least` no fewer. Options that the rules do not decide stay as in `base`.
 
-    Widths alone leave gaps, so the depth may differ from what `depth` says: a size 10% off is as bad as twice the depth.
+    Widths alone leave gaps, so the depth may differ from what `depth` says: a size 20% off is as bad as twice the depth.
     `limit` is the largest vocabulary that the data can teach; a study may have found a larger one. `fixed`, if not 0, is the
     vocabulary's size whatever the model's.
     """
@@ -152,7 +150,7 @@ def shape_for(
             size = body + vocab_size * width * (1 + base.untied_head)
             if at_least and size < params:
                 continue
-            cost = abs(math.log(size / params)) + 0.1 * abs(math.log2(layers / usual))
+            cost = abs(math.log(size / params)) + 0.2 * abs(math.log2(layers / usual))
             if cost < least:
                 best, least = (width, layers, vocab_size, body, size), cost
     width, layers, vocab_size, body, size = best
