@@ -124,7 +124,7 @@ class Search:
         """Tokens of one epoch, summed over all training stages."""
         return sum(getattr(self.counts(vocab_size), name) for name in self.stages)
 
-    def shape_for(self, params: float, *, at_least: bool = False) -> Shape:
+    def shape_for(self, params: float) -> Shape:
         """The rules' shape for `params` parameters and this data."""
         counts = self.counts(COUNTED_BY)
         return rules.shape_for(
@@ -133,7 +133,6 @@ class Search:
             length=rules.context(counts) if counts.dialogue else self.config.model.context,
             limit=rules.vocabulary_limit(counts.sft + counts.pretrain),
             fixed=0 if TOKENIZERS[self.config.tokenizer.kind].sized else counts.vocab_size,
-            at_least=at_least,
             studied=self.studied,
         )
 
@@ -220,7 +219,7 @@ class Search:
             each = dry_run.operations(replace(self.config, model=shape.model, tokenizer=tokenizer), self.stages[-1], 1)
             worth = rules.worth(min(operations / each, MOST_EPOCHS * unique), unique)
             size = max(rules.SMALLEST, rules.best_size(each * worth))
-            better = self.shape_for(min(size, rules.LARGEST), at_least=size < rules.LARGEST)
+            better = self.shape_for(min(size, rules.LARGEST))
             if better == shape:
                 break
             shape = better

@@ -131,10 +131,9 @@ def shape_for(
     length: int,
     limit: int,
     fixed: int = 0,
-    at_least: bool = False,
     studied: Studied | None = None,
 ) -> Shape:
-    """The rules' shape for about `params` parameters, with `at_least` no fewer. Options that the rules do not decide stay as in `base`.
+    """The rules' shape for about `params` parameters. Options that the rules do not decide stay as in `base`.
 
     Widths alone leave gaps, so the depth may differ from what `depth` says: a size 20% off is as bad as twice the depth.
     `limit` is the largest vocabulary that the data can teach; a study may have found a larger one. `fixed`, if not 0, is the
@@ -148,8 +147,6 @@ def shape_for(
             body = layers * block_size(base.arch, width)
             vocab_size = fixed or min(limit, vocabulary(body, studied=studied))
             size = body + vocab_size * width * (1 + base.untied_head)
-            if at_least and size < params:
-                continue
             cost = abs(math.log(size / params)) + 0.2 * abs(math.log2(layers / usual))
             if cost < least:
                 best, least = (width, layers, vocab_size, body, size), cost
