@@ -78,8 +78,8 @@ def depth(d_model: int) -> int:
 
 
 def head_size(d_model: int) -> int:
-    """The width of a head: 64, as in all models that `depth` names; 32 where 64 would leave fewer than 3 heads."""
-    return 64 if d_model >= 192 else 32
+    """The width of a head: 64, as in all models that `depth` names; 32 where 64 would leave one head or does not fit."""
+    return 64 if d_model >= 128 and d_model % 64 == 0 else 32
 
 
 def context(counts: Counts) -> int:
