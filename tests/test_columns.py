@@ -86,8 +86,8 @@ def in_one_piece(*, files: list[str], **options) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(Path("runs/t/data").glob("*.parquet"))}
 
 
-def test_processes_and_cuts_into_files_change_no_byte(monkeypatch):
-    """6,000 rows with duplicates, missing scores and bad dialogues: in one file, read in this process; in three, read by two processes."""
+def test_threads_and_cuts_into_files_change_no_byte(monkeypatch):
+    """6,000 rows with duplicates, missing scores and bad dialogues: in one file, read by this thread; in three, read by two threads."""
     turns = [dialogue(f"q {i % 5000}", "" if i % 7 == 0 else f" {i % 5000}") for i in range(6000)]
     more = {"s": [None if i % 5 == 0 else i % 10 for i in range(6000)], "p": [i % 50 == 3 for i in range(6000)]}
     write("all.parquet", turns, row_group_size=900, source=["book"] * 6000, **more)
@@ -104,7 +104,7 @@ def test_processes_and_cuts_into_files_change_no_byte(monkeypatch):
     assert set(found.values()) == {"train", "valid", "probes"}
 
 
-def test_what_another_process_meets_is_told_as_here(monkeypatch):
+def test_what_another_thread_meets_is_told_as_here(monkeypatch):
     write("x.parquet", numbered(100), row_group_size=10, s=[1] * 100)
     raw = bytearray(Path("x.parquet").read_bytes())
     column = pq.read_metadata("x.parquet").row_group(7).column(0)
