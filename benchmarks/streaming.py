@@ -108,12 +108,17 @@ def train_cells(options: argparse.Namespace):
         for size in options.sizes:
             for seed in range(1, options.seeds + 1):
                 for arch in options.archs:
-                    name = f"train {text} {size} {options.minutes:g} min seed {seed} {arch}"
+                    name = cell_name(text, size, options.minutes, seed, arch)
                     yield name, lambda t=text, s=size, n=seed, a=arch: trained(t, s, n, a, options.minutes)
 
 
+def cell_name(text: str, size: str, minutes: float, seed: int, arch: str) -> str:
+    return f"train {text} {size} {minutes:g} min seed {seed} {arch}"
+
+
 def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
-    """Trains a model for the number of steps that fit into the minutes, judged by the first fifty. Returns its figures."""
+    """Trains a model and returns its figures. Seed 1 takes the number of steps that fit into the minutes, judged by fifty steps, during
+    which the machine should do nothing else; other seeds take as many steps as seed 1, so that a busy machine does not matter."""
     stage = "pretrain" if text == "stories" else "sft"
     data = {
         "stories": f'[pretrain]\nfiles = ["{STORIES}"]\ncolumn = "story"\n',
@@ -144,8 +149,11 @@ def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
         subprocess.run(command, cwd=WORK, check=True, stdout=sys.stderr)
         return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
 
-    first = run(50)
-    last = run(max(100, round(50 * 60 * minutes / first["seconds"])))
+    if first := known().get(cell_name(text, size, minutes, 1, arch)):
+        steps = first["steps"]
+    else:
+        steps = max(100, round(50 * 60 * minutes / run(50)["seconds"]))
+    last = run(steps)
     packed = PackedRows(folder / "packed-valid")
     bits = last["valid_loss"] * packed.targets / packed.target_bytes / math.log(2)
     return {
@@ -439,10 +447,10 @@ def tables(results: dict) -> list[Table]:
                 for arch in ARCHS
             }
             seeds = min(map(len, of.values()))
-            bits, speed = (
-                [spread([c[key] for c in of[arch]], form) for arch in ARCHS]
-                for key, form in (("bits_per_byte", ".3f"), ("tokens_per_second", ",.0f"))
-            )
+            bits = [spread([c["bits_per_byte"] for c in of[arch]], ".3f") for arch in ARCHS]
+            # of seed 1 alone, which set the number of steps: others may have run on a busy machine
+            paces = [cells.get(f"{kind} seed 1 {arch}") for arch in ARCHS]
+            speed = [f"{pace['tokens_per_second']:,}" if pace else "-" for pace in paces]
             rows.append([kind.removeprefix("train "), str(seeds), *bits, *speed])
         head = [
             "text, size, time",
