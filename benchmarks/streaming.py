@@ -59,6 +59,7 @@ LOVECRAFT = ROOT.parent / "shared/data/lovecraft/*.txt"
 STORIES = ROOT.parent / "shared/data/tinystories_ru.parquet"
 ARCHS = ("llama", "stream")
 SIZES = {"5M": {"n_layers": 6, "n_heads": 4, "d_model": 256}, "20M": {"n_layers": 8, "n_heads": 8, "d_model": 448}}
+PACE = 20  # steps that are timed
 DISTANCES = (64, 256, 1024, 2048)  # tokens between what was told and the question
 FACTS = ("name", "city", "age")
 ASKED = 500  # questions for each distance
@@ -117,7 +118,7 @@ def cell_name(text: str, size: str, minutes: float, seed: int, arch: str) -> str
 
 
 def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
-    """Trains a model and returns its figures. Seed 1 takes the number of steps that fit into the minutes, judged by fifty steps, during
+    """Trains a model and returns its figures. Seed 1 takes the number of steps that fit into the minutes, judged by PACE steps, during
     which the machine should do nothing else; other seeds take as many steps as seed 1, so that a busy machine does not matter."""
     stage = "pretrain" if text == "stories" else "sft"
     data = {
@@ -152,7 +153,7 @@ def trained(text: str, size: str, seed: int, arch: str, minutes: float) -> dict:
     if first := known().get(cell_name(text, size, minutes, 1, arch)):
         steps = first["steps"]
     else:
-        steps = max(100, round(50 * 60 * minutes / run(50)["seconds"]))
+        steps = max(100, round(PACE * 60 * minutes / run(PACE)["seconds"]))
     last = run(steps)
     packed = PackedRows(folder / "packed-valid")
     bits = last["valid_loss"] * packed.targets / packed.target_bytes / math.log(2)
