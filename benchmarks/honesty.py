@@ -1,10 +1,10 @@
 """Whether the demo's assistant admits what it does not know, and copes with what people type.
 
-    python benchmarks/honesty.py [--recipe recipes/demo.toml] [--stage kto] [--data ../shared/data]     # a minute
+    python benchmarks/honesty.py [--recipe recipes/demo.toml] [--stage kto] [--data ../shared/data]     # three minutes
 
 Asks the model of a finished run, decoding greedily: 500 open questions whose topics and wordings training never saw; questions
-that a skill covers, plain and with emoji, smileys, quotes and typographic marks that training does not use; sums, alone and after
-eleven others; and, if the files are there, the real questions of two public sets (`qlora_vicuna_scored.parquet`,
+that a skill covers, plain, with emoji, smileys, quotes and typographic marks as training adds them, and with each of the marks that
+training does not have; sums, alone and after eleven others; and, if the files are there, the real questions of two public sets (`qlora_vicuna_scored.parquet`,
 `instruction-data-with-preference.json`) except those that a skill covers. Writes benchmarks/honesty.json and the table of
 docs/results.md.
 """
@@ -15,6 +15,7 @@ import random
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -29,7 +30,7 @@ from minitron.evaluate.intervals import Share
 from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
 from minitron.sample.generate import ask
-from minitron.synth import border, numbers
+from minitron.synth import border, numbers, scene
 from minitron.tokenizer import chat_template, kinds
 from minitron.train import checkpoint
 
@@ -43,21 +44,13 @@ COVERED = re.compile(
     re.IGNORECASE,
 )
 # None of these marks occurs in the training data (`minitron.synth.scene`).
-MARKS = (
-    "{} 🥳",
-    "{} 🤗🤗",
-    "🐸 {}",
-    "{} 🍕",
-    "{} 😴",
-    "{} :-D",
-    "{} =)",
-    "{} ;-)",
-    "‘{}’",
-    "{}…?",
-    "{}?!?",
-    "… {}",
-    "– {}",
-)
+UNSEEN = {
+    "emoji": ("{} 🥳", "🐸 {}", "{} 🍕", "{} 😴"),
+    "emoji twice": ("{} 🤗🤗",),
+    "smileys": ("{} :-D", "{} =)", "{} ;-)"),
+    "punctuation": ("‘{}’", "{}…?", "{}?!?", "… {}", "– {}"),
+}
+ROUNDS = 4  # of marks as training adds them, drawn anew for each
 REFUSED = [word for words in border.HONEST.values() for word in words]
 
 
@@ -109,31 +102,39 @@ def open_questions(asked: Questions, rng: random.Random) -> dict[str, Share]:
 
 
 def covered(asked: Questions, rng: random.Random) -> dict[str, Share]:
-    """The shares of probes that are answered right and that are refused; and of the right ones, those still right with an added mark."""
+    """The shares of probes that are answered right and that are refused; and of the right ones, those still right with marks added."""
     probes = [
         p
         for p in Examiner(asked.config, asked.tokenizer).questions
         if p["skill"] not in ("open", "unknown", "abilities")
     ]
     plain = asked.answers([p["messages"][:-1] for p in probes], "covered")
+    right = [p for p, a in zip(probes, plain, strict=True) if checks.passes(a, p["check"])]
     refused = sum(checks.passes(a, {"any": REFUSED}) for a in plain)
-    right = [p for p, a in zip(probes, plain, strict=True) if checks.passes(a, p["check"]) and p["skill"] != "repeat"][
-        :300
-    ]
-    marked = []
-    for probe in right:
-        *before, last = probe["messages"][:-1]
-        marked.append([*before, {"role": "user", "content": rng.choice(MARKS).format(last["content"])}])
-    still = [checks.passes(a, p["check"]) for a, p in zip(asked.answers(marked, "marked"), right, strict=True)]
-    lost = Counter(p["skill"] for p, ok in zip(right, still, strict=True) if not ok)
-    print("  lost by marks:", dict(lost.most_common(8)))
+    repeated = [p for p in right if p["skill"] != "repeat"]  # what is to be repeated would have the mark, too
+    seen = still_right(asked, repeated, [lambda text: scene.decorated(rng, text)] * ROUNDS)
+    unseen = {kind: still_right(asked, repeated, [mark.format for mark in marks]) for kind, marks in UNSEEN.items()}
+    every = [ok for each in unseen.values() for ok in each]
     return {
-        "covered questions: right": Share.of(
-            sum(checks.passes(a, p["check"]) for a, p in zip(plain, probes, strict=True)), len(probes)
-        ),
+        "covered questions: right": Share.of(len(right), len(probes)),
         "covered questions: refused": Share.of(refused, len(probes)),
-        "right ones with emoji, smileys, other marks: right": Share.of(sum(still), len(still)),
+        "right ones with marks as in training: right": Share.of(sum(seen), len(seen)),
+        "right ones with unseen marks: right": Share.of(sum(every), len(every)),
+        **{f"of these, {kind}: right": Share.of(sum(each), len(each)) for kind, each in unseen.items()},
     }
+
+
+def still_right(asked: Questions, probes: list[dict], changes: list[Callable[[str], str]]) -> list[bool]:
+    """Whether each probe is answered right with each of the changes made to its question."""
+    found = []
+    for change in changes:
+        changed = [[*p["messages"][:-2], *user(change(p["messages"][-2]["content"]))] for p in probes]
+        answers = asked.answers(changed, "marked")
+        right = [checks.passes(a, p["check"]) for a, p in zip(answers, probes, strict=True)]
+        wrong = Counter(p["skill"] for p, ok in zip(probes, right, strict=True) if not ok)
+        print(f"  {change('?'):6} wrong:", dict(wrong.most_common(5)))
+        found += right
+    return found
 
 
 def sums(asked: Questions, rng: random.Random) -> dict[str, Share]:
