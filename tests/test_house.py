@@ -12,7 +12,9 @@ import pytest
 import torch
 from commands import minitron
 
+from minitron.cli.arguments import STAGE_HELP
 from minitron.model.language_model import LanguageModel
+from minitron.recipe import layout
 from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe
 from minitron.stages import pipeline
@@ -41,6 +43,12 @@ def test_imports_point_down(path):
     below = set(structure.FLOORS[: structure.FLOORS.index(package) + 1])
     found = structure.imported(path)
     assert found <= below, f"{package} must not import {found - below}"
+
+
+def test_the_stages_are_those_that_a_run_has_folders_for():
+    assert tuple(pipeline.NAMES) == layout.STAGES
+    assert set(STAGE_HELP) | {"export", "binary"} == set(layout.STAGES)
+    assert {stage.name for stage in pipeline.STAGES if stage.resumable} == set(layout.WITH_MODEL)
 
 
 def test_stages_never_import_each_other():

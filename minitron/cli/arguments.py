@@ -12,6 +12,7 @@ from pathlib import Path
 
 from minitron import __version__
 from minitron.recipe.kinds import EXPORTS
+from minitron.recipe.layout import STAGES, TRAINING, WITH_MODEL
 
 STAGE_HELP = {
     "data": "keep dialogues by their scores, hold some out, report what was dropped and why",
@@ -23,7 +24,7 @@ STAGE_HELP = {
     "feedback": "learn from the labels that people gave to answers, watched by guards",
     "eval": "write the report card",
 }
-TRAINED = ("pretrain", "sft", "reject", "kto")  # stages that can say what they would need
+MEASURED = (*TRAINING, "reject", "kto")  # stages that can say what they would need
 Add = Callable[..., argparse.ArgumentParser]  # adds a command by name and help, see `parser`
 
 
@@ -70,13 +71,13 @@ def parser() -> argparse.ArgumentParser:
 def _stages(add: Add) -> None:
     """The whole run, and each stage of it."""
     run = add("run", "run all stages of a recipe, except those that are done")
-    run.add_argument("--from", dest="first", choices=[*STAGE_HELP, "export", "binary"], help="begin at this stage")
-    run.add_argument("--to", dest="last", choices=[*STAGE_HELP, "export", "binary"], help="end with this stage")
+    run.add_argument("--from", dest="first", choices=STAGES, help="begin at this stage")
+    run.add_argument("--to", dest="last", choices=STAGES, help="end with this stage")
     run.add_argument("--force", action="store_true", help="run the stages even if they are done")
     for name, help in STAGE_HELP.items():
         stage = add(name, help)
         stage.add_argument("--force", action="store_true", help="run it even if it is done; training begins anew")
-        if name in TRAINED:
+        if name in MEASURED:
             stage.add_argument("--dry-run", action="store_true", help="only print sizes, memory and time")
         if name == "eval":
             stage.add_argument(
@@ -155,7 +156,7 @@ def _models(add: Add) -> None:
     chat = add("chat", "talk to a model in the terminal (RECIPE may also be a run's folder, such as runs/demo)")
     chat.add_argument(
         "--stage",
-        choices=["pretrain", "sft", "kto", "feedback"],
+        choices=WITH_MODEL,
         help="stage whose model to talk to (default: the last one trained)",
     )
     compare = add("compare", "compare two models on the same prompts, with confidence intervals", recipe=False)
@@ -285,7 +286,7 @@ def _studies(add: Add) -> None:
     )
     embeddings.add_argument(
         "--stage",
-        choices=["pretrain", "sft"],
+        choices=TRAINING,
         help="stage whose embeddings to show (default: the last one with snapshots)",
     )
     embeddings.add_argument(

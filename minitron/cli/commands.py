@@ -15,9 +15,10 @@ from minitron.core import distributed, interrupt, out_of_memory
 from minitron.core.console import fail, ready_streams, say
 from minitron.core.errors import MinitronError
 from minitron.recipe.kinds import EXPORTS
+from minitron.recipe.layout import WITH_MODEL
 
 # Commands that keep what they have done when they are stopped.
-GO_ON = ("run", "data", "pretrain", "sft", "reject", "kto", "feedback", "judge", "study")
+GO_ON = ("run", "data", *WITH_MODEL, "reject", "judge", "study")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from minitron.evaluate.markup import Html, el
 from minitron.evaluate.plots import Row, Series, bars, plot
 from minitron.evaluate.style import STYLE
 from minitron.evaluate.verdict import Verdict
-from minitron.recipe.layout import Layout
+from minitron.recipe.layout import TRAINING, Layout
 from minitron.tokenizer.chat_template import Message
 from minitron.train import metrics
 
@@ -193,7 +193,7 @@ def _skills(card: Card) -> Html | None:
 
 def _loss_curves(layout: Layout) -> Html | None:
     plots = []
-    for stage in ("pretrain", "sft"):
+    for stage in TRAINING:
         rows = metrics.read(layout.metrics(stage))
         series = [
             Series("train, smoothed", _smooth(_points(rows, "loss"))),
@@ -249,7 +249,7 @@ def _smooth(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 def _learning(layout: Layout) -> Html | None:
     """What the model wrote for the same prompts at every validation (`samples` of pretrain and sft)."""
     articles = []
-    for stage in ("pretrain", "sft"):
+    for stage in TRAINING:
         said: dict[str, list[Box]] = {}
         for row in metrics.read(layout.metrics(stage)):
             for sample in row.get("samples", []):

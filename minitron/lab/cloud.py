@@ -15,11 +15,11 @@ import numpy as np
 
 from minitron.core.errors import MinitronError
 from minitron.data.packing import PackedRows
+from minitron.recipe.layout import TRAINING
 from minitron.recipe.schema import Config
 from minitron.train import snapshots
 
 FROZEN = 0.01  # share of the largest speed: tokens that stay slower than this from some step on are frozen
-STAGES = ("sft", "pretrain")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Cloud:
 def look(config: Config, *, stage: str | None = None, head: bool = False) -> Cloud:
     """The cloud of a run's stage, by default of the last stage that has snapshots. With `head` its points are the rows of an untied head
     in place of the embedding's. Raises MinitronError where there are fewer than two snapshots."""
-    for name in [stage] if stage else STAGES:
+    for name in [stage] if stage else reversed(TRAINING):
         found = snapshots.load(config.layout.stage(name), head=head)
         if len(found) > 1:
             rows = PackedRows(config.layout.packed(name, "train"))

@@ -22,6 +22,7 @@ from minitron.plan.corpus_stats import Corpus, Counts
 from minitron.plan.request import Request
 from minitron.plan.rules import MOST_EPOCHS, USEFUL_EPOCHS, Shape
 from minitron.recipe.kinds import TOKENIZERS
+from minitron.recipe.layout import TRAINING
 from minitron.recipe.schema import Config
 from minitron.recipe.write import comment, write_recipe
 
@@ -91,11 +92,7 @@ def propose(
 
 def stages_of(config: Config) -> list[str]:
     """The training stages that the recipe has, alignment aside."""
-    return [
-        name
-        for name in ("pretrain", "sft")
-        if getattr(config, name) is not None and not (name == "sft" and config.base)
-    ]
+    return [name for name in TRAINING if getattr(config, name) is not None and not (name == "sft" and config.base)]
 
 
 def _tokens_of(config: Config, stage: str) -> int:

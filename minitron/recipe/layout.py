@@ -1,4 +1,4 @@
-"""Where everything of a run lies: the one place that spells a path (docs/formats.md).
+"""Where everything of a run lies: the one place that spells a path (docs/formats.md), and the names of the stages.
 
     runs/<name>/<stage>/     config.toml, log, stage.json and what the stage makes
     runs/<name>/report.html  the report card, beside report.json
@@ -10,6 +10,11 @@ Knows nothing about what is in the files.
 
 from dataclasses import dataclass
 from pathlib import Path
+
+# In the order in which they run; `stages.pipeline` says what each of them is.
+STAGES = ("data", "tokenizer", "pretrain", "sft", "reject", "kto", "feedback", "eval", "export", "binary")
+TRAINING = ("pretrain", "sft")  # those that train on packed rows (`train.loop`)
+WITH_MODEL = (*TRAINING, "kto", "feedback")  # those that end with a model
 
 
 def pointed(stage_dir: Path, pointer: str) -> Path | None:
@@ -67,7 +72,7 @@ class Layout:
     @property
     def last_trained(self) -> tuple[str, Path] | None:
         """The last stage that has a finished model, and the folder of its checkpoint; None if no stage has one."""
-        for stage in ("feedback", "kto", "sft", "pretrain"):
+        for stage in reversed(WITH_MODEL):
             if best := pointed(self.stage(stage), "best"):
                 return stage, best
         return None

@@ -27,7 +27,7 @@ from minitron.recipe import mixture, shapes
 from minitron.recipe.alignment import FeedbackConfig
 from minitron.recipe.data import Fetch, PersonaConfig
 from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
-from minitron.recipe.layout import Layout
+from minitron.recipe.layout import TRAINING, Layout
 from minitron.recipe.removed import REMOVED
 from minitron.recipe.schema import NORMALIZATIONS, Config, StudyConfig, TokenizerConfig
 from minitron.recipe.training import ModelConfig, OptimConfig
@@ -72,7 +72,7 @@ def _inherit_optim(raw: dict[str, Any]) -> None:
         _fill(OptimConfig, shared, "", mistakes)
     if mistakes or not isinstance(shared, dict):
         return  # its mistakes are reported once, for [optim] itself
-    for stage in ("pretrain", "sft"):
+    for stage in TRAINING:
         section = raw.setdefault(stage, {}) if stage == "sft" else raw.get(stage)
         if isinstance(section, dict) and isinstance(section.get("optim", {}), dict):
             section["optim"] = shared | section.get("optim", {})

@@ -12,7 +12,7 @@ from typing import Any
 from minitron.recipe.alignment import FeedbackConfig, KtoConfig, RejectConfig, Sampling
 from minitron.recipe.data import DataConfig
 from minitron.recipe.kinds import TOKENIZERS
-from minitron.recipe.layout import Layout
+from minitron.recipe.layout import TRAINING, Layout
 from minitron.recipe.option import option, plain
 from minitron.recipe.training import ModelConfig, OptimConfig, PretrainConfig, SftConfig
 
@@ -265,7 +265,7 @@ class Config:
     def with_optim(self, **changes: Any) -> "Config":
         """The recipe with these options of [optim] changed, also in [pretrain.optim] and [sft.optim]."""
         changed = dataclasses.replace(self, optim=dataclasses.replace(self.optim, **changes))
-        for stage in ("pretrain", "sft"):
+        for stage in TRAINING:
             if section := getattr(self, stage):
                 section = dataclasses.replace(section, optim=dataclasses.replace(section.optim, **changes))
                 changed = dataclasses.replace(changed, **{stage: section})

@@ -8,11 +8,9 @@ import os
 from pathlib import Path
 
 from minitron.core.errors import MinitronError
+from minitron.recipe.layout import STAGES
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
-
-# From the last stage to the first: where a run's newest settings are.
-STAGE_DIRS = ("binary", "export", "eval", "feedback", "kto", "reject", "sft", "pretrain", "tokenizer", "data")
 
 
 def load_target(text: str, overrides: list[str], *, command: str = "chat") -> Config:
@@ -29,8 +27,8 @@ def load_target(text: str, overrides: list[str], *, command: str = "chat") -> Co
             raise MinitronError(f"there is no recipe and no run {path}", hint=hint, code=2)
         return load_recipe(path, overrides)
     path = Path(os.path.abspath(path))
-    saved = [path / stage / "config.toml" for stage in STAGE_DIRS]
-    newest = next((file for file in saved if file.exists()), None)
+    saved = [path / stage / "config.toml" for stage in reversed(STAGES)]
+    newest = next((file for file in saved if file.exists()), None)  # of the last stage that has run
     if newest is None:
         hint = "name a run's folder, such as runs/demo, or a recipe"
         raise MinitronError(f"{text} holds no run: none of its folders has a config.toml", hint=hint, code=2)

@@ -13,13 +13,14 @@ from minitron.data import fetch
 from minitron.model import lora
 from minitron.plan import memory
 from minitron.program import go, icon
+from minitron.recipe.layout import TRAINING, WITH_MODEL
 from minitron.recipe.schema import Config
 from minitron.stages import pipeline
 from minitron.tokenizer import chat_template, kinds, normalization
 from minitron.train import compile
 
 READ_DATA = {"data", "tokenizer", "pretrain"}  # stages that read what the recipe's file options name
-HAVE_A_MODEL = {"pretrain", "sft", "reject", "kto", "eval", "feedback"}  # stages that use the recipe's device
+HAVE_A_MODEL = {*WITH_MODEL, "reject", "eval"}  # stages that use the recipe's device
 
 
 def walk(config: Config, *, first: str | None, last: str | None, force: bool) -> list[str]:
@@ -43,7 +44,7 @@ def check(config: Config, names: set[str]) -> None:
         data_check.check(config)
     if names & HAVE_A_MODEL:
         device = pick_device(config.device)
-        for stage in ("pretrain", "sft"):
+        for stage in TRAINING:
             settings = getattr(config, stage)
             if stage in names and settings:
                 compile.check(settings.optim.compile, device)
@@ -65,7 +66,7 @@ def check(config: Config, names: set[str]) -> None:
 def check_shares(config: Config, names: set[str]) -> None:
     """Raises MinitronError where the processes of this run cannot share the steps of a stage that is still to be trained. All of them
     must call it, since `on_rank0` knows one alone."""
-    for stage in ("pretrain", "sft"):
+    for stage in TRAINING:
         settings = getattr(config, stage)
         if stage in names and settings.steps and not (config.layout.stage(stage) / "stage.json").exists():
             distributed.check_shares(pick_device(config.device), stage=stage, accumulation=settings.accumulation)

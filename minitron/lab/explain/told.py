@@ -13,6 +13,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import read_object
 from minitron.curate.traced import Traced, trace
 from minitron.lab.explain.dialogues import shortened
+from minitron.recipe.layout import TRAINING
 from minitron.recipe.schema import Config
 from minitron.train import metrics
 
@@ -34,7 +35,7 @@ def of(config: Config, *, card: str) -> dict[str, Any]:
         "base": config.base,
         "shipped": config.shipped,
         "data": data(config),
-        "training": {stage: curves(metrics.read(layout.metrics(stage))) for stage in ("pretrain", "sft")},
+        "training": {stage: curves(metrics.read(layout.metrics(stage))) for stage in TRAINING},
         "report": report(read_object(layout.card)),
         "aligned": read_object(layout.stage_report(aligned)) | curves(metrics.read(layout.metrics(aligned))),
         "card": card.removeprefix("---").partition("\n---\n")[2].strip() if card.startswith("---") else card,
