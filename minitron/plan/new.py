@@ -21,7 +21,8 @@ from minitron.core.files import atomic_write
 from minitron.data import check
 from minitron.data.chats import Unassigned
 from minitron.plan import propose, request
-from minitron.recipe.load import NOT_SAID, is_name, recipe_of
+from minitron.recipe.check import NOT_SAID, is_name
+from minitron.recipe.load import recipe_of
 from minitron.recipe.write import comment, write_recipe
 from minitron.synth import persona
 

@@ -11,30 +11,24 @@ import dataclasses
 import difflib
 import json
 import math
-import re
 import sys
 import tomllib
 import types
 import typing
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.core.text import is_unicode, mended
-from minitron.recipe import mixture, shapes
+from minitron.recipe import check, mixture, shapes
 from minitron.recipe.alignment import FeedbackConfig
-from minitron.recipe.data import Fetch, PersonaConfig
-from minitron.recipe.kinds import CLEANINGS, TOKENIZERS
 from minitron.recipe.layout import TRAINING, Layout
 from minitron.recipe.removed import REMOVED
-from minitron.recipe.schema import NORMALIZATIONS, Config, StudyConfig, TokenizerConfig
+from minitron.recipe.schema import Config
 from minitron.recipe.training import ModelConfig, OptimConfig
 
-NOT_SAID = re.compile("[{}~]")  # marks of the built-in dialogues' own texts
 MOST_WHOLE = (1 << 63) - 1  # TOML's whole numbers
-MOST_SYMBOL_BYTES = 200  # of each of tokenizer.user_symbols
 
 
 def load_recipe(recipe: str | Path, overrides: list[str] | None = None, *, name: str = "") -> Config:
@@ -54,7 +48,7 @@ def recipe_of(raw: dict[str, Any], path: Path, overrides: list[str] | None = Non
     _inherit_reading(raw)
     config = _fill(Config, raw, "", problems, extra={"name": name or path.stem, "recipe": path})
     if not problems:
-        _check_whole(config, problems)
+        problems += check.check(config)
     if not problems and config.init:
         config = _adopt(config, raw.get("model", {}), problems)
     if problems:
@@ -257,145 +251,3 @@ def _check_bounds(spec: dataclasses.Field[Any], value: Any, name: str, problems:
         )
     if meta.get("max_items") is not None and len(value) > meta["max_items"]:
         problems.append(f"{name} must have at most {meta['max_items']} items, not {len(value)}")
-
-
-def _check_whole(config: Config, problems: list[str]) -> None:
-    """Adds the mistakes that no single value shows to `problems`."""
-    data = config.data
-    problems += shapes.check(config.model)
-    optims = {"optim": config.optim, "sft.optim": config.sft.optim}
-    if config.pretrain:
-        optims["pretrain.optim"] = config.pretrain.optim
-    # a mistake of [optim] is reported once, though the stages take it over
-    rising = {(o.lr, o.end_lr): name for name, o in reversed(optims.items()) if o.end_lr > o.lr}
-    problems += [f"{name}.min_lr {end} is above {name}.lr {lr}" for (lr, end), name in rising.items()]
-    if sum((bool(data.synth_rows), bool(data.files), bool(data.hub))) > 1:
-        problems.append("data.synth_rows, data.files and data.hub exclude each other; keep one")
-    _check_persona(data.persona, problems)
-    if data.persona != PersonaConfig() and not (data.synth_rows or any(one.builtin for one in data.source)):
-        problems.append(
-            "data.persona is for the built-in dialogues; set data.synth_rows (or builtin of a source), or leave it out"
-        )
-    problems += mixture.check(data)
-    for i, one in enumerate(data.fetch):
-        problems += [f"data.fetch[{i}]: {wrong}" for wrong in _wrong_with(one)]
-    if config.kto and not config.reject:
-        problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
-    if config.base and (config.reject or config.kto):
-        problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
-    for name, stage in (("pretrain", config.pretrain), ("sft", config.sft)):
-        if stage and not stage.steps and not stage.init:
-            problems.append(f"{name}.steps must be at least 1, not 0, unless {name}.init names a run")
-        copies = config.model.arch == "llama" and config.model.n_layers > 1
-        if stage and stage.induction_head and not (copies and stage.optim.name == "muon"):
-            problems.append(f"{name}.induction_head needs a llama of at least two layers and optim.name = 'muon'")
-        if stage and stage.induction_head and (stage.init or (name == "sft" and config.pretrain)):
-            problems.append(f"{name}.induction_head is of fresh weights, and {name} goes on from a model; leave it out")
-    if config.sft.lora_rank and not (config.pretrain or config.sft.init):
-        problems.append("sft.lora_rank changes a model that is there: name a run in sft.init, or add [pretrain]")
-    if config.sft.lora_rank and config.shard:
-        problems.append("sft.lora_rank and shard exclude each other; keep one")
-    if config.pretrain and config.pretrain.init and config.sft.init:
-        problems.append("pretrain.init and sft.init exclude each other; keep one")
-    text = (bool(config.pretrain.files), bool(config.pretrain.hub)) if config.pretrain else (True, False)
-    if config.pretrain and text[0] == text[1] and (text[0] or not config.pretrain.init):
-        problems.append("[pretrain] needs text: set either pretrain.files or pretrain.hub")
-    for name in config.pretrain.clean if config.pretrain else ():
-        if name not in CLEANINGS:
-            problems.append(f"pretrain.clean may only name {', '.join(CLEANINGS)}, not {name!r}")
-    _check_tokenizer(config.tokenizer, problems)
-    if config.study:
-        _check_study(config, config.study, problems)
-
-
-def _wrong_with(one: Fetch) -> list[str]:
-    if not one.path or not (one.address or one.about):
-        return ["needs path, and address or about"]
-    if not one.address:
-        return []
-    problems = (
-        []
-        if re.match(r"https://|http://(127\.0\.0\.1|localhost)[:/]", one.address)
-        else ["address must begin with https://"]
-    )
-    problems += [] if re.fullmatch("[0-9a-fA-F]{64}", one.sha256) else ["sha256 must be 64 hex digits"]
-    return problems + ([] if one.bytes else ["bytes must be the file's size"])
-
-
-def _check_study(config: Config, study: StudyConfig, problems: list[str]) -> None:
-    if not config.pretrain:
-        problems.append("[study] needs text: add [pretrain] with files or hub")
-    if config.init:
-        problems.append(f"[study] trains tokenizers of its own; leave init = '{config.init}' out")
-    for name in ("kinds", "vocab_sizes", "normalizations"):
-        if not getattr(study, name):
-            problems.append(f"study.{name} is empty")
-    bounds = next(spec.metadata for spec in dataclasses.fields(TokenizerConfig) if spec.name == "vocab_size")
-    for size in study.vocab_sizes:
-        if not bounds["low"] <= size <= bounds["high"]:
-            problems.append(f"study.vocab_sizes: {size} must be from {bounds['low']} to {bounds['high']}")
-    for rate in study.lrs:
-        if not (math.isfinite(rate) and rate > 0):
-            problems.append(f"study.lrs: {rate} must be above 0")
-    for kind in study.kinds:
-        if kind not in TOKENIZERS:
-            problems.append(f"study.kinds: {kind!r} must be one of {', '.join(TOKENIZERS)}")
-            continue
-        if not TOKENIZERS[kind].learns:
-            problems.append(f"study.kinds: {kind!r} comes with an imported model; leave it out")
-        for rules in study.normalizations:
-            found: list[str] = []
-            _check_tokenizer(dataclasses.replace(config.tokenizer, kind=kind, normalization=rules), found)
-            problems += [
-                p.replace("tokenizer.normalization", "study.normalizations") for p in found if p not in problems
-            ]
-
-
-def is_name(text: str) -> bool:
-    """Whether `text` can be a name: a letter first, then also digits, spaces, ' and -."""
-    return bool(re.fullmatch(r"[^\W\d_][\w' -]*", text))
-
-
-def _check_persona(persona: PersonaConfig, problems: list[str]) -> None:
-    for key, name in (("name", persona.name), ("name_ru", persona.name_ru or "x")):
-        if not is_name(name):
-            problems.append(f"data.persona.{key} must be letters, as a name is, not {name!r}")
-    if not persona.languages or not set(persona.languages) <= {"en", "ru"}:
-        problems.append(f"data.persona.languages must be en, ru or both, not {persona.languages!r}")
-    for i, fact in enumerate(persona.facts):
-        where = f"data.persona.facts[{i}]"
-        if not fact.ask or not fact.say or not all(text.strip() for text in (*fact.ask, *fact.say)):
-            problems.append(f"{where} must have what is asked and what is said: {{ask = ['...?'], say = ['...']}}")
-        elif any(map(NOT_SAID.search, (*fact.ask, *fact.say))):
-            problems.append(f"{where} must have no {{, }} or ~")
-
-
-def _check_tokenizer(tokenizer: TokenizerConfig, problems: list[str]) -> None:
-    name = tokenizer.normalization
-    if not TOKENIZERS[tokenizer.kind].normalizes and name != "identity":
-        problems.append(
-            f"tokenizer.kind = '{tokenizer.kind}' changes no text; leave tokenizer.normalization at 'identity'"
-        )
-    if tokenizer.rules_file and tokenizer.rules_file.suffix != ".tsv":
-        near = difflib.get_close_matches(name, NORMALIZATIONS, n=1)
-        told = f"; did you mean '{near[0]}'?" if near else ""
-        problems.append(
-            f"tokenizer.normalization must be one of {', '.join(NORMALIZATIONS)}, or a file of rules whose name ends in .tsv, "
-            f"not {name!r}{told}"
-        )
-    if tokenizer.mixture:
-        if any(not part.files for part in tokenizer.mixture):
-            problems.append("tokenizer.mixture: each part needs files and a share")
-        if abs(sum(part.share for part in tokenizer.mixture) - 1) > 0.001:
-            shares = " + ".join(f"{part.share:g}" for part in tokenizer.mixture)
-            problems.append(f"tokenizer.mixture: the shares {shares} do not sum to 1")
-    for symbol in tokenizer.user_symbols:
-        if not symbol or not symbol.isprintable() or any(c.isspace() or c in "\u2581\u2585" for c in symbol):
-            problems.append(f"tokenizer.user_symbols: {symbol!r} must be visible characters, without spaces, ▁ and ▅")
-        elif len(symbol.encode()) > MOST_SYMBOL_BYTES:
-            problems.append(f"tokenizer.user_symbols: {symbol[:20]!r}... is longer than {MOST_SYMBOL_BYTES} bytes")
-        elif re.fullmatch(r"<\|(system|user|assistant|end)\|>|<unk>|<0x[0-9A-F]{2}>", symbol):
-            problems.append(f"tokenizer.user_symbols: {symbol!r} is a name that the tokenizer keeps for itself")
-    for symbol, count in Counter(tokenizer.user_symbols).items():
-        if count > 1:
-            problems.append(f"tokenizer.user_symbols has {symbol!r} {count} times")
