@@ -27,7 +27,7 @@ from tables import Table, put, show_all
 
 from minitron.core.device import pick_device, processor
 from minitron.core.files import atomic_write
-from minitron.plan import corpus_stats, dry_run
+from minitron.plan import corpus_stats, timing
 from minitron.plan.propose import Search
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
@@ -160,7 +160,7 @@ def lowest(key: str, case: dict) -> tuple[float, float] | None:
     if len(rows) < len(SIZES):
         return None
     name = key.split(",")[0]
-    spent = [dry_run.operations(planned(name, "", 1, row), row["stage"], row["tokens"]) for row in rows]
+    spent = [timing.operations(planned(name, "", 1, row), row["stage"], row["tokens"]) for row in rows]
     bits = [statistics.median(run["bits_per_byte"] for run in row["runs"].values()) for row in rows]
     sizes = np.array([row["params"] for row in rows])
     between = np.geomspace(sizes[0], sizes[-1], 1000)

@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 CHILD = """
 import json, sys
 from minitron.core.device import processor
-from minitron.plan import dry_run
+from minitron.plan import timing
 from minitron.recipe.load import load_recipe
 import torch
 config, device, rounds = load_recipe("recipes/demo.toml"), torch.device("cpu"), int(sys.argv[1])
 if rounds:
     from minitron.train import precision
     precision.ROUNDS, precision.LEAST_SECONDS, precision.MOST_SECONDS = rounds, 20.0, 60.0
-chosen = dry_run.measure(config, "sft", device).chosen.precision
+chosen = timing.measure(config, "sft", device).chosen.precision
 print(json.dumps({"name": chosen.name, "seconds": chosen.seconds, "processor": processor()}))
 """
 

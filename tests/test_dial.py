@@ -11,7 +11,7 @@ from commands import minitron
 
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
-from minitron.plan import corpus_stats, dry_run, memory, propose, request, rules, studied
+from minitron.plan import corpus_stats, memory, propose, request, rules, studied, timing
 from minitron.plan.corpus_stats import Corpus
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
@@ -110,7 +110,7 @@ def cost_of(config: Config) -> tuple[float, int]:
     settings = getattr(config, stage)
     tokens = settings.steps * settings.batch_rows * settings.accumulation * config.model.context
     params = memory.parameters(config.model, config.tokenizer.vocab_size)
-    return dry_run.operations(config, stage, tokens), sum(params.values())
+    return timing.operations(config, stage, tokens), sum(params.values())
 
 
 def test_the_size_for_minutes_is_that_of_the_benchmark():

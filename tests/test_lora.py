@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.plan import dry_run, memory
+from minitron.plan import memory
 from minitron.recipe.load import load_recipe
 from minitron.recipe.training import LoraConfig, OptimConfig
 from minitron.train import checkpoint
@@ -192,7 +192,7 @@ def test_weights_gradients_and_optimizer(tiny_run):
     plain = sum(p.nbytes for p in model.parameters())
     lora.attach(model, recipe.sft, seed=1, tokens=range(4))
     factors = sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    needs = dry_run.training_memory(recipe, "sft", device=CPU, precision="fp32")
+    needs = memory.training(recipe, "sft", device=CPU, precision="fp32")
     assert needs["weights"] == plain + factors == sum(p.nbytes for p in model.parameters())
     assert needs["gradients"] == factors
     optimizer = make_optimizer(model, recipe.sft.optim)

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from minitron.data.packing import Batch
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.plan import corpus_stats, dry_run, memory
+from minitron.plan import corpus_stats, memory, timing
 from minitron.recipe.load import load_recipe
 from minitron.recipe.shapes import resolved
 from minitron.recipe.training import LoraConfig, ModelConfig, OptimConfig
@@ -138,7 +138,7 @@ def test_memory_of_kto_with_low_ranks(tiny_run):
     recipe = load_recipe(tiny_run, ["kto.lora_rank=4"])
     model = LanguageModel(recipe.model, recipe.tokenizer.vocab_size)
     lora.attach(model, recipe.kto, seed=1)
-    needs = dry_run.kto_memory(recipe, CPU, dry_run.Lengths(20, 10, ""))
+    needs = memory.kto(recipe, device=CPU, tokens=20)
     assert needs["gradients"] == sum(
         p.nbytes for p in model.parameters() if p.requires_grad
     )  # a step of one micro-batch
@@ -149,7 +149,7 @@ def test_memory_of_kto_with_low_ranks(tiny_run):
 def test_the_reference_fits_into_4_gb(precision, gigabytes):
     """mini-tron-50: context 1,024, batch 2 x 32, as on the reference's RTX 3050 Mobile."""
     recipe = load_recipe(RECIPES / "mini-tron-50.toml")
-    needs = dry_run.training_memory(recipe, "sft", device=torch.device("cuda"), precision=precision)
+    needs = memory.training(recipe, "sft", device=torch.device("cuda"), precision=precision)
     assert sum(needs.values()) < 4e9
     assert sum(needs.values()) / 1e9 == pytest.approx(gigabytes, abs=0.01)
 
@@ -160,9 +160,9 @@ def test_the_peak_on_a_gpu(precision):
     from minitron.train.loop import accumulate
 
     recipe, device = load_recipe(RECIPES / "mini-tron-50.toml"), torch.device("cuda")
-    needs = dry_run.training_memory(recipe, "sft", device=device, precision=precision)
+    needs = memory.training(recipe, "sft", device=device, precision=precision)
     model = LanguageModel(recipe.model, recipe.tokenizer.vocab_size).to(device).train()
-    optimizer, batch = make_optimizer(model, recipe.optim), dry_run.random_batch(recipe, "sft", 2).to(device)
+    optimizer, batch = make_optimizer(model, recipe.optim), timing.random_batch(recipe, "sft", 2).to(device)
 
     def part():
         with autocast(device, precision):
@@ -176,17 +176,17 @@ def test_the_peak_on_a_gpu(precision):
 
 def test_big_models_are_measured_in_part():
     recipe = load_recipe(RECIPES / "mini-tron-50.toml")
-    small, rows, times = dry_run.sample_of(recipe, "sft", 2, CPU)
+    small, rows, times = timing.sample_of(recipe, "sft", 2, CPU)
     assert (small.model.n_layers, rows) == (2, 1)
     head = 6 * memory.TARGET_SHARES["sft"] * 32000 * 512
     layer = 6 * 12 * 512 * 512 + 12 * 1024 * 512
     assert times == pytest.approx(2 * (10 * layer + head) / (2 * layer + head), rel=1e-3)
     tiny = load_recipe(RECIPES / "demo.toml")
-    assert dry_run.sample_of(tiny, "sft", 8, CPU)[1:] == (8, 1.0)
+    assert timing.sample_of(tiny, "sft", 8, CPU)[1:] == (8, 1.0)
 
 
 def test_speed_is_counted_in_rounds():
-    speed = dry_run.Speed("fp32", at_once=2, rows=4, round=1.0, update=0.25)
+    speed = timing.Speed("fp32", at_once=2, rows=4, round=1.0, update=0.25)
     assert speed.step(4) == 2.25
     assert speed.step(5) == 3.25
     assert speed.row == 1 / 8
@@ -236,7 +236,7 @@ def test_the_sample_counts_what_the_data_stage_keeps(tiny_run):
 @pytest.mark.parametrize("context", [64, 256, 1024])
 def test_the_batch_that_is_timed_has_dialogues_of_many_lengths(context):
     recipe = load_recipe(RECIPES / "demo.toml", [f"model.context={context}"])
-    batch = dry_run.random_batch(recipe, "sft", 64)
+    batch = timing.random_batch(recipe, "sft", 64)
     assert batch.ids.shape == (64, context)
     assert sum(batch.lengths) == 64 * context
     assert min(batch.lengths) >= 1

@@ -20,7 +20,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write, read_object, sha256_json
 from minitron.core.hashes import Hashes
 from minitron.data.packing import PackedRows
-from minitron.plan import dry_run, memory
+from minitron.plan import memory, timing
 from minitron.recipe.data import DataConfig
 from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.load import resolve
@@ -165,7 +165,7 @@ def with_budget(config: Config) -> Config:
     if study.equal == "text":
         steps = study.budget * MEGABYTE / (tokens * per_token)
     elif study.equal == "flops":
-        steps = study.budget * PETA / dry_run.operations(_counted(config, size), "pretrain", tokens)
+        steps = study.budget * PETA / timing.operations(_counted(config, size), "pretrain", tokens)
     else:
         steps = study.budget * MINUTE / _seconds_per_step(_counted(config, size))
     steps = max(POINTS, round(steps))
@@ -183,7 +183,7 @@ def _seconds_per_step(config: Config) -> float:
     of steps as before."""
     if known := _known_speed(config):
         return known
-    speed = dry_run.measure(config, "pretrain", pick_device(config.device)).step(config.pretrain.accumulation)
+    speed = timing.measure(config, "pretrain", pick_device(config.device)).step(config.pretrain.accumulation)
     atomic_write(_speed_file(config), json.dumps({"seconds_per_step": speed}))
     return speed
 
@@ -227,7 +227,7 @@ def _result(config: Config, point: Point, seed: int) -> Result:
         body=sum(parts.values()) - head,
         head=head,
         text_bytes=config.pretrain.steps * per_step,
-        operations=dry_run.operations(_counted(config, size), "pretrain", tokens * config.pretrain.steps),
+        operations=timing.operations(_counted(config, size), "pretrain", tokens * config.pretrain.steps),
         seconds=last["seconds"],
         loss=last["valid_loss"],
         bits_per_byte=last["valid_bits_per_byte"],

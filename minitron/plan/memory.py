@@ -1,7 +1,7 @@
 """How much memory training needs, term by term, from a recipe alone: weights, gradients, optimizer, activations.
 
     parameters(config.model, vocab_size)      # part of the model -> how many
-    needs = training(config, "sft", rows=2, accumulation=32, device=torch.device("cuda"), precision="bf16")   # term -> bytes
+    needs = training(config, "sft", device=torch.device("cuda"), precision="bf16")   # term -> bytes
 
 Activations are what autograd keeps for backward: each layer says what that is (`saved_bytes` in minitron/model), and
 tests/test_plan.py compares the sum with what torch keeps. The optimizer's temporary tensors within a step and the allocator's
@@ -10,11 +10,14 @@ slack are not counted.
 Letters: n tokens of a micro-batch, D d_model, F d_ff, V vocabulary, T tokens of a row.
 """
 
+import math
 import os
+from dataclasses import replace
 
 import torch
 from torch import nn
 
+from minitron.align.loop import MICRO_ROWS
 from minitron.core import parallel
 from minitron.data.packing import ROUND_TARGETS
 from minitron.model import lora as low_rank
@@ -26,6 +29,7 @@ from minitron.recipe.training import LoraConfig, ModelConfig, OptimConfig
 from minitron.tokenizer.base import MARKERS
 from minitron.train import cross_entropy, inherit
 from minitron.train.optimizer import method
+from minitron.train.precision import choose_precision
 
 TARGET_SHARES = {"pretrain": 1.0, "sft": 0.58}  # share of tokens that are targets: the reference's dialogues have 57.7%
 
@@ -77,44 +81,64 @@ def gradient_sets(accumulation: int, at_once: int) -> int:
     return min(accumulation, at_once + 1)
 
 
-def training(
-    config: Config,
-    stage: str,
-    *,
-    rows: int,
-    accumulation: int,
-    device: torch.device,
-    precision: str,
-    recompute: bool = False,
-) -> dict[str, int]:
-    """Bytes at the peak of a step of `stage`, pretrain or sft, by term. A micro-batch is `rows` rows of model.context tokens."""
-    shape, vocab_size = config.model, config.tokenizer.vocab_size
+def expected_precision(optim: OptimConfig, device: torch.device) -> str:
+    """What `precision.choose_precision` will choose. On a CPU it will measure; bf16 is assumed, since both need about as much memory."""
+    if device.type == "cpu" and optim.precision == "auto":
+        return "bf16"
+    return choose_precision(optim.precision, device, lambda _: None, what="").name
+
+
+def training(config: Config, stage: str, *, device: torch.device, precision: str) -> dict[str, int]:
+    """Bytes at the peak of a step of `stage`, pretrain or sft, by term."""
+    shape, vocab_size, settings = config.model, config.tokenizer.vocab_size, getattr(config, stage)
     weights = FP32 * sum(parameters(shape, vocab_size).values())
-    at_once = side_by_side(shape, device, accumulation)
+    at_once = side_by_side(shape, device, settings.accumulation)
     adapted = stage == "sft" and config.sft.lora_rank > 0
     tokens = len(MARKERS) if adapted and inherit.untaught(config) else 0
     kept = activations(
         shape,
         vocab_size,
-        rows=rows,
+        rows=settings.batch_rows,
         length=shape.context,
         device=device,
         precision=precision,
-        recompute=recompute,
+        recompute=settings.recompute,
         stage=stage,
         lora=config.sft if adapted else None,
         head=not adapted or tokens > 0,
     )
-    targets = targets_of(rows * shape.context, stage)
-    trained, optimizer = weights, optimizer_bytes(shape, vocab_size, getattr(config, stage).optim)
+    targets = targets_of(settings.batch_rows * shape.context, stage)
+    trained, optimizer = weights, optimizer_bytes(shape, vocab_size, settings.optim)
     if adapted:
         trained, optimizer = low_rank_bytes(shape, vocab_size, config.sft, tokens=tokens)
     return {
         "weights": weights + (trained if adapted else 0),
-        "gradients": gradient_sets(accumulation, at_once) * trained,
+        "gradients": gradient_sets(settings.accumulation, at_once) * trained,
         "optimizer": optimizer,
         "activations": at_once * sum(kept.values()),
         "logits": at_once * logits_bytes(targets, vocab_size, shape.d_model, precision=precision),
+    }
+
+
+def kto(config: Config, *, device: torch.device, tokens: float) -> dict[str, int]:
+    """Bytes at the peak of a step of kto, by term: the policy, its frozen reference, and completions of `tokens` tokens, without packing."""
+    shape, vocab_size = config.model, config.tokenizer.vocab_size
+    weights = FP32 * sum(parameters(shape, vocab_size).values())
+    trained, optimizer = weights, optimizer_bytes(shape, vocab_size, config.optim)
+    if config.kto.lora_rank:
+        trained, optimizer = low_rank_bytes(shape, vocab_size, config.kto)
+    parts = -(-config.kto.batch_rows // MICRO_ROWS)
+    at_once = side_by_side(replace(shape, dropout=0.0), device, parts)  # a loaded model is in evaluation mode
+    length = min(math.ceil(tokens), shape.context)
+    rows = min(MICRO_ROWS, config.kto.batch_rows)
+    kept = activations(replace(shape, dropout=0.0), vocab_size, rows=rows, length=length, device=device, packed=False)
+    return {
+        "weights": weights,
+        "reference": weights,
+        "gradients": gradient_sets(parts, at_once) * trained,
+        "optimizer": optimizer,
+        "activations": at_once * sum(kept.values()),
+        "loss's gradient": at_once * 2 * FP32 * targets_of(rows * length) * vocab_size,
     }
 
 

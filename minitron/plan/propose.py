@@ -4,7 +4,7 @@ RECIPE, or files of data in its place, says what to learn from. This module meas
 data on a sample (`corpus_stats`), and decides shape, vocabulary, context, batch, learning rate and steps by the `rules`.
 Everything else is taken from RECIPE. The new recipe goes to stdout, the reasons to stderr.
 
-Knows nothing about how training is done; `dry_run` measures that.
+Knows nothing about how training is done; `timing` measures it.
 """
 
 import math
@@ -17,7 +17,7 @@ from minitron.core import parallel
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
-from minitron.plan import corpus_stats, dry_run, memory, rules, studied
+from minitron.plan import corpus_stats, memory, rules, studied, timing
 from minitron.plan.corpus_stats import Corpus, Counts
 from minitron.plan.request import Request
 from minitron.plan.rules import MOST_EPOCHS, USEFUL_EPOCHS, Shape
@@ -80,7 +80,7 @@ def propose(
         )
     if minutes and search.aligning > 60 * minutes * ALIGNING_SHARE:
         warn(
-            f"reject, kto and eval would take {dry_run.duration(search.aligning)} of the {minutes:g} minutes; training is planned "
+            f"reject, kto and eval would take {timing.duration(search.aligning)} of the {minutes:g} minutes; training is planned "
             "for half of them (fewer reject.prompts and eval.prompts help)"
         )
     _tell(proposal, parts, shape, search)
@@ -109,7 +109,7 @@ class Search:
         self.studied = studied.read(config) if TOKENIZERS[config.tokenizer.kind].sized else None
         self.aligning = 0.0  # seconds of reject, kto and eval
         self._counts: dict[int, Counts] = {}  # vocabulary -> the data in its tokens
-        self._speeds: dict[tuple, dry_run.Speed] = {}
+        self._speeds: dict[tuple, timing.Speed] = {}
         self._aligning_per_operation: float | None = None
 
     def counts(self, vocab_size: int) -> Counts:
@@ -157,14 +157,14 @@ class Search:
         """The recipe with these options changed in all training stages."""
         return replace(proposal, **{name: replace(getattr(proposal, name), **changes) for name in self.stages})
 
-    def speed(self, proposal: Config) -> dry_run.Speed:
+    def speed(self, proposal: Config) -> timing.Speed:
         """This machine's speed with the proposed model; measured once."""
         return self._speeds.get(_key(proposal)) or self.measure(proposal)
 
-    def measure(self, proposal: Config) -> dry_run.Speed:
+    def measure(self, proposal: Config) -> timing.Speed:
         """Measures the speed again; the fastest measurement counts. The choices made at the first one are kept for the others."""
         key, chosen = _key(proposal), next((speed.chosen for speed in self._speeds.values()), None)
-        now = dry_run.measure(proposal, self.stages[-1], self.device, chosen=chosen)
+        now = timing.measure(proposal, self.stages[-1], self.device, chosen=chosen)
         self._speeds[key] = min(now, self._speeds.get(key, now), key=lambda speed: speed.round + speed.update)
         return self._speeds[key]
 
@@ -178,8 +178,8 @@ class Search:
         """Tokens that can be trained on in `minutes`, less the time for validations and for reject, kto and eval."""
         self.aligning = self._aligning(proposal) if proposal.reject or proposal.kto else 0.0
         seconds = 60 * minutes - min(self.aligning, 60 * minutes * ALIGNING_SHARE)
-        rows = sum(dry_run.valid_rows(proposal, name) for name in self.stages)
-        validating = VALIDATIONS * rows * dry_run.FORWARD_SHARE * self.speed(proposal).row
+        rows = sum(timing.valid_rows(proposal, name) for name in self.stages)
+        validating = VALIDATIONS * rows * timing.FORWARD_SHARE * self.speed(proposal).row
         seconds = max(seconds / 2, seconds - validating)
         tokens = seconds / self.speed(proposal).row * proposal.model.context
         for _ in range(5):  # the more tokens, the larger a step, the fewer updates
@@ -190,10 +190,10 @@ class Search:
         """Seconds of reject, kto and eval: measured for one size, and for others in proportion to their operations."""
         if self._aligning_per_operation is None:
             counts = self.counts(proposal.tokenizer.vocab_size)
-            lengths = dry_run.Lengths.in_context(counts, proposal.model.context)
-            seconds = dry_run.Aligning(proposal, self.device, lengths).all()
-            self._aligning_per_operation = seconds / dry_run.operations(proposal, self.stages[-1], 1)
-        return self._aligning_per_operation * dry_run.operations(proposal, self.stages[-1], 1)
+            lengths = timing.Lengths.in_context(counts, proposal.model.context)
+            seconds = timing.Aligning(proposal, self.device, lengths).all()
+            self._aligning_per_operation = seconds / timing.operations(proposal, self.stages[-1], 1)
+        return self._aligning_per_operation * timing.operations(proposal, self.stages[-1], 1)
 
     def best(self, minutes: float) -> Shape:
         """The best shape for what can be computed in this time. The speed is measured with a guessed size, from which a better size
@@ -201,7 +201,7 @@ class Search:
         shape = self.shape_for(FIRST_GUESS)
         for _ in range(4):
             proposal = self.settled(shape)
-            each = dry_run.operations(proposal, self.stages[-1], 1)
+            each = timing.operations(proposal, self.stages[-1], 1)
             better = self.best_for(each * self.tokens_in(proposal, minutes))
             if better == shape:
                 break
@@ -213,7 +213,7 @@ class Search:
         shape, unique = self.shape_for(FIRST_GUESS), self.unique(COUNTED_BY)
         for _ in range(20):  # a larger model computes more with each token
             tokenizer = replace(self.config.tokenizer, vocab_size=shape.vocab_size)
-            each = dry_run.operations(replace(self.config, model=shape.model, tokenizer=tokenizer), self.stages[-1], 1)
+            each = timing.operations(replace(self.config, model=shape.model, tokenizer=tokenizer), self.stages[-1], 1)
             worth = rules.worth(min(operations / each, MOST_EPOCHS * unique), unique)
             size = max(rules.SMALLEST, rules.best_size(each * worth))
             better = self.shape_for(min(size, rules.LARGEST))
@@ -249,8 +249,8 @@ def _fits(proposal: Config, device: torch.device) -> bool:
 
 def _need(proposal: Config, device: torch.device) -> int:
     """Bytes that training needs, in the stage that needs most."""
-    precision = dry_run.expected_precision(proposal.optim, device)
-    each = (dry_run.training_memory(proposal, name, device=device, precision=precision) for name in stages_of(proposal))
+    precision = memory.expected_precision(proposal.optim, device)
+    each = (memory.training(proposal, name, device=device, precision=precision) for name in stages_of(proposal))
     return max(sum(needs.values()) for needs in each)
 
 
@@ -301,7 +301,7 @@ def _tell(proposal: Config, parts: dict[str, Part], shape: Shape, search: Search
                 f"               more than {USEFUL_EPOCHS} passes: repeated text teaches less and less; bring more if you can"
             )
     learnt = sum(rules.worth(part.tokens, part.unique) for part in parts.values())
-    best = rules.best_size(learnt * dry_run.operations(proposal, search.stages[-1], 1))
+    best = rules.best_size(learnt * timing.operations(proposal, search.stages[-1], 1))
     say(
         f"balance        {learnt / shape.params:.1f} tokens per parameter (repeated tokens count less); this much training suits "
         f"about {best / 1e6:.2g}M parameters best"
@@ -311,10 +311,10 @@ def _tell(proposal: Config, parts: dict[str, Part], shape: Shape, search: Search
     say(f"memory         about {_need(proposal, search.device) / 1e9:.2f} GB")
     tokens = sum(part.tokens for part in parts.values())
     seconds = sum(search.seconds(proposal, part.tokens) for part in parts.values())
-    rest = f", reject, kto and eval {dry_run.duration(search.aligning)}" if search.aligning else ""
+    rest = f", reject, kto and eval {timing.duration(search.aligning)}" if search.aligning else ""
     precision = search.speed(proposal).chosen.precision.name
     how = f"{search.device}, {precision}, {tokens / seconds:,.0f} tokens/s, measured"
-    say(f"time           training {dry_run.duration(seconds)}{rest} ({how})")
+    say(f"time           training {timing.duration(seconds)}{rest} ({how})")
     if learnt < rules.SPEAKS:
         warn(f"expect a model that babbles: {remedy(parts, learnt)}")
 
