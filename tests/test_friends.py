@@ -27,6 +27,7 @@ from serving import bundle as copied
 
 from minitron.core.errors import MinitronError
 from minitron.program import friends, go, howto, icon, macho, seal, windows
+from minitron.program.bundle import BUNDLE_FILES
 
 pytestmark = pytest.mark.slow  # builds the programs of all systems
 
@@ -39,7 +40,7 @@ TITLE = 'Тень «друга» "x" 😀/..\\' + "я" * 200
 def bundle(tmp_path_factory) -> Path:
     """A tiny model with a title that is hard on every format."""
     folder = tmp_path_factory.mktemp("bundle")
-    for name in go.BUNDLE_FILES:
+    for name in BUNDLE_FILES:
         shutil.copy(TINY / name, folder / name)
     config = json.loads((folder / "config.json").read_text())
     picture = base64.b64encode(icon.png("", title=TITLE)).decode()

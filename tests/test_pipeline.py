@@ -22,7 +22,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import sha256_file
 from minitron.core.hashes import Hashes
 from minitron.core.out_of_memory import explained
-from minitron.program import check, go
+from minitron.program import bundle, check, go
 from minitron.recipe.load import load_recipe
 from minitron.recipe.view import GENERAL, Undeclared, View
 from minitron.stages import binary, pipeline
@@ -520,10 +520,10 @@ def test_every_recipe_has_its_own_bundle_and_programs(minitron, capfd):
         assert json.loads((config.layout.bundle / "config.json").read_text())["name"] == name.title()
         assert config.layout.dist == Path("dist") / name
     capfd.readouterr()
-    assert go.last_bundle() == Path("export/beta")
+    assert bundle.last_bundle() == Path("export/beta")
     assert capfd.readouterr().err == "the bundle that was exported last is export/beta: Beta\n"
     os.utime("export/alpha/config.json", ns=(1 << 62, 1 << 62))
-    assert go.last_bundle() == Path("export/alpha")
+    assert bundle.last_bundle() == Path("export/alpha")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
@@ -633,7 +633,7 @@ def test_a_bundles_recipe_leads_nowhere_else(minitron, recipe):
     about["made"]["recipe"] = recipe
     file.write_text(json.dumps(about))
     if isinstance(recipe, str):
-        assert go.read_about(file.parent).recipe == "tiny"
+        assert bundle.read_about(file.parent).recipe == "tiny"
     else:
         with pytest.raises(MinitronError, match="is no bundle's"):
-            go.read_about(file.parent)
+            bundle.read_about(file.parent)

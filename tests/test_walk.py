@@ -10,6 +10,7 @@ import torch
 from minitron.core import distributed
 from minitron.core.errors import MinitronError
 from minitron.program import go, html
+from minitron.program.bundle import BUNDLE_FILES
 from minitron.recipe.load import load_recipe
 from minitron.stages.walk import check, check_shares, check_system, walk
 
@@ -75,7 +76,7 @@ def test_no_go_and_no_sources_are_told_first(tiny_run, monkeypatch):
     with pytest.raises(MinitronError, match="sources are not in nowhere/go_serve"):
         check(config, {"binary"})
     Path("export").mkdir()
-    for name in go.BUNDLE_FILES:
+    for name in BUNDLE_FILES:
         Path("export", name).write_bytes(b"")
     with pytest.raises(MinitronError, match="sources are not in"):
         html.write(Path("export"))

@@ -257,9 +257,9 @@ def _binary(a: argparse.Namespace) -> None:
 
 
 def _html(a: argparse.Namespace) -> None:
-    from minitron.program import go, html
+    from minitron.program import bundle, html
 
-    html.write(a.bundle or go.last_bundle(), a.out)
+    html.write(a.bundle or bundle.last_bundle(), a.out)
 
 
 def _explain(a: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from minitron.core.console import say
 from minitron.core.errors import MinitronError
 from minitron.core.files import read_error, sha256_file
 from minitron.program import go
+from minitron.program.bundle import BUNDLE_FILES, read_about, whole
 
 # The processor's number in the header of each format: ELF's e_machine, COFF's Machine, Mach-O's cputype.
 ELF = {62: "linux/amd64", 183: "linux/arm64"}
@@ -31,13 +32,14 @@ def run(file: Path, bundle: Path | None) -> None:
         raise MinitronError(
             f"{file} is no program for Linux, Windows or macOS", hint="name one that minitron binary made"
         )
-    bundle = go.whole(bundle)
-    for name in reversed(go.BUNDLE_FILES):  # before anything is built; config.json differs wherever another file does
+    go.check_sources()
+    bundle = whole(bundle)
+    for name in reversed(BUNDLE_FILES):  # before anything is built; config.json differs wherever another file does
         if (bundle / name).read_bytes() not in given:
             raise MinitronError(f"{file} holds another {name} than {bundle}", hint="name its own bundle: --bundle DIR")
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / go.program_name(target)
-        go.make(target, bundle, go.read_about(bundle), built, {})
+        go.make(target, bundle, read_about(bundle), built, {})
         same = built.read_bytes() == given
         theirs, ours = toolchain(file), toolchain(built)
     if same:

@@ -6,7 +6,6 @@ tree: Go's -overlay puts the bundle's files where `//go:embed` looks. The linked
 for anybody (`check`). Knows nothing about training.
 """
 
-import base64
 import errno
 import json
 import os
@@ -16,8 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +22,9 @@ from minitron import __version__
 from minitron.core import lock
 from minitron.core.console import say, tell
 from minitron.core.errors import MinitronError
-from minitron.core.files import atomic_path, atomic_write, read_object, sha256_file, write_error
-from minitron.program import friends, howto, icon, macho, seal, windows
+from minitron.core.files import atomic_path, atomic_write, sha256_file, write_error
+from minitron.program import friends, howto, macho, seal, windows
+from minitron.program.bundle import BUNDLE_FILES, About, read_about, whole
 from minitron.recipe.schema import Config
 
 INSTALLED = Path(__file__).resolve().parent / "go_serve"  # where a wheel puts the sources
@@ -37,9 +35,7 @@ TARGETS = ("linux/amd64", "linux/arm64", "windows/amd64", "windows/arm64", "darw
 UNIVERSAL = "darwin/universal"  # both of macOS' programs in one file
 # For a program without the folder's name, the repository's state and what only debuggers need, but with the version.
 PLAIN = ("-trimpath", "-buildvcs=false", f"-ldflags=-s -w -X main.version={__version__}")
-EXPORT = "run: minitron export RECIPE"
 TOOLCHAIN = "is the Go toolchain whole, and the disk not full?"
-BUNDLE_FILES = ("config.json", "vocab.json", "weights.bin")
 
 
 def this_machine() -> str:
@@ -134,16 +130,6 @@ def _temporary_folder() -> str:
         ) from error
 
 
-def last_bundle() -> Path:
-    """The bundle in export/ that was written last. Raises MinitronError if there is none."""
-    bundles = sorted(Path("export").glob("*/config.json"), key=lambda config: config.stat().st_mtime_ns)
-    if not bundles:
-        raise MinitronError("there is no bundle in export/", hint=EXPORT)
-    bundle = bundles[-1].parent
-    say(f"the bundle that was exported last is {bundle}: {read_about(bundle).title}")
-    return bundle
-
-
 def publish(programs: list[Path], bundle: Path) -> None:
     """Also puts the programs at dist/minitron-chat-<os>-<arch>, which is always the one built last, of whichever recipe."""
     about = read_about(bundle)
@@ -167,6 +153,7 @@ def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | 
     for target in wanted:
         if target not in known:
             raise MinitronError(f"there is no target {target}", hint="one of " + ", ".join(known), code=2)
+    check_sources()
     bundle = whole(bundle)
     about = read_about(bundle)
     place = out or Path("dist") / about.recipe
@@ -177,34 +164,7 @@ def build(bundle: Path | None, out: Path | None = None, *, targets: list[str] | 
     return programs
 
 
-def whole(bundle: Path | None) -> Path:
-    """The given bundle, or the one that was exported last. Raises MinitronError if one of its files, or the program's sources, are
-    missing, or a file of the bundle is damaged."""
-    bundle = bundle or last_bundle()
-    for name in BUNDLE_FILES:
-        if not (bundle / name).exists():
-            raise MinitronError(f"there is no {bundle / name}", hint=EXPORT)
-    check_sources()
-    check_digests(bundle)
-    return bundle
-
-
-def check_digests(bundle: Path) -> None:
-    """Raises MinitronError if a file of a bundle is not what config.json says, which has a checksum of itself at its end."""
-    data, config = (bundle / "config.json").read_bytes(), read_object(bundle / "config.json")
-    before = data[: data.rfind(b'"crc32"')]
-    if "crc32" in config and config["crc32"] != f"{zlib.crc32(before):08x}":
-        hint = f'{EXPORT}; if you changed it on purpose, leave out its last field, "crc32"'
-        raise MinitronError(f"{bundle / 'config.json'} is damaged", hint=hint)
-    for name, file in (("weights", bundle / "weights.bin"), ("vocab", bundle / "vocab.json")):
-        said = config.get(name)
-        if not isinstance(said, dict):
-            raise MinitronError(f"{bundle / 'config.json'} is no bundle's", hint=EXPORT)
-        if (said.get("bytes"), said.get("sha256")) != (file.stat().st_size, sha256_file(file)):
-            raise MinitronError(f"{file} is damaged: it is not what config.json says", hint=EXPORT)
-
-
-def _build(bundle: Path, about: "About", out: Path, wanted: list[str], *, to_send: bool) -> list[Path]:
+def _build(bundle: Path, about: About, out: Path, wanted: list[str], *, to_send: bool) -> list[Path]:
     made: dict[str, Path] = {}
     for target in wanted:
         path = out / program_name(target)
@@ -221,32 +181,6 @@ def _build(bundle: Path, about: "About", out: Path, wanted: list[str], *, to_sen
         folder = friends.make_folder(made, out, about.title, about.version, **texts, date=about.date)
         say(f"Send it:         what friends need is in {folder}")
     return list(made.values())
-
-
-@dataclass
-class About:
-    """What the files for friends say about the model."""
-
-    title: str
-    version: str
-    licence: str
-    icon: bytes
-    date: str
-    recipe: str
-
-
-def read_about(bundle: Path) -> About:
-    try:
-        config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
-        about = config.get("about", {})
-        made = config.get("made", {})
-        title, date, recipe = config["name"], made.get("date", ""), made.get("recipe", "")
-        if recipe in ("", "..") or recipe != Path(recipe).name:  # a path would lead out of dist/
-            recipe = bundle.resolve().name
-        picture = base64.b64decode(about.get("icon", ""), validate=True) or icon.png("", title=title)
-        return About(title, about.get("version") or "1.0", about.get("licence", ""), picture, date, recipe)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MinitronError(f"{bundle / 'config.json'} is no bundle's", hint=EXPORT) from error
 
 
 def build_one(target: str, bundle: Path, about: About, out: Path) -> None:
@@ -342,6 +276,7 @@ def check_sources() -> None:
 
 def describe(bundle: Path) -> dict:
     """Returns what `minitron-chat info --json` says about a bundle. Raises MinitronError if the bundle is damaged."""
+    check_sources()
     bundle = whole(bundle)
     done = run("run", *PLAIN, PROGRAM, "info", "--json", "--model", str(bundle.resolve()))
     if done.returncode:

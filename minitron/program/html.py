@@ -21,6 +21,7 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.core.text import mended
 from minitron.program import friends, go
+from minitron.program.bundle import read_about
 
 PAGE = go.SOURCES / "internal" / "page" / "assets"
 ENGINE = go.SOURCES / "cmd" / "wasm"
@@ -37,12 +38,8 @@ def write(bundle: Path, out: Path | None = None, *, page: Path = PAGE) -> Path:
     """Writes the file (default: dist/<recipe>/<title>-<version>.html) for the q8 or q4 bundle in the folder `bundle`; returns its path.
     Raises MinitronError."""
     about = describe(bundle)
-    out = (
-        out
-        or Path("dist")
-        / go.read_about(bundle).recipe
-        / f"{friends.folder_name(about['name'], about['about']['version'])}.html"
-    )
+    name = friends.folder_name(about["name"], about["about"]["version"])
+    out = out or Path("dist") / read_about(bundle).recipe / f"{name}.html"
     atomic_write(out, whole(bundle, about, folders=[page]))
     say(f"html: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     return out

@@ -24,6 +24,7 @@ from minitron.core.hashes import Hashes
 from minitron.core.text import is_unicode, mended
 from minitron.data.sources import find_files
 from minitron.program import go
+from minitron.program.bundle import BUNDLE_FILES
 from minitron.recipe import mixture
 from minitron.recipe.alignment import Sampling
 from minitron.recipe.layout import Layout, pointed
@@ -125,7 +126,7 @@ def _inherited(config: Config, *stages: str) -> list[Path]:
 
 
 def _bundle(config: Config) -> list[Path]:
-    return [config.layout.bundle / name for name in go.BUNDLE_FILES]
+    return [config.layout.bundle / name for name in BUNDLE_FILES]
 
 
 def _go_sources() -> list[Path]:
