@@ -23,7 +23,7 @@ from tables import Table, put, show_all
 from minitron.core.files import atomic_folder, atomic_write
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
-from minitron.stages import pipeline
+from minitron.stages import declared, pipeline
 from minitron.train import metrics
 
 HERE = Path(__file__).resolve().parent
@@ -77,7 +77,7 @@ def config(name: str, out: Path, steps: int) -> Config:
 
 
 def run(config: Config) -> None:
-    for stage in pipeline.STAGES:
+    for stage in declared.STAGES:
         if stage.name in ("tokenizer", "pretrain"):
             pipeline.run_stage(stage, config)
 

@@ -37,7 +37,7 @@ from minitron.recipe.alignment import FeedbackConfig, GuardsConfig, Sampling
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.sample.generate import ask
-from minitron.stages import feedback, pipeline
+from minitron.stages import declared, feedback, pipeline
 from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 
@@ -180,7 +180,7 @@ def withhold(kind: str) -> None:
 def cell(recipe: str, kind: str, seed: int) -> dict:
     config = prepare(recipe, kind, seed)
     withhold(kind)
-    stage = next(s for s in pipeline.STAGES if s.name == "feedback")
+    stage = declared.named("feedback")
     begun = time.perf_counter()
     pipeline.run_stage(stage, config, force=True)
     seconds = time.perf_counter() - begun

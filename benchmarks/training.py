@@ -21,7 +21,7 @@ from minitron.model.llama import Llama
 from minitron.model.shape import Trunk
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
-from minitron.stages import pipeline, sft
+from minitron.stages import declared, pipeline, sft
 from minitron.tokenizer import kinds
 from minitron.train import fresh, muon
 from minitron.train.loop import Fit, fit, mean_loss
@@ -116,7 +116,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if {key: results.get(key) for key in about} != about:
         results = about | {"cells": {}}
-    for stage in pipeline.STAGES[:2]:
+    for stage in declared.STAGES[:2]:
         pipeline.run_stage(stage, load_recipe(asked.recipe))
     for seed in range(1, asked.seeds + 1):
         for idea in asked.only:

@@ -62,9 +62,9 @@ def ask(job: str) -> int:
 def serve() -> None:
     """Reads jobs from stdin, runs each in a fork, and prints its exit status."""
     from minitron import cli
-    from minitron.stages import pipeline
+    from minitron.stages import declared
 
-    for stage in pipeline.NAMES:
+    for stage in declared.NAMES:
         __import__(f"minitron.stages.{stage}")
     while line := sys.stdin.readline():
         child = os.fork()

@@ -17,7 +17,7 @@ from minitron.core import addresses
 from minitron.data.sources import find_files
 from minitron.recipe.data import DataConfig
 from minitron.recipe.schema import Config
-from minitron.stages import pipeline
+from minitron.stages import declared, pipeline
 
 upath = pytest.importorskip("upath")
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
@@ -101,8 +101,8 @@ def test_what_changed_there_is_read_again(in_memory):
     for name in ("hello", "there"):
         row["messages"][1]["content"] = name
         file.write_text(json.dumps(row) + "\n")
-        assert pipeline.run_stage(pipeline.STAGES[0], config)
-        assert not pipeline.run_stage(pipeline.STAGES[0], config), "nothing has changed"
+        assert pipeline.run_stage(declared.named("data"), config)
+        assert not pipeline.run_stage(declared.named("data"), config), "nothing has changed"
         assert part("train")[0]["messages"][1]["content"] == name
 
 

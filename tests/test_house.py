@@ -17,7 +17,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.recipe import layout
 from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe
-from minitron.stages import pipeline
+from minitron.stages import declared
 
 ROOT = Path(__file__).parent.parent
 MEASURED = ("mini-tron-50.toml", "ru-classics.toml", "chekhov-char.toml")  # slow, since a dry run measures the machine
@@ -46,13 +46,13 @@ def test_imports_point_down(path):
 
 
 def test_the_stages_are_those_that_a_run_has_folders_for():
-    assert tuple(pipeline.NAMES) == layout.STAGES
+    assert tuple(declared.NAMES) == layout.STAGES
     assert set(STAGE_HELP) | {"export", "binary"} == set(layout.STAGES)
-    assert {stage.name for stage in pipeline.STAGES if stage.resumable} == set(layout.WITH_MODEL)
+    assert {stage.name for stage in declared.STAGES if stage.resumable} == set(layout.WITH_MODEL)
 
 
 def test_stages_never_import_each_other():
-    for name in pipeline.NAMES:
+    for name in declared.NAMES:
         source = (ROOT / f"minitron/stages/{name}.py").read_text(encoding="utf-8")
         assert "minitron.stages" not in source, f"stages/{name}.py imports a stage"
 

@@ -19,7 +19,7 @@ from minitron.model.language_model import LanguageModel
 from minitron.plan import propose
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import ExportConfig
-from minitron.stages import export, pipeline, walk
+from minitron.stages import declared, export, pipeline, walk
 from minitron.tokenizer import chat_template, forms, kinds
 from minitron.tokenizer.byte_bpe import file_of
 from minitron.tokenizer.byte_level import SPLITTING, byte_level_json, special_token
@@ -373,7 +373,7 @@ def test_training_goes_on_from_it_with_markers_that_it_did_not_have(in_tmp_path)
         if "valid_loss" in line
     ]
     assert losses[-1] < losses[0] - 0.5
-    assert not pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("sft")], config)  # it is done
+    assert not pipeline.run_stage(declared.named("sft"), config)  # it is done
     walk.check(config, {"sft", "export"})
     Path("other.toml").write_text(RECIPE.replace("STEPS", "5") + "[model]\nd_model = 64\n")
     with pytest.raises(MinitronError, match="model.d_model is 64, but 32 in runs/x"):

@@ -20,7 +20,7 @@ from minitron.plan import corpus_stats
 from minitron.recipe.load import recipe_of
 from minitron.recipe.write import dump_recipe
 from minitron.stages import data as stage
-from minitron.stages.pipeline import STAGES
+from minitron.stages.declared import STAGES
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 

@@ -25,16 +25,13 @@ from minitron.core.out_of_memory import explained
 from minitron.program import bundle, check, go
 from minitron.recipe.load import load_recipe
 from minitron.recipe.view import GENERAL, Undeclared, View
-from minitron.stages import binary, pipeline
-from minitron.stages.pipeline import STAGES, settings_of
+from minitron.stages import binary, declared, pipeline
+from minitron.stages.declared import STAGES, named
+from minitron.stages.pipeline import settings_of
 from minitron.train import checkpoint
 
 COMMAND = [sys.executable, "-m", "minitron"]
 SHORT = ("sft.steps=2", "sft.eval_every_steps=2", "sft.accumulation=1")
-
-
-def stage(name: str) -> pipeline.Stage:
-    return next(stage for stage in STAGES if stage.name == name)
 
 
 @pytest.fixture
@@ -63,7 +60,7 @@ def config(tiny_run):
 
 @pytest.mark.parametrize("name", [s.name for s in STAGES])
 def test_a_stage_sees_what_it_declares_and_nothing_else(config, name):
-    view, options = stage(name).view(config), {*stage(name).decide(config), *stage(name).beside}
+    view, options = named(name).view(config), {*named(name).decide(config), *named(name).beside}
     for general in GENERAL:
         assert getattr(view, general) == getattr(config, general)
     for section in dataclasses.fields(config):
@@ -77,7 +74,7 @@ def test_a_stage_sees_what_it_declares_and_nothing_else(config, name):
 
 
 def test_methods_of_a_section_see_no_more_than_the_stage(config):
-    view = View(config, pipeline.CHAT)
+    view = View(config, declared.CHAT)
     assert view.export.sampling() == config.export.sampling()
     with pytest.raises(Undeclared, match=r"export.temperature"):
         View(config, ("export.top_k",)).export.sampling()
@@ -106,14 +103,14 @@ def test_whatever_a_stage_declares_is_in_its_fingerprint(config):
             section = getattr(config, name, None)
             if dataclasses.is_dataclass(section):
                 assert set(value) == {f.name for f in dataclasses.fields(section)} - left_out
-    assert "data.sources" in settings_of(stage("export"), config)
+    assert "data.sources" in settings_of(named("export"), config)
 
 
 @pytest.mark.parametrize("recipe", sorted(Path("recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_what_decides_a_stage_can_be_kept(recipe):
     """Fingerprints consist of values that JSON can hold, for every stage of every shipped recipe."""
     config = load_recipe(recipe)
-    for stage in pipeline.STAGES:
+    for stage in STAGES:
         settings = pipeline.settings_of(stage, config)
         assert json.loads(json.dumps(settings)).keys() == settings.keys()
 
@@ -121,7 +118,7 @@ def test_what_decides_a_stage_can_be_kept(recipe):
 @pytest.mark.parametrize(("chosen", "changes"), [("data", False), ("model", True)])
 def test_how_the_model_draws_decides_what_reject_makes_of_its_answers(tiny_run, chosen, changes):
     cold, hot = (
-        settings_of(stage("reject"), load_recipe("tiny.toml", [f"reject.chosen={chosen}", f"export.temperature={t}"]))
+        settings_of(named("reject"), load_recipe("tiny.toml", [f"reject.chosen={chosen}", f"export.temperature={t}"]))
         for t in (0.1, 0.9)
     )
     assert (cold != hot) == changes
@@ -134,9 +131,9 @@ def test_held_out_text_is_declared_by_those_who_read_it(tmp_path, monkeypatch):
     Path("base.toml").write_text('[pretrain]\nfiles = ["book.txt"]\n')
     base = load_recipe("base.toml")
     rows = base.layout.packed("pretrain", "valid") / "pack.json"
-    assert rows in stage("pretrain").makes(base)
-    assert rows in stage("eval").reads(base)
-    assert rows in stage("export").reads(base)
+    assert rows in named("pretrain").makes(base)
+    assert rows in named("eval").reads(base)
+    assert rows in named("export").reads(base)
 
 
 # ---- hashes
@@ -307,7 +304,7 @@ def test_a_stage_removes_what_killed_processes_left(minitron):
 
 def test_probes_that_are_damaged_are_not_taken_for_whole(config):
     file = config.layout.probes(config.shipped)
-    assert file in stage("eval").makes(config)
+    assert file in named("eval").makes(config)
     assert binary.read_probes(file) == []
     probe = {"messages": [], "check": "", "answer": "", "right": True, "wanted": ""}
     line = json.dumps(probe) + "\n"
@@ -464,7 +461,7 @@ def test_nohup_goes_on(tiny_run):
 
 
 def test_too_little_memory_is_told_with_what_to_lower():
-    sft = stage("sft")
+    sft = named("sft")
     for most in (
         lambda: torch.empty(1 << 60, dtype=torch.uint8),
         lambda: bytearray(1 << 60),

@@ -22,13 +22,13 @@ from minitron.evaluate import failures
 from minitron.recipe.alignment import Sampling
 from minitron.recipe.load import load_recipe
 from minitron.sample.generate import ask
-from minitron.stages import pipeline, reject
+from minitron.stages import declared, pipeline, reject
 from minitron.tokenizer import kinds
 from minitron.train import checkpoint
 
 PAIRS, APART = Path("runs/tiny/reject/pairs.parquet"), Path("runs/tiny/reject/apart.parquet")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-REJECT = pipeline.STAGES[pipeline.NAMES.index("reject")]
+REJECT = declared.named("reject")
 
 
 def rows(path: Path = PAIRS) -> list[dict]:
@@ -102,7 +102,7 @@ def test_chosen_of_the_model_itself(tiny_run):
 STOPPED = """
 import os, sys
 from minitron.recipe.load import load_recipe
-from minitron.stages import pipeline, reject
+from minitron.stages import declared, pipeline, reject
 from minitron.core.files import append_line
 
 written = []
@@ -114,7 +114,7 @@ def append_and_stop(path, line):
         os.kill(os.getpid(), int(sys.argv[1]))
 
 reject.CHUNK, reject.append_line = 16, append_and_stop
-pipeline.run_stage(pipeline.STAGES[pipeline.NAMES.index("reject")], load_recipe("tiny.toml"), force=True)
+pipeline.run_stage(declared.named("reject"), load_recipe("tiny.toml"), force=True)
 """
 
 

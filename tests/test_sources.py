@@ -24,7 +24,7 @@ from minitron.data.messages import EMPTY, NOT_UNICODE, UNKNOWN_ROLE
 from minitron.data.sources import Reader, sources
 from minitron.recipe.data import DataConfig
 from minitron.recipe.schema import Config
-from minitron.stages import pipeline
+from minitron.stages import declared
 
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
@@ -208,7 +208,7 @@ def test_a_name_with_brackets_is_a_name_first():
     assert [file["path"] for file in run(files=["chats[v2].jsonl"])["files"]] == ["chats[v2].jsonl"]
     assert [file["path"] for file in run(files=["chats[v].jsonl"])["files"]] == ["chatsv.jsonl"]
     recipe = Config(name="t", recipe=Path("t.toml"), data=DataConfig(files=["chats[v2].jsonl"]))
-    assert pipeline.STAGES[0].reads(recipe) == [Path("chats[v2].jsonl")]  # the files in the stage's fingerprint
+    assert declared.named("data").reads(recipe) == [Path("chats[v2].jsonl")]  # the files in the stage's fingerprint
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from minitron.lab.study import Point, Result, Summary, difference, summaries, ve
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.write import dump_recipe
+from minitron.stages import declared, pipeline
 
 STUDY = """
 seed = 5
@@ -237,7 +238,7 @@ def test_other_budgets_are_kept(in_tmp_path, equal):
     steps = {}
     for point in study.points(config.study, 1e-2):
         named = study.with_point(config, point, 5)
-        study.pipeline.run_stage(study._stage("tokenizer"), named)
+        pipeline.run_stage(declared.named("tokenizer"), named)
         if equal == "time":  # as if it had been measured
             (named.layout.run / "speed.json").write_text('{"seconds_per_step": 0.01}')
         steps[point.kind] = study.with_budget(named).pretrain.steps

@@ -14,7 +14,7 @@ from minitron.data.sample import Origin, Sample
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import TokenizerConfig
 from minitron.recipe.write import dump_recipe
-from minitron.stages import pipeline
+from minitron.stages import declared, pipeline
 from minitron.tokenizer import kinds, measure
 
 RECIPE = """
@@ -163,7 +163,7 @@ def test_a_mixture_takes_the_place_of_the_recipe_s_text(book):
     Path("again.toml").write_text(dump_recipe(recipe))
     assert load_recipe("again.toml").tokenizer == recipe.tokenizer
     Path("ru.jsonl").write_text('{"story": "новый текст"}\n' * 900)
-    stage = pipeline.STAGES[pipeline.NAMES.index("tokenizer")]
+    stage = declared.named("tokenizer")
     assert pipeline.run_stage(stage, recipe)  # the file changed, so the tokenizer is made anew
 
 

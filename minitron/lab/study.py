@@ -25,7 +25,7 @@ from minitron.recipe.data import DataConfig
 from minitron.recipe.kinds import TOKENIZERS
 from minitron.recipe.load import resolve
 from minitron.recipe.schema import Config, StudyConfig
-from minitron.stages import pipeline
+from minitron.stages import declared, pipeline
 from minitron.tokenizer import kinds
 from minitron.train import metrics
 
@@ -107,29 +107,25 @@ def run(config: Config) -> list[Result]:
 def cell(config: Config, point: Point, seed: int) -> Result:
     """The result of one cell: trains its tokenizer, then its model, as far as that is not done yet."""
     named = with_point(config, point, seed)
-    pipeline.run_stage(_stage("tokenizer"), named)
+    pipeline.run_stage(declared.named("tokenizer"), named)
     if not _bytes_per_token(named):
-        pipeline.run_stage(_stage("tokenizer"), named, force=True)
+        pipeline.run_stage(declared.named("tokenizer"), named, force=True)
     # a speed that is measured again gives another number of steps
     begin_anew = _speed_file(named).exists() and not _known_speed(named)
     sized = with_budget(named)
     done = sized.layout.run / "result.json"
     decides = {name: sized.section(name) for name in ("seed", "tokenizer", "model", "optim", "pretrain")}
-    read = pipeline.fingerprint(_stage("pretrain"), sized, Hashes(sized.layout.hashes))["reads"]
+    read = pipeline.fingerprint(declared.named("pretrain"), sized, Hashes(sized.layout.hashes))["reads"]
     # only these: a new option elsewhere must not undo finished cells
     key = sha256_json([decides, sorted(read.values()), pipeline.FORMAT])
     known = read_object(done)
     if known.get("key") == key:
         with suppress(KeyError, TypeError, ValueError):  # damaged: it is computed anew
             return Result.from_json(known["result"])
-    pipeline.run_stage(_stage("pretrain"), sized, force=begin_anew)
+    pipeline.run_stage(declared.named("pretrain"), sized, force=begin_anew)
     result = _result(sized, point, seed)
     atomic_write(done, json.dumps({"key": key, "result": dataclasses.asdict(result)}, indent=1))
     return result
-
-
-def _stage(name: str) -> pipeline.Stage:
-    return pipeline.STAGES[pipeline.NAMES.index(name)]
 
 
 def with_point(config: Config, point: Point, seed: int) -> Config:

@@ -11,7 +11,7 @@ Knows nothing about what is in the files.
 from dataclasses import dataclass
 from pathlib import Path
 
-# In the order in which they run; `stages.pipeline` says what each of them is.
+# In the order in which they run; `stages.declared` says what each of them is.
 STAGES = ("data", "tokenizer", "pretrain", "sft", "reject", "kto", "feedback", "eval", "export", "binary")
 TRAINING = ("pretrain", "sft")  # those that train on packed rows (`train.loop`)
 WITH_MODEL = (*TRAINING, "kto", "feedback")  # those that end with a model
