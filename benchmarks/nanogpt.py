@@ -43,8 +43,8 @@ from minitron.tokenizer import kinds
 from minitron.tokenizer.base import Tokenizer
 from minitron.train import metrics
 from minitron.train.compile import compile_blocks
-from minitron.train.loop import accumulate, summed_loss
 from minitron.train.optimizer import make_optimizer
+from minitron.train.passes import accumulate, summed_loss
 from minitron.train.precision import autocast
 
 RESULTS = Path(__file__).with_suffix(".json")

@@ -23,7 +23,7 @@ from minitron.core import parallel
 from minitron.data.packing import collate
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.training import ModelConfig
-from minitron.train.loop import accumulate, summed_loss
+from minitron.train.passes import accumulate, summed_loss
 from minitron.train.precision import autocast
 
 ROWS, CONTEXT, STEPS = 16, 256, 6

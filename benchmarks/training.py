@@ -24,7 +24,8 @@ from minitron.recipe.schema import Config
 from minitron.stages import declared, pipeline, sft
 from minitron.tokenizer import kinds
 from minitron.train import fresh, muon
-from minitron.train.loop import Fit, fit, mean_loss
+from minitron.train.loop import Fit, fit
+from minitron.train.passes import mean_loss
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, NOTES = Path(__file__).with_suffix(".json"), ROOT / "docs" / "training-notes.md"
@@ -81,7 +82,7 @@ def trained(config: Config, idea: str, seed: int, tokens: int, folder: Path) -> 
     settings = type(settings)(**vars(settings) | {"steps": steps, "eval_every_steps": steps, "samples": ()})
     with patched(idea):
         model = fresh.fresh_model(config.model, tokenizer, seed=seed, train=settings)
-        fit(model, train, valid, run=Fit("sft", folder, settings, settings.optim, seed))
+        fit(model, train, valid, run=Fit("sft", folder, settings, seed))
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     loss = mean_loss(model, valid, limit=0, batch_rows=8)
     return {"loss": loss, "seconds": last["seconds"], "parameters": model.count_params(), "steps": steps}

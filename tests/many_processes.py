@@ -36,9 +36,9 @@ def train(folder: Path, name: str, *, steps: int = 50, accumulation: int = 4) ->
     arch, optimizer, shard, dropout = CASES[name]
     torch.manual_seed(1 + distributed.rank())  # seeds differ, but all processes must get the first one's weights
     model = LanguageModel(tiny_shape(arch, dropout=dropout), VOCAB)
-    train = TrainConfig(steps=steps, batch_rows=2, accumulation=accumulation, eval_every_steps=25, keep_checkpoints=9)
     optim = OptimConfig(name=optimizer, lr=3e-3, warmup_steps=5, precision="fp32")
-    run = Fit("sft", folder / name, train, optim, seed=4, shard=shard)
+    how = {"steps": steps, "batch_rows": 2, "accumulation": accumulation, "eval_every_steps": 25, "keep_checkpoints": 9}
+    run = Fit("sft", folder / name, TrainConfig(**how, optim=optim), seed=4, shard=shard)
     fit(model, PackedRows(folder / "train"), PackedRows(folder / "valid"), run=run)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from minitron.data.packing import collate
 from minitron.quant import arithmetic, panels
-from minitron.train.loop import summed_loss
+from minitron.train.passes import summed_loss
 
 VECTORS = Path(__file__).parents[1] / "go_serve/internal/kernel/testdata/vectors.json"
 CASES = [c for c in json.loads(VECTORS.read_text())["cases"] if c["dtype"] != "f16" and "tiny" not in str(c["note"])]

@@ -13,7 +13,7 @@ from minitron.model.mlp import silu_product
 from minitron.model.norms import RMSNorm
 from minitron.model.rope import rope_table, rotate
 from minitron.recipe.training import ModelConfig
-from minitron.train.loop import summed_loss
+from minitron.train.passes import summed_loss
 
 SHAPES = {
     "llama": tiny_shape(),

@@ -12,8 +12,9 @@ from minitron.core import parallel
 from minitron.data.packing import collate
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.training import OptimConfig
-from minitron.train.loop import accumulate, rows_of_step, summed_loss
 from minitron.train.optimizer import make_optimizer
+from minitron.train.order import rows_of_step
+from minitron.train.passes import accumulate, summed_loss
 from minitron.train.schedule import learning_rate
 
 CPU = torch.device("cpu")

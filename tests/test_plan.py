@@ -16,8 +16,8 @@ from minitron.plan import corpus_stats, memory, timing
 from minitron.recipe.load import load_recipe
 from minitron.recipe.shapes import resolved
 from minitron.recipe.training import LoraConfig, ModelConfig, OptimConfig
-from minitron.train.loop import summed_loss
 from minitron.train.optimizer import make_optimizer
+from minitron.train.passes import summed_loss
 from minitron.train.precision import autocast
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -157,7 +157,7 @@ def test_the_reference_fits_into_4_gb(precision, gigabytes):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_the_peak_on_a_gpu(precision):
-    from minitron.train.loop import accumulate
+    from minitron.train.passes import accumulate
 
     recipe, device = load_recipe(RECIPES / "mini-tron-50.toml"), torch.device("cuda")
     needs = memory.training(recipe, "sft", device=device, precision=precision)

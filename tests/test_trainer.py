@@ -25,11 +25,13 @@ from minitron.core.interrupt import Stopped
 from minitron.data.packing import PackedRows, Sequence, collate, pack
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.training import OptimConfig, TrainConfig
-from minitron.train import checkpoint, cross_entropy, loop, metrics
+from minitron.train import checkpoint, cross_entropy, metrics
 from minitron.train.compile import compile_blocks
 from minitron.train.cross_entropy import linear_cross_entropy
-from minitron.train.loop import Fit, State, fit, rows_of_step, summed_loss
+from minitron.train.loop import Fit, State, fit
 from minitron.train.metrics import MetricsLog
+from minitron.train.order import row_order, rows_of_step
+from minitron.train.passes import summed_loss
 from minitron.train.precision import LossScale
 from minitron.train.schedule import learning_rate
 
@@ -158,10 +160,10 @@ def train(
     """Trains a tiny model; the final figures and the lines of metrics.jsonl."""
     torch.manual_seed(0)
     model = LanguageModel(tiny_shape(n_layers=layers), VOCAB)
-    config = TrainConfig(**{"steps": 30, "batch_rows": 2, "accumulation": 2, "eval_every_steps": 10} | settings)
     chosen = OptimConfig(**{"lr": 1e-2, "warmup_steps": 3, "precision": "fp32"} | (optim or {}))
+    settings = {"steps": 30, "batch_rows": 2, "accumulation": 2, "eval_every_steps": 10} | settings
     where = tmp_path / "sft"
-    run = Fit("sft", where, config, chosen, 1, sample=sample)
+    run = Fit("sft", where, TrainConfig(**settings, optim=chosen), 1, sample=sample)
     result = fit(model, rows(tmp_path / "train"), rows(tmp_path / "valid", 20), run=run)
     return result, [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
 
@@ -438,7 +440,7 @@ def test_an_epochs_order_is_made_once(monkeypatch):
     made = []
     real = np.random.default_rng
     monkeypatch.setattr(np.random, "default_rng", lambda seed: made.append(seed) or real(seed))
-    loop.row_order.cache_clear()
+    row_order.cache_clear()
     read = np.concatenate([rows_of_step(step, rows=10, per_step=4, seed=7) for step in range(10)])
     assert made == [(7, epoch) for epoch in range(4)]
     want = np.concatenate([real((7, epoch)).permutation(10) for epoch in range(4)])

@@ -18,7 +18,7 @@ from minitron.align.loop import MICRO_ROWS, Alignment
 from minitron.align.preference import Batches, Example, Scored, deal, mismatch, scored, token_log_probs
 from minitron.core.console import say, warn
 from minitron.recipe.alignment import KtoConfig
-from minitron.train.loop import accumulate
+from minitron.train.passes import accumulate
 
 TOO_GOOD = 0.99  # mean accuracy over the first tenth of the steps from which kto warns
 

@@ -19,7 +19,7 @@ from minitron.align import losses
 from minitron.core import parallel
 from minitron.model.language_model import LanguageModel
 from minitron.model.state import Span
-from minitron.train.loop import rows_of_step
+from minitron.train.order import rows_of_step
 
 AT_ONCE = 1024  # tokens of a part that needs no gradients: its activations fit into a core's cache
 AT_ONCE_ON_A_GPU = 16384

@@ -19,7 +19,7 @@ from minitron.align.loop import MICRO_ROWS, Alignment
 from minitron.align.preference import WithReplay, deal, token_logits
 from minitron.core.console import say
 from minitron.recipe.alignment import FeedbackConfig
-from minitron.train.loop import accumulate
+from minitron.train.passes import accumulate
 
 KINDS = LEARNT, UNLEARNT, KEPT = range(3)
 

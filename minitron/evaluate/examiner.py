@@ -39,7 +39,7 @@ from minitron.sample.generate import Decoding, ask_each, generate
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
 from minitron.tokenizer.chat_template import Message
-from minitron.train.loop import mean_loss
+from minitron.train.passes import mean_loss
 
 SAMPLES = 12  # answers shown side by side in the report
 CONTINUATIONS = 6  # of held-out text, shown in a base model's report

@@ -72,12 +72,12 @@ def block_matrices(shape: ModelConfig) -> int:
 
 
 def side_by_side(shape: ModelConfig, device: torch.device, accumulation: int) -> int:
-    """The number of micro-batches that `loop.accumulate` computes at once."""
+    """The number of micro-batches that `passes.accumulate` computes at once."""
     return 1 if device.type != "cpu" or shape.dropout else min(accumulation, parallel.cores())
 
 
 def gradient_sets(accumulation: int, at_once: int) -> int:
-    """How many gradients of each weight `loop.accumulate` holds at once: those of `at_once` micro-batches, and their sum."""
+    """How many gradients of each weight `passes.accumulate` holds at once: those of `at_once` micro-batches, and their sum."""
     return min(accumulation, at_once + 1)
 
 
@@ -186,7 +186,7 @@ def activations(
     factors read; without `head` the vocabulary is not trained.
 
     With `recompute` (gradient checkpointing, Chen et al., arXiv 1604.06174) it is the blocks' inputs and what one block keeps.
-    `packed`: rows have a mask and the loss is `loop.summed_loss`; else completions in fp32, as in `preference.token_log_probs`.
+    `packed`: rows have a mask and the loss is `passes.summed_loss`; else completions in fp32, as in `preference.token_log_probs`.
     """
     n, width, layers = rows * length, shape.d_model, shape.n_layers
     targets, trunk = targets_of(n, stage), trunk_type(shape.arch)

@@ -32,8 +32,8 @@ from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer.base import MARKERS
 from minitron.train import inherit
 from minitron.train.choices import Choices, choose
-from minitron.train.loop import accumulate, summed_loss
 from minitron.train.optimizer import make_optimizer
+from minitron.train.passes import accumulate, summed_loss
 from minitron.train.precision import autocast
 
 METHOD = Method()  # as the kto stage runs it

@@ -43,8 +43,7 @@ def run(config: Config) -> None:
         encode_text(text, tokenizer)  # raises for an empty one now, and not at the first validation
     say(f"pretrain: {model.count_params() / 1e6:.2f}M parameters on {model.device}")
     sample = partial(go_on, config, tokenizer)
-    settings = config.pretrain
-    fit(model, train, valid, run=Fit("pretrain", folder, settings, settings.optim, config.seed, config.shard, sample))
+    fit(model, train, valid, run=Fit("pretrain", folder, config.pretrain, config.seed, config.shard, sample))
 
 
 def rows(config: Config, tokenizer: Tokenizer, split: str) -> PackedRows:

@@ -42,7 +42,7 @@ def run(config: Config) -> None:
         lora.attach(model, config.sft, seed=config.seed, tokens=tokens)
         say(f"sft: {sum(w.numel() for w in lora.state(model).values()) / 1e6:.2f}M of LoRA are trained")
     sample = partial(answer, config, tokenizer)
-    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.sft.optim, config.seed, config.shard, sample))
+    fit(model, train, valid, run=Fit("sft", folder, config.sft, config.seed, config.shard, sample))
 
 
 def answer(config: Config, tokenizer: Tokenizer, model: LanguageModel) -> list[tuple[str, str]]:

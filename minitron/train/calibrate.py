@@ -22,7 +22,7 @@ from minitron.quant import arithmetic
 from minitron.quant.panels import Matrix
 from minitron.recipe.schema import Config
 from minitron.train import tune
-from minitron.train.loop import summed_loss
+from minitron.train.passes import summed_loss
 
 TOKENS = 16_384  # the least number of training tokens that are looked at
 BATCH_ROWS = 8

@@ -6,7 +6,6 @@ the same numbers (fp32 on a CPU, to the last bit). Under torchrun the micro-batc
 processes (`distributed`); but for rounding the sums, and so the results, are those of one process.
 """
 
-import functools
 import math
 import os
 import sys
@@ -15,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,110 +26,17 @@ from minitron.core.interrupt import Interrupt
 from minitron.data.packing import Batch, PackedRows
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel
-from minitron.model.state import Span
 from minitron.recipe.layout import pointed
-from minitron.recipe.training import OptimConfig, TrainConfig
+from minitron.recipe.training import TrainConfig
 from minitron.train import checkpoint
 from minitron.train.choices import Choices, choose
 from minitron.train.compile import compile_blocks
-from minitron.train.cross_entropy import linear_cross_entropy
 from minitron.train.metrics import MetricsLog
 from minitron.train.optimizer import make_optimizer
+from minitron.train.order import rows_of_step
+from minitron.train.passes import accumulate, mean_loss, summed_loss
 from minitron.train.precision import LossScale, autocast
 from minitron.train.schedule import learning_rate
-
-
-def summed_loss(model: LanguageModel, batch: Batch, *, z_loss: float = 0.0) -> Tensor:
-    """Σ cross-entropy in nats over the batch's targets; logits are computed only at positions that have a target."""
-    ids, how = reading(model, batch)
-    return linear_cross_entropy(
-        model.hidden(ids, wanted=batch.select, **how),
-        model.output,
-        batch.targets,
-        z_loss=z_loss,
-        cap=model.config.logit_cap,
-    )
-
-
-def reading(model: LanguageModel, batch: Batch) -> tuple[Tensor, dict[str, Any]]:
-    """The arguments with which `LanguageModel.hidden` reads a batch: the ids, and the others by name.
-
-    On a CPU rows of several sequences are read as one flat row, and attention is computed sequence by sequence. Elsewhere
-    a mask keeps the shapes of all steps the same, as compiled kernels want them.
-    """
-    ids, positions = batch.ids, batch.positions
-    if batch.lengths is not None and model.device.type == "cpu":
-        return ids.view(1, -1), {"positions": positions.view(1, -1), "spans": [Span(n) for n in batch.lengths]}
-    return ids, {"positions": positions} | ({"mask": batch.mask} if batch.lengths is not None else {})
-
-
-def mean_loss(model: LanguageModel, rows: PackedRows, *, limit: int, batch_rows: int, precision: str = "fp32") -> float:
-    """Mean cross-entropy in nats per target over the first `limit` rows (0: all)."""
-    count = min(limit or len(rows), len(rows))
-
-    def part(start: int | None) -> tuple[float, int]:
-        batch = rows.batch(range(start or 0, min((start or 0) + batch_rows, count))).to(model.device)
-        with torch.inference_mode(), autocast(model.device, precision):
-            loss = summed_loss(model, batch).item()
-        return (loss, batch.count) if start is not None else (0.0, 0)
-
-    training = model.training
-    model.eval()
-    starts = distributed.shard(range(0, count, batch_rows))
-    in_turn = distributed.sharded(model)  # all processes must gather its blocks in the same order
-    parts = list(map(part, starts)) if in_turn else parallel.parallel_map(part, starts, device=model.device)
-    model.train(training)
-    loss, targets = distributed.all_reduce_sum(sum(loss for loss, _ in parts), sum(targets for _, targets in parts))
-    return loss / max(1, targets)
-
-
-def accumulate(model: LanguageModel, parts: list[Callable[[], tuple[Tensor, Any]]]) -> list[tuple[float, Any]]:
-    """Adds the gradients of all parts to `.grad`. A part returns its loss and any other value; returns both of each, in order.
-
-    On a CPU the parts are computed side by side, but their gradients are added in order, so that the sum does not depend
-    on which thread was faster. With dropout the parts go one after the other, since they share one random state. With a
-    sharded model they do so, too; its backward pass adds up the gradients of all processes by itself.
-    """
-    weights = [p for p in model.parameters() if p.requires_grad]
-
-    def backward(part: Callable[[], tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
-        loss, more = part()
-        loss.backward()
-        return loss.detach(), more
-
-    def work(part: Callable[[], tuple[Tensor, Any]]) -> tuple[tuple[Tensor, ...], tuple[float, Any]]:
-        loss, more = part()
-        return torch.autograd.grad(loss, weights), (loss.item(), more)
-
-    if distributed.sharded(model):
-        return [(loss.item(), more) for loss, more in map(backward, parts)]
-    # As many at once as there are cores, since each holds a set of gradients until it is added.
-    alone = model.device.type != "cpu" or (model.training and model.config.dropout)
-    together = 1 if alone else parallel.cores()
-    values = []
-    for at in range(0, len(parts), together):
-        for gradients, value in parallel.parallel_map(work, parts[at : at + together], device=model.device):
-            values.append(value)
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
-    return values
-
-
-@functools.lru_cache(maxsize=2)  # a step reads from one or two epochs, and so does the next
-def row_order(rows: int, *, seed: int, epoch: int) -> np.ndarray:
-    """The order of the rows in an epoch; the same for the same seed and epoch."""
-    order = np.random.default_rng((seed, epoch)).permutation(rows)
-    order.setflags(write=False)
-    return order
-
-
-def rows_of_step(step: int, *, rows: int, per_step: int, seed: int) -> np.ndarray:
-    """The numbers of the rows that a step reads (per_step,): epochs follow one another, each in its own order."""
-    first = step * per_step
-    epochs = range(first // rows, (first + per_step - 1) // rows + 1)
-    order = np.concatenate([row_order(rows, seed=seed, epoch=e) for e in epochs])
-    at = first - epochs[0] * rows
-    return order[at : at + per_step]
 
 
 def seed_dropout(*numbers: int) -> None:
@@ -143,14 +48,13 @@ def seed_dropout(*numbers: int) -> None:
 SAMPLE_TOKENS = 100  # longest sample at a validation: enough to judge it by, and quickly generated
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fit:
     """The settings of `fit`: the stage's options, the folder of its checkpoints, and how to get sample answers at validations."""
 
     stage: str
     stage_dir: Path
     train: TrainConfig
-    optim: OptimConfig
     seed: int
     shard: bool = False
     # gives a prompt and the model's text for each of `train.samples`
@@ -197,7 +101,7 @@ class Training:
             accumulation=run.train.accumulation,
             shard=run.shard,
         )
-        self.optimizer = make_optimizer(model, run.optim)
+        self.optimizer = make_optimizer(model, run.train.optim)
         if folder:
             self.load(folder)
         chosen = self.choices()
@@ -213,7 +117,7 @@ class Training:
         kept = distributed.on_rank0(partial(Choices.read, path))
         if kept:
             return kept
-        found = choose(self.model, self.optimizer, self.run.optim, self.trial)
+        found = choose(self.model, self.optimizer, self.run.train.optim, self.trial)
         found.say()
         distributed.on_rank0(partial(found.write, path))
         return found
@@ -341,7 +245,7 @@ class Training:
             if model.config.dropout:
                 seed_dropout(run.seed, state.step, first)
             with autocast(model.device, state.precision):
-                loss = summed_loss(model, batch.to(model.device), z_loss=run.optim.z_loss)
+                loss = summed_loss(model, batch.to(model.device), z_loss=run.train.optim.z_loss)
             return loss * (self.scale.value / targets), None
 
         parts = [partial(part, first, batch) for first, batch in zip(mine, batches, strict=True)]
@@ -352,9 +256,9 @@ class Training:
             raise self.diverged(state.step + 1)
         self.scale.divide(model)
         norm = distributed.full(
-            torch.nn.utils.clip_grad_norm_(model.parameters(), run.optim.grad_clip or math.inf)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), run.train.optim.grad_clip or math.inf)
         ).item()
-        lr = learning_rate(state.step, steps=run.train.steps, config=run.optim)
+        lr = learning_rate(state.step, steps=run.train.steps, config=run.train.optim)
         if self.scale.usable(norm):
             self.optimizer.step(lr)
         else:

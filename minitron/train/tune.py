@@ -28,7 +28,7 @@ from minitron.data.packing import Batch, PackedRows
 from minitron.model.language_model import LanguageModel
 from minitron.quant import arithmetic, panels
 from minitron.quant.panels import Matrix
-from minitron.train.loop import accumulate, reading
+from minitron.train.passes import accumulate, reading
 
 STEP_TOKENS, PARTS = 2048, 2  # tokens of a step; parts that it is computed in, side by side on the cores of a CPU
 MOST_STEPS, EPOCHS = 300, 4
