@@ -19,6 +19,12 @@ def el(name: str, *children: object, **attributes: object) -> Html:
     return Html(f"<{name}{''.join(named)}>{_join(children)}</{name}>")
 
 
+def document(title: str, body: Html, *, style: str) -> str:
+    """A page of its own, to be written to a file."""
+    head = el("head", el("meta", charset="utf-8"), el("title", title), el("style", Html(style)))
+    return "<!doctype html>" + el("html", head, el("body", body), lang="en") + "\n"
+
+
 def _join(value: object) -> str:
     if isinstance(value, list | tuple):
         return "".join(_join(v) for v in value)

@@ -11,7 +11,7 @@ import numpy as np
 
 from minitron.core.console import say, tell
 from minitron.core.files import atomic_write
-from minitron.evaluate.markup import Html, el
+from minitron.evaluate.markup import Html, document, el
 from minitron.evaluate.plots import Series, plot
 from minitron.evaluate.style import STYLE
 from minitron.lab import corpus, target
@@ -145,8 +145,7 @@ def page(found: Census, name: str) -> str:
         el("div", plots(found), class_="plots"),
         lists,
     )
-    top = el("head", el("meta", charset="utf-8"), el("title", f"Census of {name}"), el("style", Html(STYLE)))
-    return "<!doctype html>" + el("html", top, el("body", body), lang="en") + "\n"
+    return document(f"Census of {name}", body, style=STYLE)
 
 
 def plots(found: Census) -> list[Html]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minitron.core.console import say, tell
 from minitron.core.files import atomic_write
-from minitron.evaluate.markup import Html, el
+from minitron.evaluate.markup import Html, document, el
 from minitron.evaluate.plots import Series, plot
 from minitron.evaluate.style import STYLE
 from minitron.lab import cloud
@@ -125,8 +125,7 @@ def page(config: Config, found: Cloud) -> str:
         el("script", Html(json.dumps(animated(found))), type="application/json", id="cloud"),
         el("script", Html(ANIMATION)),
     )
-    top = el("head", el("meta", charset="utf-8"), el("title", title), el("style", Html(STYLE)))
-    return "<!doctype html>" + el("html", top, el("body", body), lang="en") + "\n"
+    return document(title, body, style=STYLE)
 
 
 def _frames(found: Cloud) -> list[int]:

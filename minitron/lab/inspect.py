@@ -14,7 +14,7 @@ from pathlib import Path
 from minitron.core.console import say, tell, visible
 from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
-from minitron.evaluate.markup import Html, el
+from minitron.evaluate.markup import Html, document, el
 from minitron.evaluate.style import STYLE
 from minitron.lab import target
 from minitron.lab.census import name_of
@@ -220,8 +220,7 @@ def page(looks: list[Look], text: str) -> str:
         else None,
         el("div", [_section(found) for found in looks], class_="side"),
     )
-    head = el("head", el("meta", charset="utf-8"), el("title", "Tokens"), el("style", Html(STYLE + PAGE_STYLE)))
-    return "<!doctype html>" + el("html", head, el("body", body), lang="en") + "\n"
+    return document("Tokens", body, style=STYLE + PAGE_STYLE)
 
 
 def _section(found: Look) -> Html:

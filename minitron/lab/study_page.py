@@ -3,7 +3,7 @@ training."""
 
 from minitron.core.console import say, tell
 from minitron.core.files import atomic_write
-from minitron.evaluate.markup import Html, el
+from minitron.evaluate.markup import Html, document, el
 from minitron.evaluate.plots import Series, plot
 from minitron.evaluate.style import STYLE
 from minitron.lab import study
@@ -81,8 +81,7 @@ def page(config: Config, found: list[Summary]) -> str:
     more = " ".join(
         f".c{n} {{ stroke: {c}; border-color: {c} }} .dot.c{n} {{ fill: {c} }}" for n, c in enumerate(COLOURS) if n > 1
     )
-    top = el("head", el("meta", charset="utf-8"), el("title", f"Study: {config.name}"), el("style", Html(STYLE + more)))
-    return "<!doctype html>" + el("html", top, el("body", body), lang="en") + "\n"
+    return document(f"Study: {config.name}", body, style=STYLE + more)
 
 
 def plots(found: list[Summary]) -> list[Html]:
