@@ -18,9 +18,10 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -35,9 +36,11 @@ from minitron.core.device import pick_device
 from minitron.core.files import atomic_path, atomic_write, sha256_json
 from minitron.data.packing import PackedRows
 from minitron.lab import cloud, study, trained
+from minitron.model.language_model import LanguageModel
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.tokenizer import kinds
+from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 HERE = Path(__file__).resolve().parent
@@ -250,9 +253,36 @@ def vocabulary(config: Config, cell: Cell) -> dict:
     path = checkpoint.finished(layout.stage("pretrain"), "pretrain")
     model, _ = checkpoint.load_model(path, device=pick_device(config.device))
     rows = PackedRows(layout.packed("pretrain", "valid"))
-    costs = trained.losses_by_word(model, rows, tokenizer, words, most=len(rows))
+    costs = losses_by_word(model, rows, tokenizer, words)
     bits = {w: [round(float(np.mean(n)) / math.log(2), 4), len(n)] for w, n in costs.items() if n}
     return found | {"words": bits}
+
+
+def losses_by_word(
+    model: LanguageModel, rows: PackedRows, tokenizer: Tokenizer, words: Iterable[str]
+) -> dict[str, list[float]]:
+    """Word -> the loss in nats of each of its occurrences in rows of raw text, with the space before it.
+
+    The loss of an occurrence is the sum over all tokens that hold any part of it, however it is cut into tokens. An occurrence is spelt
+    as here, upper and lower case included, follows a space, and is not followed by an ASCII word character or a non-ASCII character.
+    """
+    found: dict[str, list[float]] = {word: [] for word in words}
+    names = b"|".join(re.escape(word.encode()) for word in found)
+    pattern = re.compile(rb"(?<= )(?:%s)(?![\w\x80-\xff])" % names)
+    pieces = [tokenizer.piece_bytes(i) for i in range(tokenizer.vocab_size)]
+    sequences = (ids[1:] for row in range(len(rows)) for ids, _ in rows.sequences(row))
+    for _, lost in trained.losses(model, rows, most=len(rows)):
+        at = 0
+        while at < len(lost):
+            ids = next(sequences)
+            nats, at = lost[at : at + len(ids)], at + len(ids)
+            ends = np.cumsum(tokenizer.byte_counts[ids])
+            begins = ends - tokenizer.byte_counts[ids]
+            for match in pattern.finditer(b"".join(pieces[i] for i in ids)):
+                first = np.searchsorted(ends, match.start() - 1, side="right")  # the token with the space
+                last = np.searchsorted(begins, match.end(), side="left")
+                found[match[0].decode()].append(float(nats[first:last].sum()))
+    return found
 
 
 def main() -> None:

@@ -2,10 +2,18 @@
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from conftest import tiny_shape
+from test_tokenizer_kinds import made
+
+from minitron.data import documents
+from minitron.data.packing import PackedRows, pack
+from minitron.model.language_model import LanguageModel
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -129,3 +137,24 @@ def test_the_committed_page_is_of_the_committed_figures():
     assert page.PAGE.read_text(encoding="utf-8") == page.page(rows)
     assert (BENCHMARKS / "tokenizer_study.svg").read_text(encoding="utf-8") == page.illusion(rows)
     assert (BENCHMARKS / "tokenizer_study_sizes.svg").read_text(encoding="utf-8") == page.sizes(rows)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "bpe-spaces", "char"])
+def test_what_a_word_costs_is_that_of_all_tokens_that_hold_it(tmp_path, kind):
+    """Computed by hand: the sum of -log p over all tokens that overlap " you" or " are" in the text, in nats."""
+    tokenizer = made(tmp_path, kind=kind)
+    torch.manual_seed(1)
+    model = LanguageModel(tiny_shape(), tokenizer.vocab_size)
+    text = "who are you? you, your «you» are\nare you are"
+    pack(documents.sequences([text], tokenizer, 64), context=64, vocab_size=tokenizer.vocab_size, out=tmp_path / "rows")
+    found = tokenizer_study.losses_by_word(model, PackedRows(tmp_path / "rows"), tokenizer, ["you", "are"])
+    ids = [*tokenizer.encode(text), tokenizer.end]
+    with torch.inference_mode():
+        costs = -torch.log_softmax(model(torch.tensor([ids[:-1]]))[0].double(), -1)
+    until = [len(tokenizer.decode(ids[: n + 1])) for n in range(len(ids))]  # every id is whole characters here
+    wanted: dict[str, list[float]] = {"you": [], "are": []}
+    for match in re.finditer(r" (you|are)(?![\w»])", text):
+        tokens = [n for n in range(1, len(ids) - 1) if until[n - 1] < match.end() and until[n] > match.start()]
+        wanted[match[1]].append(sum(float(costs[n - 1, ids[n]]) for n in tokens))
+    assert [len(wanted["you"]), len(wanted["are"])] == [3, 3]
+    assert found == {word: pytest.approx(nats, rel=1e-4) for word, nats in wanted.items()}

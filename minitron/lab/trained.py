@@ -1,7 +1,6 @@
-"""What a trained model made of its tokens: the lengths of their embeddings, and the loss of each token or of a word on held-out text."""
+"""What a trained model made of its tokens: the lengths of their embeddings, and the loss of each on held-out text."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from minitron.data.packing import Batch, PackedRows, is_whole, pack_again
 from minitron.lab.census import Trained
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
-from minitron.tokenizer.base import Tokenizer
 from minitron.train import checkpoint
 
 ROWS = 256  # held-out rows that are measured, each as long as the model's context
@@ -53,37 +51,10 @@ def losses(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> Itera
     yield from parallel.parallel_map(part, range(0, min(len(rows), most), BATCH_ROWS), device=model.device)
 
 
-def losses_by_token(model: LanguageModel, rows: PackedRows, *, most: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
+def losses_by_token(model: LanguageModel, rows: PackedRows) -> tuple[np.ndarray, np.ndarray]:
     """Mean loss in nats of each token where it is the target (NaN if it never is), and how often it is the target, (V,) each."""
     sums, targets = np.zeros(model.vocab_size), np.zeros(model.vocab_size, np.int64)
-    for ids, lost in losses(model, rows, most=most):
+    for ids, lost in losses(model, rows):
         sums += np.bincount(ids, lost, minlength=len(sums))
         targets += np.bincount(ids, minlength=len(sums))
     return np.where(targets > 0, sums / np.maximum(targets, 1), np.nan), targets
-
-
-def losses_by_word(
-    model: LanguageModel, rows: PackedRows, tokenizer: Tokenizer, words: Iterable[str], *, most: int = ROWS
-) -> dict[str, list[float]]:
-    """Word -> the loss in nats of each of its occurrences in rows of raw text, with the space before it.
-
-    The loss of an occurrence is the sum over all tokens that hold any part of it, however it is cut into tokens. An occurrence is spelt
-    as here, upper and lower case included, follows a space, and is not followed by an ASCII word character or a non-ASCII character.
-    """
-    found: dict[str, list[float]] = {word: [] for word in words}
-    names = b"|".join(re.escape(word.encode()) for word in found)
-    pattern = re.compile(rb"(?<= )(?:%s)(?![\w\x80-\xff])" % names)
-    pieces = [tokenizer.piece_bytes(i) for i in range(tokenizer.vocab_size)]
-    sequences = (ids[1:] for row in range(min(len(rows), most)) for ids, _ in rows.sequences(row))
-    for _, lost in losses(model, rows, most=most):
-        at = 0
-        while at < len(lost):
-            ids = next(sequences)
-            nats, at = lost[at : at + len(ids)], at + len(ids)
-            ends = np.cumsum(tokenizer.byte_counts[ids])
-            begins = ends - tokenizer.byte_counts[ids]
-            for match in pattern.finditer(b"".join(pieces[i] for i in ids)):
-                first = np.searchsorted(ends, match.start() - 1, side="right")  # the token with the space
-                last = np.searchsorted(begins, match.end(), side="left")
-                found[match[0].decode()].append(float(nats[first:last].sum()))
-    return found

@@ -61,12 +61,6 @@ class Matrix:
         return np.concatenate([heads, body.reshape(*heads.shape[:2], -1)], axis=2).reshape(-1)
 
 
-def packed_bytes(dtype: str, shape: tuple[int, int]) -> int:
-    """Bytes of a packed matrix (R, C)."""
-    panels, groups = -(-shape[0] // PANEL), -(-shape[1] // GROUP)
-    return {"f16": 32 * panels * shape[1], "q8": 544 * panels * groups, "q4": 288 * panels * groups}[dtype]
-
-
 def unpack(data: bytes, dtype: str, shape: tuple[int, int]) -> Matrix:
     """The matrix (R, C) that these bytes hold."""
     rows, cols = shape
