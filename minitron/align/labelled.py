@@ -19,10 +19,10 @@ from minitron.align.examples import encode_pairs
 from minitron.align.method import Method
 from minitron.align.pairs import Completion
 from minitron.align.preference import Example
-from minitron.align.prompts import Prompt
 from minitron.align.wordings import other_ways, worded
 from minitron.core.errors import MinitronError
 from minitron.data.labelled import Labelled
+from minitron.data.messages import Prompt
 from minitron.evaluate import checks
 from minitron.evaluate.intervals import Share
 from minitron.model.language_model import LanguageModel

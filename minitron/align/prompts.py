@@ -8,12 +8,10 @@ import random
 
 from minitron.core.errors import MinitronError
 from minitron.data import store
+from minitron.data.messages import Prompt
 from minitron.recipe.schema import Config
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
-from minitron.tokenizer.chat_template import Message
-
-Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
 def choose_prompts(config: Config, tokenizer: Tokenizer, *, count: int, seed: int) -> list[Prompt]:

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from minitron.data.messages import Message
 from minitron.tokenizer import chat_template
 from minitron.tokenizer.base import Tokenizer
+from minitron.tokenizer.chat_template import Message
 
 BINS = 10
 SCRIPT_CHARACTERS = 400  # at the beginning of a dialogue, which decide its script

@@ -27,10 +27,11 @@ from minitron.curate.agreement import agreement
 from minitron.curate.client import Client, Refused, Unusable
 from minitron.curate.traced import opened
 from minitron.data.columns import MESSAGES
-from minitron.data.messages import Message, digest_of, printable, role_map, to_messages
+from minitron.data.messages import digest_of, printable, role_map, to_messages
 from minitron.data.rules import to_number
 from minitron.data.sources import Reader
 from minitron.recipe.schema import Config, JudgeConfig
+from minitron.tokenizer.chat_template import Message
 
 CHARACTERS_PER_TOKEN = 3.5  # about, for the estimate
 ANSWER_TOKENS = 40

@@ -20,7 +20,7 @@ from minitron.core.errors import MinitronError
 from minitron.data.expressions import Leaf
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Chunk, Columns, Objects, Source, rows_of, value_of
-from minitron.data.messages import Message, digest_of, parse, printable, role_map, to_messages
+from minitron.data.messages import digest_of, parse, printable, role_map, to_messages
 from minitron.data.quality import Quality
 from minitron.data.rules import to_number
 from minitron.data.shapes import Shape
@@ -29,6 +29,7 @@ from minitron.data.sources import sources as sources_of
 from minitron.recipe import mixture
 from minitron.recipe.data import DataConfig
 from minitron.recipe.schema import Config
+from minitron.tokenizer.chat_template import Message
 
 DUPLICATE = "exact duplicate"
 MOST_FILES = 50  # about so many are read; of more, a selection spread evenly

@@ -15,11 +15,12 @@ from typing import Any
 from minitron.core.errors import MinitronError
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Source, reading
-from minitron.data.messages import HINTS, NO_ANSWER, Message, check_order, parse, role_map, to_messages
+from minitron.data.messages import HINTS, NO_ANSWER, check_order, parse, role_map, to_messages
 from minitron.data.rules import Rules, to_number
 from minitron.data.shapes import HISTORY, MORE, SYSTEM, TURNS, answer_turns, listed, question_turns, with_earlier
 from minitron.data.sources import Reader, find_files
 from minitron.recipe.schema import Config
+from minitron.tokenizer.chat_template import Message
 
 NO_LABEL = "no label"
 NO_PROMPT = "malformed: no prompt"

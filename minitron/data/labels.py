@@ -19,7 +19,8 @@ from minitron.core.errors import MinitronError
 from minitron.core.files import atomic_write
 from minitron.core.text import is_unicode
 from minitron.data.labelled import Labelled
-from minitron.data.messages import ROLES, Message, check_order, parse, tidy
+from minitron.data.messages import ROLES, check_order, parse, tidy
+from minitron.tokenizer.chat_template import Message
 
 FORMAT, VERSION = "minitron-labels", 1
 GOOD, BAD, FIX = KINDS = ("good", "bad", "fix")

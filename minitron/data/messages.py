@@ -14,8 +14,9 @@ from typing import Any
 from minitron.core.errors import MinitronError
 from minitron.core.text import is_unicode, mended
 from minitron.recipe.data import DataConfig
+from minitron.tokenizer.chat_template import Message
 
-Message = dict[str, str]
+Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the recorded answer
 
 ROLES = {
     "system": "system",

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from minitron.core.errors import MinitronError
-from minitron.data.messages import Message
+from minitron.tokenizer.chat_template import Message
 
 FEWEST_WORDS = 24  # a shorter answer is never called repetitive
 GRAM = 4  # words in a run

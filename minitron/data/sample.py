@@ -7,7 +7,7 @@ Knows nothing about tokens.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 PARTS = 100  # a sample has about this many parts at least: longer texts are sampled in parts
@@ -73,7 +73,7 @@ class Sample:
         self.met, left = {}, float(self.limit)
         for origin in self.origins:
             self.met[origin.name] = 0
-            for text in _up_to(min(left, origin.taken), self._chosen(origin)):
+            for text in up_to(round(min(left, origin.taken)), self._chosen(origin)):
                 self.met[origin.name] += len(text)
                 yield text
             left -= self.met[origin.name]
@@ -91,11 +91,10 @@ class Sample:
                     yield text[at : at + size]
 
 
-def _up_to(limit: float, texts: Iterator[str]) -> Iterator[str]:
-    """The first `limit` characters."""
-    left = round(limit)
+def up_to(characters: int, texts: Iterable[str]) -> Iterator[str]:
+    """The first texts, the last one cut, of together at most `characters` characters."""
     for text in texts:
-        if left <= 0:
+        if characters <= 0:
             return
-        yield text[:left]
-        left -= len(text)
+        yield text[:characters]
+        characters -= len(text)

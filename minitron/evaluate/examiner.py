@@ -28,6 +28,7 @@ from minitron.core import parallel
 from minitron.core.console import warn
 from minitron.core.errors import MinitronError
 from minitron.data import documents, encoding, store
+from minitron.data.messages import Prompt
 from minitron.data.packing import PackedRows, pack
 from minitron.evaluate import checks, failures
 from minitron.evaluate.card import Continuation, Failures, Figures, HeldOut, ProbeAnswer, Probes, Sample, SourceLoss
@@ -45,7 +46,6 @@ SAMPLES = 12  # answers shown side by side in the report
 CONTINUATIONS = 6  # of held-out text, shown in a base model's report
 BATCH_ROWS = 16
 SOURCES = 12  # at most, whose held-out loss is also measured separately
-Prompt = tuple[list[Message], str]  # a dialogue up to a user's turn, and the recorded answer
 
 
 @dataclass(frozen=True)

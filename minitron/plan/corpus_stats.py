@@ -20,6 +20,7 @@ from minitron.data import documents, sources, store
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Source, reading
 from minitron.data.messages import digest_of, role_map, to_messages
+from minitron.data.sample import up_to
 from minitron.data.sources import Reader
 from minitron.recipe import mixture
 from minitron.recipe.data import DataConfig
@@ -97,7 +98,7 @@ class Corpus:
 
     def _texts(self) -> Iterable[str]:
         texts = [m["content"] for messages in self.sample for m in messages] + self.text_sample
-        return _up_to(texts, TOKENIZER_CHARS)
+        return up_to(TOKENIZER_CHARS, texts)
 
 
 def look(config: Config) -> Corpus:
@@ -209,10 +210,13 @@ def _texts_of(config: Config) -> tuple[int, list[str]]:
         found = documents.documents_of(source, column=config.pretrain.column)
         whole = list(_until(found, SAMPLE_CHARS // len(some)))
         characters += _rows(source) * statistics.fmean(map(len, whole)) if whole else 0
-        sample += _up_to(whole, SAMPLE_CHARS // len(some))
-    size = lambda sources: sum(source.path.stat().st_size for source in sources)  # noqa: E731
-    share = size(every) / max(1, size(some))
+        sample += up_to(SAMPLE_CHARS // len(some), whole)
+    share = _bytes(every) / max(1, _bytes(some))
     return round(characters * share * (1 - config.pretrain.valid_fraction)), sample
+
+
+def _bytes(found: list[Source]) -> int:
+    return sum(source.path.stat().st_size for source in found)
 
 
 def _until(texts: Iterable[str], characters: int) -> Iterable[str]:
@@ -222,12 +226,3 @@ def _until(texts: Iterable[str], characters: int) -> Iterable[str]:
         characters -= len(text)
         if characters <= 0:
             return
-
-
-def _up_to(texts: Iterable[str], characters: int) -> Iterable[str]:
-    """The first texts, the last one cut, of together at most `characters` characters."""
-    for text in texts:
-        if characters <= 0:
-            return
-        yield text[:characters]
-        characters -= len(text)

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from minitron.align import pairs
 from minitron.align.pairs import Completion
-from minitron.align.prompts import Prompt, choose_prompts
+from minitron.align.prompts import choose_prompts
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.files import append_line, atomic_write, sha256_json, whole_lines
 from minitron.data import labelled
+from minitron.data.messages import Prompt
 from minitron.evaluate import failures
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.alignment import Preset, Sampling

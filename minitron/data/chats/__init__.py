@@ -20,9 +20,10 @@ from typing import Any
 
 from minitron.core.errors import MinitronError
 from minitron.data.chats.export import NO_TEXT, Export, Said
-from minitron.data.messages import Message, role_map
+from minitron.data.messages import role_map
 from minitron.recipe.data import DataConfig
 from minitron.recipe.kinds import CHATS
+from minitron.tokenizer.chat_template import Message
 
 EARLY = "answers before the first question"
 LATE = "questions that nobody answered"
