@@ -44,9 +44,8 @@ class Agreement:
     prompts: int
     same: int  # prompts whose answers are equal in all four
     differ: dict[str, int]  # by program: answers that are not torch's
-    parted: (
-        float  # where such an answer departs: by how much torch prefers its own token, at most; ties can go either way
-    )
+    # where such an answer departs: by how much torch prefers its own token, at most; ties can go either way
+    parted: float
 
 
 def texts(count: int, *, seed: int = 1) -> list[str]:

@@ -287,9 +287,8 @@ def test_a_study_of_the_text_decides_its_vocabulary(tiny_run):
     assert rules.vocabulary(1_000_000, studied=found) == 2048
     assert rules.vocabulary(10_000_000, studied=found) == 64 * round(2048 * 4500 / 1300 / 64)
     shape = rules.shape_for(1_500_000, ModelConfig(), length=256, limit=512, studied=found)
-    assert (
-        512 < shape.vocab_size <= 2048
-    )  # what the study found best, although by the rule so little data cannot teach it
+    # what the study found best, although by the rule so little data cannot teach it
+    assert 512 < shape.vocab_size <= 2048
     for damaged in ("[", '[{"point": 3}]', "[1]", "3"):
         results.write_text(damaged)
         with pytest.raises(MinitronError, match="is not what a study writes"):

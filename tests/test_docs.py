@@ -54,9 +54,8 @@ def parse(words: list[str]) -> None:
         words = [*words, "--help"]
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
         arguments, rest = parser().parse_known_args(words)
-    if (
-        "the following arguments are required: RECIPE" in said.getvalue()
-    ):  # as in `minitron export --format gguf`: for any recipe
+    # as in `minitron export --format gguf`: for any recipe
+    if "the following arguments are required: RECIPE" in said.getvalue():
         parse([words[0], "recipes/demo.toml", *words[1:]])
         return
     assert not said.getvalue(), said.getvalue()

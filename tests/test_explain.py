@@ -434,9 +434,8 @@ def test_three_megabytes_beside_the_model(explained):
     page = explained.page.read_text()
     model = sum(len((explained.bundle / name).read_bytes()) for name in ("weights.bin", "config.json", "vocab.json"))
     dialogues_of = re.search(r'id="minitron-dialogues">([^<]*)<', page)[1]
-    assert (
-        len(page.encode()) - len(dialogues_of) + dialogues.ROOM * 4 / 3 - model * 4 / 3 < 2_900_000
-    )  # and what a report adds
+    # and what a report adds
+    assert len(page.encode()) - len(dialogues_of) + dialogues.ROOM * 4 / 3 - model * 4 / 3 < 2_900_000
 
 
 def test_without_a_model_it_says_so(tiny_run):

@@ -290,9 +290,8 @@ def test_another_branch(window, size):
     request = asked.value.post_data_json
     begun = request["messages"][-1]["content"]
     assert (request["messages"][-1]["role"], request["continue_final_message"]) == ("assistant", True)
-    assert re.fullmatch(
-        re.escape("".join(before[:at])) + "\ufffd*" + re.escape(taken), begun
-    )  # the tokens before may end inside a character
+    # the tokens before may end inside a character
+    assert re.fullmatch(re.escape("".join(before[:at])) + "\ufffd*" + re.escape(taken), begun)
     w.answer()
     assert w.page.locator(".pages .place").text_content() == "2/2"  # the original answer is version 1
     w.page.locator(".theirs").get_by_label("How sure was it?").click()

@@ -139,9 +139,8 @@ def test_memory_of_kto_with_low_ranks(tiny_run):
     model = LanguageModel(recipe.model, recipe.tokenizer.vocab_size)
     lora.attach(model, recipe.kto, seed=1)
     needs = memory.kto(recipe, device=CPU, tokens=20)
-    assert needs["gradients"] == sum(
-        p.nbytes for p in model.parameters() if p.requires_grad
-    )  # a step of one micro-batch
+    # a step of one micro-batch
+    assert needs["gradients"] == sum(p.nbytes for p in model.parameters() if p.requires_grad)
     assert needs["optimizer"] == 2 * needs["gradients"]
 
 
@@ -228,9 +227,8 @@ def test_the_sample_counts_what_the_data_stage_keeps(tiny_run):
     assert counts.sft == int(re.search(r'"tokens": (\d+)', packed)[1])
     assert before.count(recipe, vocab_size=340).sft == pytest.approx(counts.sft, rel=0.15)
     tiny_run.write_text(tiny_run.read_text().replace("valid_fraction = 0.2", "valid_fraction = 0.1"))
-    assert (
-        corpus_stats.look(load_recipe(tiny_run)).where == "a sample of 200 of 200 rows"
-    )  # those files are of another recipe
+    # those files are of another recipe
+    assert corpus_stats.look(load_recipe(tiny_run)).where == "a sample of 200 of 200 rows"
 
 
 @pytest.mark.parametrize("context", [64, 256, 1024])

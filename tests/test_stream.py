@@ -217,9 +217,8 @@ def test_completions_go_on_from_one_prompt(model, prefix):
         spans.append(Span(len(other), parent=0, prefix_len=prefix))
     hidden = model.hidden(torch.tensor([flat]), positions=torch.tensor([places]), spans=spans)[0]
     slopes = torch.autograd.grad(hidden.sum(), list(model.parameters()), allow_unused=True)
-    assert all(
-        slope.isfinite().all() for slope in slopes if slope is not None
-    )  # where nothing is read there is no NaN either
+    # where nothing is read there is no NaN either
+    assert all(slope.isfinite().all() for slope in slopes if slope is not None)
     at = prefix + 5
     for other in others:
         alone = model.hidden(torch.tensor([prompt + other]))[0, prefix:]
@@ -272,9 +271,8 @@ def test_a_state_is_as_large_as_it_says():
     convolutions = 2 * 2 * width + 2 * 3 * width  # two layers, and that of the delta rule
     one = 4 * (2 * 2 * 8 * key_values * size + heads * size * size + convolutions)
     assert model.new_state(3, 10_000).nbytes == 3 * one
-    assert (
-        model.new_state(1, 5).nbytes == one - 4 * 2 * 2 * 3 * key_values * size
-    )  # a window is no longer than the text
+    # a window is no longer than the text
+    assert model.new_state(1, 5).nbytes == one - 4 * 2 * 2 * 3 * key_values * size
     # what recipes are checked with: keys and values in fp16, as in the chat program, without convolutions
     assert shapes.state_bytes(model.config) == 2 * 2 * 2 * 8 * key_values * size + 4 * heads * size * size
 
@@ -372,9 +370,8 @@ def test_about_a_third_of_the_heads_have_keys_and_values_of_their_own(heads, kv_
 def test_the_state_of_50_million_parameters_is_a_megabyte():
     shape = shapes.resolved(ModelConfig(arch="stream", n_layers=12, n_heads=9, d_model=576))
     assert sum(memory.parameters(shape, 8192).values()) == pytest.approx(50e6, rel=0.05)
-    assert (
-        shapes.state_bytes(shape) < 800_000
-    )  # the chat program counts room in windows and the convolutions' inputs, too
+    # the chat program counts room in windows and the convolutions' inputs, too
+    assert shapes.state_bytes(shape) < 800_000
 
 
 def test_layers_are_told_in_full(tiny_run):

@@ -22,9 +22,8 @@ from minitron.core.errors import MinitronError
 Result = TypeVar("Result")
 
 BUCKET_WEIGHTS = 1 << 25  # gradients summed in one message: 128 MiB in fp32
-COLLECTIVE_TIMEOUT = timedelta(
-    days=30
-)  # how long the others wait while the first packs rows or evaluates; torchrun sees who died
+# How long the others wait while the first packs rows or evaluates; torchrun sees who died
+COLLECTIVE_TIMEOUT = timedelta(days=30)
 LINGER_SECONDS = 2.0  # torchrun ends all processes within a moment of the first failure
 
 _rank, _world, _local_world = 0, 1, 1

@@ -19,9 +19,8 @@ from minitron.core.errors import MinitronError
 
 WORDS = 3  # in a run
 BANDS, BAND_ROWS = 20, 6
-MOST_RUNS = (
-    1024  # most runs compared of a dialogue; of a longer one those with the smallest hashes, which are a fair sample
-)
+# Most runs compared of a dialogue; of a longer one those with the smallest hashes, which are a fair sample.
+MOST_RUNS = 1024
 SEED = 1
 SHOWN = 200  # characters of a dialogue in an example
 

@@ -29,9 +29,8 @@ from minitron.core.files import atomic_folder, sha256_file
 FILES = {"tokens.bin", "targets.bin", "sequences.npy", "order.npy", "rows.npy"}
 
 OPEN_ROWS = 64  # rows that wait for a fitting sequence; more of them fill rows better, but pack more slowly
-ROUND_TARGETS = (
-    128  # a batch's targets are padded to a multiple of this: oneDNN compiles and keeps a kernel for every length
-)
+# A batch's targets are padded to a multiple of this: oneDNN compiles and keeps a kernel for every length.
+ROUND_TARGETS = 128
 NO_TARGET = -100  # what cross_entropy ignores
 
 
@@ -52,9 +51,8 @@ class Batch:
     select: Tensor  # (N,) int64, indices into the flattened (B * T) positions
     count: int  # targets without the padding
     positions: Tensor  # (B, T) int64, within each sequence
-    lengths: (
-        list[int] | None
-    )  # of the sequences, row after row, a row's padding as one of them; None: each row holds one
+    # of the sequences, row after row, a row's padding as one of them; None: each row holds one
+    lengths: list[int] | None
 
     def to(self, device: torch.device) -> "Batch":
         moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}

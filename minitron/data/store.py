@@ -222,9 +222,8 @@ class Part:
 
     def _flush(self) -> None:
         if self._buffer:
-            table = pa.concat_tables(
-                self._buffer
-            ).combine_chunks()  # one piece, so that the bytes do not depend on how rows came
+            # one piece, so that the bytes do not depend on how rows came
+            table = pa.concat_tables(self._buffer).combine_chunks()
             chars = self._buffer_chars
             self._buffer, self._buffer_rows, self._buffer_chars = [], 0, 0
             self.write(table, chars=chars)

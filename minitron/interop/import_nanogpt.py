@@ -68,9 +68,8 @@ def checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not zipfile.is_zipfile(path):
         raise MinitronError(f"{path} is not a model that minitron reads", hint=hint)
     try:
-        with zipfile.ZipFile(
-            path
-        ) as packed:  # torch never compresses: a zip that unpacks to more than its own size is no checkpoint
+        # torch never compresses: a zip that unpacks to more than its own size is no checkpoint
+        with zipfile.ZipFile(path) as packed:
             parts = packed.infolist()
         if (
             any(part.compress_type != zipfile.ZIP_STORED for part in parts)

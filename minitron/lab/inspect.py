@@ -26,10 +26,11 @@ from minitron.tokenizer.sentencepiece import SPACE, clean, parts
 SHOWN_CHARS = 2_000  # at the beginning of a text, whose tokens are shown
 SHOWN_NORMALIZED = 400  # characters of the normalised text
 WORDS = 12  # at most, whose merges are shown
+# Two that alternate, on light and dark screens
 COLOURS = (
     "\x1b[48;5;24m\x1b[38;5;231m",
     "\x1b[48;5;94m\x1b[38;5;231m",
-)  # two that alternate, on light and dark screens
+)
 PLAIN = "\x1b[0m"
 SIGNS = {SPACE: "␣", " ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 PAGE_STYLE = """
