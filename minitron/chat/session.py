@@ -119,9 +119,9 @@ class Session:
         if not self.written:
             return NOTHING_YET
         numbers = [_number(word, int, low=1, high=MAX_MAX_TOKENS) for word in where.split()]
-        at, other = [*numbers, *[None, 1][len(numbers) :]][:2]
-        if len(numbers) > 2 or not at or at > len(self.written):
+        if len(numbers) not in (1, 2) or not numbers[0] or numbers[0] > len(self.written):
             return f"/branch needs a number from 1 to {len(self.written)}."
+        at, other = numbers if len(numbers) == 2 else (numbers[0], 1)
         ids = self.asked + self.written[:at]
         (found,) = odds.look(self.model, ids, len(ids) - 1, never=self.tokenizer.never_sampled)
         if not other or other > len(found.others):

@@ -130,7 +130,16 @@ def _plan(a: argparse.Namespace) -> None:
 def _new(a: argparse.Namespace) -> None:
     from minitron.plan import new
 
-    new.run(a.file, new.Answers(a.name, a.data, a.minutes, a.assistant, a.fact, a.language, a.name_ru))
+    answers = new.Answers(
+        name=a.name,
+        data=a.data,
+        minutes=a.minutes,
+        assistant=a.assistant,
+        facts=a.fact,
+        languages=a.language,
+        name_ru=a.name_ru,
+    )
+    new.run(a.file, answers)
 
 
 def _synth(a: argparse.Namespace) -> None:

@@ -77,14 +77,14 @@ def files(config: Config) -> list[Source]:
 def judging_rules(config: Config) -> list[tuple[Rules, bool]]:
     """For each label that has rules: the rules that give it (`Rules.keep`) with those that give the other one (`Rules.valid`),
     and the label."""
-    settings, found = config.reject, []
+    found = []
     # A row that nobody judged is neither good nor bad, whatever data.missing_scores says about training data.
     base = replace(config.data, probes="", missing_scores="drop")
-    for keep, other, label in ((settings.chosen_if, settings.rejected_if, True),
-                               (settings.rejected_if, settings.chosen_if, False)):  # fmt: skip
-        names = ("reject.chosen_if", "reject.rejected_if")[:: 1 if label else -1]
-        if keep:
-            found.append((Rules(replace(base, keep=keep, valid_keep=other), keep=names[0], valid=names[1]), label))
+    chosen, rejected = ("chosen_if", config.reject.chosen_if), ("rejected_if", config.reject.rejected_if)
+    for (name, rules), (other_name, others), label in ((chosen, rejected, True), (rejected, chosen, False)):
+        if rules:
+            options = {"keep": f"reject.{name}", "valid": f"reject.{other_name}"}
+            found.append((Rules(replace(base, keep=rules, valid_keep=others), **options), label))
     return found
 
 
@@ -95,7 +95,8 @@ def _judged(config: Config, dropped: Counter) -> Iterator[Labelled]:
         for rows in Reader(config.data, rules=rules).read(files(config)):
             for row in rows:
                 if rules.valid and row.may_be_valid:  # it passes the other label's rules, too
-                    dropped.update([BOTH] if label else [])  # counted once
+                    if label:  # counted once
+                        dropped[BOTH] += 1
                     continue
                 messages = to_messages(row.turns, roles=roles, unknown=set())
                 if isinstance(messages, str):
@@ -147,8 +148,10 @@ def unpaired(row: dict, where: str) -> Answers | None:
     """A completion (or an answer under another name) and its label; None if the row has another shape."""
     if "label" not in row:
         return None
-    name = next((name for name in ("completion", "response", "answer", "output") if name in row), None)
-    return name and [(row[name], to_label(row["label"], where=where))]
+    for name in ("completion", "response", "answer", "output"):
+        if name in row:
+            return [(row[name], to_label(row["label"], where=where))]
+    return None
 
 
 def paired(row: dict, where: str) -> Answers | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minitron.evaluate.card import Figures, Sample
-from minitron.evaluate.intervals import Share, change
+from minitron.evaluate.intervals import Share, change, differs
 from minitron.tokenizer.chat_template import Message
 
 RATES = {
@@ -33,7 +33,7 @@ class Measure:
         one, two = self.values
         if isinstance(one, Share) and isinstance(two, Share):
             low, high = change(one, two)
-            star = " *" if low > 0 or high < 0 else ""
+            star = " *" if differs(one, two) else ""
             return [self.name, shown(one), shown(two), f"{100 * low:+.1f} to {100 * high:+.1f} points{star}"]
         assert isinstance(one, float)
         assert isinstance(two, float)

@@ -45,6 +45,7 @@ from minitron.train import model_json
 ADAPTER = "adapter.safetensors"
 FILES = ("model.safetensors", ADAPTER, "trainer.pt")  # their hashes are in model.json
 MERGED = "merged"
+_MEND = model_json.HINT  # what to do about a checkpoint that is damaged
 
 
 def save(
@@ -167,9 +168,6 @@ def validated(stage_dir: Path) -> Iterator[tuple[float, Path]]:
             loss = check(folder).get("valid_loss")
             if isinstance(loss, float):
                 yield loss, folder
-
-
-_MEND = model_json.HINT
 
 
 def load_model(folder: Path, *, device: torch.device | str = "cpu") -> tuple[LanguageModel, dict]:
