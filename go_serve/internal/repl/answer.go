@@ -45,29 +45,8 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 		})
 	})
 
-	var tooLong *chat.TooLongError
-	if errors.As(err, &tooLong) {
-		if tooLong.Fit < 1 {
-			r.tell(r.Lang.SystemFull)
-		} else {
-			r.say(r.Lang.TooLong, tooLong.Tokens, tooLong.Fit)
-		}
-		return nil
-	}
-	if errors.Is(err, chat.ErrNoTokens) {
-		r.tell(r.Lang.NoTokens)
-		return nil
-	}
-	if errors.Is(err, errNoBranch) {
-		r.tell(r.Lang.NoBranch)
-		return nil
-	}
-	if errors.Is(err, context.Canceled) { // before anything was written
-		r.tell(r.Lang.Interrupted)
-		return nil
-	}
 	if err != nil {
-		return err
+		return r.refuse(err)
 	}
 	if outErr == nil {
 		_, outErr = io.WriteString(out, whole.String())
@@ -75,14 +54,34 @@ func (r *repl) answer(text string, say func(context.Context, string, func(string
 	if outErr == nil {
 		outErr = out.flush()
 	}
+	if outErr == nil {
+		_, outErr = fmt.Fprintln(r.Out)
+	}
 	if outErr != nil {
 		return fmt.Errorf("the answer cannot be written: %w", outErr)
 	}
-	if _, err := fmt.Fprintln(r.Out); err != nil {
-		return fmt.Errorf("the answer cannot be written: %w", err)
-	}
 	r.last, r.answered = answer.Stats, true
 	r.remark(answer)
+	return nil
+}
+
+// refuse tells why there is no answer; an error that says nothing to a person is returned.
+func (r *repl) refuse(err error) error {
+	var tooLong *chat.TooLongError
+	switch {
+	case errors.As(err, &tooLong) && tooLong.Fit < 1:
+		r.tell(r.Lang.SystemFull)
+	case tooLong != nil:
+		r.say(r.Lang.TooLong, tooLong.Tokens, tooLong.Fit)
+	case errors.Is(err, chat.ErrNoTokens):
+		r.tell(r.Lang.NoTokens)
+	case errors.Is(err, errNoBranch):
+		r.tell(r.Lang.NoBranch)
+	case errors.Is(err, context.Canceled): // before anything was written
+		r.tell(r.Lang.Interrupted)
+	default:
+		return err
+	}
 	return nil
 }
 

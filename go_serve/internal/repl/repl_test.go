@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"minitron/internal/bundle"
 	"minitron/internal/chat"
 	"minitron/internal/engine"
 	"minitron/internal/lang"
@@ -20,7 +21,13 @@ import (
 // A tiny random model: context 64, every byte is a token.
 func newChat(t testing.TB, maxTokens int) *chat.Chat {
 	t.Helper()
-	e, err := engine.New(testmodel.Bundle(t), 1)
+	return chatWith(t, testmodel.Bundle(t), maxTokens)
+}
+
+// chatWith is a greedy chat with a model.
+func chatWith(t testing.TB, b *bundle.Bundle, maxTokens int) *chat.Chat {
+	t.Helper()
+	e, err := engine.New(b, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

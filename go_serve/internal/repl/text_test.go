@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"minitron/internal/chat"
-	"minitron/internal/engine"
 	"minitron/internal/lang"
 	"minitron/internal/term"
 	"minitron/internal/testmodel"
@@ -16,13 +15,7 @@ import (
 // newText is newChat with a model that continues text.
 func newText(t testing.TB, maxTokens int) *chat.Chat {
 	t.Helper()
-	e, err := engine.New(testmodel.Text(t), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := e.Config.Sampling
-	s.Temperature, s.MaxTokens = 0, maxTokens
-	return chat.New(e, "", s, 1)
+	return chatWith(t, testmodel.Text(t), maxTokens)
 }
 
 // write runs a REPL on lines with a model that continues text.
