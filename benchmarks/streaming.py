@@ -435,94 +435,106 @@ CELLS = {
 
 def tables(results: dict) -> list[Table]:
     """The tables of the parts that were measured."""
-    found = []
-    groups: dict[tuple[str, ...], dict[str, dict]] = {}
+    groups: dict[str, dict] = {}
     for name, cell in results.items():
-        groups.setdefault(tuple(name.split(" ")[:1]), {})[name] = cell
-    if cells := groups.get(("train",)):
-        kinds = sorted({name.split(" seed ")[0] for name in cells})
-        rows = []
-        for kind in kinds:
-            of = {
-                arch: [c for n, c in cells.items() if n.startswith(kind + " seed") and n.endswith(arch)]
-                for arch in ARCHS
-            }
-            seeds = min(map(len, of.values()))
-            bits = [spread([c["bits_per_byte"] for c in of[arch]], ".3f") for arch in ARCHS]
-            # of seed 1 alone, which set the number of steps: others may have run on a busy machine
-            paces = [cells.get(f"{kind} seed 1 {arch}") for arch in ARCHS]
-            speed = [f"{pace['tokens_per_second']:,}" if pace else "-" for pace in paces]
-            rows.append([kind.removeprefix("train "), str(seeds), *bits, *speed])
-        head = [
-            "text, size, time",
-            "seeds",
-            "llama, bits/byte",
-            "stream, bits/byte",
-            "llama, tokens/s",
-            "stream, tokens/s",
+        groups.setdefault(name.split(" ")[0], {})[name] = cell
+    return [table(groups[part]) for part, table in TABLES.items() if part in groups]
+
+
+def train_table(cells: dict) -> Table:
+    rows = []
+    for kind in sorted({name.split(" seed ")[0] for name in cells}):
+        of = {
+            arch: [c for n, c in cells.items() if n.startswith(kind + " seed") and n.endswith(arch)] for arch in ARCHS
+        }
+        seeds = min(map(len, of.values()))
+        bits = [spread([c["bits_per_byte"] for c in of[arch]], ".3f") for arch in ARCHS]
+        # of seed 1 alone, which set the number of steps: others may have run on a busy machine
+        paces = [cells.get(f"{kind} seed 1 {arch}") for arch in ARCHS]
+        speed = [f"{pace['tokens_per_second']:,}" if pace else "-" for pace in paces]
+        rows.append([kind.removeprefix("train "), str(seeds), *bits, *speed])
+    by_arch = [f"{arch}, {unit}" for unit in ("bits/byte", "tokens/s") for arch in ARCHS]
+    return Table("train", "Equal training time", ["text, size, time", "seeds", *by_arch], rows)
+
+
+def recall_table(cells: dict) -> Table:
+    rows = []
+    for arch in ARCHS:
+        of = [c for n, c in cells.items() if n.endswith(arch)]
+        rows.append([arch, str(len(of)), *(spread([100 * c[str(d)] for c in of], ".0f") for d in DISTANCES)])
+    return Table("recall", "Recall", ["% right", "seeds", *(f"{d:,} tokens" for d in DISTANCES)], rows)
+
+
+def spaces_table(cells: dict) -> Table:
+    (cell,) = cells.values()
+    rows = [[kind, str(len(bits)), spread(bits, ".4f")] for kind, bits in cell.items()]
+    prefix, own = cell.values()
+    change = [100 * (b / a - 1) for a, b in zip(prefix, own, strict=True)]
+    rows.append(["a space of its own changes it by", str(len(change)), spread(change, "+.2f") + " %"])
+    return Table("spaces", "A space of its own", ["tokenizer", "seeds", "bits per byte"], rows)
+
+
+def layers_table(cells: dict) -> Table:
+    base = cells["layers llama"]["cpu_ms"]
+    rows = [[n.split(" ")[1], f"{c['cpu_ms']:.0f}", f"{c['cpu_ms'] / base:.2f}"] for n, c in cells.items()]
+    return Table("layers", "A training step", ["four layers of", "processor ms", "beside llama"], rows)
+
+
+def decode_table(cells: dict) -> Table:
+    rows = []
+    for name, c in cells.items():
+        _, size, tokens = name.split(" ")[:3]
+        rows.append(
+            [size, f"{int(tokens):,}", f"{c['cpu_ms_per_token']:.3f}", f"{c['rss_mb']:.1f}", f"{c['load']:.1f}"]
+        )
+    head = ["size", "tokens written", "processor ms per token", "memory, MiB", "load of the machine"]
+    return Table("decode", "The hundred-thousandth token", head, rows)
+
+
+def beside_table(cells: dict) -> Table:
+    rows = [
+        [
+            f"{c['params']['stream'] / 1e6:.1f}M, {c['params']['llama'] / 1e6:.1f}M"
+            + (", n_kv_heads = 9, window = 256" if "all-heads" in name else ""),
+            *(f"{c['decode_tps'][who]:,.0f}" for who in ("stream", "llama", "LFM2")),
+            *(f"{c['ratio'][who]:.2f}" for who in ("llama", "LFM2")),
+            c["state"],
         ]
-        found.append(Table("train", "Equal training time", head, rows))
-    if cells := groups.get(("recall",)):
-        rows = []
-        for arch in ARCHS:
-            of = [c for n, c in cells.items() if n.endswith(arch)]
-            rows.append([arch, str(len(of)), *(spread([100 * c[str(d)] for c in of], ".0f") for d in DISTANCES)])
-        head = ["% right", "seeds", *(f"{d:,} tokens" for d in DISTANCES)]
-        found.append(Table("recall", "Recall", head, rows))
-    if cell := results.get("spaces"):
-        rows = [[kind, str(len(bits)), spread(bits, ".4f")] for kind, bits in cell.items()]
-        prefix, own = cell.values()
-        change = [100 * (b / a - 1) for a, b in zip(prefix, own, strict=True)]
-        rows.append(["a space of its own changes it by", str(len(change)), spread(change, "+.2f") + " %"])
-        found.append(Table("spaces", "A space of its own", ["tokenizer", "seeds", "bits per byte"], rows))
-    if cells := groups.get(("layers",)):
-        base = cells["layers llama"]["cpu_ms"]
-        rows = [[n.split(" ")[1], f"{c['cpu_ms']:.0f}", f"{c['cpu_ms'] / base:.2f}"] for n, c in cells.items()]
-        found.append(Table("layers", "A training step", ["four layers of", "processor ms", "beside llama"], rows))
-    if cells := groups.get(("decode",)):
-        rows = [
-            [
-                n.split(" ")[1],
-                f"{int(n.split(' ')[2]):,}",
-                f"{c['cpu_ms_per_token']:.3f}",
-                f"{c['rss_mb']:.1f}",
-                f"{c['load']:.1f}",
-            ]
-            for n, c in cells.items()
-        ]
-        head = ["size", "tokens written", "processor ms per token", "memory, MiB", "load of the machine"]
-        found.append(Table("decode", "The hundred-thousandth token", head, rows))
-    if cells := groups.get(("beside",)):
-        rows = [
-            [
-                f"{c['params']['stream'] / 1e6:.1f}M, {c['params']['llama'] / 1e6:.1f}M"
-                + (", n_kv_heads = 9, window = 256" if "all-heads" in name else ""),
-                *(f"{c['decode_tps'][who]:,.0f}" for who in ("stream", "llama", "LFM2")),
-                *(f"{c['ratio'][who]:.2f}" for who in ("llama", "LFM2")),
-                c["state"],
-            ]
-            for name, c in cells.items()
-        ]
-        head = [
-            "parameters of stream, llama",
-            "stream",
-            "llama",
-            "LFM2, llama.cpp",
-            "stream / llama",
-            "stream / LFM2",
-            "state",
-        ]
-        found.append(Table("beside", "Decode 1,000 tokens deep, tokens per second", head, rows))
-    for cell in groups.get(("talk",), {}).values():
-        rows, before = [], {"tokens": 0, "turns": 0, "seconds": 0.0}
-        for sample in cell:
-            turns = sample["turns"] - before["turns"]
-            took = 1000 * (sample["seconds"] - before["seconds"]) / turns
-            rows.append([f"{sample['tokens']:,}", f"{sample['turns']:,}", f"{took:.0f}", f"{sample['rss_mb']:.1f}"])
-            before = sample
-        head = ["tokens", "messages", "ms a message, since the row before", "memory, MB"]
-        found.append(Table("talk", "A day's talk", head, rows))
-    return found
+        for name, c in cells.items()
+    ]
+    head = [
+        "parameters of stream, llama",
+        "stream",
+        "llama",
+        "LFM2, llama.cpp",
+        "stream / llama",
+        "stream / LFM2",
+        "state",
+    ]
+    return Table("beside", "Decode 1,000 tokens deep, tokens per second", head, rows)
+
+
+def talk_table(cells: dict) -> Table:
+    *_, cell = cells.values()
+    rows, before = [], {"tokens": 0, "turns": 0, "seconds": 0.0}
+    for sample in cell:
+        turns = sample["turns"] - before["turns"]
+        took = 1000 * (sample["seconds"] - before["seconds"]) / turns
+        rows.append([f"{sample['tokens']:,}", f"{sample['turns']:,}", f"{took:.0f}", f"{sample['rss_mb']:.1f}"])
+        before = sample
+    head = ["tokens", "messages", "ms a message, since the row before", "memory, MB"]
+    return Table("talk", "A day's talk", head, rows)
+
+
+TABLES = {
+    "train": train_table,
+    "recall": recall_table,
+    "spaces": spaces_table,
+    "layers": layers_table,
+    "decode": decode_table,
+    "beside": beside_table,
+    "talk": talk_table,
+}
 
 
 def spread(values: list[float], form: str) -> str:
