@@ -109,6 +109,12 @@ class Window:
         self.page.goto(self.address)
         self.until("document.querySelector('.brand-name').textContent")
 
+    def forget(self):
+        """As if somebody came for the first time: nothing is kept, and no chat is there."""
+        self.page.evaluate("localStorage.clear()")
+        self.page.reload()
+        self.until("document.querySelector('#no-chats:not([hidden])')")
+
     def close(self):
         self.context.close()
         assert not self.problems, self.problems

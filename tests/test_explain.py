@@ -10,6 +10,7 @@ import math
 import random
 import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from minitron.model import attention
 from minitron.program import html
 from minitron.quant import arithmetic
 from minitron.recipe.load import load_recipe
+from minitron.recipe.schema import Config
 from minitron.stages import export
 from minitron.tokenizer import chat_template, kinds
 from minitron.train import checkpoint
@@ -162,20 +164,26 @@ def test_every_text_is_in_both_languages(window):
     assert used <= english
 
 
-def test_a_run_without_reports_has_a_page(window, in_tmp_path):
-    """For example of a model that came from elsewhere: the page says in words what is left out because nothing is known of it."""
-    (in_tmp_path / "bare.toml").write_text(TINY_RECIPE)
-    config = load_recipe("bare.toml")
-    export.write(config, out="q8", dtype="q8", untrained=True)
+def bare_page(config: Config) -> Path:
+    """The page of a model that was never trained, in the current directory."""
+    folder = Path.cwd() / "q8"
+    export.write(config, out=folder, dtype="q8", untrained=True)
     page = html.whole(
-        in_tmp_path / "q8",
-        html.describe(in_tmp_path / "q8"),
+        folder,
+        html.describe(folder),
         folders=[ASSETS, html.PAGE, html.ENGINE],
         told={"minitron-told": told.of(config, card="# Bare")},
         packed={"minitron-dialogues": dialogues.packed(config)},
     )
-    (in_tmp_path / "bare.html").write_text(page)
-    w = window(page=in_tmp_path / "bare.html")
+    Path("bare.html").write_text(page)
+    return Path.cwd() / "bare.html"
+
+
+def test_a_run_without_reports_has_a_page(window, in_tmp_path):
+    """For example of a model that came from elsewhere: the page says in words what is left out because nothing is known of it."""
+    (in_tmp_path / "bare.toml").write_text(TINY_RECIPE)
+    config = load_recipe("bare.toml")
+    w = window(page=bare_page(config))
     w.page.locator("#nearest").scroll_into_view_if_needed()
     w.until("document.querySelector('#nearest-told').textContent")
     for name, said in (
@@ -196,16 +204,7 @@ def test_a_base_model_has_text_and_no_dialogues(window, in_tmp_path):
         f"[model]\nn_layers = 1\nn_heads = 2\nd_model = 32\ncontext = 64\n{pretrain}"
     )
     config = load_recipe("bare.toml", ["tokenizer.kind=char", "tokenizer.vocab_size=340"])
-    export.write(config, out="q8", dtype="q8", untrained=True)
-    page = html.whole(
-        in_tmp_path / "q8",
-        html.describe(in_tmp_path / "q8"),
-        folders=[ASSETS, html.PAGE, html.ENGINE],
-        told={"minitron-told": told.of(config, card="# Bare")},
-        packed={"minitron-dialogues": dialogues.packed(config)},
-    )
-    (in_tmp_path / "base.html").write_text(page)
-    w = window(page=in_tmp_path / "base.html")
+    w = window(page=bare_page(config))
     w.page.fill("#nearest-text", tiny_texts(1)[0])
     w.page.locator("#nearest").scroll_into_view_if_needed()
     w.page.locator("#nearest-found .box").first.wait_for()

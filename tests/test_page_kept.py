@@ -213,9 +213,7 @@ def test_open_what_was_saved(window, size, tmp_path):
     saved["messages"] = [{"role": "system", "content": "Be brief."}, *saved["messages"], *saved["messages"]]
     file = tmp_path / "my chat.json"
     file.write_text(json.dumps(saved))
-    w.page.evaluate("localStorage.clear()")
-    w.page.reload()
-    w.until("document.querySelector('#no-chats:not([hidden])')")
+    w.forget()
     w.page.set_input_files("#file", file)
     w.until("document.querySelectorAll('.message').length === 4")
     assert w.said() == ["hello", "hello"]
@@ -581,9 +579,7 @@ def test_all_chats_in_one_file(window, size, tmp_path):
     ]
     w.page.set_input_files("#file", file)
     w.page.wait_for_selector("#toast:has-text('All of it is here already')")
-    w.page.evaluate("localStorage.clear()")
-    w.page.reload()
-    w.until("document.querySelector('#no-chats:not([hidden])')")
+    w.forget()
     w.page.set_input_files("#file", file)
     w.page.wait_for_selector("#toast:has-text('Opened: 2')")
     again = sorted(w.stored(), key=lambda chat: -chat["updated"])
@@ -619,9 +615,7 @@ def test_a_name_outlives_a_file(window, tmp_path):
     file = tmp_path / "all.jsonl"
     file.write_bytes(Path(loaded.value.path()).read_bytes())
     (title,) = (chat["title"] for chat in w.stored())
-    w.page.evaluate("localStorage.clear()")
-    w.page.reload()
-    w.until("document.querySelector('#no-chats:not([hidden])')")
+    w.forget()
     w.page.set_input_files("#file", file)
     w.page.wait_for_selector(".message")
     assert [(chat["title"], chat["named"]) for chat in w.stored()] == [(title, True)]
