@@ -100,7 +100,7 @@ func question(text string, stdin *os.File) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("standard input cannot be read: %w", err)
 	}
-	before := strings.TrimRight(string(data), "\r\n")
+	before := strings.TrimRight(strings.TrimPrefix(string(data), byteOrderMark), "\r\n")
 	switch {
 	case len(data) > maxPipedBytes:
 		return "", fault.New("", "standard input is larger than 64 MiB")

@@ -17,7 +17,7 @@ func FuzzLines(f *testing.F) {
 	for _, seed := range []string{
 		`{"text": "hi"}`, `{"b64": "/w=="}` + "\n\n{}", `{"ids": [1, 2, 3]}` + "\r\n" + `{"ids": [272]}`, `{"ids": [1e9]}`, `{"text": null}`,
 		`{"messages": [{"role": "user", "content": "a"}], "max_tokens": 2}`, `{"messages": [{"role": "user"}], "max_tokens": -1}`,
-		`{"messages": [{"role": "user", "content": "` + strings.Repeat("x", 100) + `"}]}`, "\xff", strings.Repeat("[", 20000), `{"ids": [` + strings.Repeat("5,", 70) + "5]}",
+		`{"messages": [{"role": "user", "content": "` + strings.Repeat("x", 100) + `"}]}`, "\xff", "\ufeff{\"text\": \"hi\"}", strings.Repeat("[", 20000), `{"ids": [` + strings.Repeat("5,", 70) + "5]}",
 		`{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}`, `{"text": "\ud800"}`, "null",
 	} {
 		f.Add([]byte(seed))
@@ -26,7 +26,7 @@ func FuzzLines(f *testing.F) {
 	numbered := regexp.MustCompile(`^line [1-9][0-9]*: .`)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := 0
-		for _, line := range bytes.Split(data, []byte("\n")) {
+		for _, line := range bytes.Split(bytes.TrimPrefix(data, []byte("\ufeff")), []byte("\n")) {
 			if len(bytes.TrimSpace(line)) > 0 {
 				lines++
 			}

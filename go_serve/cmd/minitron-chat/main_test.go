@@ -165,6 +165,9 @@ func TestQuestionOnAPipe(t *testing.T) {
 	if got := ask("name: Nadia\nwho?\n", "-"); got != want {
 		t.Errorf("alone: %q, want %q", got, want)
 	}
+	if got := ask("\ufeffname: Nadia\nwho?\n", "-"); got != want {
+		t.Errorf("behind a byte order mark: %q, want %q", got, want)
+	}
 	if ask("", "who?") == want {
 		t.Error("the answer does not depend on what was piped: the test sees nothing")
 	}
@@ -277,7 +280,7 @@ func TestSelftestFindsDamage(t *testing.T) {
 }
 
 func TestTokenizeAndLogits(t *testing.T) {
-	out, _, code := runProgram(t, empty, "{\"text\": \"hi\"}\n\n{\"b64\": \"/w==\"}\n{\"text\": \"<|user|>\"}\n{\"text\": \"\"}", "tokenize", "--model", tiny)
+	out, _, code := runProgram(t, empty, "\ufeff{\"text\": \"hi\"}\n\n{\"b64\": \"/w==\"}\n{\"text\": \"<|user|>\"}\n{\"text\": \"\"}", "tokenize", "--model", tiny)
 	want := "{\"ids\":[109,110]}\n{\"ids\":[244,196,194]}\n{\"ids\":[65,129,122,120,106,119,129,67]}\n{\"ids\":[]}\n"
 	if out != want || code != 0 {
 		t.Errorf("tokenize: %q, want %q", out, want)

@@ -38,6 +38,9 @@ func (r untilDone) Read(p []byte) (int, error) {
 	}
 }
 
+// byteOrderMark is what Windows' editors put before a text.
+const byteOrderMark = "\ufeff"
+
 // eachLine answers every line of JSON on in with one on out. Blank lines are skipped. The first line that cannot be answered
 // ends the work with an error that names its number.
 func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)) error {
@@ -50,6 +53,9 @@ func eachLine(in io.Reader, out io.Writer, answer func(line []byte) (any, error)
 		}
 		if readErr != nil && !errors.Is(readErr, io.EOF) {
 			return fmt.Errorf("standard input cannot be read: %w", readErr)
+		}
+		if number == 1 {
+			line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
 			result, err := answer(line)

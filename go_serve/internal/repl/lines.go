@@ -37,8 +37,10 @@ func (l *lines) close() { close(l.requests) }
 
 func (l *lines) serve() {
 	in := bufio.NewReaderSize(l.In, 1<<16)
+	mark := "\ufeff" // that Windows' editors put before a text
 	for range l.requests {
 		text, err := in.ReadString('\n')
+		text, mark = strings.TrimPrefix(text, mark), ""
 		if text != "" && errors.Is(err, io.EOF) {
 			err = nil // a last line without its end
 		}

@@ -56,6 +56,7 @@ func talkTo(t *testing.T, options Options, maxTokens int) (out, notes string) {
 func TestCommands(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"/temp", "temperature: 0\n"},
+		{"\ufeff/temp", "temperature: 0\n"}, // a file that a Windows editor wrote
 		{"/temp 0.5", "temperature: 0.5\n"},
 		{"/temp 0,5", "temperature: 0.5\n"},
 		{"/temp hot", "/temp needs a number from 0 to 100.\n"},
