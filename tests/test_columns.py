@@ -1,6 +1,7 @@
 """Checking whole columns of turns gives the same as checking row by row; so does reading large files in parts."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +11,8 @@ from dialogues import TURNS, dialogue, everything, numbered, part, refused, run,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minitron.data import columns
-from minitron.data.formats import parquet
+from minitron.data import checked, columns
+from minitron.data.formats import open_source, parquet
 from minitron.data.messages import digest_of, role_map, to_messages
 from minitron.recipe.data import DataConfig
 from minitron.stages import data as stage
@@ -117,6 +118,28 @@ def test_what_another_thread_meets_is_told_as_here(monkeypatch):
     monkeypatch.setattr(parquet, "PART_BYTES", 1)
     assert refused(files=["x.parquet"], keep=["s >= 1"], workers=2) == here
     assert not list(Path("runs/t/data").glob(".*"))
+
+
+def test_what_threads_would_read_is_judged_as_here(monkeypatch):
+    """A file without rows may have any columns, as empty files of pandas have; one that has a column twice is refused."""
+    write("a.parquet", numbered(40))
+    pq.write_table(pa.table({"other": pa.array([], pa.int64())}), "b.parquet")
+    messages = pa.array(numbered(3), TURNS)
+    pq.write_table(pa.Table.from_arrays([messages, messages], names=["messages", "messages"]), "twice.parquet")
+    for _ in range(2):
+        assert "has the column 'messages' twice" in refused(files=["twice.parquet"], workers=2)
+        assert run(files=["a.parquet", "b.parquet"], workers=2)["kept"] == 40
+        shutil.rmtree("runs")
+        monkeypatch.setattr(stage, "LEAST_BYTES", 0)
+
+
+def test_threads_leave_a_row_group_that_memory_cannot_hold_to_processes(monkeypatch):
+    """What threads read stays in memory, but a file of several gigabytes may be one row group."""
+    write("x.parquet", numbered(1000), row_group_size=500)
+    largest = max(pq.read_metadata("x.parquet").row_group(i).total_byte_size for i in range(2))
+    for most, threads in ((largest, True), (largest - 1, False)):
+        monkeypatch.setattr(checked, "MOST_GATHERED", most)
+        assert checked.by_columns(open_source(Path("x.parquet")), DataConfig()) is threads
 
 
 def test_text_that_is_not_utf8_is_refused():

@@ -25,8 +25,8 @@ from minitron.core.addresses import version
 from minitron.core.files import atomic_write, write_error
 from minitron.data.columns import MESSAGES, are_checked, check, digests_of
 from minitron.data.expressions import Leaf
-from minitron.data.formats.parquet import Parquet
-from minitron.data.formats.source import Source, reading, unreadable
+from minitron.data.formats.parquet import PART_BYTES, Parquet
+from minitron.data.formats.source import Source, one_of, reading, unreadable
 from minitron.data.messages import NO_ANSWER, printable, role_map, to_messages
 from minitron.data.quality import Quality
 from minitron.data.rules import is_text
@@ -36,6 +36,7 @@ from minitron.data.store import SCHEMA
 from minitron.recipe.data import DataConfig
 
 CHECKED = pa.schema([*SCHEMA, ("digest", pa.binary(16)), ("probe", pa.bool_()), ("may_be_valid", pa.bool_())])
+MOST_GATHERED = 2 * PART_BYTES  # uncompressed size of a row group; pandas may write a file of gigabytes as one
 UNANSWERED = "a probe without an answer: write one that passes its check"
 
 
@@ -83,13 +84,15 @@ def write(task: Task) -> Written:
 
 def by_columns(source: Source, config: DataConfig) -> bool:
     """Whether `dialogues` checks the rows of this source in whole columns, except for unusual ones. Arrow and NumPy then do the work,
-    for which threads of this process are enough."""
+    for which threads of this process are enough, unless a row group is too large for `gather` to hold."""
     if config.clean or not isinstance(source, Parquet) or not isinstance(source.path, Path):
         return False
-    with reading(source.where):
-        schema = pq.read_schema(source.path)
+    with reading(source.where), pq.ParquetFile(source.path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+    if max(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)) > MOST_GATHERED:
+        return False
     turns = Shape.find(schema.names, config=config, where=source.where).whole_turns
-    return bool(turns) and are_checked(schema.field(turns).type)
+    return bool(turns) and are_checked(schema.field(one_of(turns, schema.names, where=source.where)).type)
 
 
 def gather(task: Task) -> Gathered:

@@ -38,10 +38,10 @@ class Parquet(Source):
                 yield RowGroup(file, group, where=self.where, batch_rows=rows)
 
     def parts(self) -> list[Source]:
-        """The row groups, in parts of about PART_BYTES."""
+        """The row groups, in parts of about PART_BYTES; none if there are no rows, whose columns do not count."""
         found: list[Source] = []
         metadata, begin, size = pq.read_metadata(self._opened()), 0, 0
-        for group in range(metadata.num_row_groups):
+        for group in range(metadata.num_row_groups if metadata.num_rows else 0):
             size += metadata.row_group(group).total_byte_size
             if size >= PART_BYTES or group == metadata.num_row_groups - 1:
                 found.append(Parquet(self.path, range(begin, group + 1)))
