@@ -19,7 +19,8 @@ from minitron.curate import look
 from minitron.curate.figures import BINS, covered, histogram, quantiles, script_of
 from minitron.curate.traced import DUPLICATE, trace
 from minitron.recipe.load import recipe_of
-from minitron.recipe.schema import TokenizerConfig
+from minitron.recipe.schema import Config, TokenizerConfig
+from minitron.recipe.write import dump_recipe
 from minitron.stages import data as stage
 from minitron.tokenizer import chat_template, kinds
 
@@ -137,8 +138,6 @@ def test_the_report_of_the_data_stage_counts_all_rows(capsys):
     recipe = config()
     stage.run(recipe)
     assert "has not run" in shown(capsys, recipe)  # the stage itself writes no config.toml
-    from minitron.recipe.write import dump_recipe
-
     Path("runs/t/data/config.toml").write_text(dump_recipe(recipe))
     assert "What became of all 54 rows (the data stage's report)" in shown(capsys, recipe)
     assert "has not run" in shown(capsys, config(keep=["s >= 6"]))
@@ -164,6 +163,24 @@ def test_built_in_dialogues_need_no_data_stage(capsys):
     recipe = recipe_of({"data": {"synth_rows": 1000, "keep": ["overall_score >= 6"]}}, Path("t.toml"))
     look.run(recipe, rows=100)
     assert capsys.readouterr().out.startswith("t.toml: 100 rows looked at")
+
+
+def test_built_in_dialogues_are_those_of_the_recipe_as_it_is_now(capsys):
+    """The data stage has run, and then somebody gave the person another name."""
+
+    def named(name: str) -> Config:
+        return recipe_of({"data": {"synth_rows": 600, "persona": {"name": name, "languages": ["en"]}}}, Path("t.toml"))
+
+    stage.run(named("Bruno"))
+    Path("runs/t/data/config.toml").write_text(dump_recipe(named("Bruno")))
+    for name in ("Bruno", "Carla"):
+        told = {
+            word
+            for row in trace(named(name), rows=600)
+            for message in row.messages
+            for word in message["content"].split()
+        }
+        assert {word.strip(".,!?") for word in told} & {"Bruno", "Carla"} == {name}
 
 
 def test_the_command_in_a_pipe():

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from minitron import synth
 from minitron.core.errors import MinitronError
+from minitron.data import store
 from minitron.data.expressions import Leaf
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Chunk, Columns, Objects, Source, rows_of, value_of
@@ -102,16 +103,17 @@ def trace(config: Config, *, rows: int) -> Iterator[Traced]:
 
 @contextmanager
 def opened(config: Config, *, rows: int) -> Iterator[list[tuple[mixture.Ingredient, list[Source]]]]:
-    """The recipe's parts with their sources. Built-in dialogues that the data stage has not written yet are made for the time being, at
-    most `rows` of them."""
+    """The recipe's parts with their sources. Built-in dialogues that the data stage has not written with these settings are made for the
+    time being, at most `rows` of them."""
     made = config.layout.stage("data") / "synth.parquet"
+    written = made.exists() and bool(store.report_of(config))
     if not config.data.given:
         hint = "set data.files, data.hub or data.synth_rows; for raw text see: minitron clean"
         raise MinitronError(f"{config.recipe} names no dialogues", hint=hint, code=2)
     with tempfile.TemporaryDirectory() as scratch:
         found = []
         for part in mixture.ingredients(config.data):
-            path = made if made.exists() else Path(scratch) / "synth.parquet"
+            path = made if written else Path(scratch) / "synth.parquet"
             if part.config.synth_rows and path != made:
                 synth.write(
                     path,
