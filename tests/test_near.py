@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -194,6 +195,20 @@ def test_contamination_alone_can_go_or_be_reported(capfd):
     assert report["near"][NEAR_HELD_OUT] == leaks
     assert report["near"][NEAR] + leaks == 41
     assert f"{leaks} dialogues to train on are near duplicates of held-out ones" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_dialogues_that_are_all_alike_leave_none_to_train_on(capfd):
+    """A question with a number in it: the one that stays is held out, which sft would find out."""
+    turns = [dialogue("tell me a story about a cat please", f"once there was a cat in house {i}") for i in range(30)]
+    for drop in ("all", "held-out"):
+        with pytest.raises(MinitronError, match="all dialogues to train on are near duplicates") as error:
+            run(turns, near_duplicates=0.5, near_drop=drop, probes="")
+        assert "data.near_duplicates" in error.value.hint
+    different = random.Random(2)
+    run([*turns, *(made(different, 80) for _ in range(30))], near_duplicates=0.5, probes="")
+    [would] = re.findall(r"would give (.*?),", capfd.readouterr().err)
+    assert int(would) >= 0
 
 
 @pytest.mark.usefixtures("folder")

@@ -98,9 +98,10 @@ class Shuffled:
         dropped: Counter[str] = Counter()
         kept, found = self._distinct(dropped)
         self._cap(found, dropped)
-        moved = self._split(found, want_valid=want_valid)
+        self._split(found, want_valid=want_valid)
         near = self._near(kept, found, dropped) if self.near else None
         self.rows = int((found.part != GONE).sum())
+        moved = int(((found.part == VALID) & ~self._by_share(found)).sum())
         copies = self._copies(found)
         self._write(kept, found, copies)
         for part in self.parts.values():
@@ -135,20 +136,24 @@ class Shuffled:
             found.part[beyond] = GONE
             dropped[BEYOND] += len(beyond)
 
-    def _split(self, found: Dialogues, *, want_valid: bool) -> int:
-        """Marks probes and, for each origin, what is held out. Returns how many more are held out than their digests alone decide."""
+    def _split(self, found: Dialogues, *, want_valid: bool) -> None:
+        """Marks probes and, for each origin, what is held out."""
         found.part[found.probe & (found.part != GONE)] = PROBE
-        moved = sum(self._hold_out(found, found.origin == i, want_valid) for i in range(len(self.origins)))
+        for number in range(len(self.origins)):
+            self._hold_out(found, found.origin == number, want_valid)
         if not (found.part == VALID).any():  # such as when each origin has only one dialogue
-            moved += self._hold_out(found, np.ones(len(found.part), bool), want_valid)
-        return moved
+            self._hold_out(found, np.ones(len(found.part), bool), want_valid)
 
-    def _hold_out(self, found: Dialogues, mine: np.ndarray, want_valid: bool) -> int:
+    def _by_share(self, found: Dialogues) -> np.ndarray:
+        """(n,) bool: those that their digests alone would hold out."""
+        return found.digest[:, 0] / 2.0**64 < self.valid_fraction
+
+    def _hold_out(self, found: Dialogues, mine: np.ndarray, want_valid: bool) -> None:
         mine = mine & (found.part == TRAIN)
         count, may = int(mine.sum()), mine & found.may_be_valid
         if count < 2:
-            return 0
-        valid = may & (found.digest[:, 0] / 2.0**64 < self.valid_fraction)
+            return
+        valid = may & self._by_share(found)
         by_share = int(valid.sum())
         least = min(LEAST_VALID, max(1, count // 10), int(may.sum())) if want_valid else 0
         if by_share < least or by_share == count:
@@ -157,7 +162,6 @@ class Shuffled:
             valid[:] = False
             valid[rows[: min(max(least, by_share), count - 1)]] = True
         found.part[valid] = VALID
-        return max(0, int(valid.sum()) - by_share)
 
     def _near(self, kept: list[np.ndarray], found: Dialogues, dropped: Counter[str]) -> dict[str, Any]:
         """Drops near duplicates of dialogues that stay, as far as `near_drop` says; returns what was found, for the report.

@@ -81,6 +81,9 @@ def run(config: Config) -> None:
         if data.valid_fraction and report["train"] > 1 and not report["valid"]:
             hint = "make data.valid_keep less strict"
             raise MinitronError("no dialogue is judged well enough to be held out", hint=hint)
+        if not report["train"]:
+            hint = "raise data.near_duplicates, or set data.near_drop = 'none'"
+            raise MinitronError("all dialogues to train on are near duplicates of held-out ones", hint=hint)
         # The old report is not about the files that are put in place next.
         config.layout.stage_report("data").unlink(missing_ok=True)
     atomic_write(config.layout.stage_report("data"), json.dumps(report, indent=1, ensure_ascii=False))
@@ -223,7 +226,7 @@ def _report(split: Split | Shuffled, settled: Settled, readers: list[Reader], ev
         raise MinitronError(f"there are no rows in {paths}", hint="check data.files or data.hub_split")
     if split.rows == split.parts["probes"].rows:
         what = "all dialogues that are left are probes" if split.rows else "no dialogue is left"
-        reasons = "; ".join(f"{reason}: {rows:,}" for reason, rows in dropped.items())
+        reasons = "; ".join(f"{reason}: {rows:,}" for reason, rows in dropped.items()) or "none was dropped"
         hint = HINTS.get(next(iter(dropped), ""), "check data.keep and data.probes")
         if UNKNOWN_ROLE in dropped:
             hint = f"map these roles in data.roles: {', '.join(sorted(tally.unknown_roles))}"
