@@ -302,6 +302,8 @@ WHATSAPP = {
     "bulgarian": ("{:%-d.%-m.%y г., %-H:%M} - ", ""),
     "greek": ("{0:%-d/%-m/%y, %-I:%M} {halves[0]} - ", ""),
     "arabic": ("{0:%-d/%-m/%Y}، {0:%-I:%M} {halves[1]} - ", ""),
+    "arabic, with marks": ("{0:%-d}\u200f/{0:%-m}\u200f/{0:%Y}، {0:%-I:%M} {halves[1]} - ", ""),
+    "arabic, ios": ("[{0:%-d}\u200f/{0:%-m}\u200f/{0:%Y}، {0:%-I:%M:%S} {halves[1]}] ", "\u200e"),
     "chinese": ("{0:%Y/%-m/%-d} {halves[2]}{0:%-I:%M} - ", ""),
     "korean": ("{0:%Y. %-m. %-d.} {halves[3]} {0:%-I:%M} - ", ""),
 }
@@ -333,7 +335,7 @@ def test_whatsapp(kind, line_end, capfd):
         time = BEGIN + timedelta(minutes=minute)
         halves = [half[time.hour > 11] for half in HALVES]
         head = form.format(time, dotted="p.\u00a0m." if time.hour > 11 else "a.\u00a0m.", halves=halves)
-        if kind == "arabic":
+        if kind.startswith("arabic"):
             head = head.translate(dict(zip(range(ord("0"), ord("9") + 1), "٠١٢٣٤٥٦٧٨٩", strict=True)))
         lines.append(("\u200e" if mark and "\u200e" in text else "") + head + text)
     Path("WhatsApp Chat with Max.txt").write_text(

@@ -23,8 +23,9 @@ BLANK = "[ \u00a0\u202f]"
 PM = {"p", "pm", "μμ", "م", "下午", "晚上", "中午", "오후"}
 AM = {"a", "am", "πμ", "ص", "上午", "早上", "凌晨", "오전"}
 IN_FRONT = re.compile(r"[\u3400-\u9fff\uac00-\ud7af]+")  # 下午, 오후
+BETWEEN = rf"[{MARKS}]*[./-]{BLANK}?"  # the numbers of a date; Arabic phones write a mark before each /
 HEAD = re.compile(
-    rf"[{MARKS}]*\[?(\d{{1,4}})[./-]{BLANK}?(\d{{1,2}})[./-]{BLANK}?(\d{{1,4}})\.?"  # 31.12.23
+    rf"[{MARKS}]*\[?(\d{{1,4}}){BETWEEN}(\d{{1,2}}){BETWEEN}(\d{{1,4}})\.?"  # 31.12.23
     rf"(?P<between>[^\d\n:]{{1,8}}?)[{MARKS}]*"  # a comma, "à", "klo", "г.,", 下午
     rf"(?P<hour>\d{{1,2}})[:.](?P<minute>\d{{2}})(?:[:.](?P<second>\d{{2}}))?"
     rf"(?:{BLANK}?(?P<half>[AaPp]\.?{BLANK}?[Mm]\.?|[πμ]\.?{BLANK}?μ\.?|[صم]))?[{MARKS}]*"  # PM
