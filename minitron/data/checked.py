@@ -89,7 +89,8 @@ def by_columns(source: Source, config: DataConfig) -> bool:
         return False
     with reading(source.where), pq.ParquetFile(source.path) as file:
         schema, metadata = file.schema_arrow, file.metadata
-    if max(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)) > MOST_GATHERED:
+    sizes = (metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    if max(sizes, default=0) > MOST_GATHERED:
         return False
     turns = Shape.find(schema.names, config=config, where=source.where).whole_turns
     return bool(turns) and are_checked(schema.field(one_of(turns, schema.names, where=source.where)).type)
