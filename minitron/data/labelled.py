@@ -4,7 +4,7 @@
 - `chosen` and `rejected` columns: answers to a prompt beside them, or whole dialogues that differ in their last answer
 - dialogues with scores: what passes `reject.chosen_if` is chosen, what passes `reject.rejected_if` is rejected
 
-Yields one `Labelled` per completion; knows nothing about tokens.
+Yields one `Labelled` per completion; knows nothing about who learns from it.
 """
 
 from collections import Counter
