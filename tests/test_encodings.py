@@ -37,6 +37,23 @@ HINDI = "नमस्ते आप कैसे हैं आज मौसम �
 KOREAN = "안녕하세요. 오늘 날씨가 참 좋네요. 공원에 갑시다. 감사합니다."
 
 
+# Of each language about the letters beyond ASCII that any text of it has.
+LATIN = [
+    ("“À bientôt”, dit Hélène ; le café était près de la forêt, où ça sentait déjà la crème brûlée et le thé.", "cp1252"),
+    ("Não sei se você já foi à praia; amanhã haverá lições e opções para a avó e as crianças, então até lá.", "cp1252"),
+    ("Perché non vieni più? La città è bella, l'università è vicina, però lunedì non posso: c'è già più gente.", "cp1252"),
+    ("Mañana iré al jardín con el niño; ¿dónde está el café? Según él, allí, detrás de la estación. ¡Qué alegría!", "cp1252"),
+    ("Huomenna äiti lähtee töihin, ja isä jää kotiin. Hyvää yötä, sanoi tyttö, ja näki meren jään päällä sinisenä.", "cp1252"),
+    ("Í gærkvöldi gengum við meðfram ánni og töluðum um bækur. Síðan fórum við heim, þökk sé þér.", "cp1252"),
+    ("Dün akşam öğretmenimiz çok güzel bir şey söyledi: ışıklar yanıyordu, çocuklar bahçede oynuyordu. İyi!", "cp1254"),
+    ("Příliš žluťoučký kůň úpěl ďábelské ódy; včera večer jsme šli na procházku a děti si hrály.", "cp1250"),
+    ("Sinoć smo šetali uz rijeku, a učiteljica želi reći da će biti sunčano. Djeca žele kući, što češće.", "cp1250"),
+    ("Zażółć gęślą jaźń. Później wróciliśmy do domu i zjedliśmy kolację, bo słońce już zaszło.", "iso8859_2"),
+    ("Vakare vaikščiojome palei upę ir kalbėjomės apie knygas; ačiū už viską, ką padarėte, grįžome į namus.", "cp1257"),
+    ("Bērni spēlējās dārzā, līdz kļuva tumšs; mēs atgriezāmies mājās, paēdām vakariņas un gājām gulēt, kā ierasts.", "cp1257"),
+]  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _everything_is_said_anew():
     encodings.tell.cache_clear()
@@ -49,6 +66,14 @@ def test_a_text_comes_back(text, encoding, capfd):
     assert list(documents(PretrainConfig(files=["book.txt"]))) == [text]
     said = capfd.readouterr().err
     assert said.count("book.txt is read as ") == (not encoding.startswith("utf-8"))
+
+
+@pytest.mark.parametrize(("text", "encoding"), LATIN)
+@pytest.mark.parametrize("times", [3, 30])
+def test_latin_letters_are_those_of_one_language(text, encoding, times):
+    """è in one code page is č in another, ę in a third one."""
+    text = f"{text}\n" * times
+    assert decoded(text.encode(encoding), where="x") == text
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
