@@ -136,6 +136,13 @@ def test_halves_of_characters_are_replaced(in_tmp_path):
     assert list(documents.documents(PretrainConfig(files=["x.jsonl"]))) == ["a\ufffd"]
 
 
+def test_a_file_without_rows_may_lack_the_column(in_tmp_path):
+    """pandas writes an empty table without columns."""
+    pq.write_table(pa.table({"text": ["a", "b"]}), "x.parquet")
+    pq.write_table(pa.table({}), "y.parquet")
+    assert list(documents.documents(PretrainConfig(files=["*.parquet"]))) == ["a", "b"]
+
+
 def test_mistakes_in_raw_text(in_tmp_path):
     Path("latin.txt").write_bytes("é".encode("latin-1"))
     Path("bad.parquet").write_text("no parquet")

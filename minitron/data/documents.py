@@ -62,7 +62,7 @@ def documents_of(source: Source, *, column: str, option: str = "pretrain.column"
     column, met = source.only_column or column, set()
     with reading(source.where):
         for chunk in source.chunks(BATCH_ROWS):
-            if column not in met | set(chunk.names):
+            if chunk.rows and column not in met | set(chunk.names):  # a file without rows may lack it
                 raise no_column(column, names=chunk.names, where=source.where, otherwise=f"set {option}")
             met.add(column)
             for cells in chunk.cells([column]):
