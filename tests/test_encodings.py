@@ -76,6 +76,12 @@ def test_latin_letters_are_those_of_one_language(text, encoding, times):
     assert decoded(text.encode(encoding), where="x") == text
 
 
+def test_a_short_russian_text_is_not_one_of_an_old_macintosh():
+    """The small letters are the same in both, but я."""
+    text = "о книгах. Сестра сказала, что завтра будет солнечно."
+    assert decoded(text.encode("cp1251"), where="x") == text
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("text", [POEM, CHAT, JAPANESE])
 def test_chinese_without_a_mark_is_right_or_refused(text, encoding):

@@ -140,7 +140,7 @@ def legacy(lines: list[bytes], error: UnicodeDecodeError, *, where: str) -> str:
         return encoding
     from charset_normalizer import from_bytes  # takes 0.1 s
 
-    best = from_bytes(sample).best()
+    best = from_bytes(sample, cp_exclusion=["mac_cyrillic"]).best()  # which it takes short texts in cp1251 for
     if best is None:
         raise _not_utf8(where, error)
     return best.encoding
