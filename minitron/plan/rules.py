@@ -25,23 +25,25 @@ USEFUL_EPOCHS, MOST_EPOCHS = 4, 16
 # three kinds of data (docs/plan.md; benchmarks/plan.py measured the second), and the smallest of Hoffmann et al., arXiv
 # 2203.15556, table 3.
 MEASURED = {
-    "seconds": (2.5e11, 0.35e6),
-    "minutes": (5.9e13, 0.95e6),
+    "seconds": (2.5e11, 0.40e6),
+    "minutes": (5.9e13, 1.1e6),
     "Chinchilla": (1.92e19, 400e6),
 }
+# Parameters outside the embedding, and the size of the vocabulary that did best with them: for the smallest ones, twice what the raw
+# results of Tao et al. (arXiv 2407.13623) come to there (docs/plan.md; benchmarks/plan.py --vocabulary measured it), for others those.
+VOCABULARIES = [(0.2e6, 1280), (0.8e6, 2400), (10e6, 4500), (30e6, 5700), (100e6, 10_000)]
 # A model that was trained on fewer tokens does not speak; repeated tokens count for what they are worth. A demo needs 1.2M
 # tokens of its regular dialogues to answer half of its probes.
 SPEAKS = 1_000_000
 
 
 def vocabulary(body: int, *, studied: Studied | None = None) -> int:
-    """The vocabulary's size for `body` parameters outside the embedding: interpolated in logarithms between the raw results of Tao
-    et al. (arXiv 2407.13623), and extrapolated beyond them. A study of the user's own text moves this curve up or down, so that the
-    study's best vocabulary lies on it. A multiple of 64."""
-    points = [(1e6, 1300), (3e6, 2200), (10e6, 4500), (30e6, 5700), (100e6, 10_000)]
+    """The vocabulary's size for `body` parameters outside the embedding: interpolated in logarithms between VOCABULARIES, and extrapolated
+    beyond them. A study of the user's own text moves this curve up or down, so that the study's best vocabulary lies on it. A multiple
+    of 64."""
     if not studied:
-        return max(512, 64 * round(between(points, body) / 64))
-    moved = studied.vocab_size * between(points, body) / between(points, studied.body)
+        return max(512, 64 * round(between(VOCABULARIES, body) / 64))
+    moved = studied.vocab_size * between(VOCABULARIES, body) / between(VOCABULARIES, studied.body)
     return max(min(512, studied.vocab_size), 64 * round(moved / 64))
 
 
