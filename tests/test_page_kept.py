@@ -515,6 +515,13 @@ def test_a_draft_of_a_new_chat_is_not_lost_in_another(window):
     w.ask("more of the old")
     w.page.click("#new-chat")
     assert w.page.input_value("#message") == "a thought"
+    w.page.click(".chat")
+    w.page.hover(".mine >> nth=0")
+    w.page.locator(".mine").first.get_by_label("Edit").click()
+    w.page.press(".editing textarea", "Enter")
+    w.answer()
+    w.page.click("#new-chat")
+    assert w.page.input_value("#message") == "a thought"
 
 
 def test_nothing_is_sent_before_the_model_is_known(window):

@@ -125,7 +125,7 @@
     messages.append(turn[0]);
     messages.append(turn[1], true);
     messages.toBottom();
-    if (first) store.tab.set("draft:", ""); // the draft belongs to this chat now
+    if (first && !chat.removed.length) store.tab.set("draft:", ""); // the draft belongs to this chat now; after an edit it did before
     keepDraft();
     answer(chat);
     keep(chat);
