@@ -390,6 +390,23 @@ def test_a_name_that_is_being_typed(window):
     assert w.page.locator(".chat").all_inner_texts() == ["My holiday plan"]
 
 
+def test_a_click_on_another_chat_ends_a_renaming_and_opens_that_chat(window):
+    w = window()
+    w.ask("one")
+    w.page.click("#new-chat")
+    w.ask("two")
+    w.page.get_by_label("Rename “two”").click()
+    w.page.fill(".rename", "second")
+    box = w.page.get_by_role("button", name="one", exact=True).bounding_box()
+    w.page.mouse.move(box["x"] + 20, box["y"] + 10)
+    w.page.mouse.down()
+    w.page.wait_for_selector(".rename", state="detached")
+    w.page.mouse.up()
+    assert w.said() == ["one"]
+    assert w.page.locator(".chat").all_inner_texts() == ["second", "one"]
+    assert w.page.get_by_label("Delete “second”").count() == 1
+
+
 def test_the_focus_in_the_list_outlives_the_end_of_an_answer(window):
     w = window()
     w.ask("hello")

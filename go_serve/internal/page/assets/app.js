@@ -243,7 +243,7 @@
     const found = search.find(all, $("search").value);
     chats.show(found, current, {
       open: (chat, message) => openChat(chat, !message, message), remove: removeChat,
-      renamed: (chat, focus) => { keep(chat); showChats(); showState(); if (focus) chats.focus(chat); },
+      renamed: (chat, focus) => { keep(chat); showState(); if (focus) { showChats(); chats.focus(chat); } },
     });
     $("search-row").hidden = !all.length;
     $("no-chats").hidden = found.length > 0;

@@ -35,20 +35,22 @@
     return Boolean(button);
   }
 
-  function row({ chat, message, excerpt }, isCurrent, handlers) {
+  function row(found, isCurrent, handlers) {
+    const { chat, message, excerpt } = found;
     const open = node("button", { type: "button", class: "chat", text: chat.title, title: chat.title });
     if (excerpt) open.append(node("span", { class: "excerpt", text: excerpt }));
     if (isCurrent) open.setAttribute("aria-current", "true");
     open.addEventListener("click", () => handlers.open(chat, message));
     const item = node("li", { class: isCurrent ? "current" : "" }, open);
     const more = node("span", { class: "row-actions" },
-      iconButton("edit", t("renameThis", { title: chat.title }), () => rename(chat, item, handlers)),
+      iconButton("edit", t("renameThis", { title: chat.title }), () => rename(found, item, handlers)),
       iconButton("bin", t("removeThis", { title: chat.title }), () => handlers.remove(chat)));
     item.append(more);
     return item;
   }
 
-  function rename(chat, item, handlers) {
+  function rename(found, item, handlers) {
+    const { chat } = found;
     const field = node("input", { class: "rename", "aria-label": t("chatName"), maxlength: NAME });
     let finished = false; // Enter finishes twice: it removes the field, and the field then loses the focus
     const finish = (keep, focus) => {
@@ -58,7 +60,10 @@
         chat.title = field.value.trim();
         chat.named = true;
       }
-      field.remove();
+      // Only this row is made anew: the person may be pressing a button of another one.
+      const renamed = row(found, item.className === "current", handlers);
+      rows.find((each) => each.item === item).item = renamed;
+      item.replaceWith(renamed);
       handlers.renamed(chat, focus);
     };
     field.value = chat.title;
