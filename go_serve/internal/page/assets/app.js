@@ -137,6 +137,7 @@
     if (!message || running.has(current)) return;
     versions.begin(message);
     messages.show(current, message);
+    messages.toBottom();
     focusField();
     answer(current);
   }
@@ -316,12 +317,16 @@
     });
   }
 
+  function showTheme() {
+    $("theme-name").textContent = t("theme", { name: t(look.theme).toLowerCase() });
+    $("theme").querySelector("use").setAttribute("href", `#i-${look.theme}`);
+  }
+
   function speak() {
     words.fill(document);
     if (location.protocol === "file:") $("fine").lastElementChild.textContent = t("fineFile");
     panels.help();
-    $("theme-name").textContent = t("theme", { name: t(look.theme).toLowerCase() });
-    $("theme").querySelector("use").setAttribute("href", `#i-${look.theme}`);
+    showTheme();
     $("language").textContent = t("otherLanguage");
     $("language").lang = words.lang === "en" ? "ru" : "en";
     showStorage();
@@ -375,7 +380,7 @@
     on("new-chat", newChat);
     on("new-chat-top", newChat);
     for (const panel of ["settings", "about", "help", "save"]) on(`open-${panel}`, () => { closeSide(); panels.open(panel); });
-    on("theme", () => { look.next(); speak(); });
+    on("theme", () => { look.next(); showTheme(); });
     on("language", () => { look.speak(words.lang === "en" ? "ru" : "en"); speak(); });
     on("reset", () => { settings = {}; store.clearSettings(); showAbout(); });
     files.listen({ current: () => current, all: () => all, name: () => about.name, systemOf, opened: openSaved });

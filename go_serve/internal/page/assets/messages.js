@@ -18,8 +18,10 @@
   // --- scrolling: the end stays in view until the person scrolls up.
   let following = true;
   const atEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 48;
-  let place = 0;
+  let place = 0, size = "";
+  const sizeNow = () => `${scroll.clientWidth} ${scroll.clientHeight}`;
   scroll.addEventListener("scroll", () => {
+    if (size !== sizeNow()) return; // it was the window that changed, or the phone was turned
     // Only scrolling up ends it: the event comes late, and the content may have grown or shrunk meanwhile without the person.
     if (atEnd()) following = true;
     else if (scroll.scrollTop < place) following = false;
@@ -32,7 +34,7 @@
     list.querySelector(".open")?.classList.remove("open");
     event.target.closest(".message")?.classList.add("open");
   });
-  new ResizeObserver(() => follow()).observe(scroll);
+  new ResizeObserver(() => { size = sizeNow(); follow(); }).observe(scroll);
 
   function toBottom() {
     following = true;
@@ -241,8 +243,12 @@
     return made;
   }
 
-  // show puts a chat on the screen in place of the last one; running is the message that is being written, if any.
+  // show puts a chat on the screen in place of the last one; running is the message that is being written, if any. If it is the same
+  // chat, who has scrolled up in it goes on reading there.
+  let onScreen; // the chat
   function show(chat, running) {
+    const reading = chat === onScreen && !following ? scroll.scrollTop : null;
+    onScreen = chat;
     const typing = list.querySelector("textarea:focus");
     const [at] = [...shown].find(([, { item }]) => item.contains(typing)) ?? [];
     shown = new Map();
@@ -251,7 +257,8 @@
       add(message).update(message === running);
       if (memory(message).editing !== undefined) showEdit(message);
     }
-    toBottom();
+    if (reading === null) toBottom();
+    else scroll.scrollTop = reading;
     // Who was typing in one of its fields goes on.
     const field = typing && shown.get(at)?.item.querySelector("textarea");
     field?.focus();

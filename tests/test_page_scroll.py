@@ -1,0 +1,68 @@
+"""What is read on the page of `minitron-chat web` stays where it is: long chats, other languages, another tab, a phone that is turned."""
+
+import json
+
+import pytest
+from browser import SIZES
+from terminal import TINY
+
+BOTH = pytest.mark.parametrize("size", SIZES)
+TO_END = "(e) => e.scrollHeight - e.scrollTop - e.clientHeight"
+# [the number of the message at the top, how far it is from the top]
+READING = """(e) => { const top = (m) => m.getBoundingClientRect().top - e.getBoundingClientRect().top;
+    const all = [...e.querySelectorAll('.message')];
+    const at = all.findIndex((m) => top(m) + m.offsetHeight > 20);
+    return [at, Math.round(top(all[at]))]; }"""
+SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+
+
+def long_chat(w, turns: int):
+    """Stores a chat whose messages differ much in height, and opens it."""
+    sha256 = json.loads((TINY / "config.json").read_text())["weights"]["sha256"]
+    messages = []
+    for n in range(turns):
+        text = "word " * (1, 5, 60, 400)[n * 7 % 4]
+        messages += [
+            {"role": "user", "content": f"question {n} {text}", "id": f"{n:013}-a"},
+            {"role": "assistant", "content": f"answer {n}\n\n{text}\n\n- and\n- a list", "at": n},
+        ]
+    chat = {"id": "long", "title": "long", "updated": 1, "removed": [], "messages": messages}
+    w.page.evaluate("([k, v]) => localStorage.setItem(k, v)", [f"minitron:{sha256[:12]}:chat:long", json.dumps(chat)])
+    w.open()
+    w.side()
+    w.page.click(".chat")
+    w.page.evaluate(SETTLED)
+
+
+@BOTH
+def test_who_has_scrolled_up_goes_on_reading_there(window, size):
+    w = window(size)
+    long_chat(w, 60)
+    scroll = w.page.locator("#scroll")
+    scroll.evaluate("(e) => { e.scrollTop -= 3000; }")
+    w.page.wait_for_selector("#to-end")
+    w.page.evaluate(SETTLED)
+    before = scroll.evaluate(READING)
+    for change in ("theme", "language"):
+        w.page.evaluate("(id) => document.getElementById(id).click()", change)
+        w.page.evaluate(SETTLED)
+        assert scroll.evaluate(READING) == pytest.approx(before, abs=2)
+    other = w.twin()
+    other.side()
+    other.page.click(".chat")
+    other.ask("more")
+    w.until("document.querySelectorAll('.message').length === 122")
+    w.page.evaluate(SETTLED)
+    assert scroll.evaluate(READING) == pytest.approx(before, abs=2)
+    w.page.click("#to-end")
+    assert scroll.evaluate(TO_END) < 2
+
+
+@pytest.mark.parametrize("turns", [4, 60])
+def test_the_end_stays_in_view_when_a_phone_is_turned(window, turns):
+    w = window("phone")
+    long_chat(w, turns)
+    for width, height in ((844, 390), (390, 844), (700, 500), (320, 600)):
+        w.page.set_viewport_size({"width": width, "height": height})
+        w.page.wait_for_timeout(100)
+        assert w.page.locator("#scroll").evaluate(TO_END) < 2
