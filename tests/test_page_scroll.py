@@ -35,6 +35,53 @@ def long_chat(w, turns: int):
 
 
 @BOTH
+def test_a_chat_of_hundreds_is_read_without_jumps(window, size):
+    """Messages out of sight are not laid out, and yet their number and their heights make no difference."""
+    w = window(size)
+    long_chat(w, 300)
+    scroll = w.page.locator("#scroll")
+    assert scroll.evaluate(TO_END) < 2
+    w.ask("hello")
+    w.page.evaluate(SETTLED)
+    assert scroll.evaluate(TO_END) < 2
+    top = "(e, n) => e.querySelectorAll('.message')[n].getBoundingClientRect().top"
+    for _ in range(30):
+        at, _ = scroll.evaluate(READING)
+        before = scroll.evaluate(top, at)
+        scroll.evaluate("(e) => { e.scrollTop -= 250; }")
+        w.page.evaluate(SETTLED)
+        assert abs(scroll.evaluate(top, at) - before - 250) <= 2
+    w.side()
+    w.page.fill("#search", "question 150")
+    w.page.click(".chat")
+    w.page.evaluate(SETTLED)
+    box, found = scroll.bounding_box(), w.page.locator(".mine", has_text="question 150 ").bounding_box()
+    assert box["y"] < found["y"] < box["y"] + box["height"] / 2
+    # most are not laid out; those on paper are
+    sight = "getComputedStyle(document.querySelector('.message')).contentVisibility"
+    assert w.page.evaluate(sight) == "auto"
+    w.page.emulate_media(media="print")
+    assert w.page.evaluate(sight) == "visible"
+
+
+@BOTH
+def test_the_buttons_of_an_earlier_message_can_be_pressed(window, size):
+    """They reach into the space of the next message."""
+    w = window(size)
+    long_chat(w, 40)
+    answer = w.page.locator(".theirs").nth(8)
+    answer.scroll_into_view_if_needed()
+    if size == "phone":
+        answer.locator(".text").tap()
+    else:
+        answer.locator(".text").hover()
+    box = answer.get_by_label("Good answer").bounding_box()
+    title = "([x, y]) => document.elementFromPoint(x, y).closest('button')?.title"
+    for y in (2, box["height"] - 2):
+        assert w.page.evaluate(title, [box["x"] + box["width"] / 2, box["y"] + y]) == "Good answer"
+
+
+@BOTH
 def test_who_has_scrolled_up_goes_on_reading_there(window, size):
     w = window(size)
     long_chat(w, 60)

@@ -243,10 +243,17 @@
     return made;
   }
 
+  // heightOf returns the height of a message without its padding.
+  function heightOf(item) {
+    const { paddingTop, paddingBottom } = getComputedStyle(item);
+    return item.offsetHeight - Number.parseFloat(paddingTop) - Number.parseFloat(paddingBottom);
+  }
+
   // show puts a chat on the screen in place of the last one; running is the message that is being written, if any. If it is the same
   // chat, who has scrolled up in it goes on reading there.
   let onScreen; // the chat
   function show(chat, running) {
+    const heights = chat === onScreen ? Array.from(list.children, heightOf) : [];
     const reading = chat === onScreen && !following ? scroll.scrollTop : null;
     onScreen = chat;
     const typing = list.querySelector("textarea:focus");
@@ -257,6 +264,7 @@
       add(message).update(message === running);
       if (memory(message).editing !== undefined) showEdit(message);
     }
+    Array.from(list.children).slice(0, heights.length).forEach((item, i) => { item.style.containIntrinsicSize = `auto ${heights[i]}px`; }); // see chat.css
     if (reading === null) toBottom();
     else scroll.scrollTop = reading;
     // Who was typing in one of its fields goes on.
