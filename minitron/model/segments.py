@@ -173,9 +173,9 @@ class _BySegment(torch.autograd.Function):
         size = gradient.shape[-1]
         rows = gradient.new_empty(len(places.back) + 1, size)
         rows[:-1], rows[-1] = _rows(gradient), 0
-        slopes = []
+        slopes, saved = [], ctx.saved_tensors  # once: blocks that are computed again give them a single time
         for number, where in enumerate(places.spread):
-            q, k, v, weights = ctx.saved_tensors[4 * number : 4 * number + 4]
+            q, k, v, weights = saved[4 * number : 4 * number + 4]
             slope = rows.index_select(0, where).view(len(q), -1, size)
             slopes.append(written_back(slope, q, k, v, weights))
         of_q, of_k, of_v = ([x.view(-1, size) for x in of_groups] for of_groups in zip(*slopes, strict=True))
