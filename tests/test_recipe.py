@@ -77,6 +77,8 @@ def test_a_path_that_cannot_be_read_is_a_sentence(tmp_path, name):
         ("model.d_model=1000000", "model.d_model must be at most 65536"),
         ("model.context=65536 model.n_layers=48 model.d_model=1024", "would take 12,288 MB for keys and values"),
         ("reject.presets.mine={top_p=0.0}", "reject.presets.mine.top_p must be above 0"),
+        ("reject.presets.chat={top_k=9}", "reject.presets: 'chat' is a name that eval keeps for itself"),
+        ("reject.presets.all={}", "reject.presets: 'all' is a name that eval keeps for itself"),
         ("seed=" + "1" * 5000, "seed must be a whole number"),
         ("sft.steps=9223372036854775808", "sft.steps must be at most 9223372036854775807"),
         ("optim.lr=1" + "0" * 400, "optim.lr must be a finite number"),

@@ -101,6 +101,9 @@ def _of_stages(config: Config) -> list[str]:
         problems.append("[kto] needs the pairs of [reject]; add that section, empty if the defaults suit")
     if config.base and (config.reject or config.kto):
         problems.append("[reject] and [kto] need dialogues; set data.files, data.hub or data.synth_rows")
+    for name in ("all", "chat"):  # what eval calls the answers of all presets, and of the chat program's own sampling
+        if config.reject and name in config.reject.presets:
+            problems.append(f"reject.presets: '{name}' is a name that eval keeps for itself; choose another")
     for name, stage in (("pretrain", config.pretrain), ("sft", config.sft)):
         if stage and not stage.steps and not stage.init:
             problems.append(f"{name}.steps must be at least 1, not 0, unless {name}.init names a run")
