@@ -113,10 +113,11 @@ def test_a_recipe_is_resolved_once_and_not_changed_after(tmp_path):
 
 
 def test_a_written_recipe_holds_what_is_not_the_default_and_nothing_derived(tmp_path):
-    config = load_recipe(recipe(tmp_path), ["model.n_heads=8", "sft.steps=7", "reject.prompts=3"])
+    config = load_recipe(recipe(tmp_path), ["shard=true", "model.n_heads=8", "sft.steps=7", "reject.prompts=3"])
     text = write_recipe(config, comments={"sft.steps": "few"})
     assert tomllib.loads(text) == {
         "seed": 1,
+        "shard": True,
         "data": {"files": ["d.jsonl"]},
         "model": {"n_heads": 8},
         "sft": {"steps": 7},

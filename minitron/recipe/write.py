@@ -44,6 +44,7 @@ def write_recipe(config: Config, *, comments: dict[str, str]) -> str:
     same values.
     """
     lines = [f"seed = {config.seed}"] + ([f"device = {_toml(config.device)}"] if config.device != "auto" else [])
+    lines += ["shard = true"] if config.shard else []
     for spec in dataclasses.fields(Config):
         section = getattr(config, spec.name)
         if _is_section(section):
