@@ -63,3 +63,12 @@ def test_what_cannot_be_counted_is_said():
         look({"files": ["x.jsonl"]})
     with pytest.raises(MinitronError, match="pretrain.files: nothing matches"):
         look(pretrain={"files": ["none.txt"]})
+    Path("empty.txt").touch()
+    with pytest.raises(MinitronError, match=r"there is no text in empty\.txt"):
+        look(pretrain={"files": ["empty.txt"]})
+
+
+def test_long_dialogues_count_as_a_context_cuts_them():
+    counts = corpus_stats.Counts(256, sft=1700, pretrain=0, dialogue=[10, 60, 100], ends=[[10], [60], [20, 40, 100]])
+    assert [counts.within(context).sft for context in (99, 98, 59, 20, 8)] == [1700, 1100, 1100, 300, 0]
+    assert [counts.fitting(context) for context in (99, 98, 8)] == [1, 2 / 3, 0]

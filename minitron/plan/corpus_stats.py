@@ -11,7 +11,7 @@ import statistics
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
+from itertools import accumulate, cycle, islice
 from pathlib import Path
 
 from minitron import synth
@@ -43,6 +43,17 @@ class Counts:
     pretrain: int  # tokens of all training texts
     dialogue: list[int] = field(default_factory=list)  # tokens of each dialogue of the sample, ascending
     answer: float = 0.0  # mean tokens of an answer
+    # of each dialogue of the sample, its tokens up to the end of each answer
+    ends: list[list[int]] = field(default_factory=list)
+
+    def within(self, context: int) -> "Counts":
+        """The same for a context of so many tokens: dialogues lose the exchanges at their end that do not fit, as in sft."""
+        kept = sum(max((end for end in ends if end <= context + 1), default=0) for ends in self.ends)
+        return replace(self, sft=round(self.sft * kept / max(1, sum(self.dialogue))))
+
+    def fitting(self, context: int) -> float:
+        """The share of the sample's dialogues that fit into a context whole."""
+        return sum(size <= context + 1 for size in self.dialogue) / max(1, len(self.dialogue))
 
     def longest(self, share: float) -> int:
         """The length in tokens that this share of the sample's dialogues does not exceed."""
@@ -69,11 +80,14 @@ class Corpus:
         small for that many, a smaller tokenizer is trained, which counts somewhat more tokens than there will be."""
         with tempfile.TemporaryDirectory() as folder:
             counted_by = self._tokenizer(config, vocab_size, Path(folder) / "tokenizer.model")
-        lengths, answers = [], []
+        lengths, answers, ends = [], [], []
         for messages in self.sample:
             sizes = [len(chat_template.encode_message(m, counted_by)) for m in messages]
-            lengths.append(len(counted_by.start) + sum(sizes))
-            answers += [size for size, m in zip(sizes, messages, strict=True) if m["role"] == "assistant"]
+            until = list(accumulate(sizes, initial=len(counted_by.start)))
+            answering = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+            lengths.append(until[-1])
+            answers += [sizes[i] for i in answering]
+            ends.append([until[i + 1] for i in answering])
         characters = sum(map(len, self.text_sample))
         ids = sum(len(counted_by.encode(text)) for text in self.text_sample)
         return Counts(
@@ -82,6 +96,7 @@ class Corpus:
             pretrain=round(self.text_chars * ids / characters) if characters else 0,
             dialogue=sorted(lengths),
             answer=statistics.fmean(answers) if answers else 0.0,
+            ends=ends,
         )
 
     def _tokenizer(self, config: Config, vocab_size: int, scratch: Path) -> Tokenizer:
@@ -102,7 +117,8 @@ class Corpus:
 
 
 def look(config: Config) -> Corpus:
-    """Estimates the data that the recipe names. Raises MinitronError if it names none, or a hub's dataset that was not read yet."""
+    """Estimates the data that the recipe names. Raises MinitronError if it names none, there is nothing in them, or they are a hub's
+    dataset that was not read yet."""
     data, folder = config.data, config.layout.stage("data")
     found = Corpus(0, [])
     report, train = store.report_of(config), folder / "train.parquet"
@@ -211,6 +227,8 @@ def _texts_of(config: Config) -> tuple[int, list[str]]:
         whole = list(_until(found, SAMPLE_CHARS // len(some)))
         characters += _rows(source) * statistics.fmean(map(len, whole)) if whole else 0
         sample += up_to(SAMPLE_CHARS // len(some), whole)
+    if not sample:
+        raise MinitronError(f"there is no text in {', '.join(config.pretrain.files)}", hint="bring more text")
     share = _bytes(every) / max(1, _bytes(some))
     return round(characters * share * (1 - config.pretrain.valid_fraction)), sample
 

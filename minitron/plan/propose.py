@@ -85,6 +85,14 @@ def propose(
         )
     _tell(proposal, parts, shape, search)
     comments = _comments(parts, shape, proposal)
+    if found.dialogues:
+        whole = search.counts(proposal.tokenizer.vocab_size).fitting(proposal.model.context)
+        comments["model.context"] = f"holds {whole:.0%} of the dialogues"
+        if whole < 0.95:
+            warn(
+                f"only {whole:.0%} of the dialogues fit into {proposal.model.context:,} tokens, the longest context that plan proposes; "
+                "the others lose their last turns, or are left out"
+            )
     if search.studied:
         comments["tokenizer.vocab_size"] += f", by {search.studied.file.as_posix()}"
     return proposal, comments
@@ -113,8 +121,16 @@ class Search:
         self._aligning_per_operation: float | None = None
 
     def counts(self, vocab_size: int) -> Counts:
+        """The data in tokens of a vocabulary, dialogues as the proposed context cuts them. Raises MinitronError where none fits."""
         if vocab_size not in self._counts:
-            self._counts[vocab_size] = self.found.count(self.config, vocab_size=vocab_size)
+            counts = self.found.count(self.config, vocab_size=vocab_size)
+            counts = counts.within(length := rules.context(counts))
+            if counts.dialogue and not counts.sft:
+                raise MinitronError(
+                    f"no dialogue fits into a context of {length:,} tokens, the longest that plan proposes",
+                    hint="bring shorter ones, or write a recipe with a longer model.context (docs/data.md)",
+                )
+            self._counts[vocab_size] = counts
         return self._counts[vocab_size]
 
     def unique(self, vocab_size: int) -> int:
@@ -224,6 +240,9 @@ class Search:
 
     def proposal(self, shape: Shape, minutes: float | None) -> tuple[Config, dict[str, Part]]:
         """The whole recipe for a shape, and what its training stages get: what the minutes allow, else what RECIPE trains on."""
+        counts = self.counts(shape.vocab_size)
+        if counts.dialogue:  # which has more tokens of a small vocabulary than of the one that the shape was found with
+            shape = replace(shape, model=replace(shape.model, context=rules.context(counts)))
         proposal = self.settled(shape)
         _check_memory(proposal, self.device)
         counts = self.counts(proposal.tokenizer.vocab_size)
@@ -340,8 +359,6 @@ def _comments(parts: dict[str, Part], shape: Shape, proposal: Config) -> dict[st
     comments = dict.fromkeys(shown.split(), "")
     comments["tokenizer.vocab_size"] = f"for {shape.body / 1e6:.2f}M parameters in the blocks"
     comments["model.n_layers"] = f"{shape.params / 1e6:.2f}M parameters with the embedding"
-    if "sft" in parts:
-        comments["model.context"] = "holds 95% of the dialogues"
     comments["optim.lr"] = f"for a width of {proposal.model.d_model}"
     for name, part in parts.items():
         settings = getattr(proposal, name)
