@@ -76,7 +76,7 @@ def patched(idea: str) -> Iterator[None]:
 def trained(config: Config, idea: str, seed: int, tokens: int, folder: Path) -> dict:
     """Trains a model with an idea. Returns its held-out loss, the seconds in steps, parameters and steps."""
     tokenizer = kinds.load(config.layout.tokenizer)
-    train, valid = sft.prepare(config, tokenizer, folder)
+    train, valid = (sft.rows(config, tokenizer, split) for split in ("train", "valid"))
     settings = config.sft
     steps = round(tokens / (settings.batch_rows * settings.accumulation * config.model.context))
     settings = type(settings)(**vars(settings) | {"steps": steps, "eval_every_steps": steps, "samples": ()})
