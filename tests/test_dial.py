@@ -2,6 +2,8 @@
 
 import json
 import math
+import random
+import string
 import sys
 from pathlib import Path
 
@@ -12,13 +14,11 @@ from commands import minitron
 from minitron.core.errors import MinitronError
 from minitron.model.language_model import LanguageModel
 from minitron.plan import corpus_stats, memory, propose, request, rules, studied, timing
-from minitron.plan.corpus_stats import Corpus, Counts
+from minitron.plan.corpus_stats import Corpus
 from minitron.recipe.load import load_recipe
 from minitron.recipe.schema import Config
 from minitron.recipe.training import ModelConfig
 from minitron.recipe.write import dump_recipe, write_recipe
-from minitron.train.choices import Choices
-from minitron.train.precision import Choice
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
@@ -166,21 +166,21 @@ def test_little_data_makes_a_small_model_however_long_it_trains(tiny_run):
     assert sizes[1_000_000][0] < sizes[1_000_000][1] < sizes[1_000_000][2]
 
 
-def test_the_context_is_counted_in_tokens_of_the_vocabulary_that_is_proposed(tiny_run, monkeypatch):
-    speed = dry_run.Speed(Choices(*3 * [Choice("fp32", "")]), at_once=1, rows=1, round=0.1, update=0.0)
-    monkeypatch.setattr(dry_run, "measure", lambda *args, **how: speed)
-    lengths = {propose.COUNTED_BY: 200, 512: 300}  # of every dialogue, by vocabulary
-    of = lambda size: Counts(size, 10**5, 0, dialogue=[lengths[size]], ends=[[lengths[size]]])  # noqa: E731
-    monkeypatch.setattr(Corpus, "count", lambda corpus, config, *, vocab_size: of(vocab_size))
-    search = propose.Search(load_recipe(tiny_run), torch.device("cpu"), Corpus(1000, []), "muon")
+def test_the_context_is_counted_in_tokens_of_the_vocabulary_that_is_proposed(tiny_run):
+    rng = random.Random(1)
+    words = ["".join(rng.choices(string.ascii_lowercase, k=6)) for _ in range(400)]
+    said = [" ".join(rng.choices(words, k=120)) for _ in range(200)]
+    dialogues = [[{"role": "user", "content": "Speak"}, {"role": "assistant", "content": text}] for text in said]
+    search = propose.Search(load_recipe(tiny_run), torch.device("cpu"), Corpus(200, dialogues), "muon")
     shape = search.shape_for(300_000)
-    assert (shape.vocab_size, shape.model.context) == (512, 256)
-    assert search.proposal(shape, minutes=1)[0].model.context == 512
+    assert max(search.counts(propose.COUNTED_BY).dialogue) < 256 < min(search.counts(shape.vocab_size).dialogue)
+    assert shape.model.context == 256
+    assert search.proposal(shape, minutes=1)[0].model.context >= max(search.counts(shape.vocab_size).dialogue)
 
 
-def test_dialogues_that_fit_no_context_are_not_planned_for(tiny_run, monkeypatch):
-    monkeypatch.setattr(Corpus, "count", lambda *args, **how: Counts(512, 9000, 0, dialogue=[9000], ends=[[9000]]))
-    search = propose.Search(load_recipe(tiny_run), torch.device("cpu"), Corpus(1, []), "muon")
+def test_dialogues_that_fit_no_context_are_not_planned_for(tiny_run):
+    long = [{"role": "user", "content": "Speak"}, {"role": "assistant", "content": "a b c d " * 9000}]
+    search = propose.Search(load_recipe(tiny_run), torch.device("cpu"), Corpus(1, [long]), "muon")
     with pytest.raises(MinitronError, match="no dialogue fits into a context of 2,048 tokens"):
         search.shape_for(300_000)
 
