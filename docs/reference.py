@@ -6,7 +6,7 @@ import typing
 from pathlib import Path
 
 from minitron.cli.arguments import parser
-from minitron.recipe import alignment, schema
+from minitron.recipe import alignment, data, schema
 
 HEAD = """# Recipes
 
@@ -14,6 +14,17 @@ A recipe is a TOML file with a model's whole life. Every option has a default; `
 goes over the recipe. A section that is left out of `[pretrain] [reject] [kto]` is a stage that does not run.
 This page is made by `python docs/reference.py`.
 """
+# Tables within sections -> their options. A [[data.source]] also has those of [data] that DialogueConfig holds.
+WITHIN = {
+    "[data.persona]": data.PersonaConfig,
+    "[[data.persona.facts]]": data.Fact,
+    "[[data.source]]": data.DataSource,
+    "[[data.fetch]]": data.Fetch,
+    "[[data.sources]]": data.Source,
+    "A part of tokenizer.mixture": schema.MixturePart,
+    "A preset of [reject.presets]": alignment.Preset,
+    "[kto.guards] and [feedback.guards]": alignment.GuardsConfig,
+}
 
 
 def recipes() -> str:
@@ -39,10 +50,22 @@ def recipes() -> str:
         "",
         "The options of [optim], for that stage alone; what is left out is as in [optim].",
     ]
-    guards = dataclasses.fields(alignment.GuardsConfig)
-    lines += ["", "## [kto.guards]", "", alignment.GuardsConfig.__doc__.split("\n")[0], "", *_table(guards)]
-    lines += ["", "## A preset of [reject.presets]", "", *_table(dataclasses.fields(alignment.Preset))]
+    for title, kind in WITHIN.items():
+        told, fields = (kind.__doc__ or "").split("\n")[0], dataclasses.fields(kind)
+        if kind is data.DataSource:
+            shared = [field.name for field in dataclasses.fields(data.DialogueConfig)]
+            told += f" Besides the options below it has these of [data]: {', '.join(shared)}."
+            fields = [field for field in fields if field.name not in shared]
+        if kind is alignment.Preset:
+            told += f" The default ones: {'; '.join(f'`{name}`, {_set(p)}' for name, p in alignment.PRESETS.items())}."
+        lines += ["", f"## {title}", "", told, "", *_table(fields)]
     return "\n".join(lines) + "\n"
+
+
+def _set(section: typing.Any) -> str:
+    """The options of a section that are not at their defaults."""
+    fields = dataclasses.fields(section)
+    return ", ".join(f"{f.name} = {getattr(section, f.name)}" for f in fields if getattr(section, f.name) != f.default)
 
 
 def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
@@ -54,7 +77,9 @@ def _table(fields: typing.Iterable[dataclasses.Field]) -> list[str]:
         if field.name == "presets":
             default = ", ".join(default)
         shown = "" if default is None else "true" if default is True else "false" if default is False else default
-        choices = f" ({', '.join(field.metadata['choices'])})" if field.metadata["choices"] else ""
+        shown = " ".join(shown.split()) if isinstance(shown, str) else shown  # a line end would end the row
+        choices = ", ".join(filter(None, field.metadata["choices"]))
+        choices = f" ({choices})" if choices else ""
         rows.append(f"| `{field.name}` | `{shown}` | {field.metadata['help']}{choices} |".replace("`` |", " |"))
     return rows
 

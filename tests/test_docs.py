@@ -1,6 +1,7 @@
 """The documents are tried: commands parse, targets and files exist, links lead somewhere, and a first recipe works as printed."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ import pytest
 
 from minitron.cli.arguments import parser
 from minitron.program import go
+from minitron.recipe.schema import Config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -103,6 +106,31 @@ def test_every_link_leads_somewhere(page):
             titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
             slugs = {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
             assert anchor in slugs, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_as_many_cells(page):
+    """A line end within a cell would end the table."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for table in re.findall(r"(?:^ *\|.*\n)+", text, re.M):
+        rows = [re.sub(r"\\\|", "", row.strip()) for row in table.splitlines()]
+        assert all(row.endswith("|") and row.count("|") == rows[0].count("|") for row in rows), table[:200]
+
+
+def options(kind: type) -> set[str]:
+    """The names of all options of a recipe's section, also of those in tables within it."""
+    found = set()
+    for field in dataclasses.fields(kind):
+        found |= {field.name} if field.metadata else set()
+        hint = typing.get_type_hints(kind)[field.name]
+        for inner in (hint, *typing.get_args(hint)):
+            found |= options(inner) if dataclasses.is_dataclass(inner) else set()
+    return found
+
+
+def test_the_page_of_recipes_has_every_option():
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/recipes.md").read_text(encoding="utf-8"), re.M)
+    assert not options(Config) - set(rows)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

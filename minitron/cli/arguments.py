@@ -73,10 +73,10 @@ def _stages(add: Add) -> None:
     run = add("run", "run all stages of a recipe, except those that are done")
     run.add_argument("--from", dest="first", choices=STAGES, help="begin at this stage")
     run.add_argument("--to", dest="last", choices=STAGES, help="end with this stage")
-    run.add_argument("--force", action="store_true", help="run the stages even if they are done")
+    run.add_argument("--force", action="store_true", help="run the stages from their beginning, even if they are done")
     for name, help in STAGE_HELP.items():
         stage = add(name, help)
-        stage.add_argument("--force", action="store_true", help="run it even if it is done; training begins anew")
+        stage.add_argument("--force", action="store_true", help="run it from its beginning, even if it is done")
         if name in MEASURED:
             stage.add_argument("--dry-run", action="store_true", help="only print sizes, memory and time")
         if name == "eval":
@@ -109,9 +109,11 @@ def _beginnings(add: Add) -> None:
         "--params", metavar="SIZE", help="number of parameters, such as 10M or 500k (default: what the time allows)"
     )
     plan.add_argument(
-        "--minutes", metavar="N", help="time for the whole run (default: enough for as many tokens as RECIPE trains on)"
+        "--minutes",
+        metavar="N",
+        help="minutes that the whole run may take (default: enough for as many tokens as RECIPE trains on)",
     )
-    new = add("new", "ask a few questions and write a first recipe", recipe=False)
+    new = add("new", "ask a few questions, unless options answer them, and write a first recipe", recipe=False)
     new.add_argument(
         "file", type=place, metavar="FILE", nargs="?", help="the recipe to write (default: recipes/<name>.toml)"
     )
@@ -125,21 +127,25 @@ def _beginnings(add: Add) -> None:
         help="files or folders of dialogues or text; built-in: minitron's own dialogues, alone or together with files",
     )
     new.add_argument(
-        "--language", nargs="+", default=[], metavar="en|ru", help="languages that it speaks (built-in dialogues)"
+        "--language",
+        nargs="+",
+        default=[],
+        metavar="en|ru",
+        help="languages that it speaks (built-in dialogues; default: both)",
     )
-    new.add_argument("--name-ru", metavar="NAME", help="its name in Russian (built-in dialogues)")
+    new.add_argument("--name-ru", metavar="NAME", help="its name in Russian (built-in dialogues; default: as --name)")
     new.add_argument(
         "--fact",
         action="append",
         metavar="'QUESTION? ANSWER'",
         help="something it knows about itself, or 'Hello! = Ahoy.' for what is no question; repeatable (built-in dialogues)",
     )
-    new.add_argument("--minutes", metavar="N", help="time for the whole run")
+    new.add_argument("--minutes", metavar="N", help="minutes that the whole run may take")
     new.add_argument(
         "--assistant", default="", metavar="NAME", help="the person of a chat's export whom it shall talk like"
     )
     synth = add("synth", "write minitron's built-in dialogues, with their scores, to a parquet file", recipe=False)
-    synth.add_argument("out", type=Path, metavar="OUT.parquet")
+    synth.add_argument("out", type=Path, metavar="OUT.parquet", help="file to write")
     synth.add_argument("--rows", type=at_least(1), default=135_000, metavar="N", help="rows to write (default: 135000)")
     synth.add_argument("--seed", type=at_least(0), default=1, metavar="S", help="seed of the generator (default: 1)")
     synth.add_argument(
@@ -147,7 +153,7 @@ def _beginnings(add: Add) -> None:
         type=at_least(0),
         default=0,
         metavar="N",
-        help="letters of the longest dialogues, as in data.synth_long (default: 0)",
+        help="letters of the longest dialogues, as in data.synth_long (default: 0, no long ones)",
     )
 
 
@@ -309,10 +315,12 @@ def _products(add: Add) -> None:
         "write the model as another program reads it: bundle for the chat program (weights.bin, vocab.json, config.json), hf for "
         "transformers, gguf for llama.cpp and ollama, peft for a LoRA adapter",
     )
-    export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="default: bundle")
+    export.add_argument("--format", choices=[*EXPORTS], default="bundle", help="what to write (default: bundle)")
     dtypes = sorted({dtype for kind in EXPORTS.values() for dtype in kind.dtypes})
     export.add_argument(
-        "--dtype", choices=dtypes, help="number format of the matrices (default: export.dtype; for hf and peft f32)"
+        "--dtype",
+        choices=dtypes,
+        help="number format of the matrices: f16, q8 or q4 (default: export.dtype); for hf f32 (default), f16 or bf16; for peft f32",
     )
     export.add_argument(
         "--out",
@@ -367,4 +375,4 @@ def _programs(add: Add) -> None:
         '-> {"text", "ids", "stopped"}, greedy',
     )
     completion = add("completion", "print a script that lets the shell complete commands and options", recipe=False)
-    completion.add_argument("shell", choices=["bash", "zsh"])
+    completion.add_argument("shell", choices=["bash", "zsh"], help="the shell to print it for")

@@ -68,7 +68,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """The optimizer and its schedule in pretrain and sft. kto and feedback use weight_decay, beta1, beta2, eps, grad_clip; kto also name."""
+    """The optimizer and its schedule in pretrain and sft. kto and feedback use the options from weight_decay to grad_clip, kto also name."""
 
     name: str = option(
         "adamw",
