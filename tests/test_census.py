@@ -20,6 +20,7 @@ from minitron.lab import census_report
 from minitron.lab.census import CLASSES, census, count, name_of, reached, steps_of
 from minitron.lab.corpus import Piece, pieces_of
 from minitron.recipe.load import load_recipe
+from minitron.tokenizer.base import MARKERS
 from minitron.tokenizer.byte_bpe import ByteBPE, file_of
 from minitron.train import checkpoint
 
@@ -48,6 +49,7 @@ def test_counts_are_a_plain_recount_and_classes_sum_to_the_vocabulary(tmp_path, 
         assert want in (None, name)
         assert (name in ("live", "rare", "masked")) == (want is not None)
     assert {*found.markers.values(), found.end} <= set(result.members("marker"))
+    assert set(MARKERS) <= {name_of(found, i) for i in result.members("marker")} <= {*MARKERS, "<unk>"}
 
 
 def test_a_step_that_never_comes_out_is_a_scaffold(tmp_path):

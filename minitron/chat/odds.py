@@ -53,8 +53,7 @@ def spelt(token: int, tokenizer: Tokenizer) -> str:
     """A token in printable form: a space is ▁, a byte <0xE2>, a marker its name."""
     raw = tokenizer.piece_bytes(token)
     if not raw:
-        names = {token: f"<|{role}|>" for role, token in tokenizer.markers.items()} | {tokenizer.end: "<|end|>"}
-        return names.get(token, "<unk>")
+        return tokenizer.name_without_text(token)
     if tokenizer.is_byte(token):
         return f"<0x{raw[0]:02X}>"
     return visible(raw.decode(errors="replace").replace(" ", SPACE))

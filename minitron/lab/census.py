@@ -132,11 +132,11 @@ class Census:
 
 
 def name_of(tokenizer: Tokenizer, token: int) -> str:
-    """The text of a token with ␣ for spaces; <E2> for a byte token, <> for a token without text."""
+    """The text of a token with ␣ for spaces; <E2> for a byte token, a marker's name."""
     raw = tokenizer.piece_bytes(token)
     if tokenizer.is_byte(token):
         return f"<{raw[0]:02X}>"
-    return raw.decode(errors="replace").replace(" ", "␣") if raw else "<>"
+    return raw.decode(errors="replace").replace(" ", "␣") if raw else tokenizer.name_without_text(token)
 
 
 def count(found: Iterable[Piece], tokenizer: Tokenizer, *, words: Iterable[str] = WORDS) -> Counts:

@@ -85,6 +85,11 @@ class Tokenizer(ABC):
         """The text after normalisation, as it is cut into tokens; a space is ▁ if the pieces write it so."""
         return text
 
+    def name_without_text(self, token: int) -> str:
+        """How an id that stands for no text is shown: a marker by its name, any other as <unk>."""
+        names = {marker: f"<|{role}|>" for role, marker in self.markers.items()} | {self.end: "<|end|>"}
+        return names.get(token, "<unk>")
+
     def is_byte(self, token: int) -> bool:
         """Whether an id stands for one byte of a character instead of for text."""
         return False
