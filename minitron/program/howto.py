@@ -38,7 +38,8 @@ LINUX
 О повреждённом файле программа скажет сама, если сможет запуститься.
 
 КАК УДАЛИТЬ
-Удалите файл. Кроме него, на диске есть только папка minitron-chat с тем, что вы набирали:
+Удалите файл. Кроме него, на диске есть только папка minitron-chat с тем, что вы набирали и как отмечали ответы (беседы
+на странице хранит браузер):
     Windows:  %AppData%\\minitron-chat
     Mac:      ~/Library/Application Support/minitron-chat
     Linux:    ~/.config/minitron-chat
@@ -79,7 +80,8 @@ Compare its SHA-256 with the one in SHA256SUMS (let your friend send that separa
 The program itself says when its file is damaged, if it can start at all.
 
 HOW TO GET RID OF IT
-Delete the file. Beside it there is only the folder minitron-chat, with what you typed:
+Delete the file. Beside it there is only the folder minitron-chat, with what you typed and how you labelled answers (chats on the
+page are kept by the browser):
     Windows:  %AppData%\\minitron-chat
     Mac:      ~/Library/Application Support/minitron-chat
     Linux:    ~/.config/minitron-chat

@@ -46,7 +46,7 @@ for the chat, -p, web, serve and complete (defaults: the model's own; complete: 
   --min-p M             drop what is less likely than M times the likeliest; 0 is off
   --repeat-penalty R    make what the answer already holds less likely; 1 is off
   --max-tokens N        the longest answer, in tokens
-  --seed S              the same seed gives the same answer
+  --seed S              the same seed gives the same answer (default: a new one each time)
 
 for web:
   --no-open             do not open the browser; the address is printed

@@ -6,7 +6,7 @@ minitron.words.add({
     pageTitle: "How {name} works", typeHere: "Type something", waking: "The model is waking up…", tooLongHere: "This text is too long to be shown here.",
 
     readTitle: "What it read", readLead: "A language model knows what its data say. These are the rows that it was made of, and those that were left out.",
-    readRows: "{rows} rows read, {kept} kept: {train} to learn from, {valid} and {probes} held out to test with.",
+    readRows: "{rows} rows read, {kept} kept: {train} to learn from; held out to test with: {valid} dialogues and {probes} questions.",
     sources: "Sources", source: "source", licence: "licence", address: "from", kept: "kept", became: "What became of the rows", rows: "rows", examplesKept: "Kept, for example", examplesDropped: "Left out: {reason}",
     readNothing: "The run holds no report of its data.", readBase: "This model read plain text; the chapter “{chapter}” looks through it.",
 
@@ -54,7 +54,7 @@ minitron.words.add({
     pageTitle: "Как работает {name}", typeHere: "Напишите что-нибудь", waking: "Модель просыпается…", tooLongHere: "Этот текст слишком длинный, чтобы показать его здесь.",
 
     readTitle: "Что она читала", readLead: "Языковая модель знает то, что есть в её данных. Вот строки, из которых она сделана, и те, что отброшены.",
-    readRows: "Прочитано строк: {rows}, оставлено: {kept}. Для обучения: {train}; отложено для проверки: {valid} и {probes}.",
+    readRows: "Прочитано строк: {rows}, оставлено: {kept}. Для обучения: {train}; отложено для проверки: диалогов {valid}, вопросов {probes}.",
     sources: "Источники", source: "источник", licence: "лицензия", address: "откуда", kept: "оставлено", became: "Что стало со строками", rows: "строк", examplesKept: "Оставлено, например", examplesDropped: "Отброшено: {reason}",
     readNothing: "В папке модели нет отчёта о данных.", readBase: "Эта модель читала простой текст; поискать в нём можно в главе «{chapter}».",
 
