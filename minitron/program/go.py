@@ -261,8 +261,9 @@ def introduce(config: Config) -> None:
             )
         tell(f"  > {question}\n    {answer.stdout.strip()}")
     say(f"\nTalk to it:      ./{program}", style="bold")
-    others = f"minitron binary --target all --bundle {config.layout.bundle}"
-    say(f"Send it:         {program} is all that a friend needs; for other systems: {others}")
+    say(
+        f"Send it:         minitron binary --target all --bundle {config.layout.bundle} makes a folder with what friends need"
+    )
     say(f"How good is it:  {config.layout.page}")
 
 
