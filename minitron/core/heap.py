@@ -1,6 +1,6 @@
 """Memory that this process has freed, given back to the system.
 
-Where tensors of ever other sizes come and go, as in sampling, glibc keeps hundreds of MB of freed memory in pieces that fit nothing
+Where the sizes of tensors change all the time, as in sampling, glibc keeps hundreds of MB of freed memory in pieces that fit nothing
 that comes later. Knows nothing about who freed it.
 """
 

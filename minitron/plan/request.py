@@ -3,8 +3,8 @@
     request = read(["recipes/demo.toml", "optim.name=adamw"], params="10M", minutes=None)
     request = read(["chats/*.jsonl", "book.txt"], params=None, minutes="20")
 
-Files of data stand for the recipe that docs/data.md begins with: dialogues in [data], plain text in [pretrain], the rest at its
-defaults. Knows nothing about what is proposed.
+Files of data stand for a recipe with the dialogues in [data], the plain text in [pretrain], and all else at its defaults. Knows
+nothing about what is proposed.
 """
 
 import glob

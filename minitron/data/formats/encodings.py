@@ -107,9 +107,12 @@ class _Joined(io.RawIOBase):
 
 
 def unicode_kind(head: bytes) -> str:
-    """The Unicode encoding of a file, by its first bytes: utf-8, utf-8-sig, utf-16 or utf-32 (with a byte-order mark), or one of
-    utf-16-le, utf-16-be, utf-32-le and utf-32-be (by the places of the zeros of all UTF-32; and in UTF-16 of bytes below 16, the high ones of most
-    characters of an alphabet, or of the zeros of spaces and digits in other scripts). Chinese without a mark is left to `legacy`."""
+    """The Unicode encoding of a file, by its first bytes: utf-8-sig, utf-16 or utf-32 where it has a byte-order mark; else utf-8,
+    utf-16-le, utf-16-be, utf-32-le or utf-32-be.
+
+    Without a mark, UTF-32 is recognised by its zeros, which stand at the same place in every four bytes. UTF-16 is recognised by
+    every second byte: in an alphabet most high bytes are below 16, and in other scripts those of spaces and digits are 0. Chinese without a mark
+    is left to `legacy`."""
     for mark, encoding in BOMS:
         if head.startswith(mark):
             return encoding
