@@ -428,6 +428,49 @@ def test_a_run_of_ours_comes_back_as_it_went_out_and_may_stay_as_it_is(in_tmp_pa
     assert len(json.loads(Path("export/x/config.json").read_text())["selftest"]) == 5
 
 
+def test_training_never_takes_the_place_of_the_model_that_it_goes_on_from(in_tmp_path, tiny_tokenizer):
+    from minitron.interop import hf
+
+    model = LanguageModel(tiny_shape(n_heads=4, n_kv_heads=2), tiny_tokenizer.vocab_size).eval()
+    hf.write(model, tiny_tokenizer, About("Tiny", "f32", ExportConfig(), "tiny", "sft"), Path("theirs"))
+    imported.run(Path("theirs"), Path("runs/x"))
+    write_dialogues(Path("dialogues.jsonl"))
+    scratch = RECIPE.replace("STEPS", "5").replace('init = "runs/x"', "")
+    Path("x.toml").write_text(RECIPE.replace("STEPS", "5"))  # named like the run
+    Path("of").mkdir()
+    Path("of/x.toml").write_text(scratch)
+    before = Path("runs/x/tokenizer/tokenizer.model").read_bytes()
+    for recipe in ("x.toml", "of/x.toml", "runs/x/x.toml"):
+        config = load_recipe(recipe, ["data.files=['dialogues.jsonl']"])
+        with pytest.raises(MinitronError, match="training would take the place of the model in runs/x"):
+            walk.walk(config, first=None, last="sft", force=False)
+    assert Path("runs/x/tokenizer/tokenizer.model").read_bytes() == before
+    assert Path("runs/x/sft/best").read_text().strip() == "imported"
+    Path("mine.toml").write_text(scratch)
+    walk.walk(load_recipe("mine.toml"), first=None, last="sft", force=False)
+    with pytest.raises(MinitronError, match="training would take the place of the model in runs/mine"):
+        walk.walk(load_recipe("mine.toml", ["sft.init=runs/mine"]), first="sft", last="sft", force=False)
+
+
+def test_an_imported_model_has_no_held_out_text_and_is_told_of_without(in_tmp_path, tiny_tokenizer):
+    from minitron.interop import hf
+
+    model = LanguageModel(tiny_shape(n_heads=4, n_kv_heads=2), tiny_tokenizer.vocab_size).eval()
+    hf.write(model, tiny_tokenizer, About("Tiny", "f32", ExportConfig(), "tiny", "sft"), Path("theirs"))
+    for name in ("x", "y"):
+        imported.run(Path("theirs"), Path(f"runs/{name}"))
+    Path("text.txt").write_text("hello you, and hello me")
+    done = minitron("census", "runs/x", "text.txt", "--json", "census.json")
+    assert done.returncode == 0, done.stderr
+    assert "embeddings as long as those" in done.stdout
+    assert "largest loss" not in done.stdout
+    vocabulary = json.loads(Path("census.json").read_text())["vocabulary"]
+    assert all(token["norm"] > 0 and token["loss"] is None for token in vocabulary)
+    done = minitron("compare", "runs/x/sft", "runs/y/sft")
+    assert done.returncode == 1
+    assert "runs/x has nothing held out to compare on\nhint: name first the model of a run with data" in done.stderr
+
+
 def test_the_default_of_several_templates_counts(in_tmp_path):
     whole = byte_level("qwen2")
     theirs = their_model("llama", len(whole["model"]["vocab"]), tie_word_embeddings=True)

@@ -36,7 +36,13 @@ def run(first: str, second: str, *, prompts: int) -> None:
     config = config_of(folders[0])
     if prompts:
         config = replace(config, eval=replace(config.eval, prompts=prompts))
-    layout, tokenizer = config.layout, kinds.load(config.layout.tokenizer)
+    layout = config.layout
+    if not (layout.packed("pretrain", "valid") if config.base else layout.dialogues("valid")).exists():
+        raise MinitronError(
+            f"{layout.run} has nothing held out to compare on",
+            hint="name first the model of a run with data; an imported model second",
+        )
+    tokenizer = kinds.load(config.layout.tokenizer)
     models = [checkpoint.load_model(folder, device=pick_device(config.device))[0] for folder in folders]
     for folder, model in zip(folders, models, strict=True):
         if model.vocab_size != tokenizer.vocab_size:

@@ -100,8 +100,8 @@ def untrained(found: Census) -> dict[str, list[int]]:
         typical = float(np.median(found.trained.norms[never]))
         near = sorted(seen, key=lambda i: abs(found.trained.norms[i] - typical))
         lists["embeddings as long as those of tokens that were never seen"] = near[:LISTED]
-    costly = [i for i in seen if found.trained.targets[i] >= FEWEST]
-    lists["largest loss"] = sorted(costly, key=lambda i: -found.trained.losses[i])[:LISTED]
+    if costly := [i for i in seen if found.trained.targets[i] >= FEWEST]:
+        lists["largest loss"] = sorted(costly, key=lambda i: -found.trained.losses[i])[:LISTED]
     return lists
 
 

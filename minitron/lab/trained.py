@@ -9,6 +9,7 @@ from minitron.core import parallel
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data.packing import Batch, PackedRows, is_whole, pack_again
+from minitron.interop.foreign import IMPORTED
 from minitron.lab.census import Trained
 from minitron.model.language_model import LanguageModel
 from minitron.recipe.schema import Config
@@ -19,16 +20,19 @@ BATCH_ROWS = 8
 
 
 def look(config: Config) -> Trained | None:
-    """What the run's last trained model made of its tokens; None if there is no such model. Raises MinitronError where its held-out rows
-    are missing."""
+    """What the run's last trained model made of its tokens, without losses if it was imported; None if there is no such model. Raises
+    MinitronError where its held-out rows are missing."""
     if config.layout.last_trained is None:
         return None
     stage, folder = config.layout.last_trained
     model, _ = checkpoint.load_model(folder, device=pick_device(config.device))
     rows = config.layout.packed("pretrain" if stage == "pretrain" else "sft", "valid")
-    if not is_whole(rows):
+    if is_whole(rows):
+        losses, targets = losses_by_token(model, PackedRows(rows))
+    elif folder.name == IMPORTED:
+        losses, targets = np.full(model.vocab_size, np.nan), np.zeros(model.vocab_size, np.int64)
+    else:
         raise MinitronError(f"there is no held-out text in {rows}", hint=pack_again(rows))
-    losses, targets = losses_by_token(model, PackedRows(rows))
     norms = model.embedding.detach().float().norm(dim=1).cpu().numpy()
     per_token = model.config.d_model * (2 if model.config.untied_head else 1)
     return Trained(norms, losses, targets, per_token, model.count_params())

@@ -5,11 +5,14 @@
 Mistakes in a recipe or a file are reported in seconds, not after an hour of training. Knows nothing about what the stages do.
 """
 
+from pathlib import Path
+
 from minitron.core import distributed
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
 from minitron.data import check as data_check
 from minitron.data import fetch
+from minitron.interop.foreign import IMPORTED
 from minitron.model import lora
 from minitron.plan import memory
 from minitron.program import go, icon
@@ -20,6 +23,7 @@ from minitron.tokenizer import chat_template, kinds, normalization
 from minitron.train import compile
 
 READ_DATA = {"data", "tokenizer", "pretrain"}  # stages that read what the recipe's file options name
+BEGIN_ANEW = {"tokenizer", *TRAINING}  # stages whose results take the place of those in the run
 HAVE_A_MODEL = {*WITH_MODEL, "reject", "eval"}  # stages that use the recipe's device
 
 
@@ -39,6 +43,8 @@ def walk(config: Config, *, first: str | None, last: str | None, force: bool) ->
 def check(config: Config, names: set[str]) -> None:
     """Downloads data that is missing, and raises MinitronError for what would make one of these stages fail, such as mistakes in the
     data, the tokenizer's rules, the picture or the Go toolchain."""
+    if names & BEGIN_ANEW:
+        check_beginning(config)
     if names & READ_DATA:
         fetch.fetch_missing(config.data.fetch)
         data_check.check(config)
@@ -61,6 +67,19 @@ def check(config: Config, names: set[str]) -> None:
     if "binary" in names:
         go.check_sources()
         go.find_go()
+
+
+def check_beginning(config: Config) -> None:
+    """Raises MinitronError where training would take the place of the model that it is to go on from: that of the recipe's own run, or
+    an imported one."""
+    run = config.layout.run
+    own = bool(config.init) and Path(config.init).resolve() == run.resolve()
+    if own or any(config.layout.checkpoint(stage, IMPORTED).exists() for stage in TRAINING):
+        raise MinitronError(
+            f"training would take the place of the model in {run}",
+            hint=f'to go on from it, write a recipe of another name with sft.init = "{run.as_posix()}"',
+            code=2,
+        )
 
 
 def check_shares(config: Config, names: set[str]) -> None:
