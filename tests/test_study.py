@@ -10,6 +10,7 @@ from commands import refused as refused_command
 from conftest import tiny_texts
 from test_recipe import recipe, refused
 
+from minitron.core.errors import MinitronError
 from minitron.lab import study, study_page
 from minitron.lab.study import Point, Result, Summary, difference, summaries, verdict
 from minitron.recipe.load import load_recipe
@@ -119,13 +120,26 @@ def test_the_verdict_says_what_the_figures_do():
         ("study.vocab_sizes=[3]", "study.vocab_sizes: 3 must be from 16"),
         ("study.normalizations=['nfd']", "study.normalizations must be one of identity"),
         ("study.lrs=[0]", "study.lrs: 0.0 must be above 0"),
+        ("study.lrs=[1e-4]", "study.lrs: 0.0001 is below the min_lr 0.001 of pretrain"),
+        (
+            "study.normalizations=['a/x.tsv', 'b/x.tsv']",
+            "study.normalizations names 'x' 2 times; rename one of the files",
+        ),
         ("study.equal=epochs", "study.equal must be one of text, flops, time"),
         ("study.budget=0", "study.budget must be above 0"),
         ("study.seeds=16", "study.seeds must be at most 15"),
     ],
 )
 def test_mistakes_are_told_when_the_recipe_is_read(tmp_path, override, told):
-    assert told in refused(tmp_path, override, text=STUDY)
+    assert told in refused(tmp_path, override, text=STUDY.replace("lr = 1e-2", "lr = 1e-2\nmin_lr = 1e-3"))
+
+
+def test_a_vocabulary_that_the_text_does_not_allow_is_told_before_anything_is_trained(in_tmp_path):
+    Path("book.txt").write_text("\n".join(tiny_texts(700)))
+    Path("s.toml").write_text(STUDY)
+    with pytest.raises(MinitronError, match="tokenizer.vocab_size is 16"):
+        study.run(load_recipe("s.toml", ["study.vocab_sizes=[120, 16]"]))
+    assert not list(Path("runs/s/study").glob("*/pretrain"))
 
 
 def test_a_recipe_without_a_study_is_told_what_is_missing(in_tmp_path):
@@ -203,7 +217,8 @@ def test_a_cell_of_which_a_file_is_damaged_is_made_anew(in_tmp_path, damaged, te
 
 @pytest.mark.parametrize("equal", ["flops", "time"])
 def test_other_budgets_are_kept(in_tmp_path, equal):
-    """With equal operations a model with a larger head reads less; with equal time the steps follow from a speed that is measured once."""
+    """With equal operations a model with a larger head reads less; with equal time the steps follow from a speed that is measured once
+    for each shape."""
     Path("book.txt").write_text("\n".join(tiny_texts(700)))
     Path("s.toml").write_text(STUDY)
     budget = "3e-6" if equal == "flops" else "0.02"
@@ -212,10 +227,17 @@ def test_other_budgets_are_kept(in_tmp_path, equal):
     for point in study.points(config.study, 1e-2):
         named = study.with_point(config, point, 5)
         pipeline.run_stage(declared.named("tokenizer"), named)
-        if equal == "time":  # as if it had been measured
-            (named.layout.run / "speed.json").write_text('{"seconds_per_step": 0.01}')
         steps[point.kind] = study.with_budget(named).pretrain.steps
     if equal == "flops":
         assert steps["char-bpe"] > steps["char"] > study.POINTS  # of the same bytes it makes fewer tokens
-    else:
-        assert steps == {"char-bpe": 120, "char": 120}
+        return
+    speeds = named.layout.run / "speed.json"
+    (known,) = json.loads(speeds.read_text())["seconds_per_step"].items()
+    assert steps[point.kind] == max(study.POINTS, round(0.02 * 60 / known[1]))
+    # another shape has another speed, and the first one's is not forgotten
+    deeper = replace(named, model=replace(named.model, n_layers=6))
+    assert study.with_budget(deeper).pretrain.steps < steps[point.kind]
+    assert study.with_budget(named).pretrain.steps == steps[point.kind]
+    both = json.loads(speeds.read_text())["seconds_per_step"]
+    assert len(both) == 2
+    assert known in both.items()

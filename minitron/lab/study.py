@@ -31,6 +31,7 @@ from minitron.train import metrics
 
 POINTS = 5  # validations during a cell's training
 LEAST_CONTEXT = 16  # tokens
+TIMED = ("batch_rows", "accumulation", "recompute", "optim")  # options of pretrain by which steps take longer
 MINUTE, MEGABYTE, PETA = 60.0, 1e6, 1e15
 
 
@@ -94,6 +95,8 @@ def run(config: Config) -> list[Result]:
         raise MinitronError(f"{config.recipe} is no study: it needs [pretrain] and [study]", hint=hint, code=2)
     grid = points(study, config.pretrain.optim.lr)
     cells = [(point, seed) for seed in range(config.seed, config.seed + study.seeds) for point in grid]
+    for point in grid:  # what no tokenizer can be made of is told before anything is trained
+        pipeline.run_stage(declared.named("tokenizer"), with_point(config, point, config.seed))
     results = []
     for number, (point, seed) in enumerate(cells, 1):
         say(f"study: cell {number} of {len(cells)}: {point.name}, seed {seed}", style="bold cyan")
@@ -111,7 +114,7 @@ def cell(config: Config, point: Point, seed: int) -> Result:
     if not _bytes_per_token(named):
         pipeline.run_stage(declared.named("tokenizer"), named, force=True)
     # a speed that is measured again gives another number of steps
-    begin_anew = _speed_file(named).exists() and not _known_speed(named)
+    begin_anew = _speed_file(named).exists() and not _known_speeds(named)
     sized = with_budget(named)
     done = sized.layout.run / "result.json"
     decides = {name: sized.section(name) for name in ("seed", "tokenizer", "model", "optim", "pretrain")}
@@ -175,22 +178,26 @@ def _counted(config: Config, size: int) -> Config:
 
 
 def _seconds_per_step(config: Config) -> float:
-    """Seconds per training step. They are measured once for a cell and kept in a file, so that a cell that goes on has the same number
-    of steps as before."""
-    if known := _known_speed(config):
-        return known
-    speed = timing.measure(config, "pretrain", pick_device(config.device)).step(config.pretrain.accumulation)
-    atomic_write(_speed_file(config), json.dumps({"seconds_per_step": speed}))
-    return speed
+    """Seconds per training step. They are measured once for a cell's settings and kept in a file, so that a cell that goes on has the
+    same number of steps as before, and one of another shape a number of its own."""
+    decides = ("device", "tokenizer.vocab_size", "model", *(f"pretrain.{name}" for name in TIMED))
+    key, known = sha256_json([config.section(name) for name in decides]), _known_speeds(config)
+    if key not in known:
+        speed = timing.measure(config, "pretrain", pick_device(config.device)).step(config.pretrain.accumulation)
+        known |= {key: speed}
+        atomic_write(_speed_file(config), json.dumps({"seconds_per_step": known}))
+    return known[key]
 
 
 def _speed_file(config: Config) -> Path:
     return config.layout.run / "speed.json"
 
 
-def _known_speed(config: Config) -> float:
-    """Seconds per training step as they were measured; 0 if they were not, or the file is damaged."""
-    return _positive(read_object(_speed_file(config)).get("seconds_per_step"))
+def _known_speeds(config: Config) -> dict[str, float]:
+    """Seconds per training step as they were measured, by a hash of the settings; empty if none were, or the file is damaged."""
+    found = read_object(_speed_file(config)).get("seconds_per_step")
+    found = found if isinstance(found, dict) else {}
+    return {key: _positive(value) for key, value in found.items() if _positive(value)}
 
 
 def _bytes_per_token(config: Config) -> float:

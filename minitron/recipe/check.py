@@ -10,6 +10,7 @@ import difflib
 import math
 import re
 from collections import Counter
+from pathlib import Path
 
 from minitron.recipe import mixture, shapes
 from minitron.recipe.data import DataConfig, Fetch, PersonaConfig
@@ -176,9 +177,15 @@ def _of_study(config: Config, study: StudyConfig) -> list[str]:
     for size in study.vocab_sizes:
         if not bounds["low"] <= size <= bounds["high"]:
             problems.append(f"study.vocab_sizes: {size} must be from {bounds['low']} to {bounds['high']}")
+    low = (config.pretrain and config.pretrain.optim.min_lr) or 0.0
     for rate in study.lrs:
         if not (math.isfinite(rate) and rate > 0):
             problems.append(f"study.lrs: {rate} must be above 0")
+        elif rate < low:
+            problems.append(f"study.lrs: {rate} is below the min_lr {low} of pretrain")
+    for name, count in Counter(Path(rules).stem for rules in set(study.normalizations)).items():
+        if count > 1:
+            problems.append(f"study.normalizations names {name!r} {count} times; rename one of the files")
     known = _of_tokenizer(config.tokenizer)  # which is not told twice
     for kind in study.kinds:
         if kind not in TOKENIZERS:
