@@ -169,7 +169,7 @@ def begin(stage: Stage, folder: Path, now: dict, *, parts: Path, force: bool) ->
         if not (folder / "stage.json").exists():
             raise MinitronError(
                 f"{folder} holds an unfinished run with other settings: " + "; ".join(changes[:5]),
-                hint="set them back to go on with it, or add --force to begin anew",
+                hint="set them back to go on with it; to begin anew, add --force, or move that folder away",
             )
     if started and changes and not force:
         say(f"{stage.name}: made before with other settings: {'; '.join(changes[:5])}")
