@@ -27,6 +27,7 @@ MARKDOWN = {
     "-5 degrees\n— Да, — сказал он\n-\n1.5 m": "<p>-5 degrees\n— Да, — сказал он\n-\n1.5 m</p>",
     "- <b>x</b> **<i>y</i>**": "<ul><li>&lt;b&gt;x&lt;/b&gt; <strong>&lt;i&gt;y&lt;/i&gt;</strong></li></ul>",
     "***all*** **a *b* c** _d_ snake_case_ __x__ \\*e\\*": "<p><strong><em>all</em></strong> <strong>a <em>b</em> c</strong> <em>d</em> snake_case_ __x__ *e*</p>",
+    "***a** b": "<p><strong>*a</strong> b</p>",
     "> said\n> so\n\n---\nend": "<blockquote><p>said\nso</p></blockquote><hr><p>end</p>",
     "1. one\n   - in\n     * deep\n   1. other\n2. two\n\n3. three\n\n   more\n\nend": '<ol start="1"><li>one<ul><li>in<ul><li>deep</li></ul></li></ul>'
     '<ol start="1"><li>other</li></ol></li><li>two</li><li>three\nmore</li></ol><p>end</p>',
@@ -42,6 +43,7 @@ LINKS = {
     "[here](https://example.org/a_b)": "here (https://example.org/a_b)",
     "[x](javascript:alert)": "x (javascript:alert)",
     "![x](data:image/svg+xml,y)": "x (data:image/svg+xml,y)",
+    "[a\u2028b](c) [e\rf](g)": "a\u2028b (c) e\rf (g)",
     "<https://example.org> [a] (b) [c]()": "<https://example.org> [a] (b) [c]()",
 }
 # Texts for which a careless parser takes time that grows with the square of their length: hours for these.

@@ -88,10 +88,10 @@
   function special(part) {
     if (part.startsWith("\\")) return part.slice(1);
     if (part.startsWith("`")) return node("code", { text: part.slice(1, -1) });
-    if (part.startsWith("***")) return node("strong", {}, inline(node("em"), part.slice(3, -3)));
+    if (part.startsWith("***") && part.endsWith("***")) return node("strong", {}, inline(node("em"), part.slice(3, -3)));
     if (part.startsWith("**")) return inline(node("strong"), part.slice(2, -2));
     if (/^[*_]/.test(part)) return inline(node("em"), part.slice(1, -1));
-    const [, label, address] = /^!?\[(.*)\]\((.*)\)$/.exec(part);
+    const [, label, address] = /^!?\[(.*)\]\((.*)\)$/s.exec(part);
     return node("span", {}, label, node("span", { class: "address", text: ` (${address})` }));
   }
 
