@@ -70,7 +70,8 @@ def test_the_buttons_of_an_earlier_message_can_be_pressed(window, size):
     w = window(size)
     long_chat(w, 40)
     answer = w.page.locator(".theirs").nth(8)
-    answer.scroll_into_view_if_needed()
+    answer.evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    w.page.evaluate(SETTLED)
     if size == "phone":
         answer.locator(".text").tap()
     else:
