@@ -82,6 +82,12 @@ def test_a_short_russian_text_is_not_one_of_an_old_macintosh():
     assert decoded(text.encode("cp1251"), where="x") == text
 
 
+def test_a_short_russian_text_is_not_slovak():
+    """All its letters stand where cp1250 has letters of Slovak."""
+    text = "не найти, идите туда, дети, не тяните"
+    assert decoded(text.encode("cp1251"), where="x") == text
+
+
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("text", [POEM, CHAT, JAPANESE])
 def test_chinese_without_a_mark_is_right_or_refused(text, encoding):

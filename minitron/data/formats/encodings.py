@@ -11,6 +11,7 @@ import codecs
 import functools
 import io
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -150,9 +151,12 @@ def legacy(lines: list[bytes], error: UnicodeDecodeError, *, where: str) -> str:
 
 
 def latin(sample: bytes) -> str:
-    """The code page in which the letters beyond ASCII are those of one language; the usual one if there are several, empty if there is
-    none. By their frequencies, as charset-normalizer looks, è, č and ę are much alike."""
+    """The code page in which the letters beyond ASCII are those of one language: of several the first in LETTERS, empty if there is none.
+    charset-normalizer goes by how frequent letters are, and takes è for č or ę, which are about as frequent."""
     best, encoding = LEAST_COVERED, ""
+    ascii_letters = len(re.findall(rb"[A-Za-z]", sample))
+    if sum(byte >= 128 for byte in sample) > ascii_letters:  # a few words of Russian may look like Slovak
+        return ""
     for page, languages in LETTERS.items():
         with suppress(UnicodeDecodeError):
             beyond = Counter(c for c in sample.decode(page).lower() if not c.isascii() and c not in MARKS)
