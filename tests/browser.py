@@ -89,6 +89,7 @@ class Window:
             "document.addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective))"
         )
         page.add_init_script(watch)
+        page.add_init_script("window.clicks = 0; addEventListener('click', () => window.clicks++, true)")
         return page
 
     def twin(self) -> "Window":
@@ -127,10 +128,16 @@ class Window:
             self.page.wait_for_timeout(20)
 
     # --- what a person does
+    def tap(self, target: str):
+        """Taps and waits for the click that the browser makes of it, which may come after `page.tap` has returned."""
+        before = self.page.evaluate("window.clicks")
+        self.page.tap(target)
+        self.until(f"window.clicks > {before}")
+
     def send(self, text: str):
         self.page.fill("#message", text)
         if self.size == "phone":
-            self.page.tap("#send")
+            self.tap("#send")
         else:
             self.page.press("#message", "Enter")
 

@@ -110,7 +110,7 @@ def test_edit_goes_on_from_there(window, size):
     w.page.locator(".mine").nth(1).get_by_label("Edit", exact=True).click()
     field.fill("deux")
     with w.page.expect_request("**/v1/chat/completions") as sent:
-        w.page.tap(".editing .solid") if size == "phone" else field.press("Enter")
+        w.tap(".editing .solid") if size == "phone" else field.press("Enter")
     w.answer()
     assert w.said() == ["one", "deux"]
     assert [m["content"] for m in sent.value.post_data_json["messages"]][::2] == ["one", "deux"]

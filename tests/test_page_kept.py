@@ -257,12 +257,12 @@ def test_paper_holds_the_whole_chat(window, scheme):
 def test_enter_on_a_phone_is_a_new_line(window):
     w = window("phone")
     assert w.page.get_attribute("#message", "enterkeyhint") == "enter"
-    w.page.tap("#message")
+    w.tap("#message")
     w.page.keyboard.type("one")
     w.page.keyboard.press("Enter")
     w.page.keyboard.type("two")
     assert w.said() == []
-    w.page.tap("#send")
+    w.tap("#send")
     w.answer()
     assert w.said() == ["one\ntwo"]
 

@@ -73,7 +73,7 @@ def test_the_buttons_of_an_earlier_message_can_be_pressed(window, size):
     answer.evaluate("(e) => e.scrollIntoView({ block: 'center' })")
     w.page.evaluate(SETTLED)
     if size == "phone":
-        answer.locator(".text").tap()
+        w.tap(".theirs >> nth=8 >> .text")
     else:
         answer.locator(".text").hover()
     box = answer.get_by_label("Good answer").bounding_box()

@@ -54,7 +54,7 @@ def test_versions_of_an_answer(window, size):
         w.ask("more")
     assert [m["content"] for m in sent.value.post_data_json["messages"]] == ["hello", answer["content"], "more"]
     if size == "phone":
-        w.page.tap(".theirs .text >> nth=0")  # a tap shows the buttons of an answer that is not the last
+        w.tap(".theirs .text >> nth=0")  # a tap shows the buttons of an answer that is not the last
     later.click()
     assert w.answers()[0] == second
     assert w.page.get_by_label("Answer again").filter(visible=True).count() == 1  # of the last answer only
