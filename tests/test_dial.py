@@ -178,6 +178,22 @@ def test_the_context_is_counted_in_tokens_of_the_vocabulary_that_is_proposed(tin
     assert search.proposal(shape, minutes=1)[0].model.context >= max(search.counts(shape.vocab_size).dialogue)
 
 
+def test_minutes_are_for_all_stages(tiny_run):
+    """What does not train is reserved: eval also where there is no kto, and what `make demo` takes for data, tokenizer and the program."""
+    took = json.loads((ROOT / "benchmarks/demo.json").read_text())["as it is"]["seconds"]
+    stages = sum(took[name] for name in ("data", "tokenizer", "export", "binary"))
+    assert stages < timing.preparing(load_recipe(ROOT / "recipes/demo.toml"), 6_879_868) < 2 * stages
+    tiny_run.write_text(tiny_run.read_text().split("[reject]")[0])
+    search = propose.Search(
+        config := load_recipe(tiny_run), torch.device("cpu"), corpus_stats.look(load_recipe(tiny_run)), "muon"
+    )
+    proposal = search.settled(search.shape_for(100_000))
+    tokens = {minutes: search.tokens_in(proposal, minutes) for minutes in (1, 2)}
+    assert config.kto is None
+    assert search.others > timing.preparing(proposal, search.unique(proposal.tokenizer.vocab_size)) + 0.01
+    assert tokens[2] > 2.05 * tokens[1]
+
+
 def test_dialogues_that_fit_no_context_are_not_planned_for(tiny_run):
     long = [{"role": "user", "content": "Speak"}, {"role": "assistant", "content": "a b c d " * 9000}]
     search = propose.Search(load_recipe(tiny_run), torch.device("cpu"), Corpus(1, [long]), "muon")

@@ -30,7 +30,7 @@ FIRST_GUESS = 2_000_000  # parameters, where the search for a size begins
 COUNTED_BY = 2048  # size of the vocabulary that data are counted with before the model's size is known
 MEMORY_SHARE = 0.8  # share of the device's memory that a proposal may take
 MICRO_TOKENS = 2048  # tokens of a micro-batch on a CPU; larger ones do not fit its caches
-ALIGNING_SHARE = 0.5  # largest share of the minutes that is kept for reject, kto and eval
+OTHERS_SHARE = 0.5  # largest share of the minutes that is kept for the stages that do not train
 WARMUP_SHARE, WARMUP_MOST = 0.05, 200  # share of the steps; steps, at most
 VALIDATIONS = 10
 
@@ -78,10 +78,11 @@ def propose(
         say(
             f"steps          fewer than the time allows: after {MOST_EPOCHS} passes over the data, more passes teach next to nothing"
         )
-    if minutes and search.aligning > 60 * minutes * ALIGNING_SHARE:
+    if minutes and search.others > 60 * minutes * OTHERS_SHARE:
+        fewer = " (fewer reject.prompts and eval.prompts help)" if config.reject or config.kto else ""
         warn(
-            f"reject, kto and eval would take {timing.duration(search.aligning)} of the {minutes:g} minutes; training is planned "
-            "for half of them (fewer reject.prompts and eval.prompts help)"
+            f"the stages that do not train would take {timing.duration(search.others)} of the {minutes:g} minutes; training is planned "
+            f"for half of them{fewer}"
         )
     _tell(proposal, parts, shape, search)
     comments = _comments(parts, shape, proposal)
@@ -115,7 +116,7 @@ class Search:
         self.config, self.device, self.found, self.optimizer = config, device, found, optimizer
         self.stages = stages_of(config)
         self.studied = studied.read(config) if TOKENIZERS[config.tokenizer.kind].sized else None
-        self.aligning = 0.0  # seconds of reject, kto and eval
+        self.others = 0.0  # seconds of the stages that do not train
         self._counts: dict[int, Counts] = {}  # vocabulary -> the data in its tokens
         self._speeds: dict[tuple, timing.Speed] = {}
         self._aligning_per_operation: float | None = None
@@ -191,9 +192,10 @@ class Search:
         return tokens / (rows * context) * (rows * speed.row + speed.update)
 
     def tokens_in(self, proposal: Config, minutes: float) -> float:
-        """Tokens that can be trained on in `minutes`, less the time for validations and for reject, kto and eval."""
-        self.aligning = self._aligning(proposal) if proposal.reject or proposal.kto else 0.0
-        seconds = 60 * minutes - min(self.aligning, 60 * minutes * ALIGNING_SHARE)
+        """Tokens that can be trained on in `minutes`, less the time for validations and for the other stages."""
+        tokens = self.unique(proposal.tokenizer.vocab_size)
+        self.others = timing.preparing(proposal, tokens) + (0.0 if proposal.base else self._aligning(proposal))
+        seconds = 60 * minutes - min(self.others, 60 * minutes * OTHERS_SHARE)
         rows = sum(timing.valid_rows(proposal, name) for name in self.stages)
         validating = VALIDATIONS * rows * timing.FORWARD_SHARE * self.speed(proposal).row
         seconds = max(seconds / 2, seconds - validating)
@@ -330,7 +332,7 @@ def _tell(proposal: Config, parts: dict[str, Part], shape: Shape, search: Search
     say(f"memory         about {_need(proposal, search.device) / 1e9:.2f} GB")
     tokens = sum(part.tokens for part in parts.values())
     seconds = sum(search.seconds(proposal, part.tokens) for part in parts.values())
-    rest = f", reject, kto and eval {timing.duration(search.aligning)}" if search.aligning else ""
+    rest = f", the other stages {timing.duration(search.others)}" if search.others else ""
     precision = search.speed(proposal).chosen.precision.name
     how = f"{search.device}, {precision}, {tokens / seconds:,.0f} tokens/s, measured"
     say(f"time           training {timing.duration(seconds)}{rest} ({how})")

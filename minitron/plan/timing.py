@@ -27,6 +27,7 @@ from minitron.data.packing import Batch, PackedRows, collate
 from minitron.model import lora
 from minitron.model.language_model import LanguageModel, trunk_type
 from minitron.plan import corpus_stats, memory
+from minitron.recipe import mixture
 from minitron.recipe.schema import Config
 from minitron.sample.generate import Decoding, generate
 from minitron.tokenizer.base import MARKERS
@@ -39,6 +40,9 @@ from minitron.train.precision import autocast
 METHOD = Method()  # as the kto stage runs it
 FORWARD_SHARE = 1 / 3  # of both passes' time: 2 of 6 operations per weight and token (arXiv 2001.08361, section 2.1)
 EVAL_ROWS = 256  # validation rows that are assumed if a recipe takes all and they are not packed yet
+# What is not measured here, in seconds on two cores of an EPYC (benchmarks/demo.py, benchmarks/data.py): the start of a run with its
+# choices, export and the chat program; writing and filtering a built-in dialogue; reading a token of the data and packing it.
+STARTING, SYNTH_ROW, PREPARED_TOKEN = 10.0, 1.5e-4, 4e-7
 SAMPLED_TOKENS = 8  # per prompt, to measure how long a token takes
 SAMPLED_OPERATIONS = {"cpu": 3e10, "cuda": 3e13, "mps": 1e12}  # of a measured micro-batch, at most: about a second
 FAILING_SHARE = 0.1  # assumed share of failures in the answers that reject draws: 4% to 9% with the demo
@@ -163,6 +167,12 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - start
+
+
+def preparing(config: Config, tokens: int) -> float:
+    """Seconds of all that is neither training nor reject, kto and eval: data, tokenizer, packing `tokens` tokens, export, the program."""
+    built_in = sum(part.config.synth_rows for part in mixture.ingredients(config.data))
+    return STARTING + SYNTH_ROW * built_in + PREPARED_TOKEN * tokens
 
 
 # ---- reject and kto: answers drawn, completions scored
