@@ -178,6 +178,15 @@ def test_the_context_is_counted_in_tokens_of_the_vocabulary_that_is_proposed(tin
     assert search.proposal(shape, minutes=1)[0].model.context >= max(search.counts(shape.vocab_size).dialogue)
 
 
+@pytest.mark.parametrize(("lines", "saying"), [(0, "there is nothing in few.jsonl"), (1, "there is only one dialogue")])
+def test_what_a_run_would_refuse_is_not_planned(tmp_path, monkeypatch, lines, saying):
+    monkeypatch.chdir(tmp_path)
+    said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there"}]
+    Path("few.jsonl").write_text(lines * (json.dumps({"messages": said}) + "\n"))
+    with pytest.raises(MinitronError, match=saying):
+        corpus_stats.look(request.read(["few.jsonl"], params=None, minutes="1").config)
+
+
 def test_minutes_are_for_all_stages(tiny_run):
     """What does not train is reserved: eval also where there is no kto, and what `make demo` takes for data, tokenizer and the program."""
     took = json.loads((ROOT / "benchmarks/demo.json").read_text())["as it is"]["seconds"]

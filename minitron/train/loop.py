@@ -175,6 +175,10 @@ class Training:
     def train(self) -> dict:
         """Trains to the last step, or until `patience` validations in a row have brought no new best. Returns the final figures."""
         run, state, train = self.run, self.state, self.run.train
+        if (warmup := train.optim.warmup_steps) >= train.steps:
+            warn(
+                f"optim.warmup_steps is {warmup}, so the learning rate is still rising when {run.stage} ends after {train.steps}"
+            )
         path = Path(os.devnull) if distributed.rank() else run.stage_dir / "metrics.jsonl"
         board = train.tensorboard and not distributed.rank()
         first_step, first_seconds = state.step, state.seconds

@@ -76,7 +76,8 @@ func bench(o *options, stdout io.Writer) error {
 	if o.json {
 		return json.NewEncoder(stdout).Encode(result)
 	}
-	_, err = fmt.Fprintf(stdout, `kernel   %s, %d threads
+	_, err = fmt.Fprintf(stdout, `kernel   %s
+threads  %d
 read     %.1f tokens per second (%d tokens)
 write    %.1f tokens per second (%d tokens)
 load     %.1f ms
