@@ -129,7 +129,9 @@ def test_ones_own_dialogues_stand_beside_the_built_in_ones(data, monkeypatch):
 
 
 def test_of_a_chat_one_person_answers(data):
-    Path("wa.txt").write_text("\n".join(f"31.12.23, 21:{i:02} - {who}: hi" for i in range(40) for who in ("Bob", "Al")))
+    Path("wa.txt").write_text(
+        "\n".join(f"{1 + i:02}.12.23, 21:00 - {who}: hi {i}" for i in range(20) for who in 2 * ("Bob", "Al"))
+    )
     told = refused(
         "new",
         "--name",
@@ -150,7 +152,9 @@ def test_of_a_chat_one_person_answers(data):
 
 
 def test_the_person_of_a_chat_is_asked_for(data):
-    Path("wa.txt").write_text("\n".join(f"31.12.23, 21:{i:02} - {who}: hi" for i in range(40) for who in ("Bob", "Al")))
+    Path("wa.txt").write_text(
+        "\n".join(f"{1 + i:02}.12.23, 21:00 - {who}: hi {i}" for i in range(20) for who in 2 * ("Bob", "Al"))
+    )
     told = ["-m", "minitron", "new", "--name", "Al", "--data", "wa.txt", "--minutes", "1"]
     child = pexpect.spawn(sys.executable, told, encoding="utf-8", timeout=100)
     child.expect(r"Bob \(40\), Al \(40\)")
