@@ -184,7 +184,7 @@ def test_what_a_run_would_refuse_is_not_planned(tmp_path, monkeypatch, lines, sa
     said = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello there"}]
     Path("few.jsonl").write_text(lines * (json.dumps({"messages": said}) + "\n"))
     with pytest.raises(MinitronError, match=saying):
-        corpus_stats.look(request.read(["few.jsonl"], params=None, minutes="1").config)
+        propose.run(request.read(["few.jsonl"], params=None, minutes="1"))
 
 
 def test_minutes_are_for_all_stages(tiny_run):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from minitron import synth
 from minitron.core.errors import MinitronError
-from minitron.data import check, documents, sources, store
+from minitron.data import documents, sources, store
 from minitron.data.formats import open_source
 from minitron.data.formats.source import Source, reading
 from minitron.data.messages import digest_of, role_map, to_messages
@@ -117,9 +117,8 @@ class Corpus:
 
 
 def look(config: Config) -> Corpus:
-    """Estimates the data that the recipe names. Raises MinitronError if it names none, a run would refuse them, or they are a hub's dataset
-    that was not read yet."""
-    check.check(config)
+    """Estimates the data that the recipe names. Raises MinitronError if it names none, there is nothing in them, or they are a hub's
+    dataset that was not read yet."""
     data, folder = config.data, config.layout.stage("data")
     found = Corpus(0, [])
     report, train = store.report_of(config), folder / "train.parquet"
@@ -133,9 +132,6 @@ def look(config: Config) -> Corpus:
         raise MinitronError(
             f"{config.recipe} names no data", hint="set data.files, data.hub or data.synth_rows", code=2
         )
-    if found.dialogues == 1:
-        hint = "bring more: some are held out, and the best checkpoint is chosen with them"
-        raise MinitronError("there is only one dialogue", hint=hint)
     if config.pretrain:
         found.text_chars, found.text_sample = _texts_of(config)
     return found

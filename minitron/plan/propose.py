@@ -17,6 +17,7 @@ from minitron.core import parallel
 from minitron.core.console import say, warn
 from minitron.core.device import pick_device
 from minitron.core.errors import MinitronError
+from minitron.data import check
 from minitron.plan import corpus_stats, memory, rules, studied, timing
 from minitron.plan.corpus_stats import Corpus, Counts
 from minitron.plan.request import Request
@@ -59,14 +60,19 @@ def run(request: Request) -> None:
 def propose(
     config: Config, *, size: int | None, minutes: float | None, optimizer: str
 ) -> tuple[Config, dict[str, str]]:
-    """The proposed recipe, and the comments to write beside its values (option -> comment)."""
+    """The proposed recipe, and the comments to write beside its values (option -> comment). Raises MinitronError for data that a run
+    would refuse."""
     if config.init:
         raise MinitronError(
             f"{config.recipe} goes on from {config.init}, which has a size and a vocabulary already",
             hint="plan it without init, or set steps by hand: --dry-run says how long they take",
             code=2,
         )
+    check.check(config)
     found = corpus_stats.look(config)
+    if found.dialogues == 1:
+        hint = "bring more: some are held out, and the best checkpoint is chosen with them"
+        raise MinitronError("there is only one dialogue", hint=hint)
     if found.dialogues:
         say(f"data           {found.dialogues:,} dialogues to train on ({found.where})")
     else:
