@@ -70,10 +70,13 @@ def test_the_buttons_of_an_earlier_message_can_be_pressed(window, size):
     w = window(size)
     long_chat(w, 40)
     answer = w.page.locator(".theirs").nth(8)
-    answer.evaluate("(e) => e.scrollIntoView({ block: 'center' })")
+    middle = "(e) => e.scrollIntoView({ block: 'center' })"
+    answer.evaluate(middle)
     w.page.evaluate(SETTLED)
     if size == "phone":
-        w.tap(".theirs >> nth=8 >> .text")
+        w.tap(".theirs >> nth=8 >> .text")  # which may scroll, if it has to try twice
+        answer.evaluate(middle)
+        w.page.evaluate(SETTLED)
     else:
         answer.locator(".text").hover()
     box = answer.get_by_label("Good answer").bounding_box()
