@@ -193,9 +193,8 @@ def test_minutes_are_for_all_stages(tiny_run):
     stages = sum(took[name] for name in ("data", "tokenizer", "export", "binary"))
     assert stages < timing.preparing(load_recipe(ROOT / "recipes/demo.toml"), 6_879_868) < 2 * stages
     tiny_run.write_text(tiny_run.read_text().split("[reject]")[0])
-    search = propose.Search(
-        config := load_recipe(tiny_run), torch.device("cpu"), corpus_stats.look(load_recipe(tiny_run)), "muon"
-    )
+    config = load_recipe(tiny_run)
+    search = propose.Search(config, torch.device("cpu"), corpus_stats.look(config), "muon")
     proposal = search.settled(search.shape_for(100_000))
     tokens = {minutes: search.tokens_in(proposal, minutes) for minutes in (1, 2)}
     assert config.kto is None

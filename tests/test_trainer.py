@@ -200,6 +200,12 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     assert (tmp_path / "sft" / "best").read_text().strip() == f"step-{10 * (best + 1):06d}"
 
 
+@pytest.mark.parametrize(("warmup", "told"), [(2, False), (3, True)])
+def test_a_warm_up_as_long_as_the_run_is_told(tmp_path, capsys, warmup, told):
+    train(tmp_path, optim={"warmup_steps": warmup}, steps=3)
+    assert (f"optim.warmup_steps is {warmup}, so" in " ".join(capsys.readouterr().err.split())) == told
+
+
 def test_samples_are_logged_with_every_validation(tmp_path):
     asked = []
 

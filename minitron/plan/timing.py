@@ -3,6 +3,7 @@ multiplied by how often a run calls them.
 
     speed = measure(config, "sft", device)                  # seconds of a round of micro-batches and of an update
     seconds = Aligning(config, device, lengths).all()       # of reject, kto and eval
+    seconds = preparing(config, tokens)                     # of the rest: not measured here, but as it took elsewhere
 
 Needs no data; if there are data, lengths are taken from them. Knows nothing about what is proposed or printed.
 """
